@@ -1,0 +1,284 @@
+/**
+ * Commands: starting them, showing or hiding what they print, ending them, and stopping with one
+ * clear sentence. Every script in this folder runs inside `main`. Node built-ins only: `setup.mjs`
+ * needs this before any package is installed.
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The project's folder. Every command runs in it, whatever folder the user is in. */
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** How many lines of a failed command's hidden output are shown. */
+const FAILURE_LINES = 40;
+/** How long a command may take to end after a polite signal. */
+const END_GRACE_MS = 5_000;
+/** How often the holder of a lock says that it is still alive, and after how long it is not. */
+const LOCK_BEAT_MS = 1_000;
+const LOCK_STALE_MS = 20_000;
+
+/** A reason to stop that the user can act on: printed as it is, without a stack. */
+export class Stop extends Error {
+  /** @param {string} sentence @param {number} [exitCode] */
+  constructor(sentence, exitCode = 1) {
+    super(sentence);
+    this.exitCode = exitCode;
+  }
+}
+
+/** @type {Set<import("node:child_process").ChildProcess>} */
+const running = new Set();
+/** @type {Set<string>} */
+const heldLocks = new Set();
+let ending = false;
+
+/**
+ * Runs a script's body. A `Stop` is printed as a sentence, anything else with its stack. SIGINT,
+ * SIGTERM, SIGHUP and the death of the npm that started this script end every command started here.
+ *
+ * @param {() => Promise<void>} body
+ */
+export async function main(body) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      // A second Ctrl-C means now.
+      if (ending) process.exit(interruptedCode);
+      interrupt();
+    });
+  }
+  // The terminal may be gone before this process is.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  process.on('exit', () => {
+    for (const child of running) signalGroup(child, 'SIGKILL');
+    for (const lock of heldLocks) rmSync(lock, { recursive: true, force: true });
+  });
+  endWithNpm();
+
+  try {
+    await body();
+    process.exitCode ??= 0;
+  } catch (error) {
+    await stopNow(error);
+  }
+}
+
+/**
+ * Ends everything and then this process, saying why. Only the first reason counts: what follows
+ * from it, such as a server's end, does not.
+ *
+ * @param {unknown} error
+ */
+export async function stopNow(error) {
+  if (ending) return;
+  ending = true;
+  if (error instanceof Stop) console.error(`\n${red(error.message)}`);
+  else console.error(error);
+  await endAll();
+  process.exit(error instanceof Stop ? error.exitCode : 1);
+}
+
+let interruptedCode = 130;
+
+/** What an interrupted script exits with; 0 where Ctrl-C is the usual way to end it. @param {number} code */
+export function setInterruptedCode(code) {
+  interruptedCode = code;
+}
+
+async function interrupt() {
+  ending = true;
+  await endAll();
+  process.exit(interruptedCode);
+}
+
+/** npm does not pass SIGHUP on, and cannot pass SIGKILL on: watch for its death instead. */
+function endWithNpm() {
+  if (!process.env.npm_lifecycle_event) return;
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent && !ending) interrupt();
+  }, 300).unref();
+}
+
+/** Ends every command started here, with all that it started: politely, then by force. */
+export async function endAll() {
+  const ended = [...running].map((child) => new Promise((resolve) => child.once('close', resolve)));
+  for (const child of running) signalGroup(child, 'SIGINT');
+  await Promise.race([Promise.all(ended), pause(END_GRACE_MS)]);
+  for (const child of running) signalGroup(child, 'SIGKILL');
+}
+
+/**
+ * Starts a command that goes on running. It leads a process group of its own, so that its
+ * children can be ended with it, even after it has died.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ env?: Record<string, string>, stdio?: any, ownGroup?: boolean }} [options]
+ */
+export function start(command, args, { env = {}, stdio = ['ignore', 'pipe', 'pipe'], ownGroup = true } = {}) {
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio,
+    detached: ownGroup,
+  });
+  child.ownGroup = ownGroup;
+  running.add(child);
+  child.once('error', () => running.delete(child));
+  child.once('close', () => {
+    signalGroup(child, 'SIGKILL');
+    running.delete(child);
+  });
+  return child;
+}
+
+/** @param {import("node:child_process").ChildProcess} child @param {NodeJS.Signals} signal */
+function signalGroup(child, signal) {
+  if (child.pid === undefined) return;
+  try {
+    if (child.ownGroup) process.kill(-child.pid, signal);
+    else child.kill(signal);
+  } catch {
+    // ESRCH: nothing is left of it.
+  }
+}
+
+/**
+ * Runs a command to its end and answers with its exit code and output.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ env?: Record<string, string>, show?: boolean }} [options] `show` also prints the output as it comes
+ * @returns {Promise<{ code: number, output: string, missing: boolean }>}
+ */
+export function capture(command, args, { env, show = false } = {}) {
+  return new Promise((resolve) => {
+    const child = start(command, args, { env });
+    let output = '';
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      from.setEncoding('utf8');
+      from.on('data', (text) => {
+        output += text;
+        if (show) to.write(text);
+      });
+    }
+    child.once('error', (error) => resolve({ code: 127, output: error.message, missing: error.code === 'ENOENT' }));
+    child.once('close', (code) => resolve({ code: code ?? 1, output, missing: false }));
+  });
+}
+
+/**
+ * Runs a long command with its output hidden: says what is done and why it takes long, then how
+ * long it took. When it fails: its last lines, and `failure` as the reason to stop.
+ *
+ * @param {string} title
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ env?: Record<string, string>, failure: string }} options
+ */
+export async function step(title, command, args, { env, failure }) {
+  const began = Date.now();
+  const seconds = () => `${Math.round((Date.now() - began) / 1000)} s`;
+  process.stdout.write(`${title} …`);
+  if (!process.stdout.isTTY) process.stdout.write('\n');
+  const ticking = process.stdout.isTTY
+    ? setInterval(() => process.stdout.write(`\r${title} … ${dim(seconds())}`), 1000)
+    : undefined;
+  const { code, output } = await capture(command, args, { env });
+  clearInterval(ticking);
+  if (code === 0) {
+    process.stdout.write(
+      process.stdout.isTTY ? `\r${title} … ${dim(`done in ${seconds()}`)}\n` : `  done in ${seconds()}\n`,
+    );
+    return;
+  }
+  // Ended on request: `main` says nothing then.
+  if (ending) return new Promise(() => {});
+  console.error(`\n${output.trimEnd().split('\n').slice(-FAILURE_LINES).join('\n')}`);
+  throw new Stop(failure);
+}
+
+/**
+ * Runs a command to its end with the terminal as it is: for commands that ask questions.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ * @param {Record<string, string>} [env]
+ * @returns {Promise<number>} its exit code
+ */
+export function runInTerminal(command, args, env) {
+  return new Promise((resolve) => {
+    // In this process's own group: a background group may not read from the terminal.
+    const child = start(command, args, { env, stdio: 'inherit', ownGroup: false });
+    child.once('error', () => resolve(127));
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
+
+/**
+ * Runs `body` while no other process of this project holds the lock of that name.
+ *
+ * @template T
+ * @param {string} name
+ * @param {() => Promise<T>} body
+ * @returns {Promise<T>}
+ */
+export async function withLock(name, body) {
+  const lock = join(ROOT, '.tools', `${name}.lock`);
+  mkdirSync(dirname(lock), { recursive: true });
+  for (let waits = 0; !takeLock(lock); waits += 1) {
+    if (waits === 5) console.log(`Waiting for another command of this project (${name}) to finish …`);
+    await pause(200);
+  }
+  heldLocks.add(lock);
+  const beat = setInterval(() => {
+    const now = new Date();
+    try {
+      utimesSync(lock, now, now);
+    } catch {
+      // Taken away by hand: nothing depends on this beat then.
+    }
+  }, LOCK_BEAT_MS);
+  try {
+    return await body();
+  } finally {
+    clearInterval(beat);
+    heldLocks.delete(lock);
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} lock */
+function takeLock(lock) {
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+  // Its holder was killed when it no longer beats.
+  try {
+    if (Date.now() - statSync(lock).mtimeMs > LOCK_STALE_MS) rmSync(lock, { recursive: true, force: true });
+  } catch {
+    // Given back in this very moment.
+  }
+  return false;
+}
+
+/** @param {number} ms */
+export function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+const colour = (code) => (text) =>
+  process.stdout.isTTY && !process.env.NO_COLOR ? `\x1b[${code}m${text}\x1b[0m` : text;
+export const bold = colour('1');
+export const dim = colour('2');
+export const red = colour('31');
+export const green = colour('32');

@@ -1,0 +1,225 @@
+/**
+ * Set-up: everything the other commands need, installed in the versions this repository pins, and
+ * nothing outside the project's own folder but Rust components of the pinned toolchain. Compares
+ * versions first, so that it takes a fraction of a second when there is nothing to do. Node built-ins
+ * only: it runs before any package is there.
+ */
+
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
+
+const NODE_MAJOR = 20;
+/** The release that goes with the `worker` crate in Cargo.toml. */
+const WORKER_BUILD = '0.8.7';
+const WASM_TARGET = 'wasm32-unknown-unknown';
+const RUST_COMPONENTS = ['rustfmt', 'clippy'];
+
+const RUSTUP_HINT = 'Install Rust with rustup (https://rustup.rs), open a new terminal and run the command again.';
+
+const TOOLS = join(ROOT, '.tools');
+
+/** Where the project's own tools are. */
+export const BIN = {
+  workerBuild: join(TOOLS, 'bin', 'worker-build'),
+  wasmBindgen: join(TOOLS, 'bin', 'wasm-bindgen'),
+  wasmTestRunner: join(TOOLS, 'bin', 'wasm-bindgen-test-runner'),
+  wasmOpt: join(ROOT, 'node_modules', '.bin', 'wasm-opt'),
+  esbuild: join(ROOT, 'node_modules', '.bin', 'esbuild'),
+  wrangler: join(ROOT, 'node_modules', 'wrangler', 'bin', 'wrangler.js'),
+};
+
+/** Installs what is missing. Two at a time wait for each other. */
+export async function setUp() {
+  if (process.platform === 'win32') {
+    throw new Stop('These scripts run on Linux and macOS: on Windows, clone and run the project inside WSL.');
+  }
+  if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR) {
+    throw new Stop(
+      `Node ${process.versions.node} is too old: install Node ${NODE_MAJOR} or later (https://nodejs.org) and run the command again.`,
+    );
+  }
+  if (await nothingToDo()) return;
+  await withLock('setup', async () => {
+    await installPackages();
+    await installRust();
+    await installTools();
+  });
+}
+
+async function nothingToDo() {
+  if (!packagesInstalled()) return false;
+  const [rust, tools] = await Promise.all([missingRust(), missingTools()]);
+  return rust.toolchain && rust.missing.length === 0 && tools.length === 0;
+}
+
+// --- npm packages -------------------------------------------------------------------------------
+
+/** Whether node_modules holds what the lock file says. npm keeps its own record of that in there. */
+function packagesInstalled() {
+  const wanted = readJson('package-lock.json');
+  const present = readJson(join('node_modules', '.package-lock.json'));
+  if (!wanted)
+    throw new Stop(
+      'package-lock.json is missing or damaged: restore it from the repository (git checkout package-lock.json).',
+    );
+  if (!present) return false;
+  return Object.entries(wanted.packages).every(([path, { version, optional, link }]) => {
+    if (path === '' || link) return true;
+    const installed = present.packages[path];
+    // An optional package is one for another platform.
+    return installed ? installed.version === version : Boolean(optional);
+  });
+}
+
+async function installPackages() {
+  if (packagesInstalled()) return;
+  if ((await capture('npm', ['--version'])).code !== 0) {
+    throw new Stop(
+      'npm was not found: it comes with Node, so install Node again (https://nodejs.org) and run the command again.',
+    );
+  }
+  // None of the packages needs its install script, and NODE_ENV=production must not leave any out.
+  await step(
+    'Installing the npm packages of package-lock.json (once)',
+    'npm',
+    ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'],
+    {
+      failure:
+        "The npm packages could not be installed: see npm's own words above, check the network, and run the command again.",
+    },
+  );
+}
+
+// --- Rust ---------------------------------------------------------------------------------------
+
+/** The toolchain cargo will use in this folder. */
+function toolchain() {
+  const pinned = /^channel\s*=\s*"([^"]+)"/m.exec(read('rust-toolchain.toml') ?? '')?.[1];
+  if (!pinned) throw new Stop('rust-toolchain.toml is missing or names no channel: restore it from the repository.');
+  return process.env.RUSTUP_TOOLCHAIN || pinned;
+}
+
+async function missingRust() {
+  const listed = await capture('rustup', ['component', 'list', '--installed', '--toolchain', toolchain()]);
+  if (listed.missing) throw new Stop(`rustup was not found. ${RUSTUP_HINT}`);
+  const installed = listed.output.split('\n');
+  return {
+    toolchain: listed.code === 0 && installed.some((name) => name.startsWith('cargo')),
+    missing: [
+      ...RUST_COMPONENTS.filter((name) => !installed.some((line) => line.startsWith(`${name}-`) || line === name)),
+      ...(installed.includes(`rust-std-${WASM_TARGET}`) ? [] : [WASM_TARGET]),
+    ],
+  };
+}
+
+async function installRust() {
+  const version = toolchain();
+  if (!(await missingRust()).toolchain) {
+    await step(
+      `Installing Rust ${version} with rustup (once)`,
+      'rustup',
+      ['toolchain', 'install', version, '--profile', 'minimal', '--no-self-update'],
+      {
+        failure: `Rust ${version} could not be installed: see rustup's own words above, check the network, and run the command again.`,
+      },
+    );
+  }
+  for (const name of (await missingRust()).missing) {
+    const kind = name === WASM_TARGET ? 'target' : 'component';
+    await step(`Adding the Rust ${kind} ${name} (once)`, 'rustup', [kind, 'add', name, '--toolchain', version], {
+      failure: `The Rust ${kind} ${name} could not be added: see rustup's own words above, check the network, and run the command again.`,
+    });
+  }
+  if ((await capture('cargo', ['--version'])).code !== 0) throw new Stop(`cargo was not found. ${RUSTUP_HINT}`);
+}
+
+// --- worker-build and wasm-bindgen ---------------------------------------------------------------
+
+/** wasm-bindgen's tool and crate must be of the same version to the last digit. */
+function wasmBindgenVersion() {
+  const version = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(
+    (read('Cargo.lock') ?? '').replaceAll('\r\n', '\n'),
+  )?.[1];
+  if (!version)
+    throw new Stop(
+      'Cargo.lock is missing or names no wasm-bindgen: restore it from the repository (git checkout Cargo.lock).',
+    );
+  return version;
+}
+
+/** The tools that are absent, or of another version than the one wanted. */
+async function missingTools() {
+  const wasmBindgen = wasmBindgenVersion();
+  const wanted = [
+    {
+      name: 'worker-build',
+      version: WORKER_BUILD,
+      about: 'which turns the crate into a Worker',
+      bins: [BIN.workerBuild],
+      args: ['--locked'],
+    },
+    {
+      name: 'wasm-bindgen-cli',
+      version: wasmBindgen,
+      about: 'which joins wasm and JavaScript',
+      bins: [BIN.wasmBindgen, BIN.wasmTestRunner],
+      // Without --locked: its lock file names a version that is not to be had everywhere.
+      args: [],
+    },
+  ];
+  const present = await Promise.all(
+    wanted.map(({ bins, version }) => Promise.all(bins.map((bin) => isVersion(bin, version)))),
+  );
+  return wanted.filter((_, index) => present[index].includes(false));
+}
+
+/** @param {string} bin @param {string} version */
+async function isVersion(bin, version) {
+  if (!existsSync(bin)) return false;
+  const { code, output } = await capture(bin, ['--version']);
+  return code === 0 && output.trim().split(/\s+/).includes(version);
+}
+
+async function installTools() {
+  for (const { name, version, about, bins, args } of await missingTools()) {
+    mkdirSync(TOOLS, { recursive: true });
+    const only = bins.flatMap((bin) => ['--bin', bin.split('/').at(-1)]);
+    await step(
+      `Installing ${name} ${version}, ${about}, into .tools (about a minute, only once)`,
+      'cargo',
+      ['install', name, '--version', version, '--root', TOOLS, '--force', '--debug', ...args, ...only],
+      {
+        // Not optimised: they run for a second or two, and optimising them takes minutes.
+        env: {
+          CARGO_PROFILE_DEV_DEBUG: '0',
+          CARGO_PROFILE_DEV_DEBUG_ASSERTIONS: 'false',
+          CARGO_PROFILE_DEV_OVERFLOW_CHECKS: 'false',
+        },
+        failure: `${name} ${version} could not be installed: see cargo's own words above (a C compiler is needed; so is the network), and run the command again.`,
+      },
+    );
+  }
+}
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(join(ROOT, path), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {string} path */
+function readJson(path) {
+  try {
+    return JSON.parse(read(path));
+  } catch {
+    return undefined;
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(setUp);

@@ -1,0 +1,99 @@
+//! The application: its state, and the only list of routes and layers.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, FromRequestParts, Request, State},
+    middleware::{from_fn, map_response},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::{
+    authkit::{self, AuthKit, ConfigError, CurrentUser},
+    error::{self, AppError},
+    expenses::{self, ExpenseStore},
+    pages,
+    runtime::Clock,
+};
+
+/// What every request shares. Made once per isolate.
+#[derive(Clone, FromRef)]
+pub struct AppState {
+    /// Sign-in, sessions, tokens.
+    pub authkit: Arc<AuthKit>,
+    /// What users keep.
+    pub expenses: ExpenseStore,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The Worker: every route, and the layers around them.
+pub fn router(state: AppState) -> Router {
+    let routes = Router::new()
+        .route("/", get(show_home))
+        .route("/health", get(|| async { Json(json!({"status": "ok"})) }))
+        .merge(authkit::routes())
+        .merge(expenses::routes())
+        .fallback(|| async { AppError::new(StatusCode::NOT_FOUND, "Not Found") })
+        .method_not_allowed_fallback(|| async {
+            AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+        })
+        .with_state(state);
+    with_layers(routes)
+}
+
+/// What stands in for [`router`] while the configuration is wrong: every path answers with the
+/// names of the variables to mend.
+pub fn misconfigured(error: &ConfigError) -> Router {
+    let detail = format!("The Worker is not configured: {error}");
+    log::error!("{detail}");
+    let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+    with_layers(Router::new().fallback(move || std::future::ready(answer.clone())))
+}
+
+fn with_layers(router: Router) -> Router {
+    router.layer(from_fn(error::report)).layer(map_response(set_security_headers))
+}
+
+/// Headers that every answer needs, unless its handler has set them otherwise.
+async fn set_security_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let is_html = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"));
+    let mut set_default = |name, value| {
+        headers.entry(name).or_insert(value);
+    };
+    set_default(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set_default(header::VARY, HeaderValue::from_static("Cookie, Authorization, Accept"));
+    set_default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // `same-origin` and not `no-referrer`: with that, browsers send `Origin: null` with forms.
+    set_default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if is_html {
+        set_default(header::CONTENT_SECURITY_POLICY, pages::content_security_policy());
+    }
+    response
+}
+
+async fn show_home(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if !pages::wants_html(&headers) {
+        let links =
+            json!({"expenses": "/expenses", "me": "/me", "login": "/login", "health": "/health"});
+        return Json(links).into_response();
+    }
+    match CurrentUser::from_request_parts(&mut parts, &state).await {
+        Ok(caller) => pages::home(Some(&caller)),
+        // Not knowing is not being signed out.
+        Err(answer) if answer.status().is_server_error() => answer,
+        Err(_) => pages::home(None),
+    }
+}

@@ -1,0 +1,270 @@
+//! Requests to WorkOS and their answers: the user management API and the key set.
+//! <https://workos.com/docs/reference/authkit>
+//!
+//! What WorkOS refuses ([`ClientError::Refused`]) and what it could not answer
+//! ([`ClientError::Unavailable`]) stay apart: only the first may ever end a session.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use thiserror::Error;
+use url::Url;
+
+use super::{
+    config::AuthKitConfig,
+    jwks::JwkSet,
+    secret::Secret,
+    session::{Impersonator, User},
+};
+use crate::runtime::{HttpClient, HttpClientError};
+
+/// What is waited when WorkOS does not say how long.
+const DEFAULT_RETRY_AFTER_SECS: u32 = 5;
+
+/// Talks to WorkOS on behalf of one application.
+#[derive(Clone)]
+pub struct WorkosClient {
+    http: Arc<dyn HttpClient>,
+    config: Arc<AuthKitConfig>,
+}
+
+/// The query of an authorization request, beside what every one of them has.
+#[derive(Debug, Default)]
+pub struct AuthorizeRequest<'a> {
+    /// Where AuthKit sends the browser back to.
+    pub redirect_uri: &'a str,
+    /// `state`.
+    pub state: &'a str,
+    /// `code_challenge`, method S256.
+    pub code_challenge: &'a str,
+    /// Everything else, in order: `screen_hint`, `login_hint`, ….
+    pub hints: &'a [(&'static str, &'a str)],
+}
+
+/// Who asks, as WorkOS wants to know it for its own log and fraud checks.
+#[derive(Debug, Clone, Default)]
+pub struct Requester {
+    /// The browser's address.
+    pub ip_address: Option<String>,
+    /// The browser's `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+/// WorkOS's answer to an exchanged code or refresh token.
+#[derive(Debug, Deserialize)]
+pub struct AuthenticateResponse {
+    /// Who signed in.
+    pub user: User,
+    /// A JWT for this application.
+    pub access_token: Secret,
+    /// Single-use.
+    pub refresh_token: Secret,
+    /// Who acts as the user, when support does.
+    #[serde(default)]
+    pub impersonator: Option<Impersonator>,
+}
+
+/// Why a request to WorkOS has no good answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// WorkOS understood and said no.
+    #[error("WorkOS refused: {code}")]
+    Refused {
+        /// WorkOS's `error` or `code`, such as `invalid_grant`.
+        code: String,
+        /// What it said beside it, for people.
+        description: Option<String>,
+    },
+    /// No answer, a failure of WorkOS's own, or too many requests. Says nothing of the user.
+    #[error("WorkOS is unavailable ({reason})")]
+    Unavailable {
+        /// For the log.
+        reason: String,
+        /// Seconds after which to ask again.
+        retry_after_secs: u32,
+    },
+}
+
+impl ClientError {
+    fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), retry_after_secs: DEFAULT_RETRY_AFTER_SECS }
+    }
+}
+
+impl From<HttpClientError> for ClientError {
+    fn from(error: HttpClientError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+#[derive(Serialize)]
+struct AuthenticateRequest<'a> {
+    client_id: &'a str,
+    client_secret: &'a Secret,
+    #[serde(flatten)]
+    grant: Grant<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+}
+
+/// What is exchanged for tokens.
+#[derive(Debug, Serialize)]
+#[serde(tag = "grant_type", rename_all = "snake_case")]
+pub enum Grant<'a> {
+    /// RFC 6749, section 4.1.3, with PKCE.
+    AuthorizationCode {
+        /// From AuthKit's redirect.
+        code: &'a Secret,
+        /// Of the sign-in that the code belongs to.
+        code_verifier: &'a Secret,
+    },
+}
+
+/// WorkOS's two shapes of an error.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: Option<String>,
+    error_description: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl WorkosClient {
+    /// A client that sends through `http`.
+    #[must_use]
+    pub fn new(http: Arc<dyn HttpClient>, config: Arc<AuthKitConfig>) -> Self {
+        Self { http, config }
+    }
+
+    /// Where to send the browser to sign in. AuthKit's own page, unless the hints name a
+    /// `provider`, `connection_id` or `organization_id`.
+    #[must_use]
+    pub fn authorize_url(&self, request: &AuthorizeRequest<'_>) -> Url {
+        let mut url = self.endpoint("/user_management/authorize");
+        let chooses = |name: &str| matches!(name, "provider" | "connection_id" | "organization_id");
+        let mut query = url.query_pairs_mut();
+        query
+            .append_pair("client_id", &self.config.client_id)
+            .append_pair("redirect_uri", request.redirect_uri)
+            .append_pair("response_type", "code")
+            .append_pair("state", request.state)
+            .append_pair("code_challenge", request.code_challenge)
+            .append_pair("code_challenge_method", "S256");
+        if !request.hints.iter().any(|(name, _)| chooses(name)) {
+            query.append_pair("provider", "authkit");
+        }
+        query.extend_pairs(request.hints);
+        drop(query);
+        url
+    }
+
+    /// Where to send the browser to end its session at WorkOS; it comes back to `return_to`.
+    #[must_use]
+    pub fn logout_url(&self, session_id: &str, return_to: &str) -> Url {
+        let mut url = self.endpoint("/user_management/sessions/logout");
+        url.query_pairs_mut()
+            .append_pair("session_id", session_id)
+            .append_pair("return_to", return_to);
+        url
+    }
+
+    /// Exchanges a grant for tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Refused`] for a spent or unknown code, a sign-in that needs another step, …;
+    /// [`ClientError::Unavailable`] when WorkOS could not tell.
+    pub async fn authenticate(
+        &self,
+        grant: Grant<'_>,
+        requester: &Requester,
+    ) -> Result<AuthenticateResponse, ClientError> {
+        let body = AuthenticateRequest {
+            client_id: &self.config.client_id,
+            client_secret: &self.config.api_key,
+            grant,
+            ip_address: requester.ip_address.as_deref(),
+            user_agent: requester.user_agent.as_deref(),
+        };
+        let url = self.endpoint("/user_management/authenticate");
+        let body = self.send(Method::POST, &url, json!(body).to_string()).await?;
+        parse(&body)
+    }
+
+    /// The keys that sign this application's session tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn session_keys(&self) -> Result<JwkSet, ClientError> {
+        let url = self.endpoint(&format!("/sso/jwks/{}", self.config.client_id));
+        let body = self.send(Method::GET, &url, String::new()).await?;
+        parse(&body)
+    }
+
+    /// The base URL with `path` after its own.
+    fn endpoint(&self, path: &str) -> Url {
+        let mut url = self.config.base_url.clone();
+        let path = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url
+    }
+
+    async fn send(&self, method: Method, url: &Url, body: String) -> Result<Bytes, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")))
+            .body(Bytes::from(body))
+            .map_err(|_| ClientError::unavailable("not a URL to send to"))?;
+        let response = self.http.send(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        Err(refusal(&response).unwrap_or_else(|| ClientError::Unavailable {
+            reason: format!("status {}", status.as_u16()),
+            retry_after_secs: retry_after_secs(&response),
+        }))
+    }
+}
+
+/// Reads an answer that refuses. `None` for one that is no answer: WorkOS failing, asking for
+/// patience, or not accepting this application's own credentials, none of which the user can mend.
+fn refusal(response: &http::Response<Bytes>) -> Option<ClientError> {
+    let status = response.status();
+    if !status.is_client_error()
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+    {
+        return None;
+    }
+    let body: ErrorBody = serde_json::from_slice(response.body()).ok()?;
+    let code = body.error.or(body.code)?;
+    if matches!(code.as_str(), "invalid_client" | "unauthorized" | "unauthorized_client") {
+        return None;
+    }
+    Some(ClientError::Refused { code, description: body.error_description.or(body.message) })
+}
+
+/// `Retry-After` in seconds; its other form, a date, is not worth a clock here.
+fn retry_after_secs(response: &http::Response<Bytes>) -> u32 {
+    response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(DEFAULT_RETRY_AFTER_SECS)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    // serde's message may quote what it read, and what it read holds tokens.
+    serde_json::from_slice(body)
+        .map_err(|_| ClientError::unavailable("an answer that is not as documented"))
+}

@@ -1,0 +1,341 @@
+//! The settings of AuthKit, from the variables that WorkOS's own SDKs read.
+//!
+//! Parsing takes a lookup function, so that it knows of no environment, and reports every problem
+//! at once. No error holds a value: half of them are secrets.
+
+use std::fmt;
+
+use thiserror::Error;
+use url::Url;
+
+use super::secret::Secret;
+
+/// Browsers keep a cookie for 400 days at most (RFC 6265bis, section 5.5).
+const DEFAULT_COOKIE_MAX_AGE_SECS: u32 = 400 * 24 * 60 * 60;
+const DEFAULT_COOKIE_NAME: &str = "wos-session";
+const DEFAULT_BASE_URL: &str = "https://api.workos.com";
+/// As WorkOS's own SDKs ask for; what is shorter can be guessed.
+const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
+
+/// Everything AuthKit is told from outside, checked.
+#[derive(Debug, Clone)]
+pub struct AuthKitConfig {
+    /// `WORKOS_API_KEY`: sent to WorkOS as `client_secret`.
+    pub api_key: Secret,
+    /// `WORKOS_CLIENT_ID`.
+    pub client_id: String,
+    /// `WORKOS_COOKIE_PASSWORD`: seals cookies.
+    pub cookie_password: Secret,
+    /// `WORKOS_COOKIE_PASSWORD_PREVIOUS`: still opens cookies, seals none.
+    pub cookie_password_previous: Option<Secret>,
+    /// `WORKOS_REDIRECT_URI`; without it `/callback` on the request's own origin.
+    pub redirect_uri: Option<Url>,
+    /// `WORKOS_BASE_URL`, without a slash at the end of its path.
+    pub base_url: Url,
+    /// `WORKOS_AUTHKIT_DOMAIN`: the issuer of Connect tokens.
+    pub authkit_domain: Option<Url>,
+    /// `WORKOS_ISSUER`: the `iss` that session access tokens must carry.
+    pub issuer: Option<String>,
+    /// `WORKOS_COOKIE_NAME`, `WORKOS_COOKIE_MAX_AGE`, `…_DOMAIN`, `…_SAMESITE`.
+    pub cookie: CookieConfig,
+    /// `WORKOS_LOGOUT_REDIRECT`; without it the Worker's `/`.
+    pub logout_redirect: Option<Url>,
+    /// `WORKOS_WEBHOOK_SECRET`.
+    pub webhook_secret: Option<Secret>,
+}
+
+/// How the session cookie is set.
+#[derive(Debug, Clone)]
+pub struct CookieConfig {
+    /// The cookie's name; parts of a long one are called `{name}.0`, `{name}.1`, ….
+    pub name: String,
+    /// `Max-Age`, in seconds.
+    pub max_age_secs: u32,
+    /// `Domain`; host-only without it.
+    pub domain: Option<String>,
+    /// `SameSite`.
+    pub same_site: SameSite,
+}
+
+/// The `SameSite` attribute (RFC 6265bis, section 5.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Sent with navigations from elsewhere, which sign-in needs.
+    Lax,
+    /// Not sent on the way back from AuthKit: the first page after sign-in is signed out.
+    Strict,
+    /// Sent with every request.
+    None,
+}
+
+impl fmt::Display for SameSite {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Lax => "Lax",
+            Self::Strict => "Strict",
+            Self::None => "None",
+        })
+    }
+}
+
+/// What is wrong with the configuration: every problem, each with the variable's name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Error)]
+pub struct ConfigError {
+    problems: Vec<(&'static str, &'static str)>,
+}
+
+impl ConfigError {
+    /// Adds that `name` is not as it must be; `problem` completes the sentence "`name` …".
+    pub fn add(&mut self, name: &'static str, problem: &'static str) {
+        self.problems.push((name, problem));
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, problem)) in self.problems.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("; ")?;
+            }
+            write!(formatter, "{name} {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl AuthKitConfig {
+    /// Reads every variable through `lookup`, which answers with a variable's value. An empty
+    /// value is an absent one, because that is what a line `NAME=` in an env file means.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every variable that is missing or invalid.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut variables = Variables { lookup, error: ConfigError::default() };
+        let config = Self {
+            api_key: variables.required("WORKOS_API_KEY", header_safe).into(),
+            client_id: variables.required("WORKOS_CLIENT_ID", header_safe),
+            cookie_password: variables.required("WORKOS_COOKIE_PASSWORD", password).into(),
+            cookie_password_previous: variables
+                .optional("WORKOS_COOKIE_PASSWORD_PREVIOUS", password)
+                .map(Secret::from),
+            redirect_uri: variables.optional("WORKOS_REDIRECT_URI", http_url),
+            base_url: variables
+                .optional("WORKOS_BASE_URL", base_url)
+                .unwrap_or_else(default_base_url),
+            authkit_domain: variables.optional("WORKOS_AUTHKIT_DOMAIN", base_url),
+            issuer: variables.optional("WORKOS_ISSUER", Ok),
+            cookie: CookieConfig {
+                name: variables
+                    .optional("WORKOS_COOKIE_NAME", cookie_name)
+                    .unwrap_or_else(|| DEFAULT_COOKIE_NAME.to_owned()),
+                max_age_secs: variables
+                    .optional("WORKOS_COOKIE_MAX_AGE", max_age)
+                    .unwrap_or(DEFAULT_COOKIE_MAX_AGE_SECS),
+                domain: variables.optional("WORKOS_COOKIE_DOMAIN", cookie_domain),
+                same_site: variables
+                    .optional("WORKOS_COOKIE_SAMESITE", same_site)
+                    .unwrap_or(SameSite::Lax),
+            },
+            logout_redirect: variables.optional("WORKOS_LOGOUT_REDIRECT", http_url),
+            webhook_secret: variables
+                .optional("WORKOS_WEBHOOK_SECRET", header_safe)
+                .map(Secret::from),
+        };
+        if variables.error.is_empty() { Ok(config) } else { Err(variables.error) }
+    }
+}
+
+struct Variables<F> {
+    lookup: F,
+    error: ConfigError,
+}
+
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(String) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        parse(value).map_err(|problem| self.error.add(name, problem)).ok()
+    }
+
+    /// The default that stands in for a missing value is never used: the error is already there.
+    fn required<T: Default>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(String) -> Result<T, &'static str>,
+    ) -> T {
+        if (self.lookup)(name).is_none_or(|value| value.is_empty()) {
+            self.error.add(name, "is missing");
+            return T::default();
+        }
+        self.optional(name, parse).unwrap_or_default()
+    }
+}
+
+fn header_safe(value: String) -> Result<String, &'static str> {
+    if value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(value)
+    } else {
+        Err("holds a space or a character that is not ASCII")
+    }
+}
+
+fn password(value: String) -> Result<String, &'static str> {
+    if value.chars().count() >= COOKIE_PASSWORD_MIN_CHARS {
+        Ok(value)
+    } else {
+        Err("is shorter than 32 characters (`openssl rand -hex 32` makes a good one)")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a constant of this file")]
+fn default_base_url() -> Url {
+    Url::parse(DEFAULT_BASE_URL).expect("the default is a URL")
+}
+
+fn http_url(value: String) -> Result<Url, &'static str> {
+    Url::parse(&value)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or("is not an http or https URL")
+}
+
+/// A URL that paths are appended to.
+fn base_url(value: String) -> Result<Url, &'static str> {
+    let mut url = http_url(value)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must end with its path: no query, no fragment");
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// A `token` of RFC 9110, section 5.6.2, which RFC 6265 asks of a cookie's name.
+fn cookie_name(value: String) -> Result<String, &'static str> {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if value.bytes().all(is_token_byte) {
+        Ok(value)
+    } else {
+        Err("holds a character that a cookie's name may not have")
+    }
+}
+
+fn max_age(value: String) -> Result<u32, &'static str> {
+    value.parse().ok().filter(|secs| *secs > 0).ok_or("is not a positive whole number of seconds")
+}
+
+fn cookie_domain(value: String) -> Result<String, &'static str> {
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    if value.bytes().all(is_host_byte) { Ok(value) } else { Err("is not a host name") }
+}
+
+fn same_site(value: String) -> Result<SameSite, &'static str> {
+    match value.to_ascii_lowercase().as_str() {
+        "lax" => Ok(SameSite::Lax),
+        "strict" => Ok(SameSite::Strict),
+        "none" => Ok(SameSite::None),
+        _ => Err("is none of lax, strict, none"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUIRED: [(&str, &str); 3] = [
+        ("WORKOS_API_KEY", "sk_test_1"),
+        ("WORKOS_CLIENT_ID", "client_1"),
+        ("WORKOS_COOKIE_PASSWORD", "a password of at least 32 characters"),
+    ];
+
+    fn parse(extra: &[(&str, &str)]) -> Result<AuthKitConfig, ConfigError> {
+        let variables: Vec<_> = extra.iter().chain(&REQUIRED).collect();
+        AuthKitConfig::from_lookup(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_three_required_variables_are_enough() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.base_url.as_str(), "https://api.workos.com/");
+        assert_eq!(config.cookie.name, "wos-session");
+        assert_eq!(config.cookie.max_age_secs, 34_560_000);
+        assert_eq!(config.cookie.same_site, SameSite::Lax);
+        assert!(config.redirect_uri.is_none() && config.issuer.is_none());
+    }
+
+    #[test]
+    fn every_missing_variable_is_named_at_once() {
+        let error = AuthKitConfig::from_lookup(|_| None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "WORKOS_API_KEY is missing; WORKOS_CLIENT_ID is missing; WORKOS_COOKIE_PASSWORD is missing"
+        );
+    }
+
+    #[test]
+    fn an_empty_value_is_a_missing_one() {
+        let error = parse(&[("WORKOS_API_KEY", ""), ("WORKOS_ISSUER", "")]).unwrap_err();
+        assert_eq!(error.to_string(), "WORKOS_API_KEY is missing");
+    }
+
+    #[test]
+    fn every_invalid_variable_is_named_and_no_value_is() {
+        let error = parse(&[
+            ("WORKOS_API_KEY", "sk secret"),
+            ("WORKOS_COOKIE_PASSWORD", "hunter2"),
+            ("WORKOS_COOKIE_PASSWORD_PREVIOUS", "hunter1"),
+            ("WORKOS_REDIRECT_URI", "javascript:alert(1)"),
+            ("WORKOS_BASE_URL", "https://x.test/?hunter3"),
+            ("WORKOS_COOKIE_NAME", "a;b"),
+            ("WORKOS_COOKIE_MAX_AGE", "-1"),
+            ("WORKOS_COOKIE_DOMAIN", "x.test; Secure"),
+            ("WORKOS_COOKIE_SAMESITE", "hunter4"),
+            ("WORKOS_LOGOUT_REDIRECT", "/"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for name in [
+            "WORKOS_API_KEY",
+            "WORKOS_COOKIE_PASSWORD ",
+            "WORKOS_COOKIE_PASSWORD_PREVIOUS",
+            "WORKOS_REDIRECT_URI",
+            "WORKOS_BASE_URL",
+            "WORKOS_COOKIE_NAME",
+            "WORKOS_COOKIE_MAX_AGE",
+            "WORKOS_COOKIE_DOMAIN",
+            "WORKOS_COOKIE_SAMESITE",
+            "WORKOS_LOGOUT_REDIRECT",
+        ] {
+            assert!(error.contains(name), "{name} is not in: {error}");
+        }
+        assert!(!error.contains("hunter") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_base_url_may_have_a_path_and_a_slash_at_its_end() {
+        let config = parse(&[("WORKOS_BASE_URL", "http://localhost:4100/workos/")]).unwrap();
+        assert_eq!(config.base_url.as_str(), "http://localhost:4100/workos");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let config = parse(&[("WORKOS_WEBHOOK_SECRET", "whsec_hunter2")]).unwrap();
+        let printed = format!("{config:?}");
+        for secret in ["sk_test_1", "a password of", "hunter2"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Key sets (RFC 7517): which keys may verify a token, where they come from, how long they are kept.
+//!
+//! A key set is fetched when a token needs it and then kept. A `kid` that it does not have may be a
+//! key that is newer than the set, so the set is fetched again, but not more than once in 30
+//! seconds: a flood of made-up `kid`s costs WorkOS nothing. While WorkOS cannot be reached the set
+//! that was there goes on being used, whatever its age.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Duration, Utc};
+use jwt_compact::{
+    alg::{RsaPublicKey, StrongKey},
+    jwk::JsonWebKey,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::client::{ClientError, WorkosClient};
+use crate::runtime::Clock;
+
+/// How long a key set is used before it is asked for again. A key that WorkOS retires stops
+/// working here within this time.
+const TTL_SECS: i64 = 60 * 60;
+/// Least time between two requests for a key set.
+const COOL_DOWN_SECS: i64 = 30;
+/// How often a request looks for the result of another's fetch.
+const WAIT_STEP_MILLIS: u32 = 20;
+/// After this long whoever was fetching is gone: its request was cancelled.
+const FETCH_MAX_SECS: i64 = 15;
+
+/// A JSON Web Key Set, each key as raw JSON: one that is of no use must not spoil the others.
+#[derive(Debug, Deserialize)]
+pub struct JwkSet {
+    keys: Vec<Value>,
+}
+
+/// The keys of a set that may verify RS256 signatures.
+#[derive(Debug)]
+pub struct KeySet {
+    keys: Vec<(String, StrongKey<RsaPublicKey>)>,
+}
+
+/// Members of a JWK that say what it may be used for (RFC 7517, section 4).
+#[derive(Deserialize)]
+struct KeyUse {
+    kid: String,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    public_key_use: Option<String>,
+    key_ops: Option<Vec<String>>,
+}
+
+impl From<JwkSet> for KeySet {
+    fn from(set: JwkSet) -> Self {
+        Self { keys: set.keys.iter().filter_map(verification_key).collect() }
+    }
+}
+
+/// The key, if it is an RSA key of a sound size that is meant to verify RS256 signatures.
+fn verification_key(jwk: &Value) -> Option<(String, StrongKey<RsaPublicKey>)> {
+    let key_use: KeyUse = serde_json::from_value(jwk.clone()).ok()?;
+    let is_for_rs256 = key_use.alg.is_none_or(|alg| alg == "RS256")
+        && key_use.public_key_use.is_none_or(|public_key_use| public_key_use == "sig")
+        && key_use.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    if !is_for_rs256 || key_use.kid.is_empty() {
+        return None;
+    }
+    let jwk: JsonWebKey<'_> = serde_json::from_value(jwk.clone()).ok()?;
+    let key = RsaPublicKey::try_from(&jwk).ok()?;
+    Some((key_use.kid, StrongKey::try_from(key).ok()?))
+}
+
+impl KeySet {
+    /// The key called `kid`. Two keys of one name are none: which one signed could not be told.
+    #[must_use]
+    pub fn find(&self, kid: &str) -> Option<&StrongKey<RsaPublicKey>> {
+        let mut matching = self.keys.iter().filter(|(name, _)| name == kid);
+        let (_, key) = matching.next()?;
+        matching.next().is_none().then_some(key)
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KeyError {
+    /// The set was fetched and has no such key.
+    #[error("no key of that name")]
+    Unknown,
+    /// Whether there is such a key could not be told.
+    #[error(transparent)]
+    Unavailable(ClientError),
+}
+
+/// The key set of one issuer, shared by every request of an isolate.
+pub struct KeySetCache {
+    client: WorkosClient,
+    clock: Arc<dyn Clock>,
+    state: Mutex<CacheState>,
+}
+
+#[derive(Default)]
+struct CacheState {
+    /// The newest set and when it came.
+    set: Option<(Arc<KeySet>, DateTime<Utc>)>,
+    /// When a set was last asked for, with the failure if it has failed.
+    last_fetch: Option<(DateTime<Utc>, Option<ClientError>)>,
+    /// When the fetch that is under way began.
+    fetching_since: Option<DateTime<Utc>>,
+}
+
+/// What a look at the cache tells a request to do.
+enum Step {
+    Use(Arc<KeySet>),
+    Fail(KeyError),
+    Wait,
+    Fetch,
+}
+
+impl KeySetCache {
+    /// An empty cache; the set is fetched when the first token needs it.
+    #[must_use]
+    pub fn new(client: WorkosClient, clock: Arc<dyn Clock>) -> Self {
+        Self { client, clock, state: Mutex::default() }
+    }
+
+    /// A key set that has the key `kid`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unknown`] when WorkOS's set, asked for at most 30 seconds ago, has no such key;
+    /// [`KeyError::Unavailable`] when WorkOS could not be asked and no kept set has it.
+    pub async fn set_with(&self, kid: &str) -> Result<Arc<KeySet>, KeyError> {
+        // Ends: a fetch is followed by a cool-down, in which no step is `Fetch` or `Wait`.
+        loop {
+            match self.next_step(kid) {
+                Step::Use(set) => return Ok(set),
+                Step::Fail(error) => return Err(error),
+                Step::Fetch => self.fetch().await,
+                Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,
+            }
+        }
+    }
+
+    fn next_step(&self, kid: &str) -> Step {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let is_fetching =
+            state.fetching_since.is_some_and(|since| is_within(since, FETCH_MAX_SECS, now));
+        let is_cooling_down =
+            state.last_fetch.as_ref().is_some_and(|(at, _)| is_within(*at, COOL_DOWN_SECS, now));
+        let known = state.set.as_ref().filter(|(set, _)| set.find(kid).is_some());
+        if let Some((set, fetched_at)) = known
+            && (is_within(*fetched_at, TTL_SECS, now) || is_fetching || is_cooling_down)
+        {
+            return Step::Use(Arc::clone(set));
+        }
+        if is_fetching {
+            return Step::Wait;
+        }
+        if is_cooling_down {
+            let failure = state.last_fetch.as_ref().and_then(|(_, failure)| failure.clone());
+            return Step::Fail(failure.map_or(KeyError::Unknown, KeyError::Unavailable));
+        }
+        state.fetching_since = Some(now);
+        Step::Fetch
+    }
+
+    async fn fetch(&self) {
+        let fetched = self.client.session_keys().await;
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.fetching_since = None;
+        match fetched {
+            Ok(set) => {
+                state.set = Some((Arc::new(set.into()), now));
+                state.last_fetch = Some((now, None));
+            }
+            Err(error) => {
+                log::warn!("the key set could not be fetched: {error}");
+                state.last_fetch = Some((now, Some(error)));
+            }
+        }
+    }
+
+    /// A panic cannot leave the state half-written: nothing in here runs foreign code.
+    fn state(&self) -> MutexGuard<'_, CacheState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_within(since: DateTime<Utc>, secs: i64, now: DateTime<Utc>) -> bool {
+    now - since < Duration::seconds(secs)
+}

@@ -1,0 +1,152 @@
+//! Where a request arrived and where it was made: the Worker's own origin (RFC 6454), whether the
+//! connection can carry `Secure` cookies, and whether another site's page sent the request (CSRF).
+
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use url::{Host, Url};
+
+use crate::error::AppError;
+
+/// The origin that the browser sees this Worker under.
+#[derive(Debug, Clone)]
+pub struct OwnOrigin {
+    url: Url,
+}
+
+impl OwnOrigin {
+    /// `https://host[:port]/`, to resolve paths against.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The absolute URL of a path of this origin, which must begin with `/`.
+    #[must_use]
+    pub fn join(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// Whether cookies get `Secure`: always but on plain-http localhost. Browsers differ in whether
+    /// they would send a `Secure` cookie there, and some clients do not.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        let is_local = match self.url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        !(self.url.scheme() == "http" && is_local)
+    }
+
+    /// Whether a page of another origin made this request: `Sec-Fetch-Site` where the client sends
+    /// it, else `Origin`. A client that sends neither is not a browser acting for someone else.
+    #[must_use]
+    pub fn is_cross_origin(&self, headers: &HeaderMap) -> bool {
+        if let Some(site) = headers.get("sec-fetch-site") {
+            // `none`: typed, a bookmark.
+            return !matches!(site.as_bytes(), b"same-origin" | b"none");
+        }
+        headers.get(header::ORIGIN).is_some_and(|origin| {
+            origin.to_str().ok() != Some(self.url.origin().ascii_serialization().as_str())
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for OwnOrigin {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        own_origin(parts)
+            .map(|url| Self { url })
+            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))
+    }
+}
+
+/// Workers give the absolute URL; a plain HTTP server only the path, and the host in its header.
+fn own_origin(parts: &Parts) -> Option<Url> {
+    let scheme = parts.uri.scheme_str().unwrap_or("https");
+    let authority = match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => parts.headers.get(header::HOST)?.to_str().ok()?,
+    };
+    let mut url = Url::parse(&format!("{scheme}://{authority}/")).ok().filter(Url::has_host)?;
+    // `user:password@` is no part of an origin.
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn origin(url: &str) -> OwnOrigin {
+        OwnOrigin { url: Url::parse(url).unwrap() }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn only_plain_http_on_localhost_does_without_secure() {
+        for url in
+            ["http://localhost:8787", "http://127.0.0.1", "http://[::1]:1", "http://a.localhost"]
+        {
+            assert!(!origin(url).is_secure(), "{url}");
+        }
+        for url in
+            ["https://localhost", "https://app.test", "http://app.test", "http://localhost.test"]
+        {
+            assert!(origin(url).is_secure(), "{url}");
+        }
+    }
+
+    #[test]
+    fn fetch_metadata_decides_where_there_is_any() {
+        let own = origin("https://app.test");
+        for (site, is_cross) in [
+            ("same-origin", false),
+            ("none", false),
+            ("same-site", true),
+            ("cross-site", true),
+            ("x", true),
+        ] {
+            // `Origin` would say the opposite.
+            let origin = if is_cross { "https://app.test" } else { "https://evil.test" };
+            let headers = headers(&[("sec-fetch-site", site), ("origin", origin)]);
+            assert_eq!(own.is_cross_origin(&headers), is_cross, "{site}");
+        }
+    }
+
+    #[test]
+    fn without_fetch_metadata_the_origin_decides() {
+        let own = origin("https://app.test");
+        assert!(!own.is_cross_origin(&headers(&[])));
+        assert!(!own.is_cross_origin(&headers(&[("origin", "https://app.test")])));
+        for other in ["https://evil.test", "http://app.test", "https://app.test:444", "null"] {
+            assert!(own.is_cross_origin(&headers(&[("origin", other)])), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_origin_comes_from_the_url_or_the_host_header() {
+        for (uri, host, expected) in [
+            ("https://app.test:8443/x?y", "evil.test", "https://app.test:8443/"),
+            ("/x", "app.test", "https://app.test/"),
+        ] {
+            let request =
+                http::Request::builder().uri(uri).header(header::HOST, host).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            let origin = OwnOrigin::from_request_parts(&mut parts, &()).await.unwrap();
+            assert_eq!(origin.url().as_str(), expected);
+        }
+    }
+}

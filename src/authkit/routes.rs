@@ -1,0 +1,300 @@
+//! `/login`, `/callback`, `/logout`, `/me`: the sign-in as HTTP.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, RawQuery, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use chrono::SecondsFormat;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{
+    AuthKit, CurrentUser, VerifyError,
+    client::{AuthorizeRequest, ClientError, Grant, Requester},
+    cookie::RequestCookies,
+    login::{self, PendingSignIn, ReturnTo},
+    origin::OwnOrigin,
+    secret::Secret,
+    session::{Impersonator, Session},
+    token::UntrustedToken,
+};
+use crate::{error::AppError, pages::redirect};
+
+/// Parameters of `/login` that AuthKit gets as they came.
+const HINTS: [&str; 6] =
+    ["screen_hint", "login_hint", "domain_hint", "organization_id", "connection_id", "provider"];
+
+/// The routes of signing in and out, and of who is signed in.
+pub fn routes<S>() -> Router<S>
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
+    Router::new()
+        .route("/login", get(begin_sign_in))
+        .route(login::CALLBACK_PATH, get(finish_sign_in))
+        .route("/logout", get(sign_out_by_link).post(sign_out_by_form))
+        .route("/me", get(show_current_user))
+}
+
+/// A query string's parameters. The first of a name counts, unknown ones do no harm.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(query: Option<String>) -> Self {
+        Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
+    }
+
+    /// The parameter's value, unless it is empty.
+    fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+async fn begin_sign_in(
+    State(authkit): State<Arc<AuthKit>>,
+    origin: OwnOrigin,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Query::parse(query);
+    let return_to = query
+        .get("return_to")
+        .and_then(|value| ReturnTo::parse(value, origin.url()))
+        .unwrap_or_default();
+    let pending =
+        PendingSignIn::begin(return_to, query.get("retry").is_some(), authkit.clock.now());
+
+    let hints: Vec<(&'static str, &str)> =
+        HINTS.into_iter().filter_map(|name| Some((name, query.get(name)?))).collect();
+    let redirect_uri = authkit.redirect_uri(&origin);
+    let location = authkit.client.authorize_url(&AuthorizeRequest {
+        redirect_uri: &redirect_uri,
+        state: pending.state(),
+        code_challenge: &pending.code_challenge(),
+        hints: &hints,
+    });
+
+    let name = login::sign_in_cookie_name(&authkit.config.cookie.name, pending.state());
+    let cookie = login::sign_in_cookie(&name, origin.is_secure());
+    let mut response = redirect(StatusCode::FOUND, location.as_str());
+    response
+        .headers_mut()
+        .append(header::SET_COOKIE, cookie.set(&pending.seal(&authkit.sign_in_sealer)));
+    response
+}
+
+async fn finish_sign_in(
+    State(authkit): State<Arc<AuthKit>>,
+    origin: OwnOrigin,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Query::parse(query);
+    let state = query.get("state").unwrap_or_default();
+    let name = login::sign_in_cookie_name(&authkit.config.cookie.name, state);
+    let spent_cookie = login::sign_in_cookie(&name, origin.is_secure()).clear();
+
+    if let Some(error) = query.get("error") {
+        return with_cookie(
+            sign_in_refused(error, query.get("error_description")).into_response(),
+            spent_cookie,
+        );
+    }
+    let cookies = RequestCookies::from_headers(&headers);
+    let now = authkit.clock.now();
+    let pending = PendingSignIn::find(state, &name, &cookies, &authkit.sign_in_sealer, now);
+    let (Some(pending), Some(code)) = (pending, query.get("code")) else {
+        if login::is_retry(state) {
+            return cookie_not_kept().into_response();
+        }
+        // Nobody in this browser asked for this sign-in. Asking now is safe, and costs no click:
+        // AuthKit answers from its own session.
+        return redirect(StatusCode::FOUND, "/login?retry=1");
+    };
+
+    let grant = Grant::AuthorizationCode {
+        code: &Secret::from(code),
+        code_verifier: pending.code_verifier(),
+    };
+    match authkit.client.authenticate(grant, &requester(&headers)).await {
+        Ok(answer) => {
+            let session = Session::from(answer);
+            let response = match authkit.check_new_session(&session).await {
+                Ok(()) => signed_in(&authkit, &session, &origin, &cookies, pending.return_to()),
+                Err(error) => error.into_response(),
+            };
+            with_cookie(response, spent_cookie)
+        }
+        Err(ClientError::Refused { code, description }) => with_cookie(
+            sign_in_refused(&code, description.as_deref()).into_response(),
+            spent_cookie,
+        ),
+        // The cookie stays: reloading the page may yet succeed.
+        Err(ClientError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
+            "Sign-in cannot be finished right now: reload this page in a moment",
+            retry_after_secs,
+            reason,
+        )
+        .into_response(),
+    }
+}
+
+fn signed_in(
+    authkit: &AuthKit,
+    session: &Session,
+    origin: &OwnOrigin,
+    cookies: &RequestCookies<'_>,
+    return_to: &str,
+) -> Response {
+    let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
+    match cookie.write(&session.seal(&authkit.session_sealer), cookies) {
+        Ok(set_cookies) => {
+            set_cookies.into_iter().fold(redirect(StatusCode::FOUND, return_to), with_cookie)
+        }
+        Err(error) => AppError::internal(error).into_response(),
+    }
+}
+
+/// Whether the sign-in ends with an error, said by AuthKit.
+fn sign_in_refused(error: &str, description: Option<&str>) -> AppError {
+    let description = description.map(|text| format!(" ({text})")).unwrap_or_default();
+    let detail = format!("AuthKit did not sign you in: {error}{description}. Try again at /login");
+    AppError::new(StatusCode::BAD_REQUEST, detail)
+}
+
+fn cookie_not_kept() -> AppError {
+    AppError::new(
+        StatusCode::BAD_REQUEST,
+        "Your browser did not send back the cookie that sign-in needs. \
+         Allow cookies for this site, then try again at /login",
+    )
+}
+
+async fn sign_out_by_form(
+    State(authkit): State<Arc<AuthKit>>,
+    origin: OwnOrigin,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    sign_out(&authkit, &origin, &headers, StatusCode::SEE_OTHER)
+}
+
+async fn sign_out_by_link(
+    State(authkit): State<Arc<AuthKit>>,
+    origin: OwnOrigin,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    sign_out(&authkit, &origin, &headers, StatusCode::FOUND)
+}
+
+/// Clears the cookie and sends the browser to end its session at WorkOS too.
+fn sign_out(
+    authkit: &AuthKit,
+    origin: &OwnOrigin,
+    headers: &HeaderMap,
+    status: StatusCode,
+) -> Result<Response, AppError> {
+    if origin.is_cross_origin(headers) {
+        return Err(AppError::new(
+            StatusCode::FORBIDDEN,
+            "Signing out must begin on this site: open / and choose Sign out",
+        ));
+    }
+    let cookies = RequestCookies::from_headers(headers);
+    let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
+    let session_id = cookie
+        .read(&cookies)
+        .iter()
+        .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
+        // Not verified, so that signing out needs no keys: AuthKit gave this token to this Worker,
+        // which sealed it, and nothing is done here in its name.
+        .and_then(|session| {
+            UntrustedToken::parse(session.access_token.expose()).ok()?.session_id_unverified()
+        });
+    let return_to = match &authkit.config.logout_redirect {
+        Some(url) => url.clone(),
+        None => origin.join("/"),
+    };
+    let location = match session_id {
+        Some(session_id) => authkit.client.logout_url(&session_id, return_to.as_str()),
+        None => return_to,
+    };
+    Ok(cookie.remove(&cookies).into_iter().fold(redirect(status, location.as_str()), with_cookie))
+}
+
+/// `GET /me`.
+#[derive(Debug, Serialize)]
+struct MeResponse<'a> {
+    user: Value,
+    session_id: Option<&'a str>,
+    organization_id: Option<&'a str>,
+    role: Option<&'a str>,
+    roles: &'a [String],
+    permissions: &'a [String],
+    entitlements: &'a [String],
+    feature_flags: &'a [String],
+    impersonator: Option<Impersonator>,
+    /// When the access token expires, RFC 3339.
+    expires_at: String,
+}
+
+async fn show_current_user(caller: CurrentUser) -> Response {
+    let verified = caller.claims();
+    let claims = verified.claims();
+    Json(MeResponse {
+        user: caller
+            .user()
+            .map_or_else(|| json!({"object": "user", "id": claims.sub}), |user| json!(user)),
+        session_id: claims.sid.as_deref(),
+        organization_id: claims.org_id.as_deref(),
+        role: claims.role.as_deref(),
+        roles: &claims.roles,
+        permissions: &claims.permissions,
+        entitlements: &claims.entitlements,
+        feature_flags: &claims.feature_flags,
+        impersonator: verified.impersonator(),
+        expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
+    })
+    .into_response()
+}
+
+fn with_cookie(mut response: Response, set_cookie: HeaderValue) -> Response {
+    response.headers_mut().append(header::SET_COOKIE, set_cookie);
+    response
+}
+
+fn requester(headers: &HeaderMap) -> Requester {
+    let text =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Requester { ip_address: text("cf-connecting-ip"), user_agent: text("user-agent") }
+}
+
+impl AuthKit {
+    fn redirect_uri(&self, origin: &OwnOrigin) -> String {
+        let default = || origin.join(login::CALLBACK_PATH);
+        self.config.redirect_uri.clone().unwrap_or_else(default).into()
+    }
+
+    /// A session that the next request would refuse must not be set: the browser would go round
+    /// between here and AuthKit for ever. Keys that cannot be fetched now say nothing against it.
+    async fn check_new_session(&self, session: &Session) -> Result<(), AppError> {
+        match self.verify(session.access_token.expose()).await {
+            Ok(claims)
+                if session.user.as_ref().is_some_and(|user| user.id == claims.claims().sub) =>
+            {
+                Ok(())
+            }
+            Err(VerifyError::Unavailable(_)) => Ok(()),
+            Ok(_) => Err(AppError::internal("AuthKit's user is not its token's subject")),
+            Err(error @ VerifyError::Token(_)) => {
+                Err(AppError::internal(format!("AuthKit's own token is refused: {error}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Expenses: what a signed-in user keeps.
+//!
+//! [`model`] says what an expense is, [`validation`] how a body that is none is answered,
+//! [`store`] how expenses lie in KV, [`routes`] what the API answers.
+
+pub mod model;
+pub mod routes;
+pub mod store;
+pub mod validation;
+
+pub use routes::routes;
+pub use store::ExpenseStore;

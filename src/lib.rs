@@ -1,0 +1,24 @@
+//! WorkOS AuthKit on Cloudflare Workers, and the expense tracker that shows it at work.
+//!
+//! Where things are:
+//!
+//! - [`authkit`]: signing in, the sealed session, access tokens, keys. Everything WorkOS, and
+//!   nothing of expenses.
+//! - [`expenses`]: what a signed-in user keeps: the model, its validation, the KV schema.
+//! - [`app`]: the state and the only list of routes and layers.
+//! - [`pages`]: the HTML a browser sees.
+//! - [`error`]: the one place where errors become HTTP.
+//! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
+//! - `platform`: that host on Workers. The only folder that names `worker`.
+//!
+//! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
+
+pub mod app;
+pub mod authkit;
+pub mod error;
+pub mod expenses;
+pub mod pages;
+pub mod runtime;
+
+#[cfg(target_arch = "wasm32")]
+mod platform;

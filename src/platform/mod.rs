@@ -1,0 +1,65 @@
+//! Cloudflare Workers: the entry point, and the adapters that give [`crate::runtime`]'s traits what
+//! they ask for. The only folder that names `worker`, and the only one that deals with `Send`: a
+//! Worker has one thread, so its futures may be said to be `Send`.
+
+mod clock;
+mod console;
+mod fetch;
+mod kv;
+
+use std::{cell::OnceCell, sync::Arc};
+
+use axum::{Router, body::Body};
+use http::Response;
+use worker::{Context, Env, HttpRequest, event};
+
+use crate::{
+    app::{self, AppState},
+    authkit::{AuthKit, AuthKitConfig, ConfigError},
+    expenses::{ExpenseStore, store},
+    runtime::Clock,
+};
+
+thread_local! {
+    /// The router with all that is derived from the configuration: made by an isolate's first
+    /// request, used by every one.
+    static ROUTER: OnceCell<Router> = const { OnceCell::new() };
+}
+
+/// Runs once, when the module is loaded.
+#[event(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+    console::install();
+}
+
+#[event(fetch)]
+async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<Response<Body>> {
+    let mut router = ROUTER.with(|cell| cell.get_or_init(|| build(&env)).clone());
+    let response = tower_service::Service::call(&mut router, request).await;
+    Ok(response.unwrap_or_else(|never| match never {}))
+}
+
+fn build(env: &Env) -> Router {
+    let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
+    let config = AuthKitConfig::from_lookup(lookup);
+    let namespace = env.kv(store::BINDING);
+    match (config, namespace) {
+        (Ok(config), Ok(namespace)) => {
+            let clock: Arc<dyn Clock> = Arc::new(clock::WorkersClock);
+            let http = Arc::new(fetch::FetchClient);
+            app::router(AppState {
+                authkit: Arc::new(AuthKit::new(config, http, Arc::clone(&clock))),
+                expenses: ExpenseStore::new(Arc::new(kv::WorkersKv::new(namespace))),
+                clock,
+            })
+        }
+        (config, namespace) => {
+            let mut error: ConfigError = config.err().unwrap_or_default();
+            if namespace.is_err() {
+                error.add(store::BINDING, "is not bound to a KV namespace");
+            }
+            app::misconfigured(&error)
+        }
+    }
+}

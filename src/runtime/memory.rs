@@ -1,0 +1,127 @@
+//! A [`KvNamespace`] in memory, as strict as KV about keys, metadata and pages, with switches to
+//! make it fail and counters of what it was asked. For tests: nothing else keeps data in memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{
+    KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPage,
+    KvPut,
+};
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct MemoryKv {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<String, (String, Option<Value>)>,
+    operations: Vec<&'static str>,
+    failing: Option<&'static str>,
+}
+
+impl MemoryKv {
+    /// Makes every `operation` (`get`, `put`, `delete`, `list`) fail until told otherwise.
+    pub fn fail(&self, operation: Option<&'static str>) {
+        self.state().failing = operation;
+    }
+
+    /// The operations since the last call, in order.
+    pub fn take_operations(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.state().operations)
+    }
+
+    /// Every key, in order.
+    pub fn keys(&self) -> Vec<String> {
+        self.state().entries.keys().cloned().collect()
+    }
+
+    /// Writes an entry as it is, past every rule.
+    pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Value>) {
+        self.state().entries.insert(key.to_owned(), (value.to_owned(), metadata));
+    }
+
+    fn begin(&self, operation: &'static str) -> Result<MutexGuard<'_, State>, KvError> {
+        let mut state = self.state();
+        state.operations.push(operation);
+        if state.failing == Some(operation) {
+            return Err(refused(operation, "made to fail"));
+        }
+        Ok(state)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(operation: &'static str, reason: &str) -> KvError {
+    KvError { operation, reason: reason.to_owned() }
+}
+
+fn check_key(operation: &'static str, key: &str) -> Result<(), KvError> {
+    if key.is_empty() || key.len() > KV_KEY_MAX_BYTES || matches!(key, "." | "..") {
+        return Err(refused(operation, "not a key"));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl KvNamespace for MemoryKv {
+    async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
+        let state = self.begin("get")?;
+        check_key("get", key)?;
+        Ok(state.entries.get(key).map(|(value, _)| value.clone()))
+    }
+
+    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+        let mut state = self.begin("put")?;
+        check_key("put", key)?;
+        let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.to_string().len());
+        if metadata_bytes > KV_METADATA_MAX_BYTES {
+            return Err(refused("put", "metadata too long"));
+        }
+        if options.expiration_ttl_secs.is_some_and(|secs| secs < 60) {
+            return Err(refused("put", "expiration too soon"));
+        }
+        state.entries.insert(key.to_owned(), (value.to_owned(), options.metadata));
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        let mut state = self.begin("delete")?;
+        check_key("delete", key)?;
+        state.entries.remove(key);
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<KvPage, KvError> {
+        let state = self.begin("list")?;
+        check_key("list", prefix)?;
+        if !(1..=KV_LIST_MAX_KEYS).contains(&limit) {
+            return Err(refused("list", "limit out of range"));
+        }
+        let mut matching = state
+            .entries
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix))
+            .filter(|(name, _)| cursor.is_none_or(|cursor| name.as_str() > cursor))
+            .map(|(name, (_, metadata))| KvKey { name: name.clone(), metadata: metadata.clone() });
+        let keys: Vec<KvKey> = matching.by_ref().take(limit).collect();
+        // As KV does, the cursor is where this page has ended.
+        let cursor = matching.next().and_then(|_| keys.last().map(|key| key.name.clone()));
+        Ok(KvPage { keys, cursor })
+    }
+}

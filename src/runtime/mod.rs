@@ -1,0 +1,129 @@
+//! What the crate needs of the machine it runs on, as traits: time, outgoing HTTP, key-value
+//! storage. And randomness, which `getrandom` already makes the same everywhere.
+//!
+//! `platform` implements the traits for Workers; the tests have a settable clock, a scripted AuthKit
+//! and the namespace of [`memory`]. Implementations deal with `Send`, callers never.
+
+pub mod memory;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use thiserror::Error;
+
+/// Wall-clock time.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The time now. On Workers it stands still between two I/O operations.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Returns after `millis` milliseconds: the only way to wait for what another request is doing,
+    /// because a request on Workers may not await I/O that another one began.
+    async fn sleep(&self, millis: u32);
+}
+
+/// Sends one HTTP request and reads the whole answer. Redirects are not followed.
+#[async_trait]
+pub trait HttpClient: Send + Sync {
+    /// # Errors
+    ///
+    /// [`HttpClientError`] when there is no answer at all; any status is an answer.
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, HttpClientError>;
+}
+
+/// Why an outgoing request has no answer.
+#[derive(Debug, Error)]
+pub enum HttpClientError {
+    /// No answer within the client's own limit.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection failed, or the answer broke off.
+    #[error("connection failed")]
+    Connection,
+}
+
+/// A Workers KV namespace, with KV's own rules: keys of at most 512 bytes, metadata of at most
+/// 1,024 bytes of JSON, `list` in the keys' byte order, 1,000 a page.
+#[async_trait]
+pub trait KvNamespace: Send + Sync {
+    /// The value at `key`, or `None`.
+    async fn get(&self, key: &str) -> Result<Option<String>, KvError>;
+
+    /// Writes `value` at `key`, replacing what was there.
+    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError>;
+
+    /// Removes `key`; that there is none is not an error.
+    async fn delete(&self, key: &str) -> Result<(), KvError>;
+
+    /// Up to `limit` (1–1,000) keys that begin with `prefix`, in byte order, from `cursor` on.
+    async fn list(
+        &self,
+        prefix: &str,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<KvPage, KvError>;
+}
+
+/// What is written beside a value.
+#[derive(Debug, Clone, Default)]
+pub struct KvPut {
+    /// JSON that `list` returns with the key; at most [`KV_METADATA_MAX_BYTES`] when serialized.
+    pub metadata: Option<Value>,
+    /// Seconds after which the key is gone; at least 60.
+    pub expiration_ttl_secs: Option<u64>,
+}
+
+/// One page of keys.
+#[derive(Debug, Clone, Default)]
+pub struct KvPage {
+    /// The keys in order, each with its metadata.
+    pub keys: Vec<KvKey>,
+    /// Where the next page begins; `None` on the last.
+    pub cursor: Option<String>,
+}
+
+/// A key and what `list` tells of it.
+#[derive(Debug, Clone)]
+pub struct KvKey {
+    /// The whole key, prefix included.
+    pub name: String,
+    /// The metadata it was written with.
+    pub metadata: Option<Value>,
+}
+
+/// KV could not tell, or could not write. Nothing is known of the key.
+#[derive(Debug, Clone, Error)]
+#[error("KV {operation} failed: {reason}")]
+pub struct KvError {
+    /// `get`, `put`, `delete` or `list`.
+    pub operation: &'static str,
+    /// What the runtime said; holds no value and no key.
+    pub reason: String,
+}
+
+/// Longest key KV takes.
+/// <https://developers.cloudflare.com/kv/platform/limits/>
+pub const KV_KEY_MAX_BYTES: usize = 512;
+/// Most metadata KV takes with a key, as serialized JSON.
+/// <https://developers.cloudflare.com/kv/platform/limits/>
+pub const KV_METADATA_MAX_BYTES: usize = 1024;
+/// Most keys in one `list`.
+/// <https://developers.cloudflare.com/kv/api/list-keys/>
+pub const KV_LIST_MAX_KEYS: usize = 1000;
+
+/// Fresh bytes from the system's cryptographic generator (Web Crypto on Workers).
+///
+/// # Panics
+///
+/// When the system has no randomness: nothing can be sealed then, and going on would be worse.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    #[expect(clippy::expect_used, reason = "see # Panics")]
+    getrandom::getrandom(&mut bytes).expect("the system generator answers");
+    bytes
+}
