@@ -21,4 +21,4 @@ pub mod pages;
 pub mod runtime;
 
 #[cfg(target_arch = "wasm32")]
-mod platform;
+pub mod platform;

@@ -132,10 +132,14 @@ async fn finish_sign_in(
             };
             with_cookie(response, spent_cookie)
         }
-        Err(ClientError::Refused { code, description }) => with_cookie(
-            sign_in_refused(&code, description.as_deref()).into_response(),
-            spent_cookie,
-        ),
+        Err(ClientError::Refused { code, description }) => {
+            // What WorkOS says of a spent code repeats the code.
+            let description = description.filter(|_| code != "invalid_grant");
+            with_cookie(
+                sign_in_refused(&code, description.as_deref()).into_response(),
+                spent_cookie,
+            )
+        }
         // The cookie stays: reloading the page may yet succeed.
         Err(ClientError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
             "Sign-in cannot be finished right now: reload this page in a moment",

@@ -2,7 +2,7 @@
 //! they ask for. The only folder that names `worker`, and the only one that deals with `Send`: a
 //! Worker has one thread, so its futures may be said to be `Send`.
 
-mod clock;
+pub mod clock;
 mod console;
 mod fetch;
 mod kv;

@@ -1,0 +1,94 @@
+//! Answers that are not what was asked for, and the headers that every answer has.
+
+use http::Method;
+use serde_json::json;
+
+use crate::support::{ADA, TestApp, app::request, logs};
+
+#[tokio::test]
+async fn health_is_public_and_says_ok() {
+    let app = TestApp::new();
+    assert_eq!(app.get("/health").await.expect(200).json(), json!({"status": "ok"}));
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404_in_json_and_as_a_page() {
+    let app = TestApp::new();
+    let answer = app.get("/nowhere").await.expect(404);
+    assert_eq!(answer.json(), json!({"detail": "Not Found"}));
+    let page = app.browser().open("/nowhere").await.expect(404);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    assert!(page.body.contains("href=\"/\""), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_allowed_is_405_and_says_which_are() {
+    let app = TestApp::new();
+    for (method, path, allowed) in [
+        (Method::PUT, "/expenses", "GET,HEAD,POST"),
+        (Method::POST, "/login", "GET,HEAD"),
+        (Method::POST, "/expenses/x", "GET,HEAD,DELETE"),
+    ] {
+        let request = request(method, path).body(axum::body::Body::empty()).unwrap();
+        let answer = app.send(request).await.expect(405);
+        assert_eq!(answer.header("allow"), allowed);
+        assert_eq!(answer.detail(), "Method Not Allowed");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_that_protect_it() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for answer in [
+        app.get("/health").await,
+        app.get("/nowhere").await,
+        app.get("/me").await,
+        app.get("/login").await,
+        browser.get("/me").await,
+        browser.open("/").await,
+        browser.open("/nowhere").await,
+    ] {
+        assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
+        assert_eq!(answer.header("vary"), "Cookie, Authorization, Accept");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
+        let is_html = answer.header("content-type").starts_with("text/html");
+        let policy = answer.header("content-security-policy");
+        assert_eq!(policy.starts_with("default-src 'none'; "), is_html, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_500_on_every_path_with_every_name_and_no_value() {
+    let app = TestApp::with_variables(&[
+        ("WORKOS_API_KEY", ""),
+        ("WORKOS_COOKIE_PASSWORD", "hunter2"),
+        ("WORKOS_BASE_URL", "hunter3"),
+    ]);
+    for path in ["/", "/health", "/login", "/expenses", "/nowhere"] {
+        let detail = app.get(path).await.expect(500).detail();
+        for name in ["WORKOS_API_KEY", "WORKOS_COOKIE_PASSWORD", "WORKOS_BASE_URL"] {
+            assert!(detail.contains(name), "{detail}");
+        }
+        assert!(!detail.contains("hunter"), "{detail}");
+    }
+    let logs = logs::take().join("\n");
+    assert!(logs.contains("WORKOS_API_KEY is missing") && !logs.contains("hunter"), "{logs}");
+}
+
+#[tokio::test]
+async fn an_unexpected_failure_says_nothing_of_the_inside_but_the_requests_id() {
+    let app = TestApp::with_variables(&[("WORKOS_ISSUER", "https://another.test")]);
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    let answer = browser.get(callback.as_str()).await.expect(500);
+    assert_eq!(
+        answer.detail(),
+        "Something went wrong on our side. If it happens again, report request ray-of-the-test"
+    );
+    let logs = logs::take().join("\n");
+    assert!(logs.contains("ray-of-the-test GET /callback 500: "), "{logs}");
+    assert!(logs.contains("another issuer"), "{logs}");
+}

@@ -1,0 +1,13 @@
+//! The real router with every handler, on fakes: an in-memory KV, a scripted AuthKit, a clock that
+//! is set. Files mirror the routes; `tests/e2e` asks the same of the bundle on workerd.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod errors;
+mod expenses;
+mod keys;
+mod pages;
+mod session;
+mod sign_in;
+mod support;
+mod tokens;

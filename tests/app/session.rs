@@ -1,0 +1,158 @@
+//! The session cookie: who opens it, who does not.
+
+use axum::body::Body;
+use http::{Method, header};
+use serde_json::json;
+
+use crate::support::{ADA, GRACE, TestApp, app::request};
+
+#[tokio::test]
+async fn me_shows_everything_the_token_says() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    assert_eq!(
+        browser.get("/me").await.expect(200).json(),
+        json!({
+            "user": {
+                "object": "user", "id": "user_ada", "email": "ada@example.com",
+                "email_verified": true, "first_name": "Test",
+                "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z",
+            },
+            "session_id": "session_user_ada", "organization_id": "org_1",
+            "role": "admin", "roles": ["admin"], "permissions": ["expenses:write"],
+            "entitlements": ["pro"], "feature_flags": ["beta"], "impersonator": null,
+            "expires_at": "2026-11-23T12:05:00Z",
+        })
+    );
+}
+
+#[tokio::test]
+async fn me_shows_who_impersonates() {
+    let app = TestApp::new();
+    for (claim, expected) in [
+        (json!({"act": {"sub": "help@workos.test"}}), json!({"email": "help@workos.test"})),
+        (
+            json!({"impersonator": {"email": "help@workos.test", "reason": "ticket 7"}}),
+            json!({"email": "help@workos.test", "reason": "ticket 7"}),
+        ),
+    ] {
+        app.authkit.set_extra_claims(claim);
+        let mut browser = app.signed_in(ADA).await;
+        assert_eq!(browser.get("/me").await.json()["impersonator"], expected);
+        assert!(browser.open("/").await.body.contains("help@workos.test"));
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_curl_gets_401_and_a_browser_goes_to_sign_in() {
+    let app = TestApp::new();
+    for path in ["/me", "/expenses", "/expenses?limit=5&x=%2F"] {
+        let answer = app.get(path).await.expect(401);
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+        assert_eq!(answer.detail(), "Not signed in");
+    }
+    let answer = app.browser().open("/expenses?limit=5&x=%2F").await.expect(302);
+    assert_eq!(answer.header("location"), "/login?return_to=%2Fexpenses%3Flimit%3D5%26x%3D%252F");
+    // What a browser posts cannot be had back by signing in.
+    let request = request(Method::POST, "/expenses").header(header::ACCEPT, "text/html");
+    app.browser().send(request, Body::empty()).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_changed_cookie_is_no_session() {
+    let app = TestApp::new();
+    let signed_in = app.signed_in(ADA).await;
+    let changes: [fn(&str) -> String; 5] = [
+        |value| value.replacen(&value[40..41], if &value[40..41] == "A" { "B" } else { "A" }, 1),
+        |value| value[..value.len() - 4].to_owned(),
+        |value| format!("{value}AAAA"),
+        |_| "AAAA".to_owned(),
+        |_| "%%%".to_owned(),
+    ];
+    for change in changes {
+        let mut browser = signed_in.clone();
+        browser.tamper("wos-session", change);
+        let answer = browser.get("/me").await.expect(401);
+        assert_eq!(answer.detail(), "The session is not valid: sign in again");
+        browser.open("/expenses").await.expect(302);
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_sealed_with_another_password_is_no_session() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let variables = [("WORKOS_COOKIE_PASSWORD", "another password of 32 characters!")];
+    browser.app = app.isolate_with_variables(&variables);
+    browser.get("/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn a_sign_ins_cookie_is_no_session() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    browser.open("/login").await;
+    let sign_in = &mut browser.cookies[0];
+    sign_in.name = "wos-session".to_owned();
+    sign_in.path = "/".to_owned();
+    browser.get("/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn the_header_counts_when_there_is_a_cookie_too() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let token = app.authkit.access_token(GRACE);
+    let with = |value: &str| request(Method::GET, "/me").header(header::AUTHORIZATION, value);
+    let answer = browser.send(with(&format!("Bearer {token}")), Body::empty()).await.expect(200);
+    assert_eq!(answer.json()["user"], json!({"object": "user", "id": "user_grace"}));
+    browser.send(with("Bearer nonsense"), Body::empty()).await.expect(401);
+    browser.send(with("Basic YTpi"), Body::empty()).await.expect(401);
+}
+
+#[tokio::test]
+async fn writes_from_another_origin_are_refused_for_a_cookie_and_not_for_a_token() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let body = r#"{"description": "x", "amount": 1}"#;
+    let post =
+        || request(Method::POST, "/expenses").header(header::CONTENT_TYPE, "application/json");
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.test"),
+        ("origin", "null"),
+    ] {
+        browser.send(post().header(name, value), body.into()).await.expect(403);
+        let token = format!("Bearer {}", app.authkit.access_token(ADA));
+        let request = post().header(name, value).header(header::AUTHORIZATION, token);
+        app.send(request.body(body.into()).unwrap()).await.expect(201);
+    }
+    for (name, value) in
+        [("sec-fetch-site", "same-origin"), ("origin", "https://app.test"), ("x-none", "curl")]
+    {
+        browser.send(post().header(name, value), body.into()).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_any_size_works() {
+    let app = TestApp::new();
+    let permissions: Vec<String> =
+        (0..400).map(|index| format!("resource-{index}:write")).collect();
+    app.authkit.set_extra_claims(json!({"permissions": permissions}));
+    let mut browser = app.signed_in(ADA).await;
+    assert!(browser.cookies.len() > 1, "{:?}", browser.cookie_names());
+    let me = browser.get("/me").await.expect(200).json();
+    assert_eq!(me["permissions"].as_array().unwrap().len(), 400);
+
+    app.authkit.set_extra_claims(json!({}));
+    browser.sign_in(ADA).await;
+    assert_eq!(browser.cookie_names(), ["wos-session"]);
+    browser.get("/me").await.expect(200);
+
+    app.authkit.set_extra_claims(json!({"permissions": permissions}));
+    browser.sign_in(ADA).await;
+    browser.fetch(Method::POST, "/logout").await.expect(303);
+    assert_eq!(browser.cookies, []);
+}

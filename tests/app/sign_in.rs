@@ -1,0 +1,355 @@
+//! `/login`, `/callback`, `/logout`.
+
+use std::collections::HashMap;
+
+use axum::body::Body;
+use chrono::Duration;
+use http::Method;
+use serde_json::json;
+use url::Url;
+
+use crate::support::{ADA, GRACE, TestApp, app::request, authkit::Outage};
+
+fn query(url: &str) -> HashMap<String, String> {
+    Url::parse(url).unwrap().query_pairs().into_owned().collect()
+}
+
+#[tokio::test]
+async fn login_sends_the_browser_to_authkit_with_state_and_pkce() {
+    let app = TestApp::new();
+    let answer = app.get("/login").await.expect(302);
+    let location = answer.header("location");
+    assert!(location.starts_with("https://workos.test/user_management/authorize?"), "{location}");
+    let query = query(location);
+    assert_eq!(query["client_id"], "client_test");
+    assert_eq!(query["redirect_uri"], "https://app.test/callback");
+    assert_eq!(query["response_type"], "code");
+    assert_eq!(query["provider"], "authkit");
+    assert_eq!(query["code_challenge_method"], "S256");
+    assert_eq!(query["code_challenge"].len(), 43);
+    assert!(query["state"].len() >= 22);
+    let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
+    assert!(
+        cookie.ends_with("; Path=/callback; Max-Age=600; SameSite=Lax; HttpOnly; Secure"),
+        "{cookie}"
+    );
+    assert!(!cookie.contains(&query["state"]), "the cookie is sealed");
+}
+
+#[tokio::test]
+async fn login_passes_hints_on_and_ignores_what_it_does_not_know() {
+    let app = TestApp::new();
+    let path =
+        "/login?screen_hint=sign-up&login_hint=a%40b.test&domain_hint=b.test&x=1&prompt=none";
+    let answer = app.get(path).await.expect(302);
+    let query = query(answer.header("location"));
+    assert_eq!(query["screen_hint"], "sign-up");
+    assert_eq!(query["login_hint"], "a@b.test");
+    assert_eq!(query["domain_hint"], "b.test");
+    assert_eq!(query["provider"], "authkit");
+    assert!(!query.contains_key("x") && !query.contains_key("prompt"));
+}
+
+#[tokio::test]
+async fn login_lets_an_organization_connection_or_provider_choose_how_to_sign_in() {
+    let app = TestApp::new();
+    for (name, value) in
+        [("organization_id", "org_1"), ("connection_id", "conn_1"), ("provider", "GoogleOAuth")]
+    {
+        let answer = app.get(&format!("/login?{name}={value}")).await.expect(302);
+        let query = query(answer.header("location"));
+        assert_eq!(query[name], value);
+        assert_eq!(query.contains_key("provider"), name == "provider");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_is_signed_in_after_the_round_trip() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let answer = browser.sign_in(ADA).await;
+    assert_eq!(answer.header("location"), "/expenses");
+    let session =
+        answer.set_cookies().into_iter().find(|cookie| cookie.starts_with("wos-session="));
+    let attributes = session.unwrap().split_once("; ").unwrap().1;
+    assert_eq!(attributes, "Path=/; Max-Age=34560000; SameSite=Lax; HttpOnly; Secure");
+    assert_eq!(browser.cookie_names(), ["wos-session"], "the sign-in's own cookie is gone");
+
+    let me = browser.get("/me").await.expect(200).json();
+    assert_eq!(me["user"]["email"], ADA.email);
+    assert!(me["user"].get("metadata").is_none());
+}
+
+#[tokio::test]
+async fn the_code_goes_out_with_the_secret_the_verifier_and_the_browsers_address() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    let request = request(Method::GET, callback.as_str())
+        .header("cf-connecting-ip", "192.0.2.7")
+        .header("user-agent", "Browser/1.0");
+    browser.send(request, Body::empty()).await.expect(302);
+    let [body] = &app.authkit.token_requests()[..] else { panic!() };
+    assert_eq!(body["grant_type"], "authorization_code");
+    assert_eq!(body["client_secret"], "sk_test_apikey");
+    assert_eq!(body["ip_address"], "192.0.2.7");
+    assert_eq!(body["user_agent"], "Browser/1.0");
+    assert_eq!(body["code_verifier"].as_str().unwrap().len(), 43);
+}
+
+#[tokio::test]
+async fn sign_in_returns_to_where_it_was_asked_for_on_this_origin_alone() {
+    let app = TestApp::new();
+    for (return_to, expected) in [
+        ("/expenses?limit=5", "/expenses?limit=5"),
+        ("//evil.test", "/expenses"),
+        ("/\\evil.test", "/expenses"),
+        ("https://evil.test/", "/expenses"),
+        ("/logout", "/expenses"),
+    ] {
+        let mut browser = app.browser();
+        let encoded: String = url::form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
+        let login = browser.open(&format!("/login?return_to={encoded}")).await;
+        let callback = app.authkit.approve(login.header("location"), ADA);
+        let answer = browser.open(callback.as_str()).await.expect(302);
+        assert_eq!(answer.header("location"), expected, "{return_to}");
+    }
+}
+
+#[tokio::test]
+async fn two_tabs_sign_in_each_with_its_own_state() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let first = browser.open("/login?return_to=/first").await;
+    let second = browser.open("/login?return_to=/second").await;
+    for (login, path) in [(first, "/first"), (second, "/second")] {
+        let callback = app.authkit.approve(login.header("location"), ADA);
+        let answer = browser.open(callback.as_str()).await.expect(302);
+        assert_eq!(answer.header("location"), path);
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_this_browser_did_not_ask_for_is_never_exchanged() {
+    let app = TestApp::new();
+    let attackers_login = app.browser().open("/login").await;
+    let attackers_callback = app.authkit.approve(attackers_login.header("location"), GRACE);
+    let unasked = format!("/callback?code={}", app.authkit.unasked_code(GRACE));
+    let mut victim = app.browser();
+    victim.open("/login").await;
+    for callback in
+        [attackers_callback.as_str(), &unasked, &format!("{unasked}&state=x"), "/callback"]
+    {
+        let answer = victim.open(callback).await.expect(302);
+        assert_eq!(answer.header("location"), "/login?retry=1", "{callback}");
+    }
+    assert_eq!(app.authkit.token_requests().len(), 0);
+    assert_eq!(victim.cookie("wos-session"), None);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_began_elsewhere_ends_signed_in() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let callback = format!("/callback?code={}", app.authkit.unasked_code(ADA));
+    let again = browser.open(&callback).await.expect(302);
+    let login = browser.open(again.header("location")).await.expect(302);
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(302);
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_browser_that_keeps_no_cookies_is_told_so_and_does_not_go_in_circles() {
+    let app = TestApp::new();
+    let mut location = "/login".to_owned();
+    for _ in 0..2 {
+        let login = app.get(&location).await.expect(302);
+        let callback = app.authkit.approve(login.header("location"), ADA);
+        let answer = app.get(callback.as_str()).await;
+        if answer.status == 400 {
+            assert!(answer.detail().contains("Allow cookies"), "{answer:?}");
+            return;
+        }
+        location = answer.expect(302).header("location").to_owned();
+    }
+    panic!("still going round");
+}
+
+#[tokio::test]
+async fn a_callback_used_twice_exchanges_its_code_once() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(302);
+    let again = browser.open(callback.as_str()).await.expect(302);
+    assert_eq!(again.header("location"), "/login?retry=1");
+    assert_eq!(app.authkit.token_requests().len(), 1);
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_sign_in_left_overnight_begins_anew() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    app.clock.advance(Duration::minutes(10));
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    let answer = browser.open(callback.as_str()).await.expect(302);
+    assert_eq!(answer.header("location"), "/login?retry=1");
+    assert_eq!(app.authkit.token_requests().len(), 0);
+}
+
+#[tokio::test]
+async fn what_authkit_says_is_shown_escaped_with_a_way_to_try_again() {
+    let app = TestApp::new();
+    let path =
+        "/callback?error=access_denied&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let json = app.get(path).await.expect(400);
+    assert_eq!(
+        json.detail(),
+        "AuthKit did not sign you in: access_denied (<script>alert(1)</script>). Try again at /login"
+    );
+    let page = app.browser().open(path).await.expect(400);
+    assert!(page.body.contains("&lt;script&gt;alert(1)"), "{}", page.body);
+    assert!(!page.body.contains("<script"), "{}", page.body);
+    assert!(page.body.contains("href=\"/login\""));
+}
+
+#[tokio::test]
+async fn a_code_that_authkit_refuses_ends_at_a_page_that_does_not_show_it() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    let code = query(callback.as_str())["code"].clone();
+    let description = format!("The code '{code}' has expired or is invalid.");
+    app.authkit
+        .refuse(Some((400, json!({"error": "invalid_grant", "error_description": description}))));
+    let answer = browser.open(callback.as_str()).await.expect(400);
+    assert!(answer.body.contains("invalid_grant") && !answer.body.contains(&code), "{answer:?}");
+    assert_eq!(browser.cookie("wos-session"), None);
+}
+
+#[tokio::test]
+async fn while_authkit_is_down_sign_in_can_be_finished_later() {
+    for outage in [Outage::NoAnswer, Outage::Status(500), Outage::Status(429)] {
+        let app = TestApp::new();
+        let mut browser = app.browser();
+        let login = browser.open("/login").await;
+        let callback = app.authkit.approve(login.header("location"), ADA);
+        app.authkit.set_outage(Some(outage));
+        let answer = browser.open(callback.as_str()).await.expect(503);
+        assert_ne!(answer.header("retry-after"), "");
+        app.authkit.set_outage(None);
+        browser.open(callback.as_str()).await.expect(302);
+        browser.get("/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_api_key_is_not_the_users_fault() {
+    let app = TestApp::with_variables(&[("WORKOS_API_KEY", "sk_wrong")]);
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(503);
+}
+
+#[tokio::test]
+async fn a_session_that_would_be_refused_at_once_is_not_set() {
+    let app = TestApp::with_variables(&[("WORKOS_ISSUER", "https://another.test")]);
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(500);
+    assert_eq!(browser.cookie("wos-session"), None);
+}
+
+#[tokio::test]
+async fn signing_out_clears_the_cookie_and_ends_the_session_at_workos() {
+    for (method, status) in [(Method::POST, 303), (Method::GET, 302)] {
+        let app = TestApp::new();
+        let mut browser = app.signed_in(ADA).await;
+        let answer = browser.fetch(method, "/logout").await.expect(status);
+        assert_eq!(
+            answer.header("location"),
+            "https://workos.test/user_management/sessions/logout\
+             ?session_id=session_user_ada&return_to=https%3A%2F%2Fapp.test%2F"
+        );
+        assert_eq!(browser.cookies, []);
+        browser.get("/me").await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn signing_out_works_without_keys_and_after_the_token_has_expired() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.clock.advance(Duration::days(2));
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    let answer = browser.fetch(Method::POST, "/logout").await.expect(303);
+    assert!(answer.header("location").contains("session_id=session_user_ada"));
+    assert_eq!(browser.cookies, []);
+}
+
+#[tokio::test]
+async fn signing_out_without_a_session_leads_home() {
+    let app = TestApp::new();
+    let answer = app.browser().fetch(Method::POST, "/logout").await.expect(303);
+    assert_eq!(answer.header("location"), "https://app.test/");
+    let app = TestApp::with_variables(&[("WORKOS_LOGOUT_REDIRECT", "https://www.test/bye")]);
+    let answer = app.browser().fetch(Method::POST, "/logout").await.expect(303);
+    assert_eq!(answer.header("location"), "https://www.test/bye");
+}
+
+#[tokio::test]
+async fn another_site_cannot_sign_the_user_out() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for method in [Method::GET, Method::POST] {
+        let request = request(method, "/logout").header("sec-fetch-site", "cross-site");
+        browser.send(request, Body::empty()).await.expect(403);
+    }
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_redirect_uri_that_is_set_is_used() {
+    let app = TestApp::with_variables(&[("WORKOS_REDIRECT_URI", "https://www.test/callback")]);
+    let answer = app.get("/login").await;
+    assert_eq!(query(answer.header("location"))["redirect_uri"], "https://www.test/callback");
+}
+
+#[tokio::test]
+async fn on_plain_http_localhost_cookies_do_without_secure() {
+    let app = TestApp::new();
+    for (url, is_secure) in
+        [("http://localhost:8787/login", false), ("http://app.test/login", true)]
+    {
+        let answer = app.get(url).await.expect(302);
+        assert_eq!(answer.set_cookies()[0].contains("; Secure"), is_secure, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_reaches_a_log_line_or_a_body() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let token = app.authkit.access_token(ADA);
+    let mut bodies = vec![browser.get("/me").await.body, browser.open("/").await.body];
+    app.authkit.set_outage(Some(Outage::Status(500)));
+    app.clock.advance(Duration::hours(2));
+    bodies.push(browser.get("/me").await.body);
+    bodies.push(app.get_as(&token, "/me").await.body);
+    bodies.push(app.get_as("sk_test_apikey", "/me").await.body);
+    app.kv.fail(Some("list"));
+    let logs = crate::support::logs::take().join("\n");
+    let seen = format!("{}\n{logs}", bodies.join("\n"));
+    assert!(!logs.is_empty());
+    for secret in ["sk_test_apikey", &token, "refresh_1", "a cookie password", "eyJ"] {
+        assert!(!seen.contains(secret), "{secret} in {seen}");
+    }
+}

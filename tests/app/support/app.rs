@@ -1,0 +1,272 @@
+//! The application on fakes, and who calls it: anonymous, with a bearer token, as a browser.
+
+use std::sync::Arc;
+
+use authkit_edge::{
+    app::{self, AppState},
+    authkit::{AuthKit, AuthKitConfig},
+    expenses::ExpenseStore,
+    runtime::{Clock, memory::MemoryKv},
+};
+use axum::{Router, body::Body};
+use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
+use serde_json::Value;
+use tower::ServiceExt;
+use url::Url;
+
+use super::{
+    authkit::{API_KEY, BASE_URL, CLIENT_ID, FakeAuthKit, TestUser},
+    clock::FakeClock,
+    logs,
+};
+
+pub const ORIGIN: &str = "https://app.test";
+pub const PASSWORD: &str = "a cookie password of 32 characters";
+
+#[derive(Clone)]
+pub struct TestApp {
+    pub router: Router,
+    pub authkit: Arc<FakeAuthKit>,
+    pub kv: Arc<MemoryKv>,
+    pub clock: Arc<FakeClock>,
+}
+
+impl TestApp {
+    pub fn new() -> Self {
+        Self::with_variables(&[])
+    }
+
+    /// With these variables beside, or instead of, the required ones.
+    pub fn with_variables(variables: &[(&str, &str)]) -> Self {
+        logs::capture();
+        let clock = Arc::new(FakeClock::new());
+        let authkit = Arc::new(FakeAuthKit::new(Arc::clone(&clock)));
+        let kv = Arc::new(MemoryKv::default());
+        let router = isolate(&authkit, &kv, &clock, variables);
+        Self { router, authkit, kv, clock }
+    }
+
+    /// Another isolate of the same Worker: same AuthKit, KV and clock, nothing else in common.
+    pub fn isolate_with_variables(&self, variables: &[(&str, &str)]) -> Self {
+        let router = isolate(&self.authkit, &self.kv, &self.clock, variables);
+        Self { router, ..self.clone() }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// As curl does it.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await
+    }
+
+    /// With `Authorization: Bearer`.
+    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+        let request = request(Method::GET, path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty());
+        self.send(request.unwrap()).await
+    }
+
+    /// JSON with `Authorization: Bearer`.
+    pub async fn post_as(&self, token: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let request = request(Method::POST, path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.into());
+        self.send(request.unwrap()).await
+    }
+
+    pub async fn delete_as(&self, token: &str, path: &str) -> Answer {
+        let request = request(Method::DELETE, path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty());
+        self.send(request.unwrap()).await
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser { app: self.clone(), cookies: Vec::new() }
+    }
+
+    pub async fn signed_in(&self, user: TestUser) -> Browser {
+        let mut browser = self.browser();
+        browser.sign_in(user).await;
+        browser
+    }
+}
+
+fn isolate(
+    authkit: &Arc<FakeAuthKit>,
+    kv: &Arc<MemoryKv>,
+    clock: &Arc<FakeClock>,
+    variables: &[(&str, &str)],
+) -> Router {
+    let required = [
+        ("WORKOS_API_KEY", API_KEY),
+        ("WORKOS_CLIENT_ID", CLIENT_ID),
+        ("WORKOS_COOKIE_PASSWORD", PASSWORD),
+        ("WORKOS_BASE_URL", BASE_URL),
+    ];
+    let config = AuthKitConfig::from_lookup(|name| {
+        let found = variables.iter().chain(&required).find(|(key, _)| *key == name);
+        found.map(|(_, value)| (*value).to_owned())
+    });
+    match config {
+        Ok(config) => app::router(AppState {
+            authkit: Arc::new(AuthKit::new(
+                config,
+                Arc::clone(authkit) as _,
+                Arc::clone(clock) as Arc<dyn Clock>,
+            )),
+            expenses: ExpenseStore::new(Arc::clone(kv) as _),
+            clock: Arc::clone(clock) as _,
+        }),
+        Err(error) => app::misconfigured(&error),
+    }
+}
+
+/// A request to this Worker; a path, or a whole URL.
+pub fn request(method: Method, path: &str) -> Builder {
+    let url = Url::parse(ORIGIN).unwrap().join(path).unwrap();
+    Request::builder().method(method).uri(url.as_str()).header("cf-ray", "ray-of-the-test")
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    pub fn set_cookies(&self) -> Vec<&str> {
+        let values = self.headers.get_all(header::SET_COOKIE).iter();
+        values.map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// `detail`, when it is text.
+    pub fn detail(&self) -> String {
+        self.json()["detail"].as_str().unwrap_or_else(|| panic!("{}", self.body)).to_owned()
+    }
+}
+
+/// A browser with a cookie jar, on this Worker's pages.
+#[derive(Clone)]
+pub struct Browser {
+    pub app: TestApp,
+    pub cookies: Vec<Cookie>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    pub name: String,
+    pub value: String,
+    pub path: String,
+}
+
+impl Browser {
+    /// Opens a page, as typing its address does.
+    pub async fn open(&mut self, path: &str) -> Answer {
+        let request = request(Method::GET, path)
+            .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+            .header("sec-fetch-site", "none")
+            .header("sec-fetch-mode", "navigate");
+        self.send(request, Body::empty()).await
+    }
+
+    /// `fetch()` from one of this Worker's own pages.
+    pub async fn fetch(&mut self, method: Method, path: &str) -> Answer {
+        let request = request(method, path).header("sec-fetch-site", "same-origin");
+        self.send(request, Body::empty()).await
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.fetch(Method::GET, path).await
+    }
+
+    pub async fn post(&mut self, path: &str, body: impl Into<Body>) -> Answer {
+        let request = request(Method::POST, path)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::CONTENT_TYPE, "application/json");
+        self.send(request, body.into()).await
+    }
+
+    /// Sends `request` with the cookies that its path gets, and keeps those that come back.
+    pub async fn send(&mut self, request: Builder, body: Body) -> Answer {
+        let path = request.uri_ref().unwrap().path().to_owned();
+        let cookies: Vec<String> = self
+            .cookies
+            .iter()
+            .filter(|cookie| path.starts_with(&cookie.path))
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect();
+        let request = if cookies.is_empty() {
+            request
+        } else {
+            request.header(header::COOKIE, cookies.join("; "))
+        };
+        let answer = self.app.send(request.body(body).unwrap()).await;
+        self.keep_cookies(&answer);
+        answer
+    }
+
+    fn keep_cookies(&mut self, answer: &Answer) {
+        for header in answer.set_cookies() {
+            let mut parts = header.split("; ");
+            let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+            let path = parts.clone().find_map(|part| part.strip_prefix("Path=")).unwrap();
+            self.cookies.retain(|cookie| cookie.name != name);
+            // As browsers do: too long a cookie is dropped without a word.
+            if header.len() <= 4096 && !parts.any(|part| part == "Max-Age=0") {
+                self.cookies.push(Cookie {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    path: path.to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Goes through the whole sign-in; the answer of `/callback`.
+    pub async fn sign_in(&mut self, user: TestUser) -> Answer {
+        let login = self.open("/login").await.expect(302);
+        let callback = self.app.authkit.approve(login.header("location"), user);
+        self.open(callback.as_str()).await.expect(302)
+    }
+
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let mut named = self.cookies.iter().filter(|cookie| cookie.name == name);
+        named.next().map(|cookie| cookie.value.as_str())
+    }
+
+    pub fn cookie_names(&self) -> Vec<&str> {
+        self.cookies.iter().map(|cookie| cookie.name.as_str()).collect()
+    }
+
+    /// Changes a cookie behind the Worker's back.
+    pub fn tamper(&mut self, name: &str, change: impl Fn(&str) -> String) {
+        for cookie in self.cookies.iter_mut().filter(|cookie| cookie.name == name) {
+            cookie.value = change(&cookie.value);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! AuthKit, scripted: issues codes and tokens, rotates refresh tokens, publishes keys, counts what
+//! it was asked, and goes down when told to.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use authkit_edge::runtime::{Clock, HttpClient, HttpClientError};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use rsa::{
+    Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey, pkcs8::DecodePrivateKey, traits::PublicKeyParts,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::clock::FakeClock;
+
+pub const CLIENT_ID: &str = "client_test";
+pub const API_KEY: &str = "sk_test_apikey";
+pub const BASE_URL: &str = "https://workos.test";
+pub const ACCESS_TOKEN_TTL_SECS: i64 = 300;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TestUser {
+    pub id: &'static str,
+    pub email: &'static str,
+}
+
+pub const ADA: TestUser = TestUser { id: "user_ada", email: "ada@example.com" };
+pub const GRACE: TestUser = TestUser { id: "user_grace", email: "grace@example.com" };
+
+pub struct SigningKey {
+    pub kid: &'static str,
+    pub private: RsaPrivateKey,
+}
+
+fn key(kid: &'static str, pem: &str) -> SigningKey {
+    SigningKey { kid, private: RsaPrivateKey::from_pkcs8_pem(pem).unwrap() }
+}
+
+pub static CURRENT: LazyLock<SigningKey> =
+    LazyLock::new(|| key("key_current", include_str!("../../vectors/keys/current.pem")));
+pub static NEXT: LazyLock<SigningKey> =
+    LazyLock::new(|| key("key_next", include_str!("../../vectors/keys/next.pem")));
+pub static STRANGER: LazyLock<SigningKey> =
+    LazyLock::new(|| key("key_current", include_str!("../../vectors/keys/stranger.pem")));
+
+impl SigningKey {
+    pub fn jwk(&self) -> Value {
+        let public = RsaPublicKey::from(&self.private);
+        json!({
+            "kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid,
+            "n": URL_SAFE_NO_PAD.encode(public.n().to_bytes_be()),
+            "e": URL_SAFE_NO_PAD.encode(public.e().to_bytes_be()),
+        })
+    }
+
+    /// A JWS over exactly this header and payload.
+    pub fn sign(&self, header: &Value, payload: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encode(header), encode(payload));
+        let digest = Sha256::digest(&signed);
+        let signature = self.private.sign(Pkcs1v15Sign::new::<Sha256>(), &digest).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    pub fn header(&self) -> Value {
+        json!({"alg": "RS256", "typ": "JWT", "kid": self.kid})
+    }
+}
+
+/// How AuthKit answers while it is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    NoAnswer,
+    Status(u16),
+}
+
+pub struct FakeAuthKit {
+    clock: Arc<FakeClock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    codes: HashMap<String, (TestUser, String)>,
+    published: Vec<Value>,
+    outage: Option<Outage>,
+    /// What the token endpoint answers instead of tokens.
+    refusal: Option<(u16, Value)>,
+    requests: Vec<(String, Value)>,
+    counter: u32,
+    extra_claims: Value,
+}
+
+impl FakeAuthKit {
+    pub fn new(clock: Arc<FakeClock>) -> Self {
+        let state = State { published: vec![CURRENT.jwk()], ..State::default() };
+        Self { clock, state: Mutex::new(state) }
+    }
+
+    /// What AuthKit does with a browser that comes from `/login` and signs in as `user`: the URL
+    /// that it is sent back to.
+    pub fn approve(&self, authorize_url: &str, user: TestUser) -> Url {
+        let url = Url::parse(authorize_url).unwrap();
+        let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
+        assert_eq!(url.path(), "/user_management/authorize");
+        assert_eq!(query["client_id"], CLIENT_ID);
+        assert_eq!(query["response_type"], "code");
+        assert_eq!(query["code_challenge_method"], "S256");
+        let mut state = self.state();
+        let code = state.next("code");
+        state.codes.insert(code.clone(), (user, query["code_challenge"].clone()));
+        let mut callback = Url::parse(&query["redirect_uri"]).unwrap();
+        callback.query_pairs_mut().append_pair("code", &code).append_pair("state", &query["state"]);
+        callback
+    }
+
+    /// A code for `user` that no sign-in of this application asked for.
+    pub fn unasked_code(&self, user: TestUser) -> String {
+        let mut state = self.state();
+        let code = state.next("code");
+        state.codes.insert(code.clone(), (user, String::new()));
+        code
+    }
+
+    pub fn publish(&self, keys: &[Value]) {
+        self.state().published = keys.to_vec();
+    }
+
+    pub fn set_outage(&self, outage: Option<Outage>) {
+        self.state().outage = outage;
+    }
+
+    /// Makes the token endpoint refuse.
+    pub fn refuse(&self, refusal: Option<(u16, Value)>) {
+        self.state().refusal = refusal;
+    }
+
+    /// Claims that every access token has from now on, beside the usual ones.
+    pub fn set_extra_claims(&self, claims: Value) {
+        self.state().extra_claims = claims;
+    }
+
+    /// How often a path was asked for.
+    pub fn count(&self, path: &str) -> usize {
+        self.state().requests.iter().filter(|(asked, _)| asked == path).count()
+    }
+
+    pub fn jwks_count(&self) -> usize {
+        self.count(&format!("/sso/jwks/{CLIENT_ID}"))
+    }
+
+    /// The bodies that the token endpoint got.
+    pub fn token_requests(&self) -> Vec<Value> {
+        let state = self.state();
+        let asked = state.requests.iter().filter(|(path, _)| path.ends_with("/authenticate"));
+        asked.map(|(_, body)| body.clone()).collect()
+    }
+
+    /// The claims of a fresh access token.
+    pub fn claims(&self, user: TestUser) -> Value {
+        let now = self.clock.now().timestamp();
+        let mut claims = json!({
+            "iss": "https://api.workos.com", "sub": user.id, "sid": format!("session_{}", user.id),
+            "iat": now, "exp": now + ACCESS_TOKEN_TTL_SECS,
+            "org_id": "org_1", "role": "admin", "roles": ["admin"],
+            "permissions": ["expenses:write"], "entitlements": ["pro"], "feature_flags": ["beta"],
+        });
+        if let Value::Object(extra) = self.state().extra_claims.clone() {
+            claims.as_object_mut().unwrap().extend(extra);
+        }
+        claims
+    }
+
+    pub fn access_token(&self, user: TestUser) -> String {
+        CURRENT.sign(&CURRENT.header(), &self.claims(user))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn authenticate(&self, body: &Value) -> (u16, Value) {
+        if let Some(refusal) = self.state().refusal.clone() {
+            return refusal;
+        }
+        if body["client_id"] != CLIENT_ID || body["client_secret"] != API_KEY {
+            return (400, json!({"error": "invalid_client"}));
+        }
+        let code = body["code"].as_str().unwrap_or_default();
+        let Some((user, challenge)) = self.state().codes.remove(code) else {
+            return (400, json!({"error": "invalid_grant", "error_description": code}));
+        };
+        let verifier = body["code_verifier"].as_str().unwrap_or_default();
+        if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != challenge {
+            return (400, json!({"error": "invalid_grant"}));
+        }
+        let refresh_token = self.state().next("refresh");
+        (200, self.tokens(user, refresh_token))
+    }
+
+    fn tokens(&self, user: TestUser, refresh_token: String) -> Value {
+        json!({
+            "user": {
+                "object": "user", "id": user.id, "email": user.email, "email_verified": true,
+                "first_name": "Test", "last_name": null, "metadata": {"a": "b"},
+                "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z",
+            },
+            "organization_id": "org_1",
+            "access_token": self.access_token(user),
+            "refresh_token": refresh_token,
+            "authentication_method": "Password",
+        })
+    }
+}
+
+impl State {
+    fn next(&mut self, kind: &str) -> String {
+        self.counter += 1;
+        format!("{kind}_{}", self.counter)
+    }
+}
+
+#[async_trait]
+impl HttpClient for FakeAuthKit {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> {
+        // Others get their turn, as they do during real I/O.
+        tokio::task::yield_now().await;
+        let path = request.uri().path().to_owned();
+        let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
+        self.state().requests.push((path.clone(), body.clone()));
+        let outage = self.state().outage;
+        let (status, answer) = match outage {
+            Some(Outage::NoAnswer) => return Err(HttpClientError::Timeout),
+            Some(Outage::Status(status)) => (status, json!({"message": "down", "code": "down"})),
+            None if path == "/user_management/authenticate" => self.authenticate(&body),
+            None if path == format!("/sso/jwks/{CLIENT_ID}") => {
+                (200, json!({"keys": self.state().published}))
+            }
+            None => (404, json!({"message": "Not Found", "code": "not_found"})),
+        };
+        let mut response = Response::new(Bytes::from(answer.to_string()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        Ok(response)
+    }
+}

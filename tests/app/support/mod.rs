@@ -1,0 +1,9 @@
+//! A test's world: [`TestApp`] and the actors that call it.
+
+pub mod app;
+pub mod authkit;
+pub mod clock;
+pub mod logs;
+
+pub use app::TestApp;
+pub use authkit::{ADA, GRACE};

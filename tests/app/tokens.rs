@@ -1,0 +1,209 @@
+//! Bearer tokens: which are believed.
+
+use axum::body::Body;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::Duration;
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ADA, TestApp,
+    app::request,
+    authkit::{CURRENT, STRANGER},
+};
+
+/// What `WWW-Authenticate` says of a token.
+async fn refusal(app: &TestApp, token: &str) -> String {
+    let answer = app.get_as(token, "/me").await.expect(401);
+    let challenge = answer.header("www-authenticate").to_owned();
+    assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{challenge}");
+    challenge.split("error_description=").nth(1).unwrap().trim_matches('"').to_owned()
+}
+
+fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+fn without(mut claims: Value, name: &str) -> Value {
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+#[tokio::test]
+async fn a_good_token_is_believed_whatever_the_case_of_bearer() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let request = request(Method::GET, "/me")
+            .header(header::AUTHORIZATION, format!("{scheme} {token}"))
+            .body(Body::empty());
+        app.send(request.unwrap()).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_good_until_the_second_it_expires() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    app.clock.advance(Duration::seconds(299));
+    app.get_as(&token, "/me").await.expect(200);
+    app.clock.advance(Duration::seconds(1));
+    assert_eq!(refusal(&app, &token).await, "the token has expired");
+}
+
+#[tokio::test]
+async fn only_the_issuers_signature_counts() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    let stranger = STRANGER.sign(&STRANGER.header(), &claims);
+    assert_eq!(refusal(&app, &stranger).await, "the token's signature is wrong");
+
+    let good = app.authkit.access_token(ADA);
+    let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    let root = URL_SAFE_NO_PAD.encode(with(claims, "sub", json!("user_root")).to_string());
+    assert_eq!(
+        refusal(&app, &format!("{head}.{root}.{signature}")).await,
+        "the token's signature is wrong"
+    );
+    assert_eq!(refusal(&app, &format!("{head}.{body}.")).await, "the token's signature is wrong");
+}
+
+#[tokio::test]
+async fn only_rs256_is_believed() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    for alg in ["none", "None", "HS256", "RS512", "PS256", "ES256", "", "rs256"] {
+        let token = CURRENT.sign(&json!({"alg": alg, "kid": CURRENT.kid}), &claims);
+        assert_eq!(refusal(&app, &token).await, "the token is not signed with RS256", "{alg}");
+    }
+    let header = URL_SAFE_NO_PAD.encode(json!({"alg": "none", "kid": CURRENT.kid}).to_string());
+    let unsigned = format!("{header}.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    assert_eq!(refusal(&app, &unsigned).await, "the token is not signed with RS256");
+}
+
+#[tokio::test]
+async fn a_token_must_name_a_key_that_the_issuer_has() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    let long = "k".repeat(64 * 1024);
+    for kid in [json!("key_other"), json!("../../etc/passwd"), json!("' OR 1=1"), json!("")] {
+        let token = CURRENT.sign(&json!({"alg": "RS256", "kid": kid}), &claims);
+        let expected = "the token is not signed by a key of the issuer";
+        assert_eq!(refusal(&app, &token).await, expected, "{kid}");
+    }
+    let without_kid = CURRENT.sign(&json!({"alg": "RS256"}), &claims);
+    assert!(refusal(&app, &without_kid).await.contains("a key of the issuer"));
+    for kid in [json!(long), json!(5), json!(["key_current"])] {
+        let token = CURRENT.sign(&json!({"alg": "RS256", "kid": kid}), &claims);
+        assert_eq!(refusal(&app, &token).await, "the token is malformed");
+    }
+}
+
+#[tokio::test]
+async fn a_token_must_have_a_sound_expiry() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    let sign = |claims: Value| CURRENT.sign(&CURRENT.header(), &claims);
+    let token = sign(without(claims.clone(), "exp"));
+    assert_eq!(refusal(&app, &token).await, "the token has no expiry");
+    for exp in [json!("2099-01-01"), json!("9999999999"), json!(1e300), json!([1]), json!(null)] {
+        let token = sign(with(claims.clone(), "exp", exp.clone()));
+        assert_eq!(refusal(&app, &token).await, "the token is malformed", "{exp}");
+    }
+    for exp in [json!(-1), json!(0), json!(-1e300)] {
+        let token = sign(with(claims.clone(), "exp", exp.clone()));
+        let refusal = refusal(&app, &token).await;
+        assert!(refusal.contains("expired") || refusal.contains("malformed"), "{exp}: {refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_not_believed_before_its_time() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    let now = claims["iat"].as_i64().unwrap();
+    let token = CURRENT.sign(&CURRENT.header(), &with(claims.clone(), "nbf", json!(now + 10)));
+    assert_eq!(refusal(&app, &token).await, "the token is not valid yet");
+    app.clock.advance(Duration::seconds(10));
+    app.get_as(&token, "/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_critical_header_that_is_not_understood_refuses_the_token() {
+    let app = TestApp::new();
+    let mut header = CURRENT.header();
+    header["crit"] = json!(["b64"]);
+    header["b64"] = json!(true);
+    let token = CURRENT.sign(&header, &app.authkit.claims(ADA));
+    assert!(refusal(&app, &token).await.contains("critical header"));
+}
+
+#[tokio::test]
+async fn what_is_not_three_parts_of_base64url_is_no_token() {
+    let app = TestApp::new();
+    let good = app.authkit.access_token(ADA);
+    let long = "a".repeat(100_000);
+    for token in [
+        "a",
+        "..",
+        "a.b.c",
+        &format!("{good}.x"),
+        &format!("{good}."),
+        &good.replace('.', ".."),
+        &format!("{good}="),
+        &format!("{good} x"),
+        &long,
+    ] {
+        assert_eq!(refusal(&app, token).await, "the token is malformed", "{}", token.len());
+    }
+}
+
+#[tokio::test]
+async fn a_token_must_be_about_someone() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    for claims in [
+        without(claims.clone(), "sub"),
+        with(claims.clone(), "sub", json!("")),
+        with(claims.clone(), "sub", json!(5)),
+        json!([1]),
+        json!("text"),
+    ] {
+        let token = CURRENT.sign(&CURRENT.header(), &claims);
+        assert_eq!(refusal(&app, &token).await, "the token is malformed", "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn the_issuer_counts_when_one_is_set() {
+    let issuer = [("WORKOS_ISSUER", "https://api.workos.com")];
+    let app = TestApp::with_variables(&issuer);
+    let claims = app.authkit.claims(ADA);
+    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    for claims in [
+        with(claims.clone(), "iss", json!("https://api.workos.com/")),
+        with(claims.clone(), "iss", json!(["https://api.workos.com"])),
+        without(claims, "iss"),
+    ] {
+        let token = CURRENT.sign(&CURRENT.header(), &claims);
+        assert_eq!(refusal(&app, &token).await, "the token has another issuer");
+        let anyones = TestApp::new();
+        anyones.get_as(&token, "/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn what_a_jwt_template_made_of_other_claims_locks_nobody_out() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({
+        "role": {"slug": "admin"}, "roles": "admin", "permissions": {"a": 1}, "sid": 5,
+        "act": "x", "iat": "yesterday-ish",
+    }));
+    let claims = without(app.authkit.claims(ADA), "iat");
+    let token = CURRENT.sign(&CURRENT.header(), &claims);
+    let me = app.get_as(&token, "/me").await.expect(200).json();
+    assert_eq!(me["role"], Value::Null);
+    assert_eq!(me["permissions"], json!([]));
+    assert_eq!(me["session_id"], Value::Null);
+}

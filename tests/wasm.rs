@@ -1,0 +1,141 @@
+//! What can differ in wasm: randomness, time, cryptography, and the number of bits in a `usize`.
+//! Run under Node by wasm-bindgen's test runner; everything else is tested natively.
+
+#![cfg(target_arch = "wasm32")]
+#![allow(clippy::unwrap_used)]
+
+use authkit_edge::{
+    authkit::{
+        AuthKitConfig,
+        jwks::{JwkSet, KeySet},
+        login::{PendingSignIn, ReturnTo},
+        seal::{OpenError, Purpose, Sealer},
+        secret::Secret,
+        session::Session,
+        token::{TokenError, UntrustedToken},
+    },
+    expenses::{
+        model::{Amount, ExpenseId},
+        validation,
+    },
+    platform::clock::WorkersClock,
+    runtime::{Clock, random_bytes},
+};
+use chrono::{DateTime, Duration, Utc};
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// A token, and the key set that it verifies with; it expired at the end of 2026-11-23.
+const TOKEN: &str = include_str!("vectors/token.jwt");
+const KEY_SET: &str = include_str!("vectors/jwks.json");
+
+fn config() -> AuthKitConfig {
+    AuthKitConfig::from_lookup(|name| match name {
+        "WORKOS_API_KEY" => Some("sk_test".to_owned()),
+        "WORKOS_CLIENT_ID" => Some("client_test".to_owned()),
+        "WORKOS_COOKIE_PASSWORD" => Some("a password of at least 32 characters".to_owned()),
+        _ => None,
+    })
+    .unwrap()
+}
+
+fn sealer() -> Sealer {
+    Sealer::new(Purpose::Session, &config().cookie_password, None)
+}
+
+fn noon() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_435_200, 0).unwrap()
+}
+
+#[test]
+fn random_bytes_are_random() {
+    let first: [u8; 32] = random_bytes();
+    assert_ne!(first, [0; 32]);
+    assert_ne!(first, random_bytes::<32>());
+}
+
+#[test]
+fn the_clock_tells_the_time() {
+    let now = WorkersClock.now();
+    assert!(now > DateTime::from_timestamp(1_700_000_000, 0).unwrap(), "{now}");
+}
+
+#[test]
+async fn sleeping_takes_as_long_as_asked() {
+    let before = WorkersClock.now();
+    WorkersClock.sleep(30).await;
+    let slept = WorkersClock.now() - before;
+    // Node's timers may fire a millisecond early.
+    assert!(slept >= Duration::milliseconds(29), "{slept}");
+}
+
+#[test]
+fn what_was_sealed_opens() {
+    let sealed = sealer().seal(b"hello");
+    assert_eq!(sealer().open(&sealed).unwrap().plaintext, b"hello");
+}
+
+#[test]
+fn sealing_twice_gives_two_values() {
+    assert_ne!(sealer().seal(b"hello"), sealer().seal(b"hello"));
+}
+
+#[test]
+fn a_flipped_bit_is_refused() {
+    let sealed = sealer().seal(b"hello");
+    let first = if sealed.starts_with('A') { "B" } else { "A" };
+    let flipped = format!("{first}{}", &sealed[1..]);
+    assert_eq!(sealer().open(&flipped), Err(OpenError::Refused));
+}
+
+#[test]
+fn what_was_sealed_natively_opens_here() {
+    let sealed = include_str!("vectors/sealed-session.txt").trim();
+    let session = Session::open(sealed, &sealer()).unwrap();
+    assert_eq!(session.access_token.expose(), "access");
+    assert_eq!(session.refresh_token, Secret::from("refresh"));
+    assert_eq!(session.user.unwrap().email, "ada@example.com");
+}
+
+#[test]
+fn a_token_verifies_and_a_changed_one_does_not() {
+    let keys: JwkSet = serde_json::from_str(KEY_SET).unwrap();
+    let keys = KeySet::from(keys);
+    let token = UntrustedToken::parse(TOKEN.trim()).unwrap();
+    let key = keys.find(token.kid()).unwrap();
+    let claims = token.verify(key, &config(), noon()).unwrap();
+    assert_eq!(claims.claims().sub, "user_ada");
+    assert!(!claims.is_expired(noon()));
+    assert!(claims.is_expired(noon() + Duration::days(1)));
+
+    let (signed, signature) = TOKEN.trim().rsplit_once('.').unwrap();
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    let changed = format!("{signed}.{first}{}", &signature[1..]);
+    let changed = UntrustedToken::parse(&changed).unwrap();
+    assert_eq!(changed.verify(key, &config(), noon()), Err(TokenError::Signature));
+}
+
+#[test]
+fn two_sign_ins_have_nothing_in_common() {
+    let begin = || PendingSignIn::begin(ReturnTo::default(), false, noon());
+    let (first, second) = (begin(), begin());
+    assert_ne!(first.state(), second.state());
+    assert_ne!(first.code_challenge(), second.code_challenge());
+}
+
+#[test]
+fn ids_sort_newest_first() {
+    let older = ExpenseId::new(noon()).to_string();
+    let newer = ExpenseId::new(noon() + Duration::milliseconds(1)).to_string();
+    assert!(newer < older);
+}
+
+#[test]
+fn the_largest_amount_is_exact() {
+    assert_eq!(Amount::parse("9999999999.99").unwrap().to_string(), "9999999999.99");
+}
+
+#[test]
+fn a_limit_past_32_bits_is_too_large_and_not_small() {
+    assert!(validation::parse_limit("4294967297", 1000).is_err());
+    assert!(validation::parse_limit("99999999999999999999", 1000).is_err());
+}
