@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 use url::Url;
@@ -100,21 +100,8 @@ impl From<HttpClientError> for ClientError {
     }
 }
 
-#[derive(Serialize)]
-struct AuthenticateRequest<'a> {
-    client_id: &'a str,
-    client_secret: &'a Secret,
-    #[serde(flatten)]
-    grant: Grant<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip_address: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
-}
-
 /// What is exchanged for tokens.
-#[derive(Debug, Serialize)]
-#[serde(tag = "grant_type", rename_all = "snake_case")]
+#[derive(Debug)]
 pub enum Grant<'a> {
     /// RFC 6749, section 4.1.3, with PKCE.
     AuthorizationCode {
@@ -185,15 +172,23 @@ impl WorkosClient {
         grant: Grant<'_>,
         requester: &Requester,
     ) -> Result<AuthenticateResponse, ClientError> {
-        let body = AuthenticateRequest {
-            client_id: &self.config.client_id,
-            client_secret: &self.config.api_key,
-            grant,
-            ip_address: requester.ip_address.as_deref(),
-            user_agent: requester.user_agent.as_deref(),
+        let mut body = match grant {
+            Grant::AuthorizationCode { code, code_verifier } => json!({
+                "grant_type": "authorization_code",
+                "code": code.expose(),
+                "code_verifier": code_verifier.expose(),
+            }),
         };
+        body["client_id"] = self.config.client_id.as_str().into();
+        body["client_secret"] = self.config.api_key.expose().into();
+        if let Some(ip_address) = &requester.ip_address {
+            body["ip_address"] = ip_address.as_str().into();
+        }
+        if let Some(user_agent) = &requester.user_agent {
+            body["user_agent"] = user_agent.as_str().into();
+        }
         let url = self.endpoint("/user_management/authenticate");
-        let body = self.send(Method::POST, &url, json!(body).to_string()).await?;
+        let body = self.send(Method::POST, &url, body.to_string()).await?;
         parse(&body)
     }
 

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use jwt_compact::{
     alg::{RsaPublicKey, StrongKey},
@@ -41,10 +42,13 @@ pub struct KeySet {
     keys: Vec<(String, StrongKey<RsaPublicKey>)>,
 }
 
-/// Members of a JWK that say what it may be used for (RFC 7517, section 4).
+/// The members of an RSA key (RFC 7517, section 4, and RFC 7518, section 6.3.1).
 #[derive(Deserialize)]
-struct KeyUse {
+struct RsaJwk {
+    kty: String,
     kid: String,
+    n: String,
+    e: String,
     alg: Option<String>,
     #[serde(rename = "use")]
     public_key_use: Option<String>,
@@ -59,16 +63,21 @@ impl From<JwkSet> for KeySet {
 
 /// The key, if it is an RSA key of a sound size that is meant to verify RS256 signatures.
 fn verification_key(jwk: &Value) -> Option<(String, StrongKey<RsaPublicKey>)> {
-    let key_use: KeyUse = serde_json::from_value(jwk.clone()).ok()?;
-    let is_for_rs256 = key_use.alg.is_none_or(|alg| alg == "RS256")
-        && key_use.public_key_use.is_none_or(|public_key_use| public_key_use == "sig")
-        && key_use.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-    if !is_for_rs256 || key_use.kid.is_empty() {
+    let jwk = RsaJwk::deserialize(jwk).ok()?;
+    let is_for_rs256 = jwk.kty == "RSA"
+        && jwk.alg.is_none_or(|alg| alg == "RS256")
+        && jwk.public_key_use.is_none_or(|public_key_use| public_key_use == "sig")
+        && jwk.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    if !is_for_rs256 || jwk.kid.is_empty() {
         return None;
     }
-    let jwk: JsonWebKey<'_> = serde_json::from_value(jwk.clone()).ok()?;
-    let key = RsaPublicKey::try_from(&jwk).ok()?;
-    Some((key_use.kid, StrongKey::try_from(key).ok()?))
+    let key = RsaPublicKey::try_from(&JsonWebKey::Rsa {
+        modulus: URL_SAFE_NO_PAD.decode(jwk.n).ok()?.into(),
+        public_exponent: URL_SAFE_NO_PAD.decode(jwk.e).ok()?.into(),
+        private_parts: None,
+    })
+    .ok()?;
+    Some((jwk.kid, StrongKey::try_from(key).ok()?))
 }
 
 impl KeySet {

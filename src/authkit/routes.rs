@@ -243,7 +243,7 @@ struct MeResponse<'a> {
     permissions: &'a [String],
     entitlements: &'a [String],
     feature_flags: &'a [String],
-    impersonator: Option<Impersonator>,
+    impersonator: Option<&'a Impersonator>,
     /// When the access token expires, RFC 3339.
     expires_at: String,
 }
@@ -262,7 +262,7 @@ async fn show_current_user(caller: CurrentUser) -> Response {
         permissions: &claims.permissions,
         entitlements: &claims.entitlements,
         feature_flags: &claims.feature_flags,
-        impersonator: verified.impersonator(),
+        impersonator: claims.impersonator.as_ref(),
         expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
     })
     .into_response()

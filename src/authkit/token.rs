@@ -10,8 +10,8 @@ use jwt_compact::{
     AlgorithmExt, TimeOptions, UntrustedToken as ParsedToken, ValidationError,
     alg::{Rsa, RsaPublicKey, StrongAlg, StrongKey},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{config::AuthKitConfig, session::Impersonator};
@@ -35,57 +35,67 @@ struct HeaderExtensions {
 }
 
 /// The claims of a WorkOS access token. Only `sub` and `exp` are in every one; what a customer's
-/// JWT template made of the others does not lock anybody out.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// JWT template made of the others does not lock anybody out: a claim of another type is no claim.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccessTokenClaims {
     /// The user.
     pub sub: String,
     /// The issuer.
-    #[serde(default, deserialize_with = "or_default")]
     pub iss: Option<String>,
     /// The session at WorkOS.
-    #[serde(default, deserialize_with = "or_default")]
     pub sid: Option<String>,
     /// The organization the session is in.
-    #[serde(default, deserialize_with = "or_default")]
     pub org_id: Option<String>,
     /// The user's role there.
-    #[serde(default, deserialize_with = "or_default")]
     pub role: Option<String>,
     /// All of the user's roles there.
-    #[serde(default, deserialize_with = "or_default")]
     pub roles: Vec<String>,
     /// What the roles allow.
-    #[serde(default, deserialize_with = "or_default")]
     pub permissions: Vec<String>,
     /// What the organization has paid for.
-    #[serde(default, deserialize_with = "or_default")]
     pub entitlements: Vec<String>,
     /// Feature flags that are on.
-    #[serde(default, deserialize_with = "or_default")]
     pub feature_flags: Vec<String>,
-    /// Who acts as the user, in the form WorkOS documents for the session.
-    #[serde(default, deserialize_with = "or_default")]
+    /// Who acts as the user, if someone does.
     pub impersonator: Option<Impersonator>,
-    /// The same, as RFC 8693 section 4.1 writes it.
-    #[serde(default, deserialize_with = "or_default")]
-    pub act: Option<Actor>,
 }
 
-/// The party that acts for the subject (RFC 8693, section 4.1).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Actor {
-    /// The impersonator's e-mail address.
-    pub sub: String,
+/// A JWT's payload beside the registered times.
+type Payload = Map<String, Value>;
+
+impl From<&Payload> for AccessTokenClaims {
+    fn from(payload: &Payload) -> Self {
+        Self {
+            sub: text(payload, "sub").unwrap_or_default(),
+            iss: text(payload, "iss"),
+            sid: text(payload, "sid"),
+            org_id: text(payload, "org_id"),
+            role: text(payload, "role"),
+            roles: texts(payload, "roles"),
+            permissions: texts(payload, "permissions"),
+            entitlements: texts(payload, "entitlements"),
+            feature_flags: texts(payload, "feature_flags"),
+            impersonator: impersonator(payload),
+        }
+    }
 }
 
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned + Default,
-{
-    let value = Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).unwrap_or_default())
+fn text(payload: &Payload, name: &str) -> Option<String> {
+    payload.get(name)?.as_str().map(str::to_owned)
+}
+
+fn texts(payload: &Payload, name: &str) -> Vec<String> {
+    let values = payload.get(name).and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+/// WorkOS's own claim, else the actor of RFC 8693, section 4.1.
+fn impersonator(payload: &Payload) -> Option<Impersonator> {
+    let member = |claim: &str, name: &str| text(payload.get(claim)?.as_object()?, name);
+    if let Some(email) = member("impersonator", "email") {
+        return Some(Impersonator { email, reason: member("impersonator", "reason") });
+    }
+    member("act", "sub").map(|email| Impersonator { email, reason: None })
 }
 
 /// Claims that one of the issuer's keys has signed, and that are valid now or were.
@@ -163,8 +173,7 @@ impl<'a> UntrustedToken<'a> {
     /// The session's id, believed of no one: only good for asking WorkOS to end that session.
     #[must_use]
     pub fn session_id_unverified(&self) -> Option<String> {
-        let claims = self.parsed.deserialize_claims_unchecked::<AccessTokenClaims>().ok()?;
-        claims.custom.sid
+        text(&self.parsed.deserialize_claims_unchecked::<Payload>().ok()?.custom, "sid")
     }
 
     /// Checks the signature, `nbf` and the issuer. The expiry is left to
@@ -179,7 +188,7 @@ impl<'a> UntrustedToken<'a> {
         config: &AuthKitConfig,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
-        let token = ALGORITHM.validator::<AccessTokenClaims>(key).validate(&self.parsed).map_err(
+        let token = ALGORITHM.validator::<Payload>(key).validate(&self.parsed).map_err(
             |error| match error {
                 ValidationError::AlgorithmMismatch { .. } => TokenError::Algorithm,
                 ValidationError::MalformedClaims(_) => TokenError::Malformed,
@@ -192,7 +201,7 @@ impl<'a> UntrustedToken<'a> {
             let options = TimeOptions::new(Duration::zero(), move || now);
             claims.validate_maturity(&options).map_err(|_| TokenError::NotYetValid)?;
         }
-        let claims = claims.custom.clone();
+        let claims = AccessTokenClaims::from(&claims.custom);
         if claims.sub.is_empty() {
             return Err(TokenError::Malformed);
         }
@@ -221,13 +230,5 @@ impl VerifiedClaims {
     #[must_use]
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         now >= self.expires_at
-    }
-
-    /// Who acts as the user, if someone does: the signed word, never the cookie's.
-    #[must_use]
-    pub fn impersonator(&self) -> Option<Impersonator> {
-        let actor =
-            || self.claims.act.clone().map(|actor| Impersonator { email: actor.sub, reason: None });
-        self.claims.impersonator.clone().or_else(actor)
     }
 }

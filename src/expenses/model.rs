@@ -90,11 +90,16 @@ impl Serialize for ExpenseId {
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// Reads RFC 3339.
+    /// The moment `secs` after 1970 began, if the calendar has it.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let time = DateTime::parse_from_rfc3339(text).ok()?;
-        Some(Self(time.to_utc()))
+    pub fn from_unix_secs(secs: i64) -> Option<Self> {
+        DateTime::from_timestamp(secs, 0).map(Self)
+    }
+
+    /// Seconds since 1970 began.
+    #[must_use]
+    pub fn unix_secs(self) -> i64 {
+        self.0.timestamp()
     }
 }
 
@@ -113,6 +118,40 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Reads a day as `YYYY-MM-DD` (RFC 3339, `full-date`).
+///
+/// # Errors
+///
+/// Why it is none, in Pydantic's words.
+pub fn parse_date(text: &str) -> Result<NaiveDate, &'static str> {
+    let Some((date, rest)) = text.as_bytes().split_first_chunk::<10>() else {
+        return Err("input is too short");
+    };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0_u32, |number, digit| match digit {
+            b'0'..=b'9' => Some(number * 10 + u32::from(digit - b'0')),
+            _ => None,
+        })
+    };
+    let year = number(&date[0..4]).ok_or("invalid character in year")?;
+    if date[4] != b'-' || date[7] != b'-' {
+        return Err("invalid date separator, expected `-`");
+    }
+    let month = number(&date[5..7]).ok_or("invalid character in month")?;
+    let day = number(&date[8..10]).ok_or("invalid character in day")?;
+    if !(1..=12).contains(&month) {
+        return Err("month value is outside expected range of 1-12");
+    }
+    let parsed =
+        i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
+    let parsed = parsed.ok_or("day value is outside expected range")?;
+    if rest.is_empty() {
+        Ok(parsed)
+    } else {
+        Err("unexpected extra characters at the end of the input")
     }
 }
 

@@ -3,12 +3,12 @@
 use axum::{
     Json, Router,
     body::{Body, to_bytes},
-    extract::{Path, RawQuery, State},
+    extract::{FromRequestParts, RawPathParams, RawQuery, State},
     response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use url::form_urlencoded;
 
 use super::{
@@ -74,20 +74,23 @@ async fn list_expenses(
     Ok(response)
 }
 
-async fn show_expense(
-    expenses: UserExpenses,
-    Path(id): Path<String>,
-) -> Result<Json<Expense>, AppError> {
-    let id = ExpenseId::parse(&id).map_err(|_| no_such_expense())?;
+async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
     expenses.get(id).await?.map(Json).ok_or_else(no_such_expense)
 }
 
-async fn delete_expense(
-    expenses: UserExpenses,
-    Path(id): Path<String>,
-) -> Result<StatusCode, AppError> {
-    let id = ExpenseId::parse(&id).map_err(|_| no_such_expense())?;
+async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusCode, AppError> {
     if expenses.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_expense()) }
+}
+
+/// The `{id}` of a path. One that is no id names no expense.
+impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let id = params.iter().flatten().find(|(name, _)| *name == "id");
+        id.and_then(|(_, id)| Self::parse(id).ok()).ok_or_else(no_such_expense)
+    }
 }
 
 /// Also for another user's, whose existence is nobody's business.

@@ -9,7 +9,7 @@
 //! - metadata: the record too when it fits KV's 1,024 bytes, so that one `list` serves a page.
 //!
 //! The record is JSON: `{"description","amount","currency","category","date","created_at",
-//! "updated_at"}`, the amount as a string. Nothing expires.
+//! "updated_at"}`, the amount as a string, the times in Unix seconds. Nothing expires.
 //!
 //! Cost: a page is 1 `list` (and 1 `get` for each row too long for metadata), one expense 1 `get`,
 //! a create 1 `put`, a delete 1 `get` and 1 `delete`.
@@ -24,10 +24,10 @@ use futures_util::future::join_all;
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 
-use super::model::{Amount, Expense, ExpenseContent, ExpenseId, Timestamp};
+use super::model::{Amount, Expense, ExpenseContent, ExpenseId, Timestamp, parse_date};
 use crate::{
     app::AppState,
     authkit::CurrentUser,
@@ -64,6 +64,14 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
+/// A listed key on its way to a page.
+struct Row {
+    id: ExpenseId,
+    expense: Option<Expense>,
+    /// Whether metadata had no room.
+    is_in_value: bool,
+}
+
 /// An expense as it is stored. Its id is in the key.
 #[derive(Serialize, Deserialize)]
 struct ExpenseRecord {
@@ -72,8 +80,8 @@ struct ExpenseRecord {
     currency: String,
     category: String,
     date: String,
-    created_at: String,
-    updated_at: String,
+    created_at: i64,
+    updated_at: i64,
 }
 
 impl ExpenseStore {
@@ -109,22 +117,26 @@ impl UserExpenses {
     /// [`KvError`].
     pub async fn list(&self, limit: usize, cursor: Option<&str>) -> Result<Page, KvError> {
         let page = self.kv.list(&self.prefix, limit, cursor).await?;
-        let rows = join_all(page.keys.into_iter().map(|key| self.row(key))).await;
-        let expenses = rows.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let mut rows: Vec<Row> = page.keys.into_iter().filter_map(|key| self.row(key)).collect();
+        // All at once: their number is small, and one after the other they would take long.
+        let without_metadata = rows.iter_mut().filter(|row| row.is_in_value).map(async |row| {
+            row.expense = self.get(row.id).await?;
+            Ok::<(), KvError>(())
+        });
+        join_all(without_metadata).await.into_iter().collect::<Result<(), _>>()?;
+        let expenses = rows.into_iter().filter_map(|row| row.expense).collect();
         Ok(Page { expenses, cursor: page.cursor })
     }
 
-    /// One row of a page: from its metadata, or from its value where metadata had no room.
-    async fn row(&self, key: KvKey) -> Result<Option<Expense>, KvError> {
+    /// Reads a listed key; one that is no expense's is logged and left out.
+    fn row(&self, key: KvKey) -> Option<Row> {
         let id = key.name.strip_prefix(&self.prefix).map(ExpenseId::parse);
         let Some(Ok(id)) = id else {
             log::error!("a key under an owner's prefix ends in no expense id");
-            return Ok(None);
+            return None;
         };
-        match key.metadata {
-            Some(metadata) => Ok(decode(id, serde_json::from_value(metadata))),
-            None => self.get(id).await,
-        }
+        let expense = key.metadata.as_ref().and_then(|metadata| decode(id, metadata.get()));
+        Some(Row { id, expense, is_in_value: key.metadata.is_none() })
     }
 
     /// The expense called `id`, or `None`.
@@ -134,7 +146,7 @@ impl UserExpenses {
     /// [`KvError`].
     pub async fn get(&self, id: ExpenseId) -> Result<Option<Expense>, KvError> {
         let value = self.kv.get(&self.key(id)).await?;
-        Ok(value.and_then(|value| decode(id, serde_json::from_str(&value))))
+        Ok(value.and_then(|value| decode(id, &value)))
     }
 
     /// Writes an expense, whether it is new or not.
@@ -143,9 +155,10 @@ impl UserExpenses {
     ///
     /// [`KvError`]: whether it was written is not known then.
     pub async fn put(&self, expense: &Expense) -> Result<(), KvError> {
-        let record = json!(ExpenseRecord::from(expense));
-        let value = record.to_string();
-        let metadata: Option<Value> = (value.len() <= KV_METADATA_MAX_BYTES).then_some(record);
+        let record = to_raw_value(&ExpenseRecord::from(expense))
+            .map_err(|error| KvError { operation: "put", reason: error.to_string() })?;
+        let value = record.get().to_owned();
+        let metadata = (value.len() <= KV_METADATA_MAX_BYTES).then_some(record);
         let options = KvPut { metadata, ..KvPut::default() };
         self.kv.put(&self.key(expense.id), &value, options).await
     }
@@ -190,26 +203,27 @@ impl From<&Expense> for ExpenseRecord {
             currency: content.currency.clone(),
             category: content.category.clone(),
             date: content.date.to_string(),
-            created_at: created_at.to_string(),
-            updated_at: updated_at.to_string(),
+            created_at: created_at.unix_secs(),
+            updated_at: updated_at.unix_secs(),
         }
     }
 }
 
 /// Reads a record; one that is none is logged, by its id alone.
-fn decode(id: ExpenseId, record: serde_json::Result<ExpenseRecord>) -> Option<Expense> {
+fn decode(id: ExpenseId, record: &str) -> Option<Expense> {
+    let record = serde_json::from_slice::<ExpenseRecord>(record.as_bytes());
     let expense = record.ok().and_then(|record| {
         Some(Expense {
             id,
             content: ExpenseContent {
                 amount: Amount::parse(&record.amount).ok()?,
-                date: record.date.parse().ok()?,
+                date: parse_date(&record.date).ok()?,
                 description: record.description,
                 currency: record.currency,
                 category: record.category,
             },
-            created_at: Timestamp::parse(&record.created_at)?,
-            updated_at: Timestamp::parse(&record.updated_at)?,
+            created_at: Timestamp::from_unix_secs(record.created_at)?,
+            updated_at: Timestamp::from_unix_secs(record.updated_at)?,
         })
     });
     if expense.is_none() {
@@ -339,7 +353,7 @@ mod tests {
         let good = expense("good", noon());
         expenses.put(&good).await.unwrap();
         let bad = ExpenseId::new(noon());
-        kv.insert_raw(&format!("expense:user_1:{bad}"), "{", Some(json!({"amount": 1})));
+        kv.insert_raw(&format!("expense:user_1:{bad}"), "{", to_raw_value(&[1]).ok());
         kv.insert_raw("expense:user_1:not-an-id", "{}", None);
         assert_eq!(expenses.list(100, None).await.unwrap().expenses, [good]);
         assert_eq!(expenses.get(bad).await.unwrap(), None);

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::model::{Amount, AmountError, ExpenseContent};
+use super::model::{self, Amount, AmountError, ExpenseContent};
 use crate::error::AppError;
 
 const DESCRIPTION_MAX_CHARS: usize = 200;
@@ -240,45 +240,15 @@ fn parse_amount(value: Value, loc: &[&str]) -> Parsed<Amount> {
     })
 }
 
-/// `YYYY-MM-DD` (RFC 3339, `full-date`) and nothing else.
 fn parse_date(value: Value, loc: &[&str]) -> Parsed<NaiveDate> {
     let Value::String(text) = value else {
         return Err(Problem::new("date_type", loc, "Input should be a valid date", value).into());
     };
-    date_from_text(&text).map_err(|reason| {
+    model::parse_date(&text).map_err(|reason| {
         let msg = format!("Input should be a valid date or datetime, {reason}");
         let problem = Problem::new("date_from_datetime_parsing", loc, msg, json!(text));
         problem.with_ctx(json!({"error": reason})).into()
     })
-}
-
-fn date_from_text(text: &str) -> Result<NaiveDate, &'static str> {
-    let Some((date, rest)) = text.as_bytes().split_first_chunk::<10>() else {
-        return Err("input is too short");
-    };
-    let number = |digits: &[u8]| {
-        digits.iter().try_fold(0_u32, |number, digit| match digit {
-            b'0'..=b'9' => Some(number * 10 + u32::from(digit - b'0')),
-            _ => None,
-        })
-    };
-    let year = number(&date[0..4]).ok_or("invalid character in year")?;
-    if date[4] != b'-' || date[7] != b'-' {
-        return Err("invalid date separator, expected `-`");
-    }
-    let month = number(&date[5..7]).ok_or("invalid character in month")?;
-    let day = number(&date[8..10]).ok_or("invalid character in day")?;
-    if !(1..=12).contains(&month) {
-        return Err("month value is outside expected range of 1-12");
-    }
-    let parsed =
-        i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));
-    let parsed = parsed.ok_or("day value is outside expected range")?;
-    if rest.is_empty() {
-        Ok(parsed)
-    } else {
-        Err("unexpected extra characters at the end of the input")
-    }
 }
 
 /// Reads `limit` from a query.
@@ -425,9 +395,9 @@ mod tests {
             ("2026-11-23x", "unexpected extra characters at the end of the input"),
             ("2o26-11-23", "invalid character in year"),
         ] {
-            assert_eq!(date_from_text(date), Err(reason), "{date}");
+            assert_eq!(model::parse_date(date), Err(reason), "{date}");
         }
-        assert!(date_from_text("2028-02-29").is_ok());
+        assert!(model::parse_date("2028-02-29").is_ok());
     }
 
     #[test]

@@ -1,44 +1,119 @@
 //! Workers KV behind [`KvNamespace`].
+//! <https://developers.cloudflare.com/kv/api/>
+//!
+//! Spoken to directly, with options and lists as JSON text: a page of 1,000 keys crosses from
+//! JavaScript in one string, where `worker::KvStore` takes every member of every key by itself.
 
 use async_trait::async_trait;
-use worker::{KvStore, send::SendFuture};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use worker::{
+    Env,
+    js_sys::{self, JSON, Promise, Reflect},
+    send::{SendFuture, SendWrapper},
+    wasm_bindgen_futures::JsFuture,
+};
 
 use crate::runtime::{KvError, KvKey, KvNamespace, KvPage, KvPut};
 
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(typescript_type = "KVNamespace")]
+    type Namespace;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &Namespace, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn put(this: &Namespace, key: &str, value: &str, options: &JsValue)
+    -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn delete(this: &Namespace, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn list(this: &Namespace, options: &JsValue) -> Result<Promise, JsValue>;
+}
+
 /// A KV binding.
-pub struct WorkersKv(KvStore);
+pub struct WorkersKv(SendWrapper<Namespace>);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PutOptions<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_ttl: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ListOptions<'a> {
+    prefix: &'a str,
+    limit: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct ListAnswer {
+    keys: Vec<KvKey>,
+    list_complete: bool,
+    cursor: Option<String>,
+}
 
 impl WorkersKv {
-    /// The namespace behind a binding.
-    pub fn new(store: KvStore) -> Self {
-        Self(store)
+    /// The namespace that is bound to `binding`, if one is.
+    pub fn bound(env: &Env, binding: &str) -> Option<Self> {
+        let namespace = Reflect::get(env, &JsValue::from_str(binding)).ok()?;
+        namespace.is_object().then(|| Self(SendWrapper::new(namespace.unchecked_into())))
     }
 }
 
-fn failed(operation: &'static str) -> impl Fn(worker::KvError) -> KvError {
-    // KV's messages are of the form "KV PUT failed: 429 Too Many Requests".
-    move |error| KvError { operation, reason: error.to_string() }
+/// KV's messages are of the form "KV PUT failed: 429 Too Many Requests".
+fn failed(operation: &'static str) -> impl Fn(JsValue) -> KvError {
+    move |error| {
+        let message = error.dyn_ref::<js_sys::Error>().map(|error| error.message().into());
+        KvError { operation, reason: message.unwrap_or_default() }
+    }
+}
+
+/// What a call of KV's API comes to.
+async fn outcome(
+    operation: &'static str,
+    call: Result<Promise, JsValue>,
+) -> Result<JsValue, KvError> {
+    JsFuture::from(call.map_err(failed(operation))?).await.map_err(failed(operation))
+}
+
+fn to_js(operation: &'static str, options: &impl Serialize) -> Result<JsValue, KvError> {
+    let text = serde_json::to_string(options)
+        .map_err(|error| KvError { operation, reason: error.to_string() })?;
+    JSON::parse(&text).map_err(failed(operation))
 }
 
 #[async_trait]
 impl KvNamespace for WorkersKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
-        SendFuture::new(self.0.get(key).text()).await.map_err(failed("get"))
+        let value = SendFuture::new(outcome("get", self.0.get(key))).await?;
+        Ok(value.as_string())
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
-        let mut put = self.0.put(key, value).map_err(failed("put"))?;
-        if let Some(metadata) = options.metadata {
-            put = put.metadata(metadata).map_err(failed("put"))?;
-        }
-        if let Some(secs) = options.expiration_ttl_secs {
-            put = put.expiration_ttl(secs);
-        }
-        SendFuture::new(put.execute()).await.map_err(failed("put"))
+        SendFuture::new(async {
+            let options = PutOptions {
+                metadata: options.metadata.as_deref(),
+                expiration_ttl: options.expiration_ttl_secs,
+            };
+            let options = to_js("put", &options)?;
+            outcome("put", self.0.put(key, value, &options)).await.map(drop)
+        })
+        .await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        SendFuture::new(self.0.delete(key)).await.map_err(failed("delete"))
+        SendFuture::new(outcome("delete", self.0.delete(key))).await.map(drop)
     }
 
     async fn list(
@@ -47,13 +122,20 @@ impl KvNamespace for WorkersKv {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<KvPage, KvError> {
-        let mut list = self.0.list().prefix(prefix.to_owned()).limit(limit as u64);
-        if let Some(cursor) = cursor {
-            list = list.cursor(cursor.to_owned());
-        }
-        let page = SendFuture::new(list.execute()).await.map_err(failed("list"))?;
-        let keys =
-            page.keys.into_iter().map(|key| KvKey { name: key.name, metadata: key.metadata });
-        Ok(KvPage { keys: keys.collect(), cursor: page.cursor.filter(|_| !page.list_complete) })
+        SendFuture::new(async {
+            let options = to_js("list", &ListOptions { prefix, limit, cursor })?;
+            let answer = outcome("list", self.0.list(&options)).await?;
+            let answer: String = JSON::stringify(&answer).map_err(failed("list"))?.into();
+            let answer: ListAnswer =
+                serde_json::from_slice(answer.as_bytes()).map_err(|_| KvError {
+                    operation: "list",
+                    reason: "an answer that is not as documented".to_owned(),
+                })?;
+            Ok(KvPage {
+                keys: answer.keys,
+                cursor: answer.cursor.filter(|_| !answer.list_complete),
+            })
+        })
+        .await
     }
 }

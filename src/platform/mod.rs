@@ -43,20 +43,20 @@ async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<Res
 fn build(env: &Env) -> Router {
     let lookup = |name: &str| env.var(name).ok().map(|value| value.to_string());
     let config = AuthKitConfig::from_lookup(lookup);
-    let namespace = env.kv(store::BINDING);
+    let namespace = kv::WorkersKv::bound(env, store::BINDING);
     match (config, namespace) {
-        (Ok(config), Ok(namespace)) => {
+        (Ok(config), Some(namespace)) => {
             let clock: Arc<dyn Clock> = Arc::new(clock::WorkersClock);
             let http = Arc::new(fetch::FetchClient);
             app::router(AppState {
                 authkit: Arc::new(AuthKit::new(config, http, Arc::clone(&clock))),
-                expenses: ExpenseStore::new(Arc::new(kv::WorkersKv::new(namespace))),
+                expenses: ExpenseStore::new(Arc::new(namespace)),
                 clock,
             })
         }
         (config, namespace) => {
             let mut error: ConfigError = config.err().unwrap_or_default();
-            if namespace.is_err() {
+            if namespace.is_none() {
                 error.add(store::BINDING, "is not bound to a KV namespace");
             }
             app::misconfigured(&error)

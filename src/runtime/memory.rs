@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{
     KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPage,
@@ -22,7 +22,7 @@ pub struct MemoryKv {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<String, (String, Option<Value>)>,
+    entries: BTreeMap<String, (String, Option<Box<RawValue>>)>,
     operations: Vec<&'static str>,
     failing: Option<&'static str>,
 }
@@ -44,7 +44,7 @@ impl MemoryKv {
     }
 
     /// Writes an entry as it is, past every rule.
-    pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Value>) {
+    pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Box<RawValue>>) {
         self.state().entries.insert(key.to_owned(), (value.to_owned(), metadata));
     }
 
@@ -84,7 +84,7 @@ impl KvNamespace for MemoryKv {
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
         let mut state = self.begin("put")?;
         check_key("put", key)?;
-        let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.to_string().len());
+        let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.get().len());
         if metadata_bytes > KV_METADATA_MAX_BYTES {
             return Err(refused("put", "metadata too long"));
         }

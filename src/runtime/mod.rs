@@ -9,7 +9,8 @@ pub mod memory;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 /// Wall-clock time.
@@ -72,7 +73,7 @@ pub trait KvNamespace: Send + Sync {
 #[derive(Debug, Clone, Default)]
 pub struct KvPut {
     /// JSON that `list` returns with the key; at most [`KV_METADATA_MAX_BYTES`] when serialized.
-    pub metadata: Option<Value>,
+    pub metadata: Option<Box<RawValue>>,
     /// Seconds after which the key is gone; at least 60.
     pub expiration_ttl_secs: Option<u64>,
 }
@@ -87,12 +88,12 @@ pub struct KvPage {
 }
 
 /// A key and what `list` tells of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct KvKey {
     /// The whole key, prefix included.
     pub name: String,
-    /// The metadata it was written with.
-    pub metadata: Option<Value>,
+    /// The metadata it was written with, as JSON text.
+    pub metadata: Option<Box<RawValue>>,
 }
 
 /// KV could not tell, or could not write. Nothing is known of the key.

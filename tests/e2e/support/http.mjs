@@ -102,7 +102,8 @@ export function send({ method = 'GET', url, headers = {}, body, chunked = false 
     sent.once('timeout', () => sent.destroy(new Error(`${method} ${target.pathname}: no answer within ${TIMEOUT_MS} ms`)));
     sent.once('response', async (response) => {
       try {
-        const chunks = await Array.fromAsync(response);
+        const chunks = [];
+        for await (const chunk of response) chunks.push(chunk);
         resolve(new Answer({ method, url: target }, response.statusCode, response.headers, Buffer.concat(chunks).toString()));
       } catch (error) {
         reject(error);

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { assertDetail } from './support/assertions.mjs';
+import { SESSION_COOKIE, startWorld } from './support/world.mjs';
+
+const world = await startWorld();
+
+/** The Worker ends, and another begins with the same variables and the same KV. */
+async function restart() {
+  await world.worker.stop();
+  world.worker = await world.startWorker();
+}
+
+test('expenses and sessions outlive the Worker', async () => {
+  const [ada, grace] = [await world.signedIn('Ada'), await world.signedIn('Grace')];
+  for (let number = 1; number <= 5; number += 1) {
+    const json = { description: `number ${number}`, amount: number, category: 'meals', date: '2026-01-31' };
+    assert.equal((await ada.request('POST', '/expenses', { json })).status, 201);
+  }
+  assert.equal((await grace.request('POST', '/expenses', { json: { description: "Grace's", amount: 7 } })).status, 201);
+  const deleted = (await ada.request('GET', '/expenses?limit=1')).json[0].id;
+  assert.equal((await ada.request('DELETE', `/expenses/${deleted}`)).status, 204);
+  const before = (await ada.request('GET', '/expenses')).json;
+  assert.equal(before.length, 4);
+
+  await restart();
+
+  const again = world.browser();
+  again.plantCookie(`${SESSION_COOKIE}=${ada.cookies().get(SESSION_COOKIE)}; Path=/`);
+  assert.equal((await again.request('GET', '/me')).json.user.email, 'ada@example.com');
+  assert.deepEqual((await again.request('GET', '/expenses')).json, before);
+  assert.deepEqual((await again.request('GET', `/expenses/${before[0].id}`)).json, before[0]);
+  assertDetail(await again.request('GET', `/expenses/${deleted}`), 404);
+
+  const graceAgain = await world.signedIn('Grace');
+  assert.deepEqual((await graceAgain.request('GET', '/expenses')).json.map(({ description }) => description), ["Grace's"]);
+});
+
+test('pages go on after a restart where they stopped before it', async () => {
+  const bearer = () => world.bearer(world.authkit.mintToken({ claims: { sub: 'user_pages' } }));
+  for (let number = 1; number <= 5; number += 1) {
+    await bearer().request('POST', '/expenses', { json: { description: `number ${number}`, amount: number } });
+  }
+  const first = await bearer().request('GET', '/expenses?limit=2');
+  const [, next] = /<(.*)>/.exec(first.headers.link);
+  await restart();
+  const second = await bearer().request('GET', next);
+  assert.deepEqual(
+    [...first.json, ...second.json].map(({ description }) => description),
+    ['number 5', 'number 4', 'number 3', 'number 2'],
+  );
+});
+
+test('a sign-in that began before a restart ends well after it', async () => {
+  const browser = world.browser();
+  const page = await browser.open('/login?return_to=/me');
+  const done = await browser.submit(page, 'Ada', { until: (url) => url.pathname === '/callback' });
+  await restart();
+  const again = world.browser();
+  for (const [name, value] of browser.cookies('/callback')) again.plantCookie(`${name}=${value}; Path=/callback`);
+  const signedIn = await again.open(done.next.pathname + done.next.search);
+  assert.equal(signedIn.url.href, world.worker.url('/me'), `${signedIn}`);
+  assert.equal(signedIn.answer.json.user.email, 'ada@example.com');
+});
+
+test('two Workers that share a KV share its expenses', async () => {
+  const folder = world.kvFolder('kv');
+  const other = await world.startWorker({ kvFolder: folder });
+  const ids = await Promise.all(
+    [world.worker, other].map(async (worker) => {
+      const json = { description: 'shared', amount: 1 };
+      return (await world.bearer(undefined, worker).request('POST', '/expenses', { json })).json.id;
+    }),
+  );
+  for (const worker of [world.worker, other]) {
+    const listed = (await world.bearer(undefined, worker).request('GET', '/expenses')).json.map(({ id }) => id);
+    for (const id of ids) assert.ok(listed.includes(id));
+  }
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

@@ -1,0 +1,460 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { BROWSER_USER_AGENT } from './support/actors.mjs';
+import { assertDetail } from './support/assertions.mjs';
+import { openSession } from './support/sealed.mjs';
+import { CLIENT_ID, SESSION_COOKIE, startWorld } from './support/world.mjs';
+
+const AUTHORIZE_PATH = '/user_management/authorize';
+const AUTHENTICATE_PATH = '/user_management/authenticate';
+
+const world = await startWorld();
+const { authkit } = world;
+
+/** `GET /login` as curl sees it: where it leads, without going there. */
+async function beginSignIn(query = '') {
+  const answer = await world.anonymous().request('GET', `/login${query}`);
+  assert.equal(answer.status, 302, `${answer}`);
+  return answer.location;
+}
+
+/** Signs Ada in up to AuthKit's redirect to the Worker, and answers with that address. */
+async function callbackUrl(browser, path = '/login') {
+  const until = (url) => url.pathname === '/callback';
+  const page = await browser.open(path, { until });
+  return page.answer.status === 302 ? page.next : (await browser.submit(page, 'Ada', { until })).next;
+}
+
+function assertNotSignedIn(answer, browser) {
+  assert.ok(!answer.setCookie(SESSION_COOKIE)?.value, `${answer} sets a session`);
+  assert.ok(!browser.cookies().has(SESSION_COOKIE));
+}
+
+test('a browser that asks for a page signs in at AuthKit and comes back to that page', async () => {
+  const browser = world.browser();
+  const asked = await browser.open('/me?tab=2');
+  assert.deepEqual(
+    asked.hops.map(({ status, request }) => `${status} ${request.url.pathname}`),
+    ['302 /me', '302 /login', `200 ${AUTHORIZE_PATH}`],
+  );
+  assert.equal(asked.hops[0].headers.location, '/login?return_to=%2Fme%3Ftab%3D2');
+
+  const page = await browser.submit(asked, 'Ada');
+  assert.deepEqual(
+    page.hops.map(({ status, request }) => `${status} ${request.url.pathname}`),
+    [`302 ${AUTHORIZE_PATH}`, '302 /callback', '200 /me'],
+  );
+  assert.equal(page.url.href, `${world.worker.origin}/me?tab=2`);
+  assert.equal(page.answer.json.user.email, 'ada@example.com');
+  assert.deepEqual(browser.droppedCookies, []);
+});
+
+test('a sign-in that began nowhere ends at the expenses', async () => {
+  const browser = world.browser();
+  const page = await browser.signIn('Ada', '/login');
+  assert.equal(page.status, 200);
+  assert.equal(page.url.href, `${world.worker.origin}/expenses`);
+});
+
+test('a person who types an e-mail address signs in too', async () => {
+  const browser = world.browser();
+  const page = await browser.submit(await browser.open('/login?return_to=/me'), 'Continue', {
+    fill: { email: 'katherine@example.com' },
+  });
+  assert.equal(page.answer.json.user.email, 'katherine@example.com');
+});
+
+test('the authorization request has everything that WorkOS and PKCE ask for', async () => {
+  const url = await beginSignIn();
+  assert.equal(url.origin + url.pathname, authkit.url + AUTHORIZE_PATH);
+  const { state, code_challenge: challenge, ...rest } = Object.fromEntries(url.searchParams);
+  assert.deepEqual(rest, {
+    client_id: CLIENT_ID,
+    redirect_uri: world.worker.url('/callback'),
+    response_type: 'code',
+    code_challenge_method: 'S256',
+    provider: 'authkit',
+  });
+  assert.match(challenge, /^[A-Za-z0-9_-]{43}$/);
+  assert.ok(state.length >= 16, state);
+});
+
+test('no two sign-ins share a state or a challenge', async () => {
+  const [first, second] = [await beginSignIn(), await beginSignIn()];
+  for (const name of ['state', 'code_challenge']) {
+    assert.notEqual(first.searchParams.get(name), second.searchParams.get(name), name);
+  }
+});
+
+test('hints are passed on, and parameters that are not known do no harm', async () => {
+  const url = await beginSignIn('?screen_hint=sign-up&login_hint=ada%40example.com&domain_hint=example.com&utm_source=x&state=mine');
+  assert.equal(url.searchParams.get('screen_hint'), 'sign-up');
+  assert.equal(url.searchParams.get('login_hint'), 'ada@example.com');
+  assert.equal(url.searchParams.get('domain_hint'), 'example.com');
+  assert.equal(url.searchParams.get('provider'), 'authkit');
+  assert.equal(url.searchParams.has('utm_source'), false);
+  assert.notEqual(url.searchParams.get('state'), 'mine');
+  assert.equal(url.searchParams.getAll('state').length, 1);
+});
+
+for (const [name, value] of [
+  ['organization_id', 'org_1'],
+  ['connection_id', 'conn_1'],
+  ['provider', 'GoogleOAuth'],
+]) {
+  test(`${name} takes the place of AuthKit's own provider`, async () => {
+    const url = await beginSignIn(`?${name}=${value}`);
+    assert.deepEqual(url.searchParams.getAll(name), [value]);
+    assert.notEqual(url.searchParams.get('provider'), 'authkit');
+  });
+}
+
+test('AuthKit is told which browser signs in, from where', async () => {
+  const browser = await world.signedIn('Ada');
+  const { session_id: id } = (await browser.request('GET', '/me')).json;
+  const { userAgent, ipAddress } = authkit.sessions.find((session) => session.id === id);
+  assert.deepEqual({ userAgent, ipAddress }, { userAgent: BROWSER_USER_AGENT, ipAddress: '127.0.0.1' });
+});
+
+test('on https both cookies are HttpOnly, Secure and Lax, and the sign-in works', async () => {
+  const worker = await world.startWorker({ https: true });
+  const browser = world.browser(worker);
+  const begun = await browser.open('/login?return_to=/me');
+  const [line] = begun.to('/login')[0].setCookies;
+  assert.equal(begun.to('/login')[0].setCookies.length, 1);
+  const signIn = begun.to('/login')[0].setCookie(line.split('=')[0]);
+  const { 'max-age': signInMaxAge, path: _, ...signInAttributes } = signIn.attributes;
+  assert.deepEqual(signInAttributes, { httponly: true, secure: true, samesite: 'Lax' });
+  assert.ok(Number(signInMaxAge) > 0 && Number(signInMaxAge) <= 3600, `a sign-in is not kept for ${signInMaxAge} s`);
+
+  const page = await browser.submit(begun, 'Ada');
+  assert.deepEqual(page.to('/callback')[0].setCookie(SESSION_COOKIE).attributes, {
+    httponly: true,
+    secure: true,
+    samesite: 'Lax',
+    path: '/',
+    'max-age': '34560000',
+  });
+  assert.equal(page.answer.json.user.email, 'ada@example.com');
+});
+
+test('on plain http at localhost curl can sign in with a jar of its own', async () => {
+  // Step by step, with nothing that only a browser sends: no Sec-Fetch-*, no Accept: text/html.
+  const curl = world.anonymous();
+  const begun = await curl.request('GET', '/login?return_to=/me');
+  const jar = begun.setCookies.map((line) => line.split(';')[0]).join('; ');
+  const authorized = await fetch(begun.location, { redirect: 'manual', headers: { 'x-local-authkit-user': 'grace@example.com' } });
+  const callback = new URL(authorized.headers.get('location'));
+  const signedIn = await curl.request('GET', callback.pathname + callback.search, { headers: { cookie: jar } });
+  assert.equal(signedIn.status, 302, `${signedIn}`);
+  assert.equal(signedIn.location.pathname, '/me');
+  const { value } = signedIn.setCookie(SESSION_COOKIE);
+  const me = await curl.request('GET', '/me', { headers: { cookie: `${SESSION_COOKIE}=${value}` } });
+  assert.equal(me.json.user.email, 'grace@example.com');
+});
+
+test('the session is sealed in the format of the official SDK', async () => {
+  const browser = await world.signedIn('Ada');
+  const session = openSession(browser.cookies().get(SESSION_COOKIE), world.cookiePassword);
+  assert.equal(session.user.email, 'ada@example.com');
+  assert.match(session.access_token, /^[\w-]+\.[\w-]+\.[\w-]+$/);
+  assert.ok(session.refresh_token.length > 0);
+  assert.deepEqual(
+    Object.keys(session).filter((key) => !['access_token', 'refresh_token', 'user', 'impersonator'].includes(key)),
+    [],
+  );
+});
+
+test('nothing of a finished sign-in stays in the browser but the session', async () => {
+  const browser = await world.signedIn('Ada');
+  assert.deepEqual([...browser.cookies('/callback').keys()], [SESSION_COOKIE]);
+});
+
+test('two tabs that sign in at once both end where they began, in either order', async () => {
+  const browser = world.browser();
+  const first = await browser.open('/login?return_to=/me?tab=1');
+  const second = await browser.open('/login?return_to=/me?tab=2');
+  const secondDone = await browser.submit(second, 'Ada');
+  const firstDone = await browser.submit(first, 'Ada');
+  assert.equal(secondDone.url.href, world.worker.url('/me?tab=2'), `${secondDone}`);
+  assert.equal(firstDone.url.href, world.worker.url('/me?tab=1'), `${firstDone}`);
+  assert.equal(secondDone.to('/callback').length + firstDone.to('/callback').length, 2, 'one of the tabs had to begin again');
+});
+
+test('a callback that is opened a second time exchanges no code', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser, '/login?return_to=/me');
+  assert.equal((await browser.open(url)).url.pathname, '/me');
+  const exchanges = world.codeExchanges();
+
+  const again = await browser.open(url, { until: () => true });
+  assert.equal(again.status, 302, `${again}`);
+  assert.equal(again.next.pathname, '/login');
+  assert.equal(world.codeExchanges(), exchanges);
+  // A code that has been used, sent again by a browser that was never asked to sign in.
+  const stranger = world.browser();
+  const answer = (await stranger.open(url, { until: () => true })).answer;
+  assert.equal(answer.status, 302);
+  assertNotSignedIn(answer, stranger);
+  assert.equal(world.codeExchanges(), exchanges);
+});
+
+test('a used state with a fresh code exchanges no code', async () => {
+  const browser = world.browser();
+  const used = await callbackUrl(browser);
+  await browser.open(used);
+  const fresh = await callbackUrl(browser);
+  const exchanges = world.codeExchanges();
+  fresh.searchParams.set('state', used.searchParams.get('state'));
+  const page = await browser.open(fresh, { until: () => true });
+  assert.equal(page.status, 302);
+  assert.equal(page.next.pathname, '/login');
+  assert.equal(world.codeExchanges(), exchanges);
+});
+
+test("a callback with a code but no state, another's state or a changed state signs nobody in", async () => {
+  const attacker = world.browser();
+  for (const change of [
+    (url) => url.searchParams.delete('state'),
+    (url) => url.searchParams.set('state', ''),
+    () => {},
+    (url) => url.searchParams.set('state', `${url.searchParams.get('state')}x`),
+    (url) => url.searchParams.set('state', url.searchParams.get('state').toLowerCase()),
+  ]) {
+    const victim = world.browser();
+    await victim.open('/login');
+    const url = await callbackUrl(attacker);
+    change(url);
+    const exchanges = world.codeExchanges();
+    const { answer } = await victim.open(url, { from: 'https://evil.example', until: () => true });
+    assert.equal(answer.status, 302, `${answer}`);
+    assert.equal(answer.location.pathname, '/login');
+    assert.equal(answer.location.origin, world.worker.origin);
+    assertNotSignedIn(answer, victim);
+    assert.equal(world.codeExchanges(), exchanges);
+  }
+});
+
+test("a sign-in that AuthKit began ends well, with the Worker's own state", async () => {
+  // Impersonation from the dashboard, or an identity provider's own start page.
+  const browser = world.browser();
+  const foreign = await callbackUrl(browser);
+  foreign.searchParams.delete('state');
+  const page = await browser.open(foreign, { from: authkit.url });
+  assert.equal(page.status, 200, `${page}`);
+  assert.equal(page.url.pathname, '/expenses');
+  assert.equal(page.to('/login').length, 1, 'asked AuthKit exactly once');
+  assert.ok(browser.cookies().has(SESSION_COOKIE));
+});
+
+test('a browser that keeps no cookies is told so instead of going round for ever', async () => {
+  const browser = world.browser(world.worker, { keepsCookies: false });
+  const page = await browser.submit(await browser.open('/login'), 'Ada').then((page) =>
+    // It has no cookie of AuthKit's either, so it is asked once more.
+    page.url.origin === authkit.url ? browser.submit(page, 'Ada') : page,
+  );
+  assert.equal(page.url.origin, world.worker.origin, `${page}`);
+  assert.equal(page.status, 400);
+  assert.match(page.text, /cookie/i);
+  assert.match(page.text, /href="\/login/);
+});
+
+test('a sign-in that took more than an hour begins again', async () => {
+  const worker = await world.startWorker();
+  const browser = world.browser(worker);
+  const url = await callbackUrl(browser);
+  await worker.advanceClock(3601);
+  const exchanges = world.codeExchanges();
+  const { answer } = await browser.open(url, { until: () => true });
+  assert.equal(answer.status, 302);
+  assert.equal(answer.location.pathname, '/login');
+  assertNotSignedIn(answer, browser);
+  assert.equal(world.codeExchanges(), exchanges);
+});
+
+test('a changed sign-in cookie is no sign-in', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser);
+  const [[name, value]] = browser.cookies('/callback');
+  const bytes = Buffer.from(value, 'base64');
+  bytes[20] ^= 1;
+  const exchanges = world.codeExchanges();
+  const answer = await world
+    .anonymous()
+    .request('GET', url.pathname + url.search, { headers: { cookie: `${name}=${bytes.toString('base64')}` } });
+  assert.equal(answer.status, 302);
+  assert.equal(answer.location.pathname, '/login');
+  assert.ok(!answer.setCookie(SESSION_COOKIE)?.value);
+  assert.equal(world.codeExchanges(), exchanges);
+});
+
+test('return_to brings the browser to a page of this Worker, with its query', async () => {
+  const browser = await world.signedIn('Ada');
+  for (const path of ['/', '/me', '/expenses?limit=3', '/me?next=https%3A%2F%2Fexample.com%2F', '/expenses?a=b&c=d']) {
+    const page = await browser.open(`/login?return_to=${encodeURIComponent(path)}`);
+    assert.equal(page.url.href, world.worker.url(path), `${page}`);
+    assert.equal(page.status, 200);
+  }
+});
+
+test('return_to brings the browser to no other site, however it is spelt', async () => {
+  const browser = await world.signedIn('Ada');
+  const { host } = new URL(world.worker.origin);
+  for (const target of [
+    'https://evil.example/',
+    'http://evil.example/',
+    '//evil.example',
+    '///evil.example',
+    '////evil.example',
+    '/\\evil.example',
+    '\\\\evil.example',
+    '\\/evil.example',
+    '/\t/evil.example',
+    '/\n/evil.example',
+    '/\r/evil.example',
+    '\t//evil.example',
+    ' //evil.example',
+    '/\u0000/evil.example',
+    '/..//evil.example',
+    '/.//evil.example',
+    '/x/..//evil.example',
+    '/%2e%2e//evil.example',
+    'https:evil.example',
+    'https:/evil.example',
+    'evil.example',
+    '.evil.example',
+    '@evil.example',
+    `http://${host}@evil.example/`,
+    `${world.worker.origin}.evil.example/`,
+    `//${host}.evil.example/`,
+    'javascript:alert(1)',
+    'data:text/html,<script>alert(1)</script>',
+    '/me\r\nLocation: https://evil.example/',
+    '/me\r\nSet-Cookie: planted=1',
+    '',
+  ]) {
+    const page = await browser.open(`/login?return_to=${encodeURIComponent(target)}`, {
+      until: (url) => url.pathname !== '/login' && url.pathname !== '/callback' && url.origin !== authkit.url,
+    });
+    assert.equal(page.answer.request.url.pathname, '/callback', `${target}: ${page}`);
+    assert.equal(page.next.href, world.worker.url('/expenses'), `return_to ${JSON.stringify(target)}`);
+    assert.ok(!browser.cookies().has('planted'));
+  }
+});
+
+test('return_to does not lead back into the sign-in', async () => {
+  const browser = await world.signedIn('Ada');
+  for (const path of ['/login', '/login?return_to=/me', '/callback?code=x', '/logout']) {
+    const page = await browser.open(`/login?return_to=${encodeURIComponent(path)}`);
+    assert.equal(page.url.pathname, '/expenses', path);
+    assert.equal(page.status, 200);
+    assert.ok(browser.cookies().has(SESSION_COOKIE), path);
+  }
+});
+
+test('a sign-in that was cancelled is said on a page, with a way to try again', async () => {
+  const browser = world.browser();
+  const page = await browser.submit(await browser.open('/login'), 'Cancel');
+  assert.equal(page.url.pathname, '/callback');
+  assert.equal(page.status, 400);
+  assert.match(page.answer.headers['content-type'], /^text\/html/);
+  assert.match(page.text, /access_denied/);
+  assert.match(page.text, /The sign-in was cancelled\./);
+  assert.match(page.text, /<a href="\/login/);
+  assertNotSignedIn(page.answer, browser);
+});
+
+test("AuthKit's error is said to curl in JSON", async () => {
+  const answer = await world.anonymous().request('GET', '/callback?error=access_denied&error_description=Not+today&state=x');
+  assertDetail(answer, 400, /access_denied.*Not today/);
+});
+
+test('whatever stands in an error is escaped on the page', async () => {
+  const browser = world.browser();
+  const script = '<script>alert(1)</script><img src=x onerror=alert(1)>';
+  const page = await browser.open(`/callback?${new URLSearchParams({ error: script, error_description: script, state: script })}`);
+  assert.equal(page.status, 400);
+  assert.ok(page.text.includes('&lt;script&gt;'), page.text);
+  assert.ok(!page.text.includes('<script') && !page.text.includes('<img'), page.text);
+  assert.match(page.answer.headers['content-security-policy'], /default-src 'none'/);
+});
+
+test('a code that AuthKit refuses signs nobody in', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser);
+  url.searchParams.set('code', 'not-a-code-of-authkit');
+  const page = await browser.open(url);
+  assert.equal(page.status, 400, `${page}`);
+  assert.match(page.text, /invalid_grant/);
+  assertNotSignedIn(page.answer, browser);
+});
+
+test('while AuthKit is away a sign-in is put off, and reloading the page finishes it', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser, '/login?return_to=/me');
+  await world.withoutAuthKit(async () => {
+    const { answer } = await browser.open(url);
+    assert.equal(answer.status, 503, `${answer}`);
+    assert.match(answer.headers['retry-after'], /^[1-9]\d*$/);
+    assertNotSignedIn(answer, browser);
+  });
+  const page = await browser.open(url);
+  assert.equal(page.url.pathname, '/me', `${page}`);
+  assert.equal(page.status, 200);
+});
+
+for (const status of [429, 500, 503]) {
+  test(`an exchange that AuthKit answers with ${status} is put off`, async () => {
+    const browser = world.browser();
+    const url = await callbackUrl(browser);
+    authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, status, count: 1 });
+    const { answer } = await browser.open(url);
+    assert.equal(answer.status, 503, `${answer}`);
+    assert.match(answer.headers['retry-after'], /^[1-9]\d*$/);
+    assertNotSignedIn(answer, browser);
+  });
+}
+
+test('a session that the next request would refuse is never set, and the failure has an id', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser);
+  const forged = authkit.mintToken({ key: 'stranger' });
+  world.keepSecret(forged, 'a token of the answer');
+  authkit.hooks.add({
+    method: 'POST',
+    path: AUTHENTICATE_PATH,
+    status: 200,
+    body: { user: { object: 'user', id: 'user_x', email: 'x@example.com' }, access_token: forged, refresh_token: 'a refresh token' },
+    count: 1,
+  });
+  const answer = await browser.request('GET', url.pathname + url.search, {
+    headers: { 'cf-ray': '9a2b3c4d5e6f7a8b-TST', cookie: browser.cookieHeader(url.href, 'lax') },
+  });
+  assertDetail(answer, 500, /9a2b3c4d5e6f7a8b-TST/);
+  assertNotSignedIn(answer, browser);
+  await world.worker.flushLog();
+  assert.match(world.worker.log, /9a2b3c4d5e6f7a8b-TST/);
+});
+
+test('the redirect URI, the cookie and its attributes are what the variables say', async () => {
+  const worker = await world.startWorker({
+    vars: {
+      WORKOS_REDIRECT_URI: 'http://localhost:1/elsewhere',
+      WORKOS_COOKIE_NAME: 'mine',
+      WORKOS_COOKIE_MAX_AGE: '600',
+      WORKOS_COOKIE_SAMESITE: 'none',
+    },
+  });
+  const browser = world.browser(worker);
+  const page = await browser.submit(await browser.open('/login'), 'Ada', { until: (url) => url.port === '1' });
+  assert.equal(page.next.pathname, '/elsewhere');
+  const done = await browser.open(`/callback${page.next.search}`, { until: () => true });
+  const cookie = done.answer.setCookie('mine');
+  assert.ok(cookie?.value, `${done}`);
+  assert.equal(cookie.attributes['max-age'], '600');
+  assert.equal(cookie.attributes.samesite, 'None');
+  assert.equal(done.answer.setCookie(SESSION_COOKIE), undefined);
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

@@ -1,0 +1,175 @@
+/**
+ * `npm start`, as somebody who has just cloned the project runs it: in a folder of its own, so that
+ * neither the developer's expenses nor their .dev.vars are touched.
+ */
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { Browser } from './support/actors.mjs';
+import { ROOT } from './support/worker.mjs';
+
+const READY_MS = 60_000;
+const END_MS = 15_000;
+/** What a start keeps or is given: a clone has none of it. */
+const LEFT_OUT = new Set(['.wrangler', '.local', '.git', '.dev.vars']);
+
+const clone = mkdtempSync(join(tmpdir(), 'authkit-edge-clone-'));
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set();
+after(async () => {
+  for (const child of running) child.kill('SIGKILL');
+  rmSync(clone, { recursive: true, force: true });
+});
+
+// Scripts are copied, because they take the folder that they are in for the project's; the rest,
+// which is large and is only read, is linked to.
+for (const name of readdirSync(ROOT)) {
+  if (name === 'local') cpSync(join(ROOT, name), join(clone, name), { recursive: true });
+  else if (!LEFT_OUT.has(name)) symlinkSync(join(ROOT, name), join(clone, name));
+}
+
+/** A port that nothing listens on. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function isListening(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const answer = (value) => () => {
+      socket.destroy();
+      resolve(value);
+    };
+    socket.once('connect', answer(true)).once('error', answer(false));
+  });
+}
+
+/** @param {() => boolean | Promise<boolean>} condition */
+async function until(condition, what, limitMs) {
+  for (const end = Date.now() + limitMs; !(await condition()); await pause(50)) {
+    if (Date.now() > end) assert.fail(`${what} within ${limitMs} ms`);
+  }
+}
+
+/** Every process that has come from `pid`, by parent. @returns {number[]} */
+function descendants(pid) {
+  const rows = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/).map(Number));
+  const found = [pid];
+  for (const parent of found) found.push(...rows.filter(([, ppid]) => ppid === parent).map(([child]) => child));
+  return found.slice(1);
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {number} port @param {number} authkitPort */
+function start(port, authkitPort) {
+  const child = spawn(process.execPath, [join(clone, 'local', 'start.mjs'), '--port', String(port), '--authkit-port', String(authkitPort)], {
+    cwd: clone,
+    env: { ...process.env, NO_COLOR: '1', CI: 'true' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const started = { child, output: '', exit: once(child, 'close') };
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text) => (started.output += text));
+  }
+  return started;
+}
+
+/** @param {ReturnType<typeof start>} started @returns {Promise<string>} the address it says to open */
+async function printedAddress(started) {
+  const address = () => /Open (http:\/\/localhost:\d+)/.exec(started.output)?.[1];
+  await until(
+    () => {
+      assert.equal(started.child.exitCode, null, `npm start has ended: ${started.output}`);
+      return address() !== undefined;
+    },
+    `npm start has printed no address (${started.output})`,
+    READY_MS,
+  );
+  return address();
+}
+
+/** Ctrl-C, and everything that has to follow from it. */
+async function interrupt(started, ports) {
+  const processes = descendants(started.child.pid);
+  assert.ok(processes.length >= 2, 'AuthKit and the Worker at least');
+  started.child.kill('SIGINT');
+  const [code] = await Promise.race([started.exit, pause(END_MS, ['did not end'], { ref: false })]);
+  assert.equal(code, 0, `exit code after Ctrl-C: ${started.output}`);
+  for (const port of ports) assert.equal(await isListening(port), false, `port ${port} is still open`);
+  await until(() => !processes.some(isAlive), 'every process that it started has ended', END_MS);
+}
+
+test('npm start signs in, keeps an expense over Ctrl-C and a second start, and leaves nothing running', async () => {
+  const ports = [await freePort(), await freePort()];
+  const first = start(...ports);
+  const address = await printedAddress(first);
+  assert.equal(new URL(address).port, String(ports[0]));
+
+  const browser = new Browser({ origin: address, record() {} });
+  const page = await browser.signIn('Ada', '/login?return_to=/me');
+  assert.equal(page.answer.json.user.email, 'ada@example.com', `${page}`);
+  const created = await browser.request('POST', '/expenses', { json: { description: 'Coffee', amount: '3.20' } });
+  assert.equal(created.status, 201, `${created}`);
+  await interrupt(first, ports);
+
+  const second = start(...ports);
+  assert.equal(await printedAddress(second), address);
+  // The same browser, still signed in: the cookie password was kept, and AuthKit's keys.
+  const listed = await browser.request('GET', '/expenses');
+  assert.equal(listed.status, 200, `${listed}`);
+  assert.deepEqual(listed.json, [created.json]);
+  const other = new Browser({ origin: address, record() {} });
+  assert.equal((await other.signIn('Grace', '/login')).status, 200);
+  assert.deepEqual((await other.request('GET', '/expenses')).json, []);
+  await interrupt(second, ports);
+
+  for (const { output } of [first, second]) {
+    assert.doesNotMatch(output, /WORKOS_COOKIE_PASSWORD=|sk_test_local|panicked at/);
+    const password = /[0-9a-f]{64}/.exec(output);
+    assert.equal(password, null, 'no cookie password is printed');
+  }
+  assert.ok(!existsSync(join(clone, '.dev.vars')), "the developer's own file is not written");
+});
+
+test('a port that is taken is said in one sentence, with a way out, and nothing is left running', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  try {
+    const started = start(port, await freePort());
+    const [code] = await started.exit;
+    assert.equal(code, 1, started.output);
+    const said = started.output.trim().split('\n');
+    assert.equal(said.length, 1, started.output);
+    assert.match(said[0], new RegExp(`^Port ${port} is already in use.*npm start -- --port \\d+$`));
+  } finally {
+    server.close();
+  }
+});

@@ -1,0 +1,170 @@
+/** The built bundle on workerd, with a KV namespace on disk. */
+
+import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Miniflare } from 'miniflare';
+
+import { send } from './http.mjs';
+
+export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const BUILD = join(ROOT, 'build');
+
+/** Names of what the Worker needs, as the contract has them. */
+const KV_BINDING = 'EXPENSES';
+const LOG_TIMEOUT_MS = 5_000;
+
+const CLOCK_PATH = '/.test/clock';
+const LOG_PATH = '/.test/log';
+/**
+ * Goes between the runtime and the bundle. Sets the isolate's clock forward when told to, so that no
+ * test waits for time to pass, and writes a mark to the log, so that a test knows what stands before
+ * it. Everything else goes through as it came.
+ */
+const ENTRY_MODULE = `
+import { WorkerEntrypoint } from 'cloudflare:workers';
+import Bundle from './index.js';
+
+const RealDate = Date;
+let aheadMs = 0;
+globalThis.Date = class extends RealDate {
+  constructor(...given) {
+    if (given.length > 0) super(...given);
+    else super(RealDate.now() + aheadMs);
+  }
+  static now() {
+    return RealDate.now() + aheadMs;
+  }
+};
+
+export default class extends WorkerEntrypoint {
+  async fetch(request) {
+    const url = new URL(request.url);
+    if (url.pathname === '${CLOCK_PATH}') {
+      aheadMs += Number(url.searchParams.get('ms'));
+    } else if (url.pathname === '${LOG_PATH}') {
+      console.log(url.searchParams.get('mark'));
+      console.error(url.searchParams.get('mark'));
+    } else {
+      return new Bundle(this.ctx, this.env).fetch(request);
+    }
+    return new Response(null, { status: 204 });
+  }
+}
+`;
+
+/**
+ * @typedef {object} WorkerOptions
+ * @property {Record<string, string>} vars
+ * @property {string} kvFolder where KV is kept
+ * @property {boolean} [bindKv] default true
+ * @property {boolean} [https] on https://localhost, with a certificate nobody has signed
+ */
+
+export class Worker {
+  #miniflare;
+  /** What the Worker has written, a list for each stream. @type {string[][]} */
+  #log = [];
+  #logGrew = new EventEmitter();
+
+  /** @param {WorkerOptions} options */
+  static async start(options) {
+    const worker = new Worker();
+    await worker.#start(options);
+    return worker;
+  }
+
+  /** @param {WorkerOptions} options */
+  async #start({ vars, kvFolder, bindKv = true, https = false }) {
+    if (!existsSync(join(BUILD, 'index.js'))) throw new Error('there is no bundle in build/: run npm test, or npm run build first');
+    this.vars = vars;
+    this.#miniflare = new Miniflare({
+      host: '127.0.0.1',
+      port: 0,
+      https,
+      ...runtimeSettings(),
+      modulesRoot: BUILD,
+      modules: [
+        { type: 'ESModule', path: join(BUILD, 'test-entry.mjs'), contents: ENTRY_MODULE },
+        { type: 'ESModule', path: join(BUILD, 'index.js') },
+        { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
+      ],
+      bindings: vars,
+      kvNamespaces: bindKv ? [KV_BINDING] : [],
+      kvPersist: kvFolder,
+      cf: false,
+      handleRuntimeStdio: (...streams) => streams.forEach((stream) => this.#keepLog(stream)),
+    });
+    const { port } = await this.#miniflare.ready;
+    // Not 127.0.0.1, where AuthKit is: two hosts are two sites, as they are in production.
+    this.origin = `${https ? 'https' : 'http'}://localhost:${port}`;
+  }
+
+  /** @param {string} path @returns {string} */
+  url(path) {
+    return new URL(path, this.origin).href;
+  }
+
+  /** Everything that it has written to its console; complete after `stop`. */
+  get log() {
+    return this.#log.flat().join('');
+  }
+
+  /** Lets time pass in the Worker, and nowhere else. @param {number} secs */
+  async advanceClock(secs) {
+    await this.#tell(`${CLOCK_PATH}?ms=${secs * 1000}`);
+  }
+
+  /** Returns once the log holds everything that was written before. */
+  async flushLog() {
+    const mark = randomUUID();
+    const isThere = () => this.#log.every((texts) => texts.join('').includes(mark));
+    await this.#tell(`${LOG_PATH}?mark=${mark}`);
+    const signal = AbortSignal.timeout(LOG_TIMEOUT_MS);
+    while (!isThere()) await once(this.#logGrew, 'text', { signal });
+  }
+
+  async stop() {
+    const miniflare = this.#miniflare;
+    if (!miniflare) return;
+    this.#miniflare = undefined;
+    try {
+      // The runtime is killed in the end, with all that it still had to say.
+      await this.flushLog();
+    } finally {
+      await miniflare.dispose();
+    }
+  }
+
+  /** @param {import('node:stream').Readable} stream */
+  #keepLog(stream) {
+    const texts = [];
+    this.#log.push(texts);
+    stream.setEncoding('utf8');
+    stream.on('data', (text) => {
+      texts.push(text);
+      this.#logGrew.emit('text');
+    });
+  }
+
+  /** @param {string} path one of the entry module's own */
+  async #tell(path) {
+    const { status } = await send({ url: this.url(path) });
+    if (status !== 204) throw new Error(`${path} is not answered by the entry module`);
+  }
+}
+
+/** What wrangler.toml says of the runtime, so that the tests run on the one that is deployed to. */
+function runtimeSettings() {
+  const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
+  const date = /^compatibility_date\s*=\s*"([^"]+)"/m.exec(toml);
+  if (!date) throw new Error('wrangler.toml has no compatibility_date');
+  const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(toml);
+  return {
+    compatibilityDate: date[1],
+    compatibilityFlags: flags ? [...flags[1].matchAll(/"([^"]+)"/g)].map(([, flag]) => flag) : [],
+  };
+}

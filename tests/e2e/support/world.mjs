@@ -1,0 +1,182 @@
+/**
+ * What a test file needs: a local AuthKit, Workers, actors. Started once per file, on loopback and
+ * free ports, with everything in a temporary folder.
+ */
+
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+
+import { createAuthKit } from '../../../local/authkit/index.mjs';
+import { Anonymous, Bearer, Browser } from './actors.mjs';
+import { openSession } from './sealed.mjs';
+import { Worker } from './worker.mjs';
+
+export const CLIENT_ID = 'client_e2e';
+export const SESSION_COOKIE = 'wos-session';
+
+/** @typedef {import('./worker.mjs').WorkerOptions} WorkerOptions */
+
+/**
+ * @param {Partial<WorkerOptions>} [options] of the first Worker
+ */
+export async function startWorld(options) {
+  const world = new World();
+  after(() => world.stop());
+  await world.authkit.listen();
+  world.worker = await world.startWorker(options);
+  return world;
+}
+
+class World {
+  /** The key that AuthKit signs with, for tokens that it would not make. */
+  privateKey = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  apiKey = `sk_test_${randomBytes(16).toString('hex')}`;
+  /** Hex, so that it is the key itself, and what is sealed can be opened here. */
+  cookiePassword = randomBytes(32).toString('hex');
+  authkit = createAuthKit({ clientId: CLIENT_ID, apiKey: this.apiKey, privateKey: this.privateKey });
+  /** @type {Worker} the one that actors talk to unless told otherwise */
+  worker;
+
+  #folder = mkdtempSync(join(tmpdir(), 'authkit-edge-e2e-'));
+  /** @type {Worker[]} */
+  #workers = [];
+  /** @type {import('./http.mjs').Answer[]} every answer of every Worker */
+  #answers = [];
+  /** @type {Map<string, string>} what must never be shown, and what it is */
+  #secrets = new Map([[this.apiKey, 'the API key']]);
+
+  /**
+   * A Worker on the same AuthKit and, unless `kvFolder` says otherwise, the same KV.
+   *
+   * @param {Partial<WorkerOptions> & { vars?: Record<string, string | undefined> }} [options] `vars` are
+   *   added to the usual ones; `undefined` takes one away
+   */
+  async startWorker({ vars = {}, ...options } = {}) {
+    const all = {
+      WORKOS_API_KEY: this.apiKey,
+      WORKOS_CLIENT_ID: CLIENT_ID,
+      WORKOS_COOKIE_PASSWORD: this.cookiePassword,
+      WORKOS_BASE_URL: this.authkit.url,
+      ...vars,
+    };
+    const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+    for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
+      if (given[name]) this.#secrets.set(given[name], name);
+    }
+    const worker = await Worker.start({ kvFolder: join(this.#folder, 'kv'), ...options, vars: given });
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  /** A folder for a KV of one's own. @param {string} name */
+  kvFolder(name) {
+    return join(this.#folder, name);
+  }
+
+  anonymous(worker = this.worker) {
+    return new Anonymous(this.#actorOptions(worker));
+  }
+
+  /** @param {string} [token] default: a sound one, Ada's */
+  bearer(token = this.authkit.mintToken(), worker = this.worker) {
+    this.keepSecret(token, 'an access token');
+    return new Bearer({ token, ...this.#actorOptions(worker) });
+  }
+
+  /** @param {{ keepsCookies?: boolean }} [options] */
+  browser(worker = this.worker, options = {}) {
+    return new Browser({ ...options, ...this.#actorOptions(worker) });
+  }
+
+  /** A browser in which that user is signed in. @param {'Ada' | 'Grace'} name */
+  async signedIn(name, worker = this.worker) {
+    const browser = this.browser(worker);
+    const page = await browser.signIn(name);
+    assert.equal(page.status, 200, `${name} is not signed in: ${page}`);
+    return browser;
+  }
+
+  /**
+   * Takes AuthKit away for as long as `body` runs.
+   *
+   * @param {() => Promise<void>} body
+   */
+  async withoutAuthKit(body) {
+    const { port } = new URL(this.authkit.url);
+    await this.authkit.close();
+    try {
+      await body();
+    } finally {
+      await this.authkit.listen({ port: Number(port) });
+    }
+  }
+
+  /** How often a Worker has asked for AuthKit's keys. */
+  keyFetches() {
+    return this.authkit.requests.count({ method: 'GET', path: `/sso/jwks/${CLIENT_ID}` });
+  }
+
+  /** How often a Worker has exchanged a code, with or without success. */
+  codeExchanges() {
+    return this.authkit.requests.count({ method: 'POST', path: '/user_management/authenticate' });
+  }
+
+  /** @param {string} value @param {string} what */
+  keepSecret(value, what) {
+    // Too short to mean anything by itself: an empty token, say.
+    if (value.length >= 16) this.#secrets.set(value, what);
+  }
+
+  /**
+   * Stops the Workers, so that their logs are complete, and looks for everything secret in all that
+   * they have answered and written. To be the last test of a file.
+   */
+  async assertNothingLeaked() {
+    await this.#stopWorkers();
+    assert.ok(this.#answers.length > 0, 'no Worker has answered anything');
+    for (const answer of this.#answers) this.#learnSecretsOf(answer);
+    const spoken = [
+      ...this.#answers.map(({ request, text, headers: { 'set-cookie': _, ...headers } }) => [
+        `the answer to ${request.method} ${request.url.pathname}`,
+        `${JSON.stringify(headers)}\n${text}`,
+      ]),
+      ...this.#workers.map(({ log }, index) => [`the log of Worker ${index}`, log]),
+    ];
+    for (const [where, text] of spoken) {
+      for (const [secret, what] of this.#secrets) assert.ok(!text.includes(secret), `${where} holds ${what}`);
+      assert.ok(!text.includes('panicked at'), `${where} tells of a panic: ${text.slice(0, 500)}`);
+    }
+  }
+
+  async stop() {
+    await this.#stopWorkers();
+    await this.authkit.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** A session cookie, and the tokens in it. */
+  #learnSecretsOf(answer) {
+    const cookie = answer.setCookie(SESSION_COOKIE);
+    if (!cookie?.value) return;
+    this.keepSecret(cookie.value, 'a sealed session');
+    try {
+      const session = openSession(cookie.value, this.cookiePassword);
+      this.keepSecret(session.access_token, "a session's access token");
+      this.keepSecret(session.refresh_token, "a session's refresh token");
+    } catch {
+      // Another Worker's, with another password.
+    }
+  }
+
+  #actorOptions(worker) {
+    return { origin: worker.origin, record: (answer) => void this.#answers.push(answer) };
+  }
+
+  async #stopWorkers() {
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+  }
+}
