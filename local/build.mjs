@@ -20,6 +20,15 @@ const WASM = 'build/index_bg.wasm';
 const OUTPUTS = ['build/index.js', WASM];
 /** Which sources the bundle was made from: a hash for each. */
 const STAMP = 'build/.sources.json';
+/** What rustc uses of WebAssembly. Not all features: binaryen writes some that workerd cannot read yet. */
+const WASM_FEATURES = [
+  'mutable-globals',
+  'sign-ext',
+  'nontrapping-float-to-int',
+  'bulk-memory',
+  'multivalue',
+  'reference-types',
+];
 /** What a build depends on besides what cargo says it read. */
 const INPUTS = [
   'Cargo.toml',
@@ -82,7 +91,7 @@ function rustflags() {
 
 /** Takes the functions' names out, which worker-build leaves in: a fifth of the bundle. Then some code can be shared. */
 async function stripNames() {
-  const args = ['--all-features', '-Os', '--strip-debug', '--strip-producers', WASM, '-o', WASM];
+  const args = [...WASM_FEATURES.map((feature) => `--enable-${feature}`), '-Os', '--strip-debug', '--strip-producers', WASM, '-o', WASM];
   const { code, output } = await capture(BIN.wasmOpt, args, { env: {}, show: false });
   if (code !== 0) {
     process.stderr.write(output);
