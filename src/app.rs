@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{FromRef, FromRequestParts, Request, State},
-    middleware::{from_fn, map_response},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Scheme};
 use serde_json::json;
 
 use crate::{
@@ -42,6 +42,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
+        .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
         .with_state(state);
     with_layers(routes)
 }
@@ -56,11 +57,13 @@ pub fn misconfigured(error: &ConfigError) -> Router {
 }
 
 fn with_layers(router: Router) -> Router {
-    router.layer(from_fn(error::report)).layer(map_response(set_security_headers))
+    router.layer(from_fn(error::report)).layer(from_fn(set_security_headers))
 }
 
 /// Headers that every answer needs, unless its handler has set them otherwise.
-async fn set_security_headers(mut response: Response) -> Response {
+async fn set_security_headers(request: Request, next: Next) -> Response {
+    let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let is_html = headers
         .get(header::CONTENT_TYPE)
@@ -73,6 +76,13 @@ async fn set_security_headers(mut response: Response) -> Response {
     set_default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // `same-origin` and not `no-referrer`: with that, browsers send `Origin: null` with forms.
     set_default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if is_https {
+        // Two years, as browsers' preload lists ask; not for subdomains, which may be others'.
+        set_default(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=63072000"),
+        );
+    }
     if is_html {
         set_default(header::CONTENT_SECURITY_POLICY, pages::content_security_policy());
     }

@@ -8,6 +8,7 @@
 //! - [`app`]: the state and the only list of routes and layers.
 //! - [`pages`]: the HTML a browser sees.
 //! - [`error`]: the one place where errors become HTTP.
+//! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it.
 //! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
 //! - `platform`: that host on Workers. The only folder that names `worker`.
 //!
@@ -19,6 +20,7 @@ pub mod error;
 pub mod expenses;
 pub mod pages;
 pub mod runtime;
+pub mod validation;
 
 #[cfg(target_arch = "wasm32")]
 pub mod platform;

@@ -81,7 +81,7 @@ fn a_flipped_bit_is_refused() {
 #[test]
 fn what_was_sealed_natively_opens_here() {
     let sealed = include_str!("vectors/sealed-session.txt").trim();
-    let session = Session::open(sealed, &sealer()).unwrap();
+    let session = Session::open(sealed, &sealer()).unwrap().session;
     assert_eq!(session.access_token.expose(), "access");
     assert_eq!(session.refresh_token, Secret::from("refresh"));
     assert_eq!(session.user.unwrap().email, "ada@example.com");

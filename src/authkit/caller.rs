@@ -2,7 +2,8 @@
 //! that does not has nobody whose data it could reach.
 //!
 //! A caller shows the session cookie or `Authorization: Bearer` (RFC 6750); with both, the header
-//! counts. The three answers stay apart: refused is 401 (a browser is sent to sign in), and what
+//! counts. A session whose access token has expired is renewed on the way ([`super::refresh`]), and
+//! the answer carries the new one ([`super::carry`]). The three answers stay apart: refused is 401 (a browser is sent to sign in), and what
 //! could not be told is 503, never a sign-out.
 
 use std::sync::Arc;
@@ -11,27 +12,36 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use thiserror::Error;
 
 use super::{
     AuthKit, VerifyError,
+    carry::SessionChange,
+    client::Requester,
     cookie::RequestCookies,
     login::ReturnTo,
     origin::OwnOrigin,
-    session::{Session, User},
+    refresh::RefreshError,
+    session::{OpenedSession, Session, User},
     token::{TokenError, VerifiedClaims},
 };
 use crate::{
     error::AppError,
     pages::{redirect, wants_html},
+    runtime::WaitUntil,
 };
+
+/// How many rotations a session that comes late may be behind.
+const MAX_SUCCESSORS: usize = 8;
 
 /// The signed-in caller.
 #[derive(Debug, Clone)]
 pub struct CurrentUser {
     claims: VerifiedClaims,
-    user: Option<User>,
+    /// What the cookie held, or what came after it; bearer tokens come without.
+    session: Option<Arc<Session>>,
 }
 
 /// Why nobody is signed in.
@@ -66,10 +76,11 @@ impl CurrentUser {
         &self.claims.claims().sub
     }
 
-    /// What WorkOS told of the user at sign-in; bearer tokens come without.
+    /// What WorkOS told of the user at sign-in; bearer tokens come without. The cookie is only
+    /// believed where it is about the token's subject.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
-        self.user.as_ref()
+        self.session.as_ref()?.user.as_ref().filter(|user| user.id == self.id())
     }
 
     async fn identify(
@@ -81,9 +92,9 @@ impl CurrentUser {
             let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
             let claims = authkit.verify(token).await.map_err(|error| match error {
                 VerifyError::Token(error) => CallerError::Token(error),
-                VerifyError::Unavailable(error) => error.into(),
+                VerifyError::Unavailable(error) => RefreshError::from(error).into(),
             })?;
-            return Ok(Self { claims, user: None });
+            return Ok(Self { claims, session: None });
         }
         let cookies = RequestCookies::from_headers(&parts.headers);
         let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
@@ -94,29 +105,137 @@ impl CurrentUser {
         if !parts.method.is_safe() && origin.is_cross_origin(&parts.headers) {
             return Err(CallerError::CrossOrigin);
         }
-        let session = candidates
+        let opened = candidates
             .iter()
             .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
             .ok_or(CallerError::Session)?;
-        let claims =
-            authkit.verify(session.access_token.expose()).await.map_err(|error| match error {
-                VerifyError::Token(_) => CallerError::Session,
-                VerifyError::Unavailable(error) => error.into(),
-            })?;
-        // The cookie's user is shown, so it must be the one the token is about.
-        let user = session.user.filter(|user| user.id == claims.claims().sub);
-        Ok(Self { claims, user })
+        Self::from_session(authkit, opened, parts).await
+    }
+
+    /// The user of a session, which is renewed on the way if it must be.
+    async fn from_session(
+        authkit: &AuthKit,
+        opened: OpenedSession,
+        parts: &Parts,
+    ) -> Result<Self, CallerError> {
+        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
+        let OpenedSession { session, by_previous_password } = opened;
+        let began = authkit.clock.now();
+        let known = match authkit.verify_expired(session.access_token.expose()).await {
+            Ok(claims) if !claims.is_expired(authkit.clock.now()) => {
+                let session = Arc::new(session);
+                if by_previous_password {
+                    // Since forever: what came after it, if anything did, is looked for in KV too.
+                    change.set(Arc::clone(&session), DateTime::UNIX_EPOCH);
+                }
+                return Ok(Self { claims, session: Some(session) });
+            }
+            Ok(claims) => Some(claims),
+            // Signed by a key that has been retired since. The seal says that AuthKit gave it to
+            // us; whether the session still lives is for AuthKit to say.
+            Err(VerifyError::Token(TokenError::UnknownKey)) => None,
+            Err(VerifyError::Token(_)) => return Err(CallerError::Session),
+            Err(VerifyError::Unavailable(error)) => return Err(RefreshError::from(error).into()),
+        };
+        let expires_at = known.as_ref().map(VerifiedClaims::expires_at);
+        let renewed = authkit.renew(&session, expires_at, None, parts).await;
+        let (renewed, claims) = renewed.inspect_err(|error| {
+            if *error == RefreshError::Ended {
+                change.end();
+            }
+        })?;
+        let is_same_user = match &known {
+            Some(known) => known.claims().sub == claims.claims().sub,
+            None => session.is_of(&claims.claims().sub),
+        };
+        if !is_same_user {
+            log::error!("a session was renewed into another user's");
+            return Err(CallerError::Session);
+        }
+        change.set(Arc::clone(&renewed), began);
+        Ok(Self { claims, session: Some(renewed) })
+    }
+
+    /// Goes on in another organization, for this request and, by its answer, for the browser.
+    ///
+    /// # Errors
+    ///
+    /// [`SwitchError`].
+    pub async fn switch_organization(
+        self,
+        authkit: &AuthKit,
+        organization_id: &str,
+        parts: &Parts,
+    ) -> Result<Self, SwitchError> {
+        let session = self.session.as_ref().ok_or(SwitchError::NoSession)?;
+        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
+        let began = authkit.clock.now();
+        let expires_at = Some(self.claims.expires_at());
+        let (renewed, claims) =
+            authkit.renew(session, expires_at, Some(organization_id), parts).await?;
+        change.set(Arc::clone(&renewed), began);
+        Ok(Self { claims, session: Some(renewed) })
     }
 }
 
-impl From<super::client::ClientError> for CallerError {
-    fn from(error: super::client::ClientError) -> Self {
-        let reason = error.to_string();
-        let retry_after_secs = match error {
-            super::client::ClientError::Unavailable { retry_after_secs, .. } => retry_after_secs,
-            super::client::ClientError::Refused { .. } => 1,
-        };
-        Self::Unavailable { reason, retry_after_secs }
+/// Why the session does not go on in another organization.
+#[derive(Debug, Error)]
+pub enum SwitchError {
+    /// The caller came with a bearer token, which is for one organization.
+    #[error("the caller has no session")]
+    NoSession,
+    /// WorkOS did not renew the session into it.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+}
+
+impl AuthKit {
+    /// The session that comes after `session`, with its claims: the newest one there is, if others
+    /// have renewed it before.
+    async fn renew(
+        &self,
+        session: &Session,
+        expires_at: Option<DateTime<Utc>>,
+        organization_id: Option<&str>,
+        parts: &Parts,
+    ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
+        let requester = Requester::from_headers(&parts.headers);
+        let wait_until = parts.extensions.get::<WaitUntil>();
+        let mut session = Arc::new(session.clone());
+        for _ in 0..MAX_SUCCESSORS {
+            session = self
+                .refresher
+                .refresh(&session, expires_at, organization_id, &requester, wait_until)
+                .await?;
+            match self.verify(session.access_token.expose()).await {
+                Ok(claims) => return Ok((session, claims)),
+                // Someone renewed it long ago: its successor may live.
+                Err(VerifyError::Token(TokenError::Expired)) => {}
+                Err(VerifyError::Unavailable(error)) => return Err(error.into()),
+                Err(VerifyError::Token(error)) => {
+                    return Err(RefreshError::Unavailable {
+                        reason: format!("its own token is refused: {error}"),
+                        retry_after_secs: 5,
+                    });
+                }
+            }
+        }
+        Err(RefreshError::Unavailable {
+            reason: "it gives tokens that have expired".to_owned(),
+            retry_after_secs: 5,
+        })
+    }
+}
+
+impl From<RefreshError> for CallerError {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            // AuthKit wants more of the user, and asks for it when they sign in.
+            RefreshError::Ended | RefreshError::Refused { .. } => Self::Session,
+            RefreshError::Unavailable { reason, retry_after_secs } => {
+                Self::Unavailable { reason, retry_after_secs }
+            }
+        }
     }
 }
 

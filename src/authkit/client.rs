@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
@@ -51,6 +51,16 @@ pub struct Requester {
     pub ip_address: Option<String>,
     /// The browser's `User-Agent`.
     pub user_agent: Option<String>,
+}
+
+impl Requester {
+    /// Whoever sent a request with these headers.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let text =
+            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self { ip_address: text("cf-connecting-ip"), user_agent: text("user-agent") }
+    }
 }
 
 /// WorkOS's answer to an exchanged code or refresh token.
@@ -110,6 +120,13 @@ pub enum Grant<'a> {
         /// Of the sign-in that the code belongs to.
         code_verifier: &'a Secret,
     },
+    /// RFC 6749, section 6.
+    RefreshToken {
+        /// Spent by this request.
+        refresh_token: &'a Secret,
+        /// The organization to go on in; without it the session's own.
+        organization_id: Option<&'a str>,
+    },
 }
 
 /// WorkOS's two shapes of an error.
@@ -127,6 +144,12 @@ impl WorkosClient {
     #[must_use]
     pub fn new(http: Arc<dyn HttpClient>, config: Arc<AuthKitConfig>) -> Self {
         Self { http, config }
+    }
+
+    /// The application's `client_id`.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.config.client_id
     }
 
     /// Where to send the browser to sign in. AuthKit's own page, unless the hints name a
@@ -178,6 +201,16 @@ impl WorkosClient {
                 "code": code.expose(),
                 "code_verifier": code_verifier.expose(),
             }),
+            Grant::RefreshToken { refresh_token, organization_id } => {
+                let mut body = json!({
+                    "grant_type": "refresh_token",
+                    "refresh_token": refresh_token.expose(),
+                });
+                if let Some(organization_id) = organization_id {
+                    body["organization_id"] = organization_id.into();
+                }
+                body
+            }
         };
         body["client_id"] = self.config.client_id.as_str().into();
         body["client_secret"] = self.config.api_key.expose().into();

@@ -4,6 +4,10 @@
 //! key that is newer than the set, so the set is fetched again, but not more than once in 30
 //! seconds: a flood of made-up `kid`s costs WorkOS nothing. While WorkOS cannot be reached the set
 //! that was there goes on being used, whatever its age.
+//!
+//! The set is kept past the isolate in KV, under `authkit:jwks:{client_id}`, so that a new isolate
+//! begins with it: sealed `{"fetched_at": Unix seconds, "keys": …}`, without an expiry. Before an
+//! isolate asks WorkOS it looks whether another has just done so.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +17,15 @@ use jwt_compact::{
     alg::{RsaPublicKey, StrongKey},
     jwk::JsonWebKey,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::client::{ClientError, WorkosClient};
-use crate::runtime::Clock;
+use super::{
+    client::{ClientError, WorkosClient},
+    seal::Sealer,
+};
+use crate::runtime::{Clock, KvNamespace, KvPut};
 
 /// How long a key set is used before it is asked for again. A key that WorkOS retires stops
 /// working here within this time.
@@ -31,9 +38,17 @@ const WAIT_STEP_MILLIS: u32 = 20;
 const FETCH_MAX_SECS: i64 = 15;
 
 /// A JSON Web Key Set, each key as raw JSON: one that is of no use must not spoil the others.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct JwkSet {
     keys: Vec<Value>,
+}
+
+/// A key set as it lies in KV.
+#[derive(Deserialize, Serialize)]
+struct KeySetRecord {
+    /// Unix seconds.
+    fetched_at: i64,
+    keys: JwkSet,
 }
 
 /// The keys of a set that may verify RS256 signatures.
@@ -104,6 +119,9 @@ pub enum KeyError {
 /// The key set of one issuer, shared by every request of an isolate.
 pub struct KeySetCache {
     client: WorkosClient,
+    kv: Arc<dyn KvNamespace>,
+    kv_key: String,
+    sealer: Sealer,
     clock: Arc<dyn Clock>,
     state: Mutex<CacheState>,
 }
@@ -127,10 +145,16 @@ enum Step {
 }
 
 impl KeySetCache {
-    /// An empty cache; the set is fetched when the first token needs it.
+    /// An empty cache; the set is fetched when the first token needs it, and kept in `kv`.
     #[must_use]
-    pub fn new(client: WorkosClient, clock: Arc<dyn Clock>) -> Self {
-        Self { client, clock, state: Mutex::default() }
+    pub fn new(
+        client: WorkosClient,
+        kv: Arc<dyn KvNamespace>,
+        sealer: Sealer,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let kv_key = format!("authkit:jwks:{}", client.client_id());
+        Self { client, kv, kv_key, sealer, clock, state: Mutex::default() }
     }
 
     /// A key set that has the key `kid`.
@@ -140,7 +164,8 @@ impl KeySetCache {
     /// [`KeyError::Unknown`] when WorkOS's set, asked for at most 30 seconds ago, has no such key;
     /// [`KeyError::Unavailable`] when WorkOS could not be asked and no kept set has it.
     pub async fn set_with(&self, kid: &str) -> Result<Arc<KeySet>, KeyError> {
-        // Ends: a fetch is followed by a cool-down, in which no step is `Fetch` or `Wait`.
+        // Ends: a fetch finds a newer set in KV or is followed by a cool-down, in which no step is
+        // `Fetch` or `Wait`.
         loop {
             match self.next_step(kid) {
                 Step::Use(set) => return Ok(set),
@@ -175,20 +200,55 @@ impl KeySetCache {
         Step::Fetch
     }
 
+    /// Gets a newer set, from whoever in this Worker has just fetched one, or from WorkOS.
     async fn fetch(&self) {
+        if let Some((set, fetched_at)) = self.kept_set().await {
+            let mut state = self.state();
+            if state.set.as_ref().is_none_or(|(_, ours)| *ours < fetched_at) {
+                state.set = Some((Arc::new(set.into()), fetched_at));
+                // The set may answer the question; if it does not and is old, WorkOS will be asked.
+                state.last_fetch = Some((fetched_at, None));
+                state.fetching_since = None;
+                return;
+            }
+        }
         let fetched = self.client.session_keys().await;
         let now = self.clock.now();
-        let mut state = self.state();
-        state.fetching_since = None;
-        match fetched {
+        let failure = match fetched {
             Ok(set) => {
-                state.set = Some((Arc::new(set.into()), now));
-                state.last_fetch = Some((now, None));
+                self.keep(&set, now).await;
+                self.state().set = Some((Arc::new(set.into()), now));
+                None
             }
             Err(error) => {
                 log::warn!("the key set could not be fetched: {error}");
-                state.last_fetch = Some((now, Some(error)));
+                Some(error)
             }
+        };
+        let mut state = self.state();
+        state.last_fetch = Some((now, failure));
+        state.fetching_since = None;
+    }
+
+    /// The set in KV. That there is none, or that it cannot be read, only costs a request.
+    async fn kept_set(&self) -> Option<(JwkSet, DateTime<Utc>)> {
+        let sealed = match self.kv.get(&self.kv_key).await {
+            Ok(sealed) => sealed?,
+            Err(error) => {
+                log::warn!("the kept key set cannot be looked up: {error}");
+                return None;
+            }
+        };
+        let opened = self.sealer.open(&sealed).ok()?;
+        let record: KeySetRecord = serde_json::from_slice(&opened.plaintext).ok()?;
+        Some((record.keys, DateTime::from_timestamp(record.fetched_at, 0)?))
+    }
+
+    async fn keep(&self, set: &JwkSet, now: DateTime<Utc>) {
+        let record = KeySetRecord { fetched_at: now.timestamp(), keys: set.clone() };
+        let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
+        if let Err(error) = self.kv.put(&self.kv_key, &sealed, KvPut::default()).await {
+            log::warn!("the key set cannot be kept: {error}");
         }
     }
 

@@ -22,6 +22,8 @@ use crate::runtime::random_bytes;
 
 /// As long as a code of AuthKit's lives.
 const SIGN_IN_TTL_SECS: u32 = 10 * 60;
+/// Sealed, with all that a sign-in needs beside it, this stays within one cookie.
+const RETURN_TO_MAX_BYTES: usize = 2048;
 /// How much of `state` names the cookie; the whole of it is inside.
 const STATE_NAME_CHARS: usize = 12;
 /// Marks a `state` whose sign-in began because the one before it came back without its cookie.
@@ -142,9 +144,13 @@ pub struct ReturnTo(String);
 impl ReturnTo {
     /// Checks `value` as a browser on `base` would resolve it. `None` for anything that leaves the
     /// origin, or that could be read two ways: another origin or scheme, `//host`, backslashes,
-    /// control characters; and for the sign-in's own paths, which would lead in a circle.
+    /// control characters; for the sign-in's own paths, which would lead in a circle; and for what
+    /// is too long to wait in a cookie.
     #[must_use]
     pub fn parse(value: &str, base: &Url) -> Option<Self> {
+        if value.len() > RETURN_TO_MAX_BYTES {
+            return None;
+        }
         let is_ambiguous = |character: char| character == '\\' || character.is_control();
         if !value.starts_with('/') || value.starts_with("//") || value.contains(is_ambiguous) {
             return None;
@@ -177,7 +183,7 @@ fn same_origin(a: &Origin, b: &Origin) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authkit::seal::Purpose;
+    use crate::authkit::{cookie::COOKIE_MAX_BYTES, seal::Purpose};
     use http::{HeaderMap, HeaderValue, header};
 
     fn sealer() -> Sealer {
@@ -276,6 +282,17 @@ mod tests {
         ] {
             assert_eq!(return_to(path), None, "{path:?}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_cookie_is_not_returned_to() {
+        let longest = format!("/{}", "x".repeat(RETURN_TO_MAX_BYTES - 1));
+        let pending = PendingSignIn::begin(ReturnTo(longest.clone()), true, noon());
+        let name = sign_in_cookie_name("wos-session", pending.state());
+        let header = sign_in_cookie(&name, true).set(&pending.seal(&sealer()));
+        assert!(header.len() <= COOKIE_MAX_BYTES, "{}", header.len());
+        assert!(return_to(&longest).is_some());
+        assert!(return_to(&format!("{longest}x")).is_none());
     }
 
     #[test]

@@ -3,16 +3,19 @@
 //!
 //! The dangerous parts first: [`seal`] (cryptography), [`token`] and [`jwks`] (who signed),
 //! [`login`] (the authorization code flow), [`origin`] (where a request comes from). On them stand
-//! [`session`] and [`cookie`] (what a browser carries), [`client`] (what WorkOS answers), and on
-//! those [`caller`] (the [`CurrentUser`] extractor) and [`routes`].
+//! [`session`] and [`cookie`] (what a browser carries), [`client`] (what WorkOS answers) and
+//! [`refresh`] (one new session for many requests), and on those [`caller`] (the [`CurrentUser`]
+//! extractor), [`carry`] (the layer that hands the browser its new session) and [`routes`].
 
 pub mod caller;
+pub mod carry;
 pub mod client;
 pub mod config;
 pub mod cookie;
 pub mod jwks;
 pub mod login;
 pub mod origin;
+pub mod refresh;
 pub mod routes;
 pub mod seal;
 pub mod secret;
@@ -24,16 +27,18 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use caller::CurrentUser;
+pub use carry::carry_session;
 pub use config::{AuthKitConfig, ConfigError};
 pub use routes::routes;
 
 use self::{
     client::{ClientError, WorkosClient},
     jwks::{KeyError, KeySetCache},
+    refresh::Refresher,
     seal::{Purpose, Sealer},
     token::{TokenError, UntrustedToken, VerifiedClaims},
 };
-use crate::runtime::{Clock, HttpClient};
+use crate::runtime::{Clock, HttpClient, KvNamespace};
 
 /// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
 /// per isolate, shared by every request.
@@ -41,6 +46,7 @@ pub struct AuthKit {
     config: Arc<AuthKitConfig>,
     client: WorkosClient,
     session_keys: KeySetCache,
+    refresher: Arc<Refresher>,
     session_sealer: Sealer,
     sign_in_sealer: Sealer,
     clock: Arc<dyn Clock>,
@@ -58,16 +64,35 @@ pub enum VerifyError {
 }
 
 impl AuthKit {
-    /// Derives every key from `config`.
+    /// Derives every key from `config`. Key sets and renewed sessions are left in `kv`, sealed, for
+    /// other isolates; it may hold other things too, under keys that do not begin with `authkit:`.
     #[must_use]
-    pub fn new(config: AuthKitConfig, http: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: AuthKitConfig,
+        http: Arc<dyn HttpClient>,
+        kv: &Arc<dyn KvNamespace>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let config = Arc::new(config);
         let client = WorkosClient::new(http, Arc::clone(&config));
         let sealer = |purpose| {
             Sealer::new(purpose, &config.cookie_password, config.cookie_password_previous.as_ref())
         };
+        let session_keys = KeySetCache::new(
+            client.clone(),
+            Arc::clone(kv),
+            sealer(Purpose::KeySet),
+            Arc::clone(&clock),
+        );
+        let refresher = Refresher::new(
+            client.clone(),
+            Arc::clone(kv),
+            sealer(Purpose::Rotation),
+            Arc::clone(&clock),
+        );
         Self {
-            session_keys: KeySetCache::new(client.clone(), Arc::clone(&clock)),
+            session_keys,
+            refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
             sign_in_sealer: sealer(Purpose::SignIn),
             client,
@@ -76,12 +101,21 @@ impl AuthKit {
         }
     }
 
-    /// Verifies a session access token. One that has expired is refused like any other.
+    /// Verifies a session access token that must be good now.
     ///
     /// # Errors
     ///
     /// [`VerifyError`].
     pub async fn verify(&self, token: &str) -> Result<VerifiedClaims, VerifyError> {
+        let claims = self.verify_expired(token).await?;
+        if claims.is_expired(self.clock.now()) {
+            return Err(TokenError::Expired.into());
+        }
+        Ok(claims)
+    }
+
+    /// Verifies a session access token that may have expired.
+    async fn verify_expired(&self, token: &str) -> Result<VerifiedClaims, VerifyError> {
         let token = UntrustedToken::parse(token)?;
         let key_set = match self.session_keys.set_with(token.kid()).await {
             Ok(key_set) => key_set,
@@ -89,10 +123,6 @@ impl AuthKit {
             Err(KeyError::Unavailable(error)) => return Err(VerifyError::Unavailable(error)),
         };
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
-        let claims = token.verify(key, &self.config, self.clock.now())?;
-        if claims.is_expired(self.clock.now()) {
-            return Err(TokenError::Expired.into());
-        }
-        Ok(claims)
+        Ok(token.verify(key, &self.config, self.clock.now())?)
     }
 }

@@ -1,12 +1,12 @@
-//! `/login`, `/callback`, `/logout`, `/me`: the sign-in as HTTP.
+//! `/login`, `/callback`, `/logout`, `/me`, `/organization`: the sign-in as HTTP.
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{FromRef, RawQuery, State},
+    extract::{FromRef, RawQuery, Request, State},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use chrono::SecondsFormat;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,19 +16,31 @@ use url::form_urlencoded;
 
 use super::{
     AuthKit, CurrentUser, VerifyError,
+    caller::SwitchError,
     client::{AuthorizeRequest, ClientError, Grant, Requester},
     cookie::RequestCookies,
     login::{self, PendingSignIn, ReturnTo},
     origin::OwnOrigin,
+    refresh::RefreshError,
     secret::Secret,
     session::{Impersonator, Session},
     token::UntrustedToken,
 };
-use crate::{error::AppError, pages::redirect};
+use crate::{
+    error::AppError,
+    pages::redirect,
+    validation::{Fields, parse_text, read_json},
+};
 
 /// Parameters of `/login` that AuthKit gets as they came.
 const HINTS: [&str; 6] =
     ["screen_hint", "login_hint", "domain_hint", "organization_id", "connection_id", "provider"];
+
+/// WorkOS's word for a code that is spent, too old or made up (RFC 6749, section 5.2).
+const INVALID_GRANT: &str = "invalid_grant";
+
+/// Longer than any of WorkOS's ids.
+const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
 /// The routes of signing in and out, and of who is signed in.
 pub fn routes<S>() -> Router<S>
@@ -38,9 +50,16 @@ where
 {
     Router::new()
         .route("/login", get(begin_sign_in))
-        .route(login::CALLBACK_PATH, get(finish_sign_in))
-        .route("/logout", get(sign_out_by_link).post(sign_out_by_form))
+        .route(login::CALLBACK_PATH, get(finish_sign_in).head(refuse_head))
+        .route("/logout", get(sign_out_by_link).post(sign_out_by_form).head(refuse_head))
         .route("/me", get(show_current_user))
+        .route("/organization", post(switch_organization))
+}
+
+/// For paths whose `GET` changes something, which a `HEAD` must not do.
+async fn refuse_head() -> AppError {
+    AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+        .with_header(header::ALLOW, HeaderValue::from_static("GET"))
 }
 
 /// A query string's parameters. The first of a name counts, unknown ones do no harm.
@@ -123,7 +142,7 @@ async fn finish_sign_in(
         code: &Secret::from(code),
         code_verifier: pending.code_verifier(),
     };
-    match authkit.client.authenticate(grant, &requester(&headers)).await {
+    match authkit.client.authenticate(grant, &Requester::from_headers(&headers)).await {
         Ok(answer) => {
             let session = Session::from(answer);
             let response = match authkit.check_new_session(&session).await {
@@ -132,9 +151,19 @@ async fn finish_sign_in(
             };
             with_cookie(response, spent_cookie)
         }
+        // Used already, by this tab's twin or before the back button was pressed, or too old.
+        // Asking once more costs no click.
+        Err(ClientError::Refused { code, .. })
+            if code == INVALID_GRANT && !login::is_retry(state) =>
+        {
+            let query = form_urlencoded::Serializer::new("retry=1".to_owned())
+                .append_pair("return_to", pending.return_to())
+                .finish();
+            with_cookie(redirect(StatusCode::FOUND, &format!("/login?{query}")), spent_cookie)
+        }
         Err(ClientError::Refused { code, description }) => {
             // What WorkOS says of a spent code repeats the code.
-            let description = description.filter(|_| code != "invalid_grant");
+            let description = description.filter(|_| code != INVALID_GRANT);
             with_cookie(
                 sign_in_refused(&code, description.as_deref()).into_response(),
                 spent_cookie,
@@ -218,8 +247,9 @@ fn sign_out(
         .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
         // Not verified, so that signing out needs no keys: AuthKit gave this token to this Worker,
         // which sealed it, and nothing is done here in its name.
-        .and_then(|session| {
-            UntrustedToken::parse(session.access_token.expose()).ok()?.session_id_unverified()
+        .and_then(|opened| {
+            let token = opened.session.access_token;
+            UntrustedToken::parse(token.expose()).ok()?.session_id_unverified()
         });
     let return_to = match &authkit.config.logout_redirect {
         Some(url) => url.clone(),
@@ -249,6 +279,10 @@ struct MeResponse<'a> {
 }
 
 async fn show_current_user(caller: CurrentUser) -> Response {
+    me(&caller)
+}
+
+fn me(caller: &CurrentUser) -> Response {
     let verified = caller.claims();
     let claims = verified.claims();
     Json(MeResponse {
@@ -268,15 +302,50 @@ async fn show_current_user(caller: CurrentUser) -> Response {
     .into_response()
 }
 
+/// Answers as `/me` does, in the new organization. Where AuthKit wants something of the user first,
+/// the answer is 403 and says where to go, and a browser's form is sent there.
+async fn switch_organization(
+    caller: CurrentUser,
+    State(authkit): State<Arc<AuthKit>>,
+    request: Request,
+) -> Result<Response, AppError> {
+    let (parts, body) = request.into_parts();
+    let mut fields = Fields::of(read_json(&parts.headers, body).await?)?;
+    let organization_id = fields.required("organization_id", |value, loc| {
+        parse_text(value, loc, ORGANIZATION_ID_MAX_CHARS)
+    });
+    let Some(organization_id) = organization_id else { return Err(fields.finish().into()) };
+    match caller.switch_organization(&authkit, &organization_id, &parts).await {
+        Ok(caller) => Ok(me(&caller)),
+        Err(SwitchError::NoSession) => Err(AppError::new(
+            StatusCode::FORBIDDEN,
+            "A bearer token is for one organization: ask AuthKit for a token of the other one",
+        )),
+        Err(SwitchError::Refresh(RefreshError::Refused { code, description })) => {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("organization_id", &organization_id)
+                .finish();
+            let said = description.map(|text| format!(" ({text})")).unwrap_or_default();
+            let detail = format!("AuthKit refused: {code}{said}. Sign in at /login?{query}");
+            Err(AppError::new(StatusCode::FORBIDDEN, detail))
+        }
+        Err(SwitchError::Refresh(RefreshError::Ended)) => {
+            Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")
+                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+        }
+        Err(SwitchError::Refresh(RefreshError::Unavailable { reason, retry_after_secs })) => {
+            Err(AppError::unavailable(
+                "The organization cannot be changed right now: try again soon",
+                retry_after_secs,
+                reason,
+            ))
+        }
+    }
+}
+
 fn with_cookie(mut response: Response, set_cookie: HeaderValue) -> Response {
     response.headers_mut().append(header::SET_COOKIE, set_cookie);
     response
-}
-
-fn requester(headers: &HeaderMap) -> Requester {
-    let text =
-        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Requester { ip_address: text("cf-connecting-ip"), user_agent: text("user-agent") }
 }
 
 impl AuthKit {

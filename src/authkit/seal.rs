@@ -33,6 +33,10 @@ pub enum Purpose {
     Session,
     /// One sign-in in flight: PKCE verifier, `state`, where to return to.
     SignIn,
+    /// A session that has just been renewed, left for other isolates.
+    Rotation,
+    /// The key set, kept past the isolate: who could write it could sign for anybody.
+    KeySet,
 }
 
 impl Purpose {
@@ -41,6 +45,8 @@ impl Purpose {
         match self {
             Self::Session => b"authkit-edge/session/v1",
             Self::SignIn => b"authkit-edge/sign-in/v1",
+            Self::Rotation => b"authkit-edge/rotation/v1",
+            Self::KeySet => b"authkit-edge/key-set/v1",
         }
     }
 }

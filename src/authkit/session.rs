@@ -28,6 +28,15 @@ pub struct Session {
     pub impersonator: Option<Impersonator>,
 }
 
+/// A session, and whether it should be sealed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedSession {
+    /// The session.
+    pub session: Session,
+    /// Whether it was sealed with the password before.
+    pub by_previous_password: bool,
+}
+
 /// A WorkOS user: the members that `/me` shows. Others, `metadata` above all, would only make the
 /// cookie longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +108,19 @@ impl Session {
     /// # Errors
     ///
     /// [`SessionError`].
-    pub fn open(sealed: &str, sealer: &Sealer) -> Result<Self, SessionError> {
+    pub fn open(sealed: &str, sealer: &Sealer) -> Result<OpenedSession, SessionError> {
         let opened = sealer.open(sealed)?;
-        serde_json::from_slice(&opened.plaintext).map_err(|_| SessionError::NotASession)
+        let session = serde_json::from_slice(&opened.plaintext);
+        Ok(OpenedSession {
+            session: session.map_err(|_| SessionError::NotASession)?,
+            by_previous_password: opened.by_previous_password,
+        })
+    }
+
+    /// Whether the session says it is this user's.
+    #[must_use]
+    pub fn is_of(&self, user_id: &str) -> bool {
+        self.user.as_ref().is_some_and(|user| user.id == user_id)
     }
 }
 

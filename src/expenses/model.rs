@@ -142,6 +142,9 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, &'static str> {
     }
     let month = number(&date[5..7]).ok_or("invalid character in month")?;
     let day = number(&date[8..10]).ok_or("invalid character in day")?;
+    if year == 0 {
+        return Err("year 0 is out of range");
+    }
     if !(1..=12).contains(&month) {
         return Err("month value is outside expected range of 1-12");
     }

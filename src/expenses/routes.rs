@@ -2,28 +2,26 @@
 
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{FromRequestParts, RawPathParams, RawQuery, State},
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use url::form_urlencoded;
 
 use super::{
     model::{Expense, ExpenseId},
     store::UserExpenses,
-    validation::{self, Problems},
+    validation,
 };
 use crate::{
     app::AppState,
     error::AppError,
     runtime::{KV_LIST_MAX_KEYS, KvError},
+    validation::{Problems, read_json},
 };
 
-/// Longest body that is read.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 const DEFAULT_LIMIT: usize = 100;
 /// What is waited before KV is asked again.
 const KV_RETRY_AFTER_SECS: u32 = 2;
@@ -42,7 +40,7 @@ async fn create_expense(
     body: Body,
 ) -> Result<Response, AppError> {
     let now = state.clock.now();
-    let body = validation::parse_json(&read_json_body(&headers, body).await?)?;
+    let body = read_json(&headers, body).await?;
     let expense = Expense {
         id: ExpenseId::new(now),
         content: validation::parse_expense(body, now.date_naive())?,
@@ -128,27 +126,4 @@ impl ListQuery {
         }
         Ok(parsed)
     }
-}
-
-/// Reads a body that says it is JSON.
-async fn read_json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, AppError> {
-    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
-        return Err(AppError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "The body must be JSON: send Content-Type: application/json",
-        ));
-    }
-    to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
-    })
-}
-
-/// `application/json`, or a type with the suffix `+json` (RFC 6839).
-fn is_json(content_type: &HeaderValue) -> bool {
-    let Ok(content_type) = content_type.to_str() else {
-        return false;
-    };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

@@ -1,106 +1,16 @@
-//! Checking a body, and saying what is wrong with it as FastAPI with Pydantic 2 does: status 422,
-//! every problem at once, each with a `type`, a `loc`, a `msg` and the `input`.
-//! <https://docs.pydantic.dev/latest/errors/validation_errors/>
+//! Checking that a body is an expense and a query a page's. How problems are told is
+//! [`crate::validation`]'s.
 
 use chrono::NaiveDate;
-use http::StatusCode;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::model::{self, Amount, AmountError, ExpenseContent};
-use crate::error::AppError;
+use crate::validation::{Fields, Parsed, Problem, Problems, parse_string, parse_text};
 
 const DESCRIPTION_MAX_CHARS: usize = 200;
 const CATEGORY_MAX_CHARS: usize = 50;
 const DEFAULT_CURRENCY: &str = "USD";
 const DEFAULT_CATEGORY: &str = "other";
-
-/// One thing that is wrong with the input.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Problem {
-    /// Pydantic's name of the error.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// Where: `body` or `query`, then the field.
-    loc: Vec<Value>,
-    /// For people.
-    msg: String,
-    /// What was there.
-    input: Value,
-    /// The numbers and texts in `msg`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ctx: Option<Value>,
-}
-
-impl Problem {
-    fn new(kind: &'static str, loc: &[&str], msg: impl Into<String>, input: Value) -> Self {
-        let loc = loc.iter().map(|part| json!(part)).collect();
-        Self { kind, loc, msg: msg.into(), input, ctx: None }
-    }
-
-    fn with_ctx(self, ctx: Value) -> Self {
-        Self { ctx: Some(ctx), ..self }
-    }
-}
-
-/// Everything that is wrong with a request's input.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Problems(Vec<Problem>);
-
-impl Problems {
-    /// `Ok` when nothing is wrong.
-    ///
-    /// # Errors
-    ///
-    /// The problems themselves.
-    pub fn into_result(self) -> Result<(), Self> {
-        if self.0.is_empty() { Ok(()) } else { Err(self) }
-    }
-
-    fn add(&mut self, problem: Problem) {
-        self.0.push(problem);
-    }
-}
-
-impl From<Problem> for Problems {
-    fn from(problem: Problem) -> Self {
-        Self(vec![problem])
-    }
-}
-
-impl From<Problems> for AppError {
-    fn from(problems: Problems) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, json!(problems.0))
-    }
-}
-
-/// Reads a JSON body.
-///
-/// # Errors
-///
-/// `missing` for an empty body, `json_invalid` for one that is not JSON.
-pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
-    if body.is_empty() {
-        return Err(Problem::new("missing", &["body"], "Field required", Value::Null).into());
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let mut problem = Problem::new("json_invalid", &["body"], "JSON decode error", json!({}));
-        problem.loc.push(json!(offset(body, error.line(), error.column())));
-        let text = error.to_string();
-        let reason = text.split(" at line ").next().unwrap_or_default();
-        problem.with_ctx(json!({"error": reason})).into()
-    })
-}
-
-/// Where in the text a line and a column (both from 1, the column in bytes) are, from 0.
-fn offset(body: &[u8], line: usize, column: usize) -> usize {
-    let lines_before: usize = body
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(line.saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
-    (lines_before + column).saturating_sub(1)
-}
 
 /// Checks a whole expense; what is not given gets its default, the date `today`.
 ///
@@ -108,11 +18,7 @@ fn offset(body: &[u8], line: usize, column: usize) -> usize {
 ///
 /// Every problem, in the order of the fields, then unknown members.
 pub fn parse_expense(body: Value, today: NaiveDate) -> Result<ExpenseContent, Problems> {
-    let Value::Object(members) = body else {
-        let msg = "Input should be a valid dictionary or object to extract fields from";
-        return Err(Problem::new("model_attributes_type", &["body"], msg, body).into());
-    };
-    let mut fields = Fields { whole: members.clone(), members, problems: Problems::default() };
+    let mut fields = Fields::of(body)?;
     let description =
         fields.required("description", |value, loc| parse_text(value, loc, DESCRIPTION_MAX_CHARS));
     let amount = fields.required("amount", parse_amount);
@@ -122,7 +28,7 @@ pub fn parse_expense(body: Value, today: NaiveDate) -> Result<ExpenseContent, Pr
     let date = fields.optional("date", parse_date);
     let problems = fields.finish();
     match (description, amount) {
-        (Some(description), Some(amount)) if problems.0.is_empty() => Ok(ExpenseContent {
+        (Some(description), Some(amount)) if problems.is_empty() => Ok(ExpenseContent {
             description,
             amount,
             currency: currency.unwrap_or_else(|| DEFAULT_CURRENCY.to_owned()),
@@ -131,73 +37,6 @@ pub fn parse_expense(body: Value, today: NaiveDate) -> Result<ExpenseContent, Pr
         }),
         _ => Err(problems),
     }
-}
-
-/// The members of an object, taken out one by one.
-struct Fields {
-    whole: Map<String, Value>,
-    members: Map<String, Value>,
-    problems: Problems,
-}
-
-type Parsed<T> = Result<T, Box<Problem>>;
-
-impl Fields {
-    fn optional<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(Value, &[&str]) -> Parsed<T>,
-    ) -> Option<T> {
-        let value = self.members.remove(name)?;
-        parse(value, &["body", name]).map_err(|problem| self.problems.add(*problem)).ok()
-    }
-
-    fn required<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(Value, &[&str]) -> Parsed<T>,
-    ) -> Option<T> {
-        if !self.members.contains_key(name) {
-            let input = Value::Object(self.whole.clone());
-            self.problems.add(Problem::new("missing", &["body", name], "Field required", input));
-            return None;
-        }
-        self.optional(name, parse)
-    }
-
-    fn finish(mut self) -> Problems {
-        for (name, value) in self.members {
-            let msg = "Extra inputs are not permitted";
-            self.problems.add(Problem::new("extra_forbidden", &["body", &name], msg, value));
-        }
-        self.problems
-    }
-}
-
-fn parse_string(value: Value, loc: &[&str]) -> Parsed<String> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => {
-            Err(Problem::new("string_type", loc, "Input should be a valid string", other).into())
-        }
-    }
-}
-
-/// A text of 1 to `max` characters once the white space around it is gone.
-fn parse_text(value: Value, loc: &[&str], max: usize) -> Parsed<String> {
-    let text = parse_string(value, loc)?;
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        let msg = "String should have at least 1 character";
-        let problem = Problem::new("string_too_short", loc, msg, json!(text));
-        return Err(problem.with_ctx(json!({"min_length": 1})).into());
-    }
-    if trimmed.chars().count() > max {
-        let msg = format!("String should have at most {max} characters");
-        let problem = Problem::new("string_too_long", loc, msg, json!(text));
-        return Err(problem.with_ctx(json!({"max_length": max})).into());
-    }
-    Ok(trimmed.to_owned())
 }
 
 fn parse_currency(value: Value, loc: &[&str]) -> Parsed<String> {
@@ -280,6 +119,7 @@ pub fn parse_limit(text: &str, max: usize) -> Result<usize, Problems> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::validation::parse_json;
 
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
@@ -287,11 +127,8 @@ mod tests {
 
     /// The `type` and last `loc` of every problem.
     fn problems(body: &str) -> Vec<(&'static str, String)> {
-        let Err(Problems(problems)) =
-            parse_json(body.as_bytes()).and_then(|body| parse_expense(body, today()))
-        else {
-            return Vec::new();
-        };
+        let parsed = parse_json(body.as_bytes()).and_then(|body| parse_expense(body, today()));
+        let Err(problems) = parsed else { return Vec::new() };
         problems
             .iter()
             .map(|problem| {
@@ -335,7 +172,8 @@ mod tests {
     #[test]
     fn a_missing_field_shows_the_whole_input() {
         let body = json!({"description": "x"});
-        let Problems(problems) = parse_expense(body.clone(), today()).unwrap_err();
+        let problems: Vec<_> =
+            parse_expense(body.clone(), today()).unwrap_err().iter().cloned().collect();
         assert_eq!(
             json!(problems),
             json!([{"type": "missing", "loc": ["body", "amount"], "msg": "Field required", "input": body}])
@@ -380,8 +218,8 @@ mod tests {
     fn the_input_is_shown_as_it_was_written() {
         let body =
             parse_json(br#"{"description": "x", "amount": 1.23456789012345678901}"#).unwrap();
-        let Problems(problems) = parse_expense(body, today()).unwrap_err();
-        assert_eq!(problems[0].input.to_string(), "1.23456789012345678901");
+        let problems = parse_expense(body, today()).unwrap_err();
+        assert_eq!(problems.iter().next().unwrap().input.to_string(), "1.23456789012345678901");
     }
 
     #[test]
@@ -394,6 +232,7 @@ mod tests {
             ("2026-02-30", "day value is outside expected range"),
             ("2026-11-23x", "unexpected extra characters at the end of the input"),
             ("2o26-11-23", "invalid character in year"),
+            ("0000-01-01", "year 0 is out of range"),
         ] {
             assert_eq!(model::parse_date(date), Err(reason), "{date}");
         }
@@ -413,7 +252,11 @@ mod tests {
             ("1001", "less_than_equal"),
             ("99999999999999999999999", "less_than_equal"),
         ] {
-            assert_eq!(parse_limit(text, 1000).unwrap_err().0[0].kind, kind, "{text}");
+            assert_eq!(
+                parse_limit(text, 1000).unwrap_err().iter().next().unwrap().kind,
+                kind,
+                "{text}"
+            );
         }
     }
 }

@@ -11,13 +11,13 @@ use std::{cell::OnceCell, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::Response;
-use worker::{Context, Env, HttpRequest, event};
+use worker::{Context, Env, HttpRequest, event, send::SendWrapper};
 
 use crate::{
     app::{self, AppState},
     authkit::{AuthKit, AuthKitConfig, ConfigError},
     expenses::{ExpenseStore, store},
-    runtime::Clock,
+    runtime::{Clock, KvNamespace, WaitUntil},
 };
 
 thread_local! {
@@ -34,7 +34,13 @@ fn start() {
 }
 
 #[event(fetch)]
-async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<Response<Body>> {
+async fn fetch(
+    mut request: HttpRequest,
+    env: Env,
+    context: Context,
+) -> worker::Result<Response<Body>> {
+    let context = SendWrapper::new(context);
+    request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
     let mut router = ROUTER.with(|cell| cell.get_or_init(|| build(&env)).clone());
     let response = tower_service::Service::call(&mut router, request).await;
     Ok(response.unwrap_or_else(|never| match never {}))
@@ -48,9 +54,10 @@ fn build(env: &Env) -> Router {
         (Ok(config), Some(namespace)) => {
             let clock: Arc<dyn Clock> = Arc::new(clock::WorkersClock);
             let http = Arc::new(fetch::FetchClient);
+            let kv: Arc<dyn KvNamespace> = Arc::new(namespace);
             app::router(AppState {
-                authkit: Arc::new(AuthKit::new(config, http, Arc::clone(&clock))),
-                expenses: ExpenseStore::new(Arc::new(namespace)),
+                authkit: Arc::new(AuthKit::new(config, http, &kv, Arc::clone(&clock))),
+                expenses: ExpenseStore::new(kv),
                 clock,
             })
         }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
 };
 
 use async_trait::async_trait;
@@ -22,9 +23,11 @@ pub struct MemoryKv {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<String, (String, Option<Box<RawValue>>)>,
+    entries: BTreeMap<String, (String, KvPut)>,
     operations: Vec<&'static str>,
     failing: Option<&'static str>,
+    is_held: bool,
+    is_waiting: bool,
 }
 
 impl MemoryKv {
@@ -45,7 +48,33 @@ impl MemoryKv {
 
     /// Writes an entry as it is, past every rule.
     pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Box<RawValue>>) {
-        self.state().entries.insert(key.to_owned(), (value.to_owned(), metadata));
+        let options = KvPut { metadata, ..KvPut::default() };
+        self.state().entries.insert(key.to_owned(), (value.to_owned(), options));
+    }
+
+    /// The value at `key` and what it was written with.
+    pub fn entry(&self, key: &str) -> Option<(String, KvPut)> {
+        self.state().entries.get(key).cloned()
+    }
+
+    /// Makes every operation wait until it is told otherwise.
+    pub fn hold(&self, is_held: bool) {
+        self.state().is_held = is_held;
+    }
+
+    /// Whether an operation has come since and waits.
+    pub fn is_waiting(&self) -> bool {
+        self.state().is_waiting
+    }
+
+    /// Waits while operations are held: without a waker, so the caller must be polled again.
+    async fn turn(&self) {
+        std::future::poll_fn(|_| {
+            let mut state = self.state();
+            state.is_waiting = state.is_held;
+            if state.is_held { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     fn begin(&self, operation: &'static str) -> Result<MutexGuard<'_, State>, KvError> {
@@ -76,12 +105,14 @@ fn check_key(operation: &'static str, key: &str) -> Result<(), KvError> {
 #[async_trait]
 impl KvNamespace for MemoryKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
+        self.turn().await;
         let state = self.begin("get")?;
         check_key("get", key)?;
         Ok(state.entries.get(key).map(|(value, _)| value.clone()))
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+        self.turn().await;
         let mut state = self.begin("put")?;
         check_key("put", key)?;
         let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.get().len());
@@ -91,11 +122,12 @@ impl KvNamespace for MemoryKv {
         if options.expiration_ttl_secs.is_some_and(|secs| secs < 60) {
             return Err(refused("put", "expiration too soon"));
         }
-        state.entries.insert(key.to_owned(), (value.to_owned(), options.metadata));
+        state.entries.insert(key.to_owned(), (value.to_owned(), options));
         Ok(())
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.turn().await;
         let mut state = self.begin("delete")?;
         check_key("delete", key)?;
         state.entries.remove(key);
@@ -108,6 +140,7 @@ impl KvNamespace for MemoryKv {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<KvPage, KvError> {
+        self.turn().await;
         let state = self.begin("list")?;
         check_key("list", prefix)?;
         if !(1..=KV_LIST_MAX_KEYS).contains(&limit) {
@@ -118,7 +151,10 @@ impl KvNamespace for MemoryKv {
             .iter()
             .filter(|(name, _)| name.starts_with(prefix))
             .filter(|(name, _)| cursor.is_none_or(|cursor| name.as_str() > cursor))
-            .map(|(name, (_, metadata))| KvKey { name: name.clone(), metadata: metadata.clone() });
+            .map(|(name, (_, options))| KvKey {
+                name: name.clone(),
+                metadata: options.metadata.clone(),
+            });
         let keys: Vec<KvKey> = matching.by_ref().take(limit).collect();
         // As KV does, the cursor is where this page has ended.
         let cursor = matching.next().and_then(|_| keys.last().map(|key| key.name.clone()));

@@ -6,9 +6,12 @@
 
 pub mod memory;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -45,6 +48,24 @@ pub enum HttpClientError {
     /// The connection failed, or the answer broke off.
     #[error("connection failed")]
     Connection,
+}
+
+/// Keeps work alive that must be finished although nobody waits for it any more, as a request's
+/// `waitUntil()` does on Workers. It belongs to one request and travels in its extensions.
+#[derive(Clone)]
+pub struct WaitUntil(Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>);
+
+impl WaitUntil {
+    /// Hands work to `run`.
+    #[must_use]
+    pub fn new(run: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(run))
+    }
+
+    /// Runs `work` to its end, whatever becomes of the request.
+    pub fn run(&self, work: BoxFuture<'static, ()>) {
+        (self.0)(work);
+    }
 }
 
 /// A Workers KV namespace, with KV's own rules: keys of at most 512 bytes, metadata of at most

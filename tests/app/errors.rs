@@ -53,10 +53,18 @@ async fn every_answer_has_the_headers_that_protect_it() {
         assert_eq!(answer.header("vary"), "Cookie, Authorization, Accept");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("referrer-policy"), "same-origin");
+        assert_eq!(answer.header("strict-transport-security"), "max-age=63072000");
         let is_html = answer.header("content-type").starts_with("text/html");
         let policy = answer.header("content-security-policy");
         assert_eq!(policy.starts_with("default-src 'none'; "), is_html, "{policy}");
     }
+}
+
+#[tokio::test]
+async fn plain_http_is_not_told_to_come_by_https() {
+    let app = TestApp::new();
+    let answer = app.get("http://localhost:8787/health").await.expect(200);
+    assert_eq!(answer.header("strict-transport-security"), "");
 }
 
 #[tokio::test]

@@ -106,8 +106,9 @@ async fn a_browser_keeps_its_session_through_an_outage() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let cookies = browser.cookies.clone();
-    browser.app = app.isolate_with_variables(&[]);
+    browser.app = app.isolate();
     app.authkit.set_outage(Some(Outage::NoAnswer));
+    app.authkit_kv.fail(Some("get"));
     browser.open("/expenses").await.expect(503);
     browser.open("/").await.expect(503);
     assert_eq!(browser.cookies, cookies);
@@ -148,4 +149,45 @@ async fn two_keys_of_one_name_are_none() {
     other["kid"] = json!(CURRENT.kid);
     app.authkit.publish(&[CURRENT.jwk(), other]);
     app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn a_new_isolate_begins_with_the_set_that_was_kept() {
+    let app = TestApp::new();
+    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    let cold = app.isolate();
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    cold.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    assert_eq!(app.authkit.jwks_count(), 1);
+    app.clock.advance(Duration::days(30));
+    let cold = app.isolate();
+    cold.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn over_several_isolates_a_flood_of_unknown_kids_costs_one_request_in_30_seconds() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    for kid in 0..10 {
+        let token = CURRENT.sign(&json!({"alg": "RS256", "kid": format!("key_{kid}")}), &claims);
+        app.isolate().get_as(&token, "/me").await.expect(401);
+    }
+    assert_eq!(app.authkit.jwks_count(), 1);
+}
+
+#[tokio::test]
+async fn a_kept_set_that_was_written_by_someone_else_is_not_believed() {
+    let app = TestApp::new();
+    let forged = json!({"fetched_at": 1_795_435_200, "keys": {"keys": [NEXT.jwk()]}}).to_string();
+    app.authkit_kv.insert_raw("authkit:jwks:client_test", &forged, None);
+    app.get_as(&next_token(&app), "/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn a_failing_kv_only_costs_a_fetch() {
+    for operation in ["get", "put"] {
+        let app = TestApp::new();
+        app.authkit_kv.fail(Some(operation));
+        app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    }
 }

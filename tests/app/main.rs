@@ -7,6 +7,7 @@ mod errors;
 mod expenses;
 mod keys;
 mod pages;
+mod refresh;
 mod session;
 mod sign_in;
 mod support;

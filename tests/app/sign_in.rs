@@ -219,18 +219,22 @@ async fn what_authkit_says_is_shown_escaped_with_a_way_to_try_again() {
 }
 
 #[tokio::test]
-async fn a_code_that_authkit_refuses_ends_at_a_page_that_does_not_show_it() {
+async fn a_spent_code_is_asked_for_once_more_and_then_ends_at_a_page_that_does_not_show_it() {
     let app = TestApp::new();
     let mut browser = app.browser();
-    let login = browser.open("/login").await;
+    let login = browser.open("/login?return_to=/me").await;
     let callback = app.authkit.approve(login.header("location"), ADA);
     let code = query(callback.as_str())["code"].clone();
     let description = format!("The code '{code}' has expired or is invalid.");
     app.authkit
         .refuse(Some((400, json!({"error": "invalid_grant", "error_description": description}))));
+    let answer = browser.open(callback.as_str()).await.expect(302);
+    assert_eq!(answer.header("location"), "/login?retry=1&return_to=%2Fme");
+    let login = browser.open(answer.header("location")).await.expect(302);
+    let callback = app.authkit.approve(login.header("location"), ADA);
     let answer = browser.open(callback.as_str()).await.expect(400);
     assert!(answer.body.contains("invalid_grant") && !answer.body.contains(&code), "{answer:?}");
-    assert_eq!(browser.cookie("wos-session"), None);
+    assert_eq!(browser.cookies, []);
 }
 
 #[tokio::test]
@@ -352,4 +356,17 @@ async fn no_secret_reaches_a_log_line_or_a_body() {
     for secret in ["sk_test_apikey", &token, "refresh_1", "a cookie password", "eyJ"] {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
+}
+
+#[tokio::test]
+async fn a_head_request_changes_nothing() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let exchanged = app.authkit.token_requests().len();
+    browser.fetch(Method::HEAD, "/logout").await.expect(405);
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.fetch(Method::HEAD, callback.as_str()).await.expect(405);
+    assert_eq!(app.authkit.token_requests().len(), exchanged);
+    browser.get("/me").await.expect(200);
 }

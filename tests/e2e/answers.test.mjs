@@ -58,7 +58,7 @@ test('a browser gets an error as a page, and a script as JSON', async () => {
   assertDetail(await browser.request('GET', '/nowhere'), 404);
 });
 
-test('every answer says that it is nobody else’s to keep, and exactly what it is', async () => {
+test("every answer says that it is nobody else's to keep, and exactly what it is", async () => {
   const browser = await world.signedIn('Ada');
   const created = await browser.request('POST', '/expenses', { json: { description: 'x', amount: 1 } });
   const answers = [

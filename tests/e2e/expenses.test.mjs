@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 
-import { assertDetail, assertProblems, assertUnauthorized } from './support/assertions.mjs';
+import { assertDetail, assertProblems, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { startWorld } from './support/world.mjs';
 
 const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
@@ -248,6 +248,8 @@ test('no subject reaches into the expenses of another, whatever it holds', async
     // And each of them has a place of its own.
     const own = await add(actor, { description: 'own' });
     assert.deepEqual((await actor.request('GET', '/expenses')).json, [own], JSON.stringify(sub));
+    // Nor does what they keep show up elsewhere.
+    assert.deepEqual((await owner.request('GET', '/expenses')).json.map((expense) => expense.id), [id], JSON.stringify(sub));
     assert.equal((await actor.request('DELETE', `/expenses/${own.id}`)).status, 204);
   }
   assert.equal((await owner.request('GET', '/expenses')).json.length, 1);
@@ -309,6 +311,11 @@ for (const [what, json, problems] of INVALID) {
     assert.equal((await actor.request('GET', '/expenses')).text, '[]');
   });
 }
+
+test('there is no year 0', { todo: 'it is taken; Python has no such date, and Pydantic refuses it' }, async () => {
+  const answer = await newcomer().request('POST', '/expenses', { json: { description: 'x', amount: 1, date: '0000-01-01' } });
+  assertProblems(answer, [['date_from_datetime_parsing', 'body', 'date']]);
+});
 
 for (const currency of ['usd', 'US', 'USDX', 'U$D', '', 'ÄÖÜ']) {
   test(`"${currency}" is no currency`, async () => {
@@ -412,6 +419,48 @@ test('expenses that are added at once are all kept', async () => {
     listed.map(({ description }) => description).sort(),
     Array.from({ length: 20 }, (_, number) => `number ${number}`).sort(),
   );
+});
+
+test('while KV fails the answer is 503, never an empty list or an expense that does not exist', async (t) => {
+  t.after(() => world.worker.failKv());
+  const actor = newcomer();
+  const { id } = await add(actor);
+  const requests = {
+    list: () => actor.request('GET', '/expenses'),
+    put: () => actor.request('POST', '/expenses', { json: { description: 'x', amount: 1 } }),
+    get: () => actor.request('GET', `/expenses/${id}`),
+    delete: () => actor.request('DELETE', `/expenses/${id}`),
+  };
+  for (const [operation, request] of Object.entries(requests)) {
+    await world.worker.failKv(operation);
+    const answer = await request();
+    assertUnavailable(answer);
+    assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
+  }
+  await world.worker.failKv();
+  assert.deepEqual((await actor.request('GET', '/expenses')).json.map((expense) => expense.id), [id]);
+  await world.worker.flushLog();
+  assert.match(world.worker.log, /KV LIST failed/i);
+});
+
+test('a page costs one list and no read, and an expense one read', async () => {
+  const actor = newcomer();
+  const { id } = await add(actor);
+  await add(actor);
+  const worker = world.worker;
+  try {
+    await worker.failKv('get', 'put', 'delete');
+    assert.equal((await actor.request('GET', '/expenses')).json.length, 2);
+    await worker.failKv('list', 'put', 'delete');
+    assert.equal((await actor.request('GET', `/expenses/${id}`)).status, 200);
+    await worker.failKv('get', 'list', 'delete');
+    await add(actor);
+    await worker.failKv('get', 'put', 'list', 'delete');
+    assert.equal((await actor.request('GET', '/health')).status, 200);
+    assert.equal((await actor.request('GET', '/me')).status, 200);
+  } finally {
+    await worker.failKv();
+  }
 });
 
 test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

@@ -8,8 +8,9 @@ const world = await startWorld();
 
 /** The Worker ends, and another begins with the same variables and the same KV. */
 async function restart() {
+  const { kvFolder } = world.worker;
   await world.worker.stop();
-  world.worker = await world.startWorker();
+  world.worker = await world.startWorker({ kvFolder });
 }
 
 test('expenses and sessions outlive the Worker', async () => {
@@ -62,21 +63,6 @@ test('a sign-in that began before a restart ends well after it', async () => {
   const signedIn = await again.open(done.next.pathname + done.next.search);
   assert.equal(signedIn.url.href, world.worker.url('/me'), `${signedIn}`);
   assert.equal(signedIn.answer.json.user.email, 'ada@example.com');
-});
-
-test('two Workers that share a KV share its expenses', async () => {
-  const folder = world.kvFolder('kv');
-  const other = await world.startWorker({ kvFolder: folder });
-  const ids = await Promise.all(
-    [world.worker, other].map(async (worker) => {
-      const json = { description: 'shared', amount: 1 };
-      return (await world.bearer(undefined, worker).request('POST', '/expenses', { json })).json.id;
-    }),
-  );
-  for (const worker of [world.worker, other]) {
-    const listed = (await world.bearer(undefined, worker).request('GET', '/expenses')).json.map(({ id }) => id);
-    for (const id of ids) assert.ok(listed.includes(id));
-  }
 });
 
 test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

@@ -213,14 +213,12 @@ test('a used state with a fresh code exchanges no code', async () => {
   assert.equal(world.codeExchanges(), exchanges);
 });
 
-test("a callback with a code but no state, another's state or a changed state signs nobody in", async () => {
+test("a callback with a code but no state, or another browser's state, signs nobody in", async () => {
   const attacker = world.browser();
   for (const change of [
     (url) => url.searchParams.delete('state'),
     (url) => url.searchParams.set('state', ''),
     () => {},
-    (url) => url.searchParams.set('state', `${url.searchParams.get('state')}x`),
-    (url) => url.searchParams.set('state', url.searchParams.get('state').toLowerCase()),
   ]) {
     const victim = world.browser();
     await victim.open('/login');
@@ -233,6 +231,25 @@ test("a callback with a code but no state, another's state or a changed state si
     assert.equal(answer.location.origin, world.worker.origin);
     assertNotSignedIn(answer, victim);
     assert.equal(world.codeExchanges(), exchanges);
+  }
+});
+
+test("a state that is only nearly this browser's signs nobody in", async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser);
+  const state = url.searchParams.get('state');
+  const last = state.at(-1) === 'A' ? 'B' : 'A';
+  for (const near of [`${state}x`, `${state} `, state.slice(0, -1), state.slice(0, -1) + last, state.slice(0, 12)]) {
+    const exchanges = world.codeExchanges();
+    const changed = new URL(url);
+    changed.searchParams.set('state', near);
+    const answer = await browser.request('GET', changed.pathname + changed.search, {
+      headers: { cookie: browser.cookieHeader(url.href, 'lax') },
+    });
+    assert.equal(answer.status, 302, `${near}: ${answer}`);
+    assert.equal(answer.location.pathname, '/login');
+    assertNotSignedIn(answer, browser);
+    assert.equal(world.codeExchanges(), exchanges, near);
   }
 });
 
@@ -343,6 +360,22 @@ test('return_to brings the browser to no other site, however it is spelt', async
   }
 });
 
+test('a return_to too long for any cookie is no obstacle to signing in', async () => {
+  const browser = world.browser();
+  const page = await browser.signIn('Ada', `/login?return_to=/me?x=${'x'.repeat(6_000)}`);
+  assert.equal(page.status, 200, `${page}`);
+  assert.ok(browser.cookies().has(SESSION_COOKIE));
+});
+
+test('no cookie is too long to be kept, whatever return_to is', { todo: 'the sign-in cookie grows with return_to' }, async () => {
+  for (const length of [1_000, 3_000, 6_000]) {
+    const browser = world.browser();
+    const page = await browser.signIn('Ada', `/login?return_to=/me?x=${'x'.repeat(length)}`);
+    assert.deepEqual(browser.droppedCookies, [], `a return_to of ${length} characters`);
+    assert.equal(page.to('/callback').length, 1);
+  }
+});
+
 test('return_to does not lead back into the sign-in', async () => {
   const browser = await world.signedIn('Ada');
   for (const path of ['/login', '/login?return_to=/me', '/callback?code=x', '/logout']) {
@@ -380,14 +413,13 @@ test('whatever stands in an error is escaped on the page', async () => {
   assert.match(page.answer.headers['content-security-policy'], /default-src 'none'/);
 });
 
-test('a code that AuthKit refuses signs nobody in', async () => {
+test('a code that AuthKit refuses is asked for anew, and AuthKit says who signs in', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser);
   url.searchParams.set('code', 'not-a-code-of-authkit');
   const page = await browser.open(url);
-  assert.equal(page.status, 400, `${page}`);
-  assert.match(page.text, /invalid_grant/);
-  assertNotSignedIn(page.answer, browser);
+  assert.equal(page.url.pathname, '/expenses', `${page}`);
+  assert.equal(page.status, 200);
 });
 
 test('while AuthKit is away a sign-in is put off, and reloading the page finishes it', async () => {

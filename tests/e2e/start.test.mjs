@@ -18,8 +18,8 @@ import { ROOT } from './support/worker.mjs';
 
 const READY_MS = 60_000;
 const END_MS = 15_000;
-/** What a start keeps or is given: a clone has none of it. */
-const LEFT_OUT = new Set(['.wrangler', '.local', '.git', '.dev.vars']);
+/** What a start keeps or is given, which a clone has nothing of, and what a build would change. */
+const LEFT_OUT = new Set(['.wrangler', '.local', '.git', '.dev.vars', 'target']);
 
 const clone = mkdtempSync(join(tmpdir(), 'authkit-edge-clone-'));
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -35,10 +35,10 @@ after(async () => {
   rmSync(clone, { recursive: true, force: true });
 });
 
-// Scripts are copied, because they take the folder that they are in for the project's; the rest,
-// which is large and is only read, is linked to.
+// Scripts are copied, because they take the folder that they are in for the project's, and the bundle
+// is, so that it stays as it is; the rest, which is large and is only read, is linked to.
 for (const name of readdirSync(ROOT)) {
-  if (name === 'local') cpSync(join(ROOT, name), join(clone, name), { recursive: true });
+  if (name === 'local' || name === 'build') cpSync(join(ROOT, name), join(clone, name), { recursive: true });
   else if (!LEFT_OUT.has(name)) symlinkSync(join(ROOT, name), join(clone, name));
 }
 
@@ -107,7 +107,7 @@ function descendants(pid) {
 function start(port, authkitPort) {
   const child = spawn(process.execPath, [join(clone, 'local', 'start.mjs'), '--port', String(port), '--authkit-port', String(authkitPort)], {
     cwd: clone,
-    env: { ...process.env, NO_COLOR: '1', CI: 'true' },
+    env: { ...process.env, NO_COLOR: '1', CI: 'true', CARGO_TARGET_DIR: join(clone, 'target') },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const started = { child, output: '', exit: once(child, 'close') };
@@ -126,6 +126,7 @@ async function printedAddress(started) {
   await until(
     () => {
       assert.equal(started.child.exitCode, null, `npm start has ended: ${started.output}`);
+      assert.doesNotMatch(started.output, /Building the Worker/, 'the bundle in build/ is older than its sources: run npm run build first');
       return address() !== undefined;
     },
     `npm start has printed no address (${started.output})`,

@@ -52,7 +52,7 @@ for (const scheme of ['bearer', 'BEARER', 'Bearer']) {
   });
 }
 
-test('a token of many permissions, longer than a cookie, is taken', async (t) => {
+test('a token of many permissions, longer than a cookie, is taken', async () => {
   const permissions = Array.from({ length: 500 }, (_, index) => `resource-${index}:read`);
   const answer = await world.bearer(authkit.mintToken({ claims: { permissions } })).request('GET', '/me');
   assert.equal(answer.status, 200, `${answer}`);
@@ -226,7 +226,7 @@ test('a flood of unknown kids makes the Worker ask for keys once in 30 seconds',
   assert.equal((await world.bearer(undefined, worker).request('GET', '/me')).status, 200);
 });
 
-test('a new key is found without a restart, and the old one is good while it is published', async (t) => {
+test('a new key is found without a restart, and the old one is good while it is published', async () => {
   const worker = await world.startWorker();
   const old = world.bearer(authkit.mintToken({ expSecs: 86_400 }), worker);
   assert.equal((await old.request('GET', '/me')).status, 200);

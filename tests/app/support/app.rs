@@ -6,7 +6,7 @@ use authkit_edge::{
     app::{self, AppState},
     authkit::{AuthKit, AuthKitConfig},
     expenses::ExpenseStore,
-    runtime::{Clock, memory::MemoryKv},
+    runtime::{Clock, KvNamespace, memory::MemoryKv},
 };
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
@@ -27,7 +27,10 @@ pub const PASSWORD: &str = "a cookie password of 32 characters";
 pub struct TestApp {
     pub router: Router,
     pub authkit: Arc<FakeAuthKit>,
+    /// Where expenses are.
     pub kv: Arc<MemoryKv>,
+    /// Where AuthKit leaves things for other isolates. One namespace with the other on Workers.
+    pub authkit_kv: Arc<MemoryKv>,
     pub clock: Arc<FakeClock>,
 }
 
@@ -41,14 +44,43 @@ impl TestApp {
         logs::capture();
         let clock = Arc::new(FakeClock::new());
         let authkit = Arc::new(FakeAuthKit::new(Arc::clone(&clock)));
-        let kv = Arc::new(MemoryKv::default());
-        let router = isolate(&authkit, &kv, &clock, variables);
-        Self { router, authkit, kv, clock }
+        let world = Self {
+            router: Router::new(),
+            authkit,
+            kv: Arc::default(),
+            authkit_kv: Arc::default(),
+            clock,
+        };
+        world.isolate_with_variables(variables)
     }
 
     /// Another isolate of the same Worker: same AuthKit, KV and clock, nothing else in common.
+    pub fn isolate(&self) -> Self {
+        self.isolate_with_variables(&[])
+    }
+
     pub fn isolate_with_variables(&self, variables: &[(&str, &str)]) -> Self {
-        let router = isolate(&self.authkit, &self.kv, &self.clock, variables);
+        let required = [
+            ("WORKOS_API_KEY", API_KEY),
+            ("WORKOS_CLIENT_ID", CLIENT_ID),
+            ("WORKOS_COOKIE_PASSWORD", PASSWORD),
+            ("WORKOS_BASE_URL", BASE_URL),
+        ];
+        let config = AuthKitConfig::from_lookup(|name| {
+            let found = variables.iter().chain(&required).find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let authkit_kv = Arc::clone(&self.authkit_kv) as Arc<dyn KvNamespace>;
+        let http = Arc::clone(&self.authkit) as _;
+        let router = match config {
+            Ok(config) => app::router(AppState {
+                authkit: Arc::new(AuthKit::new(config, http, &authkit_kv, Arc::clone(&clock))),
+                expenses: ExpenseStore::new(Arc::clone(&self.kv) as _),
+                clock,
+            }),
+            Err(error) => app::misconfigured(&error),
+        };
         Self { router, ..self.clone() }
     }
 
@@ -97,36 +129,6 @@ impl TestApp {
         let mut browser = self.browser();
         browser.sign_in(user).await;
         browser
-    }
-}
-
-fn isolate(
-    authkit: &Arc<FakeAuthKit>,
-    kv: &Arc<MemoryKv>,
-    clock: &Arc<FakeClock>,
-    variables: &[(&str, &str)],
-) -> Router {
-    let required = [
-        ("WORKOS_API_KEY", API_KEY),
-        ("WORKOS_CLIENT_ID", CLIENT_ID),
-        ("WORKOS_COOKIE_PASSWORD", PASSWORD),
-        ("WORKOS_BASE_URL", BASE_URL),
-    ];
-    let config = AuthKitConfig::from_lookup(|name| {
-        let found = variables.iter().chain(&required).find(|(key, _)| *key == name);
-        found.map(|(_, value)| (*value).to_owned())
-    });
-    match config {
-        Ok(config) => app::router(AppState {
-            authkit: Arc::new(AuthKit::new(
-                config,
-                Arc::clone(authkit) as _,
-                Arc::clone(clock) as Arc<dyn Clock>,
-            )),
-            expenses: ExpenseStore::new(Arc::clone(kv) as _),
-            clock: Arc::clone(clock) as _,
-        }),
-        Err(error) => app::misconfigured(&error),
     }
 }
 
@@ -230,7 +232,7 @@ impl Browser {
         answer
     }
 
-    fn keep_cookies(&mut self, answer: &Answer) {
+    pub fn keep_cookies(&mut self, answer: &Answer) {
         for header in answer.set_cookies() {
             let mut parts = header.split("; ");
             let (name, value) = parts.next().unwrap().split_once('=').unwrap();

@@ -89,7 +89,13 @@ pub struct FakeAuthKit {
 #[derive(Default)]
 struct State {
     codes: HashMap<String, (TestUser, String)>,
+    /// The refresh tokens that are good for one more use.
+    refresh_tokens: HashMap<String, TestUser>,
+    /// Organizations that a session is not switched to, and what is said instead.
+    closed_organizations: HashMap<String, Value>,
     published: Vec<Value>,
+    /// Signs the tokens that AuthKit hands out; [`CURRENT`] without it.
+    signing_key: Option<&'static SigningKey>,
     outage: Option<Outage>,
     /// What the token endpoint answers instead of tokens.
     refusal: Option<(u16, Value)>,
@@ -131,6 +137,25 @@ impl FakeAuthKit {
 
     pub fn publish(&self, keys: &[Value]) {
         self.state().published = keys.to_vec();
+    }
+
+    pub fn sign_with(&self, key: &'static SigningKey) {
+        self.state().signing_key = Some(key);
+    }
+
+    /// Ends every session: no refresh token is good any more.
+    pub fn end_sessions(&self) {
+        self.state().refresh_tokens.clear();
+    }
+
+    /// Makes switching to `organization` answer 403 with this body.
+    pub fn close_organization(&self, organization: &str, refusal: Value) {
+        self.state().closed_organizations.insert(organization.to_owned(), refusal);
+    }
+
+    pub fn refresh_count(&self) -> usize {
+        let requests = self.token_requests();
+        requests.iter().filter(|body| body["grant_type"] == "refresh_token").count()
     }
 
     pub fn set_outage(&self, outage: Option<Outage>) {
@@ -193,6 +218,14 @@ impl FakeAuthKit {
         if body["client_id"] != CLIENT_ID || body["client_secret"] != API_KEY {
             return (400, json!({"error": "invalid_client"}));
         }
+        match body["grant_type"].as_str() {
+            Some("authorization_code") => self.exchange_code(body),
+            Some("refresh_token") => self.exchange_refresh_token(body),
+            _ => (400, json!({"error": "invalid_request"})),
+        }
+    }
+
+    fn exchange_code(&self, body: &Value) -> (u16, Value) {
         let code = body["code"].as_str().unwrap_or_default();
         let Some((user, challenge)) = self.state().codes.remove(code) else {
             return (400, json!({"error": "invalid_grant", "error_description": code}));
@@ -201,19 +234,38 @@ impl FakeAuthKit {
         if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != challenge {
             return (400, json!({"error": "invalid_grant"}));
         }
-        let refresh_token = self.state().next("refresh");
-        (200, self.tokens(user, refresh_token))
+        (200, self.tokens(user, "org_1"))
     }
 
-    fn tokens(&self, user: TestUser, refresh_token: String) -> Value {
+    fn exchange_refresh_token(&self, body: &Value) -> (u16, Value) {
+        let organization = body["organization_id"].as_str().unwrap_or("org_1");
+        if let Some(refusal) = self.state().closed_organizations.get(organization) {
+            return (403, refusal.clone());
+        }
+        let token = body["refresh_token"].as_str().unwrap_or_default();
+        let Some(user) = self.state().refresh_tokens.remove(token) else {
+            return (
+                400,
+                json!({"error": "invalid_grant", "error_description": "Invalid refresh token."}),
+            );
+        };
+        (200, self.tokens(user, organization))
+    }
+
+    fn tokens(&self, user: TestUser, organization: &str) -> Value {
+        let refresh_token = self.state().next("refresh");
+        self.state().refresh_tokens.insert(refresh_token.clone(), user);
+        let mut claims = self.claims(user);
+        claims["org_id"] = organization.into();
+        let signing_key = self.state().signing_key.unwrap_or(&CURRENT);
         json!({
             "user": {
                 "object": "user", "id": user.id, "email": user.email, "email_verified": true,
                 "first_name": "Test", "last_name": null, "metadata": {"a": "b"},
                 "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z",
             },
-            "organization_id": "org_1",
-            "access_token": self.access_token(user),
+            "organization_id": organization,
+            "access_token": signing_key.sign(&signing_key.header(), &claims),
             "refresh_token": refresh_token,
             "authentication_method": "Password",
         })
@@ -235,6 +287,7 @@ impl HttpClient for FakeAuthKit {
         let path = request.uri().path().to_owned();
         let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
         self.state().requests.push((path.clone(), body.clone()));
+        tokio::task::yield_now().await;
         let outage = self.state().outage;
         let (status, answer) = match outage {
             Some(Outage::NoAnswer) => return Err(HttpClientError::Timeout),

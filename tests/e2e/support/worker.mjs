@@ -19,10 +19,11 @@ const LOG_TIMEOUT_MS = 5_000;
 
 const CLOCK_PATH = '/.test/clock';
 const LOG_PATH = '/.test/log';
+const KV_PATH = '/.test/kv';
 /**
- * Goes between the runtime and the bundle. Sets the isolate's clock forward when told to, so that no
- * test waits for time to pass, and writes a mark to the log, so that a test knows what stands before
- * it. Everything else goes through as it came.
+ * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward, so that
+ * no test waits for time to pass; writes a mark to the log, so that a test knows what stands before
+ * it; and makes KV's operations fail. Everything else goes through as it came.
  */
 const ENTRY_MODULE = `
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -40,6 +41,21 @@ globalThis.Date = class extends RealDate {
   }
 };
 
+let kv;
+let failingOperations = [];
+function kvWithFailures(namespace) {
+  return new Proxy(namespace, {
+    get(target, name) {
+      if (failingOperations.includes(name)) {
+        return async () => {
+          throw new Error('KV ' + name.toUpperCase() + ' failed: 500 Internal Server Error');
+        };
+      }
+      return typeof target[name] === 'function' ? target[name].bind(target) : target[name];
+    },
+  });
+}
+
 export default class extends WorkerEntrypoint {
   async fetch(request) {
     const url = new URL(request.url);
@@ -48,8 +64,11 @@ export default class extends WorkerEntrypoint {
     } else if (url.pathname === '${LOG_PATH}') {
       console.log(url.searchParams.get('mark'));
       console.error(url.searchParams.get('mark'));
+    } else if (url.pathname === '${KV_PATH}') {
+      failingOperations = url.searchParams.getAll('fail');
     } else {
-      return new Bundle(this.ctx, this.env).fetch(request);
+      kv ??= this.env.${KV_BINDING} && kvWithFailures(this.env.${KV_BINDING});
+      return new Bundle(this.ctx, { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
     }
     return new Response(null, { status: 204 });
   }
@@ -80,7 +99,7 @@ export class Worker {
   /** @param {WorkerOptions} options */
   async #start({ vars, kvFolder, bindKv = true, https = false }) {
     if (!existsSync(join(BUILD, 'index.js'))) throw new Error('there is no bundle in build/: run npm test, or npm run build first');
-    this.vars = vars;
+    this.kvFolder = kvFolder;
     this.#miniflare = new Miniflare({
       host: '127.0.0.1',
       port: 0,
@@ -116,6 +135,11 @@ export class Worker {
   /** Lets time pass in the Worker, and nowhere else. @param {number} secs */
   async advanceClock(secs) {
     await this.#tell(`${CLOCK_PATH}?ms=${secs * 1000}`);
+  }
+
+  /** From now on these of KV's operations fail, and no others. @param {('get' | 'put' | 'list' | 'delete')[]} operations */
+  async failKv(...operations) {
+    await this.#tell(`${KV_PATH}?${new URLSearchParams(operations.map((operation) => ['fail', operation]))}`);
   }
 
   /** Returns once the log holds everything that was written before. */

@@ -50,7 +50,7 @@ class World {
   #secrets = new Map([[this.apiKey, 'the API key']]);
 
   /**
-   * A Worker on the same AuthKit and, unless `kvFolder` says otherwise, the same KV.
+   * A Worker on the same AuthKit, with a KV of its own unless `kvFolder` says otherwise.
    *
    * @param {Partial<WorkerOptions> & { vars?: Record<string, string | undefined> }} [options] `vars` are
    *   added to the usual ones; `undefined` takes one away
@@ -67,14 +67,9 @@ class World {
     for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
       if (given[name]) this.#secrets.set(given[name], name);
     }
-    const worker = await Worker.start({ kvFolder: join(this.#folder, 'kv'), ...options, vars: given });
+    const worker = await Worker.start({ kvFolder: join(this.#folder, `kv-${this.#workers.length}`), ...options, vars: given });
     this.#workers.push(worker);
     return worker;
-  }
-
-  /** A folder for a KV of one's own. @param {string} name */
-  kvFolder(name) {
-    return join(this.#folder, name);
   }
 
   anonymous(worker = this.worker) {

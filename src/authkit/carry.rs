@@ -1,0 +1,92 @@
+//! Carrying the session: when a request has renewed or ended its session, its answer tells the
+//! browser, whatever else the answer says.
+//!
+//! The [`carry_session`] layer puts a [`SessionChange`] into the request; the extractor writes into
+//! it, and the layer sets the cookies of the answer by it.
+//!
+//! An answer may be late: by the time it is there, another request may have spent the session that
+//! it would set. So the layer asks what has come after it, and sets that.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, header};
+
+use super::{AuthKit, cookie::RequestCookies, origin::OwnOrigin, session::Session};
+
+/// What became of a request's session. Shared by the request and the layer around it.
+#[derive(Clone, Default)]
+pub struct SessionChange(Arc<Mutex<Option<Change>>>);
+
+#[derive(Clone)]
+enum Change {
+    Set(Arc<Session>, DateTime<Utc>),
+    Ended,
+}
+
+impl SessionChange {
+    /// The browser is to have `session`, which is new as of `now`.
+    pub fn set(&self, session: Arc<Session>, now: DateTime<Utc>) {
+        self.replace(Change::Set(session, now));
+    }
+
+    /// The browser's session is over.
+    pub fn end(&self) {
+        self.replace(Change::Ended);
+    }
+
+    fn replace(&self, change: Change) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(change);
+    }
+
+    fn take(&self) -> Option<Change> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The layer; it goes around every route whose handler asks who is calling.
+pub async fn carry_session(
+    State(authkit): State<Arc<AuthKit>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    // Without a cookie there is no session to carry.
+    if !parts.headers.contains_key(header::COOKIE) {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let change = SessionChange::default();
+    parts.extensions.insert(change.clone());
+    let origin = OwnOrigin::from_request_parts(&mut parts, &()).await;
+    let cookie_headers: HeaderMap = parts
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(|value| (header::COOKIE, value.clone()))
+        .collect();
+
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let (Some(change), Ok(origin)) = (change.take(), origin) else { return response };
+    let cookies = RequestCookies::from_headers(&cookie_headers);
+    let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
+    let set_cookies = match change {
+        Change::Ended => cookie.remove(&cookies),
+        Change::Set(session, since) => {
+            let newest = authkit.refresher.successor(&session, since).await.unwrap_or(session);
+            cookie.write(&newest.seal(&authkit.session_sealer), &cookies).unwrap_or_else(|error| {
+                // The old cookie stays; it leads to the new session for a while.
+                log::error!("a renewed session cannot be set: {error}");
+                Vec::new()
+            })
+        }
+    };
+    for value in set_cookies {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}

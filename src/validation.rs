@@ -1,0 +1,228 @@
+//! Reading what a client sent, and saying what is wrong with it as FastAPI with Pydantic 2 does:
+//! status 422, every problem at once, each with a `type`, a `loc`, a `msg` and the `input`.
+//! <https://docs.pydantic.dev/latest/errors/validation_errors/>
+
+use axum::body::{Body, to_bytes};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::AppError;
+
+/// Longest body that is read.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// One thing that is wrong with the input.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Problem {
+    /// Pydantic's name of the error.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Where: `body` or `query`, then the field.
+    pub loc: Vec<Value>,
+    /// For people.
+    pub msg: String,
+    /// What was there.
+    pub input: Value,
+    /// The numbers and texts in `msg`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<Value>,
+}
+
+impl Problem {
+    /// A problem of Pydantic's `kind` at `loc`.
+    #[must_use]
+    pub fn new(kind: &'static str, loc: &[&str], msg: impl Into<String>, input: Value) -> Self {
+        let loc = loc.iter().map(|part| json!(part)).collect();
+        Self { kind, loc, msg: msg.into(), input, ctx: None }
+    }
+
+    /// With the numbers and texts that `msg` names.
+    #[must_use]
+    pub fn with_ctx(self, ctx: Value) -> Self {
+        Self { ctx: Some(ctx), ..self }
+    }
+}
+
+/// Everything that is wrong with a request's input.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The problems, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
+    fn add(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl From<Problems> for AppError {
+    fn from(problems: Problems) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, json!(problems.0))
+    }
+}
+
+/// Reads a JSON body.
+///
+/// # Errors
+///
+/// `missing` for an empty body, `json_invalid` for one that is not JSON.
+pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
+    if body.is_empty() {
+        return Err(Problem::new("missing", &["body"], "Field required", Value::Null).into());
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let mut problem = Problem::new("json_invalid", &["body"], "JSON decode error", json!({}));
+        problem.loc.push(json!(offset(body, error.line(), error.column())));
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or_default();
+        problem.with_ctx(json!({"error": reason})).into()
+    })
+}
+
+/// Where in the text a line and a column (both from 1, the column in bytes) are, from 0.
+fn offset(body: &[u8], line: usize, column: usize) -> usize {
+    let lines_before: usize = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(line.saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    (lines_before + column).saturating_sub(1)
+}
+
+/// The members of a JSON object, taken out one by one; each problem is kept.
+pub struct Fields {
+    whole: Map<String, Value>,
+    members: Map<String, Value>,
+    problems: Problems,
+}
+
+/// A member's value, or what is wrong with it.
+pub type Parsed<T> = Result<T, Box<Problem>>;
+
+impl Fields {
+    /// The members of `body`.
+    ///
+    /// # Errors
+    ///
+    /// `model_attributes_type` when it is no object.
+    pub fn of(body: Value) -> Result<Self, Problems> {
+        let Value::Object(members) = body else {
+            let msg = "Input should be a valid dictionary or object to extract fields from";
+            return Err(Problem::new("model_attributes_type", &["body"], msg, body).into());
+        };
+        Ok(Self { whole: members.clone(), members, problems: Problems::default() })
+    }
+
+    /// A member that may be absent.
+    pub fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(Value, &[&str]) -> Parsed<T>,
+    ) -> Option<T> {
+        let value = self.members.remove(name)?;
+        parse(value, &["body", name]).map_err(|problem| self.problems.add(*problem)).ok()
+    }
+
+    /// A member that must be there.
+    pub fn required<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(Value, &[&str]) -> Parsed<T>,
+    ) -> Option<T> {
+        if !self.members.contains_key(name) {
+            let input = Value::Object(self.whole.clone());
+            self.problems.add(Problem::new("missing", &["body", name], "Field required", input));
+            return None;
+        }
+        self.optional(name, parse)
+    }
+
+    /// What was wrong, unknown members included.
+    #[must_use]
+    pub fn finish(mut self) -> Problems {
+        for (name, value) in self.members {
+            let msg = "Extra inputs are not permitted";
+            self.problems.add(Problem::new("extra_forbidden", &["body", &name], msg, value));
+        }
+        self.problems
+    }
+}
+
+/// A string.
+///
+/// # Errors
+///
+/// `string_type`.
+pub fn parse_string(value: Value, loc: &[&str]) -> Parsed<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => {
+            Err(Problem::new("string_type", loc, "Input should be a valid string", other).into())
+        }
+    }
+}
+
+/// A text of 1 to `max` characters once the white space around it is gone.
+///
+/// # Errors
+///
+/// `string_type`, `string_too_short`, `string_too_long`.
+pub fn parse_text(value: Value, loc: &[&str], max: usize) -> Parsed<String> {
+    let text = parse_string(value, loc)?;
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        let msg = "String should have at least 1 character";
+        let problem = Problem::new("string_too_short", loc, msg, json!(text));
+        return Err(problem.with_ctx(json!({"min_length": 1})).into());
+    }
+    if trimmed.chars().count() > max {
+        let msg = format!("String should have at most {max} characters");
+        let problem = Problem::new("string_too_long", loc, msg, json!(text));
+        return Err(problem.with_ctx(json!({"max_length": max})).into());
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// Reads a body that says it is JSON, and parses it.
+///
+/// # Errors
+///
+/// 415 for another type, 413 past 64 KiB, 422 for what is not JSON.
+pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
+    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return Err(AppError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body must be JSON: send Content-Type: application/json",
+        ));
+    }
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
+        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
+    })?;
+    Ok(parse_json(&body)?)
+}
+
+/// `application/json`, or a type with the suffix `+json` (RFC 6839).
+fn is_json(content_type: &HeaderValue) -> bool {
+    let Ok(content_type) = content_type.to_str() else {
+        return false;
+    };
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
