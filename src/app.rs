@@ -14,9 +14,11 @@ use serde_json::json;
 
 use crate::{
     authkit::{self, AuthKit, ConfigError, CurrentUser},
-    error::{self, AppError},
+    browser,
+    error::AppError,
     expenses::{self, ExpenseStore},
     pages,
+    report::report,
     runtime::Clock,
 };
 
@@ -57,7 +59,7 @@ pub fn misconfigured(error: &ConfigError) -> Router {
 }
 
 fn with_layers(router: Router) -> Router {
-    router.layer(from_fn(error::report)).layer(from_fn(set_security_headers))
+    router.layer(from_fn(report)).layer(from_fn(set_security_headers))
 }
 
 /// Headers that every answer needs, unless its handler has set them otherwise.
@@ -95,7 +97,7 @@ async fn show_home(
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    if !pages::wants_html(&headers) {
+    if !browser::wants_html(&headers) {
         let links =
             json!({"expenses": "/expenses", "me": "/me", "login": "/login", "health": "/health"});
         return Json(links).into_response();

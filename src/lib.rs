@@ -7,7 +7,9 @@
 //! - [`expenses`]: what a signed-in user keeps: the model, its validation, the KV schema.
 //! - [`app`]: the state and the only list of routes and layers.
 //! - [`pages`]: the HTML a browser sees.
-//! - [`error`]: the one place where errors become HTTP.
+//! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
+//!   pages of them.
+//! - [`browser`]: telling a browser from other clients.
 //! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it.
 //! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
 //! - `platform`: that host on Workers. The only folder that names `worker`.
@@ -16,9 +18,11 @@
 
 pub mod app;
 pub mod authkit;
+pub mod browser;
 pub mod error;
 pub mod expenses;
 pub mod pages;
+pub mod report;
 pub mod runtime;
 pub mod validation;
 

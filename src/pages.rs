@@ -1,10 +1,10 @@
-//! What a browser sees: the home page and errors, and how to tell that a browser is asking.
+//! What a browser sees: the home page and errors.
 
 use std::sync::LazyLock;
 
 use axum::response::{IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,30 +33,6 @@ pub fn content_security_policy() -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Whether the client prefers HTML to JSON: it names `text/html`, as every browser's navigation
-/// does. `*/*` alone is curl.
-#[must_use]
-pub fn wants_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let media_type = parts.next()?;
-            Some((media_type, !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0"))))
-        })
-        .any(|(media_type, accepted)| accepted && media_type.eq_ignore_ascii_case("text/html"))
-}
-
-/// An empty answer that leads to `location`. A location that is no header value leads home.
-#[must_use]
-pub fn redirect(status: StatusCode, location: &str) -> Response {
-    let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
-    (status, [(header::LOCATION, location)]).into_response()
-}
-
 /// `GET /`.
 #[must_use]
 pub fn home(caller: Option<&CurrentUser>) -> Response {
@@ -83,12 +59,20 @@ pub fn home(caller: Option<&CurrentUser>) -> Response {
 /// An error, in words and with a way on.
 #[must_use]
 pub fn error(status: StatusCode, detail: &Value) -> Response {
-    let reason = status.canonical_reason().unwrap_or("Error");
+    let title = match status.as_u16() {
+        400 => "That did not work",
+        401 => "Sign in first",
+        403 => "Not allowed",
+        404 => "Nothing is here",
+        503 => "Not to be reached right now",
+        500..=599 => "Something went wrong",
+        _ => status.canonical_reason().unwrap_or("Error"),
+    };
     page(
         status,
-        reason,
+        title,
         &html! {
-            h1 { (reason) }
+            h1 { (title) }
             @if let Some(text) = detail.as_str() { p { (text) "." } }
             p { a href="/" { "Home" } " · " a href="/login" { "Sign in" } }
         },

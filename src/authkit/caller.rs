@@ -28,8 +28,8 @@ use super::{
     token::{TokenError, VerifiedClaims},
 };
 use crate::{
+    browser::{redirect, wants_html},
     error::AppError,
-    pages::{redirect, wants_html},
     runtime::WaitUntil,
 };
 

@@ -1,5 +1,6 @@
 //! WorkOS AuthKit at the edge: sign-in, sealed sessions, access tokens. Knows nothing of what it
-//! protects, and could be a crate of its own together with [`crate::runtime`] and [`crate::error`].
+//! protects, and could be a crate of its own together with the small modules it stands on:
+//! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
 //! The dangerous parts first: [`seal`] (cryptography), [`token`] and [`jwks`] (who signed),
 //! [`login`] (the authorization code flow), [`origin`] (where a request comes from). On them stand

@@ -27,8 +27,8 @@ use super::{
     token::UntrustedToken,
 };
 use crate::{
+    browser::redirect,
     error::AppError,
-    pages::redirect,
     validation::{Fields, parse_text, read_json},
 };
 
