@@ -6,7 +6,7 @@
 //! [`login`] (the authorization code flow), [`origin`] (where a request comes from). On them stand
 //! [`session`] and [`cookie`] (what a browser carries), [`client`] (what WorkOS answers) and
 //! [`refresh`] (one new session for many requests), and on those [`caller`] (the [`CurrentUser`]
-//! extractor), [`carry`] (the layer that hands the browser its new session) and [`routes`].
+//! extractor), [`carry`] (the layer that hands the browser its new session) and [`mod@routes`].
 
 pub mod caller;
 pub mod carry;

@@ -206,7 +206,7 @@ impl Refresher {
     pub async fn successor(&self, session: &Session, since: DateTime<Utc>) -> Option<Arc<Session>> {
         let mut newest = None;
         let mut hash = token_hash(&session.refresh_token);
-        while let Some((_, Rotation::Done(newer))) = self.rotations().get(&hash).cloned() {
+        while let Some(newer) = self.remembered_successor(&hash) {
             hash = token_hash(&newer.refresh_token);
             newest = Some(newer);
         }
@@ -215,6 +215,13 @@ impl Refresher {
             newest = self.look(EARLY_PREFIX, &hash).await;
         }
         newest
+    }
+
+    fn remembered_successor(&self, hash: &str) -> Option<Arc<Session>> {
+        match self.rotations().get(hash) {
+            Some((_, Rotation::Done(session))) => Some(Arc::clone(session)),
+            _ => None,
+        }
     }
 
     fn next_step(&self, hash: &str) -> Step {
@@ -247,7 +254,13 @@ impl Refresher {
             Err(error) => Rotation::Failed(error.clone()),
         };
         let mut rotations = self.rotations();
-        rotations.insert(hash, (now, rotation));
+        // A refresh token that was not rotated has no successor: remembered as its own, it would be
+        // looked up in a circle.
+        if outcome.as_ref().is_ok_and(|session| token_hash(&session.refresh_token) == hash) {
+            rotations.remove(&hash);
+        } else {
+            rotations.insert(hash, (now, rotation));
+        }
         rotations.retain(|_, (at, _)| now - *at < Duration::seconds(ROTATION_TTL_MIN_SECS));
         if rotations.len() > MAX_REMEMBERED {
             let oldest = rotations.iter().min_by_key(|(_, (at, _))| *at);
@@ -321,7 +334,9 @@ impl Exchange {
         match refresher.client.authenticate(grant, &self.requester).await {
             Ok(answer) => {
                 let renewed = Session::from(answer);
-                refresher.leave(hash, &renewed, self.ttl_secs).await;
+                if renewed.refresh_token != session.refresh_token {
+                    refresher.leave(hash, &renewed, self.ttl_secs).await;
+                }
                 Ok((Arc::new(renewed), true))
             }
             Err(error) => match RefreshError::from(error) {

@@ -1,7 +1,7 @@
 //! Expenses: what a signed-in user keeps.
 //!
 //! [`model`] says what an expense is, [`validation`] how a body that is none is answered,
-//! [`store`] how expenses lie in KV, [`routes`] what the API answers.
+//! [`store`] how expenses lie in KV, [`mod@routes`] what the API answers.
 
 pub mod model;
 pub mod routes;

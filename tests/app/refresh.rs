@@ -167,6 +167,19 @@ async fn a_rotated_session_that_was_moved_under_another_key_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_that_is_not_rotated_works_as_well() {
+    let app = TestApp::new();
+    app.authkit.reuse_refresh_tokens();
+    let mut browser = expired_browser(&app).await;
+    for _ in 0..3 {
+        browser.get("/me").await.expect(200);
+        expire(&app);
+    }
+    browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
+    assert_eq!(browser.get("/me").await.json()["organization_id"], "org_2");
+}
+
+#[tokio::test]
 async fn a_session_that_has_ended_is_cleared() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;

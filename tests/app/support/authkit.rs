@@ -96,6 +96,7 @@ struct State {
     published: Vec<Value>,
     /// Signs the tokens that AuthKit hands out; [`CURRENT`] without it.
     signing_key: Option<&'static SigningKey>,
+    reuses_refresh_tokens: bool,
     outage: Option<Outage>,
     /// What the token endpoint answers instead of tokens.
     refusal: Option<(u16, Value)>,
@@ -141,6 +142,11 @@ impl FakeAuthKit {
 
     pub fn sign_with(&self, key: &'static SigningKey) {
         self.state().signing_key = Some(key);
+    }
+
+    /// Stops rotating refresh tokens.
+    pub fn reuse_refresh_tokens(&self) {
+        self.state().reuses_refresh_tokens = true;
     }
 
     /// Ends every session: no refresh token is good any more.
@@ -243,13 +249,23 @@ impl FakeAuthKit {
             return (403, refusal.clone());
         }
         let token = body["refresh_token"].as_str().unwrap_or_default();
-        let Some(user) = self.state().refresh_tokens.remove(token) else {
+        let is_reusable = self.state().reuses_refresh_tokens;
+        let known = if is_reusable {
+            self.state().refresh_tokens.get(token).copied()
+        } else {
+            self.state().refresh_tokens.remove(token)
+        };
+        let Some(user) = known else {
             return (
                 400,
                 json!({"error": "invalid_grant", "error_description": "Invalid refresh token."}),
             );
         };
-        (200, self.tokens(user, organization))
+        let mut tokens = self.tokens(user, organization);
+        if is_reusable {
+            tokens["refresh_token"] = token.into();
+        }
+        (200, tokens)
     }
 
     fn tokens(&self, user: TestUser, organization: &str) -> Value {
