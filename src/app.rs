@@ -19,7 +19,7 @@ use crate::{
     expenses::{self, ExpenseStore},
     pages,
     report::report,
-    runtime::Clock,
+    runtime::{Clock, KvNamespace},
 };
 
 /// What every request shares. Made once per isolate.
@@ -31,6 +31,15 @@ pub struct AppState {
     pub expenses: ExpenseStore,
     /// The time.
     pub clock: Arc<dyn Clock>,
+}
+
+impl AppState {
+    /// Expenses in `kv`, for whoever `authkit` knows.
+    #[must_use]
+    pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
+        let expenses = ExpenseStore::new(kv, authkit.application_sealer("expenses/cursor/v1"));
+        Self { authkit: Arc::new(authkit), expenses, clock }
+    }
 }
 
 /// The Worker: every route, and the layers around them.

@@ -3,10 +3,16 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-/// Whether the client prefers HTML to JSON: it names `text/html`, as every browser's navigation
-/// does. `*/*` alone is curl.
+/// Whether the client prefers HTML to JSON, as every browser's navigation does.
 #[must_use]
 pub fn wants_html(headers: &HeaderMap) -> bool {
+    accepts(headers, "text/html")
+}
+
+/// Whether the client names `media_type` among what it accepts (RFC 9110, section 12.5.1). `*/*`
+/// names nothing: it is what curl sends.
+#[must_use]
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     headers
         .get_all(header::ACCEPT)
         .iter()
@@ -14,10 +20,10 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
-            let media_type = parts.next()?;
-            Some((media_type, !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0"))))
+            let name = parts.next()?;
+            Some((name, !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0"))))
         })
-        .any(|(media_type, accepted)| accepted && media_type.eq_ignore_ascii_case("text/html"))
+        .any(|(name, is_accepted)| is_accepted && name.eq_ignore_ascii_case(media_type))
 }
 
 /// An empty answer that leads to `location`. A location that is no header value leads home.

@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
 use crate::error::AppError;
 
@@ -49,6 +50,15 @@ impl Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// `Ok` when nothing is wrong.
+    ///
+    /// # Errors
+    ///
+    /// The problems themselves.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -62,6 +72,12 @@ impl Problems {
 
     fn add(&mut self, problem: Problem) {
         self.0.push(problem);
+    }
+}
+
+impl From<Box<Problem>> for Problems {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(vec![*problem])
     }
 }
 
@@ -107,6 +123,8 @@ fn offset(body: &[u8], line: usize, column: usize) -> usize {
 
 /// The members of a JSON object, taken out one by one; each problem is kept.
 pub struct Fields {
+    /// `body` or `query`.
+    source: &'static str,
     whole: Map<String, Value>,
     members: Map<String, Value>,
     problems: Problems,
@@ -126,7 +144,17 @@ impl Fields {
             let msg = "Input should be a valid dictionary or object to extract fields from";
             return Err(Problem::new("model_attributes_type", &["body"], msg, body).into());
         };
-        Ok(Self { whole: members.clone(), members, problems: Problems::default() })
+        Ok(Self { source: "body", whole: members.clone(), members, problems: Problems::default() })
+    }
+
+    /// The parameters of a query, each a string; the last of a name counts, as in FastAPI.
+    #[must_use]
+    pub fn of_query(query: &str) -> Self {
+        let members: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+            .collect();
+        let problems = Problems::default();
+        Self { source: "query", whole: members.clone(), members, problems }
     }
 
     /// A member that may be absent.
@@ -136,7 +164,7 @@ impl Fields {
         parse: impl Fn(Value, &[&str]) -> Parsed<T>,
     ) -> Option<T> {
         let value = self.members.remove(name)?;
-        parse(value, &["body", name]).map_err(|problem| self.problems.add(*problem)).ok()
+        parse(value, &[self.source, name]).map_err(|problem| self.problems.add(*problem)).ok()
     }
 
     /// A member that must be there.
@@ -147,15 +175,23 @@ impl Fields {
     ) -> Option<T> {
         if !self.members.contains_key(name) {
             let input = Value::Object(self.whole.clone());
-            self.problems.add(Problem::new("missing", &["body", name], "Field required", input));
+            self.problems.add(Problem::new(
+                "missing",
+                &[self.source, name],
+                "Field required",
+                input,
+            ));
             return None;
         }
         self.optional(name, parse)
     }
 
-    /// What was wrong, unknown members included.
+    /// What was wrong. Unknown members of a body are; unknown parameters do no harm.
     #[must_use]
     pub fn finish(mut self) -> Problems {
+        if self.source == "query" {
+            return self.problems;
+        }
         for (name, value) in self.members {
             let msg = "Extra inputs are not permitted";
             self.problems.add(Problem::new("extra_forbidden", &["body", &name], msg, value));

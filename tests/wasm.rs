@@ -127,6 +127,6 @@ fn the_largest_amount_is_exact() {
 
 #[test]
 fn a_limit_past_32_bits_is_too_large_and_not_small() {
-    assert!(validation::parse_limit("4294967297", 1000).is_err());
-    assert!(validation::parse_limit("99999999999999999999", 1000).is_err());
+    assert!(validation::parse_list_query("limit=4294967297").is_err());
+    assert!(validation::parse_list_query("limit=99999999999999999999").is_err());
 }

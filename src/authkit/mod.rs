@@ -102,6 +102,14 @@ impl AuthKit {
         }
     }
 
+    /// A sealer for something of the application's own, which opens nothing of AuthKit's nor of any
+    /// other `name`.
+    #[must_use]
+    pub fn application_sealer(&self, name: &'static str) -> Sealer {
+        let AuthKitConfig { cookie_password, cookie_password_previous, .. } = &*self.config;
+        Sealer::new(Purpose::Application(name), cookie_password, cookie_password_previous.as_ref())
+    }
+
     /// Verifies a session access token that must be good now.
     ///
     /// # Errors

@@ -37,17 +37,21 @@ pub enum Purpose {
     Rotation,
     /// The key set, kept past the isolate: who could write it could sign for anybody.
     KeySet,
+    /// Something of the application's own, named so that it is nothing else's.
+    Application(&'static str),
 }
 
 impl Purpose {
     /// HKDF's `info`: changing one makes everything sealed for that purpose unreadable.
-    const fn hkdf_info(self) -> &'static [u8] {
-        match self {
+    const fn hkdf_info(self) -> (&'static [u8], &'static [u8]) {
+        let label: &[u8] = match self {
             Self::Session => b"authkit-edge/session/v1",
             Self::SignIn => b"authkit-edge/sign-in/v1",
             Self::Rotation => b"authkit-edge/rotation/v1",
             Self::KeySet => b"authkit-edge/key-set/v1",
-        }
+            Self::Application(name) => return (b"authkit-edge/application/", name.as_bytes()),
+        };
+        (label, b"")
     }
 }
 
@@ -131,9 +135,10 @@ fn cipher(purpose: Purpose, password: &Secret) -> Aes256Gcm {
         (Purpose::Session, Some(key)) => key,
         _ => {
             let mut key = [0; KEY_BYTES];
+            let (label, name) = purpose.hkdf_info();
             #[expect(clippy::expect_used, reason = "HKDF-SHA-256 gives up to 8,160 bytes")]
             Hkdf::<Sha256>::new(None, password.as_bytes())
-                .expand(purpose.hkdf_info(), &mut key)
+                .expand_multi_info(&[label, name], &mut key)
                 .expect("32 bytes are within HKDF's limit");
             key
         }

@@ -1,11 +1,14 @@
 //! Expenses: what a signed-in user keeps.
 //!
 //! [`model`] says what an expense is, [`validation`] how a body that is none is answered,
-//! [`store`] how expenses lie in KV, [`mod@routes`] what the API answers.
+//! [`store`] how expenses lie in KV, [`summary`] what they add up to, [`csv`] how they look as a
+//! table, [`mod@routes`] what the API answers.
 
+pub mod csv;
 pub mod model;
 pub mod routes;
 pub mod store;
+pub mod summary;
 pub mod validation;
 
 pub use routes::routes;

@@ -39,9 +39,36 @@ pub struct ExpenseContent {
     pub date: NaiveDate,
 }
 
+/// Which expenses are meant. What is `None` leaves none out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Exactly this category.
+    pub category: Option<String>,
+    /// On this day or later.
+    pub from: Option<NaiveDate>,
+    /// On this day or earlier.
+    pub to: Option<NaiveDate>,
+}
+
+impl Filter {
+    /// Whether every expense is meant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an expense is meant.
+    #[must_use]
+    pub fn matches(&self, content: &ExpenseContent) -> bool {
+        self.category.as_ref().is_none_or(|category| *category == content.category)
+            && self.from.is_none_or(|from| from <= content.date)
+            && self.to.is_none_or(|to| content.date <= to)
+    }
+}
+
 /// The name of an expense: 26 characters in the form of a ULID whose time runs backwards, so that
 /// in byte order, which is KV's, the newest comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExpenseId(Ulid);
 
 /// The text is not an id.
@@ -280,13 +307,47 @@ impl fmt::Display for Amount {
     }
 }
 
+/// A sum of amounts: exact, however many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Total {
+    hundredths: u128,
+}
+
+impl Total {
+    /// Adds one amount.
+    pub fn add(&mut self, amount: Amount) {
+        self.hundredths += u128::from(amount.hundredths);
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{:02}", self.hundredths / 100, self.hundredths % 100)
+    }
+}
+
+/// A JSON number with two decimal places.
+impl Serialize for Total {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_number(self, serializer)
+    }
+}
+
 /// A JSON number with two decimal places.
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Kept as text until it is written (serde_json's `arbitrary_precision`).
-        let number: Number = self.to_string().parse().map_err(S::Error::custom)?;
-        number.serialize(serializer)
+        serialize_number(self, serializer)
     }
+}
+
+/// Writes the digits as they are shown: the number is kept as text until then (serde_json's
+/// `arbitrary_precision`).
+fn serialize_number<S: Serializer>(
+    shown: &impl fmt::Display,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let number: Number = shown.to_string().parse().map_err(S::Error::custom)?;
+    number.serialize(serializer)
 }
 
 #[cfg(test)]
@@ -360,6 +421,23 @@ mod tests {
     fn an_amount_is_a_json_number_with_two_places() {
         let amount = Amount::parse("9999999999.90").unwrap();
         assert_eq!(serde_json::to_string(&amount).unwrap(), "9999999999.90");
+    }
+
+    #[test]
+    fn a_sum_of_a_million_amounts_is_exact() {
+        let mut total = Total::default();
+        for index in 0..1_000_000_u32 {
+            // 0.01 to 99.99, over and over.
+            let amount = format!("{}.{:02}", index % 100, index % 99 + 1);
+            total.add(Amount::parse(&amount).unwrap());
+        }
+        let expected: u64 =
+            (0..1_000_000_u64).map(|index| index % 100 * 100 + index % 99 + 1).sum();
+        assert_eq!(total.to_string(), format!("{}.{:02}", expected / 100, expected % 100));
+        let mut total = Total::default();
+        total.add(Amount::parse("0.1").unwrap());
+        total.add(Amount::parse("0.2").unwrap());
+        assert_eq!(serde_json::to_string(&total).unwrap(), "0.30");
     }
 
     #[test]

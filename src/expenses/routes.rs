@@ -7,30 +7,39 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use serde_json::json;
 use url::form_urlencoded;
 
 use super::{
-    model::{Expense, ExpenseId},
-    store::UserExpenses,
-    validation,
+    csv,
+    model::{Expense, ExpenseContent, ExpenseId},
+    store::{CreateError, ListError, UserExpenses},
+    summary::Summary,
+    validation::{self, ListQuery, SummaryQuery},
 };
 use crate::{
     app::AppState,
+    browser::accepts,
     error::AppError,
-    runtime::{KV_LIST_MAX_KEYS, KvError},
-    validation::{Problems, read_json},
+    runtime::KvError,
+    validation::{Problem, Problems, read_json},
 };
 
-const DEFAULT_LIMIT: usize = 100;
 /// What is waited before KV is asked again.
 const KV_RETRY_AFTER_SECS: u32 = 2;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 
 /// The routes of expenses.
 pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/expenses", get(list_expenses).post(create_expense))
-        .route("/expenses/{id}", get(show_expense).delete(delete_expense))
+        .route("/expenses/summary", get(summarize_expenses))
+        .route(
+            "/expenses/{id}",
+            get(show_expense).put(replace_expense).patch(patch_expense).delete(delete_expense),
+        )
 }
 
 async fn create_expense(
@@ -40,44 +49,139 @@ async fn create_expense(
     body: Body,
 ) -> Result<Response, AppError> {
     let now = state.clock.now();
+    let idempotency_key = idempotency_key(&headers)?;
     let body = read_json(&headers, body).await?;
-    let expense = Expense {
+    // The members in order and without white space: what a client means is what is compared.
+    let canonical_body = body.to_string();
+    let mut expense = Expense {
         id: ExpenseId::new(now),
         content: validation::parse_expense(body, now.date_naive())?,
         created_at: now.into(),
         updated_at: now.into(),
     };
-    expenses.put(&expense).await?;
+    match idempotency_key {
+        Some(key) => {
+            expense = expenses.create_once(expense, key, canonical_body.as_bytes()).await?;
+        }
+        None => expenses.put(&expense).await?,
+    }
     let location = format!("/expenses/{}", expense.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(expense)).into_response())
 }
 
 async fn list_expenses(
     expenses: UserExpenses,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let ListQuery { limit, cursor } = ListQuery::parse(&query.unwrap_or_default())?;
-    let page = expenses.list(limit, cursor.as_deref()).await?;
-    let mut response = Json(page.expenses).into_response();
+    let query = query.unwrap_or_default();
+    let ListQuery { limit, cursor, filter } = validation::parse_list_query(&query)?;
+    let page = match expenses.list(limit, cursor.as_deref(), &filter).await {
+        Ok(page) => page,
+        Err(ListError::Kv(error)) => return Err(error.into()),
+        Err(ListError::Cursor) => {
+            return Err(validation::not_a_cursor(&cursor.unwrap_or_default()).into());
+        }
+    };
+    let mut response = if accepts(&headers, "text/csv") {
+        let download = [
+            (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+            (header::CONTENT_DISPOSITION, "attachment; filename=\"expenses.csv\""),
+        ];
+        (download, csv::table(&page.expenses)).into_response()
+    } else {
+        Json(page.expenses).into_response()
+    };
     if let Some(cursor) = page.cursor {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("limit", &limit.to_string())
-            .append_pair("cursor", &cursor)
-            .finish();
-        // RFC 8288.
-        let link = HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\""))
-            .map_err(AppError::internal)?;
-        response.headers_mut().insert(header::LINK, link);
+        response.headers_mut().insert(header::LINK, next_link(&query, &cursor)?);
     }
     Ok(response)
+}
+
+/// `Link` to the next page (RFC 8288): the same query with another cursor.
+fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"))
+        .append_pair("cursor", cursor)
+        .finish();
+    HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
+}
+
+async fn summarize_expenses(
+    expenses: UserExpenses,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Summary>, AppError> {
+    let SummaryQuery { currency, filter } =
+        validation::parse_summary_query(&query.unwrap_or_default())?;
+    let sums = expenses.sum(currency.as_deref(), &filter).await?;
+    Ok(Json(sums.into()))
 }
 
 async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
     expenses.get(id).await?.map(Json).ok_or_else(no_such_expense)
 }
 
+async fn replace_expense(
+    expenses: UserExpenses,
+    id: ExpenseId,
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Expense>, AppError> {
+    let body = read_json(&headers, body).await?;
+    let today = state.clock.now().date_naive();
+    let content = validation::parse_expense(body, today)?;
+    change(&expenses, id, &state, |_| Ok(content)).await
+}
+
+async fn patch_expense(
+    expenses: UserExpenses,
+    id: ExpenseId,
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Expense>, AppError> {
+    let body = read_json(&headers, body).await?;
+    let today = state.clock.now().date_naive();
+    change(&expenses, id, &state, |content| validation::patch_expense(body, content, today)).await
+}
+
+/// Writes what `new_content` makes of an expense that is there.
+async fn change(
+    expenses: &UserExpenses,
+    id: ExpenseId,
+    state: &AppState,
+    new_content: impl FnOnce(&ExpenseContent) -> Result<ExpenseContent, Problems>,
+) -> Result<Json<Expense>, AppError> {
+    let expense = expenses.get(id).await?.ok_or_else(no_such_expense)?;
+    let content = new_content(&expense.content)?;
+    let changed = Expense { content, updated_at: state.clock.now().into(), ..expense };
+    expenses.put(&changed).await?;
+    Ok(Json(changed))
+}
+
 async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusCode, AppError> {
     if expenses.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_expense()) }
+}
+
+/// The `Idempotency-Key` header: 1 to 255 printable ASCII characters.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problems> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let problem = |kind, msg: &str| {
+        Problems::from(Problem::new(kind, &["header", "idempotency-key"], msg, json!(text)))
+    };
+    match value.to_str() {
+        Ok("") => Err(problem("string_too_short", "String should have at least 1 character")),
+        Ok(key) if key.len() > IDEMPOTENCY_KEY_MAX_CHARS => {
+            Err(problem("string_too_long", "String should have at most 255 characters"))
+        }
+        Ok(key) if !key.contains('\t') => Ok(Some(key)),
+        _ => {
+            let msg = "String should match pattern '^[\\x20-\\x7e]+$'";
+            Err(problem("string_pattern_mismatch", msg))
+        }
+    }
 }
 
 /// The `{id}` of a path. One that is no id names no expense.
@@ -106,24 +210,14 @@ impl From<KvError> for AppError {
     }
 }
 
-struct ListQuery {
-    limit: usize,
-    cursor: Option<String>,
-}
-
-impl ListQuery {
-    /// The last value of a name counts, as in FastAPI; unknown names do no harm.
-    fn parse(query: &str) -> Result<Self, Problems> {
-        let mut parsed = Self { limit: DEFAULT_LIMIT, cursor: None };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "limit" => parsed.limit = validation::parse_limit(&value, KV_LIST_MAX_KEYS)?,
-                "cursor" => {
-                    parsed.cursor = Some(value.into_owned()).filter(|cursor| !cursor.is_empty())
-                }
-                _ => {}
-            }
+impl From<CreateError> for AppError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Kv(error) => error.into(),
+            CreateError::KeyReused => Self::new(
+                StatusCode::CONFLICT,
+                "This Idempotency-Key was used with another body: use a new key for a new expense",
+            ),
         }
-        Ok(parsed)
     }
 }

@@ -4,11 +4,13 @@
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use super::model::{self, Amount, AmountError, ExpenseContent};
+use super::model::{self, Amount, AmountError, ExpenseContent, Filter};
+use crate::runtime::KV_LIST_MAX_KEYS;
 use crate::validation::{Fields, Parsed, Problem, Problems, parse_string, parse_text};
 
 const DESCRIPTION_MAX_CHARS: usize = 200;
 const CATEGORY_MAX_CHARS: usize = 50;
+const DEFAULT_LIMIT: usize = 100;
 const DEFAULT_CURRENCY: &str = "USD";
 const DEFAULT_CATEGORY: &str = "other";
 
@@ -19,12 +21,10 @@ const DEFAULT_CATEGORY: &str = "other";
 /// Every problem, in the order of the fields, then unknown members.
 pub fn parse_expense(body: Value, today: NaiveDate) -> Result<ExpenseContent, Problems> {
     let mut fields = Fields::of(body)?;
-    let description =
-        fields.required("description", |value, loc| parse_text(value, loc, DESCRIPTION_MAX_CHARS));
+    let description = fields.required("description", parse_description);
     let amount = fields.required("amount", parse_amount);
     let currency = fields.optional("currency", parse_currency);
-    let category =
-        fields.optional("category", |value, loc| parse_text(value, loc, CATEGORY_MAX_CHARS));
+    let category = fields.optional("category", parse_category);
     let date = fields.optional("date", parse_date);
     let problems = fields.finish();
     match (description, amount) {
@@ -90,13 +90,124 @@ fn parse_date(value: Value, loc: &[&str]) -> Parsed<NaiveDate> {
     })
 }
 
-/// Reads `limit` from a query.
+/// Applies a JSON merge patch (RFC 7396) to `content`: what is not named stays, `null` puts a member
+/// that has a default back to it, the date to `today`.
 ///
 /// # Errors
 ///
-/// `int_parsing`, `greater_than_equal` or `less_than_equal`.
-pub fn parse_limit(text: &str, max: usize) -> Result<usize, Problems> {
-    let problem = |kind, msg: &str| Problem::new(kind, &["query", "limit"], msg, json!(text));
+/// As [`parse_expense`], but nothing is missing.
+pub fn patch_expense(
+    body: Value,
+    content: &ExpenseContent,
+    today: NaiveDate,
+) -> Result<ExpenseContent, Problems> {
+    let mut fields = Fields::of(body)?;
+    let description = fields.optional("description", parse_description);
+    let amount = fields.optional("amount", parse_amount);
+    let currency = fields.optional("currency", |value, loc| {
+        or_default(value, DEFAULT_CURRENCY, loc, parse_currency)
+    });
+    let category = fields.optional("category", |value, loc| {
+        or_default(value, DEFAULT_CATEGORY, loc, parse_category)
+    });
+    let date = fields.optional("date", |value, loc| match value {
+        Value::Null => Ok(today),
+        value => parse_date(value, loc),
+    });
+    fields.finish().into_result()?;
+    Ok(ExpenseContent {
+        description: description.unwrap_or_else(|| content.description.clone()),
+        amount: amount.unwrap_or(content.amount),
+        currency: currency.unwrap_or_else(|| content.currency.clone()),
+        category: category.unwrap_or_else(|| content.category.clone()),
+        date: date.unwrap_or(content.date),
+    })
+}
+
+fn or_default(
+    value: Value,
+    default: &str,
+    loc: &[&str],
+    parse: impl Fn(Value, &[&str]) -> Parsed<String>,
+) -> Parsed<String> {
+    if value.is_null() { Ok(default.to_owned()) } else { parse(value, loc) }
+}
+
+fn parse_description(value: Value, loc: &[&str]) -> Parsed<String> {
+    parse_text(value, loc, DESCRIPTION_MAX_CHARS)
+}
+
+fn parse_category(value: Value, loc: &[&str]) -> Parsed<String> {
+    parse_text(value, loc, CATEGORY_MAX_CHARS)
+}
+
+/// The query of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Rows at the most.
+    pub limit: usize,
+    /// Where an earlier page has ended, sealed.
+    pub cursor: Option<String>,
+    /// Which rows.
+    pub filter: Filter,
+}
+
+/// The query of a summary.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SummaryQuery {
+    /// Only this currency.
+    pub currency: Option<String>,
+    /// Which expenses.
+    pub filter: Filter,
+}
+
+/// Reads `limit`, `cursor`, `category`, `from` and `to`.
+///
+/// # Errors
+///
+/// Every problem.
+pub fn parse_list_query(query: &str) -> Result<ListQuery, Problems> {
+    let mut fields = Fields::of_query(query);
+    let limit = fields.optional("limit", |value, loc| parse_limit(value, loc, KV_LIST_MAX_KEYS));
+    let cursor = fields.optional("cursor", parse_string);
+    let category = fields.optional("category", parse_category);
+    let (from, to) = parse_range(&mut fields);
+    fields.finish().into_result()?;
+    Ok(ListQuery {
+        limit: limit.unwrap_or(DEFAULT_LIMIT),
+        cursor: cursor.filter(|cursor| !cursor.is_empty()),
+        filter: Filter { category, from, to },
+    })
+}
+
+/// Reads `from`, `to` and `currency`.
+///
+/// # Errors
+///
+/// Every problem.
+pub fn parse_summary_query(query: &str) -> Result<SummaryQuery, Problems> {
+    let mut fields = Fields::of_query(query);
+    let (from, to) = parse_range(&mut fields);
+    let currency = fields.optional("currency", parse_currency);
+    fields.finish().into_result()?;
+    Ok(SummaryQuery { currency, filter: Filter { category: None, from, to } })
+}
+
+fn parse_range(fields: &mut Fields) -> (Option<NaiveDate>, Option<NaiveDate>) {
+    (fields.optional("from", parse_date), fields.optional("to", parse_date))
+}
+
+/// What is said of a cursor that did not come from here, or was another user's.
+#[must_use]
+pub fn not_a_cursor(cursor: &str) -> Problems {
+    let msg = "Value error, not a cursor of this list: follow the Link header of the page before";
+    Problem::new("value_error", &["query", "cursor"], msg, json!(cursor)).into()
+}
+
+/// An integer from 1 to `max`, as Pydantic reads one from a string.
+fn parse_limit(value: Value, loc: &[&str], max: usize) -> Parsed<usize> {
+    let text = parse_string(value, loc)?;
+    let problem = |kind, msg: &str| Problem::new(kind, loc, msg, json!(text));
     let trimmed = text.trim();
     let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -241,8 +352,9 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_whole_number_in_its_range() {
-        assert_eq!(parse_limit("1", 1000), Ok(1));
-        assert_eq!(parse_limit("1000", 1000), Ok(1000));
+        let limit = |text: &str| parse_list_query(&format!("limit={text}"));
+        assert_eq!(limit("1").unwrap().limit, 1);
+        assert_eq!(limit("1000").unwrap().limit, 1000);
         for (text, kind) in [
             ("", "int_parsing"),
             ("x", "int_parsing"),
@@ -252,11 +364,42 @@ mod tests {
             ("1001", "less_than_equal"),
             ("99999999999999999999999", "less_than_equal"),
         ] {
-            assert_eq!(
-                parse_limit(text, 1000).unwrap_err().iter().next().unwrap().kind,
-                kind,
-                "{text}"
-            );
+            assert_eq!(limit(text).unwrap_err().iter().next().unwrap().kind, kind, "{text}");
         }
+    }
+
+    #[test]
+    fn every_problem_of_a_query_is_reported_and_unknown_parameters_do_no_harm() {
+        let problems = parse_list_query("limit=0&from=x&to=2026-02-30&category=&zebra=1");
+        let problems = problems.unwrap_err();
+        let found: Vec<_> =
+            problems.iter().map(|problem| (problem.kind, &problem.loc[1])).collect();
+        assert_eq!(
+            found,
+            [
+                ("greater_than_equal", &json!("limit")),
+                ("string_too_short", &json!("category")),
+                ("date_from_datetime_parsing", &json!("from")),
+                ("date_from_datetime_parsing", &json!("to")),
+            ]
+        );
+        let query = parse_list_query("zebra=1&limit=5&limit=7").unwrap();
+        assert_eq!(query.limit, 7, "the last of a name counts");
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_null_puts_a_default_back() {
+        let body = json!({"description": "x", "amount": 1, "currency": "EUR", "category": "a", "date": "2026-01-01"});
+        let content = parse_expense(body, today()).unwrap();
+        let patched = |patch: Value| patch_expense(patch, &content, today());
+        assert_eq!(patched(json!({})).unwrap(), content);
+        let changed = patched(json!({"amount": "2.5"})).unwrap();
+        assert_eq!((changed.amount.to_string(), &changed.currency), ("2.50".into(), &"EUR".into()));
+        let reset = patched(json!({"currency": null, "category": null, "date": null})).unwrap();
+        assert_eq!((&*reset.currency, &*reset.category, reset.date), ("USD", "other", today()));
+        let problems =
+            patched(json!({"description": null, "amount": null, "id": "x"})).unwrap_err();
+        let kinds: Vec<_> = problems.iter().map(|problem| problem.kind).collect();
+        assert_eq!(kinds, ["string_type", "decimal_type", "extra_forbidden"]);
     }
 }

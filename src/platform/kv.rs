@@ -25,6 +25,9 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn get(this: &Namespace, key: &str) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = "get")]
+    fn get_many(this: &Namespace, keys: &JsValue) -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(method, catch)]
     fn put(this: &Namespace, key: &str, value: &str, options: &JsValue)
     -> Result<Promise, JsValue>;
@@ -98,6 +101,16 @@ impl KvNamespace for WorkersKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
         let value = SendFuture::new(outcome("get", self.0.get(key))).await?;
         Ok(value.as_string())
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
+        SendFuture::new(async {
+            // A `Map` from the keys to the values.
+            let values = outcome("get", self.0.get_many(&to_js("get", &keys)?)).await?;
+            let values: js_sys::Map = values.unchecked_into();
+            Ok(keys.iter().map(|key| values.get(&JsValue::from_str(key)).as_string()).collect())
+        })
+        .await
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {

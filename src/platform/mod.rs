@@ -16,7 +16,7 @@ use worker::{Context, Env, HttpRequest, event, send::SendWrapper};
 use crate::{
     app::{self, AppState},
     authkit::{AuthKit, AuthKitConfig, ConfigError},
-    expenses::{ExpenseStore, store},
+    expenses::store,
     runtime::{Clock, KvNamespace, WaitUntil},
 };
 
@@ -55,11 +55,8 @@ fn build(env: &Env) -> Router {
             let clock: Arc<dyn Clock> = Arc::new(clock::WorkersClock);
             let http = Arc::new(fetch::FetchClient);
             let kv: Arc<dyn KvNamespace> = Arc::new(namespace);
-            app::router(AppState {
-                authkit: Arc::new(AuthKit::new(config, http, &kv, Arc::clone(&clock))),
-                expenses: ExpenseStore::new(kv),
-                clock,
-            })
+            let authkit = AuthKit::new(config, http, &kv, Arc::clone(&clock));
+            app::router(AppState::new(authkit, kv, clock))
         }
         (config, namespace) => {
             let mut error: ConfigError = config.err().unwrap_or_default();

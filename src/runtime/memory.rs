@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use super::{
-    KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPage,
-    KvPut,
+    KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey,
+    KvNamespace, KvPage, KvPut,
 };
 
 /// See the module's documentation.
@@ -50,6 +50,11 @@ impl MemoryKv {
     pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Box<RawValue>>) {
         let options = KvPut { metadata, ..KvPut::default() };
         self.state().entries.insert(key.to_owned(), (value.to_owned(), options));
+    }
+
+    /// Takes an entry away.
+    pub fn remove_raw(&self, key: &str) {
+        self.state().entries.remove(key);
     }
 
     /// The value at `key` and what it was written with.
@@ -109,6 +114,17 @@ impl KvNamespace for MemoryKv {
         let state = self.begin("get")?;
         check_key("get", key)?;
         Ok(state.entries.get(key).map(|(value, _)| value.clone()))
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
+        self.turn().await;
+        let state = self.begin("get")?;
+        if keys.len() > KV_BULK_MAX_KEYS {
+            return Err(refused("get", "too many keys"));
+        }
+        keys.iter().try_for_each(|key| check_key("get", key))?;
+        let value = |key: &String| state.entries.get(key).map(|(value, _)| value.clone());
+        Ok(keys.iter().map(value).collect())
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {

@@ -75,6 +75,9 @@ pub trait KvNamespace: Send + Sync {
     /// The value at `key`, or `None`.
     async fn get(&self, key: &str) -> Result<Option<String>, KvError>;
 
+    /// The values at up to [`KV_BULK_MAX_KEYS`] keys, in their order, for the price of one read.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError>;
+
     /// Writes `value` at `key`, replacing what was there.
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError>;
 
@@ -136,6 +139,10 @@ pub const KV_METADATA_MAX_BYTES: usize = 1024;
 /// Most keys in one `list`.
 /// <https://developers.cloudflare.com/kv/api/list-keys/>
 pub const KV_LIST_MAX_KEYS: usize = 1000;
+
+/// Most keys in one bulk `get`.
+/// <https://developers.cloudflare.com/kv/api/read-key-value-pairs/>
+pub const KV_BULK_MAX_KEYS: usize = 100;
 
 /// Fresh bytes from the system's cryptographic generator (Web Crypto on Workers).
 ///

@@ -4,13 +4,25 @@ use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADA, GRACE, TestApp, app::request, authkit::TestUser};
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{Answer, request},
+    authkit::TestUser,
+};
 
 const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
 
 async fn create(app: &TestApp, user: TestUser, body: &str) -> Value {
     let token = app.authkit.access_token(user);
     app.post_as(&token, "/expenses", body.to_owned()).await.expect(201).json()
+}
+
+async fn create_with_key(app: &TestApp, key: &str, body: &'static str) -> Answer {
+    let request = request(Method::POST, "/expenses")
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", key);
+    app.send(request.body(body.into()).unwrap()).await
 }
 
 #[tokio::test]
@@ -109,8 +121,21 @@ async fn the_cost_in_kv_operations_is_as_promised() {
     assert_eq!(app.kv.take_operations(), ["put"]);
     app.get_as(&token, "/expenses").await.expect(200);
     assert_eq!(app.kv.take_operations(), ["list"]);
-    app.get_as(&token, &format!("/expenses/{id}")).await.expect(200);
+    let path = format!("/expenses/{id}");
+    app.get_as(&token, &path).await.expect(200);
     assert_eq!(app.kv.take_operations(), ["get"]);
+    app.get_as(&token, "/expenses?category=meals").await.expect(200);
+    assert_eq!(app.kv.take_operations(), ["list"]);
+    app.get_as(&token, "/expenses/summary").await.expect(200);
+    assert_eq!(app.kv.take_operations(), ["list"]);
+    for method in [Method::PUT, Method::PATCH] {
+        app.send_as(&token, method, &path, LUNCH).await.expect(200);
+        assert_eq!(app.kv.take_operations(), ["get", "put"]);
+    }
+    create_with_key(&app, "key", LUNCH).await.expect(201);
+    assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+    app.delete_as(&token, &path).await.expect(204);
+    assert_eq!(app.kv.take_operations(), ["get", "delete"]);
     app.get("/health").await.expect(200);
     assert_eq!(app.kv.take_operations(), [""; 0]);
 }
@@ -219,4 +244,283 @@ async fn a_failing_kv_is_503_with_retry_after_and_never_an_empty_list() {
     }
     app.kv.fail(None);
     app.get_as(&token, &path).await.expect(200);
+}
+
+#[tokio::test]
+async fn put_replaces_all_of_an_expense() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let first = create(&app, ADA, LUNCH).await;
+    let path = format!("/expenses/{}", first["id"].as_str().unwrap());
+    app.clock.advance(Duration::minutes(1));
+    let body = r#"{"description": "Dinner", "amount": "7.5", "date": "2026-01-31"}"#;
+    let changed = app.send_as(&token, Method::PUT, &path, body).await.expect(200).json();
+    let expected = json!({
+        "id": first["id"], "description": "Dinner",
+        "amount": serde_json::from_str::<Value>("7.50").unwrap(), "currency": "USD",
+        "category": "other", "date": "2026-01-31",
+        "created_at": "2026-11-23T12:00:00Z", "updated_at": "2026-11-23T12:01:00Z",
+    });
+    assert_eq!(changed, expected);
+    assert_eq!(app.get_as(&token, &path).await.json(), expected);
+    assert_eq!(app.get_as(&token, "/expenses").await.json(), json!([expected]));
+    app.send_as(&token, Method::PUT, &path, r#"{"amount": 1}"#).await.expect(422);
+    assert_eq!(app.get_as(&token, &path).await.json(), expected);
+}
+
+#[tokio::test]
+async fn patch_changes_what_it_names() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let first = create(&app, ADA, LUNCH).await;
+    let path = format!("/expenses/{}", first["id"].as_str().unwrap());
+    app.clock.advance(Duration::minutes(1));
+    let patch = r#"{"description": "Dinner", "category": null}"#;
+    let changed = app.send_as(&token, Method::PATCH, &path, patch).await.expect(200).json();
+    assert_eq!(changed["description"], "Dinner");
+    assert_eq!(changed["category"], "other");
+    assert_eq!(changed["amount"], first["amount"]);
+    assert_eq!(changed["created_at"], first["created_at"]);
+    assert_eq!(changed["updated_at"], "2026-11-23T12:01:00Z");
+    for (patch, kind) in [
+        (r#"{"description": null}"#, "string_type"),
+        (r#"{"amount": null}"#, "decimal_type"),
+        (r#"{"id": "x"}"#, "extra_forbidden"),
+        ("[]", "model_attributes_type"),
+    ] {
+        let answer = app.send_as(&token, Method::PATCH, &path, patch).await.expect(422);
+        assert_eq!(answer.json()["detail"][0]["type"], kind, "{patch}");
+    }
+    assert_eq!(app.get_as(&token, &path).await.json(), changed);
+}
+
+#[tokio::test]
+async fn what_is_not_the_callers_cannot_be_changed() {
+    let app = TestApp::new();
+    let first = create(&app, ADA, LUNCH).await;
+    let path = format!("/expenses/{}", first["id"].as_str().unwrap());
+    let graces = app.authkit.access_token(GRACE);
+    for method in [Method::PUT, Method::PATCH] {
+        app.send_as(&graces, method.clone(), &path, LUNCH).await.expect(404);
+        app.send_as(&graces, method, "/expenses/x", LUNCH).await.expect(404);
+    }
+    assert_eq!(app.get_as(&app.authkit.access_token(ADA), &path).await.json(), first);
+    assert_eq!(app.kv.keys().len(), 1);
+}
+
+/// Thirty expenses, one a day from 2026-01-01 on, categories a, b, c in turn.
+async fn thirty(app: &TestApp) {
+    for day in 1..=30 {
+        let category = ["a", "b", "c"][day % 3];
+        let body = json!({
+            "description": day.to_string(), "amount": day, "category": category,
+            "date": format!("2026-01-{day:02}"), "currency": if day > 20 { "EUR" } else { "USD" },
+        });
+        create(app, ADA, &body.to_string()).await;
+        app.clock.advance(Duration::milliseconds(5));
+    }
+}
+
+/// The descriptions of every row, page after page.
+async fn all_pages(app: &TestApp, first: &str) -> Vec<u64> {
+    let token = app.authkit.access_token(ADA);
+    let mut path = first.to_owned();
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        let answer = app.get_as(&token, &path).await.expect(200);
+        let page = answer.json();
+        let descriptions = page.as_array().unwrap().iter().map(|row| row["description"].as_str());
+        seen.extend(descriptions.map(|text| text.unwrap().parse::<u64>().unwrap()));
+        let Some(link) = answer.header("link").strip_suffix(">; rel=\"next\"") else {
+            return seen;
+        };
+        path = link.strip_prefix('<').unwrap().to_owned();
+    }
+    panic!("pages without an end");
+}
+
+#[tokio::test]
+async fn filters_leave_out_the_rest_over_all_pages() {
+    let app = TestApp::new();
+    thirty(&app).await;
+    let every_third: Vec<u64> = (1..=30).rev().filter(|day| day % 3 == 1).collect();
+    assert_eq!(all_pages(&app, "/expenses?category=b&limit=4").await, every_third);
+    assert_eq!(
+        all_pages(&app, "/expenses?from=2026-01-10&to=2026-01-12&limit=1").await,
+        [12, 11, 10]
+    );
+    assert_eq!(
+        all_pages(&app, "/expenses?from=2026-01-10&to=2026-01-20&category=a").await,
+        [18, 15, 12]
+    );
+    assert_eq!(all_pages(&app, "/expenses?category=nothing").await, [0; 0]);
+    assert_eq!(all_pages(&app, "/expenses?from=2026-01-12&to=2026-01-10").await, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_made_up_or_another_users_is_422() {
+    let app = TestApp::new();
+    thirty(&app).await;
+    let token = app.authkit.access_token(ADA);
+    let page = app.get_as(&token, "/expenses?limit=5").await.expect(200);
+    let link = page.header("link");
+    let path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+    app.get_as(&token, path).await.expect(200);
+    let graces = app.authkit.access_token(GRACE);
+    for (token, path) in [
+        (&graces, path),
+        (&token, "/expenses?cursor=made-up"),
+        (&token, "/expenses?cursor=expense%3Auser_ada%3A7"),
+        (&token, &format!("{}A", &path[..path.len() - 8])),
+    ] {
+        let answer = app.get_as(token, path).await.expect(422);
+        assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "cursor"]), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_makes_one_expense() {
+    let app = TestApp::new();
+    let first = create_with_key(&app, "key-1", LUNCH).await.expect(201);
+    app.clock.advance(Duration::hours(1));
+    // The same, written otherwise.
+    let again = r#"{"category":"meals","amount":42.5,"description":" Team lunch "}"#;
+    let second = create_with_key(&app, "key-1", again).await.expect(201);
+    assert_eq!(second.body, first.body);
+    assert_eq!(second.header("location"), first.header("location"));
+    let other = r#"{"description": "Other", "amount": 1}"#;
+    assert!(create_with_key(&app, "key-1", other).await.expect(409).detail().contains("new key"));
+    create_with_key(&app, "key-2", other).await.expect(201);
+    let token = app.authkit.access_token(ADA);
+    assert_eq!(app.get_as(&token, "/expenses").await.json().as_array().unwrap().len(), 2);
+    let (_, options) = app
+        .kv
+        .entry(&app.kv.keys().into_iter().find(|key| key.starts_with("idem")).unwrap())
+        .unwrap();
+    assert_eq!(options.expiration_ttl_secs, Some(86_400));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_one_users() {
+    let app = TestApp::new();
+    create_with_key(&app, "key", LUNCH).await.expect(201);
+    let request = request(Method::POST, "/expenses")
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(GRACE)))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", "key");
+    let body = r#"{"description": "Grace's", "amount": 1}"#;
+    app.send(request.body(body.into()).unwrap()).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_create_that_was_cut_off_is_finished_by_the_next_try_and_a_deleted_expense_stays_away() {
+    let app = TestApp::new();
+    let first = create_with_key(&app, "key", LUNCH).await.expect(201).json();
+    let token = app.authkit.access_token(ADA);
+    let path = format!("/expenses/{}", first["id"].as_str().unwrap());
+    // As if the Worker had been stopped between the two writes.
+    app.kv.remove_raw(&format!("expense:user_ada:{}", first["id"].as_str().unwrap()));
+    create_with_key(&app, "key", LUNCH).await.expect(201);
+    assert_eq!(app.get_as(&token, &path).await.expect(200).json(), first);
+
+    app.clock.advance(Duration::minutes(11));
+    let token = app.authkit.access_token(ADA);
+    app.delete_as(&token, &path).await.expect(204);
+    create_with_key(&app, "key", LUNCH).await.expect(201);
+    app.get_as(&token, &path).await.expect(404);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_that_is_none_is_422() {
+    let app = TestApp::new();
+    let long = "k".repeat(256);
+    for (key, kind) in [
+        ("", "string_too_short"),
+        (long.as_str(), "string_too_long"),
+        ("schlüssel", "string_pattern_mismatch"),
+        ("a\tb", "string_pattern_mismatch"),
+    ] {
+        let answer = create_with_key(&app, key, LUNCH).await.expect(422);
+        let problem = &answer.json()["detail"][0];
+        assert_eq!(problem["type"], kind, "{key}");
+        assert_eq!(problem["loc"], json!(["header", "idempotency-key"]));
+    }
+    create_with_key(&app, &"k".repeat(255), LUNCH).await.expect(201);
+}
+
+#[tokio::test]
+async fn csv_is_a_table_without_formulas() {
+    let app = TestApp::new();
+    let body = r#"{"description": "=1+1, \"x\"", "amount": 5, "category": "@a"}"#;
+    let id = create(&app, ADA, body).await["id"].as_str().unwrap().to_owned();
+    let request = request(Method::GET, "/expenses")
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
+        .header(header::ACCEPT, "text/csv");
+    let answer = app.send(request.body("".into()).unwrap()).await.expect(200);
+    assert!(answer.header("content-type").starts_with("text/csv"));
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"expenses.csv\"");
+    assert_eq!(
+        answer.body,
+        format!(
+            "id,date,description,category,amount,currency,created_at,updated_at\r\n\
+             {id},2026-11-23,\"'=1+1, \"\"x\"\"\",'@a,5.00,USD,2026-11-23T12:00:00Z,2026-11-23T12:00:00Z\r\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_summary_adds_up_each_currency_by_category_and_month() {
+    let app = TestApp::new();
+    thirty(&app).await;
+    let feb = r#"{"description": "x", "amount": 0.1, "category": "a", "date": "2026-02-01"}"#;
+    create(&app, ADA, feb).await;
+    create(&app, ADA, &feb.replace("0.1", "0.2")).await;
+    let token = app.authkit.access_token(ADA);
+    let answer = app.get_as(&token, "/expenses/summary").await.expect(200);
+    let summary = answer.json();
+    assert_eq!(summary["currencies"][0]["currency"], "EUR");
+    assert_eq!(summary["currencies"][0]["total"].to_string(), "255.00");
+    assert_eq!(summary["currencies"][0]["count"], 10);
+    let usd = &summary["currencies"][1];
+    assert_eq!(usd["total"].to_string(), "210.30");
+    assert_eq!(usd["count"], 22);
+    assert_eq!(
+        usd["by_month"].to_string(),
+        r#"[{"count":2,"month":"2026-02","total":0.30},{"count":20,"month":"2026-01","total":210.00}]"#
+    );
+    let categories: Vec<_> =
+        usd["by_category"].as_array().unwrap().iter().map(|row| row["category"].as_str()).collect();
+    assert_eq!(categories, [Some("c"), Some("b"), Some("a")], "the largest first");
+
+    let path = "/expenses/summary?from=2026-01-21&to=2026-01-22&currency=EUR";
+    let summary = app.get_as(&token, path).await.expect(200).json();
+    assert_eq!(summary["currencies"].as_array().unwrap().len(), 1);
+    assert_eq!(summary["currencies"][0]["total"].to_string(), "43.00");
+    app.get_as(&token, "/expenses/summary?currency=eur&from=x").await.expect(422);
+    let graces = app.authkit.access_token(GRACE);
+    let summary = app.get_as(&graces, "/expenses/summary").await.expect(200);
+    assert_eq!(summary.body, r#"{"currencies":[]}"#);
+}
+
+#[tokio::test]
+async fn ten_thousand_expenses_are_paged_and_summed_a_thousand_at_a_time() {
+    let app = TestApp::new();
+    for index in 0..10_000_u64 {
+        let id = authkit_edge::expenses::model::ExpenseId::new(
+            chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + index as i64).unwrap(),
+        );
+        let record = format!(
+            r#"{{"description":"{index}","amount":"0.01","currency":"USD","category":"c","date":"2026-01-01","created_at":0,"updated_at":0}}"#
+        );
+        let metadata = serde_json::from_str(&record).ok();
+        app.kv.insert_raw(&format!("expense:user_ada:{id}"), &record, metadata);
+    }
+    app.kv.take_operations();
+    let newest_first: Vec<u64> = (0..10_000).rev().collect();
+    assert_eq!(all_pages(&app, "/expenses?limit=1000").await, newest_first);
+    assert_eq!(app.kv.take_operations(), ["list"; 10]);
+    let token = app.authkit.access_token(ADA);
+    let summary = app.get_as(&token, "/expenses/summary").await.expect(200).json();
+    assert_eq!(summary["currencies"][0]["total"].to_string(), "100.00");
+    assert_eq!(app.kv.take_operations(), ["list"; 10]);
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use authkit_edge::{
     app::{self, AppState},
     authkit::{AuthKit, AuthKitConfig},
-    expenses::ExpenseStore,
     runtime::{Clock, KvNamespace, memory::MemoryKv},
 };
 use axum::{Router, body::Body};
@@ -74,11 +73,10 @@ impl TestApp {
         let authkit_kv = Arc::clone(&self.authkit_kv) as Arc<dyn KvNamespace>;
         let http = Arc::clone(&self.authkit) as _;
         let router = match config {
-            Ok(config) => app::router(AppState {
-                authkit: Arc::new(AuthKit::new(config, http, &authkit_kv, Arc::clone(&clock))),
-                expenses: ExpenseStore::new(Arc::clone(&self.kv) as _),
-                clock,
-            }),
+            Ok(config) => {
+                let authkit = AuthKit::new(config, http, &authkit_kv, Arc::clone(&clock));
+                app::router(AppState::new(authkit, Arc::clone(&self.kv) as _, clock))
+            }
             Err(error) => app::misconfigured(&error),
         };
         Self { router, ..self.clone() }
@@ -107,7 +105,17 @@ impl TestApp {
 
     /// JSON with `Authorization: Bearer`.
     pub async fn post_as(&self, token: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let request = request(Method::POST, path)
+        self.send_as(token, Method::POST, path, body).await
+    }
+
+    pub async fn send_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
+        let request = request(method, path)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.into());
