@@ -2,7 +2,7 @@
 //! protects, and could be a crate of its own together with the small modules it stands on:
 //! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
-//! The dangerous parts first: [`seal`] (cryptography), [`token`] and [`jwks`] (who signed),
+//! The dangerous parts first: [`seal`] (cryptography), [`token`], [`verified`] and [`jwks`] (who signed),
 //! [`login`] (the authorization code flow), [`origin`] (where a request comes from). On them stand
 //! [`session`] and [`cookie`] (what a browser carries), [`client`] (what WorkOS answers) and
 //! [`refresh`] (one new session for many requests), and on those [`caller`] (the [`CurrentUser`]
@@ -22,6 +22,7 @@ pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod token;
+pub mod verified;
 
 use std::sync::Arc;
 
@@ -34,10 +35,11 @@ pub use routes::routes;
 
 use self::{
     client::{ClientError, WorkosClient},
-    jwks::{KeyError, KeySetCache},
+    jwks::{KeyError, KeySet, KeySetCache},
     refresh::Refresher,
     seal::{Purpose, Sealer},
     token::{TokenError, UntrustedToken, VerifiedClaims},
+    verified::{VerifiedToken, VerifiedTokens},
 };
 use crate::runtime::{Clock, HttpClient, KvNamespace};
 
@@ -47,6 +49,7 @@ pub struct AuthKit {
     config: Arc<AuthKitConfig>,
     client: WorkosClient,
     session_keys: KeySetCache,
+    verified_tokens: VerifiedTokens,
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
     sign_in_sealer: Sealer,
@@ -93,6 +96,7 @@ impl AuthKit {
         );
         Self {
             session_keys,
+            verified_tokens: VerifiedTokens::default(),
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
             sign_in_sealer: sealer(Purpose::SignIn),
@@ -123,15 +127,28 @@ impl AuthKit {
         Ok(claims)
     }
 
-    /// Verifies a session access token that may have expired.
+    /// Verifies a session access token that may have expired: its signature once in an isolate, and
+    /// each time that the key which made it is still published.
     async fn verify_expired(&self, token: &str) -> Result<VerifiedClaims, VerifyError> {
+        let hash = verified::hash(token);
+        if let Some(VerifiedToken { kid, claims }) = self.verified_tokens.get(&hash) {
+            self.key_set(&kid).await?;
+            return Ok(claims);
+        }
         let token = UntrustedToken::parse(token)?;
-        let key_set = match self.session_keys.set_with(token.kid()).await {
-            Ok(key_set) => key_set,
-            Err(KeyError::Unknown) => return Err(TokenError::UnknownKey.into()),
-            Err(KeyError::Unavailable(error)) => return Err(VerifyError::Unavailable(error)),
-        };
+        let key_set = self.key_set(token.kid()).await?;
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
-        Ok(token.verify(key, &self.config, self.clock.now())?)
+        let now = self.clock.now();
+        let claims = token.verify(key, &self.config, now)?;
+        let verified = VerifiedToken { kid: token.kid().to_owned(), claims: claims.clone() };
+        self.verified_tokens.insert(hash, verified, now);
+        Ok(claims)
+    }
+
+    async fn key_set(&self, kid: &str) -> Result<Arc<KeySet>, VerifyError> {
+        self.session_keys.set_with(kid).await.map_err(|error| match error {
+            KeyError::Unknown => TokenError::UnknownKey.into(),
+            KeyError::Unavailable(error) => VerifyError::Unavailable(error),
+        })
     }
 }

@@ -4,9 +4,10 @@
 //! with a fresh random nonce and no additional data: the format of the official `workos` crate.
 //!
 //! Each purpose has its own key, so that a value sealed for one is never opened for another.
-//! The session's key is fixed by that format: a password of 64 hex digits is the key itself, and
-//! any other is stretched with HKDF-SHA-256 (RFC 5869). The other purposes derive theirs from the
-//! password in every case. A session has no label in its format to tell it from others; its key does.
+//! The session's key is fixed by that format: a password of 64 hex digits is the key itself. Any
+//! other, which that crate does not take, is stretched with HKDF-SHA-256 (RFC 5869). The other
+//! purposes derive theirs from the password in every case. A session has no label in its format to
+//! tell it from others; its key does.
 //!
 //! With a previous password, a sealer still opens what that one sealed, and seals nothing with it.
 

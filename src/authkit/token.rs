@@ -5,6 +5,8 @@
 //! token cannot choose another (RFC 8725, section 3.1); a critical header that is not understood
 //! refuses the token (RFC 7515, section 4.1.11).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
 use jwt_compact::{
     AlgorithmExt, TimeOptions, UntrustedToken as ParsedToken, ValidationError,
@@ -101,7 +103,7 @@ fn impersonator(payload: &Payload) -> Option<Impersonator> {
 /// Claims that one of the issuer's keys has signed, and that are valid now or were.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedClaims {
-    claims: AccessTokenClaims,
+    claims: Arc<AccessTokenClaims>,
     expires_at: DateTime<Utc>,
 }
 
@@ -201,7 +203,7 @@ impl<'a> UntrustedToken<'a> {
             let options = TimeOptions::new(Duration::zero(), move || now);
             claims.validate_maturity(&options).map_err(|_| TokenError::NotYetValid)?;
         }
-        let claims = AccessTokenClaims::from(&claims.custom);
+        let claims = Arc::new(AccessTokenClaims::from(&claims.custom));
         if claims.sub.is_empty() {
             return Err(TokenError::Malformed);
         }

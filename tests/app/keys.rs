@@ -73,6 +73,18 @@ async fn a_retired_key_stops_working_when_the_set_has_grown_old() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_verified_before_stops_working_with_its_key() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
+    let token = app.authkit.access_token(ADA);
+    app.get_as(&token, "/me").await.expect(200);
+    app.get_as(&token, "/me").await.expect(200);
+    app.authkit.publish(&[NEXT.jwk()]);
+    app.clock.advance(Duration::hours(1));
+    app.get_as(&token, "/me").await.expect(401);
+}
+
+#[tokio::test]
 async fn an_old_set_is_used_while_authkit_is_down_however_long() {
     let app = TestApp::new();
     app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
