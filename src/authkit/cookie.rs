@@ -21,15 +21,15 @@ pub const MAX_PARTS: usize = 8;
 pub struct RequestCookies<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> RequestCookies<'a> {
-    /// Reads every `Cookie` header. What is not `name=value` is passed over.
+    /// Reads every `Cookie` header. What is not `name=value` is passed over, and so is what is not
+    /// UTF-8: another's odd cookie hides none of ours.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap) -> Self {
         let pairs = headers
             .get_all(header::COOKIE)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.split_once('='))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
             .map(|(name, value)| (name.trim(), value.trim()))
             .collect();
         Self(pairs)
@@ -257,6 +257,16 @@ mod tests {
         assert_eq!(cookies.values("c").collect::<Vec<_>>(), ["="]);
         assert_eq!(SESSION.read(&cookies), ["x=y", "z"]);
         assert_eq!(cookies.values("nonsense").count(), 0);
+    }
+
+    #[test]
+    fn an_odd_cookie_hides_no_other() {
+        for odd in ["theme=🌀".as_bytes(), b"latin=\xe9", b"nonsense"] {
+            let header = [odd, b"; wos-session=x"].concat();
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, HeaderValue::from_bytes(&header).unwrap());
+            assert_eq!(SESSION.read(&RequestCookies::from_headers(&headers)), ["x"], "{odd:?}");
+        }
     }
 
     #[test]

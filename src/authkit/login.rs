@@ -148,9 +148,6 @@ impl ReturnTo {
     /// is too long to wait in a cookie.
     #[must_use]
     pub fn parse(value: &str, base: &Url) -> Option<Self> {
-        if value.len() > RETURN_TO_MAX_BYTES {
-            return None;
-        }
         let is_ambiguous = |character: char| character == '\\' || character.is_control();
         if !value.starts_with('/') || value.starts_with("//") || value.contains(is_ambiguous) {
             return None;
@@ -159,7 +156,10 @@ impl ReturnTo {
         // The path is resolved by now, so `/x/..//evil.test` shows its two slashes here.
         let stays = same_origin(&url.origin(), &base.origin()) && !url.path().starts_with("//");
         let is_sign_in = matches!(url.path(), "/login" | "/logout" | CALLBACK_PATH);
-        (stays && !is_sign_in).then(|| Self(url[url::Position::BeforePath..].to_owned()))
+        // Encoded by now, so this is what goes into the cookie.
+        let path = &url[url::Position::BeforePath..];
+        let fits = path.len() <= RETURN_TO_MAX_BYTES;
+        (stays && fits && !is_sign_in).then(|| Self(path.to_owned()))
     }
 
     /// The path.

@@ -1,0 +1,29 @@
+//! `return_to`: whatever is accepted stays on the origin, and is what it will be read as again.
+
+#![no_main]
+#![allow(clippy::unwrap_used)]
+
+use std::sync::LazyLock;
+
+use authkit_edge::authkit::login::ReturnTo;
+use libfuzzer_sys::fuzz_target;
+use url::Url;
+
+static BASES: LazyLock<[Url; 3]> = LazyLock::new(|| {
+    ["https://app.test/login?x=1", "http://localhost:8787/", "http://[::1]:8787/a/b"]
+        .map(|base| Url::parse(base).unwrap())
+});
+
+fuzz_target!(|value: &str| {
+    for base in &*BASES {
+        let Some(return_to) = ReturnTo::parse(value, base) else { continue };
+        let path = return_to.as_str();
+        assert!(path.starts_with('/') && !path.starts_with("//"), "{path:?}");
+        assert!(path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\'), "{path:?}");
+
+        let url = base.join(path).unwrap();
+        assert!(url.origin().is_tuple() && url.origin() == base.origin(), "{url}");
+        assert!(!["/login", "/logout", "/callback"].contains(&url.path()), "{url}");
+        assert_eq!(ReturnTo::parse(path, base), Some(return_to.clone()));
+    }
+});
