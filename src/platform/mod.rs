@@ -6,12 +6,13 @@ pub mod clock;
 mod console;
 mod fetch;
 mod kv;
+mod request;
 
 use std::{cell::OnceCell, sync::Arc};
 
 use axum::{Router, body::Body};
 use http::Response;
-use worker::{Context, Env, HttpRequest, event, send::SendWrapper};
+use worker::{Context, Env, event, send::SendWrapper, worker_sys::web_sys};
 
 use crate::{
     app::{self, AppState},
@@ -35,10 +36,11 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(
-    mut request: HttpRequest,
+    request: web_sys::Request,
     env: Env,
     context: Context,
 ) -> worker::Result<Response<Body>> {
+    let mut request = request::from_web(&request)?;
     let context = SendWrapper::new(context);
     request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
     let mut router = ROUTER.with(|cell| cell.get_or_init(|| build(&env)).clone());
