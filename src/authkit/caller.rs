@@ -23,7 +23,7 @@ use super::{
     cookie::RequestCookies,
     login::ReturnTo,
     origin::OwnOrigin,
-    refresh::RefreshError,
+    refresh::{RefreshError, Renewed},
     session::{OpenedSession, Session, User},
     token::{TokenError, VerifiedClaims},
 };
@@ -33,8 +33,11 @@ use crate::{
     runtime::WaitUntil,
 };
 
-/// How many rotations a session that comes late may be behind.
-const MAX_SUCCESSORS: usize = 8;
+/// How many rotations a session that comes late may be behind: more than happen while a spent
+/// session is remembered.
+const MAX_SUCCESSORS: usize = 1000;
+/// What is waited when WorkOS's answer is of no use.
+const RETRY_AFTER_SECS: u32 = 5;
 
 /// The signed-in caller.
 #[derive(Debug, Clone)]
@@ -139,11 +142,7 @@ impl CurrentUser {
         };
         let expires_at = known.as_ref().map(VerifiedClaims::expires_at);
         let renewed = authkit.renew(&session, expires_at, None, parts).await;
-        let (renewed, claims) = renewed.inspect_err(|error| {
-            if *error == RefreshError::Ended {
-                change.end();
-            }
-        })?;
+        let (renewed, claims) = change.end_if_ended(renewed)?;
         let is_same_user = match &known {
             Some(known) => known.claims().sub == claims.claims().sub,
             None => session.is_of(&claims.claims().sub),
@@ -171,8 +170,8 @@ impl CurrentUser {
         let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
         let began = authkit.clock.now();
         let expires_at = Some(self.claims.expires_at());
-        let (renewed, claims) =
-            authkit.renew(session, expires_at, Some(organization_id), parts).await?;
+        let renewed = authkit.renew(session, expires_at, Some(organization_id), parts).await;
+        let (renewed, claims) = change.end_if_ended(renewed)?;
         change.set(Arc::clone(&renewed), began);
         Ok(Self { claims, session: Some(renewed) })
     }
@@ -203,26 +202,23 @@ impl AuthKit {
         let wait_until = parts.extensions.get::<WaitUntil>();
         let mut session = Arc::new(session.clone());
         for _ in 0..MAX_SUCCESSORS {
-            session = self
+            let Renewed { session: newer, is_fresh } = self
                 .refresher
                 .refresh(&session, expires_at, organization_id, &requester, wait_until)
                 .await?;
-            match self.verify(session.access_token.expose()).await {
+            session = newer;
+            let reason = match self.verify(session.access_token.expose()).await {
                 Ok(claims) => return Ok((session, claims)),
-                // Someone renewed it long ago: its successor may live.
-                Err(VerifyError::Token(TokenError::Expired)) => {}
+                // Someone renewed it long ago: what came after it may be good.
+                Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
                 Err(VerifyError::Unavailable(error)) => return Err(error.into()),
-                Err(VerifyError::Token(error)) => {
-                    return Err(RefreshError::Unavailable {
-                        reason: format!("its own token is refused: {error}"),
-                        retry_after_secs: 5,
-                    });
-                }
-            }
+                Err(VerifyError::Token(error)) => format!("its own token is refused: {error}"),
+            };
+            return Err(RefreshError::Unavailable { reason, retry_after_secs: RETRY_AFTER_SECS });
         }
         Err(RefreshError::Unavailable {
-            reason: "it gives tokens that have expired".to_owned(),
-            retry_after_secs: 5,
+            reason: "no end of sessions that have expired".to_owned(),
+            retry_after_secs: RETRY_AFTER_SECS,
         })
     }
 }

@@ -17,7 +17,9 @@ use axum::{
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
 
-use super::{AuthKit, cookie::RequestCookies, origin::OwnOrigin, session::Session};
+use super::{
+    AuthKit, cookie::RequestCookies, origin::OwnOrigin, refresh::RefreshError, session::Session,
+};
 
 /// What became of a request's session. Shared by the request and the layer around it.
 #[derive(Clone, Default)]
@@ -35,9 +37,17 @@ impl SessionChange {
         self.replace(Change::Set(session, now));
     }
 
-    /// The browser's session is over.
-    pub fn end(&self) {
-        self.replace(Change::Ended);
+    /// Where WorkOS has ended the session, the browser's is over too.
+    ///
+    /// # Errors
+    ///
+    /// `renewed`'s own.
+    pub fn end_if_ended<T>(&self, renewed: Result<T, RefreshError>) -> Result<T, RefreshError> {
+        renewed.inspect_err(|error| {
+            if *error == RefreshError::Ended {
+                self.replace(Change::Ended);
+            }
+        })
     }
 
     fn replace(&self, change: Change) {

@@ -79,6 +79,15 @@ enum Rotation {
     Failed(RefreshError),
 }
 
+/// A session that comes after another.
+#[derive(Debug, Clone)]
+pub struct Renewed {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Whether WorkOS has given it for this very request, and not for one before it.
+    pub is_fresh: bool,
+}
+
 /// Why a session has no successor.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RefreshError {
@@ -167,7 +176,7 @@ impl Refresher {
         organization_id: Option<&str>,
         requester: &Requester,
         wait_until: Option<&WaitUntil>,
-    ) -> Result<Arc<Session>, RefreshError> {
+    ) -> Result<Renewed, RefreshError> {
         let mut session = session.clone();
         let mut hash = token_hash(&session.refresh_token);
         loop {
@@ -176,7 +185,7 @@ impl Refresher {
                     session = Session::clone(&newer);
                     hash = token_hash(&session.refresh_token);
                 }
-                Step::Use(newer) => return Ok(newer),
+                Step::Use(session) => return Ok(Renewed { session, is_fresh: false }),
                 Step::Fail(error) => return Err(error),
                 Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,
                 Step::Exchange => {
@@ -192,8 +201,8 @@ impl Refresher {
                     if let Some(wait_until) = wait_until {
                         wait_until.run(exchange.clone().map(drop).boxed());
                     }
-                    let (renewed, was_exchanged) = exchange.await?;
-                    if was_exchanged || organization_id.is_none() {
+                    let renewed = exchange.await?;
+                    if renewed.is_fresh || organization_id.is_none() {
                         return Ok(renewed);
                     }
                 }
@@ -314,18 +323,17 @@ const EARLY_PREFIX: &str = "authkit:rotated:";
 const LATE_PREFIX: &str = "authkit:rotated-late:";
 
 impl Exchange {
-    /// The new session, and whether it was exchanged here and now.
-    async fn run(self) -> Result<(Arc<Session>, bool), RefreshError> {
+    async fn run(self) -> Result<Renewed, RefreshError> {
         let outcome = self.outcome().await;
-        let session = outcome.clone().map(|(session, _)| session);
+        let session = outcome.clone().map(|renewed| renewed.session);
         self.refresher.remember(self.hash, &session);
         outcome
     }
 
-    async fn outcome(&self) -> Result<(Arc<Session>, bool), RefreshError> {
+    async fn outcome(&self) -> Result<Renewed, RefreshError> {
         let Self { refresher, session, hash, .. } = self;
         if let Some(found) = refresher.look(EARLY_PREFIX, hash).await {
-            return Ok((found, false));
+            return Ok(Renewed { session: found, is_fresh: false });
         }
         let grant = Grant::RefreshToken {
             refresh_token: &session.refresh_token,
@@ -337,7 +345,7 @@ impl Exchange {
                 if renewed.refresh_token != session.refresh_token {
                     refresher.leave(hash, &renewed, self.ttl_secs).await;
                 }
-                Ok((Arc::new(renewed), true))
+                Ok(Renewed { session: Arc::new(renewed), is_fresh: true })
             }
             Err(error) => match RefreshError::from(error) {
                 // Someone else may have been first, this very moment.
@@ -345,7 +353,7 @@ impl Exchange {
                     for millis in LATE_LOOKS_MILLIS {
                         refresher.clock.sleep(millis).await;
                         if let Some(found) = refresher.look(LATE_PREFIX, hash).await {
-                            return Ok((found, false));
+                            return Ok(Renewed { session: found, is_fresh: false });
                         }
                     }
                     Err(RefreshError::Ended)

@@ -50,16 +50,19 @@ where
 {
     Router::new()
         .route("/login", get(begin_sign_in))
-        .route(login::CALLBACK_PATH, get(finish_sign_in).head(refuse_head))
-        .route("/logout", get(sign_out_by_link).post(sign_out_by_form).head(refuse_head))
+        .route(login::CALLBACK_PATH, get(finish_sign_in).head(async || refuse_head("GET")))
+        .route(
+            "/logout",
+            get(sign_out_by_link).post(sign_out_by_form).head(async || refuse_head("GET,POST")),
+        )
         .route("/me", get(show_current_user))
         .route("/organization", post(switch_organization))
 }
 
 /// For paths whose `GET` changes something, which a `HEAD` must not do.
-async fn refuse_head() -> AppError {
+fn refuse_head(allowed: &'static str) -> AppError {
     AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-        .with_header(header::ALLOW, HeaderValue::from_static("GET"))
+        .with_header(header::ALLOW, HeaderValue::from_static(allowed))
 }
 
 /// A query string's parameters. The first of a name counts, unknown ones do no harm.
@@ -314,7 +317,9 @@ async fn switch_organization(
     let organization_id = fields.required("organization_id", |value, loc| {
         parse_text(value, loc, ORGANIZATION_ID_MAX_CHARS)
     });
-    let Some(organization_id) = organization_id else { return Err(fields.finish().into()) };
+    fields.finish().into_result()?;
+    // Without it there was a problem.
+    let organization_id = organization_id.unwrap_or_default();
     match caller.switch_organization(&authkit, &organization_id, &parts).await {
         Ok(caller) => Ok(me(&caller)),
         Err(SwitchError::NoSession) => Err(AppError::new(

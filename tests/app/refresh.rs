@@ -390,6 +390,28 @@ async fn switching_with_an_expired_session_works_too() {
 }
 
 #[tokio::test]
+async fn switching_a_session_that_has_ended_clears_it() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.authkit.end_sessions();
+    browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(401);
+    assert_eq!(browser.cookies, []);
+}
+
+#[tokio::test]
+async fn a_workos_that_gives_expired_tokens_is_asked_once_a_request_and_forgiven() {
+    let app = TestApp::new();
+    let mut browser = expired_browser(&app).await;
+    app.authkit.set_extra_claims(json!({"exp": 1}));
+    for count in 1..=20 {
+        browser.get("/me").await.expect(503);
+        assert_eq!(app.authkit.refresh_count(), count);
+    }
+    app.authkit.set_extra_claims(json!({}));
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
 async fn where_authkit_says_no_the_answer_says_why_and_where_to_go() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
@@ -422,6 +444,7 @@ async fn switching_needs_a_session_a_body_and_a_page_of_this_site() {
         ("{}", "missing"),
         (r#"{"organization_id": 5}"#, "string_type"),
         (r#"{"organization_id": " "}"#, "string_too_short"),
+        (r#"{"organization_id": "org_2", "x": 1}"#, "extra_forbidden"),
         ("[]", "model_attributes_type"),
     ] {
         let answer = browser.post("/organization", body).await.expect(422);
