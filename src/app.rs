@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{FromRef, FromRequestParts, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -17,6 +17,7 @@ use crate::{
     browser,
     error::AppError,
     expenses::{self, ExpenseStore},
+    json::Json,
     pages,
     report::report,
     runtime::{Clock, KvNamespace},

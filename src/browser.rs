@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, html};
 
 /// Whether the client prefers HTML to JSON, as every browser's navigation does.
 #[must_use]
@@ -31,4 +32,22 @@ pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 pub fn redirect(status: StatusCode, location: &str) -> Response {
     let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
     (status, [(header::LOCATION, location)]).into_response()
+}
+
+/// A page that leads to `path`, of this origin, by itself: a navigation that begins here.
+#[must_use]
+pub fn go_on(path: &str) -> Response {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="refresh" content={ "0;url=" (path) };
+                title { "Signed in" }
+            }
+            body { p { a href=(path) { "Go on" } } }
+        }
+    };
+    let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    (content_type, page.into_string()).into_response()
 }

@@ -9,7 +9,7 @@
 //! - [`pages`]: the HTML a browser sees.
 //! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
 //!   pages of them.
-//! - [`browser`]: telling a browser from other clients.
+//! - [`browser`]: telling a browser from other clients; [`json`]: answering those.
 //! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it.
 //! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
 //! - `platform`: that host on Workers. The only folder that names `worker`.
@@ -21,6 +21,7 @@ pub mod authkit;
 pub mod browser;
 pub mod error;
 pub mod expenses;
+pub mod json;
 pub mod pages;
 pub mod report;
 pub mod runtime;

@@ -93,10 +93,11 @@ impl CurrentUser {
     ) -> Result<Self, CallerError> {
         if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
             let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
-            let claims = authkit.verify(token).await.map_err(|error| match error {
-                VerifyError::Token(error) => CallerError::Token(error),
-                VerifyError::Unavailable(error) => RefreshError::from(error).into(),
-            })?;
+            let claims =
+                authkit.verify(token, wait_until(parts)).await.map_err(|error| match error {
+                    VerifyError::Token(error) => CallerError::Token(error),
+                    VerifyError::Unavailable(error) => RefreshError::from(error).into(),
+                })?;
             return Ok(Self { claims, session: None });
         }
         let cookies = RequestCookies::from_headers(&parts.headers);
@@ -108,23 +109,47 @@ impl CurrentUser {
         if !parts.method.is_safe() && origin.is_cross_origin(&parts.headers) {
             return Err(CallerError::CrossOrigin);
         }
-        let opened = candidates
+        // More than one when another scope of the name is left over, or was set by another host of
+        // the domain. One that is over hides no other, and one that needs nothing comes first.
+        let mut opened: Vec<OpenedSession> = candidates
             .iter()
-            .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
-            .ok_or(CallerError::Session)?;
-        Self::from_session(authkit, opened, parts).await
+            .filter_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
+            .collect();
+        if opened.len() > 1 {
+            for index in 0..opened.len() {
+                let token = opened[index].session.access_token.expose();
+                if authkit.verify(token, wait_until(parts)).await.is_ok() {
+                    opened.swap(0, index);
+                    break;
+                }
+            }
+        }
+        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
+        let mut refusal = CallerError::Session;
+        for opened in opened {
+            // What became of the one before is of no interest any more.
+            change.reset();
+            match Self::from_session(authkit, opened, &change, parts).await {
+                Err(error @ CallerError::Session) => refusal = error,
+                answer => return answer,
+            }
+        }
+        Err(refusal)
     }
 
     /// The user of a session, which is renewed on the way if it must be.
     async fn from_session(
         authkit: &AuthKit,
         opened: OpenedSession,
+        change: &SessionChange,
         parts: &Parts,
     ) -> Result<Self, CallerError> {
-        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
         let OpenedSession { session, by_previous_password } = opened;
         let began = authkit.clock.now();
-        let known = match authkit.verify_expired(session.access_token.expose()).await {
+        let known = match authkit
+            .verify_expired(session.access_token.expose(), wait_until(parts))
+            .await
+        {
             Ok(claims) if !claims.is_expired(authkit.clock.now()) => {
                 let session = Arc::new(session);
                 if by_previous_password {
@@ -141,16 +166,12 @@ impl CurrentUser {
             Err(VerifyError::Unavailable(error)) => return Err(RefreshError::from(error).into()),
         };
         let expires_at = known.as_ref().map(VerifiedClaims::expires_at);
-        let renewed = authkit.renew(&session, expires_at, None, parts).await;
-        let (renewed, claims) = change.end_if_ended(renewed)?;
-        let is_same_user = match &known {
-            Some(known) => known.claims().sub == claims.claims().sub,
-            None => session.is_of(&claims.claims().sub),
+        let user_id = match &known {
+            Some(claims) => claims.claims().sub.clone(),
+            None => session.user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
         };
-        if !is_same_user {
-            log::error!("a session was renewed into another user's");
-            return Err(CallerError::Session);
-        }
+        let renewed = authkit.renew(&session, &user_id, expires_at, None, parts).await;
+        let (renewed, claims) = change.end_if_ended(renewed)?;
         change.set(Arc::clone(&renewed), began);
         Ok(Self { claims, session: Some(renewed) })
     }
@@ -170,10 +191,24 @@ impl CurrentUser {
         let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
         let began = authkit.clock.now();
         let expires_at = Some(self.claims.expires_at());
-        let renewed = authkit.renew(session, expires_at, Some(organization_id), parts).await;
-        let (renewed, claims) = change.end_if_ended(renewed)?;
-        change.set(Arc::clone(&renewed), began);
-        Ok(Self { claims, session: Some(renewed) })
+        let user_id = self.id();
+        let renew = async |organization_id| {
+            authkit.renew(session, user_id, expires_at, organization_id, parts).await
+        };
+        match renew(Some(organization_id)).await {
+            Ok((renewed, claims)) => {
+                change.set(Arc::clone(&renewed), began);
+                Ok(Self { claims, session: Some(renewed) })
+            }
+            // Of the organization, or of the session? Without the organization WorkOS tells.
+            Err(RefreshError::Ended) => {
+                let (renewed, _) = change.end_if_ended(renew(None).await)?;
+                change.set(renewed, began);
+                let code = "invalid_grant".to_owned();
+                Err(RefreshError::Refused { code, description: None }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -189,17 +224,18 @@ pub enum SwitchError {
 }
 
 impl AuthKit {
-    /// The session that comes after `session`, with its claims: the newest one there is, if others
-    /// have renewed it before.
+    /// The session that comes after `session` of this user's, with its claims: the newest one there
+    /// is, if others have renewed it before.
     async fn renew(
         &self,
         session: &Session,
+        user_id: &str,
         expires_at: Option<DateTime<Utc>>,
         organization_id: Option<&str>,
         parts: &Parts,
     ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
         let requester = Requester::from_headers(&parts.headers);
-        let wait_until = parts.extensions.get::<WaitUntil>();
+        let wait_until = wait_until(parts);
         let mut session = Arc::new(session.clone());
         for _ in 0..MAX_SUCCESSORS {
             let Renewed { session: newer, is_fresh } = self
@@ -207,8 +243,9 @@ impl AuthKit {
                 .refresh(&session, expires_at, organization_id, &requester, wait_until)
                 .await?;
             session = newer;
-            let reason = match self.verify(session.access_token.expose()).await {
-                Ok(claims) => return Ok((session, claims)),
+            let reason = match self.verify(session.access_token.expose(), wait_until).await {
+                Ok(claims) if claims.claims().sub == user_id => return Ok((session, claims)),
+                Ok(_) => "it gives another user's tokens".to_owned(),
                 // Someone renewed it long ago: what came after it may be good.
                 Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
                 Err(VerifyError::Unavailable(error)) => return Err(error.into()),
@@ -233,6 +270,10 @@ impl From<RefreshError> for CallerError {
             }
         }
     }
+}
+
+fn wait_until(parts: &Parts) -> Option<&WaitUntil> {
+    parts.extensions.get()
 }
 
 /// `Bearer` in any case (RFC 9110, section 11.1), then the token.

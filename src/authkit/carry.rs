@@ -5,7 +5,7 @@
 //! it, and the layer sets the cookies of the answer by it.
 //!
 //! An answer may be late: by the time it is there, another request may have spent the session that
-//! it would set. So the layer asks what has come after it, and sets that.
+//! it would set, or signed out. So the layer asks what has come after it, and sets that.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,6 +50,11 @@ impl SessionChange {
         })
     }
 
+    /// Nothing has become of the session.
+    pub fn reset(&self) {
+        self.take();
+    }
+
     fn replace(&self, change: Change) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(change);
     }
@@ -86,14 +91,16 @@ pub async fn carry_session(
     let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
     let set_cookies = match change {
         Change::Ended => cookie.remove(&cookies),
-        Change::Set(session, since) => {
-            let newest = authkit.refresher.successor(&session, since).await.unwrap_or(session);
-            cookie.write(&newest.seal(&authkit.session_sealer), &cookies).unwrap_or_else(|error| {
-                // The old cookie stays; it leads to the new session for a while.
-                log::error!("a renewed session cannot be set: {error}");
-                Vec::new()
-            })
-        }
+        Change::Set(session, since) => match authkit.refresher.newest(session, since).await {
+            Some(newest) => cookie
+                .write(&newest.seal(&authkit.session_sealer), &cookies)
+                .unwrap_or_else(|error| {
+                    // The old cookie stays; it leads to the new session for a while.
+                    log::error!("a renewed session cannot be set: {error}");
+                    Vec::new()
+                }),
+            None => Vec::new(),
+        },
     };
     for value in set_cookies {
         response.headers_mut().append(header::SET_COOKIE, value);

@@ -152,6 +152,12 @@ impl WorkosClient {
         &self.config.client_id
     }
 
+    /// Which WorkOS this client talks to.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        self.config.base_url.as_str()
+    }
+
     /// Where to send the browser to sign in. AuthKit's own page, unless the hints name a
     /// `provider`, `connection_id` or `organization_id`.
     #[must_use]
@@ -265,18 +271,35 @@ impl WorkosClient {
     }
 }
 
-/// Reads an answer that refuses. `None` for one that is no answer: WorkOS failing, asking for
-/// patience, or not accepting this application's own credentials, none of which the user can mend.
+/// WorkOS's words for what the user cannot mend: the application's own credentials or request, or
+/// WorkOS itself.
+const NOT_THE_USERS: [&str; 9] = [
+    "invalid_client",
+    "invalid_request",
+    "not_found",
+    "rate_limit_exceeded",
+    "server_error",
+    "temporarily_unavailable",
+    "unauthorized",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
+
+/// Reads an answer that refuses the user. `None` for everything else, which is no answer about the
+/// user: another status, another form (a proxy's `{"error": "Forbidden"}`), or a word of
+/// [`NOT_THE_USERS`].
 fn refusal(response: &http::Response<Bytes>) -> Option<ClientError> {
-    let status = response.status();
-    if !status.is_client_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
-    {
+    let is_about_the_request = matches!(
+        response.status(),
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
+    );
+    if !is_about_the_request {
         return None;
     }
     let body: ErrorBody = serde_json::from_slice(response.body()).ok()?;
     let code = body.error.or(body.code)?;
-    if matches!(code.as_str(), "invalid_client" | "unauthorized" | "unauthorized_client") {
+    let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if !is_code || NOT_THE_USERS.contains(&code.as_str()) {
         return None;
     }
     Some(ClientError::Refused { code, description: body.error_description.or(body.message) })

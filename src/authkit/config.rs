@@ -17,6 +17,11 @@ const DEFAULT_BASE_URL: &str = "https://api.workos.com";
 /// As WorkOS's own SDKs ask for; what is shorter can be guessed.
 const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
 
+/// Browsers take a cookie with such a name only with `Secure`, `Path=/` and no `Domain`, so that no
+/// other host of the domain can set it (RFC 6265bis, section 4.1.3.2). In any case of letters.
+pub const HOST_PREFIX: &str = "__Host-";
+const SECURE_PREFIX: &str = "__Secure-";
+
 /// Everything AuthKit is told from outside, checked.
 #[derive(Debug, Clone)]
 pub struct AuthKitConfig {
@@ -57,12 +62,25 @@ pub struct CookieConfig {
     pub same_site: SameSite,
 }
 
+impl CookieConfig {
+    /// Whether browsers take the cookie with `Secure` alone, by its name.
+    #[must_use]
+    pub fn must_be_secure(&self) -> bool {
+        self.has_prefix(HOST_PREFIX) || self.has_prefix(SECURE_PREFIX)
+    }
+
+    fn has_prefix(&self, prefix: &str) -> bool {
+        self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    }
+}
+
 /// The `SameSite` attribute (RFC 6265bis, section 5.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
     /// Sent with navigations from elsewhere, which sign-in needs.
     Lax,
-    /// Not sent on the way back from AuthKit: the first page after sign-in is signed out.
+    /// Not sent with navigations that began elsewhere, the way back from AuthKit included: sign-in
+    /// ends with a page of our own that goes on from here.
     Strict,
     /// Sent with every request.
     None,
@@ -148,6 +166,9 @@ impl AuthKitConfig {
                 .optional("WORKOS_WEBHOOK_SECRET", header_safe)
                 .map(Secret::from),
         };
+        if config.cookie.has_prefix(HOST_PREFIX) && config.cookie.domain.is_some() {
+            variables.error.add("WORKOS_COOKIE_DOMAIN", "cannot go with a cookie name in __Host-");
+        }
         if variables.error.is_empty() { Ok(config) } else { Err(variables.error) }
     }
 }
@@ -328,6 +349,14 @@ mod tests {
     fn a_base_url_may_have_a_path_and_a_slash_at_its_end() {
         let config = parse(&[("WORKOS_BASE_URL", "http://localhost:4100/workos/")]).unwrap();
         assert_eq!(config.base_url.as_str(), "http://localhost:4100/workos");
+    }
+
+    #[test]
+    fn a_host_prefix_goes_without_a_domain() {
+        let name = ("WORKOS_COOKIE_NAME", "__host-session");
+        assert!(parse(&[name]).unwrap().cookie.must_be_secure());
+        let error = parse(&[name, ("WORKOS_COOKIE_DOMAIN", "x.test")]).unwrap_err();
+        assert!(error.to_string().starts_with("WORKOS_COOKIE_DOMAIN"), "{error}");
     }
 
     #[test]

@@ -136,6 +136,7 @@ impl Cookie<'_> {
     ) -> Result<Vec<HeaderValue>, TooLong> {
         if self.text(self.name, value, self.max_age_secs).len() <= COOKIE_MAX_BYTES {
             let mut headers = self.clear_parts(0, cookies);
+            headers.extend(self.clear_host_only_twin(cookies));
             headers.push(self.set(value));
             return Ok(headers);
         }
@@ -161,8 +162,16 @@ impl Cookie<'_> {
     #[must_use]
     pub fn remove(&self, cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
         let mut headers = self.clear_parts(0, cookies);
+        headers.extend(self.clear_host_only_twin(cookies));
         headers.push(self.clear());
         headers
+    }
+
+    /// When more than one value came under the name, and a `Domain` is set, one of them is left from
+    /// before it was: host-only, and first in line for as long as it lives.
+    fn clear_host_only_twin(&self, cookies: &RequestCookies<'_>) -> Option<HeaderValue> {
+        let has_twin = self.domain.is_some() && cookies.values(self.name).count() > 1;
+        has_twin.then(|| Cookie { domain: None, ..self.clone() }.clear())
     }
 
     fn clear_parts(&self, first: usize, cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
@@ -178,12 +187,18 @@ impl CookieConfig {
     /// The session cookie as it is set on an origin that is (`secure`) or is not on https.
     #[must_use]
     pub fn session_cookie(&self, secure: bool) -> Cookie<'_> {
+        let secure = secure || self.must_be_secure();
+        // Browsers drop `SameSite=None` without `Secure`.
+        let same_site = match self.same_site {
+            SameSite::None if !secure => SameSite::Lax,
+            same_site => same_site,
+        };
         Cookie {
             name: &self.name,
             path: "/",
             max_age_secs: self.max_age_secs,
             domain: self.domain.as_deref(),
-            same_site: self.same_site,
+            same_site,
             secure,
         }
     }

@@ -6,13 +6,15 @@
 //! that was there goes on being used, whatever its age.
 //!
 //! The set is kept past the isolate in KV, under `authkit:jwks:{client_id}`, so that a new isolate
-//! begins with it: sealed `{"fetched_at": Unix seconds, "keys": …}`, without an expiry. Before an
-//! isolate asks WorkOS it looks whether another has just done so.
+//! begins with it: sealed `{"base_url", "fetched_at": Unix seconds, "keys": …}`, without an expiry.
+//! Before an isolate asks WorkOS it looks whether another has just done so; KV may tell it a minute
+//! late, so over many isolates it is once in 30 seconds each at the worst.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
+use futures_util::FutureExt;
 use jwt_compact::{
     alg::{RsaPublicKey, StrongKey},
     jwk::JsonWebKey,
@@ -25,7 +27,7 @@ use super::{
     client::{ClientError, WorkosClient},
     seal::Sealer,
 };
-use crate::runtime::{Clock, KvNamespace, KvPut};
+use crate::runtime::{Clock, KvNamespace, KvPut, WaitUntil};
 
 /// How long a key set is used before it is asked for again. A key that WorkOS retires stops
 /// working here within this time.
@@ -46,6 +48,8 @@ pub struct JwkSet {
 /// A key set as it lies in KV.
 #[derive(Deserialize, Serialize)]
 struct KeySetRecord {
+    /// Whose keys these are: another WorkOS's, an emulator's for one, are not believed.
+    base_url: String,
     /// Unix seconds.
     fetched_at: i64,
     keys: JwkSet,
@@ -163,14 +167,25 @@ impl KeySetCache {
     ///
     /// [`KeyError::Unknown`] when WorkOS's set, asked for at most 30 seconds ago, has no such key;
     /// [`KeyError::Unavailable`] when WorkOS could not be asked and no kept set has it.
-    pub async fn set_with(&self, kid: &str) -> Result<Arc<KeySet>, KeyError> {
+    pub async fn set_with(
+        self: &Arc<Self>,
+        kid: &str,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<Arc<KeySet>, KeyError> {
         // Ends: a fetch finds a newer set in KV or is followed by a cool-down, in which no step is
         // `Fetch` or `Wait`.
         loop {
             match self.next_step(kid) {
                 Step::Use(set) => return Ok(set),
                 Step::Fail(error) => return Err(error),
-                Step::Fetch => self.fetch().await,
+                Step::Fetch => {
+                    // Goes on when whoever began it goes away: others wait for it.
+                    let fetch = Arc::clone(self).fetch().boxed().shared();
+                    if let Some(wait_until) = wait_until {
+                        wait_until.run(fetch.clone().boxed());
+                    }
+                    fetch.await;
+                }
                 Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,
             }
         }
@@ -201,7 +216,7 @@ impl KeySetCache {
     }
 
     /// Gets a newer set, from whoever in this Worker has just fetched one, or from WorkOS.
-    async fn fetch(&self) {
+    async fn fetch(self: Arc<Self>) {
         if let Some((set, fetched_at)) = self.kept_set().await {
             let mut state = self.state();
             if state.set.as_ref().is_none_or(|(_, ours)| *ours < fetched_at) {
@@ -241,11 +256,18 @@ impl KeySetCache {
         };
         let opened = self.sealer.open(&sealed).ok()?;
         let record: KeySetRecord = serde_json::from_slice(&opened.plaintext).ok()?;
+        if record.base_url != self.client.base_url() {
+            return None;
+        }
         Some((record.keys, DateTime::from_timestamp(record.fetched_at, 0)?))
     }
 
     async fn keep(&self, set: &JwkSet, now: DateTime<Utc>) {
-        let record = KeySetRecord { fetched_at: now.timestamp(), keys: set.clone() };
+        let record = KeySetRecord {
+            base_url: self.client.base_url().to_owned(),
+            fetched_at: now.timestamp(),
+            keys: set.clone(),
+        };
         let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
         if let Err(error) = self.kv.put(&self.kv_key, &sealed, KvPut::default()).await {
             log::warn!("the key set cannot be kept: {error}");

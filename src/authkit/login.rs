@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use url::{Origin, Url};
 
 use super::{
-    config::SameSite,
+    config::{HOST_PREFIX, SameSite},
     cookie::{Cookie, RequestCookies},
     seal::Sealer,
     secret::Secret,
@@ -22,8 +22,8 @@ use crate::runtime::random_bytes;
 
 /// As long as a code of AuthKit's lives.
 const SIGN_IN_TTL_SECS: u32 = 10 * 60;
-/// Sealed, with all that a sign-in needs beside it, this stays within one cookie.
-const RETURN_TO_MAX_BYTES: usize = 2048;
+/// So that twenty tabs may sign in at once and their cookies still fit into a request.
+const RETURN_TO_MAX_BYTES: usize = 1024;
 /// How much of `state` names the cookie; the whole of it is inside.
 const STATE_NAME_CHARS: usize = 12;
 /// Marks a `state` whose sign-in began because the one before it came back without its cookie.
@@ -121,7 +121,14 @@ pub fn is_retry(state: &str) -> bool {
 pub fn sign_in_cookie_name(session_cookie_name: &str, state: &str) -> String {
     let tag: String =
         state.chars().filter(char::is_ascii_alphanumeric).take(STATE_NAME_CHARS).collect();
-    format!("{session_cookie_name}-sign-in-{tag}")
+    // `__Host-` asks for `Path=/`, which this cookie has not.
+    let unprefixed = match session_cookie_name.get(..HOST_PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(HOST_PREFIX) => {
+            &session_cookie_name[HOST_PREFIX.len()..]
+        }
+        _ => session_cookie_name,
+    };
+    format!("{unprefixed}-sign-in-{tag}")
 }
 
 /// The cookie of one sign-in. `SameSite=Lax`, because it is read on the way back from AuthKit.

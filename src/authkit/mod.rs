@@ -41,14 +41,14 @@ use self::{
     token::{TokenError, UntrustedToken, VerifiedClaims},
     verified::{VerifiedToken, VerifiedTokens},
 };
-use crate::runtime::{Clock, HttpClient, KvNamespace};
+use crate::runtime::{Clock, HttpClient, KvNamespace, WaitUntil};
 
 /// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
 /// per isolate, shared by every request.
 pub struct AuthKit {
     config: Arc<AuthKitConfig>,
     client: WorkosClient,
-    session_keys: KeySetCache,
+    session_keys: Arc<KeySetCache>,
     verified_tokens: VerifiedTokens,
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
@@ -95,7 +95,7 @@ impl AuthKit {
             Arc::clone(&clock),
         );
         Self {
-            session_keys,
+            session_keys: Arc::new(session_keys),
             verified_tokens: VerifiedTokens::default(),
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
@@ -114,39 +114,55 @@ impl AuthKit {
         Sealer::new(Purpose::Application(name), cookie_password, cookie_password_previous.as_ref())
     }
 
-    /// Verifies a session access token that must be good now.
+    /// Verifies a session access token that must be good now. What must be fetched for it is fetched
+    /// to the end under `wait_until`.
     ///
     /// # Errors
     ///
     /// [`VerifyError`].
-    pub async fn verify(&self, token: &str) -> Result<VerifiedClaims, VerifyError> {
-        let claims = self.verify_expired(token).await?;
+    pub async fn verify(
+        &self,
+        token: &str,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<VerifiedClaims, VerifyError> {
+        let claims = self.verify_expired(token, wait_until).await?;
         if claims.is_expired(self.clock.now()) {
             return Err(TokenError::Expired.into());
         }
         Ok(claims)
     }
 
-    /// Verifies a session access token that may have expired: its signature once in an isolate, and
-    /// each time that the key which made it is still published.
-    async fn verify_expired(&self, token: &str) -> Result<VerifiedClaims, VerifyError> {
+    /// Verifies a session access token that may have expired: its signature once for each key set
+    /// that an isolate sees.
+    async fn verify_expired(
+        &self,
+        token: &str,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<VerifiedClaims, VerifyError> {
         let hash = verified::hash(token);
-        if let Some(VerifiedToken { kid, claims }) = self.verified_tokens.get(&hash) {
-            self.key_set(&kid).await?;
-            return Ok(claims);
+        if let Some(known) = self.verified_tokens.get(&hash) {
+            let key_set = self.key_set(&known.kid, wait_until).await?;
+            if Arc::ptr_eq(&key_set, &known.key_set) {
+                return Ok(known.claims);
+            }
         }
+        let length = token.len();
         let token = UntrustedToken::parse(token)?;
-        let key_set = self.key_set(token.kid()).await?;
+        let key_set = self.key_set(token.kid(), wait_until).await?;
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
-        let now = self.clock.now();
-        let claims = token.verify(key, &self.config, now)?;
-        let verified = VerifiedToken { kid: token.kid().to_owned(), claims: claims.clone() };
-        self.verified_tokens.insert(hash, verified, now);
+        let claims = token.verify(key, &self.config, self.clock.now())?;
+        let kid = token.kid().to_owned();
+        let verified = VerifiedToken { kid, claims: claims.clone(), key_set };
+        self.verified_tokens.insert(hash, verified, length);
         Ok(claims)
     }
 
-    async fn key_set(&self, kid: &str) -> Result<Arc<KeySet>, VerifyError> {
-        self.session_keys.set_with(kid).await.map_err(|error| match error {
+    async fn key_set(
+        &self,
+        kid: &str,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<Arc<KeySet>, VerifyError> {
+        self.session_keys.set_with(kid, wait_until).await.map_err(|error| match error {
             KeyError::Unknown => TokenError::UnknownKey.into(),
             KeyError::Unavailable(error) => VerifyError::Unavailable(error),
         })

@@ -28,6 +28,15 @@ impl OwnOrigin {
         url
     }
 
+    /// Whether the host is `domain` or within it, as a cookie's `Domain` means it (RFC 6265bis,
+    /// section 5.1.3).
+    #[must_use]
+    pub fn is_within(&self, domain: &str) -> bool {
+        let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+        let host = self.url.host_str().unwrap_or_default();
+        host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
     /// Whether cookies get `Secure`: always but on plain-http localhost. Browsers differ in whether
     /// they would send a `Secure` cookie there, and some clients do not.
     #[must_use]
@@ -106,6 +115,17 @@ mod tests {
             ["https://localhost", "https://app.test", "http://app.test", "http://localhost.test"]
         {
             assert!(origin(url).is_secure(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_within_its_domain_and_no_other() {
+        let own = origin("https://app.example.test");
+        for domain in ["app.example.test", "example.test", ".Example.test"] {
+            assert!(own.is_within(domain), "{domain}");
+        }
+        for domain in ["other.test", "ample.test", "x.app.example.test"] {
+            assert!(!own.is_within(domain), "{domain}");
         }
     }
 

@@ -8,16 +8,16 @@
 //!   look again after a short sleep, because a request on Workers may not await another's I/O. The
 //!   exchange itself goes on when the browser that began it goes away.
 //! - Across isolates the new session is left in KV for whoever comes with the old one: sealed, under
-//!   the hash of the spent token, for as long as the old session may still be shown. It lies under
-//!   two keys, because KV remembers for a minute, where it was asked, that there was nothing: one to
-//!   look at before the exchange, one for those whose exchange was refused because they came second.
+//!   the hash of the spent token, for as long as the old session may still be shown. KV remembers for
+//!   a minute, where it was asked, that there was nothing; so each look has a key of its own: one
+//!   before the exchange, and three for those whose exchange was refused because they came second.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
-//! | `authkit:rotated:{hash}` | sealed `{"spent": hash, "session": …}` | 10 minutes, or the old token's life and 5 more |
-//! | `authkit:rotated-late:{hash}` | the same | the same |
+//! | `authkit:rotated:{n}:{hash}` | sealed `{"spent": hash, "session": …}` | 10 minutes, or 5 longer than the old access token, at most a day |
 //!
-//! `hash` is the refresh token's SHA-256 in base64url. Only WorkOS's `invalid_grant` ends a session.
+//! `n` is the look, 0 to 3, and `hash` the refresh token's SHA-256 in base64url. Only WorkOS's
+//! `invalid_grant` ends a session, and only when it is sure that nobody else has renewed it.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -37,18 +37,23 @@ use super::{
     secret::Secret,
     session::Session,
 };
-use crate::runtime::{Clock, KvNamespace, KvPut, WaitUntil};
+use crate::runtime::{Clock, KvError, KvNamespace, KvPut, WaitUntil};
 
 /// How often a request looks for the result of another's exchange.
 const WAIT_STEP_MILLIS: u32 = 10;
 /// After this long whoever was exchanging is gone.
 const EXCHANGE_MAX_SECS: i64 = 15;
-/// How long an isolate remembers that a token was refused, or that WorkOS could not answer: the
+/// How long an isolate remembers that a session has ended, or that WorkOS could not renew it now: the
 /// requests that came together share that answer too.
-const REFUSAL_MEMORY_SECS: i64 = 10;
-const OUTAGE_MEMORY_SECS: i64 = 1;
-/// How long after an exchange that was refused another isolate's result is looked for, and when.
-const LATE_LOOKS_MILLIS: [u32; 4] = [100, 200, 400, 800];
+const ENDED_MEMORY_SECS: i64 = 60;
+const FAILURE_MEMORY_SECS: i64 = 1;
+/// How long after an exchange that was refused another isolate's result is looked for, each time under
+/// the next key.
+const LATE_LOOKS_MILLIS: [u32; 3] = [300, 1200, 2500];
+/// The look before the exchange and those after it.
+const LOOKS: usize = 1 + LATE_LOOKS_MILLIS.len();
+/// How long a refresh token that WorkOS has not rotated is as good as fresh.
+const NOT_ROTATED_MEMORY_SECS: i64 = 2;
 /// How long a spent token leads to its successor, at the least and at the most.
 const ROTATION_TTL_MIN_SECS: i64 = 10 * 60;
 const ROTATION_TTL_MAX_SECS: i64 = 24 * 60 * 60;
@@ -77,6 +82,8 @@ enum Rotation {
     Exchanging,
     Done(Arc<Session>),
     Failed(RefreshError),
+    /// Its user has signed out.
+    SignedOut,
 }
 
 /// A session that comes after another.
@@ -148,6 +155,7 @@ struct Exchange {
     organization_id: Option<String>,
     requester: Requester,
     ttl_secs: u64,
+    wait_until: Option<WaitUntil>,
 }
 
 impl Refresher {
@@ -178,12 +186,20 @@ impl Refresher {
         wait_until: Option<&WaitUntil>,
     ) -> Result<Renewed, RefreshError> {
         let mut session = session.clone();
+        if organization_id.is_some() {
+            session = Session::clone(&*self.newest_remembered(Arc::new(session)));
+        }
         let mut hash = token_hash(&session.refresh_token);
         loop {
             match self.next_step(&hash) {
+                // Another has renewed it while this one waited.
                 Step::Use(newer) if organization_id.is_some() => {
+                    let newer_hash = token_hash(&newer.refresh_token);
+                    if newer_hash == hash {
+                        self.clock.sleep(WAIT_STEP_MILLIS).await;
+                    }
                     session = Session::clone(&newer);
-                    hash = token_hash(&session.refresh_token);
+                    hash = newer_hash;
                 }
                 Step::Use(session) => return Ok(Renewed { session, is_fresh: false }),
                 Step::Fail(error) => return Err(error),
@@ -196,6 +212,7 @@ impl Refresher {
                         organization_id: organization_id.map(str::to_owned),
                         requester: requester.clone(),
                         ttl_secs: self.rotation_ttl_secs(expires_at),
+                        wait_until: wait_until.cloned(),
                     };
                     let exchange = exchange.run().boxed().shared();
                     if let Some(wait_until) = wait_until {
@@ -210,25 +227,55 @@ impl Refresher {
         }
     }
 
-    /// The newest session that is known to have come after `session`, which a request has had in
-    /// its hands since `since`; `None` when it is the newest itself.
-    pub async fn successor(&self, session: &Session, since: DateTime<Utc>) -> Option<Arc<Session>> {
-        let mut newest = None;
-        let mut hash = token_hash(&session.refresh_token);
-        while let Some(newer) = self.remembered_successor(&hash) {
-            hash = token_hash(&newer.refresh_token);
-            newest = Some(newer);
+    /// What the browser is to have instead of `session`, which a request has had in its hands since
+    /// `since`: the newest session that is known to have come after it, or `session` itself; nothing
+    /// when its user has signed out meanwhile.
+    pub async fn newest(
+        &self,
+        session: Arc<Session>,
+        since: DateTime<Utc>,
+    ) -> Option<Arc<Session>> {
+        let remembered = self.newest_remembered(Arc::clone(&session));
+        let hash = token_hash(&remembered.refresh_token);
+        if matches!(self.rotations().get(&hash), Some((_, Rotation::SignedOut))) {
+            return None;
         }
         let is_late = self.clock.now() - since > Duration::seconds(LATE_ANSWER_SECS);
-        if newest.is_none() && is_late {
-            newest = self.look(EARLY_PREFIX, &hash).await;
+        if is_late && Arc::ptr_eq(&remembered, &session) {
+            // That KV fails is as if there were none: what is set then leads to it for a while.
+            let left = self.look(0, &hash).await.ok().flatten();
+            return Some(left.unwrap_or(session));
+        }
+        Some(remembered)
+    }
+
+    /// Remembers that the session's user has signed out, so that no answer that comes late signs
+    /// them in again.
+    pub fn sign_out(&self, session: Session) {
+        let newest = self.newest_remembered(Arc::new(session));
+        let now = self.clock.now();
+        let hash = token_hash(&newest.refresh_token);
+        self.rotations().insert(hash, (now, Rotation::SignedOut));
+    }
+
+    /// The end of the chain that this isolate knows. Bounded: an AuthKit that gave the same tokens
+    /// again would make a circle.
+    fn newest_remembered(&self, session: Arc<Session>) -> Arc<Session> {
+        let mut newest = session;
+        for _ in 0..MAX_REMEMBERED {
+            match self.remembered_successor(&token_hash(&newest.refresh_token)) {
+                Some(newer) => newest = newer,
+                None => break,
+            }
         }
         newest
     }
 
     fn remembered_successor(&self, hash: &str) -> Option<Arc<Session>> {
         match self.rotations().get(hash) {
-            Some((_, Rotation::Done(session))) => Some(Arc::clone(session)),
+            Some((_, Rotation::Done(session))) if token_hash(&session.refresh_token) != hash => {
+                Some(Arc::clone(session))
+            }
             _ => None,
         }
     }
@@ -239,43 +286,49 @@ impl Refresher {
         if let Some((at, rotation)) = rotations.get(hash) {
             let is_within = |secs| now - *at < Duration::seconds(secs);
             match rotation {
-                Rotation::Done(session) => return Step::Use(Arc::clone(session)),
+                Rotation::Done(session) => {
+                    let is_rotated = token_hash(&session.refresh_token) != hash;
+                    if is_rotated || is_within(NOT_ROTATED_MEMORY_SECS) {
+                        return Step::Use(Arc::clone(session));
+                    }
+                }
                 Rotation::Exchanging if is_within(EXCHANGE_MAX_SECS) => return Step::Wait,
-                Rotation::Failed(error @ RefreshError::Unavailable { .. })
-                    if is_within(OUTAGE_MEMORY_SECS) =>
-                {
-                    return Step::Fail(error.clone());
+                Rotation::Failed(error) => {
+                    let memory_secs = match error {
+                        RefreshError::Ended => ENDED_MEMORY_SECS,
+                        RefreshError::Refused { .. } | RefreshError::Unavailable { .. } => {
+                            FAILURE_MEMORY_SECS
+                        }
+                    };
+                    if is_within(memory_secs) {
+                        return Step::Fail(error.clone());
+                    }
                 }
-                Rotation::Failed(RefreshError::Ended) if is_within(REFUSAL_MEMORY_SECS) => {
-                    return Step::Fail(RefreshError::Ended);
-                }
-                Rotation::Exchanging | Rotation::Failed(_) => {}
+                Rotation::Exchanging | Rotation::SignedOut => {}
             }
         }
         rotations.insert(hash.to_owned(), (now, Rotation::Exchanging));
         Step::Exchange
     }
 
-    fn remember(&self, hash: TokenHash, outcome: &Result<Arc<Session>, RefreshError>) {
+    fn remember(&self, hash: &str, rotation: Rotation) {
         let now = self.clock.now();
-        let rotation = match outcome {
-            Ok(session) => Rotation::Done(Arc::clone(session)),
-            Err(error) => Rotation::Failed(error.clone()),
-        };
         let mut rotations = self.rotations();
-        // A refresh token that was not rotated has no successor: remembered as its own, it would be
-        // looked up in a circle.
-        if outcome.as_ref().is_ok_and(|session| token_hash(&session.refresh_token) == hash) {
-            rotations.remove(&hash);
-        } else {
-            rotations.insert(hash, (now, rotation));
-        }
+        rotations.insert(hash.to_owned(), (now, rotation));
         rotations.retain(|_, (at, _)| now - *at < Duration::seconds(ROTATION_TTL_MIN_SECS));
         if rotations.len() > MAX_REMEMBERED {
             let oldest = rotations.iter().min_by_key(|(_, (at, _))| *at);
             if let Some(oldest) = oldest.map(|(hash, _)| hash.clone()) {
                 rotations.remove(&oldest);
             }
+        }
+    }
+
+    /// Forgets that `hash` is being exchanged, as if nobody had tried.
+    fn forget_attempt(&self, hash: &str) {
+        let mut rotations = self.rotations();
+        if matches!(rotations.get(hash), Some((_, Rotation::Exchanging))) {
+            rotations.remove(hash);
         }
     }
 
@@ -287,29 +340,26 @@ impl Refresher {
         secs.unsigned_abs()
     }
 
-    /// The successor that another isolate has left. That KV fails is as if there were none: WorkOS
-    /// is asked then, and says how it is.
-    async fn look(&self, prefix: &str, hash: &str) -> Option<Arc<Session>> {
-        let sealed = match self.kv.get(&format!("{prefix}{hash}")).await {
-            Ok(sealed) => sealed?,
-            Err(error) => {
-                log::warn!("rotated sessions cannot be looked up: {error}");
-                return None;
-            }
-        };
-        let opened = self.sealer.open(&sealed).ok()?;
-        let record: RotationRecord = serde_json::from_slice(&opened.plaintext).ok()?;
-        (record.spent == hash).then(|| Arc::new(record.session))
+    /// The successor that another isolate has left, at the `n`th look.
+    async fn look(&self, n: usize, hash: &str) -> Result<Option<Arc<Session>>, KvError> {
+        let Some(sealed) = self.kv.get(&rotation_key(n, hash)).await? else { return Ok(None) };
+        let record =
+            self.sealer.open(&sealed).ok().and_then(|opened| {
+                serde_json::from_slice::<RotationRecord>(&opened.plaintext).ok()
+            });
+        let successor = record.filter(|record| record.spent == hash);
+        Ok(successor.map(|record| Arc::new(record.session)))
     }
 
-    async fn leave(&self, hash: &str, session: &Session, ttl_secs: u64) {
-        let record = RotationRecord { spent: hash.to_owned(), session: session.clone() };
+    async fn leave(self: Arc<Self>, hash: TokenHash, session: Arc<Session>, ttl_secs: u64) {
+        let record = RotationRecord { spent: hash, session: Session::clone(&session) };
         let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
-        for prefix in [LATE_PREFIX, EARLY_PREFIX] {
+        let puts = (0..LOOKS).map(async |n| {
             let options = KvPut { expiration_ttl_secs: Some(ttl_secs), ..KvPut::default() };
-            if let Err(error) = self.kv.put(&format!("{prefix}{hash}"), &sealed, options).await {
-                log::warn!("a rotated session cannot be left for other isolates: {error}");
-            }
+            self.kv.put(&rotation_key(n, &record.spent), &sealed, options).await
+        });
+        for error in join_all(puts).await.into_iter().filter_map(Result::err) {
+            log::warn!("a renewed session cannot be left for other isolates: {error}");
         }
     }
 
@@ -319,48 +369,87 @@ impl Refresher {
     }
 }
 
-const EARLY_PREFIX: &str = "authkit:rotated:";
-const LATE_PREFIX: &str = "authkit:rotated-late:";
+fn rotation_key(n: usize, hash: &str) -> String {
+    format!("authkit:rotated:{n}:{hash}")
+}
 
 impl Exchange {
     async fn run(self) -> Result<Renewed, RefreshError> {
         let outcome = self.outcome().await;
-        let session = outcome.clone().map(|renewed| renewed.session);
-        self.refresher.remember(self.hash, &session);
+        let Self { refresher, hash, organization_id, .. } = &self;
+        match &outcome {
+            // Remembered already, the moment that it was known.
+            Ok(_) => {}
+            // What WorkOS says of one organization says nothing of the session.
+            Err(_) if organization_id.is_some() => refresher.forget_attempt(hash),
+            Err(error) => refresher.remember(hash, Rotation::Failed(error.clone())),
+        }
         outcome
     }
 
     async fn outcome(&self) -> Result<Renewed, RefreshError> {
         let Self { refresher, session, hash, .. } = self;
-        if let Some(found) = refresher.look(EARLY_PREFIX, hash).await {
-            return Ok(Renewed { session: found, is_fresh: false });
+        match refresher.look(0, hash).await {
+            Ok(Some(found)) => return Ok(self.found(found)),
+            Ok(None) => {}
+            // WorkOS is asked then, and says how it is.
+            Err(error) => log::warn!("a renewed session cannot be looked for: {error}"),
         }
         let grant = Grant::RefreshToken {
             refresh_token: &session.refresh_token,
             organization_id: self.organization_id.as_deref(),
         };
         match refresher.client.authenticate(grant, &self.requester).await {
-            Ok(answer) => {
-                let renewed = Session::from(answer);
-                if renewed.refresh_token != session.refresh_token {
-                    refresher.leave(hash, &renewed, self.ttl_secs).await;
-                }
-                Ok(Renewed { session: Arc::new(renewed), is_fresh: true })
-            }
+            Ok(answer) => Ok(self.renewed(Session::from(answer)).await),
             Err(error) => match RefreshError::from(error) {
-                // Someone else may have been first, this very moment.
-                RefreshError::Ended => {
-                    for millis in LATE_LOOKS_MILLIS {
-                        refresher.clock.sleep(millis).await;
-                        if let Some(found) = refresher.look(LATE_PREFIX, hash).await {
-                            return Ok(Renewed { session: found, is_fresh: false });
-                        }
-                    }
-                    Err(RefreshError::Ended)
-                }
+                RefreshError::Ended => self.look_for_who_was_first().await,
                 other => Err(other),
             },
         }
+    }
+
+    /// WorkOS knows the token no more. Someone else may have spent it, this very moment.
+    async fn look_for_who_was_first(&self) -> Result<Renewed, RefreshError> {
+        let Self { refresher, hash, .. } = self;
+        for (index, millis) in LATE_LOOKS_MILLIS.into_iter().enumerate() {
+            refresher.clock.sleep(millis).await;
+            if let Some(session) = refresher.remembered_successor(hash) {
+                return Ok(Renewed { session, is_fresh: false });
+            }
+            match refresher.look(1 + index, hash).await {
+                Ok(Some(found)) => return Ok(self.found(found)),
+                Ok(None) => {}
+                Err(error) => {
+                    return Err(RefreshError::Unavailable {
+                        reason: format!("and who was first cannot be looked for: {error}"),
+                        retry_after_secs: 1,
+                    });
+                }
+            }
+        }
+        Err(RefreshError::Ended)
+    }
+
+    fn found(&self, session: Arc<Session>) -> Renewed {
+        self.refresher.remember(&self.hash, Rotation::Done(Arc::clone(&session)));
+        Renewed { session, is_fresh: false }
+    }
+
+    /// Remembers the new session at once, and leaves it for other isolates while the answer is
+    /// already on its way.
+    async fn renewed(&self, session: Session) -> Renewed {
+        let Self { refresher, hash, ttl_secs, wait_until, .. } = self;
+        let is_rotated = session.refresh_token != self.session.refresh_token;
+        let session = Arc::new(session);
+        refresher.remember(hash, Rotation::Done(Arc::clone(&session)));
+        if is_rotated {
+            let leave = Arc::clone(refresher).leave(hash.clone(), Arc::clone(&session), *ttl_secs);
+            match wait_until {
+                Some(wait_until) => wait_until.run(leave.boxed()),
+                None => leave.await,
+            }
+        }
+        Renewed { session, is_fresh: true }
     }
 }
 

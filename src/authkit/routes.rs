@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Router,
     extract::{FromRef, RawQuery, Request, State},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -18,6 +18,7 @@ use super::{
     AuthKit, CurrentUser, VerifyError,
     caller::SwitchError,
     client::{AuthorizeRequest, ClientError, Grant, Requester},
+    config::SameSite,
     cookie::RequestCookies,
     login::{self, PendingSignIn, ReturnTo},
     origin::OwnOrigin,
@@ -27,8 +28,10 @@ use super::{
     token::UntrustedToken,
 };
 use crate::{
-    browser::redirect,
+    browser::{go_on, redirect},
     error::AppError,
+    json::Json,
+    runtime::WaitUntil,
     validation::{Fields, parse_text, read_json},
 };
 
@@ -116,8 +119,10 @@ async fn finish_sign_in(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
     headers: HeaderMap,
+    wait_until: Option<Extension<WaitUntil>>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
     let query = Query::parse(query);
     let state = query.get("state").unwrap_or_default();
     let name = login::sign_in_cookie_name(&authkit.config.cookie.name, state);
@@ -148,7 +153,7 @@ async fn finish_sign_in(
     match authkit.client.authenticate(grant, &Requester::from_headers(&headers)).await {
         Ok(answer) => {
             let session = Session::from(answer);
-            let response = match authkit.check_new_session(&session).await {
+            let response = match authkit.check_new_session(&session, wait_until).await {
                 Ok(()) => signed_in(&authkit, &session, &origin, &cookies, pending.return_to()),
                 Err(error) => error.into_response(),
             };
@@ -190,15 +195,26 @@ fn signed_in(
     return_to: &str,
 ) -> Response {
     let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
+    if cookie.domain.is_some_and(|domain| !origin.is_within(domain)) {
+        // The browser would drop it, and go round between here and AuthKit for ever.
+        return AppError::internal("WORKOS_COOKIE_DOMAIN is not the domain of this host")
+            .into_response();
+    }
     match cookie.write(&session.seal(&authkit.session_sealer), cookies) {
         Ok(set_cookies) => {
-            set_cookies.into_iter().fold(redirect(StatusCode::FOUND, return_to), with_cookie)
+            // Browsers count a redirect as part of the navigation that AuthKit began, and would not
+            // send a strict cookie with it. A page of ours begins a new one.
+            let onward = match cookie.same_site {
+                SameSite::Strict => go_on(return_to),
+                SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to),
+            };
+            set_cookies.into_iter().fold(onward, with_cookie)
         }
         Err(error) => AppError::internal(error).into_response(),
     }
 }
 
-/// Whether the sign-in ends with an error, said by AuthKit.
+/// What AuthKit has said instead of signing anybody in.
 fn sign_in_refused(error: &str, description: Option<&str>) -> AppError {
     let description = description.map(|text| format!(" ({text})")).unwrap_or_default();
     let detail = format!("AuthKit did not sign you in: {error}{description}. Try again at /login");
@@ -244,10 +260,14 @@ fn sign_out(
     }
     let cookies = RequestCookies::from_headers(headers);
     let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
-    let session_id = cookie
+    let opened = cookie
         .read(&cookies)
         .iter()
-        .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
+        .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok());
+    if let Some(opened) = &opened {
+        authkit.refresher.sign_out(opened.session.clone());
+    }
+    let session_id = opened
         // Not verified, so that signing out needs no keys: AuthKit gave this token to this Worker,
         // which sealed it, and nothing is done here in its name.
         .and_then(|opened| {
@@ -361,8 +381,12 @@ impl AuthKit {
 
     /// A session that the next request would refuse must not be set: the browser would go round
     /// between here and AuthKit for ever. Keys that cannot be fetched now say nothing against it.
-    async fn check_new_session(&self, session: &Session) -> Result<(), AppError> {
-        match self.verify(session.access_token.expose()).await {
+    async fn check_new_session(
+        &self,
+        session: &Session,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<(), AppError> {
+        match self.verify(session.access_token.expose(), wait_until).await {
             Ok(claims)
                 if session.user.as_ref().is_some_and(|user| user.id == claims.claims().sub) =>
             {

@@ -11,6 +11,8 @@
 //!
 //! With a previous password, a sealer still opens what that one sealed, and seals nothing with it.
 
+use std::fmt;
+
 use aes_gcm::{
     Aes256Gcm,
     aead::{Aead, KeyInit},
@@ -65,12 +67,21 @@ pub struct Sealer {
 }
 
 /// A value that was sealed here, or by whoever has the same password.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Opened {
     /// What was sealed.
     pub plaintext: Vec<u8>,
     /// Whether it was sealed with the previous password and should be sealed again.
     pub by_previous_password: bool,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Opened")
+            .field("by_previous_password", &self.by_previous_password)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a value was not opened. Which of the two passwords failed is nobody's business.

@@ -116,12 +116,6 @@ impl Session {
             by_previous_password: opened.by_previous_password,
         })
     }
-
-    /// Whether the session says it is this user's.
-    #[must_use]
-    pub fn is_of(&self, user_id: &str) -> bool {
-        self.user.as_ref().is_some_and(|user| user.id == user_id)
-    }
 }
 
 impl From<AuthenticateResponse> for Session {

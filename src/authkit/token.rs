@@ -12,7 +12,7 @@ use jwt_compact::{
     AlgorithmExt, TimeOptions, UntrustedToken as ParsedToken, ValidationError,
     alg::{Rsa, RsaPublicKey, StrongAlg, StrongKey},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -33,7 +33,7 @@ pub struct UntrustedToken<'a> {
 #[derive(Debug, Clone, Deserialize)]
 struct HeaderExtensions {
     #[serde(default)]
-    crit: Option<Value>,
+    crit: Option<IgnoredAny>,
 }
 
 /// The claims of a WorkOS access token. Only `sub` and `exp` are in every one; what a customer's

@@ -1,7 +1,7 @@
 //! `/expenses`: handlers that take [`UserExpenses`] and so are protected.
 
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
     extract::{FromRequestParts, RawPathParams, RawQuery, State},
     response::{IntoResponse, Response},
@@ -22,6 +22,7 @@ use crate::{
     app::AppState,
     browser::accepts,
     error::AppError,
+    json::Json,
     runtime::KvError,
     validation::{Problem, Problems, read_json},
 };

@@ -14,7 +14,7 @@
 //! | `idempotency:{owner}:{hash}` | `{"body_hash", "id", "expense": record}` | | 24 hours |
 //!
 //! `hash` is the `Idempotency-Key`'s SHA-256. The record is JSON: `{"description","amount","currency","category","date","created_at",
-//! "updated_at"}`, the amount as a string, the times in Unix seconds. Nothing expires.
+//! "updated_at"}`, the amount as a string, the times in Unix seconds.
 //!
 //! Cost: a page is 1 `list` (and 1 `get` for a hundred rows too long for metadata), one expense 1
 //! `get`, a create 1 `put` (with an idempotency key 1 `get` and 1 `put` more), a change 1 `get` and
@@ -29,7 +29,7 @@ use axum::{
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use serde_json::value::to_raw_value;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -245,7 +245,8 @@ impl UserExpenses {
             let keys: Vec<String> = chunk.iter().map(|row| self.key(row.id)).collect();
             let values = self.store.kv.get_many(&keys).await?;
             for (row, value) in chunk.iter_mut().zip(values) {
-                row.expense = value.and_then(|value| decode(row.id, &value));
+                row.expense = value
+                    .and_then(|value| decode(row.id, serde_json::from_slice(value.as_bytes())));
             }
         }
         Ok((rows.into_iter().filter_map(|row| row.expense).collect(), page.cursor))
@@ -270,8 +271,10 @@ impl UserExpenses {
             log::error!("a key under an owner's prefix ends in no expense id");
             return None;
         };
-        let expense = key.metadata.as_ref().and_then(|metadata| decode(id, metadata.get()));
-        Some(Row { id, expense, is_in_value: key.metadata.is_none() })
+        let is_in_value = key.metadata.is_none();
+        let expense =
+            key.metadata.and_then(|metadata| decode(id, serde_json::from_value(metadata)));
+        Some(Row { id, expense, is_in_value })
     }
 
     /// The expense called `id`, or `None`.
@@ -281,7 +284,7 @@ impl UserExpenses {
     /// [`KvError`].
     pub async fn get(&self, id: ExpenseId) -> Result<Option<Expense>, KvError> {
         let value = self.store.kv.get(&self.key(id)).await?;
-        Ok(value.and_then(|value| decode(id, &value)))
+        Ok(value.and_then(|value| decode(id, serde_json::from_slice(value.as_bytes()))))
     }
 
     /// Writes an expense, whether it is new or not.
@@ -290,9 +293,8 @@ impl UserExpenses {
     ///
     /// [`KvError`]: whether it was written is not known then.
     pub async fn put(&self, expense: &Expense) -> Result<(), KvError> {
-        let record = to_raw_value(&ExpenseRecord::from(expense))
-            .map_err(|error| KvError { operation: "put", reason: error.to_string() })?;
-        let value = record.get().to_owned();
+        let record = json!(ExpenseRecord::from(expense));
+        let value = record.to_string();
         let metadata = (value.len() <= KV_METADATA_MAX_BYTES).then_some(record);
         let options = KvPut { metadata, ..KvPut::default() };
         self.store.kv.put(&self.key(expense.id), &value, options).await
@@ -344,10 +346,9 @@ impl UserExpenses {
             id: expense.id.to_string(),
             expense: ExpenseRecord::from(&expense),
         };
-        let value = to_raw_value(&record)
-            .map_err(|error| KvError { operation: "put", reason: error.to_string() })?;
+        let value = json!(record).to_string();
         let options = KvPut { expiration_ttl_secs: Some(IDEMPOTENCY_TTL_SECS), ..KvPut::default() };
-        self.store.kv.put(&key, value.get(), options).await?;
+        self.store.kv.put(&key, &value, options).await?;
         self.put(&expense).await?;
         Ok(expense)
     }
@@ -404,8 +405,7 @@ impl From<&Expense> for ExpenseRecord {
 }
 
 /// Reads a record; one that is none is logged, by its id alone.
-fn decode(id: ExpenseId, record: &str) -> Option<Expense> {
-    let record = serde_json::from_slice::<ExpenseRecord>(record.as_bytes());
+fn decode(id: ExpenseId, record: serde_json::Result<ExpenseRecord>) -> Option<Expense> {
     let expense = record.ok().and_then(|record| expense_of(id, record));
     if expense.is_none() {
         log::error!("the stored expense {id} cannot be read and is left out");
@@ -554,7 +554,7 @@ mod tests {
         let good = expense("good", noon());
         expenses.put(&good).await.unwrap();
         let bad = ExpenseId::new(noon());
-        kv.insert_raw(&format!("expense:user_1:{bad}"), "{", to_raw_value(&[1]).ok());
+        kv.insert_raw(&format!("expense:user_1:{bad}"), "{", Some(json!([1])));
         kv.insert_raw("expense:user_1:not-an-id", "{}", None);
         assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [good]);
         assert_eq!(expenses.get(bad).await.unwrap(), None);

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env,
@@ -46,7 +46,7 @@ pub struct WorkersKv(SendWrapper<Namespace>);
 #[serde(rename_all = "camelCase")]
 struct PutOptions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a RawValue>,
+    metadata: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration_ttl: Option<u64>,
 }
@@ -116,7 +116,7 @@ impl KvNamespace for WorkersKv {
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
         SendFuture::new(async {
             let options = PutOptions {
-                metadata: options.metadata.as_deref(),
+                metadata: options.metadata.as_ref(),
                 expiration_ttl: options.expiration_ttl_secs,
             };
             let options = to_js("put", &options)?;

@@ -2,17 +2,18 @@
 //! make it fail and counters of what it was asked. For tests: nothing else keeps data in memory.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
 use async_trait::async_trait;
-use serde_json::value::RawValue;
+use chrono::{DateTime, Duration, Utc};
+use serde_json::Value;
 
 use super::{
-    KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey,
-    KvNamespace, KvPage, KvPut,
+    Clock, KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError,
+    KvKey, KvNamespace, KvPage, KvPut,
 };
 
 /// See the module's documentation.
@@ -24,9 +25,12 @@ pub struct MemoryKv {
 #[derive(Default)]
 struct State {
     entries: BTreeMap<String, (String, KvPut)>,
+    /// When [`DistantKv`]s have written a key.
+    written_at: HashMap<String, DateTime<Utc>>,
     operations: Vec<&'static str>,
     failing: Option<&'static str>,
     is_held: bool,
+    holds_puts: bool,
     is_waiting: bool,
 }
 
@@ -47,7 +51,7 @@ impl MemoryKv {
     }
 
     /// Writes an entry as it is, past every rule.
-    pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Box<RawValue>>) {
+    pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Value>) {
         let options = KvPut { metadata, ..KvPut::default() };
         self.state().entries.insert(key.to_owned(), (value.to_owned(), options));
     }
@@ -65,6 +69,11 @@ impl MemoryKv {
     /// Makes every operation wait until it is told otherwise.
     pub fn hold(&self, is_held: bool) {
         self.state().is_held = is_held;
+    }
+
+    /// Makes every `put` wait for ever.
+    pub fn hold_puts(&self, holds_puts: bool) {
+        self.state().holds_puts = holds_puts;
     }
 
     /// Whether an operation has come since and waits.
@@ -93,6 +102,68 @@ impl MemoryKv {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A [`MemoryKv`] as one place on earth sees it: a write elsewhere shows some time later, and a key
+/// that was asked for and not there is not there for a minute.
+/// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>
+pub struct DistantKv {
+    kv: Arc<MemoryKv>,
+    clock: Arc<dyn Clock>,
+    lag: Duration,
+    misses: Mutex<HashMap<String, DateTime<Utc>>>,
+}
+
+impl DistantKv {
+    /// What was written to `kv` is seen after `lag_millis`.
+    #[must_use]
+    pub fn new(kv: Arc<MemoryKv>, clock: Arc<dyn Clock>, lag_millis: i64) -> Self {
+        Self { kv, clock, lag: Duration::milliseconds(lag_millis), misses: Mutex::default() }
+    }
+
+    fn misses(&self) -> MutexGuard<'_, HashMap<String, DateTime<Utc>>> {
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl KvNamespace for DistantKv {
+    async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
+        let now = self.clock.now();
+        if self.misses().get(key).is_some_and(|at| now - *at < Duration::seconds(60)) {
+            return Ok(None);
+        }
+        let written_at = self.kv.state().written_at.get(key).copied();
+        let is_seen = written_at.is_none_or(|at| now - at >= self.lag);
+        let value = if is_seen { self.kv.get(key).await? } else { None };
+        if value.is_none() {
+            self.misses().insert(key.to_owned(), now);
+        }
+        Ok(value)
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
+        self.kv.get_many(keys).await
+    }
+
+    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+        self.kv.put(key, value, options).await?;
+        self.kv.state().written_at.insert(key.to_owned(), self.clock.now());
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), KvError> {
+        self.kv.delete(key).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<KvPage, KvError> {
+        self.kv.list(prefix, limit, cursor).await
     }
 }
 
@@ -128,10 +199,13 @@ impl KvNamespace for MemoryKv {
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+        if self.state().holds_puts {
+            std::future::pending::<()>().await;
+        }
         self.turn().await;
         let mut state = self.begin("put")?;
         check_key("put", key)?;
-        let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.get().len());
+        let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.to_string().len());
         if metadata_bytes > KV_METADATA_MAX_BYTES {
             return Err(refused("put", "metadata too long"));
         }

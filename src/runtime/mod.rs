@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use thiserror::Error;
 
 /// Wall-clock time.
@@ -97,7 +97,7 @@ pub trait KvNamespace: Send + Sync {
 #[derive(Debug, Clone, Default)]
 pub struct KvPut {
     /// JSON that `list` returns with the key; at most [`KV_METADATA_MAX_BYTES`] when serialized.
-    pub metadata: Option<Box<RawValue>>,
+    pub metadata: Option<Value>,
     /// Seconds after which the key is gone; at least 60.
     pub expiration_ttl_secs: Option<u64>,
 }
@@ -116,8 +116,8 @@ pub struct KvPage {
 pub struct KvKey {
     /// The whole key, prefix included.
     pub name: String,
-    /// The metadata it was written with, as JSON text.
-    pub metadata: Option<Box<RawValue>>,
+    /// The metadata it was written with.
+    pub metadata: Option<Value>,
 }
 
 /// KV could not tell, or could not write. Nothing is known of the key.

@@ -1,11 +1,15 @@
 //! The key set: fetched when needed, kept, fetched again for a new key, used through an outage.
 
+use authkit_edge::runtime::WaitUntil;
+use axum::body::Body;
 use chrono::Duration;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
     ADA, TestApp,
+    app::request,
     authkit::{CURRENT, NEXT, Outage},
 };
 
@@ -202,4 +206,46 @@ async fn a_failing_kv_only_costs_a_fetch() {
         app.authkit_kv.fail(Some(operation));
         app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn another_workos_kept_set_is_not_believed() {
+    let app = TestApp::new();
+    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    let moved = app.isolate_with_variables(&[("WORKOS_BASE_URL", "https://other.test")]);
+    moved.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    assert_eq!(app.authkit.jwks_count(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_verified_before_does_not_outlive_a_change_of_its_key() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
+    let token = app.authkit.access_token(ADA);
+    app.get_as(&token, "/me").await.expect(200);
+    let mut other_key = NEXT.jwk();
+    other_key["kid"] = json!(CURRENT.kid);
+    app.authkit.publish(&[other_key]);
+    app.clock.advance(Duration::hours(1));
+    app.get_as(&token, "/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn a_key_fetch_goes_on_when_its_client_goes_away() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let request = request(Method::GET, "/me")
+        .extension(WaitUntil::new(|work| drop(tokio::spawn(work))))
+        .header("authorization", format!("Bearer {token}"));
+    {
+        let mut abandoned = Box::pin(app.send(request.body(Body::empty()).unwrap()));
+        while app.authkit.jwks_count() == 0 {
+            assert!((&mut abandoned).now_or_never().is_none());
+        }
+    }
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    app.get_as(&token, "/me").await.expect(200);
 }

@@ -137,7 +137,7 @@ async fn what_is_left_for_other_isolates_is_sealed_and_short_lived() {
     browser.get("/me").await.expect(200);
     let keys = app.authkit_kv.keys();
     let rotated: Vec<_> = keys.iter().filter(|key| key.starts_with("authkit:rotated")).collect();
-    assert_eq!(rotated.len(), 2);
+    assert_eq!(rotated.len(), 4);
     for key in rotated {
         let (value, options) = app.authkit_kv.entry(key).unwrap();
         assert!(!value.contains("refresh") && !value.contains("eyJ"), "{value}");
@@ -153,14 +153,14 @@ async fn a_rotated_session_that_was_moved_under_another_key_is_not_used() {
     expire(&app);
     ada.get("/me").await.expect(200);
     let adas: Vec<String> = app.authkit_kv.keys();
-    let adas = adas.iter().find(|key| key.starts_with("authkit:rotated:")).unwrap();
+    let adas = adas.iter().find(|key| key.starts_with("authkit:rotated:0:")).unwrap();
     let (adas_record, _) = app.authkit_kv.entry(adas).unwrap();
     // Where Grace's will be looked for: learnt from what her own renewal leaves.
     let mut twin = Browser { app: app.isolate(), ..grace.clone() };
     grace.get("/me").await.expect(200);
     let graces = app.authkit_kv.keys();
     let graces =
-        graces.iter().find(|key| key.starts_with("authkit:rotated:") && *key != adas).unwrap();
+        graces.iter().find(|key| key.starts_with("authkit:rotated:0:") && *key != adas).unwrap();
     app.authkit_kv.insert_raw(graces, &adas_record, None);
     let me = twin.get("/me").await.expect(200).json();
     assert_eq!(me["user"]["id"], "user_grace");
@@ -221,6 +221,147 @@ async fn fifty_requests_during_an_outage_ask_workos_once() {
     let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
     assert!(answers.iter().all(|answer| answer.status == 503));
     assert_eq!(app.authkit.refresh_count(), 1);
+}
+
+#[tokio::test]
+async fn over_isolates_that_are_far_apart_nobody_is_signed_out() {
+    for lag_millis in [0, 100, 250, 900] {
+        let app = TestApp::new();
+        let browser = expired_browser(&app).await;
+        let isolates: Vec<TestApp> = (0..4).map(|_| app.distant_isolate(lag_millis)).collect();
+        let mut browsers: Vec<Browser> = isolates
+            .iter()
+            .map(|isolate| Browser { app: isolate.clone(), ..browser.clone() })
+            .collect();
+        let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
+        for answer in answers {
+            assert_eq!(answer.status, 200, "{lag_millis} ms: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kv_that_cannot_be_asked_who_was_first_is_no_sign_out() {
+    let app = TestApp::new();
+    let mut browser = expired_browser(&app).await;
+    let mut late = Browser { app: app.isolate(), ..browser.clone() };
+    browser.get("/me").await.expect(200);
+    app.authkit_kv.fail(Some("get"));
+    let cookies = late.cookies.clone();
+    late.get("/me").await.expect(503);
+    assert_eq!(late.cookies, cookies);
+    app.authkit_kv.fail(None);
+    app.clock.advance(Duration::seconds(2));
+    late.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_slow_kv_holds_nobody_up_and_ends_no_session() {
+    let app = TestApp::new();
+    let browser = expired_browser(&app).await;
+    let mut first = browser.clone();
+    let mut second = browser;
+    // KV answers reads at once and keeps writes waiting.
+    app.authkit_kv.hold_puts(true);
+    let request =
+        || request(Method::GET, "/me").extension(WaitUntil::new(|work| drop(tokio::spawn(work))));
+    first.send(request(), Body::empty()).await.expect(200);
+    app.clock.advance(Duration::seconds(20));
+    second.send(request(), Body::empty()).await.expect(200);
+    assert_eq!(app.authkit.refresh_count(), 1);
+}
+
+#[tokio::test]
+async fn fifty_requests_that_workos_refuses_ask_it_once() {
+    let app = TestApp::new();
+    let browser = expired_browser(&app).await;
+    app.authkit.refuse(Some((403, json!({"error": "sso_required"}))));
+    let mut browsers = vec![browser; 50];
+    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 401));
+    assert_eq!(app.authkit.refresh_count(), 1);
+}
+
+#[tokio::test]
+async fn fifty_requests_share_a_token_that_is_not_rotated() {
+    let app = TestApp::new();
+    app.authkit.reuse_refresh_tokens();
+    let browser = expired_browser(&app).await;
+    let mut browsers = vec![browser; 50];
+    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(app.authkit.refresh_count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_word_about_the_user_is_an_outage() {
+    for (status, body) in [
+        (404, json!({"error": "Not Found"})),
+        (403, json!({"error": "Forbidden"})),
+        (401, json!({"error": "Unauthorized"})),
+        (401, json!({"error": "invalid_client"})),
+        (409, json!({"code": "conflict"})),
+        (400, json!({"error": "temporarily_unavailable"})),
+        (400, json!({"error": "invalid_request"})),
+        (400, json!("nonsense")),
+        (302, json!({})),
+    ] {
+        let app = TestApp::new();
+        let mut browser = expired_browser(&app).await;
+        let cookies = browser.cookies.clone();
+        app.authkit.refuse(Some((status, body.clone())));
+        browser.get("/me").await.expect(503);
+        assert_eq!(browser.cookies, cookies, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_hides_no_other() {
+    let app = TestApp::new();
+    let dead = app.signed_in(ADA).await;
+    app.authkit.end_sessions();
+    expire(&app);
+    let mut browser = app.signed_in(ADA).await;
+    // Another scope of the same name, which the browser sends first.
+    browser.cookies.insert(0, dead.cookies[0].clone());
+    let me = browser.get("/me").await.expect(200).json();
+    assert_eq!(me["user"]["email"], ADA.email);
+    browser.open("/expenses").await.expect(200);
+}
+
+#[tokio::test]
+async fn with_a_domain_a_host_only_twin_is_cleared() {
+    let app = TestApp::with_variables(&[("WORKOS_COOKIE_DOMAIN", "app.test")]);
+    let mut browser = app.signed_in(ADA).await;
+    let twin = browser.cookies[0].clone();
+    browser.cookies.push(twin);
+    let answer = browser.fetch(Method::POST, "/logout").await.expect(303);
+    let clears: Vec<_> =
+        answer.set_cookies().into_iter().filter(|cookie| cookie.contains("Max-Age=0")).collect();
+    assert_eq!(clears.iter().filter(|cookie| cookie.contains("Domain=app.test")).count(), 1);
+    assert_eq!(clears.iter().filter(|cookie| !cookie.contains("Domain=")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_late_renewal_does_not_undo_a_sign_out() {
+    let app = TestApp::new();
+    let mut browser = expired_browser(&app).await;
+    let mut late = browser.clone();
+    let held = hold_up(&app, &mut late).await;
+    browser.fetch(Method::POST, "/logout").await.expect(303);
+    let answer = held.await.expect(200);
+    assert_eq!(answer.set_cookies(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refused_switch_says_nothing_of_the_session() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.authkit.close_organization("org_gone", json!({"error": "invalid_grant"}));
+    let body = r#"{"organization_id": "org_gone"}"#;
+    browser.post("/organization", body).await.expect(403);
+    expire(&app);
+    browser.get("/me").await.expect(200);
 }
 
 #[tokio::test]

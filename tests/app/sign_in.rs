@@ -370,3 +370,49 @@ async fn a_head_request_changes_nothing() {
     assert_eq!(app.authkit.token_requests().len(), exchanged);
     browser.get("/me").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_strict_cookie_is_set_by_a_page_that_goes_on_from_here() {
+    let app = TestApp::with_variables(&[("WORKOS_COOKIE_SAMESITE", "strict")]);
+    let mut browser = app.browser();
+    let login = browser.open("/login?return_to=/me%3Fa=%22").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    let page = browser.open(callback.as_str()).await.expect(200);
+    assert!(page.body.contains("http-equiv=\"refresh\" content=\"0;url=/me?a=%22\""), "{page:?}");
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_cookie_domain_that_is_not_this_hosts_is_an_error_and_no_circle() {
+    let app = TestApp::with_variables(&[("WORKOS_COOKIE_DOMAIN", "other.test")]);
+    let mut browser = app.browser();
+    let login = browser.open("/login").await;
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(500);
+    assert!(crate::support::logs::take().join("").contains("WORKOS_COOKIE_DOMAIN"));
+}
+
+#[tokio::test]
+async fn a_cookie_name_with_the_host_prefix_works() {
+    let app = TestApp::with_variables(&[("WORKOS_COOKIE_NAME", "__Host-session")]);
+    for origin in ["https://app.test", "http://localhost:8787"] {
+        let answer = app.get(&format!("{origin}/login")).await.expect(302);
+        assert!(answer.set_cookies()[0].starts_with("session-sign-in-"), "{answer:?}");
+    }
+    let mut browser = app.signed_in(ADA).await;
+    assert_eq!(browser.cookie_names(), ["__Host-session"]);
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn without_secure_a_cookie_is_never_same_site_none() {
+    let app = TestApp::with_variables(&[("WORKOS_COOKIE_SAMESITE", "none")]);
+    let mut browser = app.browser();
+    let answer = browser.sign_in(ADA).await;
+    assert!(
+        answer
+            .set_cookies()
+            .iter()
+            .any(|cookie| cookie.contains("SameSite=None; HttpOnly; Secure"))
+    );
+}

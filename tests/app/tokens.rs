@@ -139,6 +139,35 @@ async fn a_critical_header_that_is_not_understood_refuses_the_token() {
     assert!(refusal(&app, &token).await.contains("critical header"));
 }
 
+/// `{"$serde_json::private::RawValue": "…"}`, each inside of the other's text: what serde_json with its
+/// `raw_value` feature parses with a new limit on nesting each time.
+fn nested_raw_values(levels: usize, depth: usize) -> String {
+    let mut text = "[".repeat(depth) + &"]".repeat(depth);
+    for _ in 0..levels {
+        let inner = format!("{{\"$serde_json::private::RawValue\":{}}}", json!(text));
+        text = "[".repeat(depth) + &inner + &"]".repeat(depth);
+    }
+    text
+}
+
+#[tokio::test]
+async fn no_nesting_whatever_its_disguise_reaches_the_stack() {
+    let app = TestApp::new();
+    let disguised = nested_raw_values(6, 100);
+    let plain = "[".repeat(30_000) + &"]".repeat(30_000);
+    let token = app.authkit.access_token(ADA);
+    for nested in [&disguised, &plain] {
+        let header = format!("{{\"alg\":\"RS256\",\"kid\":\"key_current\",\"crit\":{nested}}}");
+        let forged = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
+        app.get_as(&forged, "/me").await.expect(401);
+        let body = format!("{{\"description\":{nested},\"amount\":1}}");
+        let answer = app.post_as(&token, "/expenses", body).await;
+        assert!(matches!(answer.status.as_u16(), 413 | 422), "{answer:?}");
+    }
+    let raw = r#"{"description": {"$serde_json::private::RawValue": "\"x\""}, "amount": 1}"#;
+    app.post_as(&token, "/expenses", raw).await.expect(422);
+}
+
 #[tokio::test]
 async fn what_is_not_three_parts_of_base64url_is_no_token() {
     let app = TestApp::new();

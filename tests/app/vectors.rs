@@ -267,7 +267,7 @@ fn a_session_stored_with_a_password_of_words_opens() {
     let session = Session::open(sealed, &sealer).unwrap().session;
     assert_eq!(session.access_token, Secret::from("access"));
     assert_eq!(session.refresh_token, Secret::from("refresh"));
-    assert!(session.is_of("user_ada"));
+    assert_eq!(session.user.as_ref().unwrap().id, "user_ada");
     assert_eq!(session.user.unwrap().email, "ada@example.com");
     assert_eq!(session.impersonator, None);
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use authkit_edge::{
     app::{self, AppState},
     authkit::{AuthKit, AuthKitConfig},
-    runtime::{Clock, KvNamespace, memory::MemoryKv},
+    runtime::{
+        Clock, KvNamespace,
+        memory::{DistantKv, MemoryKv},
+    },
 };
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
@@ -58,7 +61,19 @@ impl TestApp {
         self.isolate_with_variables(&[])
     }
 
+    /// Another isolate, far from the others: it sees their writes to KV after `lag_millis`, and
+    /// remembers for a minute what was not there.
+    pub fn distant_isolate(&self, lag_millis: i64) -> Self {
+        let kv = Arc::clone(&self.authkit_kv);
+        let kv = DistantKv::new(kv, Arc::clone(&self.clock) as _, lag_millis);
+        self.isolate_on(&[], &(Arc::new(kv) as _))
+    }
+
     pub fn isolate_with_variables(&self, variables: &[(&str, &str)]) -> Self {
+        self.isolate_on(variables, &(Arc::clone(&self.authkit_kv) as _))
+    }
+
+    fn isolate_on(&self, variables: &[(&str, &str)], authkit_kv: &Arc<dyn KvNamespace>) -> Self {
         let required = [
             ("WORKOS_API_KEY", API_KEY),
             ("WORKOS_CLIENT_ID", CLIENT_ID),
@@ -70,11 +85,10 @@ impl TestApp {
             found.map(|(_, value)| (*value).to_owned())
         });
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let authkit_kv = Arc::clone(&self.authkit_kv) as Arc<dyn KvNamespace>;
         let http = Arc::clone(&self.authkit) as _;
         let router = match config {
             Ok(config) => {
-                let authkit = AuthKit::new(config, http, &authkit_kv, Arc::clone(&clock));
+                let authkit = AuthKit::new(config, http, authkit_kv, Arc::clone(&clock));
                 app::router(AppState::new(authkit, Arc::clone(&self.kv) as _, clock))
             }
             Err(error) => app::misconfigured(&error),
