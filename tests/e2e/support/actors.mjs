@@ -29,6 +29,7 @@ const NAVIGATION_HEADERS = {
  * @property {unknown} [json] a body, sent as JSON
  * @property {string | Buffer} [body] any other body
  * @property {boolean} [chunked]
+ * @property {AbortSignal} [signal] the client goes away
  * @property {Record<string, string | undefined>} [headers]
  */
 
@@ -49,13 +50,14 @@ class Actor {
    * @param {string} path
    * @param {RequestOptions} [options]
    */
-  async request(method, path, { json, body, chunked, headers = {} } = {}) {
+  async request(method, path, { json, body, chunked, signal, headers = {} } = {}) {
     const answer = await send({
       method,
       url: this.origin + path,
       headers: { ...this.headers(method), ...(json === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
       body: json === undefined ? body : JSON.stringify(json),
       chunked,
+      signal,
     });
     this.record(answer);
     return answer;
@@ -83,13 +85,33 @@ export class Bearer extends Actor {
 export class Browser extends Actor {
   /** @type {string[]} names of cookies that were too long to keep */
   droppedCookies = [];
-  // Not every browser sends a `Secure` cookie to http://localhost: this one does not.
-  #jar = new CookieJar(undefined, { allowSecureOnLocal: false });
+  #jar;
   #keepsCookies;
 
   constructor({ keepsCookies = true, ...options }) {
     super(options);
     this.#keepsCookies = keepsCookies;
+    // Not every browser sends a `Secure` cookie to http://localhost: this one does not.
+    this.#jar = new CookieJar(undefined, { allowSecureOnLocal: false });
+  }
+
+  /**
+   * The same browser, whose requests another isolate answers: one jar, because cookies know no ports.
+   *
+   * @param {{ origin: string }} isolate
+   */
+  at({ origin }) {
+    const browser = new Browser({ origin, record: this.record, keepsCookies: this.#keepsCookies });
+    browser.#jar = this.#jar;
+    browser.droppedCookies = this.droppedCookies;
+    return browser;
+  }
+
+  /** Another browser that has this one's cookies, as they are now. */
+  twin() {
+    const browser = new Browser({ origin: this.origin, record: this.record, keepsCookies: this.#keepsCookies });
+    browser.#jar = this.#jar.cloneSync();
+    return browser;
   }
 
   /** As the script of a page of the Worker's. */

@@ -8,6 +8,8 @@ import https from 'node:https';
 
 const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]']);
 const TIMEOUT_MS = 15_000;
+/** Chromium's limit: Node's own would not take a large session. */
+const MAX_HEADER_BYTES = 256 * 1024;
 
 /**
  * @typedef {object} Outgoing
@@ -16,6 +18,7 @@ const TIMEOUT_MS = 15_000;
  * @property {Record<string, string | undefined>} [headers]
  * @property {string | Buffer} [body]
  * @property {boolean} [chunked] send the body without saying how long it is
+ * @property {AbortSignal} [signal] breaks the connection off
  */
 
 /** What came back. */
@@ -79,7 +82,7 @@ export class Answer {
  * @param {Outgoing} outgoing
  * @returns {Promise<Answer>}
  */
-export function send({ method = 'GET', url, headers = {}, body, chunked = false }) {
+export function send({ method = 'GET', url, headers = {}, body, chunked = false, signal }) {
   const target = new URL(url);
   // A redirect that leads elsewhere fails the test, and goes nowhere.
   if (!LOOPBACK_HOSTS.has(target.hostname)) throw new Error(`${target.origin} is not on this computer`);
@@ -92,6 +95,7 @@ export function send({ method = 'GET', url, headers = {}, body, chunked = false 
       method,
       headers: Object.fromEntries([...length, ...given]),
       agent: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
       timeout: TIMEOUT_MS,
       // `localhost` is this computer whatever the resolver says (RFC 6761, section 6.3).
       lookup: (_, { all }, done) => (all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)),
@@ -99,6 +103,11 @@ export function send({ method = 'GET', url, headers = {}, body, chunked = false 
       rejectUnauthorized: false,
     });
     sent.once('error', reject);
+    // Reset, not closed: a server cannot tell a client that has gone from one that only has no more to say.
+    signal?.addEventListener('abort', () => {
+      reject(signal.reason);
+      sent.socket?.resetAndDestroy();
+    });
     sent.once('timeout', () => sent.destroy(new Error(`${method} ${target.pathname}: no answer within ${TIMEOUT_MS} ms`)));
     sent.once('response', async (response) => {
       try {

@@ -1,4 +1,4 @@
-/** The built bundle on workerd, with a KV namespace on disk. */
+/** The built bundle on workerd, in one isolate or several, with a KV namespace on disk. */
 
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -20,10 +20,12 @@ const LOG_TIMEOUT_MS = 5_000;
 const CLOCK_PATH = '/.test/clock';
 const LOG_PATH = '/.test/log';
 const KV_PATH = '/.test/kv';
+const TIMEOUT_PATH = '/.test/timeout';
 /**
- * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward, so that
- * no test waits for time to pass; writes a mark to the log, so that a test knows what stands before
- * it; and makes KV's operations fail. Everything else goes through as it came.
+ * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward and cuts
+ * the time that an outgoing request may take, so that no test waits for time to pass; writes a mark to
+ * the log, so that a test knows what stands before it; and makes KV's operations fail, or stand still.
+ * Everything else goes through as it came.
  */
 const ENTRY_MODULE = `
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -41,17 +43,25 @@ globalThis.Date = class extends RealDate {
   }
 };
 
+const timeout = AbortSignal.timeout.bind(AbortSignal);
+let timeoutMaxMs = Infinity;
+AbortSignal.timeout = (ms) => timeout(Math.min(ms, timeoutMaxMs));
+
 let kv;
 let failingOperations = [];
+let heldOperations = [];
 function kvWithFailures(namespace) {
   return new Proxy(namespace, {
     get(target, name) {
-      if (failingOperations.includes(name)) {
-        return async () => {
+      if (typeof target[name] !== 'function') return target[name];
+      return async (...given) => {
+        if (failingOperations.includes(name)) {
           throw new Error('KV ' + name.toUpperCase() + ' failed: 500 Internal Server Error');
-        };
-      }
-      return typeof target[name] === 'function' ? target[name].bind(target) : target[name];
+        }
+        // A request may not wait for another's promise: it looks again.
+        while (heldOperations.includes(name)) await scheduler.wait(5);
+        return target[name](...given);
+      };
     },
   });
 }
@@ -66,6 +76,9 @@ export default class extends WorkerEntrypoint {
       console.error(url.searchParams.get('mark'));
     } else if (url.pathname === '${KV_PATH}') {
       failingOperations = url.searchParams.getAll('fail');
+      heldOperations = url.searchParams.getAll('hold');
+    } else if (url.pathname === '${TIMEOUT_PATH}') {
+      timeoutMaxMs = Number(url.searchParams.get('ms'));
     } else {
       kv ??= this.env.${KV_BINDING} && kvWithFailures(this.env.${KV_BINDING});
       return new Bundle(this.ctx, { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
@@ -77,14 +90,24 @@ export default class extends WorkerEntrypoint {
 
 /**
  * @typedef {object} WorkerOptions
- * @property {Record<string, string>} vars
+ * @property {Record<string, string | undefined>} vars
  * @property {string} kvFolder where KV is kept
  * @property {boolean} [bindKv] default true
  * @property {boolean} [https] on https://localhost, with a certificate nobody has signed
+ * @property {Record<string, string | undefined>[]} [isolates] as many isolates on one KV, each with
+ *   these variables over the others; default: one
+ */
+
+/**
+ * One of the places where a Worker runs, with a memory of its own.
+ *
+ * @typedef {{ origin: string }} Isolate
  */
 
 export class Worker {
   #miniflare;
+  /** @type {Isolate[]} the first has the Worker's own origin */
+  isolates = [];
   /** What the Worker has written, a list for each stream. @type {string[][]} */
   #log = [];
   #logGrew = new EventEmitter();
@@ -97,29 +120,43 @@ export class Worker {
   }
 
   /** @param {WorkerOptions} options */
-  async #start({ vars, kvFolder, bindKv = true, https = false }) {
+  async #start({ vars, kvFolder, bindKv = true, https = false, isolates = [{}] }) {
     if (!existsSync(join(BUILD, 'index.js'))) throw new Error('there is no bundle in build/: run npm test, or npm run build first');
     this.kvFolder = kvFolder;
     this.#miniflare = new Miniflare({
       host: '127.0.0.1',
       port: 0,
       https,
-      ...runtimeSettings(),
-      modulesRoot: BUILD,
-      modules: [
-        { type: 'ESModule', path: join(BUILD, 'test-entry.mjs'), contents: ENTRY_MODULE },
-        { type: 'ESModule', path: join(BUILD, 'index.js') },
-        { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
-      ],
-      bindings: vars,
-      kvNamespaces: bindKv ? [KV_BINDING] : [],
       kvPersist: kvFolder,
       cf: false,
       handleRuntimeStdio: (...streams) => streams.forEach((stream) => this.#keepLog(stream)),
+      // A script under another name is another isolate. All but the first have a port of their own.
+      workers: isolates.map((changes, index) => ({
+        name: isolateName(index),
+        ...runtimeSettings(),
+        modulesRoot: BUILD,
+        modules: [
+          { type: 'ESModule', path: join(BUILD, 'test-entry.mjs'), contents: ENTRY_MODULE },
+          { type: 'ESModule', path: join(BUILD, 'index.js') },
+          { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
+        ],
+        bindings: given({ ...vars, ...changes }),
+        kvNamespaces: bindKv ? { [KV_BINDING]: KV_BINDING } : {},
+        unsafeDirectSockets: index === 0 ? [] : [{ host: '127.0.0.1', port: 0 }],
+      })),
     });
     const { port } = await this.#miniflare.ready;
     // Not 127.0.0.1, where AuthKit is: two hosts are two sites, as they are in production.
     this.origin = `${https ? 'https' : 'http'}://localhost:${port}`;
+    this.isolates.push(this);
+    for (let index = 1; index < isolates.length; index += 1) {
+      const { port } = await this.#miniflare.unsafeGetDirectURL(isolateName(index));
+      this.isolates.push({ origin: `http://localhost:${port}` });
+    }
+  }
+
+  get isRunning() {
+    return this.#miniflare !== undefined;
   }
 
   /** @param {string} path @returns {string} */
@@ -142,11 +179,26 @@ export class Worker {
     await this.#tell(`${KV_PATH}?${new URLSearchParams(operations.map((operation) => ['fail', operation]))}`);
   }
 
+  /** From now on these of KV's operations stand still, and no others. @param {('get' | 'put' | 'list' | 'delete')[]} operations */
+  async holdKv(...operations) {
+    await this.#tell(`${KV_PATH}?${new URLSearchParams(operations.map((operation) => ['hold', operation]))}`);
+  }
+
+  /** From now on no outgoing request of the Worker's waits longer than this. @param {number} ms */
+  async limitTimeouts(ms) {
+    await this.#tell(`${TIMEOUT_PATH}?ms=${ms}`);
+  }
+
+  /** The KV namespace itself, as its operator sees it. */
+  kv() {
+    return this.#miniflare.getKVNamespace(KV_BINDING, isolateName(0));
+  }
+
   /** Returns once the log holds everything that was written before. */
   async flushLog() {
     const mark = randomUUID();
     const isThere = () => this.#log.every((texts) => texts.join('').includes(mark));
-    await this.#tell(`${LOG_PATH}?mark=${mark}`);
+    await this.#tell(`${LOG_PATH}?mark=${mark}`, [this]);
     const signal = AbortSignal.timeout(LOG_TIMEOUT_MS);
     while (!isThere()) await once(this.#logGrew, 'text', { signal });
   }
@@ -174,11 +226,20 @@ export class Worker {
     });
   }
 
-  /** @param {string} path one of the entry module's own */
-  async #tell(path) {
-    const { status } = await send({ url: this.url(path) });
-    if (status !== 204) throw new Error(`${path} is not answered by the entry module`);
+  /** @param {string} path one of the entry module's own @param {Isolate[]} [isolates] */
+  async #tell(path, isolates = this.isolates) {
+    const answers = await Promise.all(isolates.map(({ origin }) => send({ url: origin + path })));
+    if (!answers.every(({ status }) => status === 204)) throw new Error(`${path} is not answered by the entry module`);
   }
+}
+
+function isolateName(index) {
+  return `isolate-${index}`;
+}
+
+/** What is not `undefined`. @param {Record<string, string | undefined>} vars @returns {Record<string, string>} */
+function given(vars) {
+  return Object.fromEntries(Object.entries(vars).filter(([, value]) => value !== undefined));
 }
 
 /** What wrangler.toml says of the runtime, so that the tests run on the one that is deployed to. */

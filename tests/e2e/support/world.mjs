@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { createAuthKit } from '../../../local/authkit/index.mjs';
 import { Anonymous, Bearer, Browser } from './actors.mjs';
@@ -17,6 +18,8 @@ import { Worker } from './worker.mjs';
 
 export const CLIENT_ID = 'client_e2e';
 export const SESSION_COOKIE = 'wos-session';
+export const AUTHENTICATE_PATH = '/user_management/authenticate';
+const EVENTUALLY_MS = 5_000;
 
 /** @typedef {import('./worker.mjs').WorkerOptions} WorkerOptions */
 
@@ -31,13 +34,38 @@ export async function startWorld(options) {
   return world;
 }
 
+/**
+ * Returns once something is so that another process brings about.
+ *
+ * @param {() => boolean} isSo
+ */
+export async function eventually(isSo) {
+  for (const until = Date.now() + EVENTUALLY_MS; !isSo(); await pause(5)) {
+    if (Date.now() > until) assert.fail(`not even after ${EVENTUALLY_MS} ms: ${isSo}`);
+  }
+}
+
+/** The parts of a session that is too long for one cookie. @param {(name: string) => string | undefined} valueOf */
+function joinedParts(valueOf) {
+  let joined = '';
+  for (let index = 0; valueOf(`${SESSION_COOKIE}.${index}`); index += 1) joined += valueOf(`${SESSION_COOKIE}.${index}`);
+  return joined;
+}
+
 class World {
+  /** How far the clocks are ahead of the real one. */
+  #aheadMs = 0;
   /** The key that AuthKit signs with, for tokens that it would not make. */
   privateKey = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
   apiKey = `sk_test_${randomBytes(16).toString('hex')}`;
   /** Hex, so that it is the key itself, and what is sealed can be opened here. */
   cookiePassword = randomBytes(32).toString('hex');
-  authkit = createAuthKit({ clientId: CLIENT_ID, apiKey: this.apiKey, privateKey: this.privateKey });
+  authkit = createAuthKit({
+    clientId: CLIENT_ID,
+    apiKey: this.apiKey,
+    privateKey: this.privateKey,
+    now: () => Date.now() + this.#aheadMs,
+  });
   /** @type {Worker} the one that actors talk to unless told otherwise */
   worker;
 
@@ -63,13 +91,21 @@ class World {
       WORKOS_BASE_URL: this.authkit.url,
       ...vars,
     };
-    const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
-    for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
-      if (given[name]) this.#secrets.set(given[name], name);
+    for (const given of [all, ...(options.isolates ?? [])]) {
+      for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
+        if (given[name]) this.#secrets.set(given[name], name);
+      }
     }
-    const worker = await Worker.start({ kvFolder: join(this.#folder, `kv-${this.#workers.length}`), ...options, vars: given });
+    const worker = await Worker.start({ kvFolder: join(this.#folder, `kv-${this.#workers.length}`), ...options, vars: all });
     this.#workers.push(worker);
+    if (this.#aheadMs > 0) await worker.advanceClock(this.#aheadMs / 1000);
     return worker;
+  }
+
+  /** Lets time pass everywhere: in AuthKit and in every Worker that runs, now or later. @param {number} secs */
+  async advanceClock(secs) {
+    this.#aheadMs += secs * 1000;
+    await Promise.all(this.#workers.filter(({ isRunning }) => isRunning).map((worker) => worker.advanceClock(secs)));
   }
 
   anonymous(worker = this.worker) {
@@ -95,6 +131,24 @@ class World {
     return browser;
   }
 
+  /** A browser that was signed in, and whose access token has just expired. @param {'Ada' | 'Grace'} name */
+  async expired(name, worker = this.worker) {
+    const browser = await this.signedIn(name, worker);
+    await this.expire();
+    return browser;
+  }
+
+  /** Lets time pass until every access token has expired. */
+  async expire() {
+    await this.advanceClock(this.authkit.settings.accessTokenTtlSecs + 1);
+  }
+
+  /** The session that a browser holds, opened. @param {Browser} browser */
+  sessionOf(browser, password = this.cookiePassword) {
+    const cookies = browser.cookies();
+    return openSession(cookies.get(SESSION_COOKIE) ?? joinedParts((name) => cookies.get(name)), password);
+  }
+
   /**
    * Takes AuthKit away for as long as `body` runs.
    *
@@ -117,7 +171,12 @@ class World {
 
   /** How often a Worker has exchanged a code, with or without success. */
   codeExchanges() {
-    return this.authkit.requests.count({ method: 'POST', path: '/user_management/authenticate' });
+    return this.authkit.requests.count({ method: 'POST', path: AUTHENTICATE_PATH });
+  }
+
+  /** How often a Worker has sent a refresh token, with or without success. */
+  refreshes() {
+    return this.authkit.requests.count({ path: AUTHENTICATE_PATH, grantType: 'refresh_token' });
   }
 
   /** @param {string} value @param {string} what */
@@ -155,11 +214,11 @@ class World {
 
   /** A session cookie, and the tokens in it. */
   #learnSecretsOf(answer) {
-    const cookie = answer.setCookie(SESSION_COOKIE);
-    if (!cookie?.value) return;
-    this.keepSecret(cookie.value, 'a sealed session');
+    const value = answer.setCookie(SESSION_COOKIE)?.value || joinedParts((name) => answer.setCookie(name)?.value);
+    if (!value) return;
+    this.keepSecret(value, 'a sealed session');
     try {
-      const session = openSession(cookie.value, this.cookiePassword);
+      const session = openSession(value, this.cookiePassword);
       this.keepSecret(session.access_token, "a session's access token");
       this.keepSecret(session.refresh_token, "a session's refresh token");
     } catch {

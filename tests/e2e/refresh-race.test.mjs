@@ -1,0 +1,331 @@
+/** Many requests with one expired session, at an AuthKit that takes each refresh token exactly once. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ADA_ID, ENGINES_ORG_ID, COMPILERS_ORG_ID, GRACE_ID } from '../../local/authkit/index.mjs';
+import { assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
+import { startRelay } from './support/relay.mjs';
+import { openSession } from './support/sealed.mjs';
+import { AUTHENTICATE_PATH, SESSION_COOKIE, eventually, startWorld } from './support/world.mjs';
+
+const PARALLEL = 50;
+const ISOLATES = 5;
+
+const world = await startWorld({ isolates: Array.from({ length: ISOLATES }, () => ({})) });
+const { authkit } = world;
+const { isolates } = world.worker;
+assert.equal(authkit.settings.allowRefreshReuseSecs, 0);
+
+/** Sends as many requests at the same time, in turn to each of the isolates, all with the cookies of now. */
+function atOnce(browser, count, where = isolates, request = (at) => at.request('GET', '/me')) {
+  return Promise.all(Array.from({ length: count }, (_, index) => request(browser.at(where[index % where.length]), index)));
+}
+
+/** AuthKit answers late, so that every isolate has asked before the first has its answer. */
+function slowAuthKit(t, delayMs = 100) {
+  const { id } = authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, delay_ms: delayMs });
+  t.after(() => authkit.hooks.remove(id));
+}
+
+function assertStatuses(answers, status) {
+  const others = answers.filter((answer) => answer.status !== status);
+  assert.equal(others.length, 0, `${others.length} of ${answers.length} are not ${status}: ${others[0]}`);
+}
+
+/** All of these answers bring one and the same session, and it is the browser's now. */
+function assertOneSession(answers, browser) {
+  const tokens = answers.map((answer) => openSession(answer.setCookie(SESSION_COOKIE)?.value ?? '', world.cookiePassword).refresh_token);
+  assert.deepEqual([...new Set(tokens)], [world.sessionOf(browser).refresh_token]);
+}
+
+/** The browser's session works in every isolate, and can be renewed again. */
+async function assertGoesOn(browser, userId = ADA_ID) {
+  for (const isolate of isolates) {
+    const answer = await browser.at(isolate).request('GET', '/me');
+    assert.equal(answer.status, 200, `${answer}`);
+    assert.equal(answer.json.user.id, userId);
+    assert.deepEqual(answer.setCookies, []);
+  }
+  await world.expire();
+  const before = world.refreshes();
+  for (const isolate of isolates.toReversed()) {
+    const answer = await browser.at(isolate).request('GET', '/me');
+    assert.equal(answer.status, 200, `${answer}`);
+    assert.equal(answer.json.user.id, userId);
+  }
+  assert.equal(world.refreshes() - before, 1);
+}
+
+for (const [what, delayMs] of [
+  ['a quick', 0],
+  ['a slow', 100],
+]) {
+  test(`${PARALLEL} requests in one isolate cost ${what} AuthKit one refresh, and nobody is signed out`, async (t) => {
+    const browser = await world.expired('Ada');
+    const before = world.refreshes();
+    slowAuthKit(t, delayMs);
+    const answers = await atOnce(browser, PARALLEL, [isolates[0]]);
+    assertStatuses(answers, 200);
+    assertOneSession(answers, browser);
+    t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
+    assert.equal(world.refreshes() - before, 1);
+    await assertGoesOn(browser);
+  });
+
+  test(`${PARALLEL} requests over ${ISOLATES} isolates cost ${what} AuthKit one refresh each at most, and nobody is signed out`, async (t) => {
+    const browser = await world.expired('Ada');
+    const before = world.refreshes();
+    slowAuthKit(t, delayMs);
+    const answers = await atOnce(browser, PARALLEL);
+    assertStatuses(answers, 200);
+    assertOneSession(answers, browser);
+    const calls = world.refreshes() - before;
+    t.diagnostic(`AuthKit calls: ${calls}`);
+    assert.ok(calls >= 1 && calls <= ISOLATES, `${calls} calls`);
+    await assertGoesOn(browser);
+  });
+}
+
+test('an isolate that was asked second shares the session of the one that was first', async (t) => {
+  // Both ask AuthKit: the second has looked for a session in vain, and is refused.
+  const browser = await world.expired('Ada');
+  const before = world.refreshes();
+  slowAuthKit(t);
+  const answers = await atOnce(browser, 2, isolates.slice(0, 2));
+  assertStatuses(answers, 200);
+  assertOneSession(answers, browser);
+  t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
+  assert.equal(authkit.requests.entries.filter(({ grantType }) => grantType === 'refresh_token').at(-1).status, 400, 'a race');
+  assert.equal(world.refreshes() - before, 2);
+});
+
+for (const { delayMs, todo } of [
+  { delayMs: 1_000 },
+  { delayMs: 2_500, todo: 'it looks for 1.5 s, and an exchange may take 10' },
+]) {
+  test(`an isolate that is refused at once finds the session of one whose answer takes ${delayMs} ms`, { todo }, async (t) => {
+    const relay = await startRelay(authkit.url);
+    const worker = await world.startWorker({ vars: { WORKOS_BASE_URL: relay.url }, isolates: [{}, {}] });
+    const browser = await world.expired('Ada', worker);
+    const before = world.refreshes();
+    relay.delayMs = delayMs;
+    const answers = await atOnce(browser, 20, worker.isolates);
+    assertStatuses(answers, 200);
+    assertOneSession(answers, browser);
+    t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
+    assert.equal(world.refreshes() - before, 2);
+  });
+}
+
+test('requests that change something are each done once, whoever renewed the session', async () => {
+  const browser = await world.expired('Grace');
+  const before = world.refreshes();
+  const answers = await atOnce(browser, PARALLEL, isolates, (at, index) =>
+    at.request('POST', '/expenses', { json: { description: `number ${index}`, amount: 1 } }),
+  );
+  assertStatuses(answers, 201);
+  assert.ok(world.refreshes() - before <= ISOLATES);
+  const kept = (await browser.request('GET', '/expenses')).json.map(({ description }) => description);
+  assert.deepEqual(kept.toSorted(), Array.from({ length: PARALLEL }, (_, index) => `number ${index}`).toSorted());
+});
+
+test("two users' sessions that are renewed at the same time stay theirs", async () => {
+  const ada = await world.signedIn('Ada');
+  const grace = await world.expired('Grace');
+  const before = world.refreshes();
+  const [adas, graces] = await Promise.all([
+    atOnce(ada, 20, [isolates[1]]),
+    atOnce(grace, 20, [isolates[1]]),
+  ]);
+  assert.deepEqual([...new Set(adas.map(({ json }) => json.user.id))], [ADA_ID]);
+  assert.deepEqual([...new Set(graces.map(({ json }) => json.user.id))], [GRACE_ID]);
+  assert.equal(world.refreshes() - before, 2);
+  assertOneSession(adas, ada);
+  assertOneSession(graces, grace);
+});
+
+test('who comes minutes late with the old cookie gets in without another refresh, in any isolate', async () => {
+  const browser = await world.expired('Ada');
+  const late = isolates.map((isolate) => browser.twin().at(isolate));
+  assert.equal((await browser.request('GET', '/me')).status, 200);
+  const before = world.refreshes();
+  await world.advanceClock(240);
+  for (const tab of late) {
+    const answer = await tab.request('GET', '/me');
+    assert.equal(answer.status, 200, `${answer}`);
+    assert.equal(world.sessionOf(tab).refresh_token, world.sessionOf(browser).refresh_token);
+  }
+  assert.equal(world.refreshes(), before);
+});
+
+test('who is several renewals behind is brought up to date', async () => {
+  const browser = await world.expired('Ada');
+  const [here, elsewhere] = [browser.twin().at(isolates[0]), browser.twin().at(isolates[1])];
+  for (let renewal = 1; renewal <= 3; renewal += 1) {
+    assert.equal((await browser.request('GET', '/me')).status, 200);
+    if (renewal < 3) await world.expire();
+  }
+  const before = world.refreshes();
+  for (const tab of [here, elsewhere]) {
+    const answer = await tab.request('GET', '/me');
+    assert.equal(answer.status, 200, `${answer}`);
+    assert.equal(world.sessionOf(tab).refresh_token, world.sessionOf(browser).refresh_token);
+  }
+  assert.equal(world.refreshes(), before);
+});
+
+test('the session that is left for others is sealed, and there only for a while', async () => {
+  const browser = await world.expired('Ada');
+  const spent = world.sessionOf(browser).refresh_token;
+  const keysBefore = new Set((await rotatedKeys()).map(({ name }) => name));
+  assert.equal((await browser.request('GET', '/me')).status, 200);
+  const left = (await rotatedKeys()).filter(({ name }) => !keysBefore.has(name));
+  assert.ok(left.length > 0);
+  const session = world.sessionOf(browser);
+  const kv = await world.worker.kv();
+  for (const { name, expiration } of left) {
+    const lifeSecs = expiration - Date.now() / 1000;
+    assert.ok(lifeSecs > 60 && lifeSecs <= 86_400, `${name} is kept for ${lifeSecs} s`);
+    const record = name + (await kv.get(name));
+    for (const secret of [spent, session.refresh_token, session.access_token, session.user.email]) {
+      assert.ok(!record.includes(secret) && !record.includes(Buffer.from(secret).toString('base64').slice(0, -4)));
+    }
+  }
+});
+
+async function rotatedKeys() {
+  return (await (await world.worker.kv()).list({ prefix: 'authkit:rotated' })).keys;
+}
+
+test('what somebody else has put in its place is not taken for a session', async () => {
+  const [ada, grace] = [await world.signedIn('Ada'), await world.signedIn('Grace')];
+  const tab = grace.twin();
+  await world.expire();
+  const kv = await world.worker.kv();
+  const before = new Set((await rotatedKeys()).map(({ name }) => name));
+  assert.equal((await ada.request('GET', '/me')).status, 200);
+  const adas = (await rotatedKeys()).map(({ name }) => name).filter((name) => !before.has(name));
+  assert.equal((await grace.request('GET', '/me')).status, 200);
+  const graces = (await rotatedKeys()).map(({ name }) => name).filter((name) => !before.has(name) && !adas.includes(name));
+  const record = await kv.get(adas[0]);
+  for (const name of graces) await kv.put(name, record);
+  // Her old session is spent, and nothing leads on from it.
+  const answer = await tab.at(isolates[1]).request('GET', '/me');
+  assertUnauthorized(answer);
+  assert.ok(!answer.text.includes(ADA_ID));
+});
+
+test('a client that goes away during a refresh loses nothing: it ends well, and the old cookie leads on', async (t) => {
+  const browser = await world.expired('Ada');
+  const before = world.refreshes();
+  slowAuthKit(t, 200);
+  for (const isolate of isolates.slice(0, 2)) {
+    const tab = browser.at(isolate);
+    const began = world.refreshes();
+    const gone = new AbortController();
+    const lost = tab.request('GET', '/me', { signal: gone.signal }).catch((error) => error.name);
+    await eventually(() => world.refreshes() === began + 1);
+    gone.abort();
+    assert.equal(await lost, 'AbortError');
+    const asked = authkit.requests.entries.at(-1);
+    await eventually(() => asked.status !== null);
+    assert.equal(asked.status, 200);
+
+    const again = await tab.request('GET', '/me');
+    assert.equal(again.status, 200, `${again}`);
+    assert.equal(world.refreshes(), began + 1);
+    await world.expire();
+  }
+  t.diagnostic(`AuthKit calls: ${world.refreshes() - before} for two`);
+});
+
+for (const [where, other] of [
+  ['in the same isolate', isolates[0]],
+  ['in another isolate', isolates[1]],
+]) {
+  test(`a late answer does not put a session back that was spent ${where} meanwhile`, async (t) => {
+    const browser = await world.expired('Ada');
+    const before = world.refreshes();
+    t.after(() => world.worker.holdKv());
+    await world.worker.holdKv('list');
+    const slow = browser.request('GET', '/expenses');
+    await eventually(() => world.refreshes() === before + 1);
+
+    // Another tab goes on, and its session is renewed once more before the first answer is there.
+    assert.equal((await browser.request('GET', '/me')).status, 200);
+    await world.expire();
+    assert.equal((await browser.at(other).request('GET', '/me')).status, 200);
+    assert.equal(world.refreshes(), before + 2);
+    const newest = world.sessionOf(browser);
+
+    await world.worker.holdKv();
+    assert.equal((await slow).status, 200);
+    assert.equal(world.sessionOf(browser).refresh_token, newest.refresh_token);
+    await assertGoesOn(browser);
+  });
+}
+
+test('a late answer does not put the organization back that was left meanwhile', async (t) => {
+  const browser = await world.expired('Grace');
+  const before = world.refreshes();
+  t.after(() => world.worker.holdKv());
+  await world.worker.holdKv('list');
+  const slow = browser.request('GET', '/expenses');
+  await eventually(() => world.refreshes() === before + 1);
+  const switched = await browser.request('POST', '/organization', { json: { organization_id: COMPILERS_ORG_ID } });
+  assert.equal(switched.status, 200, `${switched}`);
+  await world.worker.holdKv();
+  assert.equal((await slow).status, 200);
+  assert.equal((await browser.request('GET', '/me')).json.organization_id, COMPILERS_ORG_ID);
+});
+
+test('a switch of organization among requests with one expired session is done, and signs nobody out', async (t) => {
+  const browser = await world.expired('Grace');
+  const before = world.refreshes();
+  slowAuthKit(t, 50);
+  const answers = await atOnce(browser, 20, isolates.slice(0, 1), (at, index) =>
+    index === 10 ? at.request('POST', '/organization', { json: { organization_id: COMPILERS_ORG_ID } }) : at.request('GET', '/me'),
+  );
+  assertStatuses(answers, 200);
+  assert.equal(answers[10].json.organization_id, COMPILERS_ORG_ID);
+  for (const { json } of answers) assert.ok([ENGINES_ORG_ID, COMPILERS_ORG_ID].includes(json.organization_id));
+  assert.equal(world.refreshes() - before, 2);
+  assert.equal((await browser.request('GET', '/me')).json.organization_id, COMPILERS_ORG_ID);
+});
+
+test(`${PARALLEL} requests during an outage ask AuthKit once an isolate, and sign nobody out`, async (t) => {
+  const browser = await world.expired('Ada');
+  const cookie = browser.cookies().get(SESSION_COOKIE);
+  const before = world.refreshes();
+  const { id } = authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, status: 503, delay_ms: 50 });
+  t.after(() => authkit.hooks.remove(id));
+  const answers = await atOnce(browser, PARALLEL);
+  answers.forEach(assertUnavailable);
+  assert.equal(browser.cookies().get(SESSION_COOKIE), cookie);
+  t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
+  assert.ok(world.refreshes() - before <= ISOLATES);
+
+  authkit.hooks.remove(id);
+  await world.advanceClock(5);
+  assertStatuses(await atOnce(browser, PARALLEL), 200);
+  await assertGoesOn(browser);
+});
+
+test(`${PARALLEL} requests with a session that has ended ask AuthKit once an isolate, and all of them learn it`, async (t) => {
+  const browser = await world.signedIn('Ada');
+  const { session_id: id } = (await browser.request('GET', '/me')).json;
+  await world.expire();
+  authkit.revokeSession(id);
+  const before = world.refreshes();
+  const answers = await atOnce(browser, PARALLEL);
+  for (const answer of answers) {
+    assertUnauthorized(answer);
+    assert.equal(answer.setCookie(SESSION_COOKIE)?.value, '');
+  }
+  t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
+  assert.ok(world.refreshes() - before <= ISOLATES);
+  assert.ok(!browser.cookies().has(SESSION_COOKIE));
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

@@ -1,0 +1,64 @@
+/** Stands between a Worker and AuthKit: sees the bodies that are sent, and holds answers back. */
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { after } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { send } from './http.mjs';
+
+/** Headers that are about one connection, and are made anew for the next (RFC 9110, section 7.6.1). */
+const HOP_BY_HOP = ['host', 'connection', 'keep-alive', 'transfer-encoding', 'content-length'];
+
+/**
+ * @param {string} authkitUrl
+ * @returns {Promise<Relay>}
+ */
+export async function startRelay(authkitUrl) {
+  const relay = new Relay(authkitUrl);
+  const server = createServer((request, response) => relay.forward(request, response));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  relay.url = `http://127.0.0.1:${server.address().port}`;
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return relay;
+}
+
+class Relay {
+  /** @type {string} what takes the place of AuthKit's own address */
+  url;
+  /** @type {unknown[]} the JSON that has been sent */
+  bodies = [];
+  /** How long answers that are good are kept back. What AuthKit has done by then is done. */
+  delayMs = 0;
+  #authkitUrl;
+
+  constructor(authkitUrl) {
+    this.#authkitUrl = authkitUrl;
+  }
+
+  /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+  async forward(request, response) {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    const headers = without(HOP_BY_HOP, request.headers);
+    if (headers['content-type']?.startsWith('application/json')) this.bodies.push(JSON.parse(body.toString() || 'null'));
+    const answer = await send({
+      method: request.method,
+      url: this.#authkitUrl + request.url,
+      headers,
+      body: body.length > 0 ? body : undefined,
+    });
+    if (this.delayMs > 0 && answer.status === 200) await pause(this.delayMs);
+    response.writeHead(answer.status, without(HOP_BY_HOP, answer.headers)).end(answer.text);
+  }
+}
+
+/** @param {string[]} names @param {import('node:http').IncomingHttpHeaders} headers */
+function without(names, headers) {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
+}
