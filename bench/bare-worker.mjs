@@ -1,0 +1,33 @@
+/**
+ * What the runtime, Miniflare's KV and HTTP cost by themselves: the same paths as the real Worker's,
+ * each with the one KV operation that cannot be avoided, and nothing else. No authentication, no
+ * validation: never to be deployed. `PREFIX` is what the keys of the one user's expenses begin with.
+ */
+
+export default {
+  async fetch(request, env) {
+    const { pathname } = new URL(request.url);
+    if (pathname === '/health') return Response.json({ status: 'ok' });
+    if (request.method === 'POST') return put(await request.json(), env);
+    return pathname === '/expenses' ? list(env) : get(pathname.slice('/expenses/'.length), env);
+  },
+};
+
+async function list({ EXPENSES, PREFIX }) {
+  const { keys } = await EXPENSES.list({ prefix: PREFIX, limit: 100 });
+  return Response.json(keys.map(({ name, metadata }) => ({ id: name.slice(PREFIX.length), ...metadata })));
+}
+
+async function get(id, { EXPENSES, PREFIX }) {
+  const value = await EXPENSES.get(PREFIX + id);
+  if (value === null) return Response.json({ detail: 'Not found' }, { status: 404 });
+  return new Response(value, { headers: { 'content-type': 'application/json' } });
+}
+
+async function put(content, { EXPENSES }) {
+  const id = crypto.randomUUID();
+  const now = Math.floor(Date.now() / 1000);
+  const record = { ...content, amount: String(content.amount), created_at: now, updated_at: now };
+  await EXPENSES.put(`expense:another:${id}`, JSON.stringify(record), { metadata: record });
+  return Response.json({ id, ...record }, { status: 201 });
+}

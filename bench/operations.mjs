@@ -1,0 +1,77 @@
+/** What is measured: the operations, and the requests that carry them out. */
+
+/** How many expenses the list has. */
+export const ROWS = 100;
+
+/** Where the expenses are that are read, and where new ones go. */
+export const NAMESPACES = /** @type {const} */ (['read', 'create']);
+/** @typedef {typeof NAMESPACES[number]} Namespace */
+
+const CATEGORIES = ['meals', 'travel', 'office', 'software', 'other'];
+
+/**
+ * A request that is sent over and over. Both Workers get the same one, headers and all.
+ *
+ * @typedef {object} Operation
+ * @property {string} name what `--only` calls it
+ * @property {string} title
+ * @property {number} [aim] CPU seconds per 1,000 requests above the bare worker's, at 10 connections
+ * @property {Namespace} namespace
+ * @property {number} status of the answer
+ * @property {{ method: string, path: string, headers: Record<string, string>, body?: string }} request
+ */
+
+/** What can be measured. The requests need sessions: {@link withRequests}. */
+export const OPERATIONS = [
+  { name: 'health', title: 'GET /health', aim: 0.015 },
+  { name: 'list', title: `GET /expenses (${ROWS}), cookie`, aim: 0.15 },
+  { name: 'list-bearer', title: `GET /expenses (${ROWS}), bearer` },
+  { name: 'get', title: 'GET /expenses/{id}, cookie', aim: 0.08 },
+  { name: 'create', title: 'POST /expenses, cookie', aim: 0.2 },
+];
+
+/**
+ * {@link OPERATIONS} with their requests.
+ *
+ * @param {{ cookie: string, token: string, id: string, origin: string }} given one user's session and
+ *   access token, one of their expenses, and the origin of the page that creates more
+ * @returns {Operation[]}
+ */
+export function withRequests({ cookie, token, id, origin }) {
+  // As a script of the Worker's own page sends it, and as curl does.
+  const byCookie = {
+    accept: '*/*',
+    'user-agent': 'bench',
+    'sec-fetch-site': 'same-origin',
+    'sec-fetch-mode': 'cors',
+    'sec-fetch-dest': 'empty',
+    cookie,
+  };
+  const byBearer = { accept: '*/*', 'user-agent': 'bench', authorization: `Bearer ${token}` };
+  const get = (path, headers) => ({ namespace: 'read', status: 200, request: { method: 'GET', path, headers } });
+  const create = {
+    method: 'POST',
+    path: '/expenses',
+    headers: { ...byCookie, origin, 'content-type': 'application/json' },
+    body: JSON.stringify(expense(0)),
+  };
+  const requests = {
+    health: get('/health', { accept: '*/*', 'user-agent': 'bench' }),
+    list: get('/expenses', byCookie),
+    'list-bearer': get('/expenses', byBearer),
+    get: get(`/expenses/${id}`, byCookie),
+    create: { namespace: 'create', status: 201, request: create },
+  };
+  return OPERATIONS.map((operation) => ({ ...operation, ...requests[operation.name] }));
+}
+
+/** What a client sends to create one. @param {number} index */
+export function expense(index) {
+  return {
+    description: `Expense ${index} of a day like others`,
+    amount: (100 + index * 137) / 100,
+    currency: 'USD',
+    category: CATEGORIES[index % CATEGORIES.length],
+    date: `2026-01-${String(1 + (index % 28)).padStart(2, '0')}`,
+  };
+}

@@ -1,0 +1,141 @@
+/** What is printed of a run: its tables, what their columns are, and how it compares to the run before. */
+
+import { bold, dim } from '../local/commands.mjs';
+import { OPERATIONS } from './operations.mjs';
+
+/** The number of connections that the aims are for. */
+const AIM_CONNECTIONS = 10;
+const ABSENT = '–';
+const GAP = '  ';
+
+/**
+ * A run as it is kept.
+ *
+ * @typedef {object} Run
+ * @property {number} format
+ * @property {string} date
+ * @property {{ node: string, workerd: string, platform: string, cpus: number }} on
+ * @property {number} rounds
+ * @property {number} seconds of each burst
+ * @property {{ sha256: string, files: { name: string, raw: number, gzipped: number }[] }} bundle
+ * @property {import('./measure.mjs').Result[]} results
+ */
+
+/** @param {Run} run @returns {string} */
+export function tables({ results, rounds, bundle }) {
+  const counts = [...new Set(results.map(({ connections }) => connections))];
+  const measured = counts.map((count) => {
+    const withAims = count === AIM_CONNECTIONS;
+    const rows = results.filter(({ connections }) => connections === count).map((result) => figures(result, withAims));
+    const head = ['', 'req/s', 'bare', 'p50 ms', 'bare', 'p99 ms', 'bare', 'CPU s', 'bare', 'above', 'in rounds'];
+    return `${bold(`== ${plural(count, 'connection')}`)}\n\n${table([...(withAims ? [[...head, 'aim']] : [head]), ...rows])}`;
+  });
+  return [...measured, legend(results, rounds), bundleTable(bundle)].join('\n\n');
+}
+
+/** @param {import('./measure.mjs').Result} result @param {boolean} withAims */
+function figures({ operation, median: { ours, bare }, cpuAbove }, withAims) {
+  const { title, aim } = OPERATIONS.find(({ name }) => name === operation);
+  const range = cpuAbove && `${seconds(cpuAbove.lowest)} … ${seconds(cpuAbove.highest)}`;
+  return [
+    title,
+    ...['requestsPerSec', 'p50Ms', 'p99Ms', 'cpuSecsPer1000'].flatMap((figure) => {
+      const format = { requestsPerSec: whole, cpuSecsPer1000: seconds }[figure] ?? millis;
+      return [format(ours[figure]), format(bare[figure])];
+    }),
+    seconds(cpuAbove?.median ?? null),
+    range ?? ABSENT,
+    ...(withAims ? [aim === undefined ? ABSENT : seconds(aim)] : []),
+  ];
+}
+
+function legend(results, rounds) {
+  const lines = [
+    ['req/s', 'requests answered per second: more is better. In every other column less is'],
+    ['p50, p99', 'milliseconds within which half of the answers came, and 99 of 100'],
+    ['CPU s', "CPU seconds of the runtime's process (workerd) for 1,000 requests; Miniflare's KV runs in it too"],
+    ['bare', 'the column before it, of bench/bare-worker.mjs: the same KV operation in plain JavaScript, without'],
+    ['', 'authentication (for /health: a constant). It gets the same requests, by turns with the Worker'],
+    ['above', 'CPU s less bare: what the Worker itself costs. The figure to judge a change by'],
+    ['in rounds', 'the lowest and the highest "above" of any round. Far apart: the machine was busy'],
+    ...(results.some(({ connections }) => connections === AIM_CONNECTIONS) ? [['aim', 'what "above" should not exceed']] : []),
+  ];
+  const medians = rounds === 1 ? 'One round only: figures without weight.' : `Every figure is the median of ${rounds} rounds.`;
+  const absent = results.some(({ cpuAbove }) => cpuAbove === null)
+    ? `\nCPU time is not available on ${process.platform === 'darwin' ? 'macOS' : 'this system'}: it is read from /proc, which Linux has.`
+    : '';
+  return `${lines.map(([name, what]) => `${name.padEnd(11)}${dim(what)}`).join('\n')}\n\n${medians}${absent}`;
+}
+
+/** @param {Run['bundle']} bundle */
+function bundleTable({ files }) {
+  const rows = [...files, together(files)].map(({ name, raw, gzipped }) => [name, kilobytes(raw), kilobytes(gzipped)]);
+  return `${bold('== bundle')}\n\n${table([['', 'raw', 'gzipped'], ...rows])}`;
+}
+
+/** @param {Run} run @param {Run} before @returns {string} */
+export function comparison(run, before) {
+  const pairs = run.results.flatMap((result) => {
+    const other = before.results.find(
+      ({ operation, connections }) => operation === result.operation && connections === result.connections,
+    );
+    return other ? [[result, other]] : [];
+  });
+  const rows = pairs.map(([now, then]) => [
+    OPERATIONS.find(({ name }) => name === now.operation).title,
+    String(now.connections),
+    ...change(then.median.ours.requestsPerSec, now.median.ours.requestsPerSec, whole),
+    ...change(then.median.ours.p99Ms, now.median.ours.p99Ms, millis),
+    ...change(then.cpuAbove?.median ?? null, now.cpuAbove?.median ?? null, seconds, difference),
+  ]);
+  const head = ['', 'conn.', 'req/s then', 'now', '', 'p99 then', 'now', '', 'above then', 'now', ''];
+  const [nowSizes, thenSizes] = [run, before].map(({ bundle }) => together(bundle.files));
+  const sizes =
+    run.bundle.sha256 === before.bundle.sha256
+      ? 'It is the same bundle: what differs is noise.'
+      : `The bundle was ${kilobytes(thenSizes.raw)}, gzipped ${kilobytes(thenSizes.gzipped)}; it is ${kilobytes(nowSizes.raw)}, gzipped ${kilobytes(nowSizes.gzipped)}.`;
+  const like = before.rounds === run.rounds && before.seconds === run.seconds;
+  const when = `${before.date.slice(0, 16).replace('T', ' ')} UTC, ${plural(before.rounds, 'round')} of ${before.seconds} s`;
+  return [
+    bold(`== compared to the run before (${when})`),
+    rows.length > 0 ? table([head, ...rows]) : 'Nothing was measured in both.',
+    like ? sizes : `${sizes}\nThe two runs had different --rounds or --seconds: compare with care.`,
+  ].join('\n\n');
+}
+
+/** @param {number} count @param {string} noun */
+export function plural(count, noun) {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Then, now, and how they differ. */
+function change(then, now, format, differ = percents) {
+  return [format(then), format(now), then === null || now === null ? '' : differ(then, now)];
+}
+
+const percents = (then, now) => signed(((now - then) / then) * 100, 0, '%');
+/** For what may be close to nothing, or below: of that, percents say nothing. */
+const difference = (then, now) => signed(now - then, 3, '');
+const signed = (value, digits, unit) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}${unit}`;
+
+function together(files) {
+  const sum = (field) => files.reduce((total, file) => total + file[field], 0);
+  return { name: 'together', raw: sum('raw'), gzipped: sum('gzipped') };
+}
+
+const number = (digits) => (value) => (value === null ? ABSENT : value.toFixed(digits).replace('-', '−'));
+const whole = number(0);
+const millis = number(2);
+const seconds = number(3);
+const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+
+/** Columns as wide as their widest: the first to the left, the others to the right. @param {string[][]} rows */
+function table(rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const line = (row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
+      .join(GAP)
+      .trimEnd();
+  return rows.map((row, index) => (index === 0 ? dim(line(row)) : line(row))).join('\n');
+}

@@ -1,0 +1,189 @@
+/**
+ * What is measured: the bundle and the bare worker, each in a workerd process of its own with KV of
+ * its own, reached without Miniflare's proxy. The bundle signs in at a local AuthKit in this process.
+ * All of it listens on loopback only, and KV goes with Miniflare's temporary folder.
+ *
+ * Each of the two runs twice in its process, on two namespaces: what is created goes into another one
+ * than what is read from, because Miniflare's `list` looks at every key of a namespace.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Miniflare } from 'miniflare';
+
+import { createAuthKit } from '../local/authkit/index.mjs';
+import { ROOT, Stop } from '../local/commands.mjs';
+import { Browser } from '../tests/e2e/support/actors.mjs';
+import { NAMESPACES, ROWS, expense, withRequests } from './operations.mjs';
+
+const KV_BINDING = 'EXPENSES';
+const CLIENT_ID = 'client_bench';
+/** Longer than any run: what is measured is never a renewal. */
+const ACCESS_TOKEN_TTL_SECS = 24 * 60 * 60;
+/** How much of what a runtime has written is kept, to be shown when something fails. */
+const LOG_CHARS = 4_000;
+
+/**
+ * One Worker in a runtime of its own.
+ *
+ * @typedef {object} Server
+ * @property {'ours' | 'bare'} name
+ * @property {Record<import('./operations.mjs').Namespace, string>} origins where it runs on that namespace
+ * @property {number | undefined} pid of the runtime's process; `undefined` where it is not to be had
+ * @property {Miniflare} miniflare
+ * @property {() => string} log the last that it has written
+ */
+
+/**
+ * Starts everything, signs a user in, and gives both Workers the same {@link ROWS} expenses to read.
+ *
+ * What is not ended by `stop` ends with this process, by Miniflare's exit hook.
+ *
+ * @param {string} bundleFolder
+ * @returns {Promise<{ servers: Server[], operations: import('./operations.mjs').Operation[], stop: () => Promise<unknown> }>}
+ */
+export async function start(bundleFolder) {
+  const apiKey = `sk_test_${randomBytes(16).toString('hex')}`;
+  const settings = { accessTokenTtlSecs: ACCESS_TOKEN_TTL_SECS };
+  const authkit = await createAuthKit({ clientId: CLIENT_ID, apiKey, settings }).listen();
+
+  const ours = await startServer('ours', bundleModules(bundleFolder), {
+    WORKOS_API_KEY: apiKey,
+    WORKOS_CLIENT_ID: CLIENT_ID,
+    WORKOS_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
+    WORKOS_BASE_URL: authkit.url,
+  });
+  const browser = await signIn(ours);
+  const ids = await addExpenses(browser, ours);
+
+  const rows = await storedRows(ours);
+  const prefix = rows[0].name.slice(0, -ids[0].length);
+  const path = fileURLToPath(new URL('bare-worker.mjs', import.meta.url));
+  const bare = await startServer('bare', [{ type: 'ESModule', path }], { PREFIX: prefix });
+  const namespace = await readNamespace(bare);
+  for (const { name, value, metadata } of rows) await namespace.put(name, value, { metadata });
+
+  const operations = withRequests({
+    cookie: browser.cookieHeader(`${ours.origins.read}/expenses`),
+    // The same user's.
+    token: authkit.mintToken(),
+    id: ids[ROWS / 2],
+    origin: ours.origins.create,
+  });
+  const stop = () => Promise.all([authkit.close(), ours.miniflare.dispose(), bare.miniflare.dispose()]);
+  return { servers: [ours, bare], operations, stop };
+}
+
+/** @param {string} folder */
+function bundleModules(folder) {
+  return [
+    { type: 'ESModule', path: join(folder, 'index.js') },
+    { type: 'CompiledWasm', path: join(folder, 'index_bg.wasm') },
+  ];
+}
+
+/**
+ * @param {Server['name']} name
+ * @param {{ type: string, path: string }[]} modules the first is the one that is run
+ * @param {Record<string, string>} bindings
+ * @returns {Promise<Server>}
+ */
+async function startServer(name, modules, bindings) {
+  let log = '';
+  const before = new Set(runtimePids());
+  const miniflare = new Miniflare({
+    host: '127.0.0.1',
+    port: 0,
+    cf: false,
+    handleRuntimeStdio: (...streams) => {
+      for (const stream of streams) stream.on('data', (chunk) => (log = (log + chunk).slice(-LOG_CHARS)));
+    },
+    workers: NAMESPACES.map((namespace) => ({
+      name: namespace,
+      ...runtimeSettings(),
+      modulesRoot: join(modules[0].path, '..'),
+      modules: modules.map(({ type, path }) => ({ type, path, contents: readFileSync(path) })),
+      bindings,
+      kvNamespaces: { [KV_BINDING]: namespace },
+      // Miniflare's own port leads through a proxy in JavaScript, which would be measured too.
+      unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
+    })),
+  });
+  await miniflare.ready;
+  const origins = {};
+  for (const namespace of NAMESPACES) {
+    const { port } = await miniflare.unsafeGetDirectURL(namespace);
+    origins[namespace] = `http://localhost:${port}`;
+  }
+  const pid = runtimePids().find((each) => !before.has(each));
+  return { name, origins, pid, miniflare, log: () => log };
+}
+
+/** The workerd processes that this process has started. Empty where there is no /proc. */
+function runtimePids() {
+  let names;
+  try {
+    names = readdirSync('/proc');
+  } catch {
+    return [];
+  }
+  return names
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const [, command, parent] = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+        return command === 'workerd' && Number(parent) === process.pid;
+      } catch {
+        // It has ended meanwhile.
+        return false;
+      }
+    });
+}
+
+/** What wrangler.toml says of the runtime. */
+function runtimeSettings() {
+  const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
+  const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(toml)?.[1] ?? '';
+  return {
+    compatibilityDate: /^compatibility_date\s*=\s*"([^"]+)"/m.exec(toml)?.[1],
+    compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map(([, flag]) => flag),
+  };
+}
+
+/** @param {Server} server */
+async function signIn({ origins, log }) {
+  const browser = new Browser({ origin: origins.read, record() {} });
+  const page = await browser.signIn('Ada');
+  if (page.status !== 200) throw new Stop(`Nobody could be signed in: ${page}\n${log()}`);
+  return browser;
+}
+
+/** @param {Browser} browser @param {Server} server @returns {Promise<string[]>} their ids */
+async function addExpenses(browser, server) {
+  const ids = [];
+  for (let index = 0; index < ROWS; index += 1) {
+    const answer = await browser.request('POST', '/expenses', { json: expense(index) });
+    if (answer.status !== 201) throw new Stop(`An expense could not be created: ${answer}\n${server.log()}`);
+    ids.push(answer.json.id);
+  }
+  return ids;
+}
+
+/** @param {Server} server */
+async function storedRows(server) {
+  const namespace = await readNamespace(server);
+  const { keys } = await namespace.list({ prefix: 'expense:' });
+  if (keys.length !== ROWS) throw new Stop(`KV holds ${keys.length} expenses instead of ${ROWS}.`);
+  const rows = [];
+  for (const { name, metadata } of keys) rows.push({ name, metadata, value: await namespace.get(name) });
+  return rows;
+}
+
+/** @param {Server} server */
+function readNamespace({ miniflare }) {
+  return miniflare.getKVNamespace(KV_BINDING, 'read');
+}
