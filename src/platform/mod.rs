@@ -7,11 +7,11 @@ mod console;
 mod fetch;
 mod kv;
 mod request;
+mod response;
 
 use std::{cell::OnceCell, sync::Arc};
 
-use axum::{Router, body::Body};
-use http::Response;
+use axum::Router;
 use worker::{Context, Env, event, send::SendWrapper, worker_sys::web_sys};
 
 use crate::{
@@ -39,13 +39,13 @@ async fn fetch(
     request: web_sys::Request,
     env: Env,
     context: Context,
-) -> worker::Result<Response<Body>> {
+) -> worker::Result<web_sys::Response> {
     let mut request = request::from_web(&request)?;
     let context = SendWrapper::new(context);
     request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
     let mut router = ROUTER.with(|cell| cell.get_or_init(|| build(&env)).clone());
     let response = tower_service::Service::call(&mut router, request).await;
-    Ok(response.unwrap_or_else(|never| match never {}))
+    response::into_web(response.unwrap_or_else(|never| match never {})).await
 }
 
 fn build(env: &Env) -> Router {
