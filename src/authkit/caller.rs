@@ -145,7 +145,6 @@ impl CurrentUser {
         parts: &Parts,
     ) -> Result<Self, CallerError> {
         let OpenedSession { session, by_previous_password } = opened;
-        let began = authkit.clock.now();
         let known = match authkit
             .verify_expired(session.access_token.expose(), wait_until(parts))
             .await
@@ -153,8 +152,7 @@ impl CurrentUser {
             Ok(claims) if !claims.is_expired(authkit.clock.now()) => {
                 let session = Arc::new(session);
                 if by_previous_password {
-                    // Since forever: what came after it, if anything did, is looked for in KV too.
-                    change.set(Arc::clone(&session), DateTime::UNIX_EPOCH);
+                    change.set(Arc::clone(&session));
                 }
                 return Ok(Self { claims, session: Some(session) });
             }
@@ -172,7 +170,7 @@ impl CurrentUser {
         };
         let renewed = authkit.renew(&session, &user_id, expires_at, None, parts).await;
         let (renewed, claims) = change.end_if_ended(renewed)?;
-        change.set(Arc::clone(&renewed), began);
+        change.set(Arc::clone(&renewed));
         Ok(Self { claims, session: Some(renewed) })
     }
 
@@ -189,7 +187,6 @@ impl CurrentUser {
     ) -> Result<Self, SwitchError> {
         let session = self.session.as_ref().ok_or(SwitchError::NoSession)?;
         let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
-        let began = authkit.clock.now();
         let expires_at = Some(self.claims.expires_at());
         let user_id = self.id();
         let renew = async |organization_id| {
@@ -197,13 +194,13 @@ impl CurrentUser {
         };
         match renew(Some(organization_id)).await {
             Ok((renewed, claims)) => {
-                change.set(Arc::clone(&renewed), began);
+                change.set(Arc::clone(&renewed));
                 Ok(Self { claims, session: Some(renewed) })
             }
             // Of the organization, or of the session? Without the organization WorkOS tells.
             Err(RefreshError::Ended) => {
                 let (renewed, _) = change.end_if_ended(renew(None).await)?;
-                change.set(renewed, began);
+                change.set(renewed);
                 let code = "invalid_grant".to_owned();
                 Err(RefreshError::Refused { code, description: None }.into())
             }

@@ -14,7 +14,6 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
 
 use super::{
@@ -27,14 +26,14 @@ pub struct SessionChange(Arc<Mutex<Option<Change>>>);
 
 #[derive(Clone)]
 enum Change {
-    Set(Arc<Session>, DateTime<Utc>),
+    Set(Arc<Session>),
     Ended,
 }
 
 impl SessionChange {
-    /// The browser is to have `session`, which is new as of `now`.
-    pub fn set(&self, session: Arc<Session>, now: DateTime<Utc>) {
-        self.replace(Change::Set(session, now));
+    /// The browser is to have `session`, or what comes after it by then.
+    pub fn set(&self, session: Arc<Session>) {
+        self.replace(Change::Set(session));
     }
 
     /// Where WorkOS has ended the session, the browser's is over too.
@@ -91,7 +90,7 @@ pub async fn carry_session(
     let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
     let set_cookies = match change {
         Change::Ended => cookie.remove(&cookies),
-        Change::Set(session, since) => match authkit.refresher.newest(session, since).await {
+        Change::Set(session) => match authkit.refresher.newest(session).await {
             Some(newest) => cookie
                 .write(&newest.seal(&authkit.session_sealer), &cookies)
                 .unwrap_or_else(|error| {

@@ -10,13 +10,13 @@
 //! - Across isolates the new session is left in KV for whoever comes with the old one: sealed, under
 //!   the hash of the spent token, for as long as the old session may still be shown. KV remembers for
 //!   a minute, where it was asked, that there was nothing; so each look has a key of its own: one
-//!   before the exchange, and three for those whose exchange was refused because they came second.
+//!   before the exchange, and two for those whose exchange was refused because they came second.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
 //! | `authkit:rotated:{n}:{hash}` | sealed `{"spent": hash, "session": …}` | 10 minutes, or 5 longer than the old access token, at most a day |
 //!
-//! `n` is the look, 0 to 3, and `hash` the refresh token's SHA-256 in base64url. Only WorkOS's
+//! `n` is the look, 0 to 2, and `hash` the refresh token's SHA-256 in base64url. Only WorkOS's
 //! `invalid_grant` ends a session, and only when it is sure that nobody else has renewed it.
 
 use std::{
@@ -49,7 +49,7 @@ const ENDED_MEMORY_SECS: i64 = 60;
 const FAILURE_MEMORY_SECS: i64 = 1;
 /// How long after an exchange that was refused another isolate's result is looked for, each time under
 /// the next key.
-const LATE_LOOKS_MILLIS: [u32; 3] = [300, 1200, 2500];
+const LATE_LOOKS_MILLIS: [u32; 2] = [400, 3600];
 /// The look before the exchange and those after it.
 const LOOKS: usize = 1 + LATE_LOOKS_MILLIS.len();
 /// How long a refresh token that WorkOS has not rotated is as good as fresh.
@@ -61,8 +61,6 @@ const ROTATION_TTL_MAX_SECS: i64 = 24 * 60 * 60;
 const ROTATION_TTL_MARGIN_SECS: i64 = 5 * 60;
 /// An isolate that has seen more rotations forgets the oldest; KV still has them.
 const MAX_REMEMBERED: usize = 1000;
-/// An answer that took longer than this looks in KV, too, for what became of its session meanwhile.
-const LATE_ANSWER_SECS: i64 = 2;
 
 /// Renews sessions. One per isolate.
 pub struct Refresher {
@@ -227,26 +225,18 @@ impl Refresher {
         }
     }
 
-    /// What the browser is to have instead of `session`, which a request has had in its hands since
-    /// `since`: the newest session that is known to have come after it, or `session` itself; nothing
-    /// when its user has signed out meanwhile.
-    pub async fn newest(
-        &self,
-        session: Arc<Session>,
-        since: DateTime<Utc>,
-    ) -> Option<Arc<Session>> {
-        let remembered = self.newest_remembered(Arc::clone(&session));
-        let hash = token_hash(&remembered.refresh_token);
+    /// What the browser is to have instead of `session`: the newest session that is known to have
+    /// come after it, here or in another isolate, or `session` itself; nothing when its user has
+    /// signed out meanwhile.
+    pub async fn newest(&self, session: Arc<Session>) -> Option<Arc<Session>> {
+        let newest = self.newest_remembered(session);
+        let hash = token_hash(&newest.refresh_token);
         if matches!(self.rotations().get(&hash), Some((_, Rotation::SignedOut))) {
             return None;
         }
-        let is_late = self.clock.now() - since > Duration::seconds(LATE_ANSWER_SECS);
-        if is_late && Arc::ptr_eq(&remembered, &session) {
-            // That KV fails is as if there were none: what is set then leads to it for a while.
-            let left = self.look(0, &hash).await.ok().flatten();
-            return Some(left.unwrap_or(session));
-        }
-        Some(remembered)
+        // That KV fails is as if there were none: what is set then leads to it for a while.
+        let left = self.look(0, &hash).await.ok().flatten();
+        Some(left.unwrap_or(newest))
     }
 
     /// Remembers that the session's user has signed out, so that no answer that comes late signs

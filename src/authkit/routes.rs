@@ -25,7 +25,7 @@ use super::{
     refresh::RefreshError,
     secret::Secret,
     session::{Impersonator, Session},
-    token::UntrustedToken,
+    token::{TokenError, UntrustedToken},
 };
 use crate::{
     browser::{go_on, redirect},
@@ -380,7 +380,8 @@ impl AuthKit {
     }
 
     /// A session that the next request would refuse must not be set: the browser would go round
-    /// between here and AuthKit for ever. Keys that cannot be fetched now say nothing against it.
+    /// between here and AuthKit for ever. Keys that cannot be fetched now say nothing against it, nor
+    /// does a key that is newer than the set and may not be asked for yet: such a session is put off.
     async fn check_new_session(
         &self,
         session: &Session,
@@ -392,7 +393,7 @@ impl AuthKit {
             {
                 Ok(())
             }
-            Err(VerifyError::Unavailable(_)) => Ok(()),
+            Err(VerifyError::Unavailable(_) | VerifyError::Token(TokenError::UnknownKey)) => Ok(()),
             Ok(_) => Err(AppError::internal("AuthKit's user is not its token's subject")),
             Err(error @ VerifyError::Token(_)) => {
                 Err(AppError::internal(format!("AuthKit's own token is refused: {error}")))

@@ -249,3 +249,15 @@ async fn a_key_fetch_goes_on_when_its_client_goes_away() {
     app.authkit.set_outage(Some(Outage::NoAnswer));
     app.get_as(&token, "/me").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_sign_in_by_a_key_that_may_not_be_asked_for_yet_is_put_off() {
+    let app = TestApp::new();
+    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    app.authkit.publish(&[CURRENT.jwk(), NEXT.jwk()]);
+    app.authkit.sign_with(&NEXT);
+    let mut browser = app.signed_in(ADA).await;
+    browser.get("/me").await.expect(503);
+    app.clock.advance(Duration::seconds(30));
+    browser.get("/me").await.expect(200);
+}
