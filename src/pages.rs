@@ -43,7 +43,7 @@ pub fn home(caller: Option<&CurrentUser>) -> Response {
             h1 { "Expenses" }
             @if let Some(caller) = caller {
                 p { "Signed in as " strong { (display_name(caller)) } "." }
-                @if let Some(impersonator) = &caller.claims().claims().impersonator {
+                @if let Some(impersonator) = caller.impersonator() {
                     p role="status" { "You are impersonated by " (impersonator.email) "." }
                 }
                 p { a href="/expenses" { "Your expenses" } }

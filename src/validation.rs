@@ -104,7 +104,11 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     }
     serde_json::from_slice(body).map_err(|error| {
         let mut problem = Problem::new("json_invalid", &["body"], "JSON decode error", json!({}));
-        problem.loc.push(json!(offset(body, error.line(), error.column())));
+        let position = match error.is_eof() {
+            true => body.len(),
+            false => offset(body, error.line(), error.column()),
+        };
+        problem.loc.push(json!(position));
         let text = error.to_string();
         let reason = text.split(" at line ").next().unwrap_or_default();
         problem.with_ctx(json!({"error": reason})).into()

@@ -24,7 +24,7 @@ use super::{
     login::ReturnTo,
     origin::OwnOrigin,
     refresh::{RefreshError, Renewed},
-    session::{OpenedSession, Session, User},
+    session::{Impersonator, OpenedSession, Session, User},
     token::{TokenError, VerifiedClaims},
 };
 use crate::{
@@ -84,6 +84,16 @@ impl CurrentUser {
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         self.session.as_ref()?.user.as_ref().filter(|user| user.id == self.id())
+    }
+
+    /// Who acts as the user, if someone does: the signed word. Where the token gives no reason, the
+    /// one that WorkOS told with it at sign-in.
+    #[must_use]
+    pub fn impersonator(&self) -> Option<Impersonator> {
+        let signed = self.claims.claims().impersonator.clone()?;
+        let told = self.session.as_ref().and_then(|session| session.impersonator.as_ref());
+        let told = told.filter(|told| signed.reason.is_none() && told.email == signed.email);
+        Some(told.cloned().unwrap_or(signed))
     }
 
     async fn identify(

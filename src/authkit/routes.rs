@@ -296,7 +296,7 @@ struct MeResponse<'a> {
     permissions: &'a [String],
     entitlements: &'a [String],
     feature_flags: &'a [String],
-    impersonator: Option<&'a Impersonator>,
+    impersonator: Option<Impersonator>,
     /// When the access token expires, RFC 3339.
     expires_at: String,
 }
@@ -319,7 +319,7 @@ fn me(caller: &CurrentUser) -> Response {
         permissions: &claims.permissions,
         entitlements: &claims.entitlements,
         feature_flags: &claims.feature_flags,
-        impersonator: claims.impersonator.as_ref(),
+        impersonator: caller.impersonator(),
         expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
     })
     .into_response()

@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_object_is_refused() {
         assert_eq!(problem(""), ("missing", "body".into()));
-        assert_eq!(problem("{\"a\":"), ("json_invalid", "4".into()));
+        assert_eq!(problem("{\"a\":"), ("json_invalid", "5".into()));
         assert_eq!(problem("[]"), ("model_attributes_type", "body".into()));
         assert_eq!(problem("null"), ("model_attributes_type", "body".into()));
     }

@@ -44,6 +44,20 @@ async fn me_shows_who_impersonates() {
 }
 
 #[tokio::test]
+async fn an_impersonators_reason_comes_from_sign_in_where_the_token_has_none() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"act": {"sub": "help@workos.test"}}));
+    for (told, reason) in [("help@workos.test", json!("ticket 7")), ("x@workos.test", json!(null))]
+    {
+        app.authkit.impersonate(json!({"email": told, "reason": "ticket 7"}));
+        let mut browser = app.signed_in(ADA).await;
+        let me = browser.get("/me").await.expect(200).json();
+        assert_eq!(me["impersonator"]["email"], "help@workos.test");
+        assert_eq!(me["impersonator"].get("reason").cloned().unwrap_or_default(), reason);
+    }
+}
+
+#[tokio::test]
 async fn without_credentials_curl_gets_401_and_a_browser_goes_to_sign_in() {
     let app = TestApp::new();
     for path in ["/me", "/expenses", "/expenses?limit=5&x=%2F"] {

@@ -108,6 +108,14 @@ test('a key that changes the moment before a renewal signs nobody out', async ()
   assert.ok(answer.setCookie(SESSION_COOKIE)?.value);
 });
 
+test('a sign-in by a key that has just changed is put off at the most', async () => {
+  const worker = await world.startWorker();
+  assert.equal((await world.bearer(undefined, worker).request('GET', '/me')).status, 200);
+  authkit.rotateKeys();
+  const page = await world.browser(worker).signIn('Ada');
+  assert.ok([200, 503].includes(page.status), `${page}`);
+});
+
 test('a session whose key was retired is renewed, and nobody is signed out', async () => {
   const worker = await world.startWorker();
   const browser = await world.signedIn('Ada', worker);
@@ -125,6 +133,7 @@ test('a session whose key was retired is renewed, and nobody is signed out', asy
 
 test('a session whose key was retired is over if AuthKit has ended it', async () => {
   const worker = await world.startWorker();
+  await worker.limitTimers(20);
   const browser = await world.signedIn('Ada', worker);
   authkit.revokeSession((await browser.request('GET', '/me')).json.session_id);
   authkit.rotateKeys({ retireOld: true });

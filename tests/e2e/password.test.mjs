@@ -78,6 +78,7 @@ test('a session that was renewed before the rotation is found after it by who co
   const browser = await world.expired('Ada', before);
   const late = browser.twin();
   assert.equal((await browser.request('GET', '/me')).status, 200);
+  await world.worker.settle();
   const refreshes = world.refreshes();
   const answer = await late.at(during).request('GET', '/me');
   assert.equal(answer.status, 200, `${answer}`);
@@ -93,6 +94,7 @@ test('sealing again does not put a spent session back', async () => {
     json: { organization_id: (await browser.at(during).request('GET', '/me')).json.organization_id },
   });
   assert.equal(switched.status, 200, `${switched}`);
+  await world.worker.settle();
   // Its access token is still good, its refresh token is spent.
   assert.equal((await late.at(during).request('GET', '/me')).status, 200);
   assert.equal(world.sessionOf(late, NEW).refresh_token, world.sessionOf(browser, NEW).refresh_token);

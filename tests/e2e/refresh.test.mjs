@@ -14,6 +14,8 @@ const UNKNOWN_EXPENSE = '/expenses/7YBQTSVWGKVQGMH7Y926XY65Q7';
 
 const world = await startWorld();
 const { authkit } = world;
+// Whoever is refused looks for somebody else's session for a while, and here there is nobody.
+await world.worker.limitTimers(20);
 
 /** AuthKit answers every request for tokens so, until the test is over. */
 function hookRefresh(t, hook) {
@@ -278,23 +280,19 @@ test('tokens that have expired already are not asked for for ever', async (t) =>
   authkit.settings.accessTokenTtlSecs = -60;
   assertUnavailable(await browser.request('GET', '/me'));
   assert.equal(browser.cookies().get(SESSION_COOKIE), cookie);
-  assert.ok(world.refreshes() - before <= 10, `${world.refreshes() - before} refreshes`);
+  assert.equal(world.refreshes() - before, 1);
 });
 
-test(
-  'a session for which AuthKit gave tokens that had expired already goes on once it gives good ones',
-  { todo: 'the old cookie leads eight renewals on, to one that has expired, and no further' },
-  async (t) => {
-    const browser = await world.expired('Ada');
-    t.after(() => (authkit.settings.accessTokenTtlSecs = 300));
-    authkit.settings.accessTokenTtlSecs = -60;
-    assertUnavailable(await browser.request('GET', '/me'));
-    authkit.settings.accessTokenTtlSecs = 300;
-    await world.advanceClock(30);
-    const answer = await browser.request('GET', '/me');
-    assert.equal(answer.status, 200, `${answer}`);
-  },
-);
+test('a session for which AuthKit gave tokens that had expired already goes on once it gives good ones', async (t) => {
+  const browser = await world.expired('Ada');
+  t.after(() => (authkit.settings.accessTokenTtlSecs = 300));
+  authkit.settings.accessTokenTtlSecs = -60;
+  assertUnavailable(await browser.request('GET', '/me'));
+  authkit.settings.accessTokenTtlSecs = 300;
+  await world.advanceClock(30);
+  const answer = await browser.request('GET', '/me');
+  assert.equal(answer.status, 200, `${answer}`);
+});
 
 test('a session that AuthKit has ended is over: curl learns it, a page is sent to sign in, and the cookie goes', async () => {
   const signIn = async () => {

@@ -280,15 +280,9 @@ test('HEAD /logout is not allowed, and signs nobody out', async () => {
   const { session_id: id } = (await browser.request('GET', '/me')).json;
   const answer = await browser.request('HEAD', '/logout');
   assert.equal(answer.status, 405, `${answer}`);
-  assert.match(answer.headers.allow, /\bGET\b/);
-  assert.doesNotMatch(answer.headers.allow, /\bHEAD\b/);
+  assert.deepEqual(answer.headers.allow.split(/, ?/).toSorted(), ['GET', 'POST']);
   assert.deepEqual(answer.setCookies, []);
   assert.equal((await browser.request('GET', '/me')).json.session_id, id);
-});
-
-test('what is said of HEAD /logout names everything that is allowed', { todo: 'POST is missing' }, async () => {
-  const { headers } = await world.anonymous().request('HEAD', '/logout');
-  assert.deepEqual(headers.allow.split(/, ?/).toSorted(), ['GET', 'POST']);
 });
 
 test("another site's link or form signs nobody out", async () => {

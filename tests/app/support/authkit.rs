@@ -97,6 +97,8 @@ struct State {
     /// Signs the tokens that AuthKit hands out; [`CURRENT`] without it.
     signing_key: Option<&'static SigningKey>,
     reuses_refresh_tokens: bool,
+    /// What AuthKit tells beside the tokens of an impersonated user.
+    impersonator: Value,
     outage: Option<Outage>,
     /// What the token endpoint answers instead of tokens.
     refusal: Option<(u16, Value)>,
@@ -142,6 +144,11 @@ impl FakeAuthKit {
 
     pub fn sign_with(&self, key: &'static SigningKey) {
         self.state().signing_key = Some(key);
+    }
+
+    /// Tells of an impersonator beside the tokens.
+    pub fn impersonate(&self, impersonator: Value) {
+        self.state().impersonator = impersonator;
     }
 
     /// Stops rotating refresh tokens.
@@ -284,6 +291,7 @@ impl FakeAuthKit {
             "access_token": signing_key.sign(&signing_key.header(), &claims),
             "refresh_token": refresh_token,
             "authentication_method": "Password",
+            "impersonator": self.state().impersonator,
         })
     }
 }

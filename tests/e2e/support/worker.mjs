@@ -20,12 +20,13 @@ const LOG_TIMEOUT_MS = 5_000;
 const CLOCK_PATH = '/.test/clock';
 const LOG_PATH = '/.test/log';
 const KV_PATH = '/.test/kv';
-const TIMEOUT_PATH = '/.test/timeout';
+const WAITS_PATH = '/.test/waits';
+const SETTLE_PATH = '/.test/settle';
 /**
  * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward and cuts
- * the time that an outgoing request may take, so that no test waits for time to pass; writes a mark to
- * the log, so that a test knows what stands before it; and makes KV's operations fail, or stand still.
- * Everything else goes through as it came.
+ * timers and the time that an outgoing request may take, so that no test waits for time to pass; writes
+ * a mark to the log, so that a test knows what stands before it; waits for what requests have left to
+ * `waitUntil`; and makes KV's operations fail, or stand still. Everything else goes through as it came.
  */
 const ENTRY_MODULE = `
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -44,8 +45,21 @@ globalThis.Date = class extends RealDate {
 };
 
 const timeout = AbortSignal.timeout.bind(AbortSignal);
+const setTimer = globalThis.setTimeout.bind(globalThis);
 let timeoutMaxMs = Infinity;
+let timerMaxMs = Infinity;
 AbortSignal.timeout = (ms) => timeout(Math.min(ms, timeoutMaxMs));
+globalThis.setTimeout = (run, ms, ...given) => setTimer(run, Math.min(ms, timerMaxMs), ...given);
+
+let leftToRun = 0;
+function counted(ctx) {
+  const waitUntil = ctx.waitUntil.bind(ctx);
+  ctx.waitUntil = (promise) => {
+    leftToRun += 1;
+    waitUntil(Promise.resolve(promise).finally(() => (leftToRun -= 1)));
+  };
+  return ctx;
+}
 
 let kv;
 let failingOperations = [];
@@ -77,11 +91,14 @@ export default class extends WorkerEntrypoint {
     } else if (url.pathname === '${KV_PATH}') {
       failingOperations = url.searchParams.getAll('fail');
       heldOperations = url.searchParams.getAll('hold');
-    } else if (url.pathname === '${TIMEOUT_PATH}') {
-      timeoutMaxMs = Number(url.searchParams.get('ms'));
+    } else if (url.pathname === '${WAITS_PATH}') {
+      timeoutMaxMs = Number(url.searchParams.get('timeout') ?? timeoutMaxMs);
+      timerMaxMs = Number(url.searchParams.get('timer') ?? timerMaxMs);
+    } else if (url.pathname === '${SETTLE_PATH}') {
+      while (leftToRun > 0) await scheduler.wait(5);
     } else {
       kv ??= this.env.${KV_BINDING} && kvWithFailures(this.env.${KV_BINDING});
-      return new Bundle(this.ctx, { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
+      return new Bundle(counted(this.ctx), { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
     }
     return new Response(null, { status: 204 });
   }
@@ -186,7 +203,17 @@ export class Worker {
 
   /** From now on no outgoing request of the Worker's waits longer than this. @param {number} ms */
   async limitTimeouts(ms) {
-    await this.#tell(`${TIMEOUT_PATH}?ms=${ms}`);
+    await this.#tell(`${WAITS_PATH}?timeout=${ms}`);
+  }
+
+  /** From now on the Worker never sleeps longer than this. @param {number} ms */
+  async limitTimers(ms) {
+    await this.#tell(`${WAITS_PATH}?timer=${ms}`);
+  }
+
+  /** Returns once everything is done that requests have left to be done after their answers. */
+  async settle() {
+    await this.#tell(SETTLE_PATH);
   }
 
   /** The KV namespace itself, as its operator sees it. */
