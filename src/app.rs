@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Scheme};
+use http::{HeaderValue, StatusCode, header, uri::Scheme};
 use serde_json::json;
 
 use crate::{
@@ -101,13 +101,9 @@ async fn set_security_headers(request: Request, next: Next) -> Response {
     response
 }
 
-async fn show_home(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
+async fn show_home(State(state): State<AppState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    if !browser::wants_html(&headers) {
+    if !browser::wants_html(&parts.headers) {
         let links =
             json!({"expenses": "/expenses", "me": "/me", "login": "/login", "health": "/health"});
         return Json(links).into_response();

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::{
     AuthKit, VerifyError,
     carry::SessionChange,
-    client::Requester,
+    client::{INVALID_GRANT, Requester},
     cookie::RequestCookies,
     login::ReturnTo,
     origin::OwnOrigin,
@@ -174,9 +174,11 @@ impl CurrentUser {
             Err(VerifyError::Unavailable(error)) => return Err(RefreshError::from(error).into()),
         };
         let expires_at = known.as_ref().map(VerifiedClaims::expires_at);
-        let user_id = match &known {
-            Some(claims) => claims.claims().sub.clone(),
-            None => session.user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
+        let user_id = match (&known, &session.user) {
+            (Some(claims), _) => claims.claims().sub.clone(),
+            (None, Some(user)) => user.id.clone(),
+            // Whose it is could not be told from what comes after it.
+            (None, None) => return Err(CallerError::Session),
         };
         let renewed = authkit.renew(&session, &user_id, expires_at, None, parts).await;
         let (renewed, claims) = change.end_if_ended(renewed)?;
@@ -211,7 +213,7 @@ impl CurrentUser {
             Err(RefreshError::Ended) => {
                 let (renewed, _) = change.end_if_ended(renew(None).await)?;
                 change.set(renewed);
-                let code = "invalid_grant".to_owned();
+                let code = INVALID_GRANT.to_owned();
                 Err(RefreshError::Refused { code, description: None }.into())
             }
             Err(error) => Err(error.into()),
@@ -252,7 +254,12 @@ impl AuthKit {
             session = newer;
             let reason = match self.verify(session.access_token.expose(), wait_until).await {
                 Ok(claims) if claims.claims().sub == user_id => return Ok((session, claims)),
-                Ok(_) => "it gives another user's tokens".to_owned(),
+                // Nothing that asking again would change: whoever it is must sign in.
+                Ok(_) => {
+                    log::error!("a session was renewed into another user's");
+                    let code = "another_user".to_owned();
+                    return Err(RefreshError::Refused { code, description: None });
+                }
                 // Someone renewed it long ago: what came after it may be good.
                 Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
                 Err(VerifyError::Unavailable(error)) => return Err(error.into()),

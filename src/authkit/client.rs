@@ -21,6 +21,9 @@ use super::{
 };
 use crate::runtime::{HttpClient, HttpClientError};
 
+/// WorkOS's word for a code or a refresh token that is spent, too old or made up (RFC 6749, section
+/// 5.2).
+pub const INVALID_GRANT: &str = "invalid_grant";
 /// What is waited when WorkOS does not say how long.
 const DEFAULT_RETRY_AFTER_SECS: u32 = 5;
 

@@ -229,18 +229,24 @@ impl KeySetCache {
         }
         let fetched = self.client.session_keys().await;
         let now = self.clock.now();
-        let failure = match fetched {
+        match fetched {
             Ok(set) => {
+                // Known here before it is kept: nobody waits for KV.
+                self.finish_fetch(Some(set.clone()), None, now);
                 self.keep(&set, now).await;
-                self.state().set = Some((Arc::new(set.into()), now));
-                None
             }
             Err(error) => {
                 log::warn!("the key set could not be fetched: {error}");
-                Some(error)
+                self.finish_fetch(None, Some(error), now);
             }
-        };
+        }
+    }
+
+    fn finish_fetch(&self, set: Option<JwkSet>, failure: Option<ClientError>, now: DateTime<Utc>) {
         let mut state = self.state();
+        if let Some(set) = set {
+            state.set = Some((Arc::new(set.into()), now));
+        }
         state.last_fetch = Some((now, failure));
         state.fetching_since = None;
     }

@@ -68,9 +68,14 @@ impl<S: Sync> FromRequestParts<S> for OwnOrigin {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
-        own_origin(parts)
-            .map(|url| Self { url })
-            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let url = own_origin(parts)
+            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))?;
+        // The layer, the extractor and the handler all ask.
+        parts.extensions.insert(Self { url: url.clone() });
+        Ok(Self { url })
     }
 }
 

@@ -32,7 +32,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    client::{ClientError, Grant, Requester, WorkosClient},
+    client::{ClientError, Grant, INVALID_GRANT, Requester, WorkosClient},
     seal::Sealer,
     secret::Secret,
     session::Session,
@@ -120,7 +120,7 @@ pub enum RefreshError {
 impl From<ClientError> for RefreshError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Refused { code, .. } if code == "invalid_grant" => Self::Ended,
+            ClientError::Refused { code, .. } if code == INVALID_GRANT => Self::Ended,
             ClientError::Refused { code, description } => Self::Refused { code, description },
             ClientError::Unavailable { reason, retry_after_secs } => {
                 Self::Unavailable { reason, retry_after_secs }
@@ -243,9 +243,7 @@ impl Refresher {
     /// them in again.
     pub fn sign_out(&self, session: Session) {
         let newest = self.newest_remembered(Arc::new(session));
-        let now = self.clock.now();
-        let hash = token_hash(&newest.refresh_token);
-        self.rotations().insert(hash, (now, Rotation::SignedOut));
+        self.remember(&token_hash(&newest.refresh_token), Rotation::SignedOut);
     }
 
     /// The end of the chain that this isolate knows. Bounded: an AuthKit that gave the same tokens

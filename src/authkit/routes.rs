@@ -17,7 +17,7 @@ use url::form_urlencoded;
 use super::{
     AuthKit, CurrentUser, VerifyError,
     caller::SwitchError,
-    client::{AuthorizeRequest, ClientError, Grant, Requester},
+    client::{AuthorizeRequest, ClientError, Grant, INVALID_GRANT, Requester},
     config::SameSite,
     cookie::RequestCookies,
     login::{self, PendingSignIn, ReturnTo},
@@ -38,9 +38,6 @@ use crate::{
 /// Parameters of `/login` that AuthKit gets as they came.
 const HINTS: [&str; 6] =
     ["screen_hint", "login_hint", "domain_hint", "organization_id", "connection_id", "provider"];
-
-/// WorkOS's word for a code that is spent, too old or made up (RFC 6749, section 5.2).
-const INVALID_GRANT: &str = "invalid_grant";
 
 /// Longer than any of WorkOS's ids.
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;

@@ -318,21 +318,19 @@ impl UserExpenses {
         let key = format!("idempotency:{}:{}", self.owner, sha256_hex(idempotency_key.as_bytes()));
         let body_hash = sha256_hex(body);
         if let Some(value) = self.store.kv.get(&key).await? {
+            let unreadable = || KvError {
+                operation: "get",
+                reason: "an idempotency record that cannot be read".to_owned(),
+            };
             let record: IdempotencyRecord =
-                serde_json::from_slice(value.as_bytes()).map_err(|_| KvError {
-                    operation: "get",
-                    reason: "an idempotency record that cannot be read".to_owned(),
-                })?;
+                serde_json::from_slice(value.as_bytes()).map_err(|_| unreadable())?;
             if record.body_hash != body_hash {
                 return Err(CreateError::KeyReused);
             }
             let first = ExpenseId::parse(&record.id)
                 .ok()
                 .and_then(|id| expense_of(id, record.expense))
-                .ok_or_else(|| KvError {
-                    operation: "get",
-                    reason: "an idempotency record that cannot be read".to_owned(),
-                })?;
+                .ok_or_else(unreadable)?;
             // Whoever wrote the record may have been cut off before it wrote the expense. Later than
             // this an expense that is not there was deleted.
             let age_secs = expense.created_at.unix_secs() - first.created_at.unix_secs();

@@ -261,3 +261,17 @@ async fn a_sign_in_by_a_key_that_may_not_be_asked_for_yet_is_put_off() {
     app.clock.advance(Duration::seconds(30));
     browser.get("/me").await.expect(200);
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_slow_kv_to_keep_the_set() {
+    let app = TestApp::new();
+    app.authkit_kv.hold_puts(true);
+    let token = app.authkit.access_token(ADA);
+    let mut first = Box::pin(app.get_as(&token, "/me"));
+    while app.authkit.jwks_count() == 0 {
+        assert!((&mut first).now_or_never().is_none());
+    }
+    assert!((&mut first).now_or_never().is_none(), "it keeps the set itself");
+    app.get_as(&token, "/me").await.expect(200);
+    assert_eq!(app.authkit.jwks_count(), 1);
+}

@@ -565,6 +565,17 @@ async fn a_workos_that_gives_expired_tokens_is_asked_once_a_request_and_forgiven
 }
 
 #[tokio::test]
+async fn a_session_that_is_renewed_into_another_users_ends_at_sign_in_and_not_in_an_outage() {
+    let app = TestApp::new();
+    let mut browser = expired_browser(&app).await;
+    app.authkit.set_extra_claims(json!({"sub": "user_grace"}));
+    for _ in 0..2 {
+        browser.get("/me").await.expect(401);
+        browser.open("/expenses").await.expect(302);
+    }
+}
+
+#[tokio::test]
 async fn where_authkit_says_no_the_answer_says_why_and_where_to_go() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
