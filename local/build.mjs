@@ -1,13 +1,13 @@
 /**
  * The bundle: `build/index.js` and `build/index_bg.wasm`, made by worker-build with the project's own
- * tools. Does nothing while no source has changed, which is what makes a second start quick. Wrangler
+ * tools, and the static assets beside it. Does nothing while no source has changed, which is what makes a second start quick. Wrangler
  * calls this file too (`[build]` in wrangler.toml): then it says nothing while all is well.
  *
  *     node local/build.mjs [--report]     --report: set up first, show the compiler, print the sizes
  */
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -18,6 +18,9 @@ import { BIN, setUp } from './setup.mjs';
 
 const WASM = 'build/index_bg.wasm';
 const OUTPUTS = ['build/index.js', WASM];
+/** The Worker's static assets: what lies in `assets/`, and of Swagger UI what `/docs` loads. */
+const ASSETS = 'build/assets';
+const SWAGGER_UI = ['swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-bundle.js.LICENSE.txt', 'favicon-32x32.png'];
 /** Which sources the bundle was made from: a hash for each. */
 const STAMP = 'build/.sources.json';
 /** What rustc uses of WebAssembly. Not all features: binaryen writes some that workerd cannot read yet. */
@@ -77,9 +80,18 @@ export async function build(show) {
       }
     }
     await stripNames();
+    copyAssets();
     // What changed during the build counts as changed: hashes from before it, for the files cargo names now.
     writeFileSync(join(ROOT, STAMP), JSON.stringify({ ...hashes(sources()), ...before }, null, 1));
   });
+}
+
+function copyAssets() {
+  rmSync(join(ROOT, ASSETS), { recursive: true, force: true });
+  cpSync(join(ROOT, 'assets'), join(ROOT, ASSETS), { recursive: true });
+  for (const name of SWAGGER_UI) {
+    cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(ROOT, ASSETS, 'docs', name));
+  }
 }
 
 /** Panic messages name source files: without the paths of whoever's machine this is. */
@@ -100,7 +112,7 @@ async function stripNames() {
 }
 
 function isFresh() {
-  if (!OUTPUTS.every((path) => existsSync(join(ROOT, path)))) return false;
+  if (![...OUTPUTS, ASSETS].every((path) => existsSync(join(ROOT, path)))) return false;
   try {
     const built = JSON.parse(readFileSync(join(ROOT, STAMP), 'utf8'));
     const now = hashes([...new Set([...sources(), ...Object.keys(built)])]);
@@ -110,9 +122,9 @@ function isFresh() {
   }
 }
 
-/** Everything under src/, the files beside it, and what else cargo noted that the crate includes. */
+/** Everything under src/ and assets/, the files beside it, and what else cargo noted that the crate includes. */
 function sources() {
-  return [...new Set([...INPUTS, ...filesUnder('src'), ...noted()])];
+  return [...new Set([...INPUTS, ...filesUnder('src'), ...filesUnder('assets'), ...noted()])];
 }
 
 /** @param {string} folder @returns {string[]} */

@@ -7,10 +7,10 @@ use axum::{
     extract::{FromRef, FromRequestParts, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{HeaderValue, StatusCode, header, uri::Scheme};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     authkit::{self, AuthKit, ConfigError, CurrentUser},
@@ -18,6 +18,10 @@ use crate::{
     error::AppError,
     expenses::{self, ExpenseStore},
     json::Json,
+    openapi::{
+        self,
+        routing::{OpenApiRouter, routes},
+    },
     pages,
     report::report,
     runtime::{Clock, KvNamespace},
@@ -45,11 +49,7 @@ impl AppState {
 
 /// The Worker: every route, and the layers around them.
 pub fn router(state: AppState) -> Router {
-    let routes = Router::new()
-        .route("/", get(show_home))
-        .route("/health", get(|| async { Json(json!({"status": "ok"})) }))
-        .merge(authkit::routes())
-        .merge(expenses::routes())
+    let routes = Router::from(routes())
         .fallback(|| async { AppError::new(StatusCode::NOT_FOUND, "Not Found") })
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
@@ -57,6 +57,16 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
         .with_state(state);
     with_layers(routes)
+}
+
+/// Every route, with its description.
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(show_home))
+        .routes(routes!(show_health))
+        .merge(openapi::routes())
+        .merge(authkit::routes())
+        .merge(expenses::routes())
 }
 
 /// What stands in for [`router`] while the configuration is wrong: every path answers with the
@@ -101,17 +111,78 @@ async fn set_security_headers(request: Request, next: Next) -> Response {
     response
 }
 
+/// Whether the service is there
+///
+/// Touches nothing: neither storage nor AuthKit.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "service",
+    security(()),
+    responses((status = 200, description = "It is", body = HealthResponse)),
+)]
+async fn show_health() -> Json<HealthResponse> {
+    Json(HealthResponse { status: "ok" })
+}
+
+/// `GET /health`.
+#[derive(Serialize, ToSchema)]
+struct HealthResponse {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Where things are
+///
+/// For a browser, the home page.
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "service",
+    security(()),
+    responses((
+        status = 200,
+        description = "Paths by what is there",
+        content((HomeResponse = "application/json"), (String = "text/html")),
+    )),
+)]
 async fn show_home(State(state): State<AppState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     if !browser::wants_html(&parts.headers) {
-        let links =
-            json!({"expenses": "/expenses", "me": "/me", "login": "/login", "health": "/health"});
-        return Json(links).into_response();
+        return Json(HomeResponse::default()).into_response();
     }
     match CurrentUser::from_request_parts(&mut parts, &state).await {
         Ok(caller) => pages::home(Some(&caller)),
         // Not knowing is not being signed out.
         Err(answer) if answer.status().is_server_error() => answer,
         Err(_) => pages::home(None),
+    }
+}
+
+/// `GET /` for programs.
+#[derive(Serialize, ToSchema)]
+struct HomeResponse {
+    expenses: &'static str,
+    summary: &'static str,
+    me: &'static str,
+    login: &'static str,
+    logout: &'static str,
+    openapi: &'static str,
+    docs: &'static str,
+    health: &'static str,
+}
+
+impl Default for HomeResponse {
+    fn default() -> Self {
+        Self {
+            expenses: "/expenses",
+            summary: "/expenses/summary",
+            me: "/me",
+            login: "/login",
+            logout: "/logout",
+            openapi: "/openapi.json",
+            docs: "/docs",
+            health: "/health",
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! - [`expenses`]: what a signed-in user keeps: the model, its validation, the KV schema.
 //! - [`app`]: the state and the only list of routes and layers.
 //! - [`pages`]: the HTML a browser sees.
+//! - [`openapi`]: the API's description, and what it shares among operations.
 //! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
 //!   pages of them.
 //! - [`browser`]: telling a browser from other clients; [`json`]: answering those.
@@ -22,6 +23,7 @@ pub mod browser;
 pub mod error;
 pub mod expenses;
 pub mod json;
+pub mod openapi;
 pub mod pages;
 pub mod report;
 pub mod runtime;

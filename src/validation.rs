@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use crate::error::AppError;
 
@@ -14,12 +15,13 @@ use crate::error::AppError;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// One thing that is wrong with the input.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
     /// Pydantic's name of the error.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Where: `body` or `query`, then the field.
+    /// Where: `body`, `query` or `header`, then the field, or for broken JSON the position.
+    #[schema(value_type = Vec<LocPart>)]
     pub loc: Vec<Value>,
     /// For people.
     pub msg: String,
@@ -27,7 +29,35 @@ pub struct Problem {
     pub input: Value,
     /// The numbers and texts in `msg`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub ctx: Option<Value>,
+}
+
+/// A step on the way to what is wrong.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+pub enum LocPart {
+    /// A field.
+    Name(String),
+    /// A position.
+    Position(u64),
+}
+
+/// 422: everything that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValidationErrorResponse {
+    /// In the order of the fields.
+    pub detail: Vec<Problem>,
+}
+
+impl ValidationErrorResponse {
+    /// One, as it is sent.
+    #[must_use]
+    pub fn example() -> Value {
+        let input = json!({"description": "Team lunch"});
+        let detail = vec![Problem::new("missing", &["body", "amount"], "Field required", input)];
+        json!(Self { detail })
+    }
 }
 
 impl Problem {

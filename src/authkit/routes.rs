@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::{FromRef, RawQuery, Request, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::head,
 };
 use chrono::SecondsFormat;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AuthKit, CurrentUser, VerifyError,
@@ -31,6 +32,10 @@ use crate::{
     browser::{go_on, redirect},
     error::AppError,
     json::Json,
+    openapi::{
+        Changes, ErrorResponse, NeedsAuthKit, Protected, ReadsBody,
+        routing::{OpenApiRouter, routes},
+    },
     runtime::WaitUntil,
     validation::{Fields, parse_text, read_json},
 };
@@ -43,20 +48,20 @@ const HINTS: [&str; 6] =
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
 /// The routes of signing in and out, and of who is signed in.
-pub fn routes<S>() -> Router<S>
+#[allow(clippy::disallowed_methods, reason = "what refuses HEAD is no operation of its own")]
+pub fn routes<S>() -> OpenApiRouter<S>
 where
     Arc<AuthKit>: FromRef<S>,
     S: Clone + Send + Sync + 'static,
 {
-    Router::new()
-        .route("/login", get(begin_sign_in))
-        .route(login::CALLBACK_PATH, get(finish_sign_in).head(async || refuse_head("GET")))
-        .route(
-            "/logout",
-            get(sign_out_by_link).post(sign_out_by_form).head(async || refuse_head("GET,POST")),
-        )
-        .route("/me", get(show_current_user))
-        .route("/organization", post(switch_organization))
+    OpenApiRouter::new()
+        .routes(routes!(begin_sign_in))
+        .routes(routes!(finish_sign_in))
+        .route(login::CALLBACK_PATH, head(async || refuse_head("GET")))
+        .routes(routes!(sign_out_by_link, sign_out_by_form))
+        .route("/logout", head(async || refuse_head("GET,POST")))
+        .routes(routes!(show_current_user))
+        .routes(routes!(switch_organization))
 }
 
 /// For paths whose `GET` changes something, which a `HEAD` must not do.
@@ -80,6 +85,17 @@ impl Query {
     }
 }
 
+/// Sign in
+///
+/// Leads to AuthKit's hosted sign-in (authorization code with PKCE). Also AuthKit's sign-in endpoint.
+#[utoipa::path(
+    get,
+    path = "/login",
+    tag = "sign-in",
+    security(()),
+    params(LoginParameters),
+    responses((status = 302, description = "To AuthKit", headers(("Location" = String)))),
+)]
 async fn begin_sign_in(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
@@ -112,6 +128,22 @@ async fn begin_sign_in(
     response
 }
 
+/// Finish signing in
+///
+/// Where AuthKit sends the browser back to.
+#[utoipa::path(
+    get,
+    path = login::CALLBACK_PATH,
+    tag = "sign-in",
+    security(()),
+    params(CallbackParameters),
+    responses(
+        (status = 302, description = "Signed in: to `return_to`, with the session cookie",
+            headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 400, description = "AuthKit did not sign the user in", body = ErrorResponse),
+        NeedsAuthKit,
+    ),
+)]
 async fn finish_sign_in(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
@@ -226,6 +258,18 @@ fn cookie_not_kept() -> AppError {
     )
 }
 
+/// Sign out
+#[utoipa::path(
+    post,
+    path = "/logout",
+    tag = "sign-in",
+    security(()),
+    responses(
+        (status = 303, description = "To AuthKit, which ends its own session",
+            headers(("Location" = String), ("Set-Cookie" = String))),
+        Changes,
+    ),
+)]
 async fn sign_out_by_form(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
@@ -234,6 +278,20 @@ async fn sign_out_by_form(
     sign_out(&authkit, &origin, &headers, StatusCode::SEE_OTHER)
 }
 
+/// Sign out by a link
+///
+/// Only for a link of this site, or an address that was typed.
+#[utoipa::path(
+    get,
+    path = "/logout",
+    tag = "sign-in",
+    security(()),
+    responses(
+        (status = 302, description = "To AuthKit, which ends its own session",
+            headers(("Location" = String), ("Set-Cookie" = String))),
+        Changes,
+    ),
+)]
 async fn sign_out_by_link(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
@@ -283,8 +341,10 @@ fn sign_out(
 }
 
 /// `GET /me`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct MeResponse<'a> {
+    /// With a bearer token, of which no more is known, only `object` and `id`.
+    #[schema(value_type = UserResponse)]
     user: Value,
     session_id: Option<&'a str>,
     organization_id: Option<&'a str>,
@@ -294,10 +354,78 @@ struct MeResponse<'a> {
     entitlements: &'a [String],
     feature_flags: &'a [String],
     impersonator: Option<Impersonator>,
-    /// When the access token expires, RFC 3339.
+    /// When the access token expires.
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
+/// The user of `GET /me`, as WorkOS told of it at sign-in.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "what `MeResponse` holds, for the schema")]
+struct UserResponse {
+    #[schema(example = "user")]
+    object: String,
+    #[schema(example = "user_01JD5Q3V9J8Y3N5M0A7ZK2W4XB")]
+    id: String,
+    email: Option<String>,
+    email_verified: Option<bool>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    profile_picture_url: Option<String>,
+}
+
+/// `POST /organization`.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "what `switch_organization` reads, for the schema")]
+struct OrganizationRequest {
+    #[schema(min_length = 1, max_length = 255, example = "org_01JD5Q3V9J8Y3N5M0A7ZK2W4XB")]
+    organization_id: String,
+}
+
+/// What `/login` reads; AuthKit gets all but `return_to` as they came.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "for the schema")]
+struct LoginParameters {
+    /// A path of this site to go to once signed in.
+    return_to: Option<String>,
+    /// `sign-up` or `sign-in`.
+    screen_hint: Option<String>,
+    /// An e-mail address to begin with.
+    login_hint: Option<String>,
+    /// A domain whose identity provider is meant.
+    domain_hint: Option<String>,
+    /// Sign in to this organization.
+    organization_id: Option<String>,
+    /// Sign in through this connection.
+    connection_id: Option<String>,
+    /// Sign in through this provider, such as `GoogleOAuth`.
+    provider: Option<String>,
+}
+
+/// What AuthKit sends along (RFC 6749, section 4.1.2).
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "for the schema")]
+struct CallbackParameters {
+    /// The authorization code.
+    code: Option<String>,
+    /// What `/login` gave along.
+    state: Option<String>,
+    /// Why there is no code.
+    error: Option<String>,
+    /// The same for people.
+    error_description: Option<String>,
+}
+
+/// Who is signed in
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "sign-in",
+    security(("session" = []), ("bearer" = [])),
+    responses((status = 200, description = "The caller", body = MeResponse), Protected),
+)]
 async fn show_current_user(caller: CurrentUser) -> Response {
     me(&caller)
 }
@@ -322,8 +450,23 @@ fn me(caller: &CurrentUser) -> Response {
     .into_response()
 }
 
-/// Answers as `/me` does, in the new organization. Where AuthKit wants something of the user first,
-/// the answer is 403 and says where to go, and a browser's form is sent there.
+/// Go on in another organization
+///
+/// Where AuthKit wants something of the user first, the answer is 403 and says where to go.
+#[utoipa::path(
+    post,
+    path = "/organization",
+    tag = "sign-in",
+    security(("session" = [])),
+    request_body = OrganizationRequest,
+    responses(
+        (status = 200, description = "The caller, in that organization", body = MeResponse,
+            headers(("Set-Cookie" = String))),
+        (status = 403, description = "AuthKit refuses, or the request came from another site's page",
+            body = ErrorResponse),
+        Protected, ReadsBody,
+    ),
+)]
 async fn switch_organization(
     caller: CurrentUser,
     State(authkit): State<Arc<AuthKit>>,

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::{
     client::AuthenticateResponse,
@@ -75,7 +76,7 @@ impl User {
 }
 
 /// Someone of the operator's staff who is signed in as the user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Impersonator {
     /// Who.
     pub email: String,

@@ -2,11 +2,12 @@
 //!
 //! [`model`] says what an expense is, [`validation`] how a body that is none is answered,
 //! [`store`] how expenses lie in KV, [`summary`] what they add up to, [`csv`] how they look as a
-//! table, [`mod@routes`] what the API answers.
+//! table, [`schema`] how the API's description shows them, [`mod@routes`] what the API answers.
 
 pub mod csv;
 pub mod model;
 pub mod routes;
+pub mod schema;
 pub mod store;
 pub mod summary;
 pub mod validation;

@@ -7,11 +7,13 @@ use serde::{Serialize, Serializer, ser::Error};
 use serde_json::Number;
 use thiserror::Error;
 use ulid::Ulid;
+use utoipa::ToSchema;
 
+use super::schema;
 use crate::runtime::random_bytes;
 
 /// An expense as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Expense {
     /// Its name in paths.
     pub id: ExpenseId,
@@ -25,17 +27,21 @@ pub struct Expense {
 }
 
 /// The part of an expense that comes from the user, valid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ExpenseContent {
     /// 1–200 characters, trimmed.
+    #[schema(schema_with = schema::description)]
     pub description: String,
     /// More than zero.
     pub amount: Amount,
     /// Three letters of ISO 4217.
+    #[schema(schema_with = schema::currency)]
     pub currency: String,
     /// 1–50 characters, trimmed.
+    #[schema(schema_with = schema::category)]
     pub category: String,
     /// The day it was spent.
+    #[schema(schema_with = schema::date)]
     pub date: NaiveDate,
 }
 

@@ -1,11 +1,9 @@
 //! `/expenses`: handlers that take [`UserExpenses`] and so are protected.
 
 use axum::{
-    Router,
     body::Body,
     extract::{FromRequestParts, RawPathParams, RawQuery, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use serde_json::json;
@@ -14,6 +12,10 @@ use url::form_urlencoded;
 use super::{
     csv,
     model::{Expense, ExpenseContent, ExpenseId},
+    schema::{
+        CSV_EXAMPLE, ExpensePatch, ExpenseRequest, IdempotencyKey, ListParameters,
+        SummaryParameters,
+    },
     store::{CreateError, ListError, UserExpenses},
     summary::Summary,
     validation::{self, ListQuery, SummaryQuery},
@@ -23,6 +25,10 @@ use crate::{
     browser::accepts,
     error::AppError,
     json::Json,
+    openapi::{
+        Changes, ErrorResponse, FindsOne, Protected, ReadsBody, ReadsQuery,
+        routing::{OpenApiRouter, routes},
+    },
     runtime::KvError,
     validation::{Problem, Problems, read_json},
 };
@@ -30,19 +36,34 @@ use crate::{
 /// What is waited before KV is asked again.
 const KV_RETRY_AFTER_SECS: u32 = 2;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+pub(super) const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 
 /// The routes of expenses.
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/expenses", get(list_expenses).post(create_expense))
-        .route("/expenses/summary", get(summarize_expenses))
-        .route(
-            "/expenses/{id}",
-            get(show_expense).put(replace_expense).patch(patch_expense).delete(delete_expense),
-        )
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list_expenses, create_expense))
+        .routes(routes!(summarize_expenses))
+        .routes(routes!(show_expense, replace_expense, patch_expense, delete_expense))
 }
 
+/// Add an expense
+///
+/// With an `Idempotency-Key` it is safe to send again for 24 hours.
+#[utoipa::path(
+    post,
+    path = "/expenses",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = ExpenseRequest,
+    responses(
+        (status = 201, description = "The new expense", body = Expense,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 409, description = "The `Idempotency-Key` came with another body before",
+            body = ErrorResponse),
+        Protected, Changes, ReadsBody,
+    ),
+)]
 async fn create_expense(
     expenses: UserExpenses,
     State(state): State<AppState>,
@@ -70,6 +91,26 @@ async fn create_expense(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(expense)).into_response())
 }
 
+/// List expenses, the newest first
+///
+/// A further page is where the `Link` header leads (RFC 8288).
+#[utoipa::path(
+    get,
+    path = "/expenses",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(ListParameters),
+    responses(
+        (status = 200, description = "A page",
+            content(
+                (Vec<Expense> = "application/json"),
+                (String = "text/csv", example = json!(CSV_EXAMPLE)),
+                (String = "text/html"),
+            ),
+            headers(("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"))),
+        Protected, ReadsQuery,
+    ),
+)]
 async fn list_expenses(
     expenses: UserExpenses,
     headers: HeaderMap,
@@ -108,6 +149,17 @@ fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
     HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
 }
 
+/// Add up expenses
+///
+/// Exact, for each currency by category and by month. Amounts of different currencies are never added.
+#[utoipa::path(
+    get,
+    path = "/expenses/summary",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(SummaryParameters),
+    responses((status = 200, description = "The sums", body = Summary), Protected, ReadsQuery),
+)]
 async fn summarize_expenses(
     expenses: UserExpenses,
     RawQuery(query): RawQuery,
@@ -118,10 +170,34 @@ async fn summarize_expenses(
     Ok(Json(sums.into()))
 }
 
+/// Show an expense
+#[utoipa::path(
+    get,
+    path = "/expenses/{id}",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    responses((status = 200, description = "The expense", body = Expense), Protected, FindsOne),
+)]
 async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
     expenses.get(id).await?.map(Json).ok_or_else(no_such_expense)
 }
 
+/// Replace an expense
+///
+/// What is left out gets its default, as in a new one.
+#[utoipa::path(
+    put,
+    path = "/expenses/{id}",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    request_body = ExpenseRequest,
+    responses(
+        (status = 200, description = "The expense as it is now", body = Expense),
+        Protected, Changes, ReadsBody, FindsOne,
+    ),
+)]
 async fn replace_expense(
     expenses: UserExpenses,
     id: ExpenseId,
@@ -135,6 +211,24 @@ async fn replace_expense(
     change(&expenses, id, &state, |_| Ok(content)).await
 }
 
+/// Change an expense
+///
+/// A JSON merge patch (RFC 7396): what is left out stays; `null` puts a default back.
+#[utoipa::path(
+    patch,
+    path = "/expenses/{id}",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    request_body(content(
+        (ExpensePatch = "application/merge-patch+json"),
+        (ExpensePatch = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The expense as it is now", body = Expense),
+        Protected, Changes, ReadsBody, FindsOne,
+    ),
+)]
 async fn patch_expense(
     expenses: UserExpenses,
     id: ExpenseId,
@@ -161,6 +255,15 @@ async fn change(
     Ok(Json(changed))
 }
 
+/// Delete an expense
+#[utoipa::path(
+    delete,
+    path = "/expenses/{id}",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    responses((status = 204, description = "It is gone"), Protected, Changes, FindsOne),
+)]
 async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusCode, AppError> {
     if expenses.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_expense()) }
 }

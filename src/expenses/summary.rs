@@ -5,20 +5,25 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::Datelike;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::model::{ExpenseContent, Total};
+use super::{
+    model::{ExpenseContent, Total},
+    schema,
+};
 
 /// `GET /expenses/summary`.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Summary {
     /// One for each currency, in the order of their letters.
     pub currencies: Vec<CurrencySummary>,
 }
 
 /// What was spent in one currency.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct CurrencySummary {
     /// Three letters of ISO 4217.
+    #[schema(schema_with = schema::currency)]
     pub currency: String,
     /// The sum of all.
     pub total: Total,
@@ -31,7 +36,7 @@ pub struct CurrencySummary {
 }
 
 /// What was spent on one category.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CategorySummary {
     /// The category.
     pub category: String,
@@ -42,9 +47,10 @@ pub struct CategorySummary {
 }
 
 /// What was spent in one month.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MonthSummary {
     /// `YYYY-MM`.
+    #[schema(schema_with = schema::month)]
     pub month: String,
     /// The sum.
     pub total: Total,

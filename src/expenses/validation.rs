@@ -8,11 +8,12 @@ use super::model::{self, Amount, AmountError, ExpenseContent, Filter};
 use crate::runtime::KV_LIST_MAX_KEYS;
 use crate::validation::{Fields, Parsed, Problem, Problems, parse_string, parse_text};
 
-const DESCRIPTION_MAX_CHARS: usize = 200;
-const CATEGORY_MAX_CHARS: usize = 50;
-const DEFAULT_LIMIT: usize = 100;
-const DEFAULT_CURRENCY: &str = "USD";
-const DEFAULT_CATEGORY: &str = "other";
+pub(super) const DESCRIPTION_MAX_CHARS: usize = 200;
+pub(super) const CATEGORY_MAX_CHARS: usize = 50;
+pub(super) const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
+pub(super) const DEFAULT_LIMIT: usize = 100;
+pub(super) const DEFAULT_CURRENCY: &str = "USD";
+pub(super) const DEFAULT_CATEGORY: &str = "other";
 
 /// Checks a whole expense; what is not given gets its default, the date `today`.
 ///
@@ -44,10 +45,9 @@ fn parse_currency(value: Value, loc: &[&str]) -> Parsed<String> {
     if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Ok(text);
     }
-    let pattern = "^[A-Z]{3}$";
-    let msg = format!("String should match pattern '{pattern}'");
+    let msg = format!("String should match pattern '{CURRENCY_PATTERN}'");
     let problem = Problem::new("string_pattern_mismatch", loc, msg, json!(text));
-    Err(problem.with_ctx(json!({"pattern": pattern})).into())
+    Err(problem.with_ctx(json!({"pattern": CURRENCY_PATTERN})).into())
 }
 
 fn parse_amount(value: Value, loc: &[&str]) -> Parsed<Amount> {

@@ -6,6 +6,7 @@
 mod errors;
 mod expenses;
 mod keys;
+mod openapi;
 mod pages;
 mod refresh;
 mod session;

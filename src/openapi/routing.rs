@@ -1,0 +1,84 @@
+//! Routes with their description: a handler without `#[utoipa::path]` does not compile in
+//! `routes!`.
+//!
+//! On the host these are `utoipa-axum`'s. In the Worker the same names make the same routes and leave
+//! the descriptions out: the code that builds them is a fifth of a bundle, and what it comes to is known
+//! beforehand (see [`super::DOCUMENT`]).
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use utoipa_axum::router::OpenApiRouter;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use utoipa_axum::routes;
+
+#[cfg(target_arch = "wasm32")]
+pub use undescribed::OpenApiRouter;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use undescribed::routes;
+
+#[cfg(target_arch = "wasm32")]
+mod undescribed {
+    use axum::{Router, routing::MethodRouter};
+
+    /// `utoipa_axum::router::OpenApiRouter`, without the description.
+    #[derive(Debug)]
+    pub struct OpenApiRouter<S>(Router<S>);
+
+    impl<S: Clone + Send + Sync + 'static> Default for OpenApiRouter<S> {
+        fn default() -> Self {
+            Self(Router::new())
+        }
+    }
+
+    impl<S: Clone + Send + Sync + 'static> OpenApiRouter<S> {
+        /// No routes.
+        #[must_use]
+        pub fn new() -> Self {
+            Self::default()
+        }
+
+        /// Adds the handlers of one path.
+        #[must_use]
+        pub fn routes(self, (path, handlers): (String, MethodRouter<S>)) -> Self {
+            self.route(&path, handlers)
+        }
+
+        /// Adds what has no description.
+        #[must_use]
+        #[allow(clippy::disallowed_methods, reason = "this is where described routes come through")]
+        pub fn route(self, path: &str, handlers: MethodRouter<S>) -> Self {
+            Self(self.0.route(path, handlers))
+        }
+
+        /// Adds all of another's.
+        #[must_use]
+        pub fn merge(self, other: Self) -> Self {
+            Self(self.0.merge(other.0))
+        }
+    }
+
+    impl<S> From<OpenApiRouter<S>> for Router<S> {
+        fn from(router: OpenApiRouter<S>) -> Self {
+            router.0
+        }
+    }
+
+    /// The path and the methods that stand in the handlers' `#[utoipa::path]`; all have one path.
+    macro_rules! routes {
+        ($first:ident $(, $handler:ident)* $(,)?) => {
+            utoipa_axum::paste! {{
+                use utoipa::Path as _;
+                use utoipa_axum::PathItemExt as _;
+
+                let handlers = axum::routing::MethodRouter::new();
+                let handlers = [<__path_ $first>]::methods()
+                    .iter()
+                    .fold(handlers, |handlers, method| handlers.on(method.to_method_filter(), $first));
+                $(let handlers = [<__path_ $handler>]::methods()
+                    .iter()
+                    .fold(handlers, |handlers, method| handlers.on(method.to_method_filter(), $handler));)*
+                ([<__path_ $first>]::path(), handlers)
+            }}
+        };
+    }
+    pub(crate) use routes;
+}
