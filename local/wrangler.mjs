@@ -25,6 +25,7 @@ const NOISE = [
   /^\[wrangler:info\] Ready on /,
   // What `npm start` itself asks for.
   /^\[wrangler:info\] GET \/health 200 /,
+  /Parsed \d+ valid header rule/,
   /^🪵/,
   /^The file .* changed, restarting build/,
 ];

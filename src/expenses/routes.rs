@@ -35,6 +35,8 @@ use crate::{
 
 /// What is waited before KV is asked again.
 const KV_RETRY_AFTER_SECS: u32 = 2;
+const KEY_REUSED: &str =
+    "This Idempotency-Key was used with another body: use a new key for a new expense";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 
@@ -60,7 +62,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         (status = 201, description = "The new expense", body = Expense,
             headers(("Location" = String, description = "Where it is"))),
         (status = 409, description = "The `Idempotency-Key` came with another body before",
-            body = ErrorResponse),
+            body = ErrorResponse, example = json!({"detail": KEY_REUSED})),
         Protected, Changes, ReadsBody,
     ),
 )]
@@ -318,10 +320,7 @@ impl From<CreateError> for AppError {
     fn from(error: CreateError) -> Self {
         match error {
             CreateError::Kv(error) => error.into(),
-            CreateError::KeyReused => Self::new(
-                StatusCode::CONFLICT,
-                "This Idempotency-Key was used with another body: use a new key for a new expense",
-            ),
+            CreateError::KeyReused => Self::new(StatusCode::CONFLICT, KEY_REUSED),
         }
     }
 }

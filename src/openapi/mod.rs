@@ -39,7 +39,7 @@ pub const BEARER: &str = "bearer";
     info(
         title = "AuthKit on the edge",
         description = "An expense tracker behind WorkOS AuthKit, at the edge. Sign in at \
-            [/login](/login) and try the operations here with your browser's session, or send \
+            [/login](/login?return_to=/docs) and try the operations here with your browser's session, or send \
             `Authorization: Bearer <access token>`.",
     ),
     components(schemas(ErrorResponse, ValidationErrorResponse, Problem)),

@@ -1,7 +1,12 @@
 //! `/openapi.json`: that it is what the code says, and that what it allows is what is accepted.
 
 use authkit_edge::{app, openapi};
+use axum::body::Body;
+use http::Method;
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
+
+use crate::support::{ADA, TestApp, app::request};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openapi.json");
 
@@ -22,5 +27,121 @@ fn the_committed_document_is_what_the_code_says() {
         panic!(
             "src/openapi/openapi.json was out of date and is written anew: look at it, commit it"
         );
+    }
+}
+
+/// The properties of a body's schema, by name.
+fn properties(schema: &str) -> Map<String, Value> {
+    let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
+    document["components"]["schemas"][schema]["properties"].as_object().unwrap().clone()
+}
+
+async fn status_of(app: &TestApp, change: Value) -> u16 {
+    let mut body = json!({"description": "Team lunch", "amount": 42.5});
+    body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    app.post_as(&app.authkit.access_token(ADA), "/expenses", body.to_string()).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn texts_may_be_as_long_as_the_document_says_and_no_longer() {
+    let app = TestApp::new();
+    for (name, schema) in properties("ExpenseRequest") {
+        let (Some(min), Some(max)) = (schema["minLength"].as_u64(), schema["maxLength"].as_u64())
+        else {
+            continue;
+        };
+        for (length, status) in [(min - 1, 422), (min, 201), (max, 201), (max + 1, 422)] {
+            let text = "é".repeat(usize::try_from(length).unwrap());
+            assert_eq!(status_of(&app, json!({&name: text})).await, status, "{name} of {length}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn amounts_may_be_as_large_as_the_document_says_and_no_larger() {
+    let app = TestApp::new();
+    let properties = properties("ExpenseRequest");
+    let number = &properties["amount"]["oneOf"][0];
+    assert_eq!(
+        (&number["exclusiveMinimum"], &number["maximum"]),
+        (&json!(0), &json!(9_999_999_999.99))
+    );
+    for (amount, status) in [(json!(0), 422), (json!(0.01), 201), (number["maximum"].clone(), 201)]
+    {
+        assert_eq!(status_of(&app, json!({"amount": amount})).await, status, "{amount}");
+    }
+    assert_eq!(status_of(&app, json!({"amount": 10_000_000_000_u64})).await, 422);
+    assert_eq!(status_of(&app, json!({"amount": "9999999999.99"})).await, 201);
+}
+
+#[tokio::test]
+async fn what_the_document_has_as_default_and_example_is_accepted() {
+    let app = TestApp::new();
+    for (name, schema) in properties("ExpenseRequest") {
+        for value in
+            schema["examples"].as_array().into_iter().flatten().chain(schema.get("default"))
+        {
+            assert_eq!(status_of(&app, json!({&name: value})).await, 201, "{name}: {value}");
+        }
+    }
+    let token = app.authkit.access_token(ADA);
+    let body = json!({"description": "Team lunch", "amount": 1}).to_string();
+    let made = app.post_as(&token, "/expenses", body).await.expect(201).json();
+    let properties = properties("ExpenseRequest");
+    for name in ["currency", "category"] {
+        assert_eq!(made[name], properties[name]["default"]);
+    }
+}
+
+#[tokio::test]
+async fn members_that_the_document_does_not_allow_are_refused() {
+    let app = TestApp::new();
+    assert_eq!(status_of(&app, json!({"note": "?"})).await, 422);
+    assert_eq!(status_of(&app, json!({"currency": "usd"})).await, 422);
+    assert_eq!(status_of(&app, json!({"date": "yesterday"})).await, 422);
+}
+
+#[tokio::test]
+async fn every_operation_is_there() {
+    let app = TestApp::new();
+    let document: Value = app.get("/openapi.json").await.expect(200).json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let path = path.replace("{id}", "00000000000000000000000000");
+            let request = request(method.clone(), &path).body(Body::empty()).unwrap();
+            let answer = app.send(request).await;
+            assert!(!matches!(answer.status.as_u16(), 404 | 405), "{method} {path}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_protected_says_how_to_show_who_is_calling() {
+    let app = TestApp::new();
+    let document: Value = app.get("/openapi.json").await.expect(200).json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let name = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let request = request(name, &path.replace("{id}", "00000000000000000000000000"));
+            let answer = app.send(request.body(Body::empty()).unwrap()).await;
+            let is_public = operation["security"] == json!([{}]);
+            assert_eq!(answer.status != 401, is_public, "{method} {path}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_interactive_page_loads_from_here_alone() {
+    let app = TestApp::new();
+    let page = app.browser().open("/docs").await.expect(200);
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+        "{policy}"
+    );
+    assert!(!page.body.contains("//"), "{}", page.body);
+    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "start.js"] {
+        assert!(page.body.contains(&format!("\"/docs/{file}\"")), "{file}: {}", page.body);
     }
 }
