@@ -107,6 +107,7 @@ function writeLocalDevVars(authkitPort) {
     ...LOCAL_CREDENTIALS,
     WORKOS_COOKIE_PASSWORD: before.WORKOS_COOKIE_PASSWORD || randomBytes(32).toString('hex'),
     WORKOS_BASE_URL: `http://localhost:${authkitPort}`,
+    WORKOS_AUTHKIT_DOMAIN: `http://localhost:${authkitPort}`,
   };
   const lines = Object.entries(vars).map(([name, value]) => `${name}="${value}"\n`);
   writeFileSync(LOCAL_DEV_VARS, `# Written by npm start, for the local AuthKit only.\n${lines.join('')}`, {

@@ -31,8 +31,8 @@ export function createApp(context) {
   app.use(authorizeRoutes(context));
   app.use(authenticateRoutes(context));
   app.use(sessionRoutes(context));
-  // AuthKit Connect (`/oauth2/*` and its metadata) belongs here. No parser above touches its
-  // bodies: `oidc-provider` reads the request stream itself.
+  // No parser above touches these bodies: `oidc-provider` reads the request stream itself.
+  app.use(context.connect.routes(context));
 
   app.use(() => {
     throw new ApiError(404, 'not_found', 'There is nothing at this path of the local AuthKit.');

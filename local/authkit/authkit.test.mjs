@@ -660,8 +660,16 @@ test('the program says when it is ready, logs no secret and stops on a signal', 
   const code = locationOf(await openSignIn({ url })).searchParams.get('code');
   const { body } = await exchange({ url }, code);
   assert.equal(body.user.id, ADA_ID);
+
+  const { issuer, token_endpoint: tokenEndpoint } = await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json();
+  assert.equal(issuer, url.replace('127.0.0.1', 'localhost'));
+  const machine = { client_id: 'client_local_machine', client_secret: 'sk_test_local_machine', grant_type: 'client_credentials' };
+  const response = await fetch(tokenEndpoint, { method: 'POST', body: new URLSearchParams({ ...machine, scope: 'expenses:read' }) });
+  assert.equal(decodeJwt((await response.json()).access_token).scope, 'expenses:read');
+
   child.kill('SIGTERM');
   assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.equal(output.trim().split('\n').length, 1, output);
   for (const secret of [code, body.refresh_token, CLIENT.client_secret]) assert.ok(!output.includes(secret));
 });
 

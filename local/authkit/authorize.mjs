@@ -3,10 +3,11 @@
 import express from 'express';
 
 import { ApiError } from './errors.mjs';
+import { automaticUser, chosenUser } from './identify.mjs';
 import { sendPage, signInPage } from './pages.mjs';
 import { cookieOf, loopbackUrl, parametersOf } from './parameters.mjs';
 import { SESSION_TTL_MS } from './sessions.mjs';
-import { isEmail, membershipOf } from './users.mjs';
+import { membershipOf } from './users.mjs';
 
 /**
  * Cookies ignore ports, so the application's own requests on the same host would carry this one
@@ -16,9 +17,6 @@ import { isEmail, membershipOf } from './users.mjs';
  */
 export const COOKIE_OPTIONS = { httpOnly: true, sameSite: 'lax', path: '/user_management' };
 export const COOKIE_NAME = 'local-authkit-session';
-
-/** Signs the user it names (id or e-mail) in without a page: `autoSignIn` for one request. */
-export const AUTO_SIGN_IN_HEADER = 'x-local-authkit-user';
 
 const PATH = '/user_management/authorize';
 /** Base64url of a SHA-256. */
@@ -43,7 +41,7 @@ const CARRIED = [
  * @returns {import('express').Router}
  */
 export function authorizeRoutes(context) {
-  const { directory, sessions, settings } = context;
+  const { directory, sessions } = context;
   const router = express.Router();
 
   router.get(PATH, (req, res) => {
@@ -51,12 +49,8 @@ export function authorizeRoutes(context) {
     const request = authorizationRequest(parameters, context);
     const organization = directory.organization(request.organization_id);
 
-    const auto = req.get(AUTO_SIGN_IN_HEADER) ?? settings.autoSignIn;
-    if (auto) {
-      const user = directory.find(auto);
-      if (!user) throw new ApiError(400, 'invalid_request', 'the user to sign in without a page does not exist');
-      return signIn(res, request, user);
-    }
+    const auto = automaticUser(req, context);
+    if (auto) return signIn(res, request, auto);
 
     const cookie = cookieOf(req, COOKIE_NAME);
     const known = directory.find(sessions.browserUser(cookie) ?? '');
@@ -75,15 +69,8 @@ export function authorizeRoutes(context) {
     const request = authorizationRequest(form, context);
     if (form.cancel) return sendError(res, request, 'access_denied', 'The sign-in was cancelled.');
 
-    if (form.user_id) {
-      const user = directory.find(form.user_id);
-      if (!user) throw new ApiError(400, 'invalid_request', 'user_id names no user');
-      return signIn(res, request, user);
-    }
-
-    const email = (form.email ?? '').trim();
-    if (!isEmail(email)) return showPage(res, 400, request, email, 'Enter an e-mail address, such as name@example.com.');
-    return signIn(res, request, directory.find(email) ?? directory.addUser({ email }));
+    const { user, email, problem } = chosenUser(form, directory);
+    return user ? signIn(res, request, user) : showPage(res, 400, request, email, problem);
   });
 
   /**
@@ -96,7 +83,7 @@ export function authorizeRoutes(context) {
   function showPage(res, status, request, email, problem) {
     const parameters = Object.fromEntries(CARRIED.filter((name) => request[name]).map((name) => [name, request[name]]));
     const signUp = request.screen_hint === 'sign-up';
-    sendPage(res, status, signInPage({ users: directory.users, parameters, email, signUp, problem }));
+    sendPage(res, status, signInPage({ action: PATH, users: directory.users, parameters, email, signUp, problem }));
   }
 
   /**

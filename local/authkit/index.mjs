@@ -8,6 +8,8 @@
 import { createServer } from 'node:http';
 
 import { createApp } from './app.mjs';
+import { Connect } from './connect/index.mjs';
+import { ConnectStore } from './connect/store.mjs';
 import { Hooks } from './hooks.mjs';
 import { newId } from './ids.mjs';
 import { KeyRing } from './keys.mjs';
@@ -17,7 +19,7 @@ import { readState, writeState } from './state-file.mjs';
 import { mint } from './tokens.mjs';
 import { ADA_ID, Directory } from './users.mjs';
 
-export { AUTO_SIGN_IN_HEADER } from './authorize.mjs';
+export { AUTO_SIGN_IN_HEADER } from './identify.mjs';
 export { ADA_ID, COMPILERS_ORG_ID, ENGINES_ORG_ID, GRACE_ID } from './users.mjs';
 
 export const DEFAULT_CLIENT_ID = 'client_local';
@@ -32,7 +34,8 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {number} accessTokenTtlSecs default 300
  * @property {number} allowRefreshReuseSecs for how long a spent refresh token still works; default 0
  * @property {string | null} autoSignIn id or e-mail of the user who is signed in without a page
- * @property {string | null} issuer the `iss` claim; default: `url`
+ * @property {string | null} issuer the `iss` claim of session tokens; default: `url`
+ * @property {string | null} connectIssuer Connect's own issuer, an origin that leads here; default: `url`
  * @property {Record<string, Record<string, unknown>>} extraClaims by user id
  * @property {number} minAccessTokenBytes access tokens are padded with permissions up to this
  */
@@ -43,8 +46,9 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {string} [apiKey] the client's secret
  * @property {Record<string, string>} [clients] further clients: secret by client id
  * @property {string} [stateFile] where keys, sessions and typed-in users are kept
- * @property {import('node:crypto').KeyObject} [privateKey] the first RSA key to sign with; default: a
- *   new one, which takes a quarter of a second
+ * @property {import('node:crypto').KeyObject} [privateKey] the first RSA key that signs session tokens
+ * @property {import('node:crypto').KeyObject} [connectPrivateKey] the first RSA key that signs Connect's
+ * @property {typeof fetch} [fetch] what Client ID Metadata Documents are fetched with
  * @property {() => number} [now] milliseconds
  * @property {Partial<Settings>} [settings]
  * @property {(line: string) => void} [log] warnings; default: standard error
@@ -57,7 +61,8 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {Map<string, string>} clients secret by client id
  * @property {Directory} directory
  * @property {SessionStore} sessions
- * @property {KeyRing} keys
+ * @property {KeyRing} keys of sessions
+ * @property {Connect} connect
  * @property {Settings} settings
  * @property {Hooks} hooks
  * @property {RequestLog} requests
@@ -70,7 +75,8 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @typedef {object} MintOptions
  * @property {Record<string, unknown>} [claims] merged over sound ones; `undefined` leaves one out
  * @property {Record<string, unknown>} [header] merged over the one that fits the key
- * @property {import('./tokens.mjs').MintKey} [key] default `current`
+ * @property {import('./tokens.mjs').MintKey | 'other-issuer'} [key] default `current`; `other-issuer`
+ *   is the key that signs Connect's tokens for a session's, and the other way round
  * @property {number} [expSecs] from now, may be negative; default: `accessTokenTtlSecs`
  */
 
@@ -100,6 +106,8 @@ export class AuthKit {
     clients = {},
     stateFile,
     privateKey,
+    connectPrivateKey,
+    fetch = globalThis.fetch,
     now = Date.now,
     settings = {},
     log = (line) => console.error(line),
@@ -109,6 +117,7 @@ export class AuthKit {
       allowRefreshReuseSecs: 0,
       autoSignIn: null,
       issuer: null,
+      connectIssuer: null,
       extraClaims: {},
       minAccessTokenBytes: 0,
       ...settings,
@@ -121,12 +130,28 @@ export class AuthKit {
         keys: new KeyRing({ now, onChange: save, saved: state.keys, firstKey: privateKey }),
         directory: new Directory({ now, onChange: save, saved: state.directory }),
         sessions: new SessionStore({ now, onChange: save, reuseSecs, saved: state.sessions }),
+        connectKeys: new KeyRing({ now, onChange: save, saved: state.connectKeys, firstKey: connectPrivateKey }),
+        connectStore: new ConnectStore({ onChange: save, saved: state.connectStore }),
       }),
       log,
     );
     save();
+    const { keys, directory, sessions } = stores;
     this.#context = {
-      ...stores,
+      keys,
+      directory,
+      sessions,
+      connect: new Connect({
+        environmentClientId: clientId,
+        issuer: () => this.settings.connectIssuer ?? this.url,
+        keys: stores.connectKeys,
+        store: stores.connectStore,
+        directory,
+        accessTokenTtlSecs: () => this.settings.accessTokenTtlSecs,
+        now,
+        fetch,
+        log,
+      }),
       clients: new Map([[clientId, apiKey], ...Object.entries(clients)]),
       settings: this.settings,
       hooks: this.hooks,
@@ -239,10 +264,53 @@ export class AuthKit {
    * @param {MintOptions} [options]
    * @returns {string}
    */
-  mintToken({ claims = {}, header = {}, key = 'current', expSecs = this.settings.accessTokenTtlSecs } = {}) {
-    const { keys, issuer, now } = this.#context;
+  mintToken(options) {
+    const { keys, connect, issuer, now } = this.#context;
+    return this.#mint(options, { iss: issuer(), sub: ADA_ID, sid: newId('session', now()) }, keys, connect.keys);
+  }
+
+  /**
+   * A token like one of Connect's for a client that Ada uses, or as far from it as asked. Nobody has
+   * consented to it.
+   *
+   * @param {MintOptions} [options]
+   * @returns {string}
+   */
+  mintConnectToken(options) {
+    const { keys, connect } = this.#context;
+    return this.#mint(options, connect.soundClaims(ADA_ID), connect.keys, keys);
+  }
+
+  /**
+   * A machine-to-machine application, which gets its tokens with the client credentials grant.
+   *
+   * @param {Partial<import('./connect/provider.mjs').Machine>} [fields]
+   * @returns {import('./connect/provider.mjs').Machine}
+   */
+  addMachine(fields) {
+    return this.#context.connect.addMachine(fields);
+  }
+
+  /**
+   * @param {{retireOld?: boolean}} [options]
+   * @returns {string} the new `kid`
+   */
+  rotateConnectKeys(options) {
+    return this.#context.connect.rotateKeys(options);
+  }
+
+  /**
+   * @param {MintOptions} [options]
+   * @param {Record<string, unknown>} sound claims
+   * @param {KeyRing} own
+   * @param {KeyRing} other
+   * @returns {string}
+   */
+  #mint({ claims = {}, header = {}, key = 'current', expSecs = this.settings.accessTokenTtlSecs } = {}, sound, own, other) {
+    const { now } = this.#context;
     const iat = Math.floor(now() / 1000);
-    const sound = { iss: issuer(), sub: ADA_ID, sid: newId('session', now()), jti: newId('jti', now()), iat, exp: iat + expSecs };
-    return mint(header, { ...sound, ...claims }, key, keys.current);
+    const times = { jti: newId('jti', now()), iat, exp: iat + expSecs };
+    const [mintKey, signingKey] = key === 'other-issuer' ? ['current', other.current] : [key, own.current];
+    return mint(header, { ...sound, ...times, ...claims }, mintKey, signingKey);
   }
 }

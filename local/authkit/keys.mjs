@@ -16,10 +16,11 @@ export function generatePrivateKey() {
   return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
 }
 
-/** The key that signs now, first, then those still published. */
+/** The key that signs now, first, then those still published. The first is made when it is needed. */
 export class KeyRing {
   /** @type {SigningKey[]} */
-  #keys;
+  #made;
+  #firstKey;
   #now;
   #onChange;
 
@@ -28,18 +29,25 @@ export class KeyRing {
    * @param {() => number} options.now milliseconds
    * @param {() => void} options.onChange
    * @param {import('jose').JWK[]} [options.saved] private JWKs, as `toJSON` gave them
-   * @param {import('node:crypto').KeyObject} [options.firstKey] where nothing is saved; default: a new one
+   * @param {import('node:crypto').KeyObject} [options.firstKey] where nothing is saved; default: a new
+   *   one, which takes a quarter of a second
    * @throws when `saved` holds anything but RSA private keys with a `kid`
    */
   constructor({ now, onChange, saved = [], firstKey }) {
     this.#now = now;
     this.#onChange = onChange;
-    this.#keys = saved.map((jwk) => {
+    this.#firstKey = firstKey;
+    this.#made = saved.map((jwk) => {
       const privateKey = createPrivateKey({ key: /** @type {any} */ (jwk), format: 'jwk' });
       if (privateKey.asymmetricKeyType !== 'rsa' || typeof jwk.kid !== 'string') throw new TypeError('not an RSA signing key');
       return { kid: jwk.kid, privateKey, publicKey: createPublicKey(privateKey) };
     });
-    if (this.#keys.length === 0) this.#keys = [this.#signingKey(firstKey)];
+  }
+
+  /** @returns {SigningKey[]} at least one */
+  get #keys() {
+    if (this.#made.length === 0) this.#made = [this.#signingKey(this.#firstKey)];
+    return this.#made;
   }
 
   /** @returns {SigningKey} */
@@ -54,7 +62,7 @@ export class KeyRing {
    * @returns {string} the new key's `kid`
    */
   rotate({ retireOld = false } = {}) {
-    this.#keys = [this.#signingKey(), ...(retireOld ? [] : this.#keys)];
+    this.#made = [this.#signingKey(), ...(retireOld ? [] : this.#keys)];
     this.#onChange();
     return this.current.kid;
   }

@@ -3,7 +3,11 @@
 
 import { parseArgs } from 'node:util';
 
+import { MACHINE_SCOPES } from './connect/provider.mjs';
 import { createAuthKit, DEFAULT_API_KEY, DEFAULT_CLIENT_ID } from './index.mjs';
+
+/** A machine-to-machine application to try things with; a secret only in form, like the API key's default. */
+const MACHINE = { clientId: 'client_local_machine', clientSecret: 'sk_test_local_machine', scopes: MACHINE_SCOPES };
 
 const USAGE = `Usage: node main.mjs [--port 4100] [--state-file PATH] [--auto-sign-in USER]
 
@@ -12,6 +16,7 @@ const USAGE = `Usage: node main.mjs [--port 4100] [--state-file PATH] [--auto-si
   --auto-sign-in  id or e-mail of the user who is signed in without a page
 
 Environment: WORKOS_CLIENT_ID (default ${DEFAULT_CLIENT_ID}), WORKOS_API_KEY (default ${DEFAULT_API_KEY})
+Machine-to-machine application: ${MACHINE.clientId}, ${MACHINE.clientSecret} (${MACHINE.scopes.join(' ')})
 `;
 
 /** @returns {{port: number, stateFile?: string, autoSignIn: string | null}} */
@@ -49,7 +54,10 @@ try {
     settings: { autoSignIn: options.autoSignIn },
   });
   if (options.autoSignIn && !authkit.findUser(options.autoSignIn)) throw new Error('--auto-sign-in names no user');
+  authkit.addMachine(MACHINE);
   await authkit.listen({ port: options.port });
+  // The address that people type, and that the Worker is told.
+  authkit.settings.connectIssuer = `http://localhost:${new URL(authkit.url).port}`;
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void authkit.close());
   process.stdout.write(`Local AuthKit (not WorkOS) ready at ${authkit.url}\n`);
 } catch (error) {

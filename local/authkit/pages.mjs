@@ -11,7 +11,7 @@ body { font: 1rem/1.5 system-ui, sans-serif; max-width: 26rem; margin: 2rem auto
 form { margin: 1rem 0; display: grid; gap: .5rem; }
 button, input { font: inherit; padding: .5rem .75rem; width: 100%; box-sizing: border-box; }
 button { text-align: start; cursor: pointer; overflow-wrap: anywhere; }
-li { overflow-wrap: anywhere; }
+li, dd { overflow-wrap: anywhere; }
 `;
 
 /**
@@ -78,48 +78,83 @@ ${body}
 `;
 }
 
+export const PAGE_HEADERS = {
+  'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+};
+
 /**
  * @param {import('express').Response} res
  * @param {number} status
  * @param {Html} document
  */
 export function sendPage(res, status, document) {
-  res
-    .status(status)
-    .set({
-      'Content-Security-Policy': CONTENT_SECURITY_POLICY,
-      'Referrer-Policy': 'no-referrer',
-      'X-Content-Type-Options': 'nosniff',
-    })
-    .type('html')
-    .send(document.text);
+  res.status(status).set(PAGE_HEADERS).type('html').send(document.text);
 }
 
 /**
  * @param {object} options
+ * @param {string} options.action where the forms are sent
  * @param {import('./users.mjs').User[]} options.users
  * @param {Record<string, string>} options.parameters of the authorization request, carried along
  * @param {string} options.email what the field holds
  * @param {boolean} options.signUp
  * @param {string | null} options.problem with the e-mail that was sent
  */
-export function signInPage({ users, parameters, email, signUp, problem }) {
+export function signInPage({ action, users, parameters, email, signUp, problem }) {
   const carried = Object.entries(parameters).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">\n`);
   const invalid = problem ? html` aria-invalid="true" aria-describedby="problem"` : '';
   return page(
     signUp ? 'Sign up' : 'Sign in',
-    html`<form method="post" action="/user_management/authorize" aria-label="Continue as">
+    html`<form method="post" action="${action}" aria-label="Continue as">
 ${carried}${users.map((user) => html`<button name="user_id" value="${user.id}">${displayName(user)}<br><small>${user.email}</small></button>\n`)}</form>
-<form method="post" action="/user_management/authorize" novalidate>
+<form method="post" action="${action}" novalidate>
 ${carried}<label for="email">Or anyone else, by e-mail</label>
 <input id="email" name="email" type="email" autocomplete="email" required value="${email}"${invalid}>
 ${problem ? html`<p id="problem" role="alert">${problem}</p>` : ''}
 <button>Continue</button>
 </form>
-<form method="post" action="/user_management/authorize">
+<form method="post" action="${action}">
 ${carried}<button name="cancel" value="1">Cancel</button>
 </form>`,
   );
+}
+
+/**
+ * @param {object} options
+ * @param {string} options.action where the form is sent
+ * @param {string} options.client its name, or its id where it has none
+ * @param {import('./users.mjs').User} options.user
+ * @param {string} options.redirectUri where the answer goes: a name is anybody's to choose, this is not
+ * @param {string[]} options.scopes
+ * @param {string[]} options.resources
+ */
+export function consentPage({ action, client, user, redirectUri, scopes, resources }) {
+  return page(
+    'Allow access',
+    html`<p><strong>${client}</strong> asks for access in the name of ${displayName(user)}, ${user.email}.</p>
+<dl>
+<dt>For</dt>
+<dd>${resources.length > 0 ? resources.map((resource) => html`<code>${resource}</code> `) : 'this environment'}</dd>
+<dt>Scopes</dt>
+<dd>${scopes.map((scope) => html`<code>${scope}</code> `)}</dd>
+<dt>Goes back to</dt>
+<dd><code>${redirectUri}</code></dd>
+</dl>
+<form method="post" action="${action}">
+<button name="allow" value="1">Allow access</button>
+<button name="cancel" value="1">Cancel</button>
+</form>`,
+  );
+}
+
+/**
+ * @param {string} error
+ * @param {string | undefined} description
+ */
+export function refusalPage(error, description) {
+  return page('That did not work', html`<p>${description ?? 'The request was refused.'} <small>(${error})</small></p>`);
 }
 
 /** @param {import('./users.mjs').User[]} users */

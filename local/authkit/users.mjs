@@ -78,6 +78,22 @@ export function userResponse(user) {
   };
 }
 
+/**
+ * @param {User} user
+ * @returns {Record<string, unknown>} OpenID Connect's standard claims
+ */
+export function profileClaims(user) {
+  const claims = {
+    sub: user.id,
+    email: user.email,
+    email_verified: true,
+    name: displayName(user),
+    given_name: user.firstName,
+    family_name: user.lastName,
+  };
+  return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== null));
+}
+
 export class Directory {
   /** @type {Map<string, User>} */
   #users = new Map();
