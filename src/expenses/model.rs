@@ -63,6 +63,15 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// A text that differs where filters do.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let day = |date: Option<NaiveDate>| date.map(|date| date.to_string()).unwrap_or_default();
+        // No day has a colon in it, and no category is empty.
+        let category = self.category.as_deref().unwrap_or_default();
+        format!("{}:{}:{category}", day(self.from), day(self.to))
+    }
+
     /// Whether an expense is meant.
     #[must_use]
     pub fn matches(&self, content: &ExpenseContent) -> bool {

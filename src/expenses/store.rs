@@ -81,10 +81,12 @@ pub struct Page {
 }
 
 /// Where a page begins. Sealed for the way through the client, so that nobody makes one up or
-/// carries one over to another user.
+/// carries one over to another user, or to another filter, where it means nothing.
 #[derive(Default, Serialize, Deserialize)]
 struct Position {
     owner: String,
+    /// The [signature](Filter::signature) of the filter it goes with.
+    filter: String,
     /// KV's own cursor, of the list that the page's rows are in.
     kv_cursor: Option<String>,
     /// The last of that list's rows that an earlier page has shown.
@@ -94,7 +96,7 @@ struct Position {
 /// Why there is no page.
 #[derive(Debug, Error)]
 pub enum ListError {
-    /// The cursor did not come from here, or was another user's.
+    /// The cursor did not come from here, or was another user's or another filter's.
     #[error("not a cursor")]
     Cursor,
     /// KV failed.
@@ -190,7 +192,7 @@ impl UserExpenses {
         filter: &Filter,
     ) -> Result<Page, ListError> {
         let position = match cursor {
-            Some(cursor) => self.open_cursor(cursor).ok_or(ListError::Cursor)?,
+            Some(cursor) => self.open_cursor(cursor, filter).ok_or(ListError::Cursor)?,
             None => Position::default(),
         };
         let list_limit = if filter.is_empty() { limit } else { KV_LIST_MAX_KEYS };
@@ -207,7 +209,7 @@ impl UserExpenses {
         } else {
             next_list.map(|cursor| Position { kv_cursor: Some(cursor), ..Position::default() })
         };
-        Ok(Page { expenses, cursor: next.map(|position| self.seal_cursor(position)) })
+        Ok(Page { expenses, cursor: next.map(|position| self.seal_cursor(position, filter)) })
     }
 
     /// Adds up the expenses that `filter` means, in one currency or in all.
@@ -252,16 +254,17 @@ impl UserExpenses {
         Ok((rows.into_iter().filter_map(|row| row.expense).collect(), page.cursor))
     }
 
-    fn seal_cursor(&self, position: Position) -> String {
-        let position = Position { owner: self.owner.clone(), ..position };
+    fn seal_cursor(&self, position: Position, filter: &Filter) -> String {
+        let position =
+            Position { owner: self.owner.clone(), filter: filter.signature(), ..position };
         // A struct of strings always serializes.
         self.store.cursor_sealer.seal(&serde_json::to_vec(&position).unwrap_or_default())
     }
 
-    fn open_cursor(&self, cursor: &str) -> Option<Position> {
+    fn open_cursor(&self, cursor: &str, filter: &Filter) -> Option<Position> {
         let opened = self.store.cursor_sealer.open(cursor).ok()?;
         let position: Position = serde_json::from_slice(&opened.plaintext).ok()?;
-        (position.owner == self.owner).then_some(position)
+        (position.owner == self.owner && position.filter == filter.signature()).then_some(position)
     }
 
     /// Reads a listed key; one that is no expense's is logged and left out.

@@ -197,7 +197,7 @@ fn parse_range(fields: &mut Fields) -> (Option<NaiveDate>, Option<NaiveDate>) {
     (fields.optional("from", parse_date), fields.optional("to", parse_date))
 }
 
-/// What is said of a cursor that did not come from here, or was another user's.
+/// What is said of a cursor that did not come from here, or was another user's or another filter's.
 #[must_use]
 pub fn not_a_cursor(cursor: &str) -> Problems {
     let msg = "Value error, not a cursor of this list: follow the Link header of the page before";

@@ -358,7 +358,7 @@ async fn filters_leave_out_the_rest_over_all_pages() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_made_up_or_another_users_is_422() {
+async fn a_cursor_that_is_made_up_another_users_or_another_filters_is_422() {
     let app = TestApp::new();
     thirty(&app).await;
     let token = app.authkit.access_token(ADA);
@@ -372,6 +372,8 @@ async fn a_cursor_that_is_made_up_or_another_users_is_422() {
         (&token, "/expenses?cursor=made-up"),
         (&token, "/expenses?cursor=expense%3Auser_ada%3A7"),
         (&token, &format!("{}A", &path[..path.len() - 8])),
+        (&token, &format!("{path}&category=a")),
+        (&token, &format!("{path}&from=2026-01-01")),
     ] {
         let answer = app.get_as(token, path).await.expect(422);
         assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "cursor"]), "{path}");
