@@ -22,11 +22,16 @@ const LOG_PATH = '/.test/log';
 const KV_PATH = '/.test/kv';
 const WAITS_PATH = '/.test/waits';
 const SETTLE_PATH = '/.test/settle';
+const BUSY_PATH = '/.test/busy';
+/** How many keys are written to KV by one request of the harness's, and how many of them at a time. */
+const SEED_BATCH = 500;
+const SEED_WIDTH = 16;
 /**
  * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward and cuts
  * timers and the time that an outgoing request may take, so that no test waits for time to pass; writes
  * a mark to the log, so that a test knows what stands before it; waits for what requests have left to
- * `waitUntil`; and makes KV's operations fail, or stand still. Everything else goes through as it came.
+ * `waitUntil`, or for requests to come; writes to KV, four times as fast as through Miniflare; and makes KV's operations fail, or
+ * stand still. Everything else goes through as it came.
  */
 const ENTRY_MODULE = `
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -61,6 +66,7 @@ function counted(ctx) {
   return ctx;
 }
 
+let inFlight = 0;
 let kv;
 let failingOperations = [];
 let heldOperations = [];
@@ -88,6 +94,13 @@ export default class extends WorkerEntrypoint {
     } else if (url.pathname === '${LOG_PATH}') {
       console.log(url.searchParams.get('mark'));
       console.error(url.searchParams.get('mark'));
+    } else if (url.pathname === '${KV_PATH}' && request.method === 'POST') {
+      const entries = await request.json();
+      const put = ({ key, value, metadata }) => this.env.${KV_BINDING}.put(key, value, { metadata });
+      const putRest = async () => {
+        for (let entry; (entry = entries.pop()); ) await put(entry);
+      };
+      await Promise.all(Array.from({ length: ${SEED_WIDTH} }, putRest));
     } else if (url.pathname === '${KV_PATH}') {
       failingOperations = url.searchParams.getAll('fail');
       heldOperations = url.searchParams.getAll('hold');
@@ -96,9 +109,16 @@ export default class extends WorkerEntrypoint {
       timerMaxMs = Number(url.searchParams.get('timer') ?? timerMaxMs);
     } else if (url.pathname === '${SETTLE_PATH}') {
       while (leftToRun > 0) await scheduler.wait(5);
+    } else if (url.pathname === '${BUSY_PATH}') {
+      while (inFlight < Number(url.searchParams.get('requests'))) await scheduler.wait(5);
     } else {
       kv ??= this.env.${KV_BINDING} && kvWithFailures(this.env.${KV_BINDING});
-      return new Bundle(counted(this.ctx), { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
+      inFlight += 1;
+      try {
+        return await new Bundle(counted(this.ctx), { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
+      } finally {
+        inFlight -= 1;
+      }
     }
     return new Response(null, { status: 204 });
   }
@@ -201,6 +221,18 @@ export class Worker {
     await this.#tell(`${KV_PATH}?${new URLSearchParams(operations.map((operation) => ['hold', operation]))}`);
   }
 
+  /**
+   * Writes to KV what no request of a client's would, or would take too long to.
+   *
+   * @param {{ key: string, value: string, metadata?: unknown }[]} entries
+   */
+  async seedKv(entries) {
+    for (let from = 0; from < entries.length; from += SEED_BATCH) {
+      const body = JSON.stringify(entries.slice(from, from + SEED_BATCH));
+      await this.#tell(KV_PATH, [this], { method: 'POST', body });
+    }
+  }
+
   /** From now on no outgoing request of the Worker's waits longer than this. @param {number} ms */
   async limitTimeouts(ms) {
     await this.#tell(`${WAITS_PATH}?timeout=${ms}`);
@@ -214,6 +246,11 @@ export class Worker {
   /** Returns once everything is done that requests have left to be done after their answers. */
   async settle() {
     await this.#tell(SETTLE_PATH);
+  }
+
+  /** Returns once as many requests are being answered at the same time. @param {number} requests */
+  async busyWith(requests) {
+    await this.#tell(`${BUSY_PATH}?requests=${requests}`, [this]);
   }
 
   /** The KV namespace itself, as its operator sees it. */
@@ -253,9 +290,9 @@ export class Worker {
     });
   }
 
-  /** @param {string} path one of the entry module's own @param {Isolate[]} [isolates] */
-  async #tell(path, isolates = this.isolates) {
-    const answers = await Promise.all(isolates.map(({ origin }) => send({ url: origin + path })));
+  /** @param {string} path one of the entry module's own @param {Isolate[]} [isolates] @param {{ method?: string, body?: string }} [options] */
+  async #tell(path, isolates = this.isolates, options = {}) {
+    const answers = await Promise.all(isolates.map(({ origin }) => send({ url: origin + path, ...options })));
     if (!answers.every(({ status }) => status === 204)) throw new Error(`${path} is not answered by the entry module`);
   }
 }

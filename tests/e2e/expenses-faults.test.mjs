@@ -1,0 +1,154 @@
+/** KV that fails, and KV that holds what is no expense: nothing is lost, and nothing else is hidden. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { assertUnavailable } from './support/assertions.mjs';
+import { parseCsv } from './support/csv.mjs';
+import { add, descriptions, idAt, list, newSub, newcomer, nextPath, pages, stored } from './support/expenses.mjs';
+import { startWorld } from './support/world.mjs';
+
+const NOON = 1_700_000_000_000;
+const LARGE = { description: '🍜'.repeat(200), category: '🍜'.repeat(50) };
+
+const world = await startWorld();
+const { worker } = world;
+
+/** What lies where an expense should, for each of the ways in which it may be none. */
+const CORRUPT = [
+  { value: '' },
+  { value: '{' },
+  { value: 'null' },
+  { value: '[]' },
+  { value: '{}' },
+  { value: '{"description":"secret-in-kv"}' },
+  { record: { amount: 'secret-in-kv' } },
+  { record: { amount: '-5.00' } },
+  { record: { amount: 5 } },
+  { record: { date: '2026-02-30' } },
+  { record: { date: null } },
+  { record: { created_at: 1e18 } },
+  { record: { updated_at: '2026-01-01' } },
+  { record: { description: undefined } },
+];
+
+/** Two sound expenses of one user's with one that is none before, between and after them. */
+async function damaged({ value, record }, index) {
+  const sub = newSub();
+  const ids = [0, 1, 2].map((hour) => idAt(NOON + index * 10_000_000 + hour * 3_600_000));
+  const good = [1, 2].map((hour) => stored(sub, idAt(NOON + index * 10_000_000 + hour * 3_600_000 + 1), { description: `good ${hour}` }));
+  const bad = ids.map((id) => ({ ...stored(sub, id, record), ...(value === undefined ? {} : { value }) }));
+  // Where metadata has no room, the value is what is read; where there is metadata, that is.
+  await worker.seedKv([...good, ...bad.map((entry, at) => (at === 0 && record ? entry : { ...entry, metadata: undefined }))]);
+  return { sub, ids, actor: newcomer(world, sub) };
+}
+
+for (const [index, corrupt] of CORRUPT.entries()) {
+  test(`a stored expense that is ${JSON.stringify(corrupt)} hides no other, and is logged by its id alone`, async () => {
+    const { actor, sub, ids } = await damaged(corrupt, index);
+    assert.deepEqual(await descriptions(actor), ['good 2', 'good 1']);
+    assert.deepEqual((await pages(actor, '/expenses?limit=1')).flat().map(({ description }) => description), ['good 2', 'good 1']);
+    assert.deepEqual(await descriptions(actor, 'category=other'), ['good 2', 'good 1']);
+    const csv = await actor.request('GET', '/expenses', { headers: { accept: 'text/csv' } });
+    assert.deepEqual(parseCsv(csv.text).map((row) => row[2]), ['description', 'good 2', 'good 1']);
+    assert.match((await actor.request('GET', '/expenses/summary')).text, /"total":20\.00,"count":2/);
+    await worker.flushLog();
+    for (const id of ids) {
+      assert.ok(worker.log.includes(id), `${id} is not in the log`);
+      // It is no expense, and it goes when it is told to.
+      assert.ok((await actor.request('GET', `/expenses/${id}`)).status >= 400);
+      assert.ok((await actor.request('PATCH', `/expenses/${id}`, { json: { amount: 1 } })).status >= 400);
+      assert.equal((await actor.request('DELETE', `/expenses/${id}`)).status, 204);
+    }
+    const kv = await worker.kv();
+    assert.equal((await kv.list({ prefix: `expense:${sub}:` })).keys.length, 2);
+    await worker.flushLog();
+    assert.doesNotMatch(worker.log, /secret-in-kv/);
+  });
+}
+
+test('a key that ends in no id is logged and left out', async () => {
+  const sub = newSub();
+  const actor = newcomer(world, sub);
+  const expense = await add(actor);
+  await worker.seedKv(
+    ['', 'x', expense.id.toLowerCase(), `${expense.id}0`, `${expense.id}:x`, '8ZZZZZZZZZZZZZZZZZZZZZZZZZ'].map((name) => stored(sub, name)),
+  );
+  assert.deepEqual(await list(actor), [expense]);
+  assert.deepEqual((await pages(actor, '/expenses?limit=2')).flat(), [expense]);
+  await worker.flushLog();
+  assert.match(worker.log, /no expense id/);
+});
+
+test('while KV fails nothing is changed, and nothing is lost', async (t) => {
+  t.after(() => worker.failKv());
+  const actor = newcomer(world);
+  const expense = await add(actor, LARGE);
+  const path = `/expenses/${expense.id}`;
+  const json = { description: 'changed', amount: 1 };
+  for (const [operation, method] of [
+    ['get', 'PUT'],
+    ['get', 'PATCH'],
+    ['put', 'PUT'],
+    ['put', 'PATCH'],
+    ['get', 'DELETE'],
+    ['delete', 'DELETE'],
+    ['put', 'POST'],
+  ]) {
+    await worker.failKv(operation);
+    const answer = await actor.request(method, method === 'POST' ? '/expenses' : path, { json: method === 'DELETE' ? undefined : json });
+    assertUnavailable(answer);
+    assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
+    await worker.failKv();
+    assert.deepEqual(await list(actor), [expense], `${method} while ${operation} fails`);
+  }
+  assert.equal((await actor.request('PUT', path, { json })).status, 200);
+});
+
+test('a list whose long records cannot be read is 503, not a short one', async (t) => {
+  t.after(() => worker.failKv());
+  const actor = newcomer(world);
+  await add(actor, LARGE);
+  await add(actor, { description: 'short' });
+  await worker.failKv('get');
+  for (const path of ['/expenses', '/expenses?category=other', '/expenses/summary']) {
+    assertUnavailable(await actor.request('GET', path));
+  }
+  assertUnavailable(await actor.request('GET', '/expenses', { headers: { accept: 'text/csv' } }));
+  await worker.failKv();
+  assert.deepEqual(await descriptions(actor), ['short', LARGE.description]);
+});
+
+test('a page that failed is there when it is asked for again', async (t) => {
+  t.after(() => worker.failKv());
+  const actor = newcomer(world);
+  const added = [];
+  for (let number = 1; number <= 5; number += 1) added.unshift(await add(actor, { description: `${number}` }));
+  for (const query of ['limit=2', 'limit=2&category=other']) {
+    const first = await actor.request('GET', `/expenses?${query}`);
+    await worker.failKv('list');
+    assertUnavailable(await actor.request('GET', nextPath(first)));
+    await worker.failKv();
+    assert.deepEqual((await pages(actor, nextPath(first))).flat(), added.slice(2));
+  }
+});
+
+test('a browser whose expenses cannot be reached stays signed in, and a failure is one line in the log', async (t) => {
+  t.after(() => worker.failKv());
+  const browser = await world.signedIn('Grace');
+  await add(browser, { description: 'mine' });
+  await worker.flushLog();
+  const before = worker.log.length;
+  await worker.failKv('list');
+  const answer = await browser.request('GET', '/expenses');
+  assertUnavailable(answer);
+  assert.deepEqual(answer.setCookies, []);
+  await worker.failKv();
+  assert.deepEqual(await descriptions(browser), ['mine']);
+  await worker.flushLog();
+  const lines = worker.log.slice(before).split('\n').filter((line) => /503/.test(line));
+  assert.equal(lines.length, 1, lines.join('\n'));
+  assert.match(lines[0], /GET \/expenses 503: KV list failed/);
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

@@ -1,0 +1,116 @@
+/** Expenses as a client of the API deals with them, and as they lie in KV. */
+
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+
+/** An id in the right form that no expense has. */
+export const NO_SUCH_ID = '7YBQTSVWGKVQGMH7Y926XY65Q7';
+export const MAX_PAGES = 100;
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+/** @typedef {import('./actors.mjs').Bearer} Bearer */
+
+/** A `sub` that nobody else has. */
+export function newSub() {
+  return `user_${randomUUID()}`;
+}
+
+/**
+ * Somebody who has no expenses yet, by token.
+ *
+ * @param {string} [sub]
+ * @param {import('./worker.mjs').Isolate} [isolate] default: the world's Worker
+ */
+export function newcomer(world, sub = newSub(), isolate = world.worker) {
+  return world.bearer(world.authkit.mintToken({ claims: { sub } }), isolate);
+}
+
+/** @param {Bearer} actor @param {Record<string, unknown>} [expense] what is not the usual */
+export async function add(actor, expense = {}) {
+  const answer = await actor.request('POST', '/expenses', { json: { description: 'Lunch', amount: 10, ...expense } });
+  assert.equal(answer.status, 201, `${answer}`);
+  return answer.json;
+}
+
+/** Sends JSON as it is written: a number keeps its digits, a member may be there twice. */
+export function sendText(actor, method, path, body, headers = {}) {
+  return actor.request(method, path, { body, headers: { ...JSON_TYPE, ...headers } });
+}
+
+/** All that an actor has, if it goes on one page of the longest. @param {Bearer} actor */
+export async function list(actor, query = '') {
+  const answer = await actor.request('GET', `/expenses?limit=1000${query && `&${query}`}`);
+  assert.equal(answer.status, 200, `${answer}`);
+  return answer.json;
+}
+
+/** @param {Bearer} actor @returns {Promise<string[]>} */
+export async function descriptions(actor, query) {
+  return (await list(actor, query)).map(({ description }) => description);
+}
+
+/** The path of the next page, or nothing on the last. @param {import('./http.mjs').Answer} answer */
+export function nextPath(answer) {
+  if (answer.headers.link === undefined) return undefined;
+  const [, target] = /^<([^>]*)>; rel="next"$/.exec(answer.headers.link) ?? assert.fail(`Link: ${answer.headers.link}`);
+  const url = new URL(target, answer.request.url);
+  assert.equal(url.origin, answer.request.url.origin);
+  return url.pathname + url.search;
+}
+
+/**
+ * Every page from `path` on.
+ *
+ * @param {Bearer} actor
+ * @param {string} path
+ * @param {{ between?: () => Promise<unknown> }} [options] `between`: what happens before a page is turned
+ */
+export async function pages(actor, path, { between } = {}) {
+  const all = [];
+  for (let next = path; next !== undefined; ) {
+    if (all.length > 0) await between?.();
+    const answer = await actor.request('GET', next);
+    assert.equal(answer.status, 200, `${answer}`);
+    all.push(answer.json);
+    next = nextPath(answer);
+    assert.ok(all.length < MAX_PAGES, 'the pages have no end');
+  }
+  return all;
+}
+
+/** Crockford's base 32. */
+const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const MAX_MILLIS = 2n ** 48n - 1n;
+
+/** The id of an expense made at that time: a ULID whose time runs backwards. @param {number} millis */
+export function idAt(millis) {
+  let bits = ((MAX_MILLIS - BigInt(millis)) << 80n) | BigInt(`0x${randomBytes(10).toString('hex')}`);
+  let text = '';
+  for (let length = 0; length < 26; length += 1) {
+    text = DIGITS[Number(bits & 31n)] + text;
+    bits >>= 5n;
+  }
+  return text;
+}
+
+/**
+ * What lies in KV for one expense: the format that the store documents, written down a second time.
+ *
+ * @param {string} sub of letters, digits, `-` and `_`
+ * @param {string} id
+ * @param {Record<string, unknown>} [record] what is not the usual
+ */
+export function stored(sub, id, record = {}) {
+  const whole = {
+    description: 'Lunch',
+    amount: '10.00',
+    currency: 'USD',
+    category: 'other',
+    date: '2026-01-31',
+    created_at: 1_700_000_000,
+    updated_at: 1_700_000_000,
+    ...record,
+  };
+  return { key: `expense:${sub}:${id}`, value: JSON.stringify(whole), metadata: whole };
+}
