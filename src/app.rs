@@ -13,10 +13,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    authkit::{self, AuthKit, ConfigError, CurrentUser},
+    authkit::{self, AuthKit, ConfigError, CurrentUser, ProtectedResource},
     browser,
     error::AppError,
-    expenses::{self, ExpenseStore},
+    expenses::{self, Access, ExpenseStore},
     json::Json,
     openapi::{
         self,
@@ -26,6 +26,9 @@ use crate::{
     report::report,
     runtime::{Clock, KvNamespace},
 };
+
+/// What AuthKit Connect's tokens may be for, and their scopes.
+const RESOURCE: ProtectedResource = ProtectedResource { paths: &["/mcp"], scopes: &Access::SCOPES };
 
 /// What every request shares. Made once per isolate.
 #[derive(Clone, FromRef)]
@@ -43,7 +46,7 @@ impl AppState {
     #[must_use]
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
         let expenses = ExpenseStore::new(kv, authkit.application_sealer("expenses/cursor/v1"));
-        Self { authkit: Arc::new(authkit), expenses, clock }
+        Self { authkit: Arc::new(authkit.protecting(RESOURCE)), expenses, clock }
     }
 }
 

@@ -2,8 +2,9 @@
 //! that does not has nobody whose data it could reach.
 //!
 //! A caller shows the session cookie or `Authorization: Bearer` (RFC 6750); with both, the header
-//! counts. A session whose access token has expired is renewed on the way ([`super::refresh`]), and
-//! the answer carries the new one ([`super::carry`]). The three answers stay apart: refused is 401 (a browser is sent to sign in), and what
+//! counts, and for a [`BearerUser`] nothing else. A session whose access token has expired is renewed on
+//! the way ([`super::refresh`]), and the answer carries the new one ([`super::carry`]). The three
+//! answers stay apart ([`super::challenge`]): refused is 401 (a browser is sent to sign in), and what
 //! could not be told is 503, never a sign-out.
 
 use std::sync::Arc;
@@ -13,25 +14,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, header, request::Parts};
 use thiserror::Error;
 
 use super::{
     AuthKit, VerifyError,
     carry::SessionChange,
+    challenge::{CallerError, Challenge, rejection},
     client::{INVALID_GRANT, Requester},
     cookie::RequestCookies,
-    login::ReturnTo,
     origin::OwnOrigin,
     refresh::{RefreshError, Renewed},
     session::{Impersonator, OpenedSession, Session, User},
-    token::{TokenError, VerifiedClaims},
+    token::{TokenError, TokenKind, VerifiedClaims},
 };
-use crate::{
-    browser::{redirect, wants_html},
-    error::AppError,
-    runtime::WaitUntil,
-};
+use crate::{error::AppError, runtime::WaitUntil};
 
 /// How many rotations a session that comes late may be behind: more than happen while a spent
 /// session is remembered.
@@ -47,24 +44,10 @@ pub struct CurrentUser {
     session: Option<Arc<Session>>,
 }
 
-/// Why nobody is signed in.
-#[derive(Debug, Error)]
-enum CallerError {
-    #[error("Not signed in")]
-    NoCredentials,
-    #[error("The Authorization header holds no bearer token")]
-    NotABearer,
-    /// A bearer token that is no good.
-    #[error("{0}")]
-    Token(TokenError),
-    /// A cookie that is no session, or one that has ended.
-    #[error("The session is not valid: sign in again")]
-    Session,
-    #[error("Requests that change something must come from this site's own pages")]
-    CrossOrigin,
-    #[error("Sign-in cannot be checked right now: try again soon")]
-    Unavailable { reason: String, retry_after_secs: u32 },
-}
+/// The caller by the `Authorization` header alone: a route that takes one is out of reach of whatever
+/// a browser sends by itself, and so of other sites' pages.
+#[derive(Debug, Clone)]
+pub struct BearerUser(pub CurrentUser);
 
 impl CurrentUser {
     /// The verified claims.
@@ -96,19 +79,26 @@ impl CurrentUser {
         Some(told.cloned().unwrap_or(signed))
     }
 
+    /// Whether the caller may do what `scope`, one of `known_scopes`, stands for. A machine may do what
+    /// its token's scope names. A user's own session may do anything, and so may a client that the
+    /// user let in without a word of these scopes; one that was let in for some of them is held to
+    /// those.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str, known_scopes: &[&str]) -> bool {
+        let granted = &self.claims.claims().scopes;
+        let is_limited = self.claims.is_machine()
+            || self.claims.kind() == TokenKind::Connect
+                && granted.iter().any(|granted| known_scopes.contains(&&**granted));
+        !is_limited || granted.iter().any(|granted| granted == scope)
+    }
+
     async fn identify(
         authkit: &AuthKit,
         parts: &Parts,
         origin: &OwnOrigin,
     ) -> Result<Self, CallerError> {
-        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-            let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
-            let claims =
-                authkit.verify(token, wait_until(parts)).await.map_err(|error| match error {
-                    VerifyError::Token(error) => CallerError::Token(error),
-                    VerifyError::Unavailable(error) => RefreshError::from(error).into(),
-                })?;
-            return Ok(Self { claims, session: None });
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            return Self::identify_bearer(authkit, parts, origin).await;
         }
         let cookies = RequestCookies::from_headers(&parts.headers);
         let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
@@ -145,6 +135,21 @@ impl CurrentUser {
             }
         }
         Err(refusal)
+    }
+
+    async fn identify_bearer(
+        authkit: &AuthKit,
+        parts: &Parts,
+        origin: &OwnOrigin,
+    ) -> Result<Self, CallerError> {
+        let value = parts.headers.get(header::AUTHORIZATION).ok_or(CallerError::NoCredentials)?;
+        let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
+        let verified = authkit.verify_bearer(token, origin, wait_until(parts)).await;
+        let claims = verified.map_err(|error| match error {
+            VerifyError::Token(error) => CallerError::Token(error),
+            VerifyError::Unavailable(error) => RefreshError::from(error).into(),
+        })?;
+        Ok(Self { claims, session: None })
     }
 
     /// The user of a session, which is renewed on the way if it must be.
@@ -233,6 +238,23 @@ pub enum SwitchError {
 }
 
 impl AuthKit {
+    /// Lets only those on who may do what `scope` stands for.
+    ///
+    /// # Errors
+    ///
+    /// 403 `insufficient_scope`.
+    pub fn require_scope(
+        &self,
+        caller: &CurrentUser,
+        scope: &str,
+        challenge: &Challenge,
+    ) -> Result<(), AppError> {
+        if caller.has_scope(scope, self.resource.scopes) {
+            return Ok(());
+        }
+        Err(challenge.insufficient_scope(scope))
+    }
+
     /// The session that comes after `session` of this user's, with its claims: the newest one there
     /// is, if others have renewed it before.
     async fn renew(
@@ -274,18 +296,6 @@ impl AuthKit {
     }
 }
 
-impl From<RefreshError> for CallerError {
-    fn from(error: RefreshError) -> Self {
-        match error {
-            // AuthKit wants more of the user, and asks for it when they sign in.
-            RefreshError::Ended | RefreshError::Refused { .. } => Self::Session,
-            RefreshError::Unavailable { reason, retry_after_secs } => {
-                Self::Unavailable { reason, retry_after_secs }
-            }
-        }
-    }
-}
-
 fn wait_until(parts: &Parts) -> Option<&WaitUntil> {
     parts.extensions.get()
 }
@@ -311,48 +321,25 @@ where
             .map_err(IntoResponse::into_response)?;
         Self::identify(&authkit, parts, &origin)
             .await
-            .map_err(|error| rejection(&error, parts, &origin))
+            .map_err(|error| rejection(&error, parts, &authkit, &origin))
     }
 }
 
-fn rejection(error: &CallerError, parts: &Parts, origin: &OwnOrigin) -> Response {
-    let detail = error.to_string();
-    let challenge = match error {
-        CallerError::CrossOrigin => {
-            return AppError::new(StatusCode::FORBIDDEN, detail).into_response();
-        }
-        CallerError::Unavailable { reason, retry_after_secs } => {
-            return AppError::unavailable(detail, *retry_after_secs, reason).into_response();
-        }
-        CallerError::NoCredentials | CallerError::Session => {
-            if is_navigation(&parts.method, &parts.headers) {
-                return redirect(StatusCode::FOUND, &sign_in_path(parts, origin));
-            }
-            HeaderValue::from_static("Bearer")
-        }
-        CallerError::NotABearer => HeaderValue::from_static("Bearer error=\"invalid_request\""),
-        // `TokenError` is plain text without quotes.
-        CallerError::Token(error) => {
-            let text = format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
-            HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
-        }
-    };
-    AppError::new(StatusCode::UNAUTHORIZED, detail)
-        .with_header(header::WWW_AUTHENTICATE, challenge)
-        .into_response()
-}
+impl<S> FromRequestParts<S> for BearerUser
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
 
-/// A browser that would show what comes back.
-fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && wants_html(headers)
-}
-
-/// `/login`, coming back to where the request was going.
-fn sign_in_path(parts: &Parts, origin: &OwnOrigin) -> String {
-    let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let return_to = ReturnTo::parse(wanted, origin.url()).unwrap_or_default();
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("return_to", return_to.as_str())
-        .finish();
-    format!("/login?{query}")
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let authkit = Arc::<AuthKit>::from_ref(state);
+        let origin = OwnOrigin::from_request_parts(parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        CurrentUser::identify_bearer(&authkit, parts, &origin)
+            .await
+            .map(Self)
+            .map_err(|error| rejection(&error, parts, &authkit, &origin))
+    }
 }

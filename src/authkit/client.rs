@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use url::Url;
 
 use super::{
     config::AuthKitConfig,
-    jwks::JwkSet,
+    jwks::{JwkSet, KeySource, Published},
     secret::Secret,
     session::{Impersonator, User},
 };
@@ -102,7 +103,9 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    fn unavailable(reason: impl Into<String>) -> Self {
+    /// No answer that could be used, for `reason`.
+    #[must_use]
+    pub fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retry_after_secs: DEFAULT_RETRY_AFTER_SECS }
     }
 }
@@ -147,18 +150,6 @@ impl WorkosClient {
     #[must_use]
     pub fn new(http: Arc<dyn HttpClient>, config: Arc<AuthKitConfig>) -> Self {
         Self { http, config }
-    }
-
-    /// The application's `client_id`.
-    #[must_use]
-    pub fn client_id(&self) -> &str {
-        &self.config.client_id
-    }
-
-    /// Which WorkOS this client talks to.
-    #[must_use]
-    pub fn base_url(&self) -> &str {
-        self.config.base_url.as_str()
     }
 
     /// Where to send the browser to sign in. AuthKit's own page, unless the hints name a
@@ -238,11 +229,33 @@ impl WorkosClient {
     ///
     /// # Errors
     ///
-    /// As [`authenticate`](Self::authenticate).
+    /// [`ClientError::Unavailable`].
     pub async fn session_keys(&self) -> Result<JwkSet, ClientError> {
-        let url = self.endpoint(&format!("/sso/jwks/{}", self.config.client_id));
-        let body = self.send(Method::GET, &url, String::new()).await?;
-        parse(&body)
+        self.key_set(&self.endpoint(&format!("/sso/jwks/{}", self.config.client_id))).await
+    }
+
+    /// The key set at `url`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unavailable`].
+    pub async fn key_set(&self, url: &Url) -> Result<JwkSet, ClientError> {
+        let body = self.document(url).await?;
+        parse(&body.ok_or_else(|| ClientError::unavailable("there is no key set"))?)
+    }
+
+    /// What is published at `url` for anybody, or `None` where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unavailable`]: a document refuses nobody.
+    pub async fn document(&self, url: &Url) -> Result<Option<Bytes>, ClientError> {
+        let response = self.exchange(Method::GET, url, String::new()).await?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(response.into_body())),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(failure(&response)),
+        }
     }
 
     /// The base URL with `path` after its own.
@@ -254,6 +267,19 @@ impl WorkosClient {
     }
 
     async fn send(&self, method: Method, url: &Url, body: String) -> Result<Bytes, ClientError> {
+        let response = self.exchange(method, url, body).await?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(refusal(&response).unwrap_or_else(|| failure(&response)))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &Url,
+        body: String,
+    ) -> Result<http::Response<Bytes>, ClientError> {
         let request = Request::builder()
             .method(method)
             .uri(url.as_str())
@@ -262,15 +288,27 @@ impl WorkosClient {
             .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")))
             .body(Bytes::from(body))
             .map_err(|_| ClientError::unavailable("not a URL to send to"))?;
-        let response = self.http.send(request).await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response.into_body());
-        }
-        Err(refusal(&response).unwrap_or_else(|| ClientError::Unavailable {
-            reason: format!("status {}", status.as_u16()),
-            retry_after_secs: retry_after_secs(&response),
-        }))
+        Ok(self.http.send(request).await?)
+    }
+}
+
+/// The keys of session tokens.
+#[async_trait]
+impl KeySource for WorkosClient {
+    fn base_url(&self) -> &str {
+        self.config.base_url.as_str()
+    }
+
+    async fn fetch(&self) -> Result<Published, ClientError> {
+        Ok(Published { keys: self.session_keys().await?, metadata: None })
+    }
+}
+
+/// An answer that tells nothing.
+fn failure(response: &http::Response<Bytes>) -> ClientError {
+    ClientError::Unavailable {
+        reason: format!("status {}", response.status().as_u16()),
+        retry_after_secs: retry_after_secs(response),
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use thiserror::Error;
 use url::Url;
 
-use super::secret::Secret;
+use super::{origin::is_loopback, secret::Secret};
 
 /// Browsers keep a cookie for 400 days at most (RFC 6265bis, section 5.5).
 const DEFAULT_COOKIE_MAX_AGE_SECS: u32 = 400 * 24 * 60 * 60;
@@ -37,7 +37,7 @@ pub struct AuthKitConfig {
     pub redirect_uri: Option<Url>,
     /// `WORKOS_BASE_URL`, without a slash at the end of its path.
     pub base_url: Url,
-    /// `WORKOS_AUTHKIT_DOMAIN`: the issuer of Connect tokens.
+    /// `WORKOS_AUTHKIT_DOMAIN`: the issuer of Connect tokens, an origin.
     pub authkit_domain: Option<Url>,
     /// `WORKOS_ISSUER`: the `iss` that session access tokens must carry.
     pub issuer: Option<String>,
@@ -147,7 +147,7 @@ impl AuthKitConfig {
             base_url: variables
                 .optional("WORKOS_BASE_URL", base_url)
                 .unwrap_or_else(default_base_url),
-            authkit_domain: variables.optional("WORKOS_AUTHKIT_DOMAIN", base_url),
+            authkit_domain: variables.optional("WORKOS_AUTHKIT_DOMAIN", authkit_domain),
             issuer: variables.optional("WORKOS_ISSUER", Ok),
             cookie: CookieConfig {
                 name: variables
@@ -168,6 +168,11 @@ impl AuthKitConfig {
         };
         if config.cookie.has_prefix(HOST_PREFIX) && config.cookie.domain.is_some() {
             variables.error.add("WORKOS_COOKIE_DOMAIN", "cannot go with a cookie name in __Host-");
+        }
+        let domain = config.authkit_domain.as_ref().map(|url| url.origin().ascii_serialization());
+        if domain.is_some() && config.issuer == domain {
+            // Whose keys check a token is told by its issuer alone.
+            variables.error.add("WORKOS_ISSUER", "cannot be WORKOS_AUTHKIT_DOMAIN");
         }
         if variables.error.is_empty() { Ok(config) } else { Err(variables.error) }
     }
@@ -239,6 +244,20 @@ fn base_url(value: String) -> Result<Url, &'static str> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// An issuer at an origin's root, as AuthKit's are. Its keys come from there, so plain http is for
+/// this machine only: anyone between here and there could put their own in.
+fn authkit_domain(value: String) -> Result<Url, &'static str> {
+    let url = base_url(value)?;
+    if url.path() != "/" || !url.username().is_empty() || url.password().is_some() {
+        return Err("is not an origin such as https://<subdomain>.authkit.app");
+    }
+    if url.scheme() == "https" || is_loopback(&url) {
+        Ok(url)
+    } else {
+        Err("must be https, or http on this machine")
+    }
 }
 
 /// A `token` of RFC 9110, section 5.6.2, which RFC 6265 asks of a cookie's name.
@@ -349,6 +368,33 @@ mod tests {
     fn a_base_url_may_have_a_path_and_a_slash_at_its_end() {
         let config = parse(&[("WORKOS_BASE_URL", "http://localhost:4100/workos/")]).unwrap();
         assert_eq!(config.base_url.as_str(), "http://localhost:4100/workos");
+    }
+
+    #[test]
+    fn an_authkit_domain_is_an_origin_by_https_or_of_this_machine() {
+        let parse = |domain| parse(&[("WORKOS_AUTHKIT_DOMAIN", domain)]);
+        for domain in ["https://x.authkit.app", "https://x.authkit.app/", "http://localhost:4100"] {
+            assert!(parse(domain).is_ok(), "{domain}");
+        }
+        for domain in [
+            "x.authkit.app",
+            "http://x.authkit.app",
+            "http://localhost.evil.test",
+            "https://x.authkit.app/path",
+            "https://user@x.authkit.app",
+            "https://x.authkit.app?x",
+        ] {
+            let error = parse(domain).unwrap_err().to_string();
+            assert!(error.starts_with("WORKOS_AUTHKIT_DOMAIN "), "{domain}: {error}");
+        }
+    }
+
+    #[test]
+    fn two_issuers_have_two_names() {
+        let domain = ("WORKOS_AUTHKIT_DOMAIN", "https://x.authkit.app/");
+        assert!(parse(&[domain, ("WORKOS_ISSUER", "https://api.workos.com")]).is_ok());
+        let error = parse(&[domain, ("WORKOS_ISSUER", "https://x.authkit.app")]).unwrap_err();
+        assert_eq!(error.to_string(), "WORKOS_ISSUER cannot be WORKOS_AUTHKIT_DOMAIN");
     }
 
     #[test]

@@ -5,13 +5,18 @@
 //! seconds: a flood of made-up `kid`s costs WorkOS nothing. While WorkOS cannot be reached the set
 //! that was there goes on being used, whatever its age.
 //!
-//! The set is kept past the isolate in KV, under `authkit:jwks:{client_id}`, so that a new isolate
-//! begins with it: sealed `{"base_url", "fetched_at": Unix seconds, "keys": …}`, without an expiry.
-//! Before an isolate asks WorkOS it looks whether another has just done so; KV may tell it a minute
-//! late, so over many isolates it is once in 30 seconds each at the worst.
+//! An issuer that publishes metadata (RFC 8414) has it kept beside its keys, and may be asked for that
+//! too. It is never shown when it is old: while WorkOS cannot be reached, nobody could act on it.
+//!
+//! What was fetched is kept past the isolate in KV, under `authkit:jwks:{client_id}` for sessions and
+//! `authkit:connect-jwks:{client_id}` for Connect, so that a new isolate begins with it: sealed
+//! `{"base_url", "fetched_at": Unix seconds, "keys": …, "metadata"}`, without an expiry. Before an
+//! isolate asks WorkOS it looks whether another has just done so; KV may tell it a minute late, so over
+//! many isolates it is once in 30 seconds each at the worst.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
@@ -23,10 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{
-    client::{ClientError, WorkosClient},
-    seal::Sealer,
-};
+use super::{client::ClientError, seal::Sealer};
 use crate::runtime::{Clock, KvNamespace, KvPut, WaitUntil};
 
 /// How long a key set is used before it is asked for again. A key that WorkOS retires stops
@@ -36,7 +38,8 @@ const TTL_SECS: i64 = 60 * 60;
 const COOL_DOWN_SECS: i64 = 30;
 /// How often a request looks for the result of another's fetch.
 const WAIT_STEP_MILLIS: u32 = 20;
-/// After this long whoever was fetching is gone: its request was cancelled.
+/// After this long whoever was fetching is gone: its request was cancelled. (Or its issuer is very
+/// slow; then the next one asks too.)
 const FETCH_MAX_SECS: i64 = 15;
 
 /// A JSON Web Key Set, each key as raw JSON: one that is of no use must not spoil the others.
@@ -45,14 +48,34 @@ pub struct JwkSet {
     keys: Vec<Value>,
 }
 
+/// Where a key set comes from.
+#[async_trait]
+pub trait KeySource: Send + Sync {
+    /// Whose keys these are: what was kept of another's, an emulator's for one, is not believed.
+    fn base_url(&self) -> &str;
+
+    /// What the issuer publishes now.
+    async fn fetch(&self) -> Result<Published, ClientError>;
+}
+
+/// What an issuer publishes.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Its key set.
+    pub keys: JwkSet,
+    /// Its metadata, as it is written; `None` for an issuer without.
+    pub metadata: Option<String>,
+}
+
 /// A key set as it lies in KV.
 #[derive(Deserialize, Serialize)]
 struct KeySetRecord {
-    /// Whose keys these are: another WorkOS's, an emulator's for one, are not believed.
     base_url: String,
     /// Unix seconds.
     fetched_at: i64,
     keys: JwkSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<String>,
 }
 
 /// The keys of a set that may verify RS256 signatures.
@@ -122,7 +145,7 @@ pub enum KeyError {
 
 /// The key set of one issuer, shared by every request of an isolate.
 pub struct KeySetCache {
-    client: WorkosClient,
+    source: Box<dyn KeySource>,
     kv: Arc<dyn KvNamespace>,
     kv_key: String,
     sealer: Sealer,
@@ -132,33 +155,51 @@ pub struct KeySetCache {
 
 #[derive(Default)]
 struct CacheState {
-    /// The newest set and when it came.
-    set: Option<(Arc<KeySet>, DateTime<Utc>)>,
+    /// The newest there is.
+    known: Option<Known>,
     /// When a set was last asked for, with the failure if it has failed.
     last_fetch: Option<(DateTime<Utc>, Option<ClientError>)>,
     /// When the fetch that is under way began.
     fetching_since: Option<DateTime<Utc>>,
 }
 
+/// What an issuer has published.
+#[derive(Clone)]
+struct Known {
+    set: Arc<KeySet>,
+    metadata: Option<Arc<str>>,
+    fetched_at: DateTime<Utc>,
+}
+
+/// What a request needs of an issuer.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    /// The key of this name; while there is no newer set, one of any age may have it.
+    Key(&'a str),
+    /// The metadata, of now.
+    Metadata,
+}
+
 /// What a look at the cache tells a request to do.
 enum Step {
-    Use(Arc<KeySet>),
+    Use(Known),
     Fail(KeyError),
     Wait,
     Fetch,
 }
 
 impl KeySetCache {
-    /// An empty cache; the set is fetched when the first token needs it, and kept in `kv`.
+    /// An empty cache; the set is fetched when the first token needs it, and kept in `kv` under
+    /// `kv_key`.
     #[must_use]
     pub fn new(
-        client: WorkosClient,
+        source: Box<dyn KeySource>,
         kv: Arc<dyn KvNamespace>,
+        kv_key: String,
         sealer: Sealer,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let kv_key = format!("authkit:jwks:{}", client.client_id());
-        Self { client, kv, kv_key, sealer, clock, state: Mutex::default() }
+        Self { source, kv, kv_key, sealer, clock, state: Mutex::default() }
     }
 
     /// A key set that has the key `kid`.
@@ -172,11 +213,31 @@ impl KeySetCache {
         kid: &str,
         wait_until: Option<&WaitUntil>,
     ) -> Result<Arc<KeySet>, KeyError> {
+        Ok(self.known(Wanted::Key(kid), wait_until).await?.set)
+    }
+
+    /// The issuer's metadata, at most an hour old.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unavailable`]; [`KeyError::Unknown`] for an issuer without metadata.
+    pub async fn metadata(
+        self: &Arc<Self>,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<Arc<str>, KeyError> {
+        self.known(Wanted::Metadata, wait_until).await?.metadata.ok_or(KeyError::Unknown)
+    }
+
+    async fn known(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<Known, KeyError> {
         // Ends: a fetch finds a newer set in KV or is followed by a cool-down, in which no step is
         // `Fetch` or `Wait`.
         loop {
-            match self.next_step(kid) {
-                Step::Use(set) => return Ok(set),
+            match self.next_step(wanted) {
+                Step::Use(known) => return Ok(known),
                 Step::Fail(error) => return Err(error),
                 Step::Fetch => {
                     // Goes on when whoever began it goes away: others wait for it.
@@ -191,18 +252,22 @@ impl KeySetCache {
         }
     }
 
-    fn next_step(&self, kid: &str) -> Step {
+    fn next_step(&self, wanted: Wanted<'_>) -> Step {
         let now = self.clock.now();
         let mut state = self.state();
         let is_fetching =
             state.fetching_since.is_some_and(|since| is_within(since, FETCH_MAX_SECS, now));
         let is_cooling_down =
             state.last_fetch.as_ref().is_some_and(|(at, _)| is_within(*at, COOL_DOWN_SECS, now));
-        let known = state.set.as_ref().filter(|(set, _)| set.find(kid).is_some());
-        if let Some((set, fetched_at)) = known
-            && (is_within(*fetched_at, TTL_SECS, now) || is_fetching || is_cooling_down)
+        let usable = state.known.as_ref().filter(|known| match wanted {
+            Wanted::Key(kid) => known.set.find(kid).is_some(),
+            Wanted::Metadata => true,
+        });
+        let may_be_old = matches!(wanted, Wanted::Key(_)) && (is_fetching || is_cooling_down);
+        if let Some(known) = usable
+            && (is_within(known.fetched_at, TTL_SECS, now) || may_be_old)
         {
-            return Step::Use(Arc::clone(set));
+            return Step::Use(known.clone());
         }
         if is_fetching {
             return Step::Wait;
@@ -215,25 +280,25 @@ impl KeySetCache {
         Step::Fetch
     }
 
-    /// Gets a newer set, from whoever in this Worker has just fetched one, or from WorkOS.
+    /// Gets a newer set, from whoever in this Worker has just fetched one, or from its source.
     async fn fetch(self: Arc<Self>) {
-        if let Some((set, fetched_at)) = self.kept_set().await {
+        if let Some((published, fetched_at)) = self.kept().await {
             let mut state = self.state();
-            if state.set.as_ref().is_none_or(|(_, ours)| *ours < fetched_at) {
-                state.set = Some((Arc::new(set.into()), fetched_at));
+            if state.known.as_ref().is_none_or(|ours| ours.fetched_at < fetched_at) {
+                state.known = Some(Known::new(published, fetched_at));
                 // The set may answer the question; if it does not and is old, WorkOS will be asked.
                 state.last_fetch = Some((fetched_at, None));
                 state.fetching_since = None;
                 return;
             }
         }
-        let fetched = self.client.session_keys().await;
+        let fetched = self.source.fetch().await;
         let now = self.clock.now();
         match fetched {
-            Ok(set) => {
+            Ok(published) => {
                 // Known here before it is kept: nobody waits for KV.
-                self.finish_fetch(Some(set.clone()), None, now);
-                self.keep(&set, now).await;
+                self.finish_fetch(Some(published.clone()), None, now);
+                self.keep(published, now).await;
             }
             Err(error) => {
                 log::warn!("the key set could not be fetched: {error}");
@@ -242,17 +307,22 @@ impl KeySetCache {
         }
     }
 
-    fn finish_fetch(&self, set: Option<JwkSet>, failure: Option<ClientError>, now: DateTime<Utc>) {
+    fn finish_fetch(
+        &self,
+        published: Option<Published>,
+        failure: Option<ClientError>,
+        now: DateTime<Utc>,
+    ) {
         let mut state = self.state();
-        if let Some(set) = set {
-            state.set = Some((Arc::new(set.into()), now));
+        if let Some(published) = published {
+            state.known = Some(Known::new(published, now));
         }
         state.last_fetch = Some((now, failure));
         state.fetching_since = None;
     }
 
     /// The set in KV. That there is none, or that it cannot be read, only costs a request.
-    async fn kept_set(&self) -> Option<(JwkSet, DateTime<Utc>)> {
+    async fn kept(&self) -> Option<(Published, DateTime<Utc>)> {
         let sealed = match self.kv.get(&self.kv_key).await {
             Ok(sealed) => sealed?,
             Err(error) => {
@@ -262,17 +332,19 @@ impl KeySetCache {
         };
         let opened = self.sealer.open(&sealed).ok()?;
         let record: KeySetRecord = serde_json::from_slice(&opened.plaintext).ok()?;
-        if record.base_url != self.client.base_url() {
+        if record.base_url != self.source.base_url() {
             return None;
         }
-        Some((record.keys, DateTime::from_timestamp(record.fetched_at, 0)?))
+        let published = Published { keys: record.keys, metadata: record.metadata };
+        Some((published, DateTime::from_timestamp(record.fetched_at, 0)?))
     }
 
-    async fn keep(&self, set: &JwkSet, now: DateTime<Utc>) {
+    async fn keep(&self, published: Published, now: DateTime<Utc>) {
         let record = KeySetRecord {
-            base_url: self.client.base_url().to_owned(),
+            base_url: self.source.base_url().to_owned(),
             fetched_at: now.timestamp(),
-            keys: set.clone(),
+            keys: published.keys,
+            metadata: published.metadata,
         };
         let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
         if let Err(error) = self.kv.put(&self.kv_key, &sealed, KvPut::default()).await {
@@ -288,4 +360,11 @@ impl KeySetCache {
 
 fn is_within(since: DateTime<Utc>, secs: i64, now: DateTime<Utc>) -> bool {
     now - since < Duration::seconds(secs)
+}
+
+impl Known {
+    fn new(published: Published, fetched_at: DateTime<Utc>) -> Self {
+        let Published { keys, metadata } = published;
+        Self { set: Arc::new(keys.into()), metadata: metadata.map(Arc::from), fetched_at }
+    }
 }

@@ -3,15 +3,18 @@
 //! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
 //! The dangerous parts first: [`seal`] (cryptography), [`token`], [`verified`] and [`jwks`] (who signed),
-//! [`login`] (the authorization code flow), [`origin`] (where a request comes from). On them stand
-//! [`session`] and [`cookie`] (what a browser carries), [`client`] (what WorkOS answers) and
-//! [`refresh`] (one new session for many requests), and on those [`caller`] (the [`CurrentUser`]
-//! extractor), [`carry`] (the layer that hands the browser its new session) and [`mod@routes`].
+//! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`origin`] (where a request
+//! comes from). On them stand [`session`] and [`cookie`] (what a browser carries), [`client`] (what
+//! WorkOS answers) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
+//! [`CurrentUser`] extractor), [`challenge`] (what is said to whoever is none), [`carry`] (the layer that
+//! hands the browser its new session), [`mod@routes`] and [`well_known`].
 
 pub mod caller;
 pub mod carry;
+pub mod challenge;
 pub mod client;
 pub mod config;
+pub mod connect;
 pub mod cookie;
 pub mod jwks;
 pub mod login;
@@ -23,22 +26,27 @@ pub mod secret;
 pub mod session;
 pub mod token;
 pub mod verified;
+pub mod well_known;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use caller::CurrentUser;
+pub use caller::{BearerUser, CurrentUser};
 pub use carry::carry_session;
+pub use challenge::Challenge;
 pub use config::{AuthKitConfig, ConfigError};
+pub use connect::ProtectedResource;
 pub use routes::routes;
 
 use self::{
     client::{ClientError, WorkosClient},
+    connect::{Connect, ConnectSource},
     jwks::{KeyError, KeySet, KeySetCache},
+    origin::OwnOrigin,
     refresh::Refresher,
     seal::{Purpose, Sealer},
-    token::{TokenError, UntrustedToken, VerifiedClaims},
+    token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     verified::{VerifiedToken, VerifiedTokens},
 };
 use crate::runtime::{Clock, HttpClient, KvNamespace, WaitUntil};
@@ -49,6 +57,9 @@ pub struct AuthKit {
     config: Arc<AuthKitConfig>,
     client: WorkosClient,
     session_keys: Arc<KeySetCache>,
+    /// `None` where `WORKOS_AUTHKIT_DOMAIN` is not set.
+    connect: Option<Connect>,
+    resource: ProtectedResource,
     verified_tokens: VerifiedTokens,
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
@@ -82,12 +93,21 @@ impl AuthKit {
         let sealer = |purpose| {
             Sealer::new(purpose, &config.cookie_password, config.cookie_password_previous.as_ref())
         };
-        let session_keys = KeySetCache::new(
-            client.clone(),
-            Arc::clone(kv),
-            sealer(Purpose::KeySet),
-            Arc::clone(&clock),
-        );
+        let key_sets = |source, name: &str, purpose| {
+            Arc::new(KeySetCache::new(
+                source,
+                Arc::clone(kv),
+                format!("authkit:{name}:{}", config.client_id),
+                sealer(purpose),
+                Arc::clone(&clock),
+            ))
+        };
+        let connect = config.authkit_domain.as_ref().map(|url| {
+            let source = ConnectSource::new(client.clone(), url);
+            let issuer = source.issuer().to_owned();
+            let published = key_sets(Box::new(source), "connect-jwks", Purpose::ConnectKeySet);
+            Connect { issuer, published }
+        });
         let refresher = Refresher::new(
             client.clone(),
             Arc::clone(kv),
@@ -95,7 +115,9 @@ impl AuthKit {
             Arc::clone(&clock),
         );
         Self {
-            session_keys: Arc::new(session_keys),
+            session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
+            connect,
+            resource: ProtectedResource::default(),
             verified_tokens: VerifiedTokens::default(),
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
@@ -104,6 +126,12 @@ impl AuthKit {
             clock,
             config,
         }
+    }
+
+    /// Says what Connect's tokens may be for, and what may stand in their scope.
+    #[must_use]
+    pub fn protecting(self, resource: ProtectedResource) -> Self {
+        Self { resource, ..self }
     }
 
     /// A sealer for something of the application's own, which opens nothing of AuthKit's nor of any
@@ -125,46 +153,102 @@ impl AuthKit {
         token: &str,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
-        let claims = self.verify_expired(token, wait_until).await?;
+        self.unexpired(self.verify_expired(token, wait_until).await?)
+    }
+
+    /// Verifies what a bearer has shown: a session's access token, or where Connect is on one of its
+    /// tokens that is meant for this Worker, here at `origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`].
+    pub async fn verify_bearer(
+        &self,
+        token: &str,
+        origin: &OwnOrigin,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<VerifiedClaims, VerifyError> {
+        let claims = self.unexpired(self.verify_signature(token, true, wait_until).await?)?;
+        let is_for_us = |audience: &String| {
+            *audience == self.config.client_id || self.resource.is_at(audience, origin)
+        };
+        if claims.kind() == TokenKind::Connect && !claims.claims().aud.iter().any(is_for_us) {
+            return Err(TokenError::Audience.into());
+        }
+        Ok(claims)
+    }
+
+    fn unexpired(&self, claims: VerifiedClaims) -> Result<VerifiedClaims, VerifyError> {
         if claims.is_expired(self.clock.now()) {
             return Err(TokenError::Expired.into());
         }
         Ok(claims)
     }
 
-    /// Verifies a session access token that may have expired: its signature once for each key set
-    /// that an isolate sees.
+    /// Verifies a session access token that may have expired.
     async fn verify_expired(
         &self,
         token: &str,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
+        self.verify_signature(token, false, wait_until).await
+    }
+
+    /// Verifies a token that may have expired: its signature once for each key set that an isolate
+    /// sees. Whose keys check it is told by its `iss` alone, and one of Connect's is refused where it
+    /// `may_be_connects` not, unchecked.
+    async fn verify_signature(
+        &self,
+        token: &str,
+        may_be_connects: bool,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<VerifiedClaims, VerifyError> {
         let hash = verified::hash(token);
-        if let Some(known) = self.verified_tokens.get(&hash) {
-            let key_set = self.key_set(&known.kid, wait_until).await?;
+        if let Some(known) = self.verified_tokens.get(&hash)
+            && (may_be_connects || known.claims.kind() == TokenKind::Session)
+        {
+            let keys = match (known.claims.kind(), &self.connect) {
+                (TokenKind::Connect, Some(connect)) => &connect.published,
+                _ => &self.session_keys,
+            };
+            let key_set = key_set(keys, &known.kid, wait_until).await?;
             if Arc::ptr_eq(&key_set, &known.key_set) {
                 return Ok(known.claims);
             }
         }
         let length = token.len();
         let token = UntrustedToken::parse(token)?;
-        let key_set = self.key_set(token.kid(), wait_until).await?;
+        let connect = match &self.connect {
+            Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {
+                Some(connect)
+            }
+            _ => None,
+        };
+        if connect.is_some() && !may_be_connects {
+            return Err(TokenError::Issuer.into());
+        }
+        let keys = connect.map_or(&self.session_keys, |connect| &connect.published);
+        let key_set = key_set(keys, token.kid(), wait_until).await?;
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
-        let claims = token.verify(key, &self.config, self.clock.now())?;
+        let now = self.clock.now();
+        let claims = match connect {
+            Some(connect) => token.verify_connect(key, &connect.issuer, now)?,
+            None => token.verify(key, &self.config, now)?,
+        };
         let kid = token.kid().to_owned();
         let verified = VerifiedToken { kid, claims: claims.clone(), key_set };
         self.verified_tokens.insert(hash, verified, length);
         Ok(claims)
     }
+}
 
-    async fn key_set(
-        &self,
-        kid: &str,
-        wait_until: Option<&WaitUntil>,
-    ) -> Result<Arc<KeySet>, VerifyError> {
-        self.session_keys.set_with(kid, wait_until).await.map_err(|error| match error {
-            KeyError::Unknown => TokenError::UnknownKey.into(),
-            KeyError::Unavailable(error) => VerifyError::Unavailable(error),
-        })
-    }
+async fn key_set(
+    keys: &Arc<KeySetCache>,
+    kid: &str,
+    wait_until: Option<&WaitUntil>,
+) -> Result<Arc<KeySet>, VerifyError> {
+    keys.set_with(kid, wait_until).await.map_err(|error| match error {
+        KeyError::Unknown => TokenError::UnknownKey.into(),
+        KeyError::Unavailable(error) => VerifyError::Unavailable(error),
+    })
 }

@@ -41,13 +41,7 @@ impl OwnOrigin {
     /// they would send a `Secure` cookie there, and some clients do not.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        let is_local = match self.url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        !(self.url.scheme() == "http" && is_local)
+        !(self.url.scheme() == "http" && is_loopback(&self.url))
     }
 
     /// Whether a page of another origin made this request: `Sec-Fetch-Site` where the client sends
@@ -61,6 +55,17 @@ impl OwnOrigin {
         headers.get(header::ORIGIN).is_some_and(|origin| {
             origin.to_str().ok() != Some(self.url.origin().ascii_serialization().as_str())
         })
+    }
+}
+
+/// Whether a URL's host is this machine (RFC 6761, section 6.3, and RFC 8252, section 7.3).
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    AuthKit, CurrentUser, VerifyError,
+    AuthKit, Challenge, CurrentUser, VerifyError,
     caller::SwitchError,
     client::{AuthorizeRequest, ClientError, Grant, INVALID_GRANT, Requester},
     config::SameSite,
@@ -26,7 +26,8 @@ use super::{
     refresh::RefreshError,
     secret::Secret,
     session::{Impersonator, Session},
-    token::{TokenError, UntrustedToken},
+    token::{TokenError, TokenKind, UntrustedToken},
+    well_known,
 };
 use crate::{
     browser::{go_on, redirect},
@@ -62,6 +63,7 @@ where
         .route("/logout", head(async || refuse_head("GET,POST")))
         .routes(routes!(show_current_user))
         .routes(routes!(switch_organization))
+        .merge(well_known::routes())
 }
 
 /// For paths whose `GET` changes something, which a `HEAD` must not do.
@@ -267,6 +269,7 @@ fn cookie_not_kept() -> AppError {
     responses(
         (status = 303, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 400, description = "A bearer token, which is no session", body = ErrorResponse),
         Changes,
     ),
 )]
@@ -289,6 +292,7 @@ async fn sign_out_by_form(
     responses(
         (status = 302, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 400, description = "A bearer token, which is no session", body = ErrorResponse),
         Changes,
     ),
 )]
@@ -307,6 +311,13 @@ fn sign_out(
     headers: &HeaderMap,
     status: StatusCode,
 ) -> Result<Response, AppError> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        // Saying that someone is signed out would be a lie: the token goes on until it expires.
+        return Err(AppError::new(
+            StatusCode::BAD_REQUEST,
+            "Only a browser's session can be signed out of: a bearer token ends when it expires",
+        ));
+    }
     if origin.is_cross_origin(headers) {
         return Err(AppError::new(
             StatusCode::FORBIDDEN,
@@ -343,8 +354,8 @@ fn sign_out(
 /// `GET /me`.
 #[derive(Debug, Serialize, ToSchema)]
 struct MeResponse<'a> {
-    /// With a bearer token, of which no more is known, only `object` and `id`.
-    #[schema(value_type = UserResponse)]
+    /// `null` for a machine. With a bearer token, of which no more is known, only `object` and `id`.
+    #[schema(value_type = Option<UserResponse>)]
     user: Value,
     session_id: Option<&'a str>,
     organization_id: Option<&'a str>,
@@ -357,6 +368,12 @@ struct MeResponse<'a> {
     /// When the access token expires.
     #[schema(format = DateTime)]
     expires_at: String,
+    /// The client that shows the token, where it is one of Connect's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    /// What the client was let in for, where it is one of Connect's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<&'a [String]>,
 }
 
 /// The user of `GET /me`, as WorkOS told of it at sign-in.
@@ -433,11 +450,16 @@ async fn show_current_user(caller: CurrentUser) -> Response {
 fn me(caller: &CurrentUser) -> Response {
     let verified = caller.claims();
     let claims = verified.claims();
+    let is_connects = verified.kind() == TokenKind::Connect;
+    let user = match caller.user() {
+        Some(user) => json!(user),
+        None if verified.is_machine() => Value::Null,
+        None => json!({"object": "user", "id": claims.sub}),
+    };
     Json(MeResponse {
-        user: caller
-            .user()
-            .map_or_else(|| json!({"object": "user", "id": claims.sub}), |user| json!(user)),
-        session_id: claims.sid.as_deref(),
+        user,
+        // What Connect calls so is the user's consent.
+        session_id: claims.sid.as_deref().filter(|_| !is_connects),
         organization_id: claims.org_id.as_deref(),
         role: claims.role.as_deref(),
         roles: &claims.roles,
@@ -446,6 +468,8 @@ fn me(caller: &CurrentUser) -> Response {
         feature_flags: &claims.feature_flags,
         impersonator: caller.impersonator(),
         expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
+        client_id: claims.client_id.as_deref().filter(|_| is_connects),
+        scopes: is_connects.then_some(claims.scopes.as_slice()),
     })
     .into_response()
 }
@@ -470,6 +494,7 @@ fn me(caller: &CurrentUser) -> Response {
 async fn switch_organization(
     caller: CurrentUser,
     State(authkit): State<Arc<AuthKit>>,
+    challenge: Challenge,
     request: Request,
 ) -> Result<Response, AppError> {
     let (parts, body) = request.into_parts();
@@ -496,7 +521,7 @@ async fn switch_organization(
         }
         Err(SwitchError::Refresh(RefreshError::Ended)) => {
             Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")
-                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+                .with_header(header::WWW_AUTHENTICATE, challenge.header(&[])))
         }
         Err(SwitchError::Refresh(RefreshError::Unavailable { reason, retry_after_secs })) => {
             Err(AppError::unavailable(

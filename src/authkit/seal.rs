@@ -40,6 +40,8 @@ pub enum Purpose {
     Rotation,
     /// The key set, kept past the isolate: who could write it could sign for anybody.
     KeySet,
+    /// The key set of AuthKit Connect: a set moved from one place in KV to the other opens in neither.
+    ConnectKeySet,
     /// Something of the application's own, named so that it is nothing else's.
     Application(&'static str),
 }
@@ -52,6 +54,7 @@ impl Purpose {
             Self::SignIn => b"authkit-edge/sign-in/v1",
             Self::Rotation => b"authkit-edge/rotation/v1",
             Self::KeySet => b"authkit-edge/key-set/v1",
+            Self::ConnectKeySet => b"authkit-edge/connect-key-set/v1",
             Self::Application(name) => return (b"authkit-edge/application/", name.as_bytes()),
         };
         (label, b"")

@@ -4,9 +4,14 @@
 //! [`VerifiedClaims`] can be made by verification alone. RS256 is the only algorithm, so that a
 //! token cannot choose another (RFC 8725, section 3.1); a critical header that is not understood
 //! refuses the token (RFC 7515, section 4.1.11).
+//!
+//! Two issuers are believed: WorkOS for sessions, and AuthKit Connect for OAuth applications, MCP
+//! clients and machines. Whose key checks a token is told by its `iss` before anything else is
+//! believed of it, so that neither issuer can sign for the other.
 
 use std::sync::Arc;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use jwt_compact::{
     AlgorithmExt, TimeOptions, UntrustedToken as ParsedToken, ValidationError,
@@ -27,7 +32,18 @@ const KID_MAX_BYTES: usize = 256;
 /// A token that has the form of one, and names a key. Nothing in it may be believed.
 pub struct UntrustedToken<'a> {
     parsed: ParsedToken<'a, HeaderExtensions>,
+    /// As it was sent.
+    text: &'a str,
     kid: String,
+}
+
+/// Who signs what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// The access token of a session, by WorkOS.
+    Session,
+    /// An access token for an OAuth application, an MCP client or a machine, by AuthKit Connect.
+    Connect,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -60,6 +76,12 @@ pub struct AccessTokenClaims {
     pub feature_flags: Vec<String>,
     /// Who acts as the user, if someone does.
     pub impersonator: Option<Impersonator>,
+    /// Whom a Connect token is for.
+    pub aud: Vec<String>,
+    /// The client that a Connect token was given to.
+    pub client_id: Option<String>,
+    /// What a Connect token was given for.
+    pub scopes: Vec<String>,
 }
 
 /// A JWT's payload beside the registered times.
@@ -78,6 +100,9 @@ impl From<&Payload> for AccessTokenClaims {
             entitlements: texts(payload, "entitlements"),
             feature_flags: texts(payload, "feature_flags"),
             impersonator: impersonator(payload),
+            aud: audience(payload),
+            client_id: text(payload, "client_id"),
+            scopes: scopes(payload),
         }
     }
 }
@@ -89,6 +114,17 @@ fn text(payload: &Payload, name: &str) -> Option<String> {
 fn texts(payload: &Payload, name: &str) -> Vec<String> {
     let values = payload.get(name).and_then(Value::as_array).into_iter().flatten();
     values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+/// One audience or several (RFC 7519, section 4.1.3).
+fn audience(payload: &Payload) -> Vec<String> {
+    text(payload, "aud").map_or_else(|| texts(payload, "aud"), |audience| vec![audience])
+}
+
+/// Words with spaces between them (RFC 8693, section 4.2).
+fn scopes(payload: &Payload) -> Vec<String> {
+    let scope = payload.get("scope").and_then(Value::as_str).unwrap_or_default();
+    scope.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
 /// WorkOS's own claim, else the actor of RFC 8693, section 4.1.
@@ -103,6 +139,7 @@ fn impersonator(payload: &Payload) -> Option<Impersonator> {
 /// Claims that one of the issuer's keys has signed, and that are valid now or were.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedClaims {
+    kind: TokenKind,
     claims: Arc<AccessTokenClaims>,
     expires_at: DateTime<Utc>,
 }
@@ -137,6 +174,9 @@ pub enum TokenError {
     /// `iss` is not who it must be.
     #[error("the token has another issuer")]
     Issuer,
+    /// `aud` is somebody else.
+    #[error("the token is meant for another audience")]
+    Audience,
 }
 
 impl<'a> UntrustedToken<'a> {
@@ -163,7 +203,7 @@ impl<'a> UntrustedToken<'a> {
         if kid.is_empty() || kid.len() > KID_MAX_BYTES {
             return Err(TokenError::UnknownKey);
         }
-        Ok(Self { parsed, kid })
+        Ok(Self { parsed, text: token, kid })
     }
 
     /// The name of the key that is said to have signed.
@@ -178,16 +218,61 @@ impl<'a> UntrustedToken<'a> {
         text(&self.parsed.deserialize_claims_unchecked::<Payload>().ok()?.custom, "sid")
     }
 
-    /// Checks the signature, `nbf` and the issuer. The expiry is left to
+    /// The issuer, believed of no one: only good for telling whose key is to check it. Everything
+    /// else in the payload may be wrong, and says so when it is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Malformed`].
+    pub fn issuer_unverified(&self) -> Result<Option<String>, TokenError> {
+        /// A member that is there twice is refused, so that nobody can read it differently.
+        #[derive(Deserialize)]
+        struct Issuer {
+            iss: Option<Value>,
+        }
+        // The form was checked: three parts.
+        let payload = self.text.split('.').nth(1).unwrap_or_default();
+        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Malformed)?;
+        let Issuer { iss } = serde_json::from_slice(&payload).map_err(|_| TokenError::Malformed)?;
+        Ok(iss.as_ref().and_then(Value::as_str).map(str::to_owned))
+    }
+
+    /// Checks a session token's signature, `nbf` and issuer. The expiry is left to
     /// [`VerifiedClaims::is_expired`]: an expired token still tells whose session is to be renewed.
     ///
     /// # Errors
     ///
-    /// Every [`TokenError`] but [`Expired`](TokenError::Expired).
+    /// Every [`TokenError`] but [`Expired`](TokenError::Expired) and
+    /// [`Audience`](TokenError::Audience).
     pub fn verify(
         &self,
         key: &StrongKey<RsaPublicKey>,
         config: &AuthKitConfig,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedClaims, TokenError> {
+        self.check(TokenKind::Session, key, config.issuer.as_deref(), now)
+    }
+
+    /// Checks a Connect token's signature, `nbf` and issuer. The audience is left to whoever knows
+    /// where the request came in, the expiry as with [`verify`](Self::verify).
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn verify_connect(
+        &self,
+        key: &StrongKey<RsaPublicKey>,
+        issuer: &str,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedClaims, TokenError> {
+        self.check(TokenKind::Connect, key, Some(issuer), now)
+    }
+
+    fn check(
+        &self,
+        kind: TokenKind,
+        key: &StrongKey<RsaPublicKey>,
+        issuer: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
         let token = ALGORITHM.validator::<Payload>(key).validate(&self.parsed).map_err(
@@ -207,14 +292,26 @@ impl<'a> UntrustedToken<'a> {
         if claims.sub.is_empty() {
             return Err(TokenError::Malformed);
         }
-        if config.issuer.is_some() && claims.iss != config.issuer {
+        if issuer.is_some() && claims.iss.as_deref() != issuer {
             return Err(TokenError::Issuer);
         }
-        Ok(VerifiedClaims { claims, expires_at })
+        Ok(VerifiedClaims { kind, claims, expires_at })
     }
 }
 
 impl VerifiedClaims {
+    /// Who has signed.
+    #[must_use]
+    pub fn kind(&self) -> TokenKind {
+        self.kind
+    }
+
+    /// Whether the token is a machine's, by the client credentials grant: its subject is its client.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.kind == TokenKind::Connect && self.claims.client_id.as_ref() == Some(&self.claims.sub)
+    }
+
     /// Everything the token says.
     #[must_use]
     pub fn claims(&self) -> &AccessTokenClaims {

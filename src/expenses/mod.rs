@@ -13,4 +13,4 @@ pub mod summary;
 pub mod validation;
 
 pub use routes::routes;
-pub use store::ExpenseStore;
+pub use store::{Access, ExpenseStore};

@@ -26,7 +26,7 @@ use crate::{
     error::AppError,
     json::Json,
     openapi::{
-        Changes, ErrorResponse, FindsOne, Protected, ReadsBody, ReadsQuery,
+        Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
         routing::{OpenApiRouter, routes},
     },
     runtime::KvError,
@@ -110,7 +110,7 @@ async fn create_expense(
                 (String = "text/html"),
             ),
             headers(("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"))),
-        Protected, ReadsQuery,
+        Protected, NeedsScope, ReadsQuery,
     ),
 )]
 async fn list_expenses(
@@ -160,7 +160,7 @@ fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(SummaryParameters),
-    responses((status = 200, description = "The sums", body = Summary), Protected, ReadsQuery),
+    responses((status = 200, description = "The sums", body = Summary), Protected, NeedsScope, ReadsQuery),
 )]
 async fn summarize_expenses(
     expenses: UserExpenses,
@@ -179,7 +179,7 @@ async fn summarize_expenses(
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses((status = 200, description = "The expense", body = Expense), Protected, FindsOne),
+    responses((status = 200, description = "The expense", body = Expense), Protected, NeedsScope, FindsOne),
 )]
 async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
     expenses.get(id).await?.map(Json).ok_or_else(no_such_expense)

@@ -23,10 +23,10 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
-    extract::{FromRef, FromRequestParts},
-    response::Response,
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{Method, request::Parts};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -39,7 +39,8 @@ use super::{
 };
 use crate::{
     app::AppState,
-    authkit::{CurrentUser, seal::Sealer},
+    authkit::{Challenge, CurrentUser, seal::Sealer},
+    error::AppError,
     runtime::{
         KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError,
         KvKey, KvNamespace, KvPut,
@@ -55,7 +56,36 @@ const ENCODED_IN_OWNER: &AsciiSet =
 /// `idempotency:` and `:` and a hash of 64 characters, the longest of what stands around an owner.
 const KEY_OVERHEAD_BYTES: usize = 12 + 1 + 64;
 
-/// Everybody's expenses. What is in it can only be reached [for a user](Self::for_user).
+/// What a caller does with expenses. A token that is limited to scopes needs the one for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Looks at them.
+    Read,
+    /// Changes them.
+    Write,
+}
+
+impl Access {
+    /// Every scope there is.
+    pub const SCOPES: [&'static str; 2] = [Self::Read.scope(), Self::Write.scope()];
+
+    /// What a request of this method does.
+    #[must_use]
+    pub fn by(method: &Method) -> Self {
+        if method.is_safe() { Self::Read } else { Self::Write }
+    }
+
+    /// The scope that allows it.
+    #[must_use]
+    pub const fn scope(self) -> &'static str {
+        match self {
+            Self::Read => "expenses:read",
+            Self::Write => "expenses:write",
+        }
+    }
+}
+
+/// Everybody's expenses. What is in it can only be reached [for a caller](UserExpenses::of_caller).
 #[derive(Clone)]
 pub struct ExpenseStore {
     kv: Arc<dyn KvNamespace>,
@@ -156,12 +186,6 @@ impl ExpenseStore {
         Self { kv, cursor_sealer: Arc::new(cursor_sealer) }
     }
 
-    /// The expenses of whoever is calling.
-    #[must_use]
-    pub fn for_user(&self, user: &CurrentUser) -> UserExpenses {
-        self.for_owner(encode_owner(user.id()))
-    }
-
     fn for_owner(&self, owner: String) -> UserExpenses {
         UserExpenses { store: self.clone(), prefix: format!("expense:{owner}:"), owner }
     }
@@ -172,12 +196,32 @@ impl FromRequestParts<AppState> for UserExpenses {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
-        let user = CurrentUser::from_request_parts(parts, state).await?;
-        Ok(ExpenseStore::from_ref(state).for_user(&user))
+        let caller = CurrentUser::from_request_parts(parts, state).await?;
+        let challenge = Challenge::from_request_parts(parts, state).await;
+        challenge
+            .and_then(|challenge| {
+                Self::of_caller(state, &caller, Access::by(&parts.method), &challenge)
+            })
+            .map_err(IntoResponse::into_response)
     }
 }
 
 impl UserExpenses {
+    /// The expenses of whoever is calling, for one kind of access.
+    ///
+    /// # Errors
+    ///
+    /// 403 `insufficient_scope`.
+    pub fn of_caller(
+        state: &AppState,
+        caller: &CurrentUser,
+        access: Access,
+        challenge: &Challenge,
+    ) -> Result<Self, AppError> {
+        state.authkit.require_scope(caller, access.scope(), challenge)?;
+        Ok(state.expenses.for_owner(encode_owner(caller.id())))
+    }
+
     /// A page of at most `limit` (1–1,000) of the expenses that `filter` means. With a filter a
     /// page may be short, even empty, and not the last: it is what one `list` holds. What cannot be
     /// read is left out with a log line, so that one bad record hides no other.

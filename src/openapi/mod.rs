@@ -105,9 +105,12 @@ const SHARED_ERRORS: [SharedError; 8] = [
     SharedError {
         name: "Forbidden",
         status: 403,
-        description: "A change that comes from another site's page",
+        description: "A change that comes from another site's page, or a token without the scope for it",
         detail: Some("Requests that change something must come from this site's own pages"),
-        headers: &[],
+        headers: &[(
+            "WWW-Authenticate",
+            "For a token without the scope: `insufficient_scope`, and which one (RFC 6750)",
+        )],
     },
     SharedError {
         name: "NotFound",
@@ -203,6 +206,10 @@ errors! {
 errors! {
     /// What an operation answers that changes something: it must not come from another site.
     Changes: 403
+}
+errors! {
+    /// What an operation answers that changes nothing and needs a scope.
+    NeedsScope: 403
 }
 errors! {
     /// What an operation answers that reads a JSON body.

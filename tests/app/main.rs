@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod connect;
 mod errors;
 mod expenses;
 mod keys;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::clock::FakeClock;
+use super::{clock::FakeClock, connect::FakeConnect};
 
 pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
@@ -82,6 +82,8 @@ pub enum Outage {
 }
 
 pub struct FakeAuthKit {
+    /// Its Connect side, at an origin of its own.
+    pub connect: FakeConnect,
     clock: Arc<FakeClock>,
     state: Mutex<State>,
 }
@@ -110,7 +112,8 @@ struct State {
 impl FakeAuthKit {
     pub fn new(clock: Arc<FakeClock>) -> Self {
         let state = State { published: vec![CURRENT.jwk()], ..State::default() };
-        Self { clock, state: Mutex::new(state) }
+        let connect = FakeConnect::new(Arc::clone(&clock));
+        Self { connect, clock, state: Mutex::new(state) }
     }
 
     /// What AuthKit does with a browser that comes from `/login` and signs in as `user`: the URL
@@ -308,6 +311,9 @@ impl HttpClient for FakeAuthKit {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> {
         // Others get their turn, as they do during real I/O.
         tokio::task::yield_now().await;
+        if !matches!(request.uri().host(), Some("workos.test" | "other.test")) {
+            return self.connect.answer(&request.uri().to_string());
+        }
         let path = request.uri().path().to_owned();
         let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
         self.state().requests.push((path.clone(), body.clone()));

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod authkit;
 pub mod clock;
+pub mod connect;
 pub mod logs;
 
 pub use app::TestApp;

@@ -1,0 +1,519 @@
+//! Tokens of AuthKit Connect, and what is told to clients that want one.
+
+use axum::body::Body;
+use chrono::Duration;
+use futures_util::future::join_all;
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{Answer, ORIGIN, request},
+    authkit::{CLIENT_ID, CURRENT, NEXT, Outage, STRANGER},
+    connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
+};
+
+const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5, "category": "meals"}"#;
+const METADATA: &str = "/.well-known/oauth-authorization-server";
+const RESOURCE: &str = "/.well-known/oauth-protected-resource";
+
+fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+/// Why a token is refused.
+async fn refusal(app: &TestApp, token: &str) -> String {
+    let answer = app.get_as(token, "/me").await.expect(401);
+    let challenge = answer.header("www-authenticate");
+    assert!(challenge.starts_with("Bearer error=\"invalid_token\", "), "{challenge}");
+    answer.detail()
+}
+
+fn insufficient(answer: &Answer, scope: &str) {
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        format!(
+            "Bearer error=\"insufficient_scope\", scope=\"{scope}\", \
+             error_description=\"the token lacks the scope {scope}\", \
+             resource_metadata=\"{ORIGIN}{RESOURCE}\""
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_users_client_reaches_what_the_user_sees_in_the_browser_and_nothing_else() {
+    let app = connect::app();
+    let mut browser = app.signed_in(ADA).await;
+    let created = browser.post("/expenses", LUNCH).await.expect(201).json();
+    let token = app.authkit.connect.token(ADA);
+    assert_eq!(app.get_as(&token, "/expenses").await.json(), json!([created]));
+    app.post_as(&token, "/expenses", LUNCH).await.expect(201);
+    assert_eq!(browser.get("/expenses").await.json().as_array().unwrap().len(), 2);
+
+    let graces = app.authkit.connect.token(GRACE);
+    assert_eq!(app.get_as(&graces, "/expenses").await.expect(200).body, "[]");
+    let path = format!("/expenses/{}", created["id"].as_str().unwrap());
+    app.get_as(&graces, &path).await.expect(404);
+}
+
+#[tokio::test]
+async fn without_the_variable_a_connect_token_is_refused_and_nothing_is_asked() {
+    let app = TestApp::new();
+    let answer = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(401);
+    assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
+    assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
+    for path in [METADATA, RESOURCE, "/.well-known/oauth-protected-resource/mcp"] {
+        assert_eq!(app.get(path).await.expect(404).detail(), "Not Found");
+        let preflight = request(Method::OPTIONS, path).body(Body::empty()).unwrap();
+        app.send(preflight).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn neither_issuer_signs_for_the_other() {
+    // Both keys have one name.
+    assert_eq!(STRANGER.kid, CURRENT.kid);
+    let app = connect::app();
+    let of_connect = app.authkit.connect.claims(ADA);
+    let of_session = app.authkit.claims(ADA);
+    app.get_as(&STRANGER.sign(&STRANGER.header(), &of_connect), "/me").await.expect(200);
+    app.get_as(&CURRENT.sign(&CURRENT.header(), &of_session), "/me").await.expect(200);
+    for token in [
+        CURRENT.sign(&CURRENT.header(), &of_connect),
+        STRANGER.sign(&STRANGER.header(), &of_session),
+        // Whatever else it says, it is not Connect's.
+        STRANGER.sign(
+            &STRANGER.header(),
+            &with(of_connect.clone(), "iss", json!("https://api.workos.com")),
+        ),
+    ] {
+        assert_eq!(refusal(&app, &token).await, "the token's signature is wrong");
+    }
+}
+
+#[tokio::test]
+async fn the_issuer_is_compared_as_text() {
+    let app = connect::app();
+    let claims = app.authkit.connect.claims(ADA);
+    for issuer in [
+        json!(format!("{ISSUER}/")),
+        json!("https://TEST.authkit.app"),
+        json!("http://test.authkit.app"),
+        json!([ISSUER]),
+        Value::Null,
+    ] {
+        let token = sign(&with(claims.clone(), "iss", issuer.clone()));
+        assert_eq!(refusal(&app, &token).await, "the token's signature is wrong", "{issuer}");
+    }
+    assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_payload_that_names_two_issuers_is_checked_by_neither() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let app = connect::app();
+    let token = app.authkit.connect.token(ADA);
+    let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    let claims = app.authkit.connect.claims(ADA).to_string();
+    let twice = claims.replacen('{', r#"{"iss":"https://api.workos.com","#, 1);
+    let token = format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(twice));
+    assert_eq!(refusal(&app, &token).await, "the token is malformed");
+    assert_eq!(app.authkit.jwks_count(), 0);
+    assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_token_is_meant_for_this_worker() {
+    let app = connect::app();
+    let claims = app.authkit.connect.claims(ADA);
+    for audience in [
+        json!(ORIGIN),
+        json!(format!("{ORIGIN}/")),
+        json!(format!("{ORIGIN}/mcp")),
+        json!(format!("{ORIGIN}/mcp/")),
+        json!(CLIENT_ID),
+        json!(["https://other.test", CLIENT_ID]),
+    ] {
+        let token = sign(&with(claims.clone(), "aud", audience.clone()));
+        app.get_as(&token, "/expenses").await.expect(200);
+    }
+    for audience in [
+        json!("https://other.test/mcp"),
+        json!("https://app.test.evil.test/mcp"),
+        json!(CONNECT_CLIENT),
+        json!(["https://other.test"]),
+        json!([[CLIENT_ID]]),
+        json!({"aud": CLIENT_ID}),
+        json!(format!("{CLIENT_ID} {ORIGIN}")),
+        json!(""),
+        json!([]),
+        Value::Null,
+    ] {
+        let token = sign(&with(claims.clone(), "aud", audience.clone()));
+        let expected = "the token is meant for another audience";
+        assert_eq!(refusal(&app, &token).await, expected, "{audience}");
+        // Nor when its signature is known by then.
+        assert_eq!(refusal(&app, &token).await, expected, "{audience}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_meant_for_the_host_it_is_shown_to() {
+    let app = connect::app();
+    let token = app.authkit.connect.token(ADA);
+    app.get_as(&token, "/me").await.expect(200);
+    app.get_as(&token, "https://elsewhere.test/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn what_makes_a_session_token_bad_makes_a_connect_token_bad() {
+    let app = connect::app();
+    let claims = app.authkit.connect.claims(ADA);
+    let token = sign(&claims);
+    let now = claims["iat"].as_i64().unwrap();
+    let of = |name: &str, value: Value| sign(&with(claims.clone(), name, value));
+    assert_eq!(refusal(&app, &of("exp", Value::Null)).await, "the token is malformed");
+    assert_eq!(refusal(&app, &of("exp", json!(now))).await, "the token has expired");
+    assert_eq!(refusal(&app, &of("nbf", json!(now + 1))).await, "the token is not valid yet");
+    assert_eq!(refusal(&app, &of("sub", json!(""))).await, "the token is malformed");
+    for alg in ["none", "HS256", "ES256", "RS512"] {
+        let token = STRANGER.sign(&json!({"alg": alg, "kid": STRANGER.kid}), &claims);
+        assert_eq!(refusal(&app, &token).await, "the token is not signed with RS256", "{alg}");
+    }
+    let unknown = STRANGER.sign(&json!({"alg": "RS256", "kid": "key_other"}), &claims);
+    assert_eq!(refusal(&app, &unknown).await, "the token is not signed by a key of the issuer");
+    app.get_as(&token, "/me").await.expect(200);
+    app.clock.advance(Duration::seconds(300));
+    assert_eq!(refusal(&app, &token).await, "the token has expired");
+}
+
+#[tokio::test]
+async fn a_session_is_no_place_for_a_connect_token() {
+    let app = connect::app();
+    // As if AuthKit gave one out at sign-in: it is not checked by Connect's keys, nor by the session's.
+    app.authkit.set_extra_claims(json!({"iss": ISSUER, "aud": CLIENT_ID}));
+    let mut browser = app.browser();
+    let login = browser.open("/login").await.expect(302);
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(500);
+    assert_eq!(app.authkit.jwks_count(), 0);
+    assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_connect_token_that_was_verified_before_is_none_of_a_session_either() {
+    let app = connect::app();
+    app.authkit.sign_with(&STRANGER);
+    app.authkit.set_extra_claims(json!({"iss": ISSUER, "aud": CLIENT_ID}));
+    let token = sign(&app.authkit.claims(ADA));
+    app.get_as(&token, "/me").await.expect(200);
+    let mut browser = app.browser();
+    let login = browser.open("/login").await.expect(302);
+    let callback = app.authkit.approve(login.header("location"), ADA);
+    browser.open(callback.as_str()).await.expect(500);
+}
+
+#[tokio::test]
+async fn a_machine_does_what_its_scopes_name() {
+    let app = connect::app();
+    let reader = app.authkit.connect.machine_token("expenses:read");
+    let writer = app.authkit.connect.machine_token("openid expenses:write");
+    let both = app.authkit.connect.machine_token("expenses:read expenses:write");
+    let none = app.authkit.connect.machine_token("openid expenses:reader");
+
+    let created = app.post_as(&both, "/expenses", LUNCH).await.expect(201).json();
+    let path = format!("/expenses/{}", created["id"].as_str().unwrap());
+    for path in ["/expenses", &path, "/expenses/summary", "/expenses?limit=x"] {
+        for token in [&writer, &none] {
+            insufficient(&app.get_as(token, path).await, "expenses:read");
+        }
+    }
+    for method in [Method::PUT, Method::PATCH, Method::DELETE] {
+        for token in [&reader, &none] {
+            let answer = app.send_as(token, method.clone(), &path, LUNCH).await;
+            insufficient(&answer, "expenses:write");
+        }
+    }
+    insufficient(&app.post_as(&reader, "/expenses", "{").await, "expenses:write");
+    assert_eq!(app.get_as(&reader, "/expenses").await.expect(200).json(), json!([created]));
+    app.send_as(&writer, Method::PUT, &path, LUNCH).await.expect(200);
+    app.delete_as(&writer, &path).await.expect(204);
+
+    // Its own expenses, and nobody else's.
+    assert_eq!(app.get_as(&app.authkit.access_token(ADA), "/expenses").await.body, "[]");
+}
+
+#[tokio::test]
+async fn a_machine_without_any_scope_gets_nowhere() {
+    let app = connect::app();
+    for scope in [Value::Null, json!(""), json!(["expenses:read"]), json!(5)] {
+        let claims = with(app.authkit.connect.machine_claims(""), "scope", scope);
+        insufficient(&app.get_as(&sign(&claims), "/expenses").await, "expenses:read");
+    }
+}
+
+#[tokio::test]
+async fn a_users_client_is_held_to_the_scopes_that_the_user_granted() {
+    let app = connect::app();
+    let token = |scope: &str| sign(&with(app.authkit.connect.claims(ADA), "scope", json!(scope)));
+    app.post_as(&token("openid email"), "/expenses", LUNCH).await.expect(201);
+    app.post_as(&token("expenses:read expenses:write"), "/expenses", LUNCH).await.expect(201);
+    let reader = token("openid expenses:read");
+    app.get_as(&reader, "/expenses").await.expect(200);
+    insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
+    insufficient(&app.get_as(&token("expenses:write"), "/expenses").await, "expenses:read");
+}
+
+#[tokio::test]
+async fn a_session_token_needs_no_scope_and_may_not_pretend_to_be_a_machine() {
+    let app = connect::app();
+    app.authkit.set_extra_claims(json!({"client_id": ADA.id, "scope": ""}));
+    app.post_as(&app.authkit.access_token(ADA), "/expenses", LUNCH).await.expect(201);
+}
+
+#[tokio::test]
+async fn me_tells_what_kind_of_caller_it_is() {
+    let app = connect::app();
+    let me = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200).json();
+    assert_eq!(
+        me,
+        json!({
+            "user": {"object": "user", "id": ADA.id}, "session_id": null, "organization_id": "org_1",
+            "role": null, "roles": [], "permissions": [], "entitlements": [], "feature_flags": [],
+            "impersonator": null, "expires_at": me["expires_at"],
+            "client_id": CONNECT_CLIENT, "scopes": ["openid", "profile"],
+        })
+    );
+    let token = app.authkit.connect.machine_token("expenses:read");
+    let me = app.get_as(&token, "/me").await.expect(200).json();
+    assert_eq!(me["user"], Value::Null);
+    assert_eq!(me["session_id"], Value::Null);
+    assert_eq!((&me["client_id"], &me["scopes"]), (&json!(MACHINE), &json!(["expenses:read"])));
+    let me = app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200).json();
+    assert!(me.get("client_id").is_none() && me.get("scopes").is_none(), "{me}");
+}
+
+#[tokio::test]
+async fn what_needs_a_session_says_so() {
+    let app = connect::app();
+    let token = app.authkit.connect.token(ADA);
+    let organization = r#"{"organization_id": "org_2"}"#;
+    let answer = app.post_as(&token, "/organization", organization).await.expect(403);
+    assert!(answer.detail().contains("bearer token"), "{answer:?}");
+    for method in [Method::GET, Method::POST] {
+        let answer = app.send_as(&token, method, "/logout", "").await.expect(400);
+        assert!(answer.detail().contains("bearer token"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_401_leads_to_the_metadata_of_what_was_asked_for() {
+    let app = connect::app();
+    let metadata = format!("resource_metadata=\"{ORIGIN}{RESOURCE}\"");
+    let answer = app.get("/expenses").await.expect(401);
+    assert_eq!(answer.header("www-authenticate"), format!("Bearer {metadata}"));
+    let answer = app.get_as("x", "/expenses").await.expect(401);
+    assert_eq!(
+        answer.header("www-authenticate"),
+        format!(
+            "Bearer error=\"invalid_token\", \
+             error_description=\"the token is malformed\", {metadata}"
+        )
+    );
+    let basic = request(Method::GET, "/me").header(header::AUTHORIZATION, "Basic eA==");
+    let answer = app.send(basic.body(Body::empty()).unwrap()).await.expect(401);
+    assert_eq!(
+        answer.header("www-authenticate"),
+        format!("Bearer error=\"invalid_request\", {metadata}")
+    );
+}
+
+#[tokio::test]
+async fn the_origin_and_mcp_are_protected_resources() {
+    let app = connect::app();
+    for (path, resource) in [("", ORIGIN.to_owned()), ("/mcp", format!("{ORIGIN}/mcp"))] {
+        let answer = app.get(&format!("{RESOURCE}{path}")).await.expect(200);
+        assert_eq!(
+            answer.json(),
+            json!({
+                "resource": resource,
+                "authorization_servers": [ISSUER],
+                "bearer_methods_supported": ["header"],
+                "scopes_supported": ["expenses:read", "expenses:write"],
+            })
+        );
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(answer.header("cache-control"), "public, max-age=300");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+    }
+    for path in ["/", "/mcp/", "/expenses", "/mcp/x", "//mcp", "/%6dcp"] {
+        app.get(&format!("{RESOURCE}{path}")).await.expect(404);
+    }
+    let elsewhere = app.get(&format!("https://elsewhere.test:8443{RESOURCE}/mcp")).await;
+    assert_eq!(elsewhere.json()["resource"], "https://elsewhere.test:8443/mcp");
+    assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_browsers_script_may_ask_for_the_documents_with_headers_of_its_own() {
+    let app = connect::app();
+    for path in [METADATA, RESOURCE, "/.well-known/oauth-protected-resource/mcp"] {
+        let preflight = request(Method::OPTIONS, path)
+            .header(header::ORIGIN, "https://inspector.test")
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "mcp-protocol-version");
+        let answer = app.send(preflight.body(Body::empty()).unwrap()).await.expect(204);
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("access-control-allow-headers"), "*");
+        app.post_as("x", path, "{}").await.expect(405);
+    }
+}
+
+#[tokio::test]
+async fn authkits_metadata_is_passed_through_and_kept() {
+    let app = connect::app();
+    for _ in 0..3 {
+        let answer = app.get(METADATA).await.expect(200);
+        assert_eq!(answer.json(), app.authkit.connect.metadata());
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(answer.header("cache-control"), "public, max-age=300");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+    }
+    app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200);
+    app.isolate_with_variables(&VARIABLES).get(METADATA).await.expect(200);
+    assert_eq!(
+        app.authkit.connect.take_requests(),
+        [format!("{ISSUER}{METADATA}"), format!("{ISSUER}/oauth2/jwks")]
+    );
+    app.clock.advance(Duration::hours(1));
+    app.authkit.connect.set_metadata("registration_endpoint", json!("https://new.test"));
+    let answers = join_all((0..20).map(|_| app.get(METADATA))).await;
+    for answer in answers {
+        assert_eq!(answer.json()["registration_endpoint"], "https://new.test");
+    }
+    assert_eq!(app.authkit.connect.take_requests().len(), 2);
+}
+
+#[tokio::test]
+async fn metadata_by_openids_name_does_as_well() {
+    let app = connect::app();
+    app.authkit.connect.remove_oauth_metadata();
+    app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200);
+    app.get(METADATA).await.expect(200);
+    assert_eq!(
+        app.authkit.connect.take_requests(),
+        [
+            format!("{ISSUER}{METADATA}"),
+            format!("{ISSUER}/.well-known/openid-configuration"),
+            format!("{ISSUER}/oauth2/jwks"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn while_authkit_is_down_it_is_503_and_asked_once_in_30_seconds() {
+    for outage in [Outage::NoAnswer, Outage::Status(500), Outage::Status(403), Outage::Status(302)]
+    {
+        let app = connect::app();
+        app.authkit.connect.set_outage(Some(outage));
+        for _ in 0..3 {
+            let answer = app.get(METADATA).await.expect(503);
+            assert_ne!(answer.header("retry-after"), "");
+            assert_ne!(answer.header("cache-control"), "public, max-age=300");
+            app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(503);
+        }
+        assert_eq!(app.authkit.connect.take_requests().len(), 1);
+        // Sessions go on.
+        app.get_as(&app.authkit.access_token(ADA), "/expenses").await.expect(200);
+        app.authkit.connect.set_outage(None);
+        app.clock.advance(Duration::seconds(30));
+        app.get(METADATA).await.expect(200);
+        app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn old_keys_go_on_while_authkit_is_down_and_old_metadata_does_not() {
+    let app = connect::app();
+    app.get(METADATA).await.expect(200);
+    app.authkit.connect.set_outage(Some(Outage::NoAnswer));
+    app.clock.advance(Duration::days(3));
+    app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(200);
+    app.get(METADATA).await.expect(503);
+}
+
+#[tokio::test]
+async fn metadata_leads_to_no_other_host_and_is_no_other_issuers() {
+    for (name, value) in [
+        ("jwks_uri", json!("https://evil.test/oauth2/jwks")),
+        ("jwks_uri", json!("http://test.authkit.app/oauth2/jwks")),
+        ("jwks_uri", json!("https://test.authkit.app:8443/oauth2/jwks")),
+        ("jwks_uri", json!("https://test.authkit.app@evil.test/oauth2/jwks")),
+        ("jwks_uri", json!("http://169.254.169.254/latest")),
+        ("jwks_uri", json!("file:///etc/passwd")),
+        ("jwks_uri", json!("/oauth2/jwks")),
+        ("jwks_uri", Value::Null),
+        ("issuer", json!("https://evil.test")),
+        ("issuer", json!(format!("{ISSUER}/"))),
+        ("issuer", Value::Null),
+    ] {
+        let app = connect::app();
+        app.authkit.connect.set_metadata(name, value.clone());
+        app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(503);
+        app.get(METADATA).await.expect(503);
+        let asked = app.authkit.connect.take_requests();
+        assert_eq!(asked, [format!("{ISSUER}{METADATA}")], "{name} {value}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_without_keys_is_no_answer() {
+    let app = connect::app();
+    app.authkit.connect.publish(None);
+    app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(503);
+}
+
+#[tokio::test]
+async fn connects_keys_rotate() {
+    let app = connect::app();
+    let token = app.authkit.connect.token(ADA);
+    app.get_as(&token, "/me").await.expect(200);
+    app.authkit.connect.publish(Some(vec![NEXT.jwk()]));
+    app.clock.advance(Duration::seconds(30));
+    let claims = app.authkit.connect.claims(ADA);
+    app.get_as(&NEXT.sign(&NEXT.header(), &claims), "/me").await.expect(200);
+    // It was verified before, and its key is gone.
+    assert_eq!(refusal(&app, &token).await, "the token is not signed by a key of the issuer");
+}
+
+#[tokio::test]
+async fn a_key_set_moved_to_the_others_place_in_kv_is_not_believed() {
+    let app = connect::app();
+    app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200);
+    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    let [of_connect, of_session] = ["authkit:connect-jwks:client_test", "authkit:jwks:client_test"];
+    let (sealed, _) = app.authkit_kv.entry(of_connect).unwrap();
+    app.authkit_kv.insert_raw(of_session, &sealed, None);
+    // Even where both issuers have one address.
+    let same = [VARIABLES[0], ("WORKOS_BASE_URL", ISSUER)];
+    let moved = app.isolate_with_variables(&same);
+    app.authkit.connect.take_requests();
+    let forged = STRANGER.sign(&STRANGER.header(), &app.authkit.claims(ADA));
+    let answer = moved.get_as(&forged, "/me").await;
+    assert_ne!(answer.status, 200, "{answer:?}");
+    assert_eq!(app.authkit.connect.take_requests(), [format!("{ISSUER}/sso/jwks/{CLIENT_ID}")]);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_kids_costs_connect_one_fetch_in_30_seconds() {
+    let app = connect::app();
+    let claims = app.authkit.connect.claims(ADA);
+    for kid in 0..20 {
+        let header = json!({"alg": "RS256", "kid": format!("key_{kid}")});
+        app.get_as(&STRANGER.sign(&header, &claims), "/me").await.expect(401);
+        app.clock.advance(Duration::seconds(1));
+    }
+    assert_eq!(app.authkit.connect.take_requests().len(), 2);
+}
