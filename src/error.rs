@@ -18,7 +18,7 @@ pub struct AppError {
     pub detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What the log is told, and nobody else.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
 }
 
 impl AppError {
@@ -32,7 +32,7 @@ impl AppError {
     #[must_use]
     pub fn internal(cause: impl Display) -> Self {
         Self {
-            cause: Some(cause.to_string()),
+            cause: Some(cause.to_string().into()),
             ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
         }
     }
@@ -45,7 +45,7 @@ impl AppError {
         cause: impl Display,
     ) -> Self {
         Self {
-            cause: Some(cause.to_string()),
+            cause: Some(cause.to_string().into()),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
         .with_header(header::RETRY_AFTER, retry_after_secs.into())

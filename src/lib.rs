@@ -11,7 +11,8 @@
 //! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
 //!   pages of them.
 //! - [`browser`]: telling a browser from other clients; [`json`]: answering those.
-//! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it.
+//! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it;
+//!   [`syntax`]: where it stops being JSON.
 //! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
 //! - `platform`: that host on Workers. The only folder that names `worker`.
 //!
@@ -27,6 +28,7 @@ pub mod openapi;
 pub mod pages;
 pub mod report;
 pub mod runtime;
+pub mod syntax;
 pub mod validation;
 
 #[cfg(target_arch = "wasm32")]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
-use crate::error::AppError;
+use crate::{error::AppError, syntax};
 
 /// Longest body that is read.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -80,6 +80,19 @@ impl Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// Two results as one; what is wrong with either, in their order.
+    ///
+    /// # Errors
+    ///
+    /// All the problems.
+    pub fn both<A, B>(a: Result<A, Self>, b: Result<B, Self>) -> Result<(A, B), Self> {
+        match (a, b) {
+            (Ok(a), Ok(b)) => Ok((a, b)),
+            (Err(Self(a)), Err(Self(b))) => Err(Self([a, b].concat())),
+            (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+        }
+    }
+
     /// `Ok` when nothing is wrong.
     ///
     /// # Errors
@@ -132,15 +145,17 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     if body.is_empty() {
         return Err(Problem::new("missing", &["body"], "Field required", Value::Null).into());
     }
+    // Editors on Windows put it there.
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| {
+        let own_words = error.to_string();
+        let (position, reason) = syntax::check(body).err().unwrap_or_else(|| {
+            let position = offset(body, error.line(), error.column());
+            (position, own_words.split(" at line ").next().unwrap_or_default())
+        });
         let mut problem = Problem::new("json_invalid", &["body"], "JSON decode error", json!({}));
-        let position = match error.is_eof() {
-            true => body.len(),
-            false => offset(body, error.line(), error.column()),
-        };
-        problem.loc.push(json!(position));
-        let text = error.to_string();
-        let reason = text.split(" at line ").next().unwrap_or_default();
+        // Characters, not bytes: Python has decoded the body by then.
+        problem.loc.push(json!(String::from_utf8_lossy(&body[..position]).chars().count()));
         problem.with_ctx(json!({"error": reason})).into()
     })
 }
@@ -152,15 +167,16 @@ fn offset(body: &[u8], line: usize, column: usize) -> usize {
         .take(line.saturating_sub(1))
         .map(<[u8]>::len)
         .sum();
-    (lines_before + column).saturating_sub(1)
+    (lines_before + column).saturating_sub(1).min(body.len())
 }
 
-/// The members of a JSON object, taken out one by one; each problem is kept.
+/// The members of a JSON object, asked for one by one; each problem is kept.
 pub struct Fields {
     /// `body` or `query`.
     source: &'static str,
-    whole: Map<String, Value>,
     members: Map<String, Value>,
+    /// What was asked for.
+    known: Vec<&'static str>,
     problems: Problems,
 }
 
@@ -178,7 +194,7 @@ impl Fields {
             let msg = "Input should be a valid dictionary or object to extract fields from";
             return Err(Problem::new("model_attributes_type", &["body"], msg, body).into());
         };
-        Ok(Self { source: "body", whole: members.clone(), members, problems: Problems::default() })
+        Ok(Self { source: "body", members, known: Vec::new(), problems: Problems::default() })
     }
 
     /// The parameters of a query, each a string; the last of a name counts, as in FastAPI.
@@ -187,46 +203,44 @@ impl Fields {
         let members: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
             .collect();
-        let problems = Problems::default();
-        Self { source: "query", whole: members.clone(), members, problems }
+        Self { source: "query", members, known: Vec::new(), problems: Problems::default() }
     }
 
     /// A member that may be absent.
     pub fn optional<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         parse: impl Fn(Value, &[&str]) -> Parsed<T>,
     ) -> Option<T> {
-        let value = self.members.remove(name)?;
+        self.known.push(name);
+        let value = self.members.get(name)?.clone();
         parse(value, &[self.source, name]).map_err(|problem| self.problems.add(*problem)).ok()
     }
 
     /// A member that must be there.
     pub fn required<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         parse: impl Fn(Value, &[&str]) -> Parsed<T>,
     ) -> Option<T> {
         if !self.members.contains_key(name) {
-            let input = Value::Object(self.whole.clone());
-            self.problems.add(Problem::new(
-                "missing",
-                &[self.source, name],
-                "Field required",
-                input,
-            ));
+            let input = Value::Object(self.members.clone());
+            let loc = [self.source, name];
+            self.problems.add(Problem::new("missing", &loc, "Field required", input));
             return None;
         }
         self.optional(name, parse)
     }
 
-    /// What was wrong. Unknown members of a body are; unknown parameters do no harm.
+    /// What was wrong. Unknown members of a body are, in their order; unknown parameters do no harm.
     #[must_use]
     pub fn finish(mut self) -> Problems {
         if self.source == "query" {
             return self.problems;
         }
-        for (name, value) in self.members {
+        let known = self.known;
+        for (name, value) in self.members.into_iter().filter(|(name, _)| !known.contains(&&**name))
+        {
             let msg = "Extra inputs are not permitted";
             self.problems.add(Problem::new("extra_forbidden", &["body", &name], msg, value));
         }
@@ -275,15 +289,16 @@ pub fn parse_text(value: Value, loc: &[&str], max: usize) -> Parsed<String> {
 ///
 /// 415 for another type, 413 past 64 KiB, 422 for what is not JSON.
 pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
-    if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
+        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
+    })?;
+    // What is not there has no type.
+    if !body.is_empty() && !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
         return Err(AppError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "The body must be JSON: send Content-Type: application/json",
         ));
     }
-    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
-    })?;
     Ok(parse_json(&body)?)
 }
 

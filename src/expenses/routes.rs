@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::{
@@ -73,18 +73,18 @@ async fn create_expense(
     body: Body,
 ) -> Result<Response, AppError> {
     let now = state.clock.now();
-    let idempotency_key = idempotency_key(&headers)?;
     let body = read_json(&headers, body).await?;
-    // The members in order and without white space: what a client means is what is compared.
-    let canonical_body = body.to_string();
+    let once = idempotency_key(&headers).map(|key| key.map(|key| (key, canonical(&body))));
+    let content = validation::parse_expense(body, now.date_naive());
+    let (once, content) = Problems::both(once, content)?;
     let mut expense = Expense {
         id: ExpenseId::new(now),
-        content: validation::parse_expense(body, now.date_naive())?,
+        content,
         created_at: now.into(),
         updated_at: now.into(),
     };
-    match idempotency_key {
-        Some(key) => {
+    match once {
+        Some((key, canonical_body)) => {
             expense = expenses.create_once(expense, key, canonical_body.as_bytes()).await?;
         }
         None => expenses.put(&expense).await?,
@@ -270,24 +270,37 @@ async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusC
     if expenses.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_expense()) }
 }
 
+/// Members sorted, no white space: what a client means is what is compared.
+fn canonical(body: &Value) -> String {
+    let mut sorted = body.clone();
+    sorted.sort_all_objects();
+    sorted.to_string()
+}
+
 /// The `Idempotency-Key` header: 1 to 255 printable ASCII characters.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problems> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let problem = |kind, msg: &str| {
-        Problems::from(Problem::new(kind, &["header", "idempotency-key"], msg, json!(text)))
-    };
-    match value.to_str() {
-        Ok("") => Err(problem("string_too_short", "String should have at least 1 character")),
-        Ok(key) if key.len() > IDEMPOTENCY_KEY_MAX_CHARS => {
-            Err(problem("string_too_long", "String should have at most 255 characters"))
+    let (kind, msg, ctx) = match value.len() {
+        0 => {
+            let msg = "String should have at least 1 character";
+            ("string_too_short", msg, json!({"min_length": 1}))
         }
-        Ok(key) if !key.contains('\t') => Ok(Some(key)),
+        1..=IDEMPOTENCY_KEY_MAX_CHARS => match value.to_str() {
+            Ok(key) if !key.contains('\t') => return Ok(Some(key)),
+            _ => {
+                let msg = "String should match pattern '^[\\x20-\\x7e]+$'";
+                ("string_pattern_mismatch", msg, json!({"pattern": "^[\\x20-\\x7e]+$"}))
+            }
+        },
         _ => {
-            let msg = "String should match pattern '^[\\x20-\\x7e]+$'";
-            Err(problem("string_pattern_mismatch", msg))
+            let msg = "String should have at most 255 characters";
+            ("string_too_long", msg, json!({"max_length": IDEMPOTENCY_KEY_MAX_CHARS}))
         }
-    }
+    };
+    // A header is ISO 8859-1, in which a byte is a character.
+    let input: String = value.as_bytes().iter().copied().map(char::from).collect();
+    let loc = ["header", "idempotency-key"];
+    Err(Problem::new(kind, &loc, msg, json!(input)).with_ctx(ctx).into())
 }
 
 /// The `{id}` of a path. One that is no id names no expense.

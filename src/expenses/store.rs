@@ -34,7 +34,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    model::{Amount, Expense, ExpenseContent, ExpenseId, Filter, Timestamp, parse_date},
+    date::parse_date,
+    model::{Amount, Expense, ExpenseContent, ExpenseId, Filter, Timestamp},
     summary::Sums,
 };
 use crate::{

@@ -45,11 +45,11 @@ async fn every_protected_path_renews_even_when_its_handler_fails() {
     app.kv.fail(Some("list"));
     for (method, path, status) in [
         (Method::GET, "/expenses", 503),
-        (Method::POST, "/expenses", 415),
+        (Method::POST, "/expenses", 422),
         (Method::GET, "/expenses/x", 404),
         (Method::DELETE, "/expenses/x", 404),
         (Method::GET, "/me", 200),
-        (Method::POST, "/organization", 415),
+        (Method::POST, "/organization", 422),
     ] {
         let mut browser = expired_browser(&app).await;
         let old = browser.cookies.clone();
