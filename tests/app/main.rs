@@ -6,6 +6,7 @@
 mod connect;
 mod errors;
 mod expenses;
+mod fastapi;
 mod keys;
 mod openapi;
 mod pages;
