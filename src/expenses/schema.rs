@@ -98,7 +98,7 @@ schema_of!(
         .examples([json!(42.5)])
 );
 
-/// The header that [`super::routes`] reads when an expense is made.
+/// The header that [`mod@super::routes`] reads when an expense is made.
 #[derive(Debug)]
 pub enum IdempotencyKey {}
 
