@@ -1,13 +1,15 @@
 /**
  * `npm test`: set-up, then every test, layer by layer. Stops at the first layer that fails, with its
- * exit code. `npm test -- host` (or `wasm`, `e2e`) runs one layer.
+ * exit code. `npm test -- host` (or `wasm`, `e2e`, `browser`) runs one layer. A layer that cannot run
+ * on this machine is skipped, loudly; in CI, or when it was asked for, that is a failure.
  */
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { build } from './build.mjs';
-import { ROOT, Stop, bold, capture, green, main } from './commands.mjs';
+import { NO_CHROMIUM, findChromium } from './chromium.mjs';
+import { ROOT, Stop, bold, capture, green, main, red } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 
 const WASM_TARGET = 'wasm32-unknown-unknown';
@@ -15,10 +17,18 @@ const WASM_TARGET = 'wasm32-unknown-unknown';
 const LOCKED = process.env.CI ? ['--locked'] : [];
 const CARGO_ENV = { CARGO_TERM_COLOR: process.env.CARGO_TERM_COLOR ?? (process.stdout.isTTY ? 'always' : 'never') };
 
+/** What `node --test` says of how many have passed, in either of its reporters. */
+const NODE_PASSED = /^(?:#|ℹ) pass (\d+)/gm;
+
 /**
- * The layers, lowest first.
+ * The layers, lowest first. `missing` says what a layer needs and this machine has not.
  *
- * @type {Record<string, { title: string, run: () => Promise<{ code: number, output: string }>, passed: RegExp }>}
+ * @type {Record<string, {
+ *   title: string,
+ *   missing?: () => string | undefined,
+ *   run: () => Promise<{ code: number, output: string }>,
+ *   passed: RegExp,
+ * }>}
  */
 const LAYERS = {
   host: {
@@ -37,16 +47,14 @@ const LAYERS = {
   },
   e2e: {
     title: 'e2e: the bundle on workerd with KV and the local AuthKit (node --test)',
-    run: async () => {
-      await build('steps');
-      const files = [...testFiles('local'), ...testFiles('tests/e2e')];
-      return capture(
-        process.execPath,
-        ['--test', `--test-reporter=${process.stdout.isTTY ? 'spec' : 'tap'}`, ...files],
-        { show: true },
-      );
-    },
-    passed: /^(?:#|ℹ) pass (\d+)/gm,
+    run: () => runOnBundle(['local', 'tests/e2e']),
+    passed: NODE_PASSED,
+  },
+  browser: {
+    title: 'browser: the pages in Chromium, clicked through (node --test, playwright-core)',
+    missing: () => (findChromium() ? undefined : NO_CHROMIUM),
+    run: () => runOnBundle(['tests/browser']),
+    passed: NODE_PASSED,
   },
 };
 
@@ -58,9 +66,18 @@ await main(async () => {
   await setUp();
 
   const summary = [];
+  let isWhole = true;
   for (const [name, layer] of Object.entries(LAYERS)) {
     if (asked.length > 0 && !asked.includes(name)) continue;
     console.log(`\n${bold(`== ${layer.title}`)}\n`);
+    const missing = layer.missing?.();
+    if (missing) {
+      if (process.env.CI || asked.includes(name)) throw new Stop(`The ${name} tests cannot run. ${missing}`);
+      console.log(red(`SKIPPED: ${missing}`));
+      summary.push(red(`${name.padEnd(8)}SKIPPED  ${missing}`));
+      isWhole = false;
+      continue;
+    }
     const began = Date.now();
     const { code, output } = await layer.run();
     const seconds = ((Date.now() - began) / 1000).toFixed(1);
@@ -73,10 +90,18 @@ await main(async () => {
       );
     // A layer that runs nothing proves nothing.
     if (passed === 0) throw new Stop(`The ${name} layer ran no test.`);
-    summary.push(`${name.padEnd(6)}${String(passed).padStart(5)} passed${seconds.padStart(8)} s`);
+    summary.push(`${name.padEnd(8)}${String(passed).padStart(5)} passed${seconds.padStart(8)} s`);
   }
-  console.log(`\n${bold('== summary')}\n\n${summary.join('\n')}\n\n${green('All tests passed.')}`);
+  const verdict = isWhole ? green('All tests passed.') : red('The tests that could run passed. Some were SKIPPED: see above.');
+  console.log(`\n${bold('== summary')}\n\n${summary.join('\n')}\n\n${verdict}`);
 });
+
+/** Every test file under the folders, on a bundle that is as new as its sources. @param {string[]} folders */
+async function runOnBundle(folders) {
+  await build('steps');
+  const reporter = process.stdout.isTTY ? 'spec' : 'tap';
+  return capture(process.execPath, ['--test', `--test-reporter=${reporter}`, ...folders.flatMap(testFiles)], { show: true });
+}
 
 /** Every `*.test.mjs` under the folder: Node 20 does not expand patterns itself. @param {string} folder @returns {string[]} */
 function testFiles(folder) {

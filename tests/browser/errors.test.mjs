@@ -1,0 +1,125 @@
+/** Pages that are not what was asked for: in plain words, with a way on, fit to be seen. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { AUTHENTICATE_PATH } from '../e2e/support/world.mjs';
+import { inspect } from './support/looks.mjs';
+import { startVisitors } from './support/visitors.mjs';
+
+const visitors = await startVisitors();
+const { world } = visitors;
+
+/** That an answer is a page of the Worker's with that status, a heading and at least one way on. */
+async function assertErrorPage(page, answer, status) {
+  assert.equal(answer.status(), status);
+  assert.match(answer.headers()['content-type'], /^text\/html/);
+  assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
+  assert.ok((await page.getByRole('link').count()) > 0, 'there is no way on');
+  assert.doesNotMatch(await page.innerText('body'), /undefined|\[object|\{"detail"|panicked|wasm|KV (get|put|list)/i);
+}
+
+/** The answer to the navigation that `act` causes. */
+async function answerTo(page, act) {
+  const navigated = page.waitForResponse(
+    (response) => response.request().isNavigationRequest() && response.status() >= 400,
+  );
+  await act();
+  const answer = await navigated;
+  await page.waitForLoadState();
+  return answer;
+}
+
+test('an address where nothing is', async (t) => {
+  const page = await visitors.newcomer(t);
+  await assertErrorPage(page, await page.goto('/nowhere/<b>at</b>/all?x="'), 404);
+  await inspect(page, 'error-404');
+  await page.getByRole('link', { name: 'Home' }).first().click();
+  assert.equal(new URL(page.url()).pathname, '/');
+});
+
+test('a sign-in that was cancelled says what AuthKit said, and can be tried again', async (t) => {
+  const page = await visitors.newcomer(t);
+  await page.goto('/login');
+  const answer = await answerTo(page, () => page.getByRole('button', { name: 'Cancel' }).click());
+  await assertErrorPage(page, answer, 400);
+  assert.match(await page.innerText('main'), /cancelled/i);
+  await inspect(page, 'error-sign-in-refused');
+  await page.getByRole('link', { name: /sign in|try again/i }).first().click();
+  await page.getByRole('button', { name: /^Ada\b/ }).click();
+  assert.equal(new URL(page.url()).origin, world.worker.origin);
+});
+
+test("what stands in AuthKit's error is text and nothing else", async (t) => {
+  const page = await visitors.newcomer(t);
+  const words = '<img src=x onerror="document.title=1"><script>document.title=2</script>"\'';
+  const query = new URLSearchParams({ error: 'x"><h2>y</h2>', error_description: words });
+  await assertErrorPage(page, await page.goto(`/callback?${query}`), 400);
+  assert.equal(await page.locator('main img, main script, main h2').count(), 0);
+  assert.ok((await page.innerText('main')).includes(words.slice(0, 20)));
+  assert.match(await page.title(), /[a-z]/i);
+});
+
+test('AuthKit that cannot be reached is said, and the session stays', async (t) => {
+  const page = await visitors.signedIn(t, 'Ada');
+  await world.expire();
+  await world.withoutAuthKit(async () => {
+    const answer = await page.goto('/');
+    await assertErrorPage(page, answer, 503);
+    assert.match(answer.headers()['retry-after'], /^[1-9]\d*$/);
+    await inspect(page, 'error-authkit-down');
+  });
+  await world.advanceClock(31);
+  await page.reload();
+  assert.ok(await page.getByRole('button', { name: 'Sign out' }).isVisible());
+});
+
+test('a sign-in that AuthKit fails at can be finished by loading the page again', async (t) => {
+  const page = await visitors.newcomer(t);
+  await page.goto('/login');
+  world.authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, status: 503, count: 1 });
+  const answer = await answerTo(page, () => page.getByRole('button', { name: /^Grace\b/ }).click());
+  await assertErrorPage(page, answer, 503);
+  await inspect(page, 'error-sign-in-put-off');
+  await page.reload();
+  assert.equal(new URL(page.url()).pathname, '/expenses');
+  await page.goto('/');
+  assert.ok(await page.getByText('grace@example.com').first().isVisible());
+});
+
+test('expenses that cannot be reached are said to be that, and not to be none', async (t) => {
+  t.after(() => world.worker.failKv());
+  const page = await visitors.signedIn(t, 'Ada');
+  await world.worker.failKv('list');
+  const answer = await page.goto('/expenses');
+  await assertErrorPage(page, answer, 503);
+  await inspect(page, 'error-kv-down');
+  await world.worker.failKv();
+  assert.equal((await page.reload()).status(), 200);
+});
+
+test("another site's form is refused", async (t) => {
+  const page = await visitors.signedIn(t, 'Ada');
+  // AuthKit's page is another site: a form there is one that anybody could write.
+  await page.goto(`${world.authkit.url}/`);
+  await page.setContent(`<form method="post" action="${world.worker.origin}/logout"><button>Win a prize</button></form>`);
+  const answer = await answerTo(page, () => page.getByRole('button').click());
+  await assertErrorPage(page, answer, 403);
+  await inspect(page, 'error-403');
+  await page.goto('/');
+  assert.ok(await page.getByRole('button', { name: 'Sign out' }).isVisible(), 'still signed in');
+});
+
+test('a Worker that is not configured says what is missing', async (t) => {
+  const worker = await world.startWorker({ vars: { WORKOS_API_KEY: undefined, WORKOS_CLIENT_ID: undefined } });
+  const page = await visitors.newcomer(t, {}, worker);
+  await assertErrorPage(page, await page.goto('/'), 500);
+  const text = await page.innerText('main');
+  for (const name of ['WORKOS_API_KEY', 'WORKOS_CLIENT_ID']) assert.ok(text.includes(name), text);
+  await inspect(page, 'error-not-configured');
+});
+
+test('no log line holds a secret', async () => {
+  await world.anonymous().request('GET', '/health');
+  await world.assertNothingLeaked();
+});
