@@ -13,6 +13,13 @@ import { send } from './http.mjs';
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BUILD = join(ROOT, 'build');
 
+/** As wrangler.toml has them. */
+const ASSETS = {
+  directory: join(BUILD, 'assets'),
+  routerConfig: { has_user_worker: true },
+  assetConfig: { html_handling: 'none' },
+};
+
 /** Names of what the Worker needs, as the contract has them. */
 const KV_BINDING = 'EXPENSES';
 const LOG_TIMEOUT_MS = 5_000;
@@ -178,6 +185,8 @@ export class Worker {
           { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
         ],
         bindings: given({ ...vars, ...changes }),
+        // Only where the runtime's own port leads, as Wrangler serves them: a script by itself has none.
+        ...(index === 0 && { assets: ASSETS }),
         kvNamespaces: bindKv ? { [KV_BINDING]: KV_BINDING } : {},
         unsafeDirectSockets: index === 0 ? [] : [{ host: '127.0.0.1', port: 0 }],
       })),
