@@ -45,7 +45,8 @@ impl AppState {
     /// Expenses in `kv`, for whoever `authkit` knows.
     #[must_use]
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
-        let expenses = ExpenseStore::new(kv, authkit.application_sealer("expenses/cursor/v1"));
+        let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
+        let expenses = ExpenseStore::new(kv, Arc::clone(&clock), cursor_sealer);
         Self { authkit: Arc::new(authkit.protecting(RESOURCE)), expenses, clock }
     }
 }

@@ -49,7 +49,7 @@ use self::{
     token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     verified::{VerifiedToken, VerifiedTokens},
 };
-use crate::runtime::{Clock, HttpClient, KvNamespace, WaitUntil};
+use crate::runtime::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
 
 /// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
 /// per isolate, shared by every request.
@@ -88,6 +88,7 @@ impl AuthKit {
         kv: &Arc<dyn KvNamespace>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let kv: Arc<dyn KvNamespace> = Arc::new(TimedKv::new(Arc::clone(kv), Arc::clone(&clock)));
         let config = Arc::new(config);
         let client = WorkosClient::new(http, Arc::clone(&config));
         let sealer = |purpose| {
@@ -96,7 +97,7 @@ impl AuthKit {
         let key_sets = |source, name: &str, purpose| {
             Arc::new(KeySetCache::new(
                 source,
-                Arc::clone(kv),
+                Arc::clone(&kv),
                 format!("authkit:{name}:{}", config.client_id),
                 sealer(purpose),
                 Arc::clone(&clock),
@@ -110,7 +111,7 @@ impl AuthKit {
         });
         let refresher = Refresher::new(
             client.clone(),
-            Arc::clone(kv),
+            Arc::clone(&kv),
             sealer(Purpose::Rotation),
             Arc::clone(&clock),
         );

@@ -11,12 +11,13 @@ use url::form_urlencoded;
 
 use super::{
     csv,
+    idempotency::CreateError,
     model::{Expense, ExpenseContent, ExpenseId},
     schema::{
         CSV_EXAMPLE, ExpensePatch, ExpenseRequest, IdempotencyKey, ListParameters,
         SummaryParameters,
     },
-    store::{CreateError, ListError, UserExpenses},
+    store::{ListError, UserExpenses},
     summary::Summary,
     validation::{self, ListQuery, SummaryQuery},
 };
@@ -35,6 +36,18 @@ use crate::{
 
 /// What is waited before KV is asked again.
 const KV_RETRY_AFTER_SECS: u32 = 2;
+/// What is waited for another request with the same idempotency key.
+const IN_PROCESS_RETRY_AFTER_SECS: u32 = 1;
+
+/// What is said when KV has failed. A write may have taken place all the same.
+const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
+const CHANGE_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the change may or may not \
+    have been saved: look, or send it again in a moment";
+const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the expense may or may not \
+    have been saved: look before you send it again. With an Idempotency-Key it is safe to";
+const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, and the expense may or may \
+    not have been saved: look, or send it again with the same Idempotency-Key";
+
 const KEY_REUSED: &str =
     "This Idempotency-Key was used with another body: use a new key for a new expense";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -61,7 +74,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     responses(
         (status = 201, description = "The new expense", body = Expense,
             headers(("Location" = String, description = "Where it is"))),
-        (status = 409, description = "The `Idempotency-Key` came with another body before",
+        (status = 409, description = "The `Idempotency-Key` came with another body, or its first request is still being answered",
             body = ErrorResponse, example = json!({"detail": KEY_REUSED})),
         Protected, Changes, ReadsBody,
     ),
@@ -87,7 +100,9 @@ async fn create_expense(
         Some((key, canonical_body)) => {
             expense = expenses.create_once(expense, key, canonical_body.as_bytes()).await?;
         }
-        None => expenses.put(&expense).await?,
+        None => {
+            expenses.put(&expense).await.map_err(|error| unavailable(NEW_MAYBE_SAVED, error))?
+        }
     }
     let location = format!("/expenses/{}", expense.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(expense)).into_response())
@@ -321,19 +336,31 @@ fn no_such_expense() -> AppError {
 
 impl From<KvError> for AppError {
     fn from(error: KvError) -> Self {
-        Self::unavailable(
-            "Expenses cannot be reached right now: try again in a moment",
-            KV_RETRY_AFTER_SECS,
-            error,
-        )
+        unavailable(CHANGE_MAYBE_SAVED, error)
     }
+}
+
+/// The answer when KV has failed: `maybe_saved` when it was a write.
+fn unavailable(maybe_saved: &str, error: KvError) -> AppError {
+    let detail = if error.is_of_write() { maybe_saved } else { NOT_REACHED };
+    AppError::unavailable(detail, KV_RETRY_AFTER_SECS, error)
 }
 
 impl From<CreateError> for AppError {
     fn from(error: CreateError) -> Self {
+        let conflict = |detail| Self::new(StatusCode::CONFLICT, detail);
         match error {
-            CreateError::Kv(error) => error.into(),
-            CreateError::KeyReused => Self::new(StatusCode::CONFLICT, KEY_REUSED),
+            CreateError::Kv(error) => unavailable(NEW_MAYBE_SAVED_WITH_KEY, error),
+            CreateError::KeyReused => conflict(KEY_REUSED),
+            CreateError::InProcess => {
+                let detail = "A request with this Idempotency-Key is still being answered: send it again in a moment";
+                conflict(detail)
+                    .with_header(header::RETRY_AFTER, IN_PROCESS_RETRY_AFTER_SECS.into())
+            }
+            CreateError::Gone => conflict(
+                "What this Idempotency-Key was used for is not there: it was deleted, or never saved. \
+                 Use a new key to create it",
+            ),
         }
     }
 }

@@ -11,9 +11,9 @@
 //! | key | value | metadata | lives |
 //! | --- | --- | --- | --- |
 //! | `expense:{owner}:{id}` | the record | the record, if it fits | until it is deleted |
-//! | `idempotency:{owner}:{hash}` | `{"body_hash", "id", "expense": record}` | | 24 hours |
+//! | `idempotency:{owner}:{hash}` | what an `Idempotency-Key` has made: [`super::idempotency`] | | 24 hours |
 //!
-//! `hash` is the `Idempotency-Key`'s SHA-256. The record is JSON: `{"description","amount","currency","category","date","created_at",
+//! The record is JSON: `{"description","amount","currency","category","date","created_at",
 //! "updated_at"}`, the amount as a string, the times in Unix seconds.
 //!
 //! Cost: a page is 1 `list` (and 1 `get` for a hundred rows too long for metadata), one expense 1
@@ -35,6 +35,7 @@ use thiserror::Error;
 
 use super::{
     date::parse_date,
+    idempotency::Attempts,
     model::{Amount, Expense, ExpenseContent, ExpenseId, Filter, Timestamp},
     summary::Sums,
 };
@@ -43,8 +44,8 @@ use crate::{
     authkit::{Challenge, CurrentUser, seal::Sealer},
     error::AppError,
     runtime::{
-        KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError,
-        KvKey, KvNamespace, KvPut,
+        Clock, KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
+        KvError, KvKey, KvNamespace, KvPut, TimedKv, WaitUntil,
     },
 };
 
@@ -89,17 +90,22 @@ impl Access {
 /// Everybody's expenses. What is in it can only be reached [for a caller](UserExpenses::of_caller).
 #[derive(Clone)]
 pub struct ExpenseStore {
-    kv: Arc<dyn KvNamespace>,
+    pub(super) kv: Arc<dyn KvNamespace>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) attempts: Arc<Attempts>,
     cursor_sealer: Arc<Sealer>,
 }
 
 /// One user's expenses: what a handler of theirs works with.
+#[derive(Clone)]
 pub struct UserExpenses {
-    store: ExpenseStore,
+    pub(super) store: ExpenseStore,
     /// The user's `sub` as it stands in keys.
-    owner: String,
+    pub(super) owner: String,
     /// What the keys of the user's expenses begin with.
     prefix: String,
+    /// Of the request that is being answered, if there is one.
+    pub(super) wait_until: Option<WaitUntil>,
 }
 
 /// One page of expenses, newest first.
@@ -135,31 +141,6 @@ pub enum ListError {
     Kv(#[from] KvError),
 }
 
-/// What an idempotency key has made.
-#[derive(Serialize, Deserialize)]
-struct IdempotencyRecord {
-    /// Of the body that it came with.
-    body_hash: String,
-    id: String,
-    expense: ExpenseRecord,
-}
-
-/// How long an idempotency key means the same request.
-const IDEMPOTENCY_TTL_SECS: u64 = 24 * 60 * 60;
-/// How long after its key's record an expense may be missing because nobody has written it yet.
-const UNFINISHED_MAX_SECS: i64 = 10 * 60;
-
-/// Why there is no new expense.
-#[derive(Debug, Error)]
-pub enum CreateError {
-    /// The idempotency key was used with another body.
-    #[error("the idempotency key was used with another body")]
-    KeyReused,
-    /// KV failed; with the same key it is safe to try again.
-    #[error(transparent)]
-    Kv(#[from] KvError),
-}
-
 /// A listed key on its way to a page.
 struct Row {
     id: ExpenseId,
@@ -170,7 +151,7 @@ struct Row {
 
 /// An expense as it is stored. Its id is in the key.
 #[derive(Serialize, Deserialize)]
-struct ExpenseRecord {
+pub(super) struct ExpenseRecord {
     description: String,
     amount: String,
     currency: String,
@@ -183,12 +164,14 @@ struct ExpenseRecord {
 impl ExpenseStore {
     /// Expenses in `kv`; `cursor_sealer` seals where pages end.
     #[must_use]
-    pub fn new(kv: Arc<dyn KvNamespace>, cursor_sealer: Sealer) -> Self {
-        Self { kv, cursor_sealer: Arc::new(cursor_sealer) }
+    pub fn new(kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>, cursor_sealer: Sealer) -> Self {
+        let kv = Arc::new(TimedKv::new(kv, Arc::clone(&clock)));
+        Self { kv, clock, attempts: Arc::default(), cursor_sealer: Arc::new(cursor_sealer) }
     }
 
     fn for_owner(&self, owner: String) -> UserExpenses {
-        UserExpenses { store: self.clone(), prefix: format!("expense:{owner}:"), owner }
+        let prefix = format!("expense:{owner}:");
+        UserExpenses { store: self.clone(), owner, prefix, wait_until: None }
     }
 }
 
@@ -199,11 +182,12 @@ impl FromRequestParts<AppState> for UserExpenses {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
         let caller = CurrentUser::from_request_parts(parts, state).await?;
         let challenge = Challenge::from_request_parts(parts, state).await;
-        challenge
+        let expenses = challenge
             .and_then(|challenge| {
                 Self::of_caller(state, &caller, Access::by(&parts.method), &challenge)
             })
-            .map_err(IntoResponse::into_response)
+            .map_err(IntoResponse::into_response)?;
+        Ok(Self { wait_until: parts.extensions.get().cloned(), ..expenses })
     }
 }
 
@@ -348,57 +332,6 @@ impl UserExpenses {
         self.store.kv.put(&self.key(expense.id), &value, options).await
     }
 
-    /// Writes a new expense once for one idempotency key: `expense`, or the one that the key has
-    /// made before from a body of the same hash.
-    ///
-    /// The key's own record is written first and has the whole expense in it: whoever is cut off in
-    /// between, or told that KV has failed, tries again and finds it.
-    ///
-    /// # Errors
-    ///
-    /// [`CreateError::KeyReused`] when the key was used with another body.
-    pub async fn create_once(
-        &self,
-        expense: Expense,
-        idempotency_key: &str,
-        body: &[u8],
-    ) -> Result<Expense, CreateError> {
-        let key = format!("idempotency:{}:{}", self.owner, sha256_hex(idempotency_key.as_bytes()));
-        let body_hash = sha256_hex(body);
-        if let Some(value) = self.store.kv.get(&key).await? {
-            let unreadable = || KvError {
-                operation: "get",
-                reason: "an idempotency record that cannot be read".to_owned(),
-            };
-            let record: IdempotencyRecord =
-                serde_json::from_slice(value.as_bytes()).map_err(|_| unreadable())?;
-            if record.body_hash != body_hash {
-                return Err(CreateError::KeyReused);
-            }
-            let first = ExpenseId::parse(&record.id)
-                .ok()
-                .and_then(|id| expense_of(id, record.expense))
-                .ok_or_else(unreadable)?;
-            // Whoever wrote the record may have been cut off before it wrote the expense. Later than
-            // this an expense that is not there was deleted.
-            let age_secs = expense.created_at.unix_secs() - first.created_at.unix_secs();
-            if age_secs < UNFINISHED_MAX_SECS && self.get(first.id).await?.is_none() {
-                self.put(&first).await?;
-            }
-            return Ok(first);
-        }
-        let record = IdempotencyRecord {
-            body_hash,
-            id: expense.id.to_string(),
-            expense: ExpenseRecord::from(&expense),
-        };
-        let value = json!(record).to_string();
-        let options = KvPut { expiration_ttl_secs: Some(IDEMPOTENCY_TTL_SECS), ..KvPut::default() };
-        self.store.kv.put(&key, &value, options).await?;
-        self.put(&expense).await?;
-        Ok(expense)
-    }
-
     /// Removes the expense called `id`; whether there was one.
     ///
     /// # Errors
@@ -427,7 +360,7 @@ fn encode_owner(sub: &str) -> String {
     owner
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
         // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
@@ -459,7 +392,7 @@ fn decode(id: ExpenseId, record: serde_json::Result<ExpenseRecord>) -> Option<Ex
     expense
 }
 
-fn expense_of(id: ExpenseId, record: ExpenseRecord) -> Option<Expense> {
+pub(super) fn expense_of(id: ExpenseId, record: ExpenseRecord) -> Option<Expense> {
     Some(Expense {
         id,
         content: ExpenseContent {
@@ -478,7 +411,21 @@ fn expense_of(id: ExpenseId, record: ExpenseRecord) -> Option<Expense> {
 mod tests {
     use super::*;
     use crate::{authkit::seal::Purpose, runtime::memory::MemoryKv};
+    use async_trait::async_trait;
     use chrono::{DateTime, Duration, Utc};
+
+    struct Noon;
+
+    #[async_trait]
+    impl Clock for Noon {
+        fn now(&self) -> DateTime<Utc> {
+            noon()
+        }
+
+        async fn sleep(&self, _: u32) {
+            std::future::pending().await
+        }
+    }
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_435_200, 0).unwrap()
@@ -486,7 +433,7 @@ mod tests {
 
     fn user_expenses(kv: &Arc<MemoryKv>, sub: &str) -> UserExpenses {
         let sealer = Sealer::new(Purpose::Application("test"), &"password".into(), None);
-        let store = ExpenseStore::new(Arc::clone(kv) as Arc<dyn KvNamespace>, sealer);
+        let store = ExpenseStore::new(Arc::clone(kv) as _, Arc::new(Noon), sealer);
         store.for_owner(encode_owner(sub))
     }
 

@@ -28,16 +28,28 @@ struct State {
     /// When [`DistantKv`]s have written a key.
     written_at: HashMap<String, DateTime<Utc>>,
     operations: Vec<&'static str>,
-    failing: Option<&'static str>,
+    /// The operation that fails, after so many that do not.
+    failing: Option<(&'static str, usize)>,
+    loses_answers: bool,
     is_held: bool,
-    holds_puts: bool,
+    held: Option<&'static str>,
     is_waiting: bool,
 }
 
 impl MemoryKv {
     /// Makes every `operation` (`get`, `put`, `delete`, `list`) fail until told otherwise.
     pub fn fail(&self, operation: Option<&'static str>) {
-        self.state().failing = operation;
+        self.fail_after(operation, 0);
+    }
+
+    /// Makes every `operation` fail once so many have not.
+    pub fn fail_after(&self, operation: Option<&'static str>, successes: usize) {
+        self.state().failing = operation.map(|operation| (operation, successes));
+    }
+
+    /// Makes writes that fail take place all the same.
+    pub fn lose_answers(&self, loses_answers: bool) {
+        self.state().loses_answers = loses_answers;
     }
 
     /// The operations since the last call, in order.
@@ -71,9 +83,9 @@ impl MemoryKv {
         self.state().is_held = is_held;
     }
 
-    /// Makes every `put` wait for ever.
-    pub fn hold_puts(&self, holds_puts: bool) {
-        self.state().holds_puts = holds_puts;
+    /// Makes every `operation` (`get`, `put`, `delete`, `list`) wait until it is told otherwise.
+    pub fn hold_operation(&self, operation: Option<&'static str>) {
+        self.state().held = operation;
     }
 
     /// Whether an operation has come since and waits.
@@ -82,22 +94,33 @@ impl MemoryKv {
     }
 
     /// Waits while operations are held: without a waker, so the caller must be polled again.
-    async fn turn(&self) {
+    async fn turn(&self, operation: &'static str) {
         std::future::poll_fn(|_| {
             let mut state = self.state();
-            state.is_waiting = state.is_held;
-            if state.is_held { Poll::Pending } else { Poll::Ready(()) }
+            state.is_waiting = state.is_held || state.held == Some(operation);
+            if state.is_waiting { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
 
     fn begin(&self, operation: &'static str) -> Result<MutexGuard<'_, State>, KvError> {
+        let (state, failure) = self.begin_write(operation);
+        failure.map_or(Ok(state), Err)
+    }
+
+    /// What a write is to answer comes apart: it may take place all the same.
+    fn begin_write(&self, operation: &'static str) -> (MutexGuard<'_, State>, Option<KvError>) {
         let mut state = self.state();
         state.operations.push(operation);
-        if state.failing == Some(operation) {
-            return Err(refused(operation, "made to fail"));
-        }
-        Ok(state)
+        let failure = match &mut state.failing {
+            Some((failing, 0)) if *failing == operation => Some(refused(operation, "made to fail")),
+            Some((failing, successes)) if *failing == operation => {
+                *successes -= 1;
+                None
+            }
+            _ => None,
+        };
+        (state, failure)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -181,14 +204,14 @@ fn check_key(operation: &'static str, key: &str) -> Result<(), KvError> {
 #[async_trait]
 impl KvNamespace for MemoryKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
-        self.turn().await;
+        self.turn("get").await;
         let state = self.begin("get")?;
         check_key("get", key)?;
         Ok(state.entries.get(key).map(|(value, _)| value.clone()))
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
-        self.turn().await;
+        self.turn("get").await;
         let state = self.begin("get")?;
         if keys.len() > KV_BULK_MAX_KEYS {
             return Err(refused("get", "too many keys"));
@@ -199,11 +222,8 @@ impl KvNamespace for MemoryKv {
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
-        if self.state().holds_puts {
-            std::future::pending::<()>().await;
-        }
-        self.turn().await;
-        let mut state = self.begin("put")?;
+        self.turn("put").await;
+        let (mut state, failure) = self.begin_write("put");
         check_key("put", key)?;
         let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.to_string().len());
         if metadata_bytes > KV_METADATA_MAX_BYTES {
@@ -212,16 +232,20 @@ impl KvNamespace for MemoryKv {
         if options.expiration_ttl_secs.is_some_and(|secs| secs < 60) {
             return Err(refused("put", "expiration too soon"));
         }
-        state.entries.insert(key.to_owned(), (value.to_owned(), options));
-        Ok(())
+        if failure.is_none() || state.loses_answers {
+            state.entries.insert(key.to_owned(), (value.to_owned(), options));
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        self.turn().await;
-        let mut state = self.begin("delete")?;
+        self.turn("delete").await;
+        let (mut state, failure) = self.begin_write("delete");
         check_key("delete", key)?;
-        state.entries.remove(key);
-        Ok(())
+        if failure.is_none() || state.loses_answers {
+            state.entries.remove(key);
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     async fn list(
@@ -230,7 +254,7 @@ impl KvNamespace for MemoryKv {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<KvPage, KvError> {
-        self.turn().await;
+        self.turn("list").await;
         let state = self.begin("list")?;
         check_key("list", prefix)?;
         if !(1..=KV_LIST_MAX_KEYS).contains(&limit) {

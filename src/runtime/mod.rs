@@ -5,6 +5,7 @@
 //! and the namespace of [`memory`]. Implementations deal with `Send`, callers never.
 
 pub mod memory;
+mod timed_kv;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+pub use timed_kv::{KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, TimedKv};
+
 /// Wall-clock time.
 #[async_trait]
 pub trait Clock: Send + Sync {
@@ -25,6 +28,13 @@ pub trait Clock: Send + Sync {
     /// Returns after `millis` milliseconds: the only way to wait for what another request is doing,
     /// because a request on Workers may not await I/O that another one began.
     async fn sleep(&self, millis: u32);
+
+    /// Returns after `millis` milliseconds, for a race with what may not take longer. Apart from
+    /// [`Self::sleep`] because a clock that is set by hand lets time pass for who sleeps, and not for
+    /// who only takes care.
+    async fn time_limit(&self, millis: u32) {
+        self.sleep(millis).await;
+    }
 }
 
 /// Sends one HTTP request and reads the whole answer. Redirects are not followed.
@@ -128,6 +138,14 @@ pub struct KvError {
     pub operation: &'static str,
     /// What the runtime said; holds no value and no key.
     pub reason: String,
+}
+
+impl KvError {
+    /// Whether it was a write that failed. Then it may have taken place all the same, now or later.
+    #[must_use]
+    pub fn is_of_write(&self) -> bool {
+        matches!(self.operation, "put" | "delete")
+    }
 }
 
 /// Longest key KV takes.

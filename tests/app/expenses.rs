@@ -4,25 +4,13 @@ use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{
-    ADA, GRACE, TestApp,
-    app::{Answer, request},
-    authkit::TestUser,
-};
+use crate::support::{ADA, GRACE, TestApp, app::request, authkit::TestUser};
 
 const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
 
 async fn create(app: &TestApp, user: TestUser, body: &str) -> Value {
     let token = app.authkit.access_token(user);
     app.post_as(&token, "/expenses", body.to_owned()).await.expect(201).json()
-}
-
-async fn create_with_key(app: &TestApp, key: &str, body: &'static str) -> Answer {
-    let request = request(Method::POST, "/expenses")
-        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("idempotency-key", key);
-    app.send(request.body(body.into()).unwrap()).await
 }
 
 #[tokio::test]
@@ -132,7 +120,7 @@ async fn the_cost_in_kv_operations_is_as_promised() {
         app.send_as(&token, method, &path, LUNCH).await.expect(200);
         assert_eq!(app.kv.take_operations(), ["get", "put"]);
     }
-    create_with_key(&app, "key", LUNCH).await.expect(201);
+    app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
     app.delete_as(&token, &path).await.expect(204);
     assert_eq!(app.kv.take_operations(), ["get", "delete"]);
@@ -378,76 +366,6 @@ async fn a_cursor_that_is_made_up_another_users_or_another_filters_is_422() {
         let answer = app.get_as(token, path).await.expect(422);
         assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "cursor"]), "{path}");
     }
-}
-
-#[tokio::test]
-async fn an_idempotency_key_makes_one_expense() {
-    let app = TestApp::new();
-    let first = create_with_key(&app, "key-1", LUNCH).await.expect(201);
-    app.clock.advance(Duration::hours(1));
-    // The same, written otherwise.
-    let again = r#"{"category":"meals","amount":42.5,"description":" Team lunch "}"#;
-    let second = create_with_key(&app, "key-1", again).await.expect(201);
-    assert_eq!(second.body, first.body);
-    assert_eq!(second.header("location"), first.header("location"));
-    let other = r#"{"description": "Other", "amount": 1}"#;
-    assert!(create_with_key(&app, "key-1", other).await.expect(409).detail().contains("new key"));
-    create_with_key(&app, "key-2", other).await.expect(201);
-    let token = app.authkit.access_token(ADA);
-    assert_eq!(app.get_as(&token, "/expenses").await.json().as_array().unwrap().len(), 2);
-    let (_, options) = app
-        .kv
-        .entry(&app.kv.keys().into_iter().find(|key| key.starts_with("idem")).unwrap())
-        .unwrap();
-    assert_eq!(options.expiration_ttl_secs, Some(86_400));
-}
-
-#[tokio::test]
-async fn an_idempotency_key_is_one_users() {
-    let app = TestApp::new();
-    create_with_key(&app, "key", LUNCH).await.expect(201);
-    let request = request(Method::POST, "/expenses")
-        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(GRACE)))
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("idempotency-key", "key");
-    let body = r#"{"description": "Grace's", "amount": 1}"#;
-    app.send(request.body(body.into()).unwrap()).await.expect(201);
-}
-
-#[tokio::test]
-async fn a_create_that_was_cut_off_is_finished_by_the_next_try_and_a_deleted_expense_stays_away() {
-    let app = TestApp::new();
-    let first = create_with_key(&app, "key", LUNCH).await.expect(201).json();
-    let token = app.authkit.access_token(ADA);
-    let path = format!("/expenses/{}", first["id"].as_str().unwrap());
-    // As if the Worker had been stopped between the two writes.
-    app.kv.remove_raw(&format!("expense:user_ada:{}", first["id"].as_str().unwrap()));
-    create_with_key(&app, "key", LUNCH).await.expect(201);
-    assert_eq!(app.get_as(&token, &path).await.expect(200).json(), first);
-
-    app.clock.advance(Duration::minutes(11));
-    let token = app.authkit.access_token(ADA);
-    app.delete_as(&token, &path).await.expect(204);
-    create_with_key(&app, "key", LUNCH).await.expect(201);
-    app.get_as(&token, &path).await.expect(404);
-}
-
-#[tokio::test]
-async fn an_idempotency_key_that_is_none_is_422() {
-    let app = TestApp::new();
-    let long = "k".repeat(256);
-    for (key, kind) in [
-        ("", "string_too_short"),
-        (long.as_str(), "string_too_long"),
-        ("schlüssel", "string_pattern_mismatch"),
-        ("a\tb", "string_pattern_mismatch"),
-    ] {
-        let answer = create_with_key(&app, key, LUNCH).await.expect(422);
-        let problem = &answer.json()["detail"][0];
-        assert_eq!(problem["type"], kind, "{key}");
-        assert_eq!(problem["loc"], json!(["header", "idempotency-key"]));
-    }
-    create_with_key(&app, &"k".repeat(255), LUNCH).await.expect(201);
 }
 
 #[tokio::test]

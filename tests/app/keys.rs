@@ -265,7 +265,7 @@ async fn a_sign_in_by_a_key_that_may_not_be_asked_for_yet_is_put_off() {
 #[tokio::test]
 async fn nobody_waits_for_a_slow_kv_to_keep_the_set() {
     let app = TestApp::new();
-    app.authkit_kv.hold_puts(true);
+    app.authkit_kv.hold_operation(Some("put"));
     let token = app.authkit.access_token(ADA);
     let mut first = Box::pin(app.get_as(&token, "/me"));
     while app.authkit.jwks_count() == 0 {

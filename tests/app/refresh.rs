@@ -262,7 +262,7 @@ async fn a_slow_kv_holds_nobody_up_and_ends_no_session() {
     let mut first = browser.clone();
     let mut second = browser;
     // KV answers reads at once and keeps writes waiting.
-    app.authkit_kv.hold_puts(true);
+    app.authkit_kv.hold_operation(Some("put"));
     let request =
         || request(Method::GET, "/me").extension(WaitUntil::new(|work| drop(tokio::spawn(work))));
     first.send(request(), Body::empty()).await.expect(200);

@@ -205,7 +205,7 @@ test('a key and the body that it came with lie nowhere in KV as they are', async
   }
 });
 
-test('tries that come at once with one key make one expense', { todo: 'requests do not know of each other yet' }, async (t) => {
+test('tries that come at once with one key make one expense', async (t) => {
   t.after(() => worker.holdKv());
   const actor = newcomer(world);
   // The token is known: nothing but the expense is waited for below.

@@ -11,6 +11,7 @@ use authkit_edge::{
     },
 };
 use axum::{Router, body::Body};
+use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -134,6 +135,37 @@ impl TestApp {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.into());
         self.send(request.unwrap()).await
+    }
+
+    /// An expense with an `Idempotency-Key`.
+    pub async fn create_with_key(&self, user: TestUser, key: &str, body: &'static str) -> Answer {
+        let request = request(Method::POST, "/expenses")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.authkit.access_token(user)))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", key);
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// The user's expenses, newest first.
+    pub async fn expenses_of(&self, user: TestUser) -> Vec<Value> {
+        let answer = self.get_as(&self.authkit.access_token(user), "/expenses?limit=1000").await;
+        answer.expect(200).json().as_array().unwrap().clone()
+    }
+
+    /// Runs `work` to its end, and lets time pass whenever `kv` keeps it waiting: a minute at most.
+    pub async fn let_time_pass<T>(&self, kv: &MemoryKv, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let end = self.clock.now() + chrono::Duration::minutes(1);
+        while self.clock.now() < end {
+            if let Some(outcome) = work.as_mut().now_or_never() {
+                return outcome;
+            }
+            if kv.is_waiting() {
+                self.clock.advance(chrono::Duration::milliseconds(100));
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("still waiting for KV after a minute");
     }
 
     pub async fn delete_as(&self, token: &str, path: &str) -> Answer {

@@ -30,4 +30,12 @@ impl Clock for FakeClock {
         self.advance(Duration::milliseconds(millis.into()));
         tokio::task::yield_now().await;
     }
+
+    /// Is over when somebody else has let that much time pass.
+    async fn time_limit(&self, millis: u32) {
+        let end = self.now() + Duration::milliseconds(millis.into());
+        while self.now() < end {
+            tokio::task::yield_now().await;
+        }
+    }
 }

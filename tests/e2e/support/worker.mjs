@@ -27,12 +27,15 @@ const LOG_TIMEOUT_MS = 5_000;
 const CLOCK_PATH = '/.test/clock';
 const LOG_PATH = '/.test/log';
 const KV_PATH = '/.test/kv';
+const KV_HELD_PATH = '/.test/kv-held';
 const WAITS_PATH = '/.test/waits';
 const SETTLE_PATH = '/.test/settle';
 const BUSY_PATH = '/.test/busy';
 /** How many keys are written to KV by one request of the harness's, and how many of them at a time. */
 const SEED_BATCH = 500;
 const SEED_WIDTH = 16;
+/** The limits that the Worker sets KV are its only timers of this length or longer. */
+const KV_LIMIT_MIN_MS = 5_000;
 /**
  * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward and cuts
  * timers and the time that an outgoing request may take, so that no test waits for time to pass; writes
@@ -60,8 +63,10 @@ const timeout = AbortSignal.timeout.bind(AbortSignal);
 const setTimer = globalThis.setTimeout.bind(globalThis);
 let timeoutMaxMs = Infinity;
 let timerMaxMs = Infinity;
+let kvLimitMaxMs = Infinity;
 AbortSignal.timeout = (ms) => timeout(Math.min(ms, timeoutMaxMs));
-globalThis.setTimeout = (run, ms, ...given) => setTimer(run, Math.min(ms, timerMaxMs), ...given);
+globalThis.setTimeout = (run, ms, ...given) =>
+  setTimer(run, Math.min(ms, ms < ${KV_LIMIT_MIN_MS} ? timerMaxMs : kvLimitMaxMs), ...given);
 
 let leftToRun = 0;
 function counted(ctx) {
@@ -77,6 +82,7 @@ let inFlight = 0;
 let kv;
 let failingOperations = [];
 let heldOperations = [];
+let isOneHeld = false;
 function kvWithFailures(namespace) {
   return new Proxy(namespace, {
     get(target, name) {
@@ -86,7 +92,10 @@ function kvWithFailures(namespace) {
           throw new Error('KV ' + name.toUpperCase() + ' failed: 500 Internal Server Error');
         }
         // A request may not wait for another's promise: it looks again.
-        while (heldOperations.includes(name)) await scheduler.wait(5);
+        while (heldOperations.includes(name)) {
+          isOneHeld = true;
+          await scheduler.wait(5);
+        }
         return target[name](...given);
       };
     },
@@ -111,9 +120,13 @@ export default class extends WorkerEntrypoint {
     } else if (url.pathname === '${KV_PATH}') {
       failingOperations = url.searchParams.getAll('fail');
       heldOperations = url.searchParams.getAll('hold');
+      isOneHeld = false;
+    } else if (url.pathname === '${KV_HELD_PATH}') {
+      while (!isOneHeld) await scheduler.wait(5);
     } else if (url.pathname === '${WAITS_PATH}') {
       timeoutMaxMs = Number(url.searchParams.get('timeout') ?? timeoutMaxMs);
       timerMaxMs = Number(url.searchParams.get('timer') ?? timerMaxMs);
+      kvLimitMaxMs = Number(url.searchParams.get('kv') ?? kvLimitMaxMs);
     } else if (url.pathname === '${SETTLE_PATH}') {
       while (leftToRun > 0) await scheduler.wait(5);
     } else if (url.pathname === '${BUSY_PATH}') {
@@ -242,12 +255,22 @@ export class Worker {
     }
   }
 
+  /** Returns once one of KV's operations stands still in every isolate. */
+  async untilKvIsHeld() {
+    await this.#tell(KV_HELD_PATH);
+  }
+
+  /** From now on the Worker gives KV no longer than this. @param {number} ms */
+  async limitKv(ms) {
+    await this.#tell(`${WAITS_PATH}?kv=${ms}`);
+  }
+
   /** From now on no outgoing request of the Worker's waits longer than this. @param {number} ms */
   async limitTimeouts(ms) {
     await this.#tell(`${WAITS_PATH}?timeout=${ms}`);
   }
 
-  /** From now on the Worker never sleeps longer than this. @param {number} ms */
+  /** From now on the Worker never sleeps longer than this; its limits on KV stay as they are. @param {number} ms */
   async limitTimers(ms) {
     await this.#tell(`${WAITS_PATH}?timer=${ms}`);
   }

@@ -1,0 +1,255 @@
+//! `Idempotency-Key`: one expense for one key, whoever comes twice, whatever fails in between.
+
+use authkit_edge::runtime::WaitUntil;
+use chrono::Duration;
+use futures_util::FutureExt;
+use http::{Method, header};
+use serde_json::json;
+
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{Answer, request},
+};
+
+const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
+const DINNER: &str = r#"{"description": "Dinner", "amount": 7}"#;
+
+async fn create(app: &TestApp, body: &'static str) -> Answer {
+    app.create_with_key(ADA, "key", body).await
+}
+
+/// Polls both until one of them has come to KV and waits there.
+macro_rules! until_kv_is_asked {
+    ($app:expr, $($request:expr),+) => {
+        while !$app.kv.is_waiting() {
+            $(assert!((&mut $request).now_or_never().is_none());)+
+        }
+    };
+}
+
+#[tokio::test]
+async fn a_key_makes_one_expense() {
+    let app = TestApp::new();
+    let first = create(&app, LUNCH).await.expect(201);
+    // The same, written otherwise.
+    let again = r#"{"category":"meals","amount":42.5,"description":" Team lunch "}"#;
+    for minutes in [0, 5, 60, 22 * 60] {
+        app.clock.advance(Duration::minutes(minutes));
+        for isolate in [&app, &app.isolate()] {
+            let second = create(isolate, again).await.expect(201);
+            assert_eq!(second.body, first.body);
+            assert_eq!(second.header("location"), first.header("location"));
+            let refused = create(isolate, DINNER).await.expect(409);
+            assert!(refused.detail().contains("new key"));
+        }
+    }
+    app.create_with_key(ADA, "another", DINNER).await.expect(201);
+    assert_eq!(app.expenses_of(ADA).await.len(), 2);
+    let key = app.kv.keys().into_iter().find(|key| key.starts_with("idem")).unwrap();
+    assert_eq!(app.kv.entry(&key).unwrap().1.expiration_ttl_secs, Some(86_400));
+}
+
+#[tokio::test]
+async fn a_key_is_one_users() {
+    let app = TestApp::new();
+    create(&app, LUNCH).await.expect(201);
+    app.create_with_key(GRACE, "key", DINNER).await.expect(201);
+    app.create_with_key(GRACE, "other", LUNCH).await.expect(201);
+    assert_eq!(app.expenses_of(GRACE).await.len(), 2);
+    assert_eq!(app.expenses_of(ADA).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_isolate_has_made_it_knows_without_asking_kv() {
+    let app = TestApp::new();
+    create(&app, LUNCH).await.expect(201);
+    assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+    create(&app, LUNCH).await.expect(201);
+    assert_eq!(app.kv.take_operations(), [""; 0]);
+    create(&app.isolate(), LUNCH).await.expect(201);
+    assert_eq!(app.kv.take_operations(), ["get", "get"]);
+}
+
+#[tokio::test]
+async fn two_requests_at_once_make_one_expense() {
+    for operation in ["get", "put"] {
+        let app = TestApp::new();
+        app.kv.hold_operation(Some(operation));
+        let mut first = Box::pin(create(&app, LUNCH));
+        let mut second = Box::pin(create(&app, LUNCH));
+        until_kv_is_asked!(app, first, second);
+        let mut other = Box::pin(create(&app, DINNER));
+        let refused = (&mut other).now_or_never().unwrap();
+        assert!(refused.expect(409).detail().contains("new key"));
+        app.kv.hold_operation(None);
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first.expect(201).body, second.expect(201).body);
+        assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+        assert_eq!(app.expenses_of(ADA).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn who_has_waited_long_enough_for_another_is_told_to_come_back() {
+    let app = TestApp::new();
+    app.kv.hold_operation(Some("put"));
+    let mut first = Box::pin(create(&app, LUNCH));
+    until_kv_is_asked!(app, first);
+    let second = create(&app, LUNCH).await.expect(409);
+    assert_eq!(second.header("retry-after"), "1");
+    assert!(second.detail().contains("still being answered"), "{}", second.detail());
+    app.kv.hold_operation(None);
+    let first = first.await.expect(201);
+    assert_eq!(create(&app, LUNCH).await.expect(201).body, first.body);
+}
+
+#[tokio::test]
+async fn a_request_that_is_gone_does_not_block_its_key() {
+    let app = TestApp::new();
+    app.kv.hold_operation(Some("put"));
+    let mut first = Box::pin(create(&app, LUNCH));
+    until_kv_is_asked!(app, first);
+    // The runtime has cancelled it.
+    drop(first);
+    app.kv.hold_operation(None);
+    app.clock.advance(Duration::seconds(30));
+    create(&app, LUNCH).await.expect(201);
+    assert_eq!(app.expenses_of(ADA).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_begun_is_finished_although_the_client_goes_away() {
+    let app = TestApp::new();
+    app.kv.hold_operation(Some("put"));
+    let request = request(Method::POST, "/expenses")
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", "key")
+        .extension(WaitUntil::new(|work| drop(tokio::spawn(work))));
+    let mut first = Box::pin(app.send(request.body(LUNCH.into()).unwrap()));
+    until_kv_is_asked!(app, first);
+    drop(first);
+    app.kv.hold_operation(None);
+    create(&app, LUNCH).await.expect(201);
+    assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+    assert_eq!(app.expenses_of(ADA).await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_bodies_with_one_key_in_two_isolates_never_overwrite_each_other() {
+    let app = TestApp::new();
+    let elsewhere = app.isolate();
+    app.kv.hold_operation(Some("put"));
+    let mut first = Box::pin(create(&app, LUNCH));
+    let mut second = Box::pin(create(&elsewhere, DINNER));
+    until_kv_is_asked!(app, first);
+    assert!((&mut second).now_or_never().is_none());
+    app.kv.hold_operation(None);
+    let (first, second) = tokio::join!(first, second);
+    let (first, second) = (first.expect(201).json(), second.expect(201).json());
+    let kept = app.expenses_of(ADA).await;
+    assert!(kept.len() == 2 && kept.contains(&first) && kept.contains(&second), "{kept:?}");
+}
+
+#[tokio::test]
+async fn whichever_write_fails_the_next_try_leads_to_one_expense() {
+    for successes in [0, 1] {
+        for loses_answers in [false, true] {
+            for is_elsewhere in [false, true] {
+                let case = format!("{successes} {loses_answers} {is_elsewhere}");
+                let app = TestApp::new();
+                app.kv.fail_after(Some("put"), successes);
+                app.kv.lose_answers(loses_answers);
+                let failed = create(&app, LUNCH).await.expect(503);
+                assert_eq!(failed.header("retry-after"), "2");
+                assert!(failed.detail().contains("may or may not have been saved"), "{failed:?}");
+                assert!(failed.detail().contains("same Idempotency-Key"), "{failed:?}");
+                app.kv.fail(None);
+                app.clock.advance(Duration::seconds(2));
+                let next = if is_elsewhere { app.isolate() } else { app.clone() };
+                let made = create(&next, LUNCH).await.expect(201).json();
+                assert_eq!(app.expenses_of(ADA).await, std::slice::from_ref(&made), "{case}");
+                assert_eq!(create(&app, LUNCH).await.expect(201).json(), made, "{case}");
+                assert_eq!(create(&app.isolate(), LUNCH).await.expect(201).json(), made, "{case}");
+                assert_eq!(app.expenses_of(ADA).await.len(), 1, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_takes_place_after_it_was_given_up_makes_no_second_expense() {
+    let app = TestApp::new();
+    app.kv.fail(Some("put"));
+    app.kv.lose_answers(true);
+    create(&app, LUNCH).await.expect(503);
+    let late = app.kv.keys().pop().unwrap();
+    let (late_value, _) = app.kv.entry(&late).unwrap();
+    app.kv.remove_raw(&late);
+    app.kv.fail(None);
+    app.clock.advance(Duration::seconds(2));
+    let made = create(&app, LUNCH).await.expect(201).json();
+    app.kv.insert_raw(&late, &late_value, None);
+    assert_eq!(create(&app.isolate(), LUNCH).await.expect(201).json(), made);
+    assert_eq!(app.expenses_of(ADA).await, [made]);
+}
+
+#[tokio::test]
+async fn a_failing_look_for_the_record_writes_nothing() {
+    let app = TestApp::new();
+    app.kv.fail(Some("get"));
+    let failed = create(&app, LUNCH).await.expect(503);
+    assert!(!failed.detail().contains("saved"), "{}", failed.detail());
+    assert_eq!(app.kv.keys(), [""; 0]);
+    app.kv.fail(None);
+    // With another body: the first has made nothing.
+    let dinner = create(&app, DINNER).await.expect(201).json();
+    assert_eq!(dinner["description"], "Dinner");
+    assert_eq!(app.expenses_of(ADA).await, [dinner]);
+}
+
+#[tokio::test]
+async fn a_create_that_was_cut_off_is_finished_by_the_next_try() {
+    let app = TestApp::new();
+    let first = create(&app, LUNCH).await.expect(201).json();
+    // As if the Worker had been stopped between the two writes.
+    app.kv.remove_raw(&format!("expense:user_ada:{}", first["id"].as_str().unwrap()));
+    app.clock.advance(Duration::minutes(9));
+    assert_eq!(create(&app.isolate(), LUNCH).await.expect(201).json(), first);
+    assert_eq!(app.expenses_of(ADA).await, [first]);
+}
+
+#[tokio::test]
+async fn an_expense_that_is_not_there_any_more_is_neither_brought_back_nor_said_to_be_there() {
+    let app = TestApp::new();
+    let first = create(&app, LUNCH).await.expect(201).json();
+    let token = app.authkit.access_token(ADA);
+    let path = format!("/expenses/{}", first["id"].as_str().unwrap());
+    app.delete_as(&token, &path).await.expect(204);
+    app.clock.advance(Duration::minutes(10));
+    for isolate in [&app, &app.isolate()] {
+        let answer = create(isolate, LUNCH).await.expect(409);
+        assert!(answer.detail().contains("deleted, or never saved"), "{}", answer.detail());
+        assert_eq!(answer.header("retry-after"), "");
+    }
+    assert_eq!(app.expenses_of(ADA).await, [json!(null); 0]);
+    app.create_with_key(ADA, "another", LUNCH).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_422() {
+    let app = TestApp::new();
+    let long = "k".repeat(256);
+    for (key, kind) in [
+        ("", "string_too_short"),
+        (long.as_str(), "string_too_long"),
+        ("schlüssel", "string_pattern_mismatch"),
+        ("a\tb", "string_pattern_mismatch"),
+    ] {
+        let answer = app.create_with_key(ADA, key, LUNCH).await.expect(422);
+        let problem = &answer.json()["detail"][0];
+        assert_eq!(problem["type"], kind, "{key}");
+        assert_eq!(problem["loc"], json!(["header", "idempotency-key"]));
+    }
+    app.create_with_key(ADA, &"k".repeat(255), LUNCH).await.expect(201);
+}

@@ -1,0 +1,133 @@
+//! A KV that gives no answer: everybody is told so in time, and nobody is told what is not known.
+
+use authkit_edge::runtime::{Clock, KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS};
+use axum::body::Body;
+use chrono::Duration;
+use http::{Method, header};
+use serde_json::json;
+
+use crate::support::{
+    ADA, TestApp,
+    app::{Answer, Browser, request},
+    authkit::ACCESS_TOKEN_TTL_SECS,
+    logs,
+};
+
+const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
+
+/// Sends a request while an operation of KV's stands still; the answer and how long it took.
+async fn send_while_held(
+    app: &TestApp,
+    operation: &'static str,
+    method: &Method,
+    path: &str,
+) -> (Answer, Duration) {
+    app.kv.hold_operation(Some(operation));
+    let began = app.clock.now();
+    let request = request(method.clone(), path)
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(LUNCH))
+        .unwrap();
+    let answer = app.let_time_pass(&app.kv, app.send(request)).await;
+    app.kv.hold_operation(None);
+    (answer, app.clock.now() - began)
+}
+
+#[tokio::test]
+async fn a_slow_kv_is_503_in_time_and_what_was_there_is_there_afterwards() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let made = app.post_as(&token, "/expenses", LUNCH).await.expect(201).json();
+    let path = format!("/expenses/{}", made["id"].as_str().unwrap());
+    let long = json!({"description": "🧾".repeat(200), "category": "🧾".repeat(50), "amount": 1});
+    app.clock.advance(Duration::seconds(1));
+    let long = app.post_as(&token, "/expenses", long.to_string()).await.expect(201).json();
+    for (operation, method, path, is_of_write) in [
+        ("list", Method::GET, "/expenses", false),
+        ("list", Method::GET, "/expenses/summary", false),
+        // What metadata had no room for.
+        ("get", Method::GET, "/expenses", false),
+        ("get", Method::GET, &*path, false),
+        ("get", Method::PUT, &*path, false),
+        ("get", Method::DELETE, &*path, false),
+        ("put", Method::POST, "/expenses", true),
+        ("put", Method::PUT, &*path, true),
+        ("put", Method::PATCH, &*path, true),
+        ("delete", Method::DELETE, &*path, true),
+    ] {
+        logs::take();
+        let (answer, took) = send_while_held(&app, operation, &method, path).await;
+        let case = format!("{operation} in {method} {path}");
+        let answer = answer.expect(503);
+        assert_eq!(answer.header("retry-after"), "2", "{case}");
+        assert_eq!(
+            answer.detail().contains("may or may not have been saved"),
+            is_of_write,
+            "{case}"
+        );
+        let limit = if is_of_write { KV_WRITE_MAX_MILLIS } else { KV_READ_MAX_MILLIS };
+        assert_eq!(took, Duration::milliseconds(limit.into()), "{case}");
+        let lines = logs::take().join("\n");
+        assert!(lines.contains(&format!("KV {operation} failed: no answer within")), "{lines}");
+    }
+    assert_eq!(app.expenses_of(ADA).await, [long, made]);
+}
+
+#[tokio::test]
+async fn an_operation_that_is_late_but_in_time_is_as_good_as_any() {
+    let app = TestApp::new();
+    app.kv.hold(true);
+    let token = app.authkit.access_token(ADA);
+    let answer = async {
+        let answer = app.get_as(&token, "/expenses");
+        let release = async {
+            let end = app.clock.now() + Duration::milliseconds(KV_READ_MAX_MILLIS.into());
+            while app.clock.now() < end - Duration::milliseconds(100) {
+                tokio::task::yield_now().await;
+            }
+            app.kv.hold(false);
+        };
+        tokio::join!(answer, release).0
+    };
+    app.let_time_pass(&app.kv, answer).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_although_kv_gives_no_answer() {
+    for operation in ["get", "put"] {
+        let app = TestApp::new();
+        let mut browser = app.signed_in(ADA).await;
+        app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+        app.authkit_kv.hold_operation(Some(operation));
+        let answer = app.let_time_pass(&app.authkit_kv, browser.get("/me")).await;
+        answer.expect(200);
+        assert_eq!(app.authkit.refresh_count(), 1);
+        browser.get("/expenses").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_may_have_been_renewed_elsewhere_is_kept_while_kv_gives_no_answer() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+    let mut late = Browser { app: app.isolate(), ..browser.clone() };
+    browser.get("/me").await.expect(200);
+    app.authkit_kv.hold_operation(Some("get"));
+    let cookies = late.cookies.clone();
+    let answer = app.let_time_pass(&app.authkit_kv, late.get("/me")).await.expect(503);
+    assert_ne!(answer.header("retry-after"), "");
+    assert_eq!(late.cookies, cookies);
+    app.authkit_kv.hold_operation(None);
+    app.clock.advance(Duration::seconds(2));
+    late.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_kv_that_gives_no_answer_keeps_no_token_from_being_verified() {
+    let app = TestApp::new();
+    app.authkit_kv.hold(true);
+    let token = app.authkit.access_token(ADA);
+    app.let_time_pass(&app.authkit_kv, app.get_as(&token, "/me")).await.expect(200);
+}

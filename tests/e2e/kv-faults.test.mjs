@@ -1,0 +1,132 @@
+/** KV that gives no answer, and one `Idempotency-Key` sent twice, on workerd. */
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+
+import { assertDetail, assertUnavailable } from './support/assertions.mjs';
+import { startWorld } from './support/world.mjs';
+
+const LUNCH = { description: 'Team lunch', amount: 42.5 };
+
+const world = await startWorld({ isolates: [{}, {}] });
+const { authkit, worker } = world;
+
+/** Somebody who has no expenses yet, at the Worker's first isolate and at its second. */
+function newcomer() {
+  const token = authkit.mintToken({ claims: { sub: `user_${randomUUID()}` } });
+  return worker.isolates.map((isolate) => world.bearer(token, isolate));
+}
+
+/** @param {import('./support/actors.mjs').Bearer} actor @param {string} key @param {object} [options] */
+function create(actor, key, { json = LUNCH, signal } = {}) {
+  return actor.request('POST', '/expenses', { json, signal, headers: { 'idempotency-key': key } });
+}
+
+async function expensesOf(actor) {
+  const answer = await actor.request('GET', '/expenses');
+  assert.equal(answer.status, 200, `${answer}`);
+  return answer.json;
+}
+
+/** Lets the operations go on after the test, if it has not. @param {import('node:test').TestContext} t */
+function holding(t, ...operations) {
+  t.after(() => worker.holdKv());
+  return worker.holdKv(...operations);
+}
+
+test('while KV gives no answer the answer is 503, and tells of a write that it may have taken place', async (t) => {
+  t.after(() => worker.limitKv(Infinity));
+  const [actor] = newcomer();
+  const made = (await actor.request('POST', '/expenses', { json: LUNCH })).json;
+  await worker.limitKv(50);
+  for (const [operation, method, path, isWrite] of [
+    ['list', 'GET', '/expenses', false],
+    ['get', 'GET', `/expenses/${made.id}`, false],
+    ['get', 'DELETE', `/expenses/${made.id}`, false],
+    ['put', 'POST', '/expenses', true],
+    ['put', 'PUT', `/expenses/${made.id}`, true],
+    ['delete', 'DELETE', `/expenses/${made.id}`, true],
+  ]) {
+    await holding(t, operation);
+    const answer = await actor.request(method, path, method === 'GET' || method === 'DELETE' ? {} : { json: LUNCH });
+    await worker.holdKv();
+    assertUnavailable(answer);
+    assert.equal(/may or may not have been saved/.test(answer.json.detail), isWrite, `${answer}`);
+  }
+  await worker.limitKv(Infinity);
+  assert.ok((await expensesOf(actor)).some(({ id }) => id === made.id));
+  await worker.flushLog();
+  assert.match(worker.log, /KV list failed: no answer within 5 s/);
+});
+
+test('a session is renewed while KV gives no answer', async (t) => {
+  t.after(() => worker.limitKv(Infinity));
+  const browser = await world.expired('Ada');
+  await worker.limitKv(50);
+  await holding(t, 'get', 'put');
+  const answer = await browser.request('GET', '/me');
+  await worker.holdKv();
+  assert.equal(answer.status, 200, `${answer}`);
+  assert.equal(world.refreshes(), 1);
+});
+
+test('five requests at once with one key make one expense', async () => {
+  const [actor] = newcomer();
+  const answers = await Promise.all(Array.from({ length: 5 }, () => create(actor, 'key')));
+  for (const answer of answers) {
+    assert.equal(answer.status, 201, `${answer}`);
+    assert.deepEqual(answer.json, answers[0].json);
+  }
+  assert.deepEqual(await expensesOf(actor), [answers[0].json]);
+  assertDetail(await create(actor, 'key', { json: { ...LUNCH, amount: 1 } }), 409, /new key/);
+});
+
+test('requests with one key that two isolates answer in the same second make one expense', async (t) => {
+  const actors = newcomer();
+  // A second has just begun.
+  await world.advanceClock(1 - ((Date.now() % 1000) / 1000));
+  await holding(t, 'put');
+  const requests = actors.map((actor) => create(actor, 'key'));
+  await worker.untilKvIsHeld();
+  await worker.holdKv();
+  const [first, second] = await Promise.all(requests);
+  assert.equal(first.status, 201, `${first}`);
+  assert.deepEqual(second.json, first.json);
+  for (const actor of actors) assert.deepEqual(await expensesOf(actor), [first.json]);
+});
+
+test('what a client began before it went away is finished, and its next try finds it', async (t) => {
+  const actors = newcomer();
+  await holding(t, 'put');
+  const client = new AbortController();
+  const gone = create(actors[0], 'key', { signal: client.signal });
+  // The other isolate holds nothing: a request of its own.
+  const other = create(actors[1], 'another key');
+  await worker.untilKvIsHeld();
+  client.abort();
+  await assert.rejects(gone);
+  await worker.holdKv();
+  await other;
+  const again = await create(actors[0], 'key');
+  assert.equal(again.status, 201, `${again}`);
+  assert.equal((await expensesOf(actors[0])).length, 2);
+  // Elsewhere too it is the same expense.
+  assert.deepEqual((await create(actors[1], 'key')).json, again.json);
+});
+
+test('a create that KV has failed is told to be sent again, and then makes one expense', async (t) => {
+  t.after(() => worker.failKv());
+  const actors = newcomer();
+  await worker.failKv('put');
+  const failed = await create(actors[0], 'key');
+  assertUnavailable(failed);
+  assert.match(failed.json.detail, /send it again with the same Idempotency-Key/);
+  await worker.failKv();
+  const made = await create(actors[0], 'key');
+  assert.equal(made.status, 201, `${made}`);
+  assert.deepEqual((await create(actors[1], 'key')).json, made.json);
+  assert.deepEqual(await expensesOf(actors[0]), [made.json]);
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());
