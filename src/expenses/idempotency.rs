@@ -60,9 +60,6 @@ pub enum CreateError {
     /// Another request with the key is being answered, and takes its time.
     #[error("a request with the same idempotency key is in process")]
     InProcess,
-    /// The expense that the key has made is not there: deleted, or never written.
-    #[error("the idempotency key's expense is not there")]
-    Gone,
     /// KV failed; with the same key it is safe to try again.
     #[error(transparent)]
     Kv(#[from] KvError),
@@ -109,7 +106,10 @@ impl Attempts {
         let mut to_make = expense;
         if let Some(attempt) = attempts.get(key) {
             let is_same = attempt.body_hash == body_hash;
-            let is_within = |secs| now - attempt.since < Duration::seconds(secs);
+            let age_secs = now.timestamp() - attempt.expense.created_at.unix_secs();
+            let is_within = |secs| {
+                now - attempt.since < Duration::seconds(secs) && age_secs < TTL_SECS.cast_signed()
+            };
             match attempt.progress {
                 Progress::Made if is_within(MEMORY_SECS) => {
                     return if is_same {
@@ -251,14 +251,11 @@ impl UserExpenses {
         if self.get(first.id).await?.is_some() {
             return Ok(first);
         }
-        // Whoever wrote the record may have been cut off before it wrote the expense. Later, to
-        // write it would bring back what its user has deleted, and to say that it is there would
-        // lose what was never written.
-        let age_secs = self.store.clock.now().timestamp() - first.created_at.unix_secs();
-        if age_secs >= UNFINISHED_MAX_SECS {
-            return Err(CreateError::Gone);
+        // Whoever wrote the record may have been cut off before it wrote the expense. Later, its
+        // user has deleted it, and it must stay away.
+        if self.store.clock.now().timestamp() - first.created_at.unix_secs() < UNFINISHED_MAX_SECS {
+            self.put(&first).await?;
         }
-        self.put(&first).await?;
         Ok(first)
     }
 }

@@ -357,10 +357,6 @@ impl From<CreateError> for AppError {
                 conflict(detail)
                     .with_header(header::RETRY_AFTER, IN_PROCESS_RETRY_AFTER_SECS.into())
             }
-            CreateError::Gone => conflict(
-                "What this Idempotency-Key was used for is not there: it was deleted, or never saved. \
-                 Use a new key to create it",
-            ),
         }
     }
 }

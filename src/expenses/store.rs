@@ -276,8 +276,10 @@ impl UserExpenses {
             let keys: Vec<String> = chunk.iter().map(|row| self.key(row.id)).collect();
             let values = self.store.kv.get_many(&keys).await?;
             for (row, value) in chunk.iter_mut().zip(values) {
-                row.expense = value
-                    .and_then(|value| decode(row.id, serde_json::from_slice(value.as_bytes())));
+                row.expense = value.and_then(|value| decode(row.id, &value));
+                if row.expense.is_none() {
+                    log::error!("the stored expense {} cannot be read and is left out", row.id);
+                }
             }
         }
         Ok((rows.into_iter().filter_map(|row| row.expense).collect(), page.cursor))
@@ -303,9 +305,10 @@ impl UserExpenses {
             log::error!("a key under an owner's prefix ends in no expense id");
             return None;
         };
-        let is_in_value = key.metadata.is_none();
-        let expense =
-            key.metadata.and_then(|metadata| decode(id, serde_json::from_value(metadata)));
+        let record = key.metadata.and_then(|metadata| serde_json::from_value(metadata).ok());
+        let expense = record.and_then(|record| expense_of(id, record));
+        // Metadata that cannot be read says nothing against the value.
+        let is_in_value = expense.is_none();
         Some(Row { id, expense, is_in_value })
     }
 
@@ -313,10 +316,15 @@ impl UserExpenses {
     ///
     /// # Errors
     ///
-    /// [`KvError`].
+    /// [`KvError`], also for one that is there and cannot be read.
     pub async fn get(&self, id: ExpenseId) -> Result<Option<Expense>, KvError> {
-        let value = self.store.kv.get(&self.key(id)).await?;
-        Ok(value.and_then(|value| decode(id, serde_json::from_slice(value.as_bytes()))))
+        let Some(value) = self.store.kv.get(&self.key(id)).await? else { return Ok(None) };
+        // It is there, whatever it is: to say that it is not would be wrong.
+        let unreadable = || {
+            let reason = format!("the stored expense {id} cannot be read");
+            KvError { operation: "get", reason }
+        };
+        decode(id, &value).map(Some).ok_or_else(unreadable)
     }
 
     /// Writes an expense, whether it is new or not.
@@ -383,13 +391,8 @@ impl From<&Expense> for ExpenseRecord {
     }
 }
 
-/// Reads a record; one that is none is logged, by its id alone.
-fn decode(id: ExpenseId, record: serde_json::Result<ExpenseRecord>) -> Option<Expense> {
-    let expense = record.ok().and_then(|record| expense_of(id, record));
-    if expense.is_none() {
-        log::error!("the stored expense {id} cannot be read and is left out");
-    }
-    expense
+fn decode(id: ExpenseId, value: &str) -> Option<Expense> {
+    expense_of(id, serde_json::from_slice(value.as_bytes()).ok()?)
 }
 
 pub(super) fn expense_of(id: ExpenseId, record: ExpenseRecord) -> Option<Expense> {
@@ -550,7 +553,20 @@ mod tests {
         kv.insert_raw(&format!("expense:user_1:{bad}"), "{", Some(json!([1])));
         kv.insert_raw("expense:user_1:not-an-id", "{}", None);
         assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [good]);
-        assert_eq!(expenses.get(bad).await.unwrap(), None);
+        assert!(expenses.get(bad).await.is_err());
+        assert!(expenses.delete(bad).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn metadata_that_cannot_be_read_hides_no_value_that_can() {
+        let kv = Arc::new(MemoryKv::default());
+        let expenses = user_expenses(&kv, "user_1");
+        let good = expense("good", noon());
+        expenses.put(&good).await.unwrap();
+        let key = format!("expense:user_1:{}", good.id);
+        let (value, _) = kv.entry(&key).unwrap();
+        kv.insert_raw(&key, &value, Some(json!({"amount": 1})));
+        assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [good]);
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ async function damaged({ value, record }, index) {
   const ids = [0, 1, 2].map((hour) => idAt(NOON + index * 10_000_000 + hour * 3_600_000));
   const good = [1, 2].map((hour) => stored(sub, idAt(NOON + index * 10_000_000 + hour * 3_600_000 + 1), { description: `good ${hour}` }));
   const bad = ids.map((id) => ({ ...stored(sub, id, record), ...(value === undefined ? {} : { value }) }));
-  // Where metadata has no room, the value is what is read; where there is metadata, that is.
+  // Where metadata has no room, or is no good, the value is what is read.
   await worker.seedKv([...good, ...bad.map((entry, at) => (at === 0 && record ? entry : { ...entry, metadata: undefined }))]);
   return { sub, ids, actor: newcomer(world, sub) };
 }

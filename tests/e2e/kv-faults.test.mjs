@@ -82,20 +82,6 @@ test('five requests at once with one key make one expense', async () => {
   assertDetail(await create(actor, 'key', { json: { ...LUNCH, amount: 1 } }), 409, /new key/);
 });
 
-test('requests with one key that two isolates answer in the same second make one expense', async (t) => {
-  const actors = newcomer();
-  // A second has just begun.
-  await world.advanceClock(1 - ((Date.now() % 1000) / 1000));
-  await holding(t, 'put');
-  const requests = actors.map((actor) => create(actor, 'key'));
-  await worker.untilKvIsHeld();
-  await worker.holdKv();
-  const [first, second] = await Promise.all(requests);
-  assert.equal(first.status, 201, `${first}`);
-  assert.deepEqual(second.json, first.json);
-  for (const actor of actors) assert.deepEqual(await expensesOf(actor), [first.json]);
-});
-
 test('what a client began before it went away is finished, and its next try finds it', async (t) => {
   const actors = newcomer();
   await holding(t, 'put');
