@@ -25,7 +25,8 @@ use super::{
     cookie::RequestCookies,
     origin::OwnOrigin,
     refresh::{RefreshError, Renewed},
-    session::{Impersonator, OpenedSession, Session, User},
+    remembered::KnownSession,
+    session::{Impersonator, Session, User},
     token::{TokenError, TokenKind, VerifiedClaims},
 };
 use crate::{error::AppError, runtime::WaitUntil};
@@ -111,10 +112,8 @@ impl CurrentUser {
         }
         // More than one when another scope of the name is left over, or was set by another host of
         // the domain. One that is over hides no other, and one that needs nothing comes first.
-        let mut opened: Vec<OpenedSession> = candidates
-            .iter()
-            .filter_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok())
-            .collect();
+        let mut opened: Vec<KnownSession> =
+            candidates.iter().filter_map(|sealed| authkit.open_session(sealed)).collect();
         if opened.len() > 1 {
             for index in 0..opened.len() {
                 let token = opened[index].session.access_token.expose();
@@ -155,17 +154,16 @@ impl CurrentUser {
     /// The user of a session, which is renewed on the way if it must be.
     async fn from_session(
         authkit: &AuthKit,
-        opened: OpenedSession,
+        opened: KnownSession,
         change: &SessionChange,
         parts: &Parts,
     ) -> Result<Self, CallerError> {
-        let OpenedSession { session, by_previous_password } = opened;
+        let KnownSession { session, by_previous_password } = opened;
         let known = match authkit
             .verify_expired(session.access_token.expose(), wait_until(parts))
             .await
         {
             Ok(claims) if !claims.is_expired(authkit.clock.now()) => {
-                let session = Arc::new(session);
                 if by_previous_password {
                     change.set(Arc::clone(&session));
                 }

@@ -2,7 +2,7 @@
 //! protects, and could be a crate of its own together with the small modules it stands on:
 //! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
-//! The dangerous parts first: [`seal`] (cryptography), [`token`], [`verified`] and [`jwks`] (who signed),
+//! The dangerous parts first: [`seal`] (cryptography), [`token`], [`remembered`] and [`jwks`] (who signed),
 //! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`origin`] (where a request
 //! comes from). On them stand [`session`] and [`cookie`] (what a browser carries), [`client`] (what
 //! WorkOS answers) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
@@ -20,12 +20,12 @@ pub mod jwks;
 pub mod login;
 pub mod origin;
 pub mod refresh;
+mod remembered;
 pub mod routes;
 pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod token;
-pub mod verified;
 pub mod well_known;
 
 use std::sync::Arc;
@@ -45,9 +45,10 @@ use self::{
     jwks::{KeyError, KeySet, KeySetCache},
     origin::OwnOrigin,
     refresh::Refresher,
+    remembered::{KnownSession, Remembered, TextHash, VerifiedToken},
     seal::{Purpose, Sealer},
+    session::{OpenedSession, Session},
     token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
-    verified::{VerifiedToken, VerifiedTokens},
 };
 use crate::runtime::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
 
@@ -60,7 +61,8 @@ pub struct AuthKit {
     /// `None` where `WORKOS_AUTHKIT_DOMAIN` is not set.
     connect: Option<Connect>,
     resource: ProtectedResource,
-    verified_tokens: VerifiedTokens,
+    verified_tokens: Remembered<VerifiedToken>,
+    opened_sessions: Remembered<KnownSession>,
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
     sign_in_sealer: Sealer,
@@ -119,7 +121,8 @@ impl AuthKit {
             session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
             connect,
             resource: ProtectedResource::default(),
-            verified_tokens: VerifiedTokens::default(),
+            verified_tokens: Remembered::default(),
+            opened_sessions: Remembered::default(),
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
             sign_in_sealer: sealer(Purpose::SignIn),
@@ -195,6 +198,19 @@ impl AuthKit {
         self.verify_signature(token, false, wait_until).await
     }
 
+    /// Opens a sealed session, once in an isolate.
+    fn open_session(&self, sealed: &str) -> Option<KnownSession> {
+        let hash = TextHash::of(sealed);
+        if let Some(known) = self.opened_sessions.get(&hash) {
+            return Some(known);
+        }
+        let OpenedSession { session, by_previous_password } =
+            Session::open(sealed, &self.session_sealer).ok()?;
+        let opened = KnownSession { session: Arc::new(session), by_previous_password };
+        self.opened_sessions.insert(hash, opened.clone(), sealed.len());
+        Some(opened)
+    }
+
     /// Verifies a token that may have expired: its signature once for each key set that an isolate
     /// sees. Whose keys check it is told by its `iss` alone, and one of Connect's is refused where it
     /// `may_be_connects` not, unchecked.
@@ -204,7 +220,7 @@ impl AuthKit {
         may_be_connects: bool,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
-        let hash = verified::hash(token);
+        let hash = TextHash::of(token);
         if let Some(known) = self.verified_tokens.get(&hash)
             && (may_be_connects || known.claims.kind() == TokenKind::Session)
         {

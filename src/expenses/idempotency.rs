@@ -67,11 +67,12 @@ pub enum CreateError {
 
 /// What a key has made.
 #[derive(Serialize, Deserialize)]
-struct IdempotencyRecord {
+struct IdempotencyRecord<'a> {
     /// Of the body that it came with.
     body_hash: String,
     id: String,
-    expense: ExpenseRecord,
+    #[serde(borrow)]
+    expense: ExpenseRecord<'a>,
 }
 
 /// What an isolate knows of keys, by their key in KV.
@@ -239,7 +240,7 @@ impl UserExpenses {
             operation: "get",
             reason: "an idempotency record that cannot be read".to_owned(),
         };
-        let record: IdempotencyRecord =
+        let record: IdempotencyRecord<'_> =
             serde_json::from_slice(record.as_bytes()).map_err(|_| unreadable())?;
         if record.body_hash != body_hash {
             return Err(CreateError::KeyReused);

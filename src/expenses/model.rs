@@ -206,6 +206,9 @@ impl Amount {
     ///
     /// [`AmountError`].
     pub fn parse(text: &str) -> Result<Self, AmountError> {
+        if let Some(amount) = Self::parse_shown(text) {
+            return Ok(amount);
+        }
         let mut text = Cow::Borrowed(text.trim());
         if text.contains('_') {
             text = Cow::Owned(text.replace('_', ""));
@@ -236,6 +239,22 @@ impl Amount {
             .parse()
             .map(|hundredths| Self { hundredths })
             .map_err(|_| AmountError::TooManyDigits)
+    }
+}
+
+impl Amount {
+    /// Reads an amount as it is shown and stored, without a detour: up to ten digits, a point and two
+    /// more.
+    fn parse_shown(text: &str) -> Option<Self> {
+        let (whole, cents) = text.split_once('.')?;
+        let max_whole_digits = usize::try_from(Self::MAX_DIGITS - Self::MAX_PLACES).ok()?;
+        if cents.len() != 2 || !(1..=max_whole_digits).contains(&whole.len()) {
+            return None;
+        }
+        let hundredths = whole.bytes().chain(cents.bytes()).try_fold(0, |sum, byte| {
+            byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'))
+        });
+        hundredths.filter(|hundredths| *hundredths > 0).map(|hundredths| Self { hundredths })
     }
 }
 

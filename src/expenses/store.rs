@@ -20,7 +20,7 @@
 //! `get`, a create 1 `put` (with an idempotency key 1 `get` and 1 `put` more), a change 1 `get` and
 //! 1 `put`, a delete 1 `get` and 1 `delete`, a summary 1 `list` for a thousand.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
@@ -29,7 +29,7 @@ use axum::{
 use http::{Method, request::Parts};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -151,12 +151,17 @@ struct Row {
 
 /// An expense as it is stored. Its id is in the key.
 #[derive(Serialize, Deserialize)]
-pub(super) struct ExpenseRecord {
-    description: String,
-    amount: String,
-    currency: String,
-    category: String,
-    date: String,
+pub(super) struct ExpenseRecord<'a> {
+    #[serde(borrow)]
+    description: Cow<'a, str>,
+    #[serde(borrow)]
+    amount: Cow<'a, str>,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    #[serde(borrow)]
+    category: Cow<'a, str>,
+    #[serde(borrow)]
+    date: Cow<'a, str>,
     created_at: i64,
     updated_at: i64,
 }
@@ -269,8 +274,24 @@ impl UserExpenses {
         limit: usize,
         kv_cursor: Option<&str>,
     ) -> Result<(Vec<Expense>, Option<String>), KvError> {
-        let page = self.store.kv.list(&self.prefix, limit, kv_cursor).await?;
-        let mut rows: Vec<Row> = page.keys.into_iter().filter_map(|key| self.row(key)).collect();
+        let listing = self.store.kv.list(&self.prefix, limit, kv_cursor).await?;
+        let (mut rows, next_list): (Vec<Row>, _) = match listing.page::<ExpenseRecord<'_>>() {
+            Ok(page) => {
+                let next_list = page.next_cursor().map(str::to_owned);
+                let row =
+                    |key: KvKey<'_, _>| self.row(&key.name, |id| expense_of(id, key.metadata?));
+                (page.keys.into_iter().filter_map(row).collect(), next_list)
+            }
+            // Some metadata is no record: which, is found out one by one.
+            Err(_) => {
+                let page = listing.page::<Value>()?;
+                let next_list = page.next_cursor().map(str::to_owned);
+                let row = |key: KvKey<'_, Value>| {
+                    self.row(&key.name, |id| decode(id, &key.metadata?.to_string()))
+                };
+                (page.keys.into_iter().filter_map(row).collect(), next_list)
+            }
+        };
         let mut in_values: Vec<&mut Row> = rows.iter_mut().filter(|row| row.is_in_value).collect();
         for chunk in in_values.chunks_mut(KV_BULK_MAX_KEYS) {
             let keys: Vec<String> = chunk.iter().map(|row| self.key(row.id)).collect();
@@ -282,7 +303,7 @@ impl UserExpenses {
                 }
             }
         }
-        Ok((rows.into_iter().filter_map(|row| row.expense).collect(), page.cursor))
+        Ok((rows.into_iter().filter_map(|row| row.expense).collect(), next_list))
     }
 
     fn seal_cursor(&self, position: Position, filter: &Filter) -> String {
@@ -298,15 +319,15 @@ impl UserExpenses {
         (position.owner == self.owner && position.filter == filter.signature()).then_some(position)
     }
 
-    /// Reads a listed key; one that is no expense's is logged and left out.
-    fn row(&self, key: KvKey) -> Option<Row> {
-        let id = key.name.strip_prefix(&self.prefix).map(ExpenseId::parse);
+    /// A listed key, whose metadata `read` makes an expense of; one that is no expense's is logged and
+    /// left out.
+    fn row(&self, key: &str, read: impl FnOnce(ExpenseId) -> Option<Expense>) -> Option<Row> {
+        let id = key.strip_prefix(&self.prefix).map(ExpenseId::parse);
         let Some(Ok(id)) = id else {
             log::error!("a key under an owner's prefix ends in no expense id");
             return None;
         };
-        let record = key.metadata.and_then(|metadata| serde_json::from_value(metadata).ok());
-        let expense = record.and_then(|record| expense_of(id, record));
+        let expense = read(id);
         // Metadata that cannot be read says nothing against the value.
         let is_in_value = expense.is_none();
         Some(Row { id, expense, is_in_value })
@@ -333,9 +354,9 @@ impl UserExpenses {
     ///
     /// [`KvError`]: whether it was written is not known then.
     pub async fn put(&self, expense: &Expense) -> Result<(), KvError> {
-        let record = json!(ExpenseRecord::from(expense));
-        let value = record.to_string();
-        let metadata = (value.len() <= KV_METADATA_MAX_BYTES).then_some(record);
+        // A struct of strings and numbers always serializes.
+        let value = serde_json::to_string(&ExpenseRecord::from(expense)).unwrap_or_default();
+        let metadata = (value.len() <= KV_METADATA_MAX_BYTES).then_some(&*value);
         let options = KvPut { metadata, ..KvPut::default() };
         self.store.kv.put(&self.key(expense.id), &value, options).await
     }
@@ -376,15 +397,15 @@ pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     })
 }
 
-impl From<&Expense> for ExpenseRecord {
-    fn from(expense: &Expense) -> Self {
+impl<'a> From<&'a Expense> for ExpenseRecord<'a> {
+    fn from(expense: &'a Expense) -> Self {
         let Expense { content, created_at, updated_at, .. } = expense;
         Self {
-            description: content.description.clone(),
-            amount: content.amount.to_string(),
-            currency: content.currency.clone(),
-            category: content.category.clone(),
-            date: content.date.to_string(),
+            description: Cow::Borrowed(&content.description),
+            amount: content.amount.to_string().into(),
+            currency: Cow::Borrowed(&content.currency),
+            category: Cow::Borrowed(&content.category),
+            date: content.date.to_string().into(),
             created_at: created_at.unix_secs(),
             updated_at: updated_at.unix_secs(),
         }
@@ -395,15 +416,15 @@ fn decode(id: ExpenseId, value: &str) -> Option<Expense> {
     expense_of(id, serde_json::from_slice(value.as_bytes()).ok()?)
 }
 
-pub(super) fn expense_of(id: ExpenseId, record: ExpenseRecord) -> Option<Expense> {
+pub(super) fn expense_of(id: ExpenseId, record: ExpenseRecord<'_>) -> Option<Expense> {
     Some(Expense {
         id,
         content: ExpenseContent {
             amount: Amount::parse(&record.amount).ok()?,
             date: parse_date(&record.date).ok()?,
-            description: record.description,
-            currency: record.currency,
-            category: record.category,
+            description: record.description.into_owned(),
+            currency: record.currency.into_owned(),
+            category: record.category.into_owned(),
         },
         created_at: Timestamp::from_unix_secs(record.created_at)?,
         updated_at: Timestamp::from_unix_secs(record.updated_at)?,
@@ -416,6 +437,7 @@ mod tests {
     use crate::{authkit::seal::Purpose, runtime::memory::MemoryKv};
     use async_trait::async_trait;
     use chrono::{DateTime, Duration, Utc};
+    use serde_json::json;
 
     struct Noon;
 

@@ -5,17 +5,16 @@
 //! JavaScript in one string, where `worker::KvStore` takes every member of every key by itself.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env,
-    js_sys::{self, JSON, Promise, Reflect},
+    js_sys::{self, JSON, JsString, Promise, Reflect, Uint8Array},
     send::{SendFuture, SendWrapper},
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::runtime::{KvError, KvKey, KvNamespace, KvPage, KvPut};
+use crate::runtime::{KvError, KvListing, KvNamespace, KvPut};
 
 #[wasm_bindgen]
 extern "C" {
@@ -37,19 +36,18 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn list(this: &Namespace, options: &JsValue) -> Result<Promise, JsValue>;
+
+    type TextEncoder;
+
+    #[wasm_bindgen(constructor)]
+    fn new() -> TextEncoder;
+
+    #[wasm_bindgen(method)]
+    fn encode(this: &TextEncoder, text: &JsString) -> Uint8Array;
 }
 
 /// A KV binding.
 pub struct WorkersKv(SendWrapper<Namespace>);
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PutOptions<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expiration_ttl: Option<u64>,
-}
 
 #[derive(Serialize)]
 struct ListOptions<'a> {
@@ -57,13 +55,6 @@ struct ListOptions<'a> {
     limit: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct ListAnswer {
-    keys: Vec<KvKey>,
-    list_complete: bool,
-    cursor: Option<String>,
 }
 
 impl WorkersKv {
@@ -113,13 +104,14 @@ impl KvNamespace for WorkersKv {
         .await
     }
 
-    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+    async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
         SendFuture::new(async {
-            let options = PutOptions {
-                metadata: options.metadata.as_ref(),
-                expiration_ttl: options.expiration_ttl_secs,
-            };
-            let options = to_js("put", &options)?;
+            // The metadata is JSON already.
+            let metadata = options.metadata.map(|metadata| format!("\"metadata\":{metadata}"));
+            let ttl = options.expiration_ttl_secs.map(|secs| format!("\"expirationTtl\":{secs}"));
+            let members: Vec<String> = metadata.into_iter().chain(ttl).collect();
+            let options =
+                JSON::parse(&format!("{{{}}}", members.join(","))).map_err(failed("put"))?;
             outcome("put", self.0.put(key, value, &options)).await.map(drop)
         })
         .await
@@ -134,20 +126,13 @@ impl KvNamespace for WorkersKv {
         prefix: &str,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<KvPage, KvError> {
+    ) -> Result<KvListing, KvError> {
         SendFuture::new(async {
             let options = to_js("list", &ListOptions { prefix, limit, cursor })?;
             let answer = outcome("list", self.0.list(&options)).await?;
-            let answer: String = JSON::stringify(&answer).map_err(failed("list"))?.into();
-            let answer: ListAnswer =
-                serde_json::from_slice(answer.as_bytes()).map_err(|_| KvError {
-                    operation: "list",
-                    reason: "an answer that is not as documented".to_owned(),
-                })?;
-            Ok(KvPage {
-                keys: answer.keys,
-                cursor: answer.cursor.filter(|_| !answer.list_complete),
-            })
+            let answer = JSON::stringify(&answer).map_err(failed("list"))?;
+            // By the runtime's encoder: a string by itself comes over character by character.
+            Ok(KvListing::from_json(TextEncoder::new().encode(&answer).to_vec()))
         })
         .await
     }

@@ -9,11 +9,11 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Clock, KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError,
-    KvKey, KvNamespace, KvPage, KvPut,
+    KvListing, KvNamespace, KvPut,
 };
 
 /// See the module's documentation.
@@ -24,7 +24,7 @@ pub struct MemoryKv {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<String, (String, KvPut)>,
+    entries: BTreeMap<String, (String, Written)>,
     /// When [`DistantKv`]s have written a key.
     written_at: HashMap<String, DateTime<Utc>>,
     operations: Vec<&'static str>,
@@ -34,6 +34,15 @@ struct State {
     is_held: bool,
     held: Option<&'static str>,
     is_waiting: bool,
+}
+
+/// What a value was written with.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// The metadata.
+    pub metadata: Option<Value>,
+    /// Seconds after which the key is gone.
+    pub expiration_ttl_secs: Option<u64>,
 }
 
 impl MemoryKv {
@@ -64,8 +73,8 @@ impl MemoryKv {
 
     /// Writes an entry as it is, past every rule.
     pub fn insert_raw(&self, key: &str, value: &str, metadata: Option<Value>) {
-        let options = KvPut { metadata, ..KvPut::default() };
-        self.state().entries.insert(key.to_owned(), (value.to_owned(), options));
+        let written = Written { metadata, ..Written::default() };
+        self.state().entries.insert(key.to_owned(), (value.to_owned(), written));
     }
 
     /// Takes an entry away.
@@ -74,7 +83,7 @@ impl MemoryKv {
     }
 
     /// The value at `key` and what it was written with.
-    pub fn entry(&self, key: &str) -> Option<(String, KvPut)> {
+    pub fn entry(&self, key: &str) -> Option<(String, Written)> {
         self.state().entries.get(key).cloned()
     }
 
@@ -170,7 +179,7 @@ impl KvNamespace for DistantKv {
         self.kv.get_many(keys).await
     }
 
-    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+    async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
         self.kv.put(key, value, options).await?;
         self.kv.state().written_at.insert(key.to_owned(), self.clock.now());
         Ok(())
@@ -185,7 +194,7 @@ impl KvNamespace for DistantKv {
         prefix: &str,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<KvPage, KvError> {
+    ) -> Result<KvListing, KvError> {
         self.kv.list(prefix, limit, cursor).await
     }
 }
@@ -221,19 +230,21 @@ impl KvNamespace for MemoryKv {
         Ok(keys.iter().map(value).collect())
     }
 
-    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+    async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
         self.turn("put").await;
         let (mut state, failure) = self.begin_write("put");
         check_key("put", key)?;
-        let metadata_bytes = options.metadata.as_ref().map_or(0, |value| value.to_string().len());
-        if metadata_bytes > KV_METADATA_MAX_BYTES {
+        if options.metadata.is_some_and(|metadata| metadata.len() > KV_METADATA_MAX_BYTES) {
             return Err(refused("put", "metadata too long"));
         }
+        let metadata = options.metadata.map(serde_json::from_str).transpose();
+        let metadata = metadata.map_err(|_| refused("put", "metadata that is no JSON"))?;
         if options.expiration_ttl_secs.is_some_and(|secs| secs < 60) {
             return Err(refused("put", "expiration too soon"));
         }
         if failure.is_none() || state.loses_answers {
-            state.entries.insert(key.to_owned(), (value.to_owned(), options));
+            let written = Written { metadata, expiration_ttl_secs: options.expiration_ttl_secs };
+            state.entries.insert(key.to_owned(), (value.to_owned(), written));
         }
         failure.map_or(Ok(()), Err)
     }
@@ -253,7 +264,7 @@ impl KvNamespace for MemoryKv {
         prefix: &str,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<KvPage, KvError> {
+    ) -> Result<KvListing, KvError> {
         self.turn("list").await;
         let state = self.begin("list")?;
         check_key("list", prefix)?;
@@ -265,13 +276,15 @@ impl KvNamespace for MemoryKv {
             .iter()
             .filter(|(name, _)| name.starts_with(prefix))
             .filter(|(name, _)| cursor.is_none_or(|cursor| name.as_str() > cursor))
-            .map(|(name, (_, options))| KvKey {
-                name: name.clone(),
-                metadata: options.metadata.clone(),
-            });
-        let keys: Vec<KvKey> = matching.by_ref().take(limit).collect();
+            .map(|(name, (_, written))| (name, &written.metadata));
+        let page: Vec<_> = matching.by_ref().take(limit).collect();
         // As KV does, the cursor is where this page has ended.
-        let cursor = matching.next().and_then(|_| keys.last().map(|key| key.name.clone()));
-        Ok(KvPage { keys, cursor })
+        let cursor = matching.next().and_then(|_| page.last().map(|(name, _)| name.as_str()));
+        let keys: Vec<Value> = page
+            .iter()
+            .map(|(name, metadata)| json!({"name": name, "metadata": metadata}))
+            .collect();
+        let answer = json!({"keys": keys, "list_complete": cursor.is_none(), "cursor": cursor});
+        Ok(KvListing::from_json(answer.to_string().into_bytes()))
     }
 }

@@ -7,14 +7,13 @@
 pub mod memory;
 mod timed_kv;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use serde_json::Value;
 use thiserror::Error;
 
 pub use timed_kv::{KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, TimedKv};
@@ -89,7 +88,7 @@ pub trait KvNamespace: Send + Sync {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError>;
 
     /// Writes `value` at `key`, replacing what was there.
-    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError>;
+    async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError>;
 
     /// Removes `key`; that there is none is not an error.
     async fn delete(&self, key: &str) -> Result<(), KvError>;
@@ -100,34 +99,70 @@ pub trait KvNamespace: Send + Sync {
         prefix: &str,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<KvPage, KvError>;
+    ) -> Result<KvListing, KvError>;
 }
 
 /// What is written beside a value.
-#[derive(Debug, Clone, Default)]
-pub struct KvPut {
-    /// JSON that `list` returns with the key; at most [`KV_METADATA_MAX_BYTES`] when serialized.
-    pub metadata: Option<Value>,
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KvPut<'a> {
+    /// JSON that `list` returns with the key; at most [`KV_METADATA_MAX_BYTES`].
+    pub metadata: Option<&'a str>,
     /// Seconds after which the key is gone; at least 60.
     pub expiration_ttl_secs: Option<u64>,
 }
 
-/// One page of keys.
-#[derive(Debug, Clone, Default)]
-pub struct KvPage {
+/// What `list` answers, as KV's own JSON: it is read once, by who knows what the metadata is.
+#[derive(Debug, Clone)]
+pub struct KvListing(Vec<u8>);
+
+/// One page of keys, whose metadata is `M`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(bound = "M: Deserialize<'de>")]
+pub struct KvPage<'a, M> {
     /// The keys in order, each with its metadata.
-    pub keys: Vec<KvKey>,
-    /// Where the next page begins; `None` on the last.
-    pub cursor: Option<String>,
+    #[serde(borrow)]
+    pub keys: Vec<KvKey<'a, M>>,
+    list_complete: bool,
+    cursor: Option<String>,
 }
 
 /// A key and what `list` tells of it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct KvKey {
+#[serde(bound = "M: Deserialize<'de>")]
+pub struct KvKey<'a, M> {
     /// The whole key, prefix included.
-    pub name: String,
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
     /// The metadata it was written with.
-    pub metadata: Option<Value>,
+    pub metadata: Option<M>,
+}
+
+impl KvListing {
+    /// An answer of KV's: `{"keys": [{"name", "metadata"}], "list_complete", "cursor"}`.
+    #[must_use]
+    pub fn from_json(json: Vec<u8>) -> Self {
+        Self(json)
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// [`KvError`] when the answer is not as documented, or some metadata is no `M`.
+    pub fn page<'a, M: Deserialize<'a>>(&'a self) -> Result<KvPage<'a, M>, KvError> {
+        serde_json::from_slice(&self.0).map_err(|_| KvError {
+            operation: "list",
+            reason: "an answer that is not as documented".to_owned(),
+        })
+    }
+}
+
+impl<M> KvPage<'_, M> {
+    /// Where the next page begins; `None` on the last.
+    #[must_use]
+    pub fn next_cursor(&self) -> Option<&str> {
+        self.cursor.as_deref().filter(|_| !self.list_complete)
+    }
 }
 
 /// KV could not tell, or could not write. Nothing is known of the key.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
-use super::{Clock, KvError, KvNamespace, KvPage, KvPut};
+use super::{Clock, KvError, KvListing, KvNamespace, KvPut};
 
 /// The longest wait for a `get` or a `list`. KV answers in milliseconds where a key is known and
 /// within a second where it is not; and a look at KV and the request to WorkOS that follows it, ten
@@ -58,7 +58,7 @@ impl KvNamespace for TimedKv {
         self.within(KV_READ_MAX_MILLIS, "get", self.kv.get_many(keys)).await
     }
 
-    async fn put(&self, key: &str, value: &str, options: KvPut) -> Result<(), KvError> {
+    async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
         self.within(KV_WRITE_MAX_MILLIS, "put", self.kv.put(key, value, options)).await
     }
 
@@ -71,7 +71,7 @@ impl KvNamespace for TimedKv {
         prefix: &str,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<KvPage, KvError> {
+    ) -> Result<KvListing, KvError> {
         self.within(KV_READ_MAX_MILLIS, "list", self.kv.list(prefix, limit, cursor)).await
     }
 }
