@@ -12,13 +12,12 @@ use utoipa::ToSchema;
 use super::schema;
 use crate::runtime::random_bytes;
 
-/// An expense as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+/// An expense.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expense {
     /// Its name in paths.
     pub id: ExpenseId,
     /// What the user can change.
-    #[serde(flatten)]
     pub content: ExpenseContent,
     /// When it was made.
     pub created_at: Timestamp,
@@ -26,22 +25,58 @@ pub struct Expense {
     pub updated_at: Timestamp,
 }
 
+/// An expense as the API shows it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Expense)]
+pub struct ExpenseResponse<'a> {
+    /// Its name in paths.
+    id: ExpenseId,
+    #[schema(schema_with = schema::description)]
+    description: &'a str,
+    amount: Amount,
+    #[schema(schema_with = schema::currency)]
+    currency: &'a str,
+    #[schema(schema_with = schema::category)]
+    category: &'a str,
+    /// The day it was spent.
+    #[schema(schema_with = schema::date)]
+    date: NaiveDate,
+    /// When it was made.
+    created_at: Timestamp,
+    /// When it was last changed.
+    updated_at: Timestamp,
+}
+
+impl Serialize for Expense {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { id, content, created_at, updated_at } = self;
+        let ExpenseContent { description, amount, currency, category, date } = content;
+        ExpenseResponse {
+            id: *id,
+            description,
+            amount: *amount,
+            currency,
+            category,
+            date: *date,
+            created_at: *created_at,
+            updated_at: *updated_at,
+        }
+        .serialize(serializer)
+    }
+}
+
 /// The part of an expense that comes from the user, valid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpenseContent {
     /// 1–200 characters, trimmed.
-    #[schema(schema_with = schema::description)]
     pub description: String,
     /// More than zero.
     pub amount: Amount,
     /// Three letters of ISO 4217.
-    #[schema(schema_with = schema::currency)]
     pub currency: String,
     /// 1–50 characters, trimmed.
-    #[schema(schema_with = schema::category)]
     pub category: String,
     /// The day it was spent.
-    #[schema(schema_with = schema::date)]
     pub date: NaiveDate,
 }
 

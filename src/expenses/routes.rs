@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::{
     csv,
     idempotency::CreateError,
-    model::{Expense, ExpenseContent, ExpenseId},
+    model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
     schema::{
         CSV_EXAMPLE, ExpensePatch, ExpenseRequest, IdempotencyKey, ListParameters,
         SummaryParameters,
@@ -72,7 +72,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     params(IdempotencyKey),
     request_body = ExpenseRequest,
     responses(
-        (status = 201, description = "The new expense", body = Expense,
+        (status = 201, description = "The new expense", body = ExpenseResponse<'_>,
             headers(("Location" = String, description = "Where it is"))),
         (status = 409, description = "The `Idempotency-Key` came with another body, or its first request is still being answered",
             body = ErrorResponse, example = json!({"detail": KEY_REUSED})),
@@ -120,7 +120,7 @@ async fn create_expense(
     responses(
         (status = 200, description = "A page",
             content(
-                (Vec<Expense> = "application/json"),
+                (Vec<ExpenseResponse<'_>> = "application/json"),
                 (String = "text/csv", example = json!(CSV_EXAMPLE)),
                 (String = "text/html"),
             ),
@@ -194,7 +194,7 @@ async fn summarize_expenses(
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses((status = 200, description = "The expense", body = Expense), Protected, NeedsScope, FindsOne),
+    responses((status = 200, description = "The expense", body = ExpenseResponse<'_>), Protected, NeedsScope, FindsOne),
 )]
 async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
     expenses.get(id).await?.map(Json).ok_or_else(no_such_expense)
@@ -211,7 +211,7 @@ async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expe
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     request_body = ExpenseRequest,
     responses(
-        (status = 200, description = "The expense as it is now", body = Expense),
+        (status = 200, description = "The expense as it is now", body = ExpenseResponse<'_>),
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
@@ -242,7 +242,7 @@ async fn replace_expense(
         (ExpensePatch = "application/json"),
     )),
     responses(
-        (status = 200, description = "The expense as it is now", body = Expense),
+        (status = 200, description = "The expense as it is now", body = ExpenseResponse<'_>),
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
