@@ -25,6 +25,7 @@ use crate::{
     pages,
     report::report,
     runtime::{Clock, KvNamespace},
+    webhooks,
 };
 
 /// What AuthKit Connect's tokens may be for, and their scopes.
@@ -53,7 +54,11 @@ impl AppState {
 
 /// The Worker: every route, and the layers around them.
 pub fn router(state: AppState) -> Router {
-    let routes = Router::from(routes())
+    let mut routes = Router::from(routes());
+    if state.authkit.takes_webhooks() {
+        routes = routes.merge(webhooks::routes());
+    }
+    let routes = routes
         .fallback(|| async { AppError::new(StatusCode::NOT_FOUND, "Not Found") })
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")

@@ -6,6 +6,7 @@
 //!   nothing of expenses.
 //! - [`expenses`]: what a signed-in user keeps: the model, its validation, the KV schema.
 //! - [`app`]: the state and the only list of routes and layers.
+//! - [`webhooks`]: what WorkOS tells of users, and what it means for what is kept of them.
 //! - [`pages`]: the HTML a browser sees.
 //! - [`openapi`]: the API's description, and what it shares among operations.
 //! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
@@ -30,6 +31,7 @@ pub mod report;
 pub mod runtime;
 pub mod syntax;
 pub mod validation;
+pub mod webhooks;
 
 #[cfg(target_arch = "wasm32")]
 pub mod platform;

@@ -17,7 +17,8 @@ import { RequestLog } from './requests.mjs';
 import { SessionStore } from './sessions.mjs';
 import { readState, writeState } from './state-file.mjs';
 import { mint } from './tokens.mjs';
-import { ADA_ID, Directory } from './users.mjs';
+import { ADA_ID, Directory, userResponse } from './users.mjs';
+import { Webhooks } from './webhooks.mjs';
 
 export { AUTO_SIGN_IN_HEADER } from './identify.mjs';
 export { ADA_ID, COMPILERS_ORG_ID, ENGINES_ORG_ID, GRACE_ID } from './users.mjs';
@@ -38,6 +39,7 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {string | null} connectIssuer Connect's own issuer, an origin that leads here; default: `url`
  * @property {Record<string, Record<string, unknown>>} extraClaims by user id
  * @property {number} minAccessTokenBytes access tokens are padded with permissions up to this
+ * @property {import('./webhooks.mjs').Endpoint | null} webhook where events are sent to
  */
 
 /**
@@ -93,6 +95,8 @@ export class AuthKit {
   settings;
   hooks = new Hooks();
   requests = new RequestLog();
+  /** @type {Webhooks} */
+  webhooks;
   #context;
   /** @type {import('node:http').Server | undefined} */
   #server;
@@ -120,8 +124,10 @@ export class AuthKit {
       connectIssuer: null,
       extraClaims: {},
       minAccessTokenBytes: 0,
+      webhook: null,
       ...settings,
     };
+    this.webhooks = new Webhooks({ endpoint: () => this.settings.webhook, now });
     const save = () => writeState(stateFile, stores, log);
     const reuseSecs = () => this.settings.allowRefreshReuseSecs;
     const stores = readState(
@@ -230,6 +236,20 @@ export class AuthKit {
    */
   addUser(fields) {
     return this.#context.directory.addUser(fields);
+  }
+
+  /**
+   * Deletes a user as an administrator would: their sessions end, their access tokens run out, and
+   * the event is there to be delivered. Ada and Grace come back with the next start.
+   *
+   * @param {string} idOrEmail
+   * @returns {import('./webhooks.mjs').Event} `user.deleted`
+   */
+  deleteUser(idOrEmail) {
+    const { directory, sessions } = this.#context;
+    const user = directory.removeUser(idOrEmail);
+    for (const { id, userId } of sessions.sessions) if (userId === user.id) sessions.endSession(id);
+    return this.webhooks.event('user.deleted', userResponse(user));
   }
 
   /**

@@ -194,6 +194,18 @@ export class Directory {
   }
 
   /**
+   * @param {string} idOrEmail
+   * @returns {User} who was removed
+   */
+  removeUser(idOrEmail) {
+    const user = this.find(idOrEmail);
+    if (!user) throw new TypeError('removeUser: there is no such user');
+    this.#users.delete(user.id);
+    this.#onChange();
+    return user;
+  }
+
+  /**
    * @param {Partial<Organization> & {name: string}} fields
    * @returns {Organization}
    */

@@ -7,7 +7,8 @@
 //! comes from). On them stand [`session`] and [`cookie`] (what a browser carries), [`client`] (what
 //! WorkOS answers) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
 //! [`CurrentUser`] extractor), [`challenge`] (what is said to whoever is none), [`carry`] (the layer that
-//! hands the browser its new session), [`mod@routes`] and [`well_known`].
+//! hands the browser its new session), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself:
+//! what WorkOS tells unasked.
 
 pub mod caller;
 pub mod carry;
@@ -26,6 +27,7 @@ pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod token;
+pub mod webhook;
 pub mod well_known;
 
 use std::sync::Arc;

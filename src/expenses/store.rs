@@ -381,7 +381,7 @@ impl UserExpenses {
 }
 
 /// A `sub` as it stands in keys: see the module's documentation.
-fn encode_owner(sub: &str) -> String {
+pub(super) fn encode_owner(sub: &str) -> String {
     let mut owner = utf8_percent_encode(sub, ENCODED_IN_OWNER).to_string();
     if owner.len() > KV_KEY_MAX_BYTES - KEY_OVERHEAD_BYTES {
         owner = format!("sha256={}", sha256_hex(sub.as_bytes()));

@@ -19,3 +19,4 @@ mod slow;
 mod support;
 mod tokens;
 mod vectors;
+mod webhooks;

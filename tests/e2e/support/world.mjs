@@ -64,7 +64,7 @@ class World {
     clientId: CLIENT_ID,
     apiKey: this.apiKey,
     privateKey: this.privateKey,
-    now: () => Date.now() + this.#aheadMs,
+    now: () => this.now(),
   });
   /** @type {Worker} the one that actors talk to unless told otherwise */
   worker;
@@ -100,6 +100,11 @@ class World {
     this.#workers.push(worker);
     if (this.#aheadMs > 0) await worker.advanceClock(this.#aheadMs / 1000);
     return worker;
+  }
+
+  /** Milliseconds, as AuthKit and every Worker have it. */
+  now() {
+    return Date.now() + this.#aheadMs;
   }
 
   /** Lets time pass everywhere: in AuthKit and in every Worker that runs, now or later. @param {number} secs */

@@ -1,0 +1,86 @@
+//! `POST /webhooks/workos`: where what WorkOS tells of users meets what is kept of them. There only
+//! where `WORKOS_WEBHOOK_SECRET` is set.
+//!
+//! WorkOS delivers an event again until the answer is 2xx, for three days in production, and in any
+//! order. A user's expenses are removed as far as one delivery may; until nothing is left the answer is
+//! 503. Removing what is gone does no harm, so a second delivery, or a late one, needs no memory of the
+//! first.
+
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    extract::State,
+    routing::post,
+};
+use futures_util::FutureExt;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use crate::{
+    app::AppState,
+    authkit::webhook::{WebhookError, WebhookEvent},
+    error::AppError,
+    expenses::erase::Erasure,
+    json::Json,
+    runtime::WaitUntil,
+};
+
+/// Longest event that is read: an object of WorkOS's with all that a directory knows of it takes some
+/// tens of kilobytes.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// For a minute KV may go on listing what is gone.
+const RETRY_AFTER_SECS: u32 = 60;
+
+const UNFINISHED: &str = "Not everything could be removed yet: deliver the event again";
+
+/// `{"status": "ok"}`: the event is dealt with.
+#[derive(Serialize)]
+struct WebhookResponse {
+    status: &'static str,
+}
+
+/// The route.
+#[expect(clippy::disallowed_methods, reason = "no client of the API's is to call it; WorkOS does")]
+pub fn routes() -> Router<AppState> {
+    Router::new().route("/webhooks/workos", post(receive_event))
+}
+
+async fn receive_event(
+    State(state): State<AppState>,
+    wait_until: Option<Extension<WaitUntil>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<WebhookResponse>, AppError> {
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
+        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 256 KiB")
+    })?;
+    match state.authkit.webhook_event(&headers, &body)? {
+        WebhookEvent::UserDeleted(user_id) => {
+            // Goes on when whoever delivers it has waited long enough.
+            let erasure = erase_user(state, user_id).boxed().shared();
+            if let Some(Extension(wait_until)) = wait_until {
+                wait_until.run(erasure.clone().map(drop).boxed());
+            }
+            erasure.await?;
+        }
+        WebhookEvent::Other => {}
+    }
+    Ok(Json(WebhookResponse { status: "ok" }))
+}
+
+async fn erase_user(state: AppState, user_id: String) -> Result<(), AppError> {
+    match state.expenses.erase_user(&user_id).await {
+        Ok(Erasure::Done) => Ok(()),
+        Ok(Erasure::Unfinished) => {
+            let cause = "more of a deleted user's is kept than one request may remove";
+            Err(AppError::unavailable(UNFINISHED, RETRY_AFTER_SECS, cause))
+        }
+        Err(error) => Err(AppError::unavailable(UNFINISHED, RETRY_AFTER_SECS, error)),
+    }
+}
+
+impl From<WebhookError> for AppError {
+    fn from(error: WebhookError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}

@@ -1,0 +1,167 @@
+/** `POST /webhooks/workos`, signed by the local AuthKit and by WorkOS's own SDK. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { WorkOS } from '@workos-inc/node';
+
+import { assertDetail, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
+import { add, idAt, list, newSub, newcomer, sendText, stored } from './support/expenses.mjs';
+import { startWorld } from './support/world.mjs';
+
+const PATH = '/webhooks/workos';
+const SECRET = 'whsec_of_the_endpoint_of_these_tests';
+const OTHER_SECRET = 'whsec_of_another_endpoint_altogether';
+const NOON = 1_700_000_000_000;
+
+/** A part that nobody here wrote. */
+const official = new WorkOS('sk_test_unused', { clientId: 'client_unused' }).webhooks;
+
+const world = await startWorld({ vars: { WORKOS_WEBHOOK_SECRET: SECRET } });
+const { authkit, worker } = world;
+for (const secret of [SECRET, OTHER_SECRET]) world.keepSecret(secret, 'a webhook secret');
+await worker.limitTimers(20);
+authkit.settings.webhook = { url: worker.url(PATH), secret: SECRET };
+
+/** @param {string} name @param {string} userId */
+function eventOf(name, userId) {
+  return authkit.webhooks.event(name, { object: 'user', id: userId, first_name: 'Zażółć 🍜', email: 'someone@example.com' });
+}
+
+/** The header that WorkOS's SDK makes. */
+async function sign(event, { secret = SECRET, time = world.now() } = {}) {
+  return `t=${time}, v1=${await official.computeSignature(time, event, secret)}`;
+}
+
+/** @param {unknown} event @param {string} [signature] @param {import('./support/actors.mjs').RequestOptions} [options] */
+function post(event, signature, options = {}) {
+  const headers = { 'content-type': 'application/json', 'workos-signature': signature };
+  return world.anonymous(options.worker).request('POST', PATH, { body: JSON.stringify(event), headers, ...options });
+}
+
+async function keysOf(sub) {
+  const kv = await worker.kv();
+  const names = [];
+  for (const prefix of [`expense:${sub}:`, `idempotency:${sub}:`]) {
+    for (let cursor, page; !page?.list_complete; cursor = page.cursor) {
+      page = await kv.list({ prefix, cursor });
+      names.push(...page.keys.map(({ name }) => name));
+    }
+  }
+  return names;
+}
+
+test('without a secret there is no such path', async () => {
+  const other = await world.startWorker();
+  const event = eventOf('user.deleted', newSub());
+  const answer = await post(event, await sign(event), { worker: other });
+  assertDetail(answer, 404);
+  assert.equal(answer.text, (await world.anonymous(other).request('POST', '/webhooks/elsewhere')).text);
+});
+
+test("what WorkOS's own SDK signs is believed, and what it would refuse is refused", async () => {
+  const event = eventOf('user.updated', newSub());
+  const now = world.now();
+  const good = await sign(event, { time: now });
+  const [t, v1] = good.split(', ');
+  for (const [signature, isGood] of [
+    [good, true],
+    [`${v1},${t}`, true],
+    [`${t}, v1=${'0'.repeat(64)}, ${v1}`, true],
+    [await sign(event, { time: now - 170_000 }), true],
+    [await sign(event, { time: now - 190_000 }), false],
+    [await sign(event, { time: now + 190_000 }), false],
+    [await sign(event, { secret: OTHER_SECRET }), false],
+    [await sign({ ...event, event: 'user.deleted' }), false],
+    [`${t}, v1=${'0'.repeat(64)}`, false],
+    [t, false],
+    [v1, false],
+    ['', false],
+    [undefined, false],
+  ]) {
+    const answer = await post(event, signature);
+    if (isGood) assert.equal(answer.status, 200, `${signature}: ${answer}`);
+    else assertDetail(answer, 400, /signature/i);
+  }
+  const body = JSON.stringify(event);
+  assertDetail(await post(event, good, { body: body.replace('someone', 'someonf') }), 400);
+  assertDetail(await post(event, good, { body: Buffer.concat([Buffer.from(body), Buffer.from([0])]) }), 400);
+  assert.equal((await post(event, good, { body, chunked: true })).status, 200);
+});
+
+test('a deleted user has no expenses any more, nobody else has fewer, and the session ends', async () => {
+  const browser = await world.signedIn('Grace');
+  const { id: sub } = (await browser.request('GET', '/me')).json.user;
+  const token = authkit.mintToken({ claims: { sub } });
+  await add(browser, { description: 'one' });
+  await sendText(browser, 'POST', '/expenses', '{"description": "two", "amount": 2}', { 'idempotency-key': 'key' });
+  const neighbour = newcomer(world, `${sub}x`);
+  const kept = await add(neighbour);
+  assert.equal((await keysOf(sub)).length, 3);
+
+  const event = authkit.deleteUser(sub);
+  const answer = await authkit.webhooks.deliver(event);
+  assert.equal(answer.status, 200, await answer.text());
+  assert.deepEqual(await keysOf(sub), []);
+  assert.deepEqual(await list(neighbour), [kept]);
+
+  // Until it expires the token reads, and brings nothing back by it.
+  const bearer = world.bearer(token);
+  assert.deepEqual(await list(bearer), []);
+  assert.equal((await bearer.request('GET', '/expenses/summary')).text, '{"currencies":[]}');
+  assert.deepEqual(await keysOf(sub), []);
+  assert.equal((await authkit.webhooks.deliver(event)).status, 200, 'again');
+  await world.expire();
+  assertUnauthorized(await browser.request('GET', '/expenses'));
+});
+
+test('who has more than one delivery may remove is removed by several', async () => {
+  const sub = newSub();
+  const other = newcomer(world);
+  const kept = await add(other);
+  await worker.seedKv(Array.from({ length: 2_000 }, (_, index) => stored(sub, idAt(NOON + index))));
+  const event = eventOf('user.deleted', sub);
+  const left = [];
+  const statuses = [];
+  for (let status; status !== 200; ) {
+    const answer = await post(event, await sign(event));
+    ({ status } = answer);
+    statuses.push(status);
+    if (status !== 200) {
+      assertUnavailable(answer);
+      assert.equal(answer.headers['retry-after'], '60');
+    }
+    left.push((await keysOf(sub)).length);
+    assert.ok(left.length < 10, `${left}`);
+  }
+  assert.deepEqual(statuses, [503, 503, 200]);
+  assert.deepEqual(left, [2_000 - 899, 2_000 - 2 * 899, 0]);
+  assert.deepEqual(await list(other), [kept]);
+});
+
+test('while KV fails the event is to be delivered again, and then it is done', async (t) => {
+  t.after(() => worker.failKv());
+  const sub = newSub();
+  const actor = newcomer(world, sub);
+  await add(actor);
+  const event = eventOf('user.deleted', sub);
+  for (const operation of ['list', 'delete']) {
+    await worker.failKv(operation);
+    const answer = await post(event, await sign(event));
+    assertUnavailable(answer);
+    assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
+  }
+  await worker.failKv();
+  assert.equal((await keysOf(sub)).length, 1);
+  assert.equal((await post(event, await sign(event))).status, 200);
+  assert.deepEqual(await keysOf(sub), []);
+});
+
+test('an event as long as they come is read, and a longer one is not', async () => {
+  const event = { event: 'dsync.user.updated', data: { raw_attributes: 'é'.repeat(120_000) } };
+  assert.equal((await post(event, await sign(event))).status, 200);
+  const longer = { ...event, data: { raw_attributes: 'é'.repeat(140_000) } };
+  for (const chunked of [false, true]) assertDetail(await post(longer, await sign(longer), { chunked }), 413);
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());
