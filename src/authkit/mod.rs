@@ -21,7 +21,7 @@ pub mod jwks;
 pub mod login;
 pub mod origin;
 pub mod refresh;
-mod remembered;
+pub mod remembered;
 pub mod routes;
 pub mod seal;
 pub mod secret;
