@@ -3,6 +3,7 @@
 //! <https://docs.pydantic.dev/latest/errors/validation_errors/>
 
 use axum::body::{Body, to_bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -287,8 +288,17 @@ pub fn parse_text(value: Value, loc: &[&str], max: usize) -> Parsed<String> {
 ///
 /// # Errors
 ///
-/// 415 for another type, 413 past 64 KiB, 422 for what is not JSON.
+/// As [`read_bytes`], and 422 for what is not JSON.
 pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
+    Ok(parse_json(&read_bytes(headers, body).await?)?)
+}
+
+/// Reads a body that says it is JSON.
+///
+/// # Errors
+///
+/// 415 for another type, 413 past 64 KiB.
+pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppError> {
     let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
         AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
     })?;
@@ -299,7 +309,7 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppErro
             "The body must be JSON: send Content-Type: application/json",
         ));
     }
-    Ok(parse_json(&body)?)
+    Ok(body)
 }
 
 /// `application/json`, or a type with the suffix `+json` (RFC 6839).

@@ -26,14 +26,20 @@ use std::{
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{
     model::{Expense, ExpenseId},
     store::{ExpenseRecord, UserExpenses, expense_of, sha256_hex},
 };
-use crate::runtime::{KvError, KvPut};
+use crate::{
+    runtime::{KvError, KvPut},
+    validation::{Parsed, Problem, parse_string},
+};
+
+/// Longest key that is taken.
+pub(super) const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 
 /// How long a key means the same request.
 const TTL_SECS: u64 = 24 * 60 * 60;
@@ -50,6 +56,41 @@ const WRITING_MAX_SECS: i64 = 30;
 const MEMORY_SECS: i64 = 10 * 60;
 /// An isolate that has seen more keys forgets the oldest; KV still has them.
 const MAX_REMEMBERED: usize = 1000;
+
+/// Reads a key: 1 to 255 printable ASCII characters.
+///
+/// # Errors
+///
+/// `string_type`, `string_too_short`, `string_too_long`, `string_pattern_mismatch`.
+pub fn parse_key(value: Value, loc: &[&str]) -> Parsed<String> {
+    let key = parse_string(value, loc)?;
+    let (kind, msg, ctx) = match key.chars().count() {
+        0 => {
+            let msg = "String should have at least 1 character";
+            ("string_too_short", msg, json!({"min_length": 1}))
+        }
+        1..=IDEMPOTENCY_KEY_MAX_CHARS if key.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+            return Ok(key);
+        }
+        1..=IDEMPOTENCY_KEY_MAX_CHARS => {
+            let msg = "String should match pattern '^[\\x20-\\x7e]+$'";
+            ("string_pattern_mismatch", msg, json!({"pattern": "^[\\x20-\\x7e]+$"}))
+        }
+        _ => {
+            let msg = "String should have at most 255 characters";
+            ("string_too_long", msg, json!({"max_length": IDEMPOTENCY_KEY_MAX_CHARS}))
+        }
+    };
+    Err(Problem::new(kind, loc, msg, json!(key)).with_ctx(ctx).into())
+}
+
+/// What of a body is compared: members sorted, no white space, so that it is what a client means.
+#[must_use]
+pub fn canonical(body: &Value) -> String {
+    let mut sorted = body.clone();
+    sorted.sort_all_objects();
+    sorted.to_string()
+}
 
 /// Why there is no new expense.
 #[derive(Debug, Clone, Error)]

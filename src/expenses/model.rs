@@ -25,6 +25,15 @@ pub struct Expense {
     pub updated_at: Timestamp,
 }
 
+impl Expense {
+    /// A new one, made at `now`.
+    #[must_use]
+    pub fn new(content: ExpenseContent, now: DateTime<Utc>) -> Self {
+        let id = ExpenseId::new(now);
+        Self { id, content, created_at: now.into(), updated_at: now.into() }
+    }
+}
+
 /// An expense as the API shows it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Expense)]

@@ -6,12 +6,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
     csv,
-    idempotency::CreateError,
+    idempotency::{CreateError, canonical, parse_key},
     model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
     schema::{
         CSV_EXAMPLE, ExpensePatch, ExpenseRequest, IdempotencyKey, ListParameters,
@@ -31,7 +31,7 @@ use crate::{
         routing::{OpenApiRouter, routes},
     },
     runtime::KvError,
-    validation::{Problem, Problems, read_json},
+    validation::{Problems, read_json},
 };
 
 /// What is waited before KV is asked again.
@@ -51,7 +51,6 @@ const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, an
 const KEY_REUSED: &str =
     "This Idempotency-Key was used with another body: use a new key for a new expense";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-pub(super) const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 
 /// The routes of expenses.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -90,15 +89,10 @@ async fn create_expense(
     let once = idempotency_key(&headers).map(|key| key.map(|key| (key, canonical(&body))));
     let content = validation::parse_expense(body, now.date_naive());
     let (once, content) = Problems::both(once, content)?;
-    let mut expense = Expense {
-        id: ExpenseId::new(now),
-        content,
-        created_at: now.into(),
-        updated_at: now.into(),
-    };
+    let mut expense = Expense::new(content, now);
     match once {
         Some((key, canonical_body)) => {
-            expense = expenses.create_once(expense, key, canonical_body.as_bytes()).await?;
+            expense = expenses.create_once(expense, &key, canonical_body.as_bytes()).await?;
         }
         None => {
             expenses.put(&expense).await.map_err(|error| unavailable(NEW_MAYBE_SAVED, error))?
@@ -285,37 +279,12 @@ async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusC
     if expenses.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_expense()) }
 }
 
-/// Members sorted, no white space: what a client means is what is compared.
-fn canonical(body: &Value) -> String {
-    let mut sorted = body.clone();
-    sorted.sort_all_objects();
-    sorted.to_string()
-}
-
-/// The `Idempotency-Key` header: 1 to 255 printable ASCII characters.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problems> {
+/// The `Idempotency-Key` header.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problems> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let (kind, msg, ctx) = match value.len() {
-        0 => {
-            let msg = "String should have at least 1 character";
-            ("string_too_short", msg, json!({"min_length": 1}))
-        }
-        1..=IDEMPOTENCY_KEY_MAX_CHARS => match value.to_str() {
-            Ok(key) if !key.contains('\t') => return Ok(Some(key)),
-            _ => {
-                let msg = "String should match pattern '^[\\x20-\\x7e]+$'";
-                ("string_pattern_mismatch", msg, json!({"pattern": "^[\\x20-\\x7e]+$"}))
-            }
-        },
-        _ => {
-            let msg = "String should have at most 255 characters";
-            ("string_too_long", msg, json!({"max_length": IDEMPOTENCY_KEY_MAX_CHARS}))
-        }
-    };
     // A header is ISO 8859-1, in which a byte is a character.
-    let input: String = value.as_bytes().iter().copied().map(char::from).collect();
-    let loc = ["header", "idempotency-key"];
-    Err(Problem::new(kind, &loc, msg, json!(input)).with_ctx(ctx).into())
+    let key = value.as_bytes().iter().copied().map(char::from).collect();
+    Ok(Some(parse_key(Value::String(key), &["header", "idempotency-key"])?))
 }
 
 /// The `{id}` of a path. One that is no id names no expense.

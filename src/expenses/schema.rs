@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
+    idempotency::IDEMPOTENCY_KEY_MAX_CHARS,
     model::{Amount, ExpenseId, Timestamp, Total},
-    routes::IDEMPOTENCY_KEY_MAX_CHARS,
     validation::{
         CATEGORY_MAX_CHARS, CURRENCY_PATTERN, DEFAULT_CATEGORY, DEFAULT_CURRENCY, DEFAULT_LIMIT,
         DESCRIPTION_MAX_CHARS,

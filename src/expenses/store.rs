@@ -192,7 +192,7 @@ impl FromRequestParts<AppState> for UserExpenses {
                 Self::of_caller(state, &caller, Access::by(&parts.method), &challenge)
             })
             .map_err(IntoResponse::into_response)?;
-        Ok(Self { wait_until: parts.extensions.get().cloned(), ..expenses })
+        Ok(expenses.finishing_by(parts.extensions.get().cloned()))
     }
 }
 
@@ -210,6 +210,12 @@ impl UserExpenses {
     ) -> Result<Self, AppError> {
         state.authkit.require_scope(caller, access.scope(), challenge)?;
         Ok(state.expenses.for_owner(encode_owner(caller.id())))
+    }
+
+    /// What has begun is finished by `wait_until` although the client goes away.
+    #[must_use]
+    pub fn finishing_by(self, wait_until: Option<WaitUntil>) -> Self {
+        Self { wait_until, ..self }
     }
 
     /// A page of at most `limit` (1–1,000) of the expenses that `filter` means. With a filter a

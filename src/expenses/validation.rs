@@ -173,13 +173,25 @@ pub struct SummaryQuery {
     pub filter: Filter,
 }
 
-/// Reads `limit`, `cursor`, `category`, `from` and `to`.
+/// Reads `limit`, `cursor`, `category`, `from` and `to` of a query.
 ///
 /// # Errors
 ///
 /// Every problem.
 pub fn parse_list_query(query: &str) -> Result<ListQuery, Problems> {
-    let mut fields = Fields::of_query(query);
+    read_list(Fields::of_query(query))
+}
+
+/// The same of a JSON object, in which `limit` may be a number and nothing else may be.
+///
+/// # Errors
+///
+/// Every problem.
+pub fn parse_list_arguments(arguments: Value) -> Result<ListQuery, Problems> {
+    read_list(Fields::of(arguments)?)
+}
+
+fn read_list(mut fields: Fields) -> Result<ListQuery, Problems> {
     let limit = fields.optional("limit", |value, loc| parse_limit(value, loc, KV_LIST_MAX_KEYS));
     let cursor = fields.optional("cursor", parse_string);
     let category = fields.optional("category", parse_category);
@@ -192,13 +204,25 @@ pub fn parse_list_query(query: &str) -> Result<ListQuery, Problems> {
     })
 }
 
-/// Reads `from`, `to` and `currency`.
+/// Reads `from`, `to` and `currency` of a query.
 ///
 /// # Errors
 ///
 /// Every problem.
 pub fn parse_summary_query(query: &str) -> Result<SummaryQuery, Problems> {
-    let mut fields = Fields::of_query(query);
+    read_summary(Fields::of_query(query))
+}
+
+/// The same of a JSON object, in which nothing else may be.
+///
+/// # Errors
+///
+/// Every problem.
+pub fn parse_summary_arguments(arguments: Value) -> Result<SummaryQuery, Problems> {
+    read_summary(Fields::of(arguments)?)
+}
+
+fn read_summary(mut fields: Fields) -> Result<SummaryQuery, Problems> {
     let (from, to) = parse_range(&mut fields);
     let currency = fields.optional("currency", parse_currency);
     fields.finish().into_result()?;
@@ -219,7 +243,10 @@ pub fn not_a_cursor(cursor: &str) -> Problems {
 /// An integer from 1 to `max`, as Pydantic reads one from a string: single underscores between the digits
 /// and a fraction of zeros do no harm.
 fn parse_limit(value: Value, loc: &[&str], max: usize) -> Parsed<usize> {
-    let text = parse_string(value, loc)?;
+    let text = match value {
+        Value::Number(number) => number.as_str().to_owned(),
+        value => parse_string(value, loc)?,
+    };
     let problem = |kind, msg: &str| Problem::new(kind, loc, msg, json!(text));
     let trimmed = text.trim();
     let (whole, fraction) = trimmed.split_once('.').unwrap_or((trimmed, "0"));
