@@ -18,6 +18,7 @@ use crate::{
     error::AppError,
     expenses::{self, Access, ExpenseStore},
     json::Json,
+    mcp,
     openapi::{
         self,
         routing::{OpenApiRouter, routes},
@@ -29,7 +30,8 @@ use crate::{
 };
 
 /// What AuthKit Connect's tokens may be for, and their scopes.
-const RESOURCE: ProtectedResource = ProtectedResource { paths: &["/mcp"], scopes: &Access::SCOPES };
+const RESOURCE: ProtectedResource =
+    ProtectedResource { paths: &[mcp::PATH], scopes: &Access::SCOPES };
 
 /// What every request shares. Made once per isolate.
 #[derive(Clone, FromRef)]
@@ -76,6 +78,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(openapi::routes())
         .merge(authkit::routes())
         .merge(expenses::routes())
+        .merge(mcp::routes())
 }
 
 /// What stands in for [`router`] while the configuration is wrong: every path answers with the
@@ -173,6 +176,7 @@ async fn show_home(State(state): State<AppState>, request: Request) -> Response 
 struct HomeResponse {
     expenses: &'static str,
     summary: &'static str,
+    mcp: &'static str,
     me: &'static str,
     login: &'static str,
     logout: &'static str,
@@ -186,6 +190,7 @@ impl Default for HomeResponse {
         Self {
             expenses: "/expenses",
             summary: "/expenses/summary",
+            mcp: mcp::PATH,
             me: "/me",
             login: "/login",
             logout: "/logout",

@@ -5,6 +5,7 @@
 //! - [`authkit`]: signing in, the sealed session, access tokens, keys. Everything WorkOS, and
 //!   nothing of expenses.
 //! - [`expenses`]: what a signed-in user keeps: the model, its validation, the KV schema.
+//! - [`mcp`]: the same for agents, as tools of the Model Context Protocol.
 //! - [`app`]: the state and the only list of routes and layers.
 //! - [`webhooks`]: what WorkOS tells of users, and what it means for what is kept of them.
 //! - [`pages`]: the HTML a browser sees.
@@ -25,6 +26,7 @@ pub mod browser;
 pub mod error;
 pub mod expenses;
 pub mod json;
+pub mod mcp;
 pub mod openapi;
 pub mod pages;
 pub mod report;

@@ -5,6 +5,7 @@ pub mod authkit;
 pub mod clock;
 pub mod connect;
 pub mod logs;
+pub mod mcp;
 
 pub use app::TestApp;
 pub use authkit::{ADA, GRACE};

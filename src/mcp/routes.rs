@@ -1,0 +1,180 @@
+//! The transport: who may send a message, what may come in, and the methods that are no tool's.
+//!
+//! The caller is known by `Authorization: Bearer` alone, any access token that the API takes, with
+//! Connect on or off. Cookies are never looked at, so that a browser can be made to send nothing that
+//! counts.
+
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use serde_json::{Map, Value, json};
+
+use super::{
+    message::{Code, Message, RpcError, result_of},
+    revision::{REVISIONS, Revision},
+    tools::{self, Caller},
+};
+use crate::{
+    app::AppState,
+    authkit::{
+        BearerUser, Challenge,
+        origin::{OwnOrigin, is_loopback},
+    },
+    browser::accepts,
+    error::AppError,
+    openapi::routing::OpenApiRouter,
+    validation::read_bytes,
+};
+
+/// Where it is.
+pub const PATH: &str = "/mcp";
+
+/// How long a client may keep what [`tools`] there are, which only a new version changes.
+const TTL_MILLIS: u32 = 5 * 60 * 1000;
+
+const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact decimals; amounts of different \
+    currencies are never added. summarize_expenses gives totals: do not add up list_expenses yourself. \
+    A tool's error says what to mend; one that says to try again is safe to repeat as it says.";
+
+/// The route.
+#[allow(clippy::disallowed_methods, reason = "another specification's, not the API's")]
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().route(PATH, post(answer))
+}
+
+async fn answer(State(state): State<AppState>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match answer_message(&state, &mut parts, body).await {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+async fn answer_message(
+    state: &AppState,
+    parts: &mut Parts,
+    body: Body,
+) -> Result<Response, Response> {
+    let refuse = IntoResponse::into_response;
+    let origin = OwnOrigin::from_request_parts(parts, state).await.map_err(refuse)?;
+    check_origin(&origin, &parts.headers).map_err(refuse)?;
+    let BearerUser(user) = BearerUser::from_request_parts(parts, state).await?;
+    let challenge = Challenge::from_request_parts(parts, state).await.map_err(refuse)?;
+    check_accept(&parts.headers).map_err(refuse)?;
+    let body = read_bytes(&parts.headers, body).await.map_err(refuse)?;
+
+    let message =
+        Message::parse(&body).map_err(|(id, error)| error.into_response_to(id.as_ref()))?;
+    let id = message.id.clone();
+    let protocol_error = |error: RpcError| error.into_response_to(id.as_ref());
+    let revision = Revision::of(&message, &parts.headers).map_err(protocol_error)?;
+    let Some(id) = &id else {
+        // `notifications/initialized` and `notifications/cancelled`: nothing here waits for either.
+        return Ok(StatusCode::ACCEPTED.into_response());
+    };
+    let Message { method, mut params, .. } = message;
+    let mut result = match (revision, &*method) {
+        (Revision::WithHandshake, "initialize") => initialize(&params).map_err(protocol_error)?,
+        (Revision::WithHandshake, "ping") => Map::new(),
+        (Revision::Stateless, "server/discover") => cacheable(json!({
+            "supportedVersions": REVISIONS,
+            "capabilities": capabilities(),
+            "instructions": INSTRUCTIONS,
+        })),
+        (Revision::WithHandshake, "tools/list") => object(json!({"tools": tools::list()})),
+        (Revision::Stateless, "tools/list") => cacheable(json!({"tools": tools::list()})),
+        (_, "tools/call") => {
+            let wait_until = parts.extensions.get().cloned();
+            let request_id = parts.headers.get("cf-ray").and_then(|ray| ray.to_str().ok());
+            let request_id = request_id.unwrap_or("-");
+            let caller =
+                Caller { state, user: &user, challenge: &challenge, wait_until, request_id };
+            tools::call(&caller, &mut params).await.map_err(|error| match error {
+                tools::CallError::Protocol(error) => protocol_error(error),
+                tools::CallError::Refused(error) => refuse(*error),
+            })?
+        }
+        (revision, _) => {
+            let error = RpcError::new(Code::MethodNotFound, format!("Method not found: {method}"));
+            // Before 2026-07-28, 404 means that a session is over.
+            return Err(protocol_error(match revision {
+                Revision::WithHandshake => error,
+                Revision::Stateless => error.with_status(StatusCode::NOT_FOUND),
+            }));
+        }
+    };
+    if revision == Revision::Stateless {
+        result.insert("resultType".to_owned(), json!("complete"));
+        let server = json!({"io.modelcontextprotocol/serverInfo": server_info()});
+        result.insert("_meta".to_owned(), server);
+    }
+    Ok(result_of(id, &Value::Object(result)))
+}
+
+fn initialize(params: &Map<String, Value>) -> Result<Map<String, Value>, RpcError> {
+    let version = params.get("protocolVersion").and_then(Value::as_str).ok_or_else(|| {
+        RpcError::new(Code::InvalidParams, "Invalid params: protocolVersion is missing")
+    })?;
+    Ok(object(json!({
+        "protocolVersion": Revision::negotiate(version),
+        "capabilities": capabilities(),
+        "serverInfo": server_info(),
+        "instructions": INSTRUCTIONS,
+    })))
+}
+
+fn capabilities() -> Value {
+    json!({"tools": {}})
+}
+
+fn server_info() -> Value {
+    json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "title": "Expenses",
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The same for every caller.
+fn cacheable(result: Value) -> Map<String, Value> {
+    let mut result = object(result);
+    result.insert("ttlMs".to_owned(), json!(TTL_MILLIS));
+    result.insert("cacheScope".to_owned(), json!("public"));
+    result
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// Lets in what no page has sent, and pages of this origin. A page of another one has no token of its own,
+/// and an agent that runs in one has a server to send from.
+///
+/// A name that a page has made point at this machine (DNS rebinding) looks like an origin of its own. Over
+/// https it has no certificate; over plain http no page is let in but localhost's.
+fn check_origin(origin: &OwnOrigin, headers: &HeaderMap) -> Result<(), AppError> {
+    let is_rebound = headers.contains_key(header::ORIGIN)
+        && origin.url().scheme() == "http"
+        && !is_loopback(origin.url());
+    if is_rebound || origin.is_cross_origin(headers) {
+        let detail = "Pages of other sites cannot use this: connect from a server or a program";
+        return Err(AppError::new(StatusCode::FORBIDDEN, detail));
+    }
+    Ok(())
+}
+
+/// A client has to name `text/event-stream` too. It does no harm if it does not, since no stream comes.
+fn check_accept(headers: &HeaderMap) -> Result<(), AppError> {
+    let json = ["application/json", "application/*", "*/*"];
+    if headers.contains_key(header::ACCEPT) && !json.iter().any(|range| accepts(headers, range)) {
+        let detail = "Answers are JSON: send Accept: application/json, text/event-stream";
+        return Err(AppError::new(StatusCode::NOT_ACCEPTABLE, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! How the tools are described to agents. The schemas are the API's own, with what they refer to put in
+//! place of the reference: clients take schemas that stand for themselves, with an object at the root.
+//!
+//! It is made on the host and lies beside this file as `tools.json`, because the code for it costs more
+//! than the document; `tests/app/mcp_tools.rs` fails while that is not what this says, and writes it anew.
+
+use serde_json::{Map, Value, json};
+use utoipa::IntoParams;
+
+use super::tools::Tool;
+use crate::expenses::schema::{IdempotencyKey, ListParameters, SummaryParameters};
+
+const COMPONENT: &str = "#/components/schemas/";
+
+/// The document, as it is to be committed.
+///
+/// # Panics
+///
+/// Where a schema refers to none.
+#[must_use]
+pub fn document() -> String {
+    let openapi = crate::app::routes().into_openapi();
+    let components = json!(openapi.components)["schemas"].take();
+    let tools: Vec<Value> = Tool::ALL.iter().map(|tool| describe(*tool, &components)).collect();
+    format!("{:#}\n", Value::Array(tools))
+}
+
+fn describe(tool: Tool, components: &Value) -> Value {
+    let component = |name: &str| inline(&components[name], components);
+    let [title, description] = words(tool);
+    let (input, output) = match tool {
+        Tool::List => (arguments::<ListParameters>(), page(component("Expense"))),
+        Tool::Add => (with_key(component("ExpenseRequest")), component("Expense")),
+        Tool::Update => {
+            (with_id(patch(component("ExpensePatch")), components), component("Expense"))
+        }
+        Tool::Delete => (with_id(object(json!({}), &[]), components), deleted(components)),
+        Tool::Summarize => (arguments::<SummaryParameters>(), component("Summary")),
+    };
+    let is_read_only = matches!(tool, Tool::List | Tool::Summarize);
+    json!({
+        "name": tool.name(),
+        "title": title,
+        "description": description,
+        "inputSchema": root(input),
+        "outputSchema": root(output),
+        "annotations": {
+            "title": title,
+            "readOnlyHint": is_read_only,
+            "destructiveHint": matches!(tool, Tool::Update | Tool::Delete),
+            // Without a key, what is added twice is there twice.
+            "idempotentHint": tool != Tool::Add,
+            "openWorldHint": false,
+        },
+    })
+}
+
+fn words(tool: Tool) -> [&'static str; 2] {
+    match tool {
+        Tool::List => [
+            "List expenses",
+            "The user's expenses, newest first, a page at a time; narrow them by category and by days, of \
+             which both are included. While next_cursor is not null there are more: call again with it as \
+             cursor and the same other arguments. With a filter a page may be short, even empty, and not \
+             the last. For totals use summarize_expenses.",
+        ],
+        Tool::Add => [
+            "Add an expense",
+            "Adds one expense, and answers with it. Do not guess an amount or a currency: ask. Give an \
+             idempotency_key to be able to call again after an error or a timeout: the same key with the \
+             same arguments adds the expense once in 24 hours.",
+        ],
+        Tool::Update => [
+            "Change an expense",
+            "Changes what is named of one expense and leaves the rest; null puts currency, category or \
+             date back to USD, other or today. Answers with the expense as it is now. The id is that of \
+             list_expenses.",
+        ],
+        Tool::Delete => {
+            ["Delete an expense", "Deletes one expense for good. The id is that of list_expenses."]
+        }
+        Tool::Summarize => [
+            "Add up expenses",
+            "Exact totals and counts of the user's expenses, for each currency by category and by month; \
+             narrow them by days, of which both are included, and to one currency. Amounts of different \
+             currencies are never added, and must not be.",
+        ],
+    }
+}
+
+/// The parameters of a query as an object's properties.
+fn arguments<P: IntoParams>() -> Value {
+    let mut properties = Map::new();
+    for parameter in P::into_params(|| None) {
+        let parameter = json!(parameter);
+        let mut schema = parameter["schema"].clone();
+        let name = parameter["name"].as_str().unwrap_or_default();
+        schema["description"] = match name {
+            "cursor" => json!("The next_cursor of the page before, with the same other arguments"),
+            _ => parameter["description"].clone(),
+        };
+        properties.insert(name.to_owned(), schema);
+    }
+    object(Value::Object(properties), &[])
+}
+
+fn with_key(mut request: Value) -> Value {
+    let parameter = json!(IdempotencyKey::into_params(|| None))[0].take();
+    let mut schema = parameter["schema"].clone();
+    schema["description"] = json!(
+        "Makes it safe to call again: a new one for each expense, such as a UUID, and the same one with \
+         the same arguments to try again"
+    );
+    request["properties"]["idempotency_key"] = schema;
+    request
+}
+
+/// A client that fills in defaults would put them back.
+fn patch(mut patch: Value) -> Value {
+    let properties = patch["properties"].as_object_mut().into_iter().flatten();
+    let choices = properties.filter_map(|(_, property)| property.get_mut("oneOf")?.as_array_mut());
+    for schema in choices.flatten().filter_map(Value::as_object_mut) {
+        schema.shift_remove("default");
+    }
+    patch["properties"]["date"]["oneOf"][0]["description"] = json!("The day it was spent");
+    patch
+}
+
+fn with_id(mut schema: Value, components: &Value) -> Value {
+    let mut properties = Map::new();
+    let mut id = inline(&components["ExpenseId"], components);
+    id["description"] = json!("Which expense: its id");
+    properties.insert("id".to_owned(), id);
+    properties.extend(schema["properties"].as_object().cloned().unwrap_or_default());
+    schema["properties"] = Value::Object(properties);
+    schema["required"] = json!(["id"]);
+    schema
+}
+
+fn page(expense: Value) -> Value {
+    let next_cursor = json!({
+        "type": ["string", "null"],
+        "description": "The cursor of the next page; null on the last",
+    });
+    let expenses = json!({"type": "array", "items": expense});
+    let properties = json!({"expenses": expenses, "next_cursor": next_cursor});
+    object(properties, &["expenses", "next_cursor"])
+}
+
+fn deleted(components: &Value) -> Value {
+    let id = inline(&components["ExpenseId"], components);
+    let properties = json!({"id": id, "deleted": {"type": "boolean", "const": true}});
+    object(properties, &["id", "deleted"])
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    let mut object =
+        json!({"type": "object", "properties": properties, "additionalProperties": false});
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+/// The tool's own description says it better.
+fn root(mut schema: Value) -> Value {
+    for name in ["description", "examples"] {
+        schema.as_object_mut().and_then(|schema| schema.shift_remove(name));
+    }
+    schema
+}
+
+/// With every `$ref` replaced by what it refers to, and `allOf` objects made one.
+fn inline(schema: &Value, components: &Value) -> Value {
+    let members = match schema {
+        Value::Object(members) => members,
+        Value::Array(items) => return items.iter().map(|item| inline(item, components)).collect(),
+        other => return other.clone(),
+    };
+    let mut inlined: Map<String, Value> = members
+        .iter()
+        .filter(|(name, _)| *name != "$ref")
+        .map(|(name, member)| (name.clone(), inline(member, components)))
+        .collect();
+    if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+        let name = reference.strip_prefix(COMPONENT).unwrap_or_default();
+        assert!(components.get(name).is_some(), "no schema is called {reference}");
+        let referred = inline(&components[name], components);
+        // What stands beside the reference is said of this place.
+        for (name, member) in referred.as_object().cloned().unwrap_or_default() {
+            inlined.entry(name).or_insert(member);
+        }
+    }
+    if let Some(Value::Array(parts)) = inlined.shift_remove("allOf") {
+        inlined.insert("type".to_owned(), json!("object"));
+        for part in parts {
+            merge(&mut inlined, "properties", part["properties"].clone());
+            merge(&mut inlined, "required", part["required"].clone());
+        }
+    }
+    Value::Object(inlined)
+}
+
+fn merge(into: &mut Map<String, Value>, name: &str, more: Value) {
+    match (into.get_mut(name), more) {
+        (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
+        (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
+        (None, more) => drop(into.insert(name.to_owned(), more)),
+        _ => {}
+    }
+}

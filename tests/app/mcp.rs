@@ -1,0 +1,315 @@
+//! `POST /mcp`: the transport and the protocol. What the tools do is [`crate::mcp_calls`]'s.
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ADA, TestApp,
+    app::{Answer, ORIGIN, request},
+    connect,
+    mcp::{NEWEST, modern, modern_headers, post, rpc},
+};
+
+/// A message as a client of an older revision sends it.
+fn message(method: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method})
+}
+
+fn code(answer: &Answer) -> i64 {
+    answer.json()["error"]["code"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+}
+
+async fn initialize(app: &TestApp, version: &str) -> Value {
+    let params = json!({
+        "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+    });
+    let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+    let answer = rpc(app, &message).await.expect(200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("mcp-session-id"), "");
+    let answer = answer.json();
+    assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(0)));
+    answer["result"].clone()
+}
+
+#[tokio::test]
+async fn a_client_gets_the_revision_it_asks_for_or_the_newest_that_shakes_hands() {
+    let app = TestApp::new();
+    for (asked, told) in [
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2024-11-05", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("2099-01-01", "2025-11-25"),
+        ("", "2025-11-25"),
+    ] {
+        let result = initialize(&app, asked).await;
+        assert_eq!(result["protocolVersion"], told, "{asked}");
+        assert_eq!(result["capabilities"], json!({"tools": {}}));
+        assert_eq!(result["serverInfo"]["name"], "authkit-edge");
+        assert!(result.get("resultType").is_none(), "{result}");
+    }
+    let without = rpc(&app, &message("initialize")).await.expect(200);
+    assert_eq!(code(&without), -32602);
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_and_the_id_comes_back_as_it_was() {
+    let app = TestApp::new();
+    for id in [json!(0), json!(-7), json!("a"), json!(""), json!(u64::MAX)] {
+        let answer = rpc(&app, &json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).await;
+        assert_eq!(answer.expect(200).json(), json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+    }
+}
+
+#[tokio::test]
+async fn a_notification_gets_202_and_no_body() {
+    let app = TestApp::new();
+    for method in ["notifications/initialized", "notifications/cancelled", "tools/call"] {
+        let answer = rpc(&app, &json!({"jsonrpc": "2.0", "method": method})).await.expect(202);
+        assert_eq!(answer.body, "");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_400_and_what_could_be_read_of_its_id_comes_back() {
+    let app = TestApp::new();
+    let ping = r#"{"jsonrpc": "2.0", "id": 1, "method": "ping"}"#;
+    for (body, code, id) in [
+        ("", -32700, Value::Null),
+        ("{", -32700, Value::Null),
+        (&"[".repeat(1000), -32700, Value::Null),
+        ("1", -32600, Value::Null),
+        ("null", -32600, Value::Null),
+        ("{}", -32600, Value::Null),
+        // No revision that is spoken here has batches.
+        ("[]", -32600, Value::Null),
+        (&format!("[{ping}]"), -32600, Value::Null),
+        (r#"{"jsonrpc": "1.0", "id": 5, "method": "ping"}"#, -32600, json!(5)),
+        (r#"{"id": 5, "method": "ping"}"#, -32600, json!(5)),
+        (r#"{"jsonrpc": "2.0", "id": 5, "method": 1}"#, -32600, json!(5)),
+        (r#"{"jsonrpc": "2.0", "id": 5, "result": {}}"#, -32600, json!(5)),
+        (r#"{"jsonrpc": "2.0", "id": null, "method": "ping"}"#, -32600, Value::Null),
+        (r#"{"jsonrpc": "2.0", "id": 1.5, "method": "ping"}"#, -32600, Value::Null),
+        (r#"{"jsonrpc": "2.0", "id": {}, "method": "ping"}"#, -32600, Value::Null),
+    ] {
+        let answer = post(&app, &HeaderMap::new(), body.to_owned()).await;
+        assert_eq!((answer.status.as_u16(), self::code(&answer)), (400, code), "{body}");
+        assert_eq!(answer.json()["jsonrpc"], "2.0");
+        // Absent where it is not known, never null.
+        assert_eq!(answer.json().get("id").cloned().unwrap_or_default(), id, "{body}");
+        assert!(!answer.body.contains("\"id\":null"), "{}", answer.body);
+    }
+    let params = json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [1]});
+    assert_eq!(code(&rpc(&app, &params).await.expect(200)), -32602);
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_told_as_the_revision_has_it() {
+    let app = TestApp::new();
+    // These have none of the other's.
+    for method in ["resources/list", "server/discover", "x"] {
+        assert_eq!(code(&rpc(&app, &message(method)).await.expect(200)), -32601, "{method}");
+    }
+    for method in ["resources/list", "initialize", "ping", "logging/setLevel"] {
+        let message = modern(method, json!({}));
+        let answer = post(&app, &modern_headers(method, None), message.to_string()).await;
+        assert_eq!((code(&answer.clone().expect(404)), &answer.json()["id"]), (-32601, &json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_json_of_at_most_64_kib_for_whoever_takes_json() {
+    let app = TestApp::new();
+    let ping = message("ping").to_string();
+    let padded = |size: usize| format!("{ping}{}", " ".repeat(size - ping.len()));
+    post(&app, &HeaderMap::new(), padded(64 * 1024)).await.expect(200);
+    post(&app, &HeaderMap::new(), padded(64 * 1024 + 1)).await.expect(413);
+    let with = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        post(&app, &with(header::CONTENT_TYPE, content_type), ping.clone()).await.expect(415);
+    }
+    for accept in ["application/json, text/event-stream", "application/*", "*/*;q=0.1"] {
+        post(&app, &with(header::ACCEPT, accept), ping.clone()).await.expect(200);
+    }
+    for accept in ["text/event-stream", "image/*", "application/json;q=0"] {
+        post(&app, &with(header::ACCEPT, accept), ping.clone()).await.expect(406);
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_stream_to_open_and_no_session_to_end() {
+    let app = TestApp::new();
+    for method in [Method::GET, Method::DELETE, Method::PUT, Method::OPTIONS] {
+        let request = request(method.clone(), "/mcp").body(Body::empty()).unwrap();
+        let answer = app.send(request).await.expect(405);
+        assert_eq!(answer.header("allow"), "POST", "{method}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_bearer_token_counts() {
+    let app = connect::app();
+    let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
+    let mut browser = app.signed_in(ADA).await;
+    let answer = browser.post("/mcp", message("ping").to_string()).await.expect(401);
+    let challenge = format!("Bearer resource_metadata=\"{metadata}\"");
+    assert_eq!(answer.header("www-authenticate"), challenge);
+
+    let body = message("ping").to_string();
+    app.post_as(&app.authkit.connect.token(ADA), "/mcp", body.clone()).await.expect(200);
+    app.post_as(&app.authkit.access_token(ADA), "/mcp", body.clone()).await.expect(200);
+    let answer = app.post_as("x", "/mcp", body.clone()).await.expect(401);
+    assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""), "{answer:?}");
+
+    // With Connect off it is there all the same, and leads nowhere.
+    let app = TestApp::new();
+    app.post_as(&app.authkit.access_token(ADA), "/mcp", body.clone()).await.expect(200);
+    let answer = app.post_as("x", "/mcp", body).await.expect(401);
+    assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_before_anything_is_looked_at() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let send = async |url: &str, headers: &[(&str, &str)], token: &str| {
+        let mut request = request(Method::POST, url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        app.send(request.body(message("ping").to_string().into()).unwrap()).await.status.as_u16()
+    };
+    for headers in [
+        &[("origin", ORIGIN)][..],
+        &[("origin", ORIGIN), ("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-mode", "cors")],
+    ] {
+        assert_eq!(send("/mcp", headers, &token).await, 200, "{headers:?}");
+    }
+    for headers in [
+        &[("origin", "https://evil.test")][..],
+        &[("origin", "https://app.test.evil.test")],
+        &[("origin", "http://app.test")],
+        &[("origin", "null")],
+        &[("origin", ORIGIN), ("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site")],
+    ] {
+        assert_eq!(send("/mcp", headers, &token).await, 403, "{headers:?}");
+        assert_eq!(send("/mcp", headers, "x").await, 403, "{headers:?}");
+    }
+    // A name of its own that a page has made point here.
+    let rebound = [("origin", "http://evil.test:8787")];
+    assert_eq!(send("http://evil.test:8787/mcp", &rebound, &token).await, 403);
+    let local = [("origin", "http://localhost:8787")];
+    assert_eq!(send("http://localhost:8787/mcp", &local, &token).await, 200);
+    assert_eq!(send("http://evil.test:8787/mcp", &[], &token).await, 200);
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_spoken_is_400_with_those_that_are() {
+    let app = TestApp::new();
+    let with = |version: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("mcp-protocol-version", HeaderValue::from_static(version));
+        headers
+    };
+    for version in ["2025-06-18", "2025-11-25"] {
+        post(&app, &with(version), message("ping").to_string()).await.expect(200);
+    }
+    // Some clients leave it out.
+    post(&app, &HeaderMap::new(), message("ping").to_string()).await.expect(200);
+    for version in ["2025-03-26", "2099-01-01", "x", ""] {
+        for body in
+            [message("ping"), message("initialize"), json!({"jsonrpc": "2.0", "method": "x"})]
+        {
+            let answer = post(&app, &with(version), body.to_string()).await.expect(400);
+            assert_eq!(code(&answer), -32022);
+            let supported = ["2026-07-28", "2025-11-25", "2025-06-18"];
+            let data = json!({"supported": supported, "requested": version});
+            assert_eq!(answer.json()["error"]["data"], data);
+        }
+    }
+    // Who shakes hands may name what it knows best.
+    let params = json!({"protocolVersion": NEWEST});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+    let answer = post(&app, &with(NEWEST), body.to_string()).await.expect(200);
+    assert_eq!(answer.json()["result"]["protocolVersion"], "2025-11-25");
+}
+
+#[tokio::test]
+async fn the_newest_revision_needs_no_handshake() {
+    let app = TestApp::new();
+    let send = async |method: &str| {
+        let body = modern(method, json!({})).to_string();
+        let answer = post(&app, &modern_headers(method, None), body).await.expect(200);
+        let result = answer.json()["result"].clone();
+        assert_eq!(result["resultType"], "complete");
+        let server = &result["_meta"]["io.modelcontextprotocol/serverInfo"];
+        assert_eq!(server["name"], "authkit-edge");
+        assert_eq!((&result["cacheScope"], &result["ttlMs"]), (&json!("public"), &json!(300_000)));
+        result
+    };
+    let discovered = send("server/discover").await;
+    let versions = json!(["2026-07-28", "2025-11-25", "2025-06-18"]);
+    assert_eq!(discovered["supportedVersions"], versions);
+    assert_eq!(discovered["capabilities"], json!({"tools": {}}));
+    assert_eq!(send("tools/list").await["tools"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn headers_of_the_newest_revision_say_what_the_message_says() {
+    let app = TestApp::new();
+    let call = json!({"name": "list_expenses", "arguments": {}});
+    let send = async |change: &dyn Fn(&mut HeaderMap)| {
+        let mut headers = modern_headers("tools/call", Some("list_expenses"));
+        change(&mut headers);
+        post(&app, &headers, modern("tools/call", call.clone()).to_string()).await
+    };
+    send(&|_| {}).await.expect(200);
+    let encoded = HeaderValue::from_static("=?base64?bGlzdF9leHBlbnNlcw==?=");
+    send(&|headers| drop(headers.insert("mcp-name", encoded.clone()))).await.expect(200);
+    for name in ["mcp-protocol-version", "mcp-method", "mcp-name"] {
+        let missing = send(&|headers| drop(headers.remove(name))).await.expect(400);
+        assert_eq!((code(&missing), &missing.json()["id"]), (-32020, &json!(1)), "{name}");
+        for wrong in ["tools/list", "LIST_EXPENSES", "2025-11-25", "=?base64?bGlzdA==?=", "é"] {
+            let wrong = HeaderValue::from_bytes(wrong.as_bytes()).unwrap();
+            let answer =
+                send(&|headers| drop(headers.insert(name, wrong.clone()))).await.expect(400);
+            assert_eq!(code(&answer), -32020, "{name}: {wrong:?}");
+        }
+        let twice = send(&|headers| {
+            let value = headers[name].clone();
+            headers.append(name, value);
+        })
+        .await;
+        assert_eq!(code(&twice.expect(400)), -32020, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_the_newest_revision_say_who_speaks_it() {
+    let app = TestApp::new();
+    for name in ["protocolVersion", "clientCapabilities"] {
+        for wrong in [None, Some(json!(1))] {
+            let mut message = modern("tools/list", json!({}));
+            let meta = message["params"]["_meta"].as_object_mut().unwrap();
+            let name = format!("io.modelcontextprotocol/{name}");
+            match &wrong {
+                None => drop(meta.remove(&name)),
+                Some(wrong) => drop(meta.insert(name, wrong.clone())),
+            }
+            let headers = modern_headers("tools/list", None);
+            let answer = post(&app, &headers, message.to_string()).await.expect(400);
+            assert_eq!((code(&answer), &answer.json()["id"]), (-32602, &json!(1)), "{wrong:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_it_is_stands_on_the_home_page() {
+    assert_eq!(TestApp::new().get("/").await.expect(200).json()["mcp"], "/mcp");
+}

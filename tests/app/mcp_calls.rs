@@ -1,0 +1,351 @@
+//! `tools/call`: what agents can do, and what they are told when it does not go well.
+
+use authkit_edge::mcp::tools;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{Answer, ORIGIN},
+    authkit::TestUser,
+    connect::{self, sign},
+    logs,
+    mcp::{call, complaint, modern, modern_headers, output, post, rpc},
+};
+
+fn lunch() -> Value {
+    json!({"description": "Team lunch", "amount": 42.5, "category": "meals", "date": "2026-11-23"})
+}
+
+#[tokio::test]
+async fn what_an_agent_does_is_what_its_user_sees() {
+    let app = TestApp::new();
+    let added = output(&app, "add_expense", lunch()).await;
+    assert_eq!(app.expenses_of(ADA).await, [added.clone()]);
+    assert_eq!(app.expenses_of(GRACE).await, [Value::Null; 0]);
+    // Exact, as everywhere.
+    assert_eq!(added["amount"].to_string(), "42.50");
+
+    let listed = output(&app, "list_expenses", json!({})).await;
+    assert_eq!(listed, json!({"expenses": [added], "next_cursor": null}));
+    let id = &added["id"];
+    let changed =
+        output(&app, "update_expense", json!({"id": id, "amount": "43", "category": null}));
+    let changed = changed.await;
+    assert_eq!(
+        (changed["amount"].to_string(), &changed["category"]),
+        ("43.00".into(), &json!("other"))
+    );
+    assert_eq!((&changed["id"], &changed["date"]), (id, &json!("2026-11-23")));
+    assert_eq!(app.expenses_of(ADA).await, [changed]);
+
+    let token = app.authkit.access_token(ADA);
+    let summary = app.get_as(&token, "/expenses/summary").await.expect(200).json();
+    assert_eq!(output(&app, "summarize_expenses", json!({})).await, summary);
+    let deleted = output(&app, "delete_expense", json!({"id": id})).await;
+    assert_eq!(deleted, json!({"id": id, "deleted": true}));
+    assert_eq!(app.expenses_of(ADA).await, [Value::Null; 0]);
+    assert_eq!(output(&app, "summarize_expenses", json!({})).await, json!({"currencies": []}));
+}
+
+#[tokio::test]
+async fn a_result_has_its_output_as_text_too() {
+    let app = TestApp::new();
+    let result = call(&app, "add_expense", lunch()).await;
+    let content = result["content"].as_array().unwrap();
+    assert_eq!((content.len(), &content[0]["type"]), (1, &json!("text")));
+    let text: Value = serde_json::from_str(content[0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(text, result["structuredContent"]);
+
+    let params = json!({"name": "list_expenses", "arguments": {}});
+    let headers = modern_headers("tools/call", Some("list_expenses"));
+    let answer = post(&app, &headers, modern("tools/call", params).to_string()).await.expect(200);
+    let result = answer.json()["result"].clone();
+    assert_eq!(result["resultType"], "complete");
+    assert_eq!(result["structuredContent"]["expenses"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn outputs_have_the_members_that_their_schemas_name() {
+    let app = TestApp::new();
+    let id = output(&app, "add_expense", lunch()).await["id"].clone();
+    for tool in tools::list().as_array().unwrap() {
+        let arguments = match tool["name"].as_str().unwrap() {
+            "add_expense" => lunch(),
+            "update_expense" | "delete_expense" => json!({"id": id}),
+            _ => json!({}),
+        };
+        let output = output(&app, tool["name"].as_str().unwrap(), arguments).await;
+        same_members(&tool["outputSchema"], &output);
+    }
+}
+
+fn same_members(schema: &Value, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            let required = schema["required"].as_array().unwrap();
+            assert_eq!(required.len(), members.len(), "{schema}: {value}");
+            for (name, member) in members {
+                assert!(required.contains(&json!(name)), "{name}: {schema}");
+                same_members(&schema["properties"][name], member);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| same_members(&schema["items"], item)),
+        _ => assert!(!schema["type"].is_null(), "{schema}"),
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_where_a_page_has_ended() {
+    let app = TestApp::new();
+    for day in 1..=5 {
+        app.clock.advance(chrono::Duration::seconds(1));
+        let date = format!("2026-11-0{day}");
+        let expense = json!({"description": "x", "amount": day, "date": date});
+        output(&app, "add_expense", expense).await;
+    }
+    let mut arguments = json!({"limit": 2, "from": "2026-11-02", "category": "other"});
+    let mut days = Vec::new();
+    loop {
+        let page = output(&app, "list_expenses", arguments.clone()).await;
+        for expense in page["expenses"].as_array().unwrap() {
+            days.push(expense["date"].as_str().unwrap().to_owned());
+        }
+        if page["next_cursor"].is_null() {
+            break;
+        }
+        arguments["cursor"] = page["next_cursor"].clone();
+    }
+    assert_eq!(days, ["2026-11-05", "2026-11-04", "2026-11-03", "2026-11-02"]);
+    arguments["category"] = json!("meals");
+    let told = complaint(&app, "list_expenses", arguments).await;
+    assert!(told.contains("\n- cursor: not one of this list; give the next_cursor"), "{told}");
+    let currency = json!({"currency": "EUR", "to": "2026-11-30"});
+    assert_eq!(output(&app, "summarize_expenses", currency).await, json!({"currencies": []}));
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
+    let app = TestApp::new();
+    let wrong = json!({"amount": -5, "currency": "usd", "date": "soon", "note": "?", "idempotency_key": ""});
+    let told = complaint(&app, "add_expense", wrong).await;
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 7, "{told}");
+    assert_eq!(lines[0], "The arguments are not valid, and nothing was done:");
+    for (line, start, allowed) in [
+        (
+            1,
+            "- idempotency_key: String should have at least 1 character; got \"\"; ",
+            "\"maxLength\":255",
+        ),
+        (2, "- description: Field required; ", "\"maxLength\":200"),
+        (3, "- amount: Input should be greater than 0; got -5; ", "at most 12 digits"),
+        (4, "- currency: String should match pattern '^[A-Z]{3}$'; got \"usd\"; ", "ISO 4217"),
+        (5, "- date: ", "\"format\":\"date\""),
+        (
+            6,
+            "- note: Extra inputs are not permitted; got \"?\"; ",
+            "the arguments are amount, category",
+        ),
+    ] {
+        assert!(lines[line].starts_with(start) && lines[line].contains(allowed), "{}", lines[line]);
+    }
+    for (tool, arguments, told) in [
+        (
+            "list_expenses",
+            json!({"limit": 0}),
+            "- limit: Input should be greater than or equal to 1; got ",
+        ),
+        (
+            "list_expenses",
+            json!({"limit": 1001}),
+            "- limit: Input should be less than or equal to 1000",
+        ),
+        ("list_expenses", json!({"limit": 1.5}), "- limit: Input should be a valid integer"),
+        ("list_expenses", json!({"limit": true}), "- limit: Input should be a valid string"),
+        ("list_expenses", json!({"from": "x", "to": 0.5}), "- to: "),
+        ("list_expenses", json!({"user": "grace"}), "- user: Extra inputs are not permitted"),
+        ("summarize_expenses", json!({"category": "x"}), "- category: Extra inputs"),
+        ("update_expense", json!({}), "- id: Field required; allowed is {"),
+        ("update_expense", json!({"id": "1", "amount": 1}), "- id: Value error, not an expense id"),
+        ("delete_expense", json!({"id": 1}), "- id: Input should be a valid string; got 1"),
+        (
+            "delete_expense",
+            json!({"id": "7YTQKYCKQZ8PXVQ6R2M0F5N3JA", "all": true}),
+            "- all: Extra",
+        ),
+    ] {
+        let text = complaint(&app, tool, arguments.clone()).await;
+        assert!(text.contains(told), "{tool} {arguments}: {text}");
+    }
+    // What is repeated of a value has an end.
+    let long =
+        complaint(&app, "add_expense", json!({"description": "x".repeat(5000), "amount": 1}));
+    assert!(long.await.len() < 700);
+    assert_eq!(app.expenses_of(ADA).await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn an_expense_that_is_not_there_or_another_users_is_told_alike() {
+    let app = TestApp::new();
+    let body = json!({"description": "x", "amount": 1}).to_string();
+    let graces = app.post_as(&app.authkit.access_token(GRACE), "/expenses", body).await.json();
+    let id = graces["id"].as_str().unwrap();
+    for id in [id, "7YTQKYCKQZ8PXVQ6R2M0F5N3JA"] {
+        let expected =
+            format!("There is no expense {id}. It may have been deleted: look with list_expenses");
+        for tool in ["update_expense", "delete_expense"] {
+            assert_eq!(complaint(&app, tool, json!({"id": id})).await, expected);
+        }
+    }
+    assert_eq!(app.expenses_of(GRACE).await, [graces]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_none_is_an_error_of_the_protocols() {
+    let app = TestApp::new();
+    for (params, message) in [
+        (json!({"name": "drop_table", "arguments": {}}), "Unknown tool: drop_table"),
+        (json!({"name": "List_Expenses"}), "Unknown tool: List_Expenses"),
+        (json!({"arguments": {}}), "Invalid params: the tool's name is missing"),
+        (json!({"name": 1}), "Invalid params: the tool's name is missing"),
+        (
+            json!({"name": "list_expenses", "arguments": []}),
+            "Invalid params: arguments must be an object",
+        ),
+    ] {
+        let message_sent =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let answer = rpc(&app, &message_sent).await.expect(200).json();
+        assert_eq!(answer["error"], json!({"code": -32602, "message": message}));
+        assert!(answer.get("result").is_none());
+    }
+    let without = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_expenses"}});
+    assert!(
+        rpc(&app, &without).await.expect(200).json()["result"]["structuredContent"].is_object()
+    );
+}
+
+#[tokio::test]
+async fn adding_with_a_key_is_safe_to_repeat() {
+    let app = TestApp::new();
+    let mut keyed = lunch();
+    keyed["idempotency_key"] = json!("k 1");
+    let first = output(&app, "add_expense", keyed.clone()).await;
+    app.clock.advance(chrono::Duration::minutes(5));
+    assert_eq!(output(&app, "add_expense", keyed.clone()).await, first);
+    // The API's header means the same attempt.
+    let body =
+        r#"{"date":"2026-11-23","description":"Team lunch","amount":42.5,"category":"meals"}"#;
+    assert_eq!(app.create_with_key(ADA, "k 1", body).await.expect(201).json(), first);
+    assert_eq!(app.expenses_of(ADA).await.len(), 1);
+
+    keyed["amount"] = json!(43);
+    let told = complaint(&app, "add_expense", keyed).await;
+    assert!(told.starts_with("This idempotency_key was used with other arguments"), "{told}");
+    assert_eq!(app.expenses_of(ADA).await.len(), 1);
+    // Without one, each is another.
+    output(&app, "add_expense", lunch()).await;
+    output(&app, "add_expense", lunch()).await;
+    assert_eq!(app.expenses_of(ADA).await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_outage_is_told_with_what_to_do_and_never_as_nothing_there() {
+    let app = TestApp::new();
+    let id = output(&app, "add_expense", lunch()).await["id"].clone();
+    let mut keyed = lunch();
+    keyed["idempotency_key"] = json!("k");
+    let unknown = "so nothing can be said about them: try again in a moment";
+    let maybe = "may or may not have been saved: try again in a moment";
+    let id = json!({"id": id});
+    for (tool, operation, arguments, told) in [
+        ("list_expenses", "list", json!({}), unknown),
+        ("summarize_expenses", "list", json!({}), unknown),
+        ("update_expense", "get", id.clone(), unknown),
+        ("update_expense", "put", id.clone(), maybe),
+        ("delete_expense", "get", id.clone(), unknown),
+        ("delete_expense", "delete", id, maybe),
+        ("add_expense", "put", lunch(), "saved: look with list_expenses before you add it again"),
+        ("add_expense", "get", keyed.clone(), unknown),
+        ("add_expense", "put", keyed.clone(), "with the same idempotency_key and arguments"),
+    ] {
+        app.kv.fail(Some(operation));
+        let (text, logged) = (complaint(&app, tool, arguments).await, logs::take());
+        app.kv.fail(None);
+        assert!(text.starts_with("Expenses cannot be reached right now"), "{tool}: {text}");
+        assert!(text.contains(told), "{tool} {operation}: {text}");
+        let line = format!("ray-of-the-test POST /mcp {tool}: ");
+        assert!(logged.iter().any(|logged| logged.contains(&line)), "{logged:?}");
+    }
+    output(&app, "add_expense", keyed).await;
+    assert_eq!(app.expenses_of(ADA).await.len(), 2);
+}
+
+fn missing_scope(answer: &Answer, scope: &str) {
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        format!(
+            "Bearer error=\"insufficient_scope\", scope=\"{scope}\", \
+             error_description=\"the token lacks the scope {scope}\", \
+             resource_metadata=\"{ORIGIN}/.well-known/oauth-protected-resource/mcp\""
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_limited_to_scopes_needs_the_tools() {
+    let app = connect::app();
+    let call = async |token: &str, tool: &str, arguments: Value| {
+        let params = json!({"name": tool, "arguments": arguments});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        app.post_as(token, "/mcp", body.to_string()).await
+    };
+    let limited = |user: TestUser, scope: &str| {
+        let mut claims = app.authkit.connect.claims(user);
+        claims["scope"] = json!(scope);
+        sign(&claims)
+    };
+    for (token, reads, writes) in [
+        (app.authkit.connect.machine_token(""), false, false),
+        (app.authkit.connect.machine_token("expenses:read"), true, false),
+        (app.authkit.connect.machine_token("expenses:write"), false, true),
+        (limited(ADA, "openid expenses:read"), true, false),
+        (limited(ADA, "openid"), true, true),
+        (app.authkit.access_token(ADA), true, true),
+    ] {
+        for (tool, scope, is_allowed) in [
+            ("list_expenses", "expenses:read", reads),
+            ("summarize_expenses", "expenses:read", reads),
+            ("add_expense", "expenses:write", writes),
+            ("update_expense", "expenses:write", writes),
+            ("delete_expense", "expenses:write", writes),
+        ] {
+            // Before the arguments are looked at.
+            let answer = call(&token, tool, json!({"x": 1})).await;
+            if is_allowed {
+                assert_eq!(answer.expect(200).json()["result"]["isError"], json!(true));
+            } else {
+                missing_scope(&answer, scope);
+            }
+        }
+        // What there is may be looked at by any.
+        let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+        app.post_as(&token, "/mcp", list).await.expect(200);
+    }
+    assert_eq!(app.expenses_of(ADA).await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn what_is_nested_too_deeply_is_no_message() {
+    let app = TestApp::new();
+    let nested = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let body = format!(
+        r#"{{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {{"name": "add_expense", "arguments": {{"description": {nested}}}}}}}"#
+    );
+    assert_eq!(
+        post(&app, &HeaderMap::new(), body).await.expect(400).json()["error"]["code"],
+        -32700
+    );
+}
