@@ -93,51 +93,71 @@ pub fn result_of(id: &Id, result: &Value) -> Response {
     Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response()
 }
 
+/// Why a body is no message.
+#[derive(Debug)]
+pub struct NotAMessage {
+    /// What could be read of it.
+    id: Option<Id>,
+    error: RpcError,
+}
+
+impl NotAMessage {
+    fn new(id: Option<Id>, error: RpcError) -> Box<Self> {
+        Box::new(Self { id, error })
+    }
+}
+
+impl IntoResponse for NotAMessage {
+    fn into_response(self) -> Response {
+        self.error.into_response_to(self.id.as_ref())
+    }
+}
+
 impl Message {
     /// Reads a body.
     ///
     /// # Errors
     ///
-    /// Status 400 for what is no message, with its id where it has one; 200 for parameters that are no
-    /// object.
-    pub fn parse(body: &[u8]) -> Result<Self, (Option<Id>, RpcError)> {
+    /// Status 400 for what is no message, 200 for parameters that are no object.
+    pub fn parse(body: &[u8]) -> Result<Self, Box<NotAMessage>> {
         let value = parse_json(body).map_err(|_| {
-            let message = "Parse error: the body is not JSON";
-            (None, bad_request(Code::ParseError, message))
+            let error = bad_request(Code::ParseError, "Parse error: the body is not JSON");
+            NotAMessage::new(None, error)
         })?;
-        let invalid = |message| bad_request(Code::InvalidRequest, message);
+        let invalid =
+            |id, message| NotAMessage::new(id, bad_request(Code::InvalidRequest, message));
         let mut members = match value {
             Value::Object(members) => members,
             Value::Array(_) => {
-                return Err((None, invalid("Invalid request: send one message at a time")));
+                return Err(invalid(None, "Invalid request: send one message at a time"));
             }
-            _ => return Err((None, invalid("Invalid request: a message is an object"))),
+            _ => return Err(invalid(None, "Invalid request: a message is an object")),
         };
         let id = match members.remove("id") {
             None => None,
-            Some(Value::Number(number)) if !number.is_i64() && !number.is_u64() => {
-                return Err((None, invalid("Invalid request: an id is a string or an integer")));
+            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                Some(Id(Value::Number(number)))
             }
-            Some(id @ (Value::String(_) | Value::Number(_))) => Some(Id(id)),
+            Some(Value::String(id)) => Some(Id(Value::String(id))),
             Some(_) => {
-                return Err((None, invalid("Invalid request: an id is a string or an integer")));
+                return Err(invalid(None, "Invalid request: an id is a string or an integer"));
             }
         };
         if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-            return Err((id, invalid("Invalid request: \"jsonrpc\" must be \"2.0\"")));
+            return Err(invalid(id, "Invalid request: \"jsonrpc\" must be \"2.0\""));
         }
         let method = match members.remove("method") {
             Some(Value::String(method)) => method,
             // Nothing is ever asked of a client that it could answer.
-            None => return Err((id, invalid("Invalid request: there is no \"method\""))),
-            Some(_) => return Err((id, invalid("Invalid request: a method is a string"))),
+            None => return Err(invalid(id, "Invalid request: there is no \"method\"")),
+            Some(_) => return Err(invalid(id, "Invalid request: a method is a string")),
         };
         let params = match members.remove("params") {
             None => Map::new(),
             Some(Value::Object(params)) => params,
             Some(_) => {
                 let message = "Invalid params: they must be an object";
-                return Err((id, RpcError::new(Code::InvalidParams, message)));
+                return Err(NotAMessage::new(id, RpcError::new(Code::InvalidParams, message)));
             }
         };
         Ok(Self { id, method, params })

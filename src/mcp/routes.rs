@@ -66,8 +66,7 @@ async fn answer_message(
     check_accept(&parts.headers).map_err(refuse)?;
     let body = read_bytes(&parts.headers, body).await.map_err(refuse)?;
 
-    let message =
-        Message::parse(&body).map_err(|(id, error)| error.into_response_to(id.as_ref()))?;
+    let message = Message::parse(&body).map_err(|error| error.into_response())?;
     let id = message.id.clone();
     let protocol_error = |error: RpcError| error.into_response_to(id.as_ref());
     let revision = Revision::of(&message, &parts.headers).map_err(protocol_error)?;

@@ -21,7 +21,7 @@ fn lunch() -> Value {
 async fn what_an_agent_does_is_what_its_user_sees() {
     let app = TestApp::new();
     let added = output(&app, "add_expense", lunch()).await;
-    assert_eq!(app.expenses_of(ADA).await, [added.clone()]);
+    assert_eq!(json!(app.expenses_of(ADA).await), json!([added]));
     assert_eq!(app.expenses_of(GRACE).await, [Value::Null; 0]);
     // Exact, as everywhere.
     assert_eq!(added["amount"].to_string(), "42.50");
