@@ -201,10 +201,20 @@ impl Fields {
     /// The parameters of a query, each a string; the last of a name counts, as in FastAPI.
     #[must_use]
     pub fn of_query(query: &str) -> Self {
-        let members: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
+        Self::of_pairs("query", query.as_bytes())
+    }
+
+    /// The fields of a form, each a string; the last of a name counts.
+    #[must_use]
+    pub fn of_form(body: &[u8]) -> Self {
+        Self::of_pairs("body", body)
+    }
+
+    fn of_pairs(source: &'static str, pairs: &[u8]) -> Self {
+        let members: Map<String, Value> = form_urlencoded::parse(pairs)
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
             .collect();
-        Self { source: "query", members, known: Vec::new(), problems: Problems::default() }
+        Self { source, members, known: Vec::new(), problems: Problems::default() }
     }
 
     /// A member that may be absent.
@@ -299,9 +309,7 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppErro
 ///
 /// 415 for another type, 413 past 64 KiB.
 pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppError> {
-    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
-    })?;
+    let body = read_body(body).await?;
     // What is not there has no type.
     if !body.is_empty() && !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
         return Err(AppError::new(
@@ -312,12 +320,34 @@ pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppErr
     Ok(body)
 }
 
+/// Reads a body of any type.
+///
+/// # Errors
+///
+/// 413 past 64 KiB.
+pub async fn read_body(body: Body) -> Result<Bytes, AppError> {
+    to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
+        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
+    })
+}
+
+/// `application/x-www-form-urlencoded`, which a page of any site can have a browser send: see
+/// [`OwnOrigin::is_own_page`](crate::authkit::origin::OwnOrigin::is_own_page).
+#[must_use]
+pub fn is_form(content_type: &HeaderValue) -> bool {
+    essence(content_type).as_deref() == Some("application/x-www-form-urlencoded")
+}
+
+/// A media type in small letters, without its parameters.
+fn essence(content_type: &HeaderValue) -> Option<String> {
+    let essence = content_type.to_str().ok()?.split(';').next()?;
+    Some(essence.trim().to_ascii_lowercase())
+}
+
 /// `application/json`, or a type with the suffix `+json` (RFC 6839).
 fn is_json(content_type: &HeaderValue) -> bool {
-    let Ok(content_type) = content_type.to_str() else {
-        return false;
-    };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    essence(content_type).is_some_and(|essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
 }

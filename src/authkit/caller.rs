@@ -93,6 +93,12 @@ impl CurrentUser {
         !is_limited || granted.iter().any(|granted| granted == scope)
     }
 
+    /// Whether the caller came with the session cookie, and not with a token.
+    #[must_use]
+    pub fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
     async fn identify(
         authkit: &AuthKit,
         parts: &Parts,

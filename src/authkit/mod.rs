@@ -83,6 +83,18 @@ pub enum VerifyError {
 }
 
 impl AuthKit {
+    /// Where a browser may be sent to by the form that signs out: WorkOS, and where WorkOS sends it on
+    /// to. What a page's policy must allow (CSP level 3, `form-action`).
+    #[must_use]
+    pub fn sign_out_origins(&self) -> Vec<String> {
+        let AuthKitConfig { base_url, authkit_domain, logout_redirect, .. } = &*self.config;
+        [Some(base_url), authkit_domain.as_ref(), logout_redirect.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|url| url.origin().ascii_serialization())
+            .collect()
+    }
+
     /// Derives every key from `config`. Key sets and renewed sessions are left in `kv`, sealed, for
     /// other isolates; it may hold other things too, under keys that do not begin with `authkit:`.
     #[must_use]

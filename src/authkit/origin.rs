@@ -2,7 +2,7 @@
 //! connection can carry `Secure` cookies, and whether another site's page sent the request (CSRF).
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use url::{Host, Url};
 
 use crate::error::AppError;
@@ -52,9 +52,26 @@ impl OwnOrigin {
             // `none`: typed, a bookmark.
             return !matches!(site.as_bytes(), b"same-origin" | b"none");
         }
-        headers.get(header::ORIGIN).is_some_and(|origin| {
-            origin.to_str().ok() != Some(self.url.origin().ascii_serialization().as_str())
-        })
+        headers.contains_key(header::ORIGIN) && !self.is_origin_of(headers)
+    }
+
+    /// Whether a page of this very origin has sent this request, and the browser says so: what a form
+    /// must show. A browser that sends no `Sec-Fetch-Site`, or `none` when it loads an answer to a form
+    /// again, sends `Origin`.
+    #[must_use]
+    pub fn is_own_page(&self, headers: &HeaderMap) -> bool {
+        match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+            Some(b"same-origin") => true,
+            None | Some(b"none") => {
+                headers.contains_key(header::ORIGIN) && self.is_origin_of(headers)
+            }
+            Some(_) => false,
+        }
+    }
+
+    fn is_origin_of(&self, headers: &HeaderMap) -> bool {
+        let own = self.url.origin().ascii_serialization();
+        headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes() == own.as_bytes())
     }
 }
 
@@ -101,7 +118,7 @@ fn own_origin(parts: &Parts) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     fn origin(url: &str) -> OwnOrigin {
         OwnOrigin { url: Url::parse(url).unwrap() }
@@ -163,6 +180,24 @@ mod tests {
         assert!(!own.is_cross_origin(&headers(&[("origin", "https://app.test")])));
         for other in ["https://evil.test", "http://app.test", "https://app.test:444", "null"] {
             assert!(own.is_cross_origin(&headers(&[("origin", other)])), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_our_own_only_where_the_browser_says_so() {
+        let own = origin("https://app.test");
+        for (pairs, is_own) in [
+            (&[("sec-fetch-site", "same-origin")][..], true),
+            (&[("sec-fetch-site", "none"), ("origin", "https://app.test")], true),
+            (&[("origin", "https://app.test")], true),
+            (&[], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "none"), ("origin", "https://evil.test")], false),
+            (&[("sec-fetch-site", "same-site"), ("origin", "https://app.test")], false),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "https://app.test")], false),
+            (&[("origin", "null")], false),
+        ] {
+            assert_eq!(own.is_own_page(&headers(pairs)), is_own, "{pairs:?}");
         }
     }
 

@@ -182,6 +182,12 @@ impl Timestamp {
         DateTime::from_timestamp(secs, 0).map(Self)
     }
 
+    /// The day, in UTC.
+    #[must_use]
+    pub fn date(self) -> NaiveDate {
+        self.0.date_naive()
+    }
+
     /// Seconds since 1970 began.
     #[must_use]
     pub fn unix_secs(self) -> i64 {
@@ -359,6 +365,25 @@ impl Total {
     /// Adds one amount.
     pub fn add(&mut self, amount: Amount) {
         self.hundredths += u128::from(amount.hundredths);
+    }
+
+    /// A hundredth is the unit.
+    #[must_use]
+    pub fn hundredths(self) -> u128 {
+        self.hundredths
+    }
+
+    /// How far two totals are apart.
+    #[must_use]
+    pub fn abs_diff(self, other: Self) -> Self {
+        Self { hundredths: self.hundredths.abs_diff(other.hundredths) }
+    }
+}
+
+/// Of so many hundredths.
+impl From<u128> for Total {
+    fn from(hundredths: u128) -> Self {
+        Self { hundredths }
     }
 }
 

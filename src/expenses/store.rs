@@ -20,7 +20,7 @@
 //! `get`, a create 1 `put` (with an idempotency key 1 `get` and 1 `put` more), a change 1 `get` and
 //! 1 `put`, a delete 1 `get` and 1 `delete`, a summary 1 `list` for a thousand.
 
-use std::{borrow::Cow, fmt::Write as _, sync::Arc};
+use std::{borrow::Borrow, borrow::Cow, fmt::Write as _, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
@@ -117,6 +117,17 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
+/// A page with what it was taken from.
+#[derive(Debug)]
+pub struct View {
+    /// The page.
+    pub page: Page,
+    /// One `list`: at most a thousand expenses, newest first, whatever the filter.
+    pub listed: Vec<Expense>,
+    /// Whether that is all there is.
+    pub is_whole: bool,
+}
+
 /// Where a page begins. Sealed for the way through the client, so that nobody makes one up or
 /// carries one over to another user, or to another filter, where it means nothing.
 #[derive(Default, Serialize, Deserialize)]
@@ -186,17 +197,30 @@ impl FromRequestParts<AppState> for UserExpenses {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
         let caller = CurrentUser::from_request_parts(parts, state).await?;
-        let challenge = Challenge::from_request_parts(parts, state).await;
-        let expenses = challenge
-            .and_then(|challenge| {
-                Self::of_caller(state, &caller, Access::by(&parts.method), &challenge)
-            })
-            .map_err(IntoResponse::into_response)?;
-        Ok(expenses.finishing_by(parts.extensions.get().cloned()))
+        Self::from_caller(&caller, parts, state).await
     }
 }
 
 impl UserExpenses {
+    /// The expenses of whoever has sent the request in `parts`, for what its method does.
+    ///
+    /// # Errors
+    ///
+    /// 403 `insufficient_scope`.
+    pub async fn from_caller(
+        caller: &CurrentUser,
+        parts: &mut Parts,
+        state: &AppState,
+    ) -> Result<Self, Response> {
+        let challenge = Challenge::from_request_parts(parts, state).await;
+        let expenses = challenge
+            .and_then(|challenge| {
+                Self::of_caller(state, caller, Access::by(&parts.method), &challenge)
+            })
+            .map_err(IntoResponse::into_response)?;
+        Ok(expenses.finishing_by(parts.extensions.get().cloned()))
+    }
+
     /// The expenses of whoever is calling, for one kind of access.
     ///
     /// # Errors
@@ -235,21 +259,79 @@ impl UserExpenses {
             Some(cursor) => self.open_cursor(cursor, filter).ok_or(ListError::Cursor)?,
             None => Position::default(),
         };
-        let list_limit = if filter.is_empty() { limit } else { KV_LIST_MAX_KEYS };
+        // Within a list of a thousand, an earlier page has ended somewhere: it is to be found again.
+        let takes_all = filter.is_empty() && position.after.is_none();
+        let list_limit = if takes_all { limit } else { KV_LIST_MAX_KEYS };
         let (expenses, next_list) =
             self.list_all(list_limit, position.kv_cursor.as_deref()).await?;
-        let mut meant =
-            expenses.into_iter().filter(|expense| filter.matches(&expense.content)).filter(
-                |expense| position.after.as_ref().is_none_or(|id| expense.id.to_string() > *id),
-            );
-        let expenses: Vec<Expense> = meant.by_ref().take(limit).collect();
+        let (expenses, cursor) = self.cut(expenses, position, next_list, limit, filter);
+        Ok(Page { expenses, cursor })
+    }
+
+    /// A page as [`Self::list`] gives it, and all that the one `list` holds which it was made from.
+    ///
+    /// # Errors
+    ///
+    /// [`ListError`].
+    pub async fn view(
+        &self,
+        limit: usize,
+        cursor: Option<&str>,
+        filter: &Filter,
+    ) -> Result<View, ListError> {
+        let position = match cursor {
+            Some(cursor) => self.open_cursor(cursor, filter).ok_or(ListError::Cursor)?,
+            None => Position::default(),
+        };
+        let (listed, next_list) =
+            self.list_all(KV_LIST_MAX_KEYS, position.kv_cursor.as_deref()).await?;
+        let is_whole = position.kv_cursor.is_none() && next_list.is_none();
+        let (rows, cursor) = self.cut(&listed, position, next_list, limit, filter);
+        let page = Page { expenses: rows.into_iter().cloned().collect(), cursor };
+        Ok(View { page, listed, is_whole })
+    }
+
+    /// Every expense that `filter` means, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`KvError`].
+    pub async fn all(&self, filter: &Filter) -> Result<Vec<Expense>, KvError> {
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let (expenses, next) = self.list_all(KV_LIST_MAX_KEYS, cursor.as_deref()).await?;
+            all.extend(expenses.into_iter().filter(|expense| filter.matches(&expense.content)));
+            if next.is_none() {
+                return Ok(all);
+            }
+            cursor = next;
+        }
+    }
+
+    /// What a page shows of one `list`, from `position` on, and the next page's cursor.
+    fn cut<E: Borrow<Expense>>(
+        &self,
+        listed: impl IntoIterator<Item = E>,
+        position: Position,
+        next_list: Option<String>,
+        limit: usize,
+        filter: &Filter,
+    ) -> (Vec<E>, Option<String>) {
+        let mut meant = listed
+            .into_iter()
+            .filter(|expense| filter.matches(&expense.borrow().content))
+            .filter(|expense| {
+                position.after.as_ref().is_none_or(|id| expense.borrow().id.to_string() > *id)
+            });
+        let rows: Vec<E> = meant.by_ref().take(limit).collect();
         let next = if meant.next().is_some() {
-            let after = expenses.last().map(|expense| expense.id.to_string());
+            let after = rows.last().map(|expense| expense.borrow().id.to_string());
             Some(Position { after, ..position })
         } else {
             next_list.map(|cursor| Position { kv_cursor: Some(cursor), ..Position::default() })
         };
-        Ok(Page { expenses, cursor: next.map(|position| self.seal_cursor(position, filter)) })
+        (rows, next.map(|position| self.seal_cursor(position, filter)))
     }
 
     /// Adds up the expenses that `filter` means, in one currency or in all.

@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use chrono::Datelike;
+use chrono::{Datelike, Months, NaiveDate};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -56,6 +56,46 @@ pub struct MonthSummary {
     pub total: Total,
     /// How many.
     pub count: u64,
+}
+
+/// What this month has cost, beside the one before, in one currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonthComparison {
+    /// Three letters of ISO 4217.
+    pub currency: String,
+    /// So far.
+    pub this: Total,
+    /// All of the month before.
+    pub last: Total,
+}
+
+/// Sets the month of `today` against the one before, for each currency spent in either; what costs
+/// most now comes first.
+pub fn compare_months<'a>(
+    expenses: impl Iterator<Item = &'a ExpenseContent>,
+    today: NaiveDate,
+) -> Vec<MonthComparison> {
+    let month = |date: NaiveDate| (date.year(), date.month());
+    let last_month = today.checked_sub_months(Months::new(1)).map(month);
+    let mut sums: BTreeMap<&str, (Total, Total)> = BTreeMap::new();
+    for expense in expenses {
+        let of_expense = month(expense.date);
+        if of_expense == month(today) {
+            sums.entry(&expense.currency).or_default().0.add(expense.amount);
+        } else if Some(of_expense) == last_month {
+            sums.entry(&expense.currency).or_default().1.add(expense.amount);
+        }
+    }
+    let mut comparisons: Vec<MonthComparison> = sums
+        .into_iter()
+        .map(|(currency, (this, last))| MonthComparison {
+            currency: currency.to_owned(),
+            this,
+            last,
+        })
+        .collect();
+    comparisons.sort_by_key(|comparison| Reverse((comparison.this, comparison.last)));
+    comparisons
 }
 
 /// Adds up expenses, one after the other.
