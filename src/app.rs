@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{FromRef, FromRequestParts, Request, State},
+    extract::{FromRef, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::{HeaderValue, StatusCode, header, uri::Scheme};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    authkit::{self, AuthKit, ConfigError, CurrentUser, ProtectedResource},
-    browser,
+    authkit::{self, AuthKit, ConfigError, ProtectedResource},
     error::AppError,
     expenses::{self, Access, ExpenseStore},
     json::Json,
@@ -56,6 +55,8 @@ impl AppState {
 
 /// The Worker: every route, and the layers around them.
 pub fn router(state: AppState) -> Router {
+    let policy = pages::content_security_policy(&state.authkit.sign_out_origins());
+    let pages = expenses::pages(state.clone());
     let mut routes = Router::from(routes());
     if state.authkit.takes_webhooks() {
         routes = routes.merge(webhooks::routes());
@@ -65,9 +66,10 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
+        .layer(from_fn_with_state(pages, expenses::prefer_pages))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
         .with_state(state);
-    with_layers(routes)
+    with_layers(routes, policy)
 }
 
 /// Every route, with its description.
@@ -87,15 +89,20 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     let detail = format!("The Worker is not configured: {error}");
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
-    with_layers(Router::new().fallback(move || std::future::ready(answer.clone())))
+    let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
+    with_layers(routes, pages::content_security_policy(&[]))
 }
 
-fn with_layers(router: Router) -> Router {
-    router.layer(from_fn(report)).layer(from_fn(set_security_headers))
+fn with_layers(router: Router, policy: HeaderValue) -> Router {
+    router.layer(from_fn(report)).layer(from_fn_with_state(policy, set_security_headers))
 }
 
-/// Headers that every answer needs, unless its handler has set them otherwise.
-async fn set_security_headers(request: Request, next: Next) -> Response {
+/// Headers that every answer needs, unless its handler has set them otherwise; `policy` is for pages.
+async fn set_security_headers(
+    State(policy): State<HeaderValue>,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -118,7 +125,7 @@ async fn set_security_headers(request: Request, next: Next) -> Response {
         );
     }
     if is_html {
-        set_default(header::CONTENT_SECURITY_POLICY, pages::content_security_policy());
+        set_default(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
 }
@@ -158,17 +165,8 @@ struct HealthResponse {
         content((HomeResponse = "application/json"), (String = "text/html")),
     )),
 )]
-async fn show_home(State(state): State<AppState>, request: Request) -> Response {
-    let (mut parts, _) = request.into_parts();
-    if !browser::wants_html(&parts.headers) {
-        return Json(HomeResponse::default()).into_response();
-    }
-    match CurrentUser::from_request_parts(&mut parts, &state).await {
-        Ok(caller) => pages::home(Some(&caller)),
-        // Not knowing is not being signed out.
-        Err(answer) if answer.status().is_server_error() => answer,
-        Err(_) => pages::home(None),
-    }
+async fn show_home() -> Json<HomeResponse> {
+    Json(HomeResponse::default())
 }
 
 /// `GET /` for programs.

@@ -7,6 +7,7 @@ use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use maud::Markup;
 use serde_json::{Value, json};
 
 /// An answer that is not what was asked for.
@@ -17,24 +18,32 @@ pub struct AppError {
     /// What the caller is told.
     pub detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What only the log and a browser's page have of it.
+    pub aside: Box<Aside>,
+}
+
+/// What programs are not told.
+#[derive(Debug, Clone, Default)]
+pub struct Aside {
     /// What the log is told, and nobody else.
     pub cause: Option<Box<str>>,
+    /// What can be done about it: a link's text, and where it leads.
+    pub way_on: Option<(&'static str, String)>,
+    /// The page, instead of the one that all errors have.
+    pub page: Option<Markup>,
 }
 
 impl AppError {
     /// An error that says `detail` to the caller. JSON `null`s and objects are as welcome as text.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<Value>) -> Self {
-        Self { status, detail: detail.into(), headers: Vec::new(), cause: None }
+        Self { status, detail: detail.into(), headers: Vec::new(), aside: Box::default() }
     }
 
     /// 500, which says nothing of the inside; `cause` goes to the log.
     #[must_use]
     pub fn internal(cause: impl Display) -> Self {
-        Self {
-            cause: Some(cause.to_string().into()),
-            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
-        }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error").caused_by(cause)
     }
 
     /// 503 with `Retry-After`; `cause` goes to the log.
@@ -44,17 +53,34 @@ impl AppError {
         retry_after_secs: u32,
         cause: impl Display,
     ) -> Self {
-        Self {
-            cause: Some(cause.to_string().into()),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-        }
-        .with_header(header::RETRY_AFTER, retry_after_secs.into())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .caused_by(cause)
+            .with_header(header::RETRY_AFTER, retry_after_secs.into())
+    }
+
+    fn caused_by(mut self, cause: impl Display) -> Self {
+        self.aside.cause = Some(cause.to_string().into());
+        self
     }
 
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Says what a person can do about it.
+    #[must_use]
+    pub fn with_way_on(mut self, label: &'static str, href: impl Into<String>) -> Self {
+        self.aside.way_on = Some((label, href.into()));
+        self
+    }
+
+    /// Answers browsers with `page`.
+    #[must_use]
+    pub fn with_page(mut self, page: Markup) -> Self {
+        self.aside.page = Some(page);
         self
     }
 }

@@ -7,24 +7,32 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
-use crate::{browser::wants_html, error::AppError, pages, runtime::random_bytes};
+use crate::{
+    browser::wants_html,
+    error::AppError,
+    pages::{
+        self,
+        failure::{self, Failure},
+    },
+    runtime::random_bytes,
+};
 
 /// The layer.
 pub async fn report(request: Request, next: Next) -> Response {
-    let request_id =
-        request.headers().get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned);
+    let mut request_id = request_id(request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let asked = request.uri().path_and_query().map(ToString::to_string);
     let wants_html = wants_html(request.headers());
 
     let mut response = next.run(request).await;
     let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
         return response;
     };
-    if let Some(cause) = &error.cause {
-        let request_id = request_id.unwrap_or_else(|| hex(&random_bytes::<8>()));
+    if let Some(cause) = &error.aside.cause {
+        let request_id = request_id.get_or_insert_with(|| hex(&random_bytes::<8>()));
         log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
         if error.status == StatusCode::INTERNAL_SERVER_ERROR {
             error.detail = format!(
@@ -33,16 +41,40 @@ pub async fn report(request: Request, next: Next) -> Response {
             .into();
         }
     }
-    // Headers that a layer inside of this one has added are kept.
-    let headers = response.headers().clone();
-    let mut response =
-        if wants_html { pages::error(error.status, &error.detail) } else { error.into_response() };
+    // Headers that a layer inside of this one has added are kept; the body is another.
+    let mut headers = response.headers().clone();
+    headers.remove(header::CONTENT_LENGTH);
+    let mut response = if wants_html {
+        let retry = asked.filter(|_| method.is_safe() && error.status.is_server_error());
+        page(&error, request_id.as_deref(), retry.as_deref())
+    } else {
+        error.into_response()
+    };
     for (name, value) in &headers {
         if !response.headers().contains_key(name) || name == header::SET_COOKIE {
             response.headers_mut().append(name, value.clone());
         }
     }
     response
+}
+
+fn page(error: &AppError, request_id: Option<&str>, retry: Option<&str>) -> Response {
+    let page = error.aside.page.clone().unwrap_or_else(|| {
+        failure::page(&Failure {
+            status: error.status,
+            detail: &error.detail,
+            request_id,
+            retry,
+            way_on: error.aside.way_on.as_ref().map(|(label, href)| (*label, href.as_str())),
+        })
+    });
+    pages::respond(error.status, page)
+}
+
+/// What Cloudflare calls the request.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -38,13 +38,15 @@ use crate::{
         routing::{OpenApiRouter, routes},
     },
     runtime::WaitUntil,
-    validation::{Fields, parse_text, read_json},
+    validation::{Fields, is_form, parse_text, read_body, read_json},
 };
 
 /// Parameters of `/login` that AuthKit gets as they came.
 const HINTS: [&str; 6] =
     ["screen_hint", "login_hint", "domain_hint", "organization_id", "connection_id", "provider"];
 
+/// Where a form that has switched organizations leads.
+const SWITCHED: &str = "/expenses?switched=1";
 /// Longer than any of WorkOS's ids.
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
@@ -249,7 +251,7 @@ fn signed_in(
 fn sign_in_refused(error: &str, description: Option<&str>) -> AppError {
     let description = description.map(|text| format!(" ({text})")).unwrap_or_default();
     let detail = format!("AuthKit did not sign you in: {error}{description}. Try again at /login");
-    AppError::new(StatusCode::BAD_REQUEST, detail)
+    AppError::new(StatusCode::BAD_REQUEST, detail).with_way_on("Try again", "/login")
 }
 
 fn cookie_not_kept() -> AppError {
@@ -258,6 +260,7 @@ fn cookie_not_kept() -> AppError {
         "Your browser did not send back the cookie that sign-in needs. \
          Allow cookies for this site, then try again at /login",
     )
+    .with_way_on("Try again", "/login")
 }
 
 /// Sign out
@@ -322,7 +325,8 @@ fn sign_out(
         return Err(AppError::new(
             StatusCode::FORBIDDEN,
             "Signing out must begin on this site: open / and choose Sign out",
-        ));
+        )
+        .with_way_on("Home", "/"));
     }
     let cookies = RequestCookies::from_headers(headers);
     let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
@@ -476,16 +480,22 @@ fn me(caller: &CurrentUser) -> Response {
 
 /// Go on in another organization
 ///
-/// Where AuthKit wants something of the user first, the answer is 403 and says where to go.
+/// Where AuthKit wants something of the user first, the answer is 403 and says where to go. A form of
+/// this site's own pages is sent on to them.
 #[utoipa::path(
     post,
     path = "/organization",
     tag = "sign-in",
     security(("session" = [])),
-    request_body = OrganizationRequest,
+    request_body(content(
+        (OrganizationRequest = "application/json"),
+        (OrganizationRequest = "application/x-www-form-urlencoded"),
+    )),
     responses(
         (status = 200, description = "The caller, in that organization", body = MeResponse,
             headers(("Set-Cookie" = String))),
+        (status = 303, description = "After a form: to the expenses",
+            headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 403, description = "AuthKit refuses, or the request came from another site's page",
             body = ErrorResponse),
         Protected, ReadsBody,
@@ -495,10 +505,18 @@ async fn switch_organization(
     caller: CurrentUser,
     State(authkit): State<Arc<AuthKit>>,
     challenge: Challenge,
+    origin: OwnOrigin,
     request: Request,
 ) -> Result<Response, AppError> {
     let (parts, body) = request.into_parts();
-    let mut fields = Fields::of(read_json(&parts.headers, body).await?)?;
+    let is_own_form = caller.has_session()
+        && origin.is_own_page(&parts.headers)
+        && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
+    let mut fields = if is_own_form {
+        Fields::of_form(&read_body(body).await?)
+    } else {
+        Fields::of(read_json(&parts.headers, body).await?)?
+    };
     let organization_id = fields.required("organization_id", |value, loc| {
         parse_text(value, loc, ORGANIZATION_ID_MAX_CHARS)
     });
@@ -506,6 +524,7 @@ async fn switch_organization(
     // Without it there was a problem.
     let organization_id = organization_id.unwrap_or_default();
     match caller.switch_organization(&authkit, &organization_id, &parts).await {
+        Ok(_) if is_own_form => Ok(redirect(StatusCode::SEE_OTHER, SWITCHED)),
         Ok(caller) => Ok(me(&caller)),
         Err(SwitchError::NoSession) => Err(AppError::new(
             StatusCode::FORBIDDEN,
@@ -517,7 +536,8 @@ async fn switch_organization(
                 .finish();
             let said = description.map(|text| format!(" ({text})")).unwrap_or_default();
             let detail = format!("AuthKit refused: {code}{said}. Sign in at /login?{query}");
-            Err(AppError::new(StatusCode::FORBIDDEN, detail))
+            Err(AppError::new(StatusCode::FORBIDDEN, detail)
+                .with_way_on("Sign in to that organization", format!("/login?{query}")))
         }
         Err(SwitchError::Refresh(RefreshError::Ended)) => {
             Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")

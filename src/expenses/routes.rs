@@ -10,12 +10,12 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
-    csv,
+    csv, edit,
     idempotency::{CreateError, canonical, parse_key},
     model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
     schema::{
-        CSV_EXAMPLE, ExpensePatch, ExpenseRequest, IdempotencyKey, ListParameters,
-        SummaryParameters,
+        CSV_EXAMPLE, ExpenseForm, ExpensePatch, ExpenseRequest, FilterParameters, IdempotencyKey,
+        ListParameters, SummaryParameters,
     },
     store::{ListError, UserExpenses},
     summary::Summary,
@@ -40,7 +40,7 @@ const KV_RETRY_AFTER_SECS: u32 = 2;
 const IN_PROCESS_RETRY_AFTER_SECS: u32 = 1;
 
 /// What is said when KV has failed. A write may have taken place all the same.
-const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
+pub(super) const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
 const CHANGE_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the change may or may not \
     have been saved: look, or send it again in a moment";
 const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the expense may or may not \
@@ -56,23 +56,31 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_expenses, create_expense))
+        .routes(routes!(download_expenses))
         .routes(routes!(summarize_expenses))
         .routes(routes!(show_expense, replace_expense, patch_expense, delete_expense))
+        .merge(edit::routes())
 }
 
 /// Add an expense
 ///
-/// With an `Idempotency-Key` it is safe to send again for 24 hours.
+/// With an `Idempotency-Key` it is safe to send again for 24 hours. Only this site's own pages may send
+/// a form, with a session; they get pages.
 #[utoipa::path(
     post,
     path = "/expenses",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(IdempotencyKey),
-    request_body = ExpenseRequest,
+    request_body(content(
+        (ExpenseRequest = "application/json"),
+        (ExpenseForm = "application/x-www-form-urlencoded"),
+    )),
     responses(
         (status = 201, description = "The new expense", body = ExpenseResponse<'_>,
             headers(("Location" = String, description = "Where it is"))),
+        (status = 303, description = "After a form: to the list",
+            headers(("Location" = String))),
         (status = 409, description = "The `Idempotency-Key` came with another body, or its first request is still being answered",
             body = ErrorResponse, example = json!({"detail": KEY_REUSED})),
         Protected, Changes, ReadsBody,
@@ -137,11 +145,7 @@ async fn list_expenses(
         }
     };
     let mut response = if accepts(&headers, "text/csv") {
-        let download = [
-            (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-            (header::CONTENT_DISPOSITION, "attachment; filename=\"expenses.csv\""),
-        ];
-        (download, csv::table(&page.expenses)).into_response()
+        csv_download(&page.expenses)
     } else {
         Json(page.expenses).into_response()
     };
@@ -151,13 +155,49 @@ async fn list_expenses(
     Ok(response)
 }
 
-/// `Link` to the next page (RFC 8288): the same query with another cursor.
-fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
-    let query = form_urlencoded::Serializer::new(String::new())
+/// Download expenses as CSV
+///
+/// All that the filter means, in one file (RFC 4180): what a link in a browser can ask for.
+#[utoipa::path(
+    get,
+    path = "/expenses.csv",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(FilterParameters),
+    responses(
+        (status = 200, description = "The file",
+            content((String = "text/csv", example = json!(CSV_EXAMPLE)))),
+        Protected, NeedsScope, ReadsQuery,
+    ),
+)]
+async fn download_expenses(
+    expenses: UserExpenses,
+    RawQuery(query): RawQuery,
+) -> Result<Response, AppError> {
+    let filter = validation::parse_list_query(&query.unwrap_or_default())?.filter;
+    Ok(csv_download(&expenses.all(&filter).await?))
+}
+
+fn csv_download(expenses: &[Expense]) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"expenses.csv\""),
+    ];
+    (headers, csv::table(expenses)).into_response()
+}
+
+/// `Link` to the next page (RFC 8288).
+pub(super) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
+    let query = next_query(query, cursor);
+    HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
+}
+
+/// The same query with another cursor.
+pub(super) fn next_query(query: &str, cursor: &str) -> String {
+    form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"))
         .append_pair("cursor", cursor)
-        .finish();
-    HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
+        .finish()
 }
 
 /// Add up expenses
@@ -299,7 +339,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
 }
 
 /// Also for another user's, whose existence is nobody's business.
-fn no_such_expense() -> AppError {
+pub(super) fn no_such_expense() -> AppError {
     AppError::new(StatusCode::NOT_FOUND, "Expense not found")
 }
 

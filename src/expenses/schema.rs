@@ -29,6 +29,10 @@ pub enum ExpenseRequest {}
 #[derive(Debug)]
 pub enum ExpensePatch {}
 
+/// An expense as the page's own form sends it: what [`super::form::Typed`] reads.
+#[derive(Debug)]
+pub enum ExpenseForm {}
+
 macro_rules! schema_of {
     ($type:ident, $schema:expr) => {
         impl PartialSchema for $type {
@@ -73,6 +77,23 @@ schema_of!(
         .examples([json!({"amount": 45, "category": null})])
 );
 schema_of!(
+    ExpenseForm,
+    ObjectBuilder::new()
+        .description(Some(
+            "An expense as it is typed. A field that is empty is as one that is left out; fields that \
+             are not known do no harm",
+        ))
+        .property("description", description())
+        .property("amount", amount_typed())
+        .property("currency", currency_typed())
+        .property("category", category_input())
+        .property("date", date_input())
+        .property("idempotency_key", idempotency_key())
+        .required("description")
+        .required("amount")
+        .examples([json!({"description": "Team lunch", "amount": "42,50"})])
+);
+schema_of!(
     ExpenseId,
     ObjectBuilder::new()
         .schema_type(Type::String)
@@ -106,6 +127,10 @@ pub enum IdempotencyKey {}
 #[derive(Debug)]
 pub enum ListParameters {}
 
+/// What [`super::validation::parse_list_query`] reads of an operation that has no pages.
+#[derive(Debug)]
+pub enum FilterParameters {}
+
 /// What [`super::validation::parse_summary_query`] reads.
 #[derive(Debug)]
 pub enum SummaryParameters {}
@@ -128,6 +153,13 @@ impl IntoParams for ListParameters {
             from,
             to,
         ]
+    }
+}
+
+impl IntoParams for FilterParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let [from, to] = range();
+        vec![in_query("category", "Only this category", category()), from, to]
     }
 }
 
@@ -250,6 +282,22 @@ fn amount_input() -> Schema {
             "More than zero, at most 12 digits and 2 decimal places; as a number or as its text",
         ))
         .into()
+}
+
+fn amount_typed() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "With a decimal point or comma, with or without thousands separators. `1,234` can be read in \
+             two ways and is refused",
+        ))
+        .examples(["42,50", "1.234,50"])
+        .build()
+}
+
+/// In any case of letters.
+fn currency_typed() -> Object {
+    ObjectBuilder::from(currency()).pattern(Some("^[A-Za-z]{3}$")).build()
 }
 
 fn currency_input() -> Object {

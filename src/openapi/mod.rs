@@ -46,6 +46,7 @@ pub const BEARER: &str = "bearer";
     tags(
         (name = "expenses", description = "What the caller spent: each sees and changes their own"),
         (name = "sign-in", description = "Signing in and out through AuthKit, and who is signed in"),
+        (name = "pages", description = "What only the pages use that browsers see at these paths"),
         (name = "service", description = "The service itself"),
     ),
     modifiers(&SharedParts),
@@ -129,7 +130,7 @@ const SHARED_ERRORS: [SharedError; 8] = [
     SharedError {
         name: "UnsupportedMediaType",
         status: 415,
-        description: "A body that is not JSON",
+        description: "A body of another type",
         detail: Some("The body must be JSON: send Content-Type: application/json"),
         headers: &[],
     },
@@ -214,6 +215,10 @@ errors! {
 errors! {
     /// What an operation answers that reads a JSON body.
     ReadsBody: 413, 415, 422
+}
+errors! {
+    /// What an operation answers that reads a form; what is wrong with it is said on a page.
+    ReadsForm: 413, 415
 }
 errors! {
     /// What an operation answers that reads a query.

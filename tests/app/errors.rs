@@ -27,7 +27,9 @@ async fn a_method_that_is_not_allowed_is_405_and_says_which_are() {
     for (method, path, allowed) in [
         (Method::PUT, "/expenses", "GET,HEAD,POST"),
         (Method::POST, "/login", "GET,HEAD"),
-        (Method::POST, "/expenses/x", "GET,HEAD,PUT,PATCH,DELETE"),
+        (Method::TRACE, "/expenses/x", "GET,HEAD,PUT,PATCH,DELETE,POST"),
+        (Method::POST, "/expenses/summary", "GET,HEAD"),
+        (Method::DELETE, "/expenses/x/delete", "GET,HEAD,POST"),
     ] {
         let request = request(method, path).body(axum::body::Body::empty()).unwrap();
         let answer = app.send(request).await.expect(405);

@@ -58,6 +58,11 @@ async fn every_protected_path_renews_even_when_its_handler_fails() {
     }
     let mut browser = expired_browser(&app).await;
     let old = browser.cookies.clone();
+    browser.open("/").await.expect(503);
+    assert_ne!(browser.cookies, old);
+    app.kv.fail(None);
+    let mut browser = expired_browser(&app).await;
+    let old = browser.cookies.clone();
     assert!(browser.open("/").await.expect(200).body.contains(ADA.email));
     assert_ne!(browser.cookies, old);
 }

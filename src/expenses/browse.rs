@@ -1,0 +1,289 @@
+//! What a browser gets where programs get JSON: pages. [`prefer_pages`] tells the two apart, [`Visitor`]
+//! is who looks, [`crate::pages`] is how pages look, and [`super::edit`] takes their forms.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /` | the overview, or what this is |
+//! | `GET /expenses?from&to&category&limit&cursor` | the overview, or what is wrong with the filter |
+//! | `GET /expenses/{id}` | the expense with the form that changes it |
+//!
+//! Cost: a page with a list is 1 `list` of a thousand, which serves rows, totals and charts alike.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, RawQuery, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{Method, StatusCode, header, request::Parts};
+use url::form_urlencoded;
+
+use super::{
+    edit::{add_expense, is_own_form, new_idempotency_key},
+    form::Typed,
+    model::{Expense, ExpenseId},
+    routes::{next_link, next_query, no_such_expense},
+    store::{ListError, UserExpenses},
+    summary::{Sums, compare_months},
+    validation::{self, ListQuery},
+};
+use crate::{
+    app::AppState,
+    authkit::{CurrentUser, origin::OwnOrigin},
+    browser::{accepts, wants_html},
+    error::AppError,
+    pages::{
+        Account, Locale, entry, home, overview,
+        overview::{FilterTyped, FirstPage, Notice, Overview},
+        respond,
+    },
+    validation::Problem,
+};
+
+/// Rows of a page, unless `limit` says otherwise: what fits on a few screens, and a first page under
+/// 30 KB.
+const ROWS: usize = 25;
+
+/// The pages that share their paths with the API, by themselves: what has no page is 404 here.
+#[allow(clippy::disallowed_methods, reason = "described where the API's handlers are")]
+pub fn pages(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(show_home))
+        .route("/expenses", get(show_expenses).post(add_expense))
+        .route("/expenses/{id}", get(show_expense))
+        .with_state(state)
+}
+
+/// The layer that answers with `pages` whatever a browser shows, or has sent from one of them.
+pub async fn prefer_pages(
+    State(mut pages): State<Router>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let is_for_page = match parts.method {
+        Method::GET | Method::HEAD => {
+            has_page(path) && wants_html(&parts.headers) && !accepts(&parts.headers, "text/csv")
+        }
+        Method::POST if path == "/expenses" => OwnOrigin::from_request_parts(&mut parts, &())
+            .await
+            .is_ok_and(|origin| is_own_form(&parts.headers, &origin)),
+        _ => false,
+    };
+    let request = Request::from_parts(parts, body);
+    if !is_for_page {
+        return next.run(request).await;
+    }
+    let answer = tower_service::Service::call(&mut pages, request).await;
+    answer.unwrap_or_else(|never| match never {})
+}
+
+/// Whether [`pages`] has this path; what is data for a browser too has none.
+fn has_page(path: &str) -> bool {
+    let id = path.strip_prefix("/expenses/").filter(|rest| !rest.contains('/'));
+    matches!(path, "/" | "/expenses") || id.is_some_and(|id| id != "summary")
+}
+
+/// Whoever looks at a page, signed in, and what is theirs.
+pub(super) struct Visitor {
+    /// As pages show it.
+    pub account: Account,
+    /// As UserExpenses gives them: none but the visitor's own.
+    pub expenses: UserExpenses,
+    /// How the visitor writes.
+    pub locale: Locale,
+}
+
+impl FromRequestParts<AppState> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        let caller = CurrentUser::from_request_parts(parts, state).await?;
+        let account = Account::from(&caller);
+        let expenses = UserExpenses::from_caller(&caller, parts, state).await?;
+        Ok(Self { account, expenses, locale: Locale::from_headers(&parts.headers) })
+    }
+}
+
+async fn show_home(state: State<AppState>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match Visitor::from_request_parts(&mut parts, &state.0).await {
+        Ok(visitor) => show_expenses(visitor, state, RawQuery(None)).await,
+        // Not knowing is not being signed out.
+        Err(answer) if answer.status().is_server_error() => answer,
+        Err(_) => respond(StatusCode::OK, home::page()),
+    }
+}
+
+async fn show_expenses(
+    Visitor { account, expenses, locale }: Visitor,
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = PageQuery::parse(&query.unwrap_or_default());
+    let ListQuery { limit, cursor, filter } = match validation::parse_list_query(&query.filtering) {
+        Ok(query) => query,
+        Err(problems) if problems.iter().any(|problem| is_about(problem, "limit")) => {
+            return AppError::from(problems).into_response();
+        }
+        Err(problems) => {
+            let messages: Vec<(&str, String)> = problems
+                .iter()
+                .filter_map(|problem| {
+                    let field = ["from", "to", "category"]
+                        .into_iter()
+                        .find(|field| is_about(problem, field))?;
+                    Some((field, filter_message(field).to_owned()))
+                })
+                .collect();
+            let page = overview::filter_refused(&account, &query.typed(), &messages);
+            return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
+        }
+    };
+    let limit = if query.has("limit") { limit } else { ROWS };
+    let view = match expenses.view(limit, cursor.as_deref(), &filter).await {
+        Ok(view) => view,
+        Err(ListError::Kv(error)) => return AppError::from(error).into_response(),
+        Err(ListError::Cursor) => {
+            return AppError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "This part of the list is not to be had: its address is incomplete or another user's",
+            )
+            .with_way_on("Newest expenses", "/expenses")
+            .into_response();
+        }
+    };
+
+    let now = state.clock.now();
+    let today = now.date_naive();
+    let listed = || view.listed.iter().map(|expense| &expense.content);
+    let mut sums = Sums::default();
+    listed().filter(|content| filter.matches(content)).for_each(|content| sums.add(content));
+    let summary = sums.into();
+    let months = compare_months(listed(), today);
+    let categories = by_use(listed().map(|content| content.category.as_str()));
+    let currency = view.listed.first().map_or(locale.currency(), |newest| &newest.content.currency);
+    let typed = Typed {
+        currency: currency.to_owned(),
+        date: today.to_string(),
+        idempotency_key: new_idempotency_key(),
+        ..Typed::default()
+    };
+    let form =
+        entry::Form { id: None, typed: &typed, errors: &[], categories: &categories, locale };
+    let next = view.page.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
+    let page = overview::page(&Overview {
+        account: &account,
+        locale,
+        today,
+        notice: query.notice(&view.listed),
+        filter: &filter,
+        categories: &categories,
+        rows: &view.page.expenses,
+        next: next.as_deref(),
+        first_page: cursor.is_none().then_some(FirstPage {
+            form,
+            months: &months,
+            summary: &summary,
+            is_empty: view.listed.is_empty(),
+            counted_only: (!view.is_whole).then_some(view.listed.len()),
+        }),
+    });
+    let mut response = respond(StatusCode::OK, page);
+    if let Some(cursor) = &view.page.cursor {
+        match next_link(&query.filtering, cursor) {
+            Ok(link) => response.headers_mut().insert(header::LINK, link),
+            Err(error) => return error.into_response(),
+        };
+    }
+    response
+}
+
+async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+    let expense = visitor.expenses.get(id).await?.ok_or_else(no_such_expense)?;
+    let locale = visitor.locale;
+    let typed = Typed::from_expense(&expense, locale);
+    let categories = [expense.content.category.as_str()];
+    let form =
+        entry::Form { id: Some(id), typed: &typed, errors: &[], categories: &categories, locale };
+    Ok(respond(StatusCode::OK, entry::page(&expense, &form, &visitor.account)))
+}
+
+fn is_about(problem: &Problem, parameter: &str) -> bool {
+    problem.loc.last().is_some_and(|last| last == parameter)
+}
+
+fn filter_message(parameter: &str) -> &'static str {
+    match parameter {
+        "from" => "Give the first day as year-month-day, such as 2026-01-31.",
+        "to" => "Give the last day as year-month-day, such as 2026-01-31.",
+        _ => "No category is that long.",
+    }
+}
+
+/// Each once, what comes most often first.
+fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_unstable_by_key(|(name, count)| (Reverse(*count), *name));
+    counts.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The query of a page: what the API reads too, and what only pages have.
+struct PageQuery {
+    /// What the API reads. An empty field of a form means nothing.
+    filtering: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl PageQuery {
+    fn parse(query: &str) -> Self {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+            .filter(|(_, value)| !value.trim().is_empty())
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let known = ["from", "to", "category", "limit", "cursor"];
+        let filtering = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs.iter().filter(|(name, _)| known.contains(&name.as_str())))
+            .finish();
+        Self { filtering, pairs }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The last of a name counts, as in the API.
+    fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.pairs.iter().rev().find(|(key, _)| key == name)?;
+        Some(value)
+    }
+
+    fn typed(&self) -> FilterTyped {
+        let value = |name| self.get(name).unwrap_or_default().to_owned();
+        FilterTyped { from: value("from"), to: value("to"), category: value("category") }
+    }
+
+    /// What the request before this one has done, if it was one of the forms.
+    fn notice<'a>(&self, listed: &'a [Expense]) -> Option<Notice<'a>> {
+        let find = |id: &str| listed.iter().find(|expense| expense.id.to_string() == id);
+        if let Some(id) = self.get("added") {
+            Some(Notice::Added(find(id)))
+        } else if let Some(id) = self.get("changed") {
+            Some(Notice::Changed(find(id)))
+        } else if self.has("deleted") {
+            Some(Notice::Deleted)
+        } else if self.has("switched") {
+            Some(Notice::Switched)
+        } else {
+            None
+        }
+    }
+}

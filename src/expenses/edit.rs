@@ -1,0 +1,314 @@
+//! The forms of pages: adding, changing and deleting an expense. Each answer is a page, or leads to one.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `POST /expenses` | 303 to the list; 422 the form with what was typed; 409 a key used before |
+//! | `POST /expenses/{id}` | 303, or 422 as above |
+//! | `GET`, `POST /expenses/{id}/delete` | the question; 303 |
+//!
+//! Forms are `application/x-www-form-urlencoded`, and only this site's own pages may send them, with a
+//! session: what a cookie allows is done for nobody else's page (CSRF), and programs send JSON.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use maud::Markup;
+
+use super::{
+    browse::Visitor,
+    form::{FieldError, Typed},
+    idempotency::CreateError,
+    model::{Expense, ExpenseId},
+    routes::{NOT_REACHED, no_such_expense},
+    schema::ExpenseForm,
+};
+use crate::{
+    app::AppState,
+    authkit::origin::OwnOrigin,
+    browser::redirect,
+    error::AppError,
+    openapi::{
+        Changes, FindsOne, NeedsScope, Protected, ReadsForm,
+        routing::{OpenApiRouter, routes},
+    },
+    pages::{Account, Locale, entry, respond},
+    report::request_id,
+    runtime::{KvError, random_bytes},
+    validation::{is_form, read_body},
+};
+
+/// What only pages use; they share `POST /expenses` with programs (see [`super::browse`]).
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(change_expense))
+        .routes(routes!(confirm_delete, delete_expense_by_form))
+}
+
+/// Whether one of this site's own pages has sent this form, with no credentials but a cookie.
+pub(super) fn is_own_form(headers: &HeaderMap, origin: &OwnOrigin) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(is_form)
+        && !headers.contains_key(header::AUTHORIZATION)
+        && origin.is_own_page(headers)
+}
+
+/// A form of one of this site's own pages.
+pub(super) struct OwnForm {
+    /// Who has sent it. A session can end while somebody types: what was typed must not go with it.
+    visitor: Result<Visitor, Response>,
+    body: Bytes,
+    locale: Locale,
+    request_id: Option<String>,
+}
+
+impl FromRequest<AppState> for OwnForm {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let visitor = Visitor::from_request_parts(&mut parts, state).await;
+        let origin = OwnOrigin::from_request_parts(&mut parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        if !is_own_form(&parts.headers, &origin) {
+            visitor?;
+            let is_form = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
+            return Err(not_an_own_form(is_form).into_response());
+        }
+        let body = read_body(body).await.map_err(IntoResponse::into_response)?;
+        let locale = Locale::from_headers(&parts.headers);
+        Ok(Self { visitor, body, locale, request_id: request_id(&parts.headers) })
+    }
+}
+
+fn not_an_own_form(is_form: bool) -> AppError {
+    if is_form {
+        AppError::new(
+            StatusCode::FORBIDDEN,
+            "Forms are for this site's own pages: send JSON to /expenses instead",
+        )
+    } else {
+        AppError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "This is for a form: PUT, PATCH and DELETE take JSON",
+        )
+    }
+}
+
+/// `POST /expenses` of a page.
+pub(super) async fn add_expense(
+    State(state): State<AppState>,
+    form: OwnForm,
+) -> Result<Response, AppError> {
+    let typed = Typed::from_form(&form.body, Typed::default());
+    let (visitor, returned) = match form.open(None, typed) {
+        Ok(opened) => opened,
+        Err(answer) => return Ok(*answer),
+    };
+    let now = state.clock.now();
+    let content = match returned.typed.to_new(now.date_naive(), returned.locale) {
+        Ok(content) => content,
+        Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
+    };
+    let canonical = Typed::canonical(&content);
+    let expense = Expense::new(content, now);
+    let key = match returned.typed.idempotency_key.as_str() {
+        "" => new_idempotency_key(),
+        key => key.to_owned(),
+    };
+    match visitor.expenses.create_once(expense, &key, canonical.as_bytes()).await {
+        Ok(expense) => Ok(see_expenses(&format!("added={}", expense.id))),
+        Err(CreateError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
+        Err(CreateError::InProcess) => {
+            let detail = "It was sent twice, and the first is still being saved";
+            let error = AppError::new(StatusCode::CONFLICT, detail);
+            Ok(returned.unavailable(error, Some(&visitor.account)))
+        }
+        Err(CreateError::Kv(error)) => Ok(returned.not_reached(error, &visitor.account)),
+    }
+}
+
+/// Change an expense by the page's own form
+///
+/// Answers with pages. Programs use `PUT` and `PATCH`.
+#[utoipa::path(
+    post,
+    path = "/expenses/{id}",
+    tag = "pages",
+    security(("session" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    request_body(content = ExpenseForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To the list", headers(("Location" = String))),
+        Protected, Changes, ReadsForm, FindsOne,
+    ),
+)]
+async fn change_expense(
+    id: ExpenseId,
+    State(state): State<AppState>,
+    form: OwnForm,
+) -> Result<Response, AppError> {
+    let body = form.body.clone();
+    let (visitor, mut returned) =
+        match form.open(Some(id), Typed::from_form(&body, Typed::default())) {
+            Ok(opened) => opened,
+            Err(answer) => return Ok(*answer),
+        };
+    let Visitor { account, expenses, .. } = &visitor;
+    let expense = match expenses.get(id).await {
+        Ok(Some(expense)) => expense,
+        Ok(None) => return Err(no_such_expense()),
+        Err(error) => return Ok(returned.not_reached(error, account)),
+    };
+    returned.typed = Typed::from_form(&body, Typed::from_expense(&expense, returned.locale));
+    let now = state.clock.now();
+    let content = match returned.typed.to_changed(now.date_naive(), returned.locale) {
+        Ok(content) => content,
+        Err(errors) => return Ok(returned.invalid(&errors, account)),
+    };
+    match expenses.put(&Expense { content, updated_at: now.into(), ..expense }).await {
+        Ok(()) => Ok(see_expenses(&format!("changed={id}"))),
+        Err(error) => Ok(returned.not_reached(error, account)),
+    }
+}
+
+/// Ask before deleting
+///
+/// A page with the form that does it.
+#[utoipa::path(
+    get,
+    path = "/expenses/{id}/delete",
+    tag = "pages",
+    security(("session" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    responses(
+        (status = 200, description = "The question", content((String = "text/html"))),
+        Protected, NeedsScope, FindsOne,
+    ),
+)]
+async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+    let expense = visitor.expenses.get(id).await?.ok_or_else(no_such_expense)?;
+    let page = entry::confirm_delete(&expense, visitor.locale, &visitor.account);
+    Ok(respond(StatusCode::OK, page))
+}
+
+/// Delete an expense by the page's own form
+///
+/// Programs use `DELETE`.
+#[utoipa::path(
+    post,
+    path = "/expenses/{id}/delete",
+    tag = "pages",
+    security(("session" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    request_body(content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To the list", headers(("Location" = String))),
+        Protected, Changes, ReadsForm, FindsOne,
+    ),
+)]
+async fn delete_expense_by_form(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
+    let deleted = form.visitor?.expenses.delete(id).await;
+    match deleted.map_err(|error| AppError::from(error).into_response())? {
+        true => Ok(see_expenses("deleted=1")),
+        // The second click of two comes here as well.
+        false => Err(AppError::new(
+            StatusCode::NOT_FOUND,
+            "Expense not found: it may be deleted already",
+        )
+        .into_response()),
+    }
+}
+
+/// Back to the list, by an address that may be loaded again.
+fn see_expenses(done: &str) -> Response {
+    redirect(StatusCode::SEE_OTHER, &format!("/expenses?{done}"))
+}
+
+/// For a form that has not been sent yet.
+pub(super) fn new_idempotency_key() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<16>())
+}
+
+/// A form that goes back to who has sent it: nothing that was typed is lost.
+struct ReturnedForm {
+    id: Option<ExpenseId>,
+    typed: Typed,
+    locale: Locale,
+    request_id: Option<String>,
+}
+
+impl OwnForm {
+    /// Who has sent it, and what goes back if it cannot be taken; or, where nobody is known to have
+    /// sent it, the answer.
+    fn open(
+        self,
+        id: Option<ExpenseId>,
+        typed: Typed,
+    ) -> Result<(Visitor, ReturnedForm), Box<Response>> {
+        let Self { visitor, locale, request_id, .. } = self;
+        let returned = ReturnedForm { id, typed, locale, request_id };
+        match visitor {
+            Ok(visitor) => Ok((visitor, returned)),
+            Err(rejection) => Err(returned.rejected(rejection).into()),
+        }
+    }
+}
+
+impl ReturnedForm {
+    fn page(
+        &self,
+        errors: &[FieldError],
+        why: entry::Returned,
+        account: Option<&Account>,
+    ) -> Markup {
+        let Self { id, typed, locale, .. } = self;
+        let categories = &[];
+        let form = entry::Form { id: *id, typed, errors, categories, locale: *locale };
+        entry::returned(&form, why, account)
+    }
+
+    fn invalid(&self, errors: &[FieldError], account: &Account) -> Response {
+        let page = self.page(errors, entry::Returned::Invalid, Some(account));
+        respond(StatusCode::UNPROCESSABLE_ENTITY, page)
+    }
+
+    /// With a new key: this time it is meant.
+    fn sent_before(mut self, account: &Account) -> Response {
+        self.typed.idempotency_key = new_idempotency_key();
+        let page = self.page(&[], entry::Returned::SentBefore, Some(account));
+        respond(StatusCode::CONFLICT, page)
+    }
+
+    fn not_reached(&self, error: KvError, account: &Account) -> Response {
+        let mut error = AppError::from(error);
+        // The page says the rest, and not in a program's words.
+        error.detail = NOT_REACHED.into();
+        self.unavailable(error, Some(account))
+    }
+
+    fn unavailable(&self, error: AppError, account: Option<&Account>) -> Response {
+        let detail = error.detail.as_str().unwrap_or_default();
+        let request_id = self.request_id.as_deref();
+        let why = entry::Returned::Unavailable { detail, request_id };
+        let page = self.page(&[], why, account);
+        error.with_page(page).into_response()
+    }
+
+    /// The answer to a request that nobody is known to have sent.
+    fn rejected(&self, mut rejection: Response) -> Response {
+        if let Some(error) = rejection.extensions_mut().remove::<AppError>() {
+            return match error.status {
+                StatusCode::UNAUTHORIZED => error
+                    .with_page(self.page(&[], entry::Returned::SignedOut, None))
+                    .into_response(),
+                status if status.is_server_error() => self.unavailable(error, None),
+                _ => error.into_response(),
+            };
+        }
+        rejection
+    }
+}

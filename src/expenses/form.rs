@@ -1,0 +1,459 @@
+//! What a person types into a form, and what is wrong with it in words. What an expense is stays
+//! [`super::validation`]'s: this turns what was typed into the body that an API client would have
+//! sent, and the problems of that body into sentences.
+//!
+//! Amounts are read whatever the visitor's language: `42.50` and `42,50`, `1,234.50`, `1.234,50` and
+//! `1 234,50`. `1,234` is 1234 to some and 1.234 to others; it is refused rather than guessed.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use super::{
+    model::{Amount, Expense, ExpenseContent},
+    validation::{CATEGORY_MAX_CHARS, DESCRIPTION_MAX_CHARS, parse_expense},
+};
+use crate::{pages::Locale, validation::Problem};
+
+/// What stands in the fields of a form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// What it was for.
+    pub description: String,
+    /// In the visitor's own way.
+    pub amount: String,
+    /// In any case of letters.
+    pub currency: String,
+    /// Empty is the default.
+    pub category: String,
+    /// `YYYY-MM-DD`, as a date field sends it in every language.
+    pub date: String,
+    /// Hidden in a form that adds: however often it is sent, it adds one.
+    pub idempotency_key: String,
+}
+
+/// A field of the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `description`
+    Description,
+    /// `amount`
+    Amount,
+    /// `currency`
+    Currency,
+    /// `category`
+    Category,
+    /// `date`
+    Date,
+}
+
+impl Field {
+    /// The field's name, in forms and in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Description => "description",
+            Self::Amount => "amount",
+            Self::Currency => "currency",
+            Self::Category => "category",
+            Self::Date => "date",
+        }
+    }
+
+    fn of(problem: &Problem) -> Self {
+        let name = problem.loc.last().and_then(Value::as_str);
+        [Self::Amount, Self::Currency, Self::Category, Self::Date]
+            .into_iter()
+            .find(|field| Some(field.name()) == name)
+            .unwrap_or(Self::Description)
+    }
+}
+
+/// What is wrong with a field, as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Which.
+    pub field: Field,
+    /// For the person who typed it.
+    pub message: String,
+}
+
+impl Typed {
+    /// What a form has sent (`application/x-www-form-urlencoded`); what it has not, from `otherwise`.
+    /// The last of a name counts; unknown names do no harm.
+    #[must_use]
+    pub fn from_form(body: &[u8], otherwise: Self) -> Self {
+        form_urlencoded::parse(body).fold(otherwise, |mut typed, (name, value)| {
+            let field = match &*name {
+                "description" => &mut typed.description,
+                "amount" => &mut typed.amount,
+                "currency" => &mut typed.currency,
+                "category" => &mut typed.category,
+                "date" => &mut typed.date,
+                "idempotency_key" => &mut typed.idempotency_key,
+                _ => return typed,
+            };
+            *field = value.into_owned();
+            typed
+        })
+    }
+
+    /// An expense, ready to be changed.
+    #[must_use]
+    pub fn from_expense(expense: &Expense, locale: Locale) -> Self {
+        let ExpenseContent { description, amount, currency, category, date } = &expense.content;
+        Self {
+            description: description.clone(),
+            amount: locale.typed(amount),
+            currency: currency.clone(),
+            category: category.clone(),
+            date: date.to_string(),
+            idempotency_key: String::new(),
+        }
+    }
+
+    /// A new expense. What is left empty gets the API's defaults, the date `today`.
+    ///
+    /// # Errors
+    ///
+    /// Every field that is wrong.
+    pub fn to_new(
+        &self,
+        today: NaiveDate,
+        locale: Locale,
+    ) -> Result<ExpenseContent, Vec<FieldError>> {
+        self.parse(&["currency", "category", "date"], today, locale)
+    }
+
+    /// What an expense is changed to. A category that is left empty gets the default; an empty date or
+    /// currency is more likely a slip.
+    ///
+    /// # Errors
+    ///
+    /// Every field that is wrong.
+    pub fn to_changed(
+        &self,
+        today: NaiveDate,
+        locale: Locale,
+    ) -> Result<ExpenseContent, Vec<FieldError>> {
+        self.parse(&["category"], today, locale)
+    }
+
+    fn parse(
+        &self,
+        may_be_empty: &[&str],
+        today: NaiveDate,
+        locale: Locale,
+    ) -> Result<ExpenseContent, Vec<FieldError>> {
+        let amount = decimal(&self.amount);
+        let members = [
+            ("description", self.description.clone()),
+            ("amount", amount.clone().unwrap_or_default()),
+            ("currency", self.currency.trim().to_ascii_uppercase()),
+            ("category", self.category.clone()),
+            ("date", self.date.trim().to_owned()),
+        ];
+        let body: Map<String, Value> = members
+            .into_iter()
+            .filter(|(name, value)| !(value.trim().is_empty() && may_be_empty.contains(name)))
+            .map(|(name, value)| (name.to_owned(), Value::String(value)))
+            .collect();
+        parse_expense(Value::Object(body), today).map_err(|problems| {
+            let message = |problem: &Problem| match (Field::of(problem), &amount) {
+                (Field::Amount, Err(ambiguous)) => ambiguous.to_string(),
+                _ => self.message(problem, today, locale),
+            };
+            problems
+                .iter()
+                .map(|problem| FieldError { field: Field::of(problem), message: message(problem) })
+                .collect()
+        })
+    }
+
+    /// A body of the same meaning is the same text, whoever typed it and how.
+    #[must_use]
+    pub fn canonical(content: &ExpenseContent) -> String {
+        let ExpenseContent { description, amount, currency, category, date } = content;
+        json!([description, amount.to_string(), currency, category, date]).to_string()
+    }
+
+    fn message(&self, problem: &Problem, today: NaiveDate, locale: Locale) -> String {
+        let characters = |text: &str| text.trim().chars().count();
+        let example = locale.typed("42.50");
+        match (Field::of(problem), problem.kind) {
+            (Field::Description, "string_too_long") => format!(
+                "Use at most {DESCRIPTION_MAX_CHARS} characters for the description: these are {}.",
+                characters(&self.description)
+            ),
+            (Field::Description, _) => "Say what it was, such as “Team lunch”.".to_owned(),
+            (Field::Category, _) => format!(
+                "Use at most {CATEGORY_MAX_CHARS} characters for the category: these are {}.",
+                characters(&self.category)
+            ),
+            (Field::Currency, _) => {
+                "Write the currency with three letters, such as EUR or USD.".to_owned()
+            }
+            (Field::Date, _) => {
+                format!("Give a day that exists, as year-month-day, such as {today}.")
+            }
+            (Field::Amount, "greater_than") => "The amount must be more than zero.".to_owned(),
+            (Field::Amount, "decimal_max_places") => {
+                format!("Write the amount with at most two decimal places, such as {example}.")
+            }
+            (Field::Amount, "decimal_max_digits" | "decimal_whole_digits") => format!(
+                "The amount is too large: it can have {} digits before the decimal sign.",
+                Amount::MAX_DIGITS - Amount::MAX_PLACES
+            ),
+            (Field::Amount, _) if self.amount.trim().is_empty() => {
+                format!("Give the amount, such as {example}.")
+            }
+            (Field::Amount, _) => {
+                format!("Write the amount as a number alone, such as {example}.")
+            }
+        }
+    }
+}
+
+/// A number that means one thing to some and another to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ambiguous {
+    whole: String,
+    separator: char,
+    rest: String,
+}
+
+impl fmt::Display for Ambiguous {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { whole, separator, rest } = self;
+        write!(
+            formatter,
+            "“{whole}{separator}{rest}” can be read as {whole}{rest} or as a little more than {whole}. \
+             Write {whole}{rest}{separator}00 or {whole}{separator}{}.",
+            &rest[..2]
+        )
+    }
+}
+
+/// A number with a decimal point and no other separators, if the text is a number at all; else the text.
+fn decimal(text: &str) -> Result<String, Ambiguous> {
+    let text: String = text.trim().chars().map(plain).collect();
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let sign = &text[..text.len() - unsigned.len()];
+    let is_separator = |character: char| matches!(character, ' ' | '\'' | '.' | ',');
+    if !unsigned.chars().all(|character| character.is_ascii_digit() || is_separator(character)) {
+        return Ok(text);
+    }
+    let separators: Vec<char> = unsigned.chars().filter(|c| is_separator(*c)).collect();
+    let Some(last) = separators.last().copied() else { return Ok(text) };
+    let is_decimal = matches!(last, '.' | ',')
+        && separators.iter().filter(|separator| **separator == last).count() == 1;
+    let (whole, fraction) = match unsigned.rsplit_once(last) {
+        Some((whole, fraction)) if is_decimal => (whole, Some(fraction)),
+        _ => (unsigned, None),
+    };
+    let groups: Vec<&str> = whole.split(is_separator).collect();
+    let group_separators = &separators[..groups.len() - 1];
+    let is_uniform = group_separators.windows(2).all(|pair| pair[0] == pair[1]);
+    if groups.len() > 1 && !(is_uniform && are_groups(&groups)) {
+        return Ok(text);
+    }
+    let digits = groups.concat();
+    match fraction {
+        Some(fraction)
+            if groups.len() == 1
+                && fraction.len() == 3
+                && (1..=3).contains(&digits.len())
+                && !digits.starts_with('0') =>
+        {
+            Err(Ambiguous { whole: digits, separator: last, rest: fraction.to_owned() })
+        }
+        Some(fraction) => Ok(format!("{sign}{digits}.{fraction}")),
+        None => Ok(format!("{sign}{digits}")),
+    }
+}
+
+/// Three digits at the end; before them threes, or twos as in India.
+fn are_groups(groups: &[&str]) -> bool {
+    let [first, middle @ .., last] = groups else { return false };
+    (1..=3).contains(&first.len())
+        && last.len() == 3
+        && middle.iter().all(|group| matches!(group.len(), 2 | 3))
+}
+
+/// Digits and separators of other scripts and keyboards, as ASCII has them.
+fn plain(character: char) -> char {
+    // Arabic-Indic, Persian, Devanagari, Bengali, full width: each ten in a row.
+    const ZEROS: [char; 5] = ['\u{660}', '\u{6f0}', '\u{966}', '\u{9e6}', '\u{ff10}'];
+    let digit = ZEROS.iter().find_map(|zero| {
+        let distance = u32::from(character).checked_sub(u32::from(*zero))?;
+        char::from_digit(distance, 10)
+    });
+    match character {
+        // No-break, thin, narrow; the Arabic thousands separator.
+        '\u{a0}' | '\u{2009}' | '\u{202f}' | '\u{66c}' => ' ',
+        '’' => '\'',
+        '\u{66b}' | '．' => '.',
+        '，' => ',',
+        '−' => '-',
+        _ => digit.unwrap_or(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::*;
+
+    fn locale(language: &'static str) -> Locale {
+        let headers =
+            HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static(language))]);
+        Locale::from_headers(&headers)
+    }
+
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
+    }
+
+    fn typed() -> Typed {
+        Typed { description: "Lunch".into(), amount: "42.50".into(), ..Typed::default() }
+    }
+
+    fn amount(text: &str) -> Result<String, String> {
+        let typed = Typed { amount: text.into(), ..typed() };
+        match typed.to_new(today(), locale("en")) {
+            Ok(content) => Ok(content.amount.to_string()),
+            Err(errors) => {
+                assert_eq!(errors.len(), 1, "{errors:?}");
+                assert_eq!(errors[0].field, Field::Amount);
+                Err(errors[0].message.clone())
+            }
+        }
+    }
+
+    #[test]
+    fn an_amount_is_read_as_it_is_written_anywhere() {
+        for (text, expected) in [
+            ("42.50", "42.50"),
+            ("42,50", "42.50"),
+            (" 42,5 ", "42.50"),
+            ("42,", "42.00"),
+            (",5", "0.50"),
+            ("0,500", "0.50"),
+            ("+7", "7.00"),
+            ("1234,50", "1234.50"),
+            ("1,234.50", "1234.50"),
+            ("1.234,50", "1234.50"),
+            ("1 234,50", "1234.50"),
+            ("1\u{a0}234,50", "1234.50"),
+            ("1\u{202f}234\u{202f}567,5", "1234567.50"),
+            ("1'234.50", "1234.50"),
+            ("1’234.50", "1234.50"),
+            ("12,34,567.50", "1234567.50"),
+            ("1,234,567", "1234567.00"),
+            ("1.234.567", "1234567.00"),
+            ("1 234", "1234.00"),
+            ("٤٢٫٥٠", "42.50"),
+            ("４２．５０", "42.50"),
+            ("४२", "42.00"),
+            ("1e3", "1000.00"),
+        ] {
+            assert_eq!(amount(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_that_can_be_read_two_ways_is_refused() {
+        for text in ["1,234", "1.234", "12.345", "100,000", " 1,500 "] {
+            assert!(amount(text).unwrap_err().contains("can be read as"), "{text}");
+        }
+        assert_eq!(
+            amount("1.234").unwrap_err(),
+            "“1.234” can be read as 1234 or as a little more than 1. Write 1234.00 or 1.23."
+        );
+    }
+
+    #[test]
+    fn an_amount_that_is_none_is_refused_in_words() {
+        for (text, words) in [
+            ("", "Give the amount, such as 42.50."),
+            ("  ", "Give the amount"),
+            ("abc", "number alone"),
+            ("€42", "number alone"),
+            ("42 EUR", "number alone"),
+            ("12 34", "number alone"),
+            ("1 234.567,00", "number alone"),
+            ("1.2.3", "number alone"),
+            ("1,23,45", "number alone"),
+            ("1.234.56", "number alone"),
+            ("..", "number alone"),
+            ("NaN", "number alone"),
+            ("1.2345", "two decimal places"),
+            ("1,234.567", "two decimal places"),
+            ("1234.567", "two decimal places"),
+            ("0", "more than zero"),
+            ("-5", "more than zero"),
+            ("−5", "more than zero"),
+            ("12345678901", "too large"),
+        ] {
+            let message = amount(text).unwrap_err();
+            assert!(message.contains(words), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_in_the_visitors_own_format() {
+        let errors = Typed { amount: "x".into(), ..typed() }.to_new(today(), locale("de"));
+        assert!(errors.unwrap_err()[0].message.contains("42,50"));
+    }
+
+    #[test]
+    fn what_is_left_empty_gets_its_default_in_a_new_expense() {
+        let content = typed().to_new(today(), locale("de")).unwrap();
+        assert_eq!((&*content.currency, &*content.category), ("USD", "other"));
+        assert_eq!(content.date, today());
+    }
+
+    #[test]
+    fn a_change_leaves_no_date_and_no_currency_empty() {
+        let errors = typed().to_changed(today(), locale("de")).unwrap_err();
+        let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
+        assert_eq!(fields, [Field::Currency, Field::Date]);
+    }
+
+    #[test]
+    fn every_field_that_is_wrong_is_told_in_its_order() {
+        let wrong = Typed {
+            description: "d".repeat(201),
+            amount: "-1".into(),
+            currency: "euro".into(),
+            category: "c".repeat(51),
+            date: "2026-02-30".into(),
+            idempotency_key: "k".into(),
+        };
+        let errors = wrong.to_new(today(), locale("de")).unwrap_err();
+        let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
+        use Field::{Amount, Category, Currency, Date, Description};
+        assert_eq!(fields, [Description, Amount, Currency, Category, Date]);
+        assert!(errors[0].message.contains("these are 201"), "{errors:?}");
+    }
+
+    #[test]
+    fn small_letters_make_a_currency_too() {
+        let content = Typed { currency: " eur ".into(), ..typed() }.to_new(today(), locale("de"));
+        assert_eq!(content.unwrap().currency, "EUR");
+    }
+
+    #[test]
+    fn a_form_takes_what_it_was_sent_and_keeps_the_rest() {
+        let kept = Typed::from_form(
+            b"amount=1&amount=2%2C5&category=&zebra=x&description=a+%26%C3%A9",
+            typed(),
+        );
+        assert_eq!(kept.description, "a &é");
+        assert_eq!(kept.amount, "2,5");
+        assert_eq!(Typed::from_form(b"", typed()), typed());
+    }
+}

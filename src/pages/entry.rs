@@ -1,0 +1,227 @@
+//! One expense: the form that adds or changes it, its own page, and the question before it goes.
+
+use chrono::NaiveDate;
+use maud::{Markup, html};
+
+use super::{Account, Layout, Locale};
+use crate::expenses::{
+    form::{Field, FieldError, Typed},
+    model::{Expense, ExpenseId},
+};
+
+/// What is offered first; any three letters do.
+const CURRENCIES: [&str; 20] = [
+    "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "MXN",
+    "NOK", "NZD", "PLN", "SEK", "SGD", "USD", "ZAR",
+];
+/// What is offered before there are categories of one's own.
+const CATEGORIES: [&str; 6] = ["groceries", "health", "housing", "leisure", "meals", "travel"];
+/// Most categories that are offered: a list that long is not read.
+const OFFERED_CATEGORIES: usize = 30;
+
+/// A form with the fields of an expense.
+#[derive(Debug, Clone, Copy)]
+pub struct Form<'a> {
+    /// The expense that it changes; without it the form adds one.
+    pub id: Option<ExpenseId>,
+    /// What stands in the fields.
+    pub typed: &'a Typed,
+    /// What is wrong with it.
+    pub errors: &'a [FieldError],
+    /// Categories that were used before.
+    pub categories: &'a [&'a str],
+    /// How the visitor writes amounts.
+    pub locale: Locale,
+}
+
+impl Form<'_> {
+    /// The form, ready to be sent; it works with the browser's own checks off, which say what is wrong
+    /// in a language and a place that nobody chose.
+    #[must_use]
+    pub fn markup(&self) -> Markup {
+        let Typed { description, amount, currency, category, date, idempotency_key } = self.typed;
+        let action = self.id.map_or_else(|| "/expenses".to_owned(), |id| format!("/expenses/{id}"));
+        let mut categories: Vec<&str> =
+            self.categories.iter().copied().take(OFFERED_CATEGORIES).collect();
+        categories.extend(CATEGORIES);
+        categories.sort_unstable();
+        categories.dedup();
+        html! {
+            form.entry method="post" action=(action) novalidate {
+                @if self.id.is_none() {
+                    input type="hidden" name="idempotency_key" value=(idempotency_key);
+                }
+                (self.field(Field::Description, "Description", description, None, None))
+                (self.field(Field::Amount, "Amount", amount, None, None))
+                (self.field(Field::Currency, "Currency", currency, None, Some("currencies")))
+                (self.field(
+                    Field::Category, "Category", category,
+                    Some("If you leave it empty: other"), Some("categories"),
+                ))
+                (self.field(Field::Date, "Date", date, None, None))
+                (datalist("currencies", &CURRENCIES))
+                (datalist("categories", &categories))
+                button { @if self.id.is_none() { "Add expense" } @else { "Save changes" } }
+            }
+        }
+    }
+
+    fn field(
+        &self,
+        field: Field,
+        label: &str,
+        value: &str,
+        hint: Option<&str>,
+        list: Option<&str>,
+    ) -> Markup {
+        let name = field.name();
+        let error = self.errors.iter().find(|error| error.field == field);
+        let hint_id = hint.map(|_| format!("{name}-hint"));
+        let error_id = error.map(|_| format!("{name}-error"));
+        let described_by: Vec<String> = [error_id, hint_id].into_iter().flatten().collect();
+        let is_required = field != Field::Category;
+        html! {
+            div class={ "field " (name) } {
+                label for=(name) { (label) }
+                @if let Some(hint) = hint { p.hint id={ (name) "-hint" } { (hint) } }
+                @if let Some(error) = error { p.error id={ (name) "-error" } { (error.message) } }
+                input id=(name) name=(name) value=(value) list=[list]
+                    type=(if field == Field::Date { "date" } else { "text" })
+                    inputmode=[(field == Field::Amount).then_some("decimal")]
+                    autocapitalize=[(field == Field::Currency).then_some("characters")]
+                    autocomplete=[(field != Field::Description).then_some("off")]
+                    dir=[matches!(field, Field::Description | Field::Category).then_some("auto")]
+                    required[is_required]
+                    aria-invalid=[error.map(|_| "true")]
+                    aria-describedby=[(!described_by.is_empty()).then(|| described_by.join(" "))];
+            }
+        }
+    }
+}
+
+fn datalist(id: &str, options: &[&str]) -> Markup {
+    html! {
+        datalist id=(id) { @for option in options { option value=(option) {} } }
+    }
+}
+
+/// Why a form has come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returned<'a> {
+    /// The fields' own errors say it.
+    Invalid,
+    /// The form has added another expense before.
+    SentBefore,
+    /// Nobody is signed in any more.
+    SignedOut,
+    /// It could not be told who is signed in, or nothing could be saved.
+    Unavailable {
+        /// What an API client is told.
+        detail: &'a str,
+        /// The request's id.
+        request_id: Option<&'a str>,
+    },
+}
+
+/// A form that could not be taken, with what was typed and what to do about it.
+#[must_use]
+pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup {
+    let heading = if form.id.is_none() { "Add an expense" } else { "Change the expense" };
+    let title = format!("Error: {heading}");
+    let content = html! {
+        h1 { (heading) }
+        // The page begins where the problem is.
+        div.alert role="alert" tabindex="-1" autofocus aria-labelledby="problem" {
+            @match why {
+                Returned::Invalid => {
+                    h2 #problem { "Nothing was saved yet" }
+                    ul {
+                        @for error in form.errors {
+                            li { a href={ "#" (error.field.name()) } { (error.message) } }
+                        }
+                    }
+                },
+                Returned::SentBefore => {
+                    h2 #problem { "This form has already added an expense" }
+                    p {
+                        "It was sent before with something else in it, and that was saved. To add what "
+                        "stands here now as well, choose “Add expense” once more."
+                    }
+                },
+                Returned::SignedOut => {
+                    h2 #problem { "You are not signed in any more" }
+                    p {
+                        "Nothing was saved yet, and nothing that you typed is lost: "
+                        a href="/login" target="_blank" { "sign in in a new tab" }
+                        ", then come back to this one and send the form again."
+                    }
+                },
+                Returned::Unavailable { detail, request_id } => {
+                    h2 #problem { "This may not have been saved" }
+                    p { (detail) "." }
+                    p {
+                        "What you typed is still here."
+                        @if form.id.is_none() { " However often you send it, it adds one expense." }
+                    }
+                    @if let Some(id) = request_id {
+                        p.muted { "If you ask for help, tell this request’s id: " code { (id) } }
+                    }
+                },
+            }
+        }
+        section.card { (form.markup()) }
+        p { a href="/expenses" { "Back to your expenses" } }
+    };
+    Layout { title: &title, account }.page(&content)
+}
+
+/// `GET /expenses/{id}`: the expense, to be looked at and changed.
+#[must_use]
+pub fn page(expense: &Expense, form: &Form, account: &Account) -> Markup {
+    let content = &expense.content;
+    let day = |timestamp: crate::expenses::model::Timestamp| {
+        html! { (date(form.locale, timestamp.date())) }
+    };
+    let markup = html! {
+        p { a href="/expenses" { "Back to your expenses" } }
+        h1 { bdi { (content.description) } }
+        p.total { (form.locale.money(content.amount, &content.currency)) }
+        p.muted {
+            "Added on " (day(expense.created_at))
+            @if expense.updated_at != expense.created_at { ", changed on " (day(expense.updated_at)) }
+            "."
+        }
+        section.card aria-labelledby="change" {
+            h2 #change { "Change it" }
+            (form.markup())
+        }
+        p { a.danger href={ "/expenses/" (expense.id) "/delete" } { "Delete this expense" } }
+    };
+    Layout { title: &content.description, account: Some(account) }.page(&markup)
+}
+
+/// `GET /expenses/{id}/delete`: nothing is gone by one click.
+#[must_use]
+pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> Markup {
+    let content = &expense.content;
+    let markup = html! {
+        h1 { "Delete this expense?" }
+        section.card {
+            p.total { (locale.money(content.amount, &content.currency)) }
+            p { bdi { (content.description) } }
+            p.muted { bdi { (content.category) } ", " (date(locale, content.date)) }
+            p { "It cannot be brought back." }
+            form.actions method="post" action={ "/expenses/" (expense.id) "/delete" } {
+                button.danger { "Delete" }
+                a href="/expenses" { "Keep it" }
+            }
+        }
+    };
+    Layout { title: "Delete this expense?", account: Some(account) }.page(&markup)
+}
+
+/// A day, for people and for machines.
+#[must_use]
+pub fn date(locale: Locale, date: NaiveDate) -> Markup {
+    html! { time datetime=(date) { (locale.date(date)) } }
+}

@@ -1,0 +1,22 @@
+//! `/` for who is not signed in.
+
+use maud::{Markup, html};
+
+use super::layout::Layout;
+
+/// What this is, and how to begin.
+#[must_use]
+pub fn page() -> Markup {
+    let content = html! {
+        div.hero {
+            h1 { "Know where your money goes" }
+            p.lead {
+                "Write down what you spend, in any currency. See what this month costs against the last, "
+                "and what it goes on. Take it all with you as CSV."
+            }
+            p { a.button href="/login" { "Sign in" } }
+            p.muted { "No account yet? You can make one there." }
+        }
+    };
+    Layout { title: "Welcome", account: None }.page(&content)
+}

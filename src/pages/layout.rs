@@ -1,0 +1,256 @@
+//! What stands around every page: the head, the bar, the banner, the foot; and the policy that goes
+//! with it (Content Security Policy level 3).
+
+use std::sync::LazyLock;
+
+use axum::response::{IntoResponse, Response};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use crate::authkit::{CurrentUser, session::Impersonator};
+
+/// Drawn here so that no page costs a second request.
+const ICON: &str = "data:image/svg+xml,\
+    %3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+    %3Crect width='16' height='16' rx='4' fill='%230b6b5d'/%3E\
+    %3Cpath d='M4 12V8m4 4V4m4 8V6' stroke='white' stroke-width='2' stroke-linecap='round'/%3E\
+    %3C/svg%3E";
+
+/// The style sheet without comments, indentation and line breaks; the file is written so that none of
+/// them means anything.
+static STYLE: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("style.css").lines().map(str::trim);
+    lines.filter(|line| !line.starts_with("/*")).collect()
+});
+
+static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(&*STYLE)));
+
+/// Nothing from elsewhere, no script at all, no style but the one above.
+///
+/// `sign_out_origins` is where a browser is sent on to after the form that signs out: browsers ask
+/// `form-action` for every hop of what a form began.
+#[must_use]
+pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
+    let form_action: String = sign_out_origins.iter().map(|origin| format!(" {origin}")).collect();
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action 'self'{form_action}; \
+         base-uri 'none'; frame-ancestors 'none'",
+        *STYLE_HASH
+    );
+    // Made of constants, base64 and origins, which are ASCII.
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// Who is signed in, as pages show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The e-mail address, or the id where no more is known.
+    pub name: String,
+    /// First and last name.
+    pub full_name: Option<String>,
+    /// The organization that the session is for.
+    pub organization_id: Option<String>,
+    /// The role in it.
+    pub role: Option<String>,
+    /// Who acts as the user.
+    pub impersonator: Option<Impersonator>,
+}
+
+impl From<&CurrentUser> for Account {
+    fn from(caller: &CurrentUser) -> Self {
+        let claims = caller.claims().claims();
+        let user = caller.user();
+        let names = |user: &crate::authkit::session::User| {
+            let names: Vec<&str> = [&user.first_name, &user.last_name]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect();
+            (!names.is_empty()).then(|| names.join(" "))
+        };
+        Self {
+            name: user.map_or_else(|| caller.id(), |user| &user.email).to_owned(),
+            full_name: user.and_then(names),
+            organization_id: claims.org_id.clone(),
+            role: claims.role.clone(),
+            impersonator: caller.impersonator(),
+        }
+    }
+}
+
+/// A page without its content.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout<'a> {
+    /// What the window is called.
+    pub title: &'a str,
+    /// Who is signed in, where that is known.
+    pub account: Option<&'a Account>,
+}
+
+impl Layout<'_> {
+    /// The whole page.
+    #[must_use]
+    pub fn page(&self, content: &Markup) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " · Expenses" }
+                    link rel="icon" href=(ICON);
+                    style { (PreEscaped(&*STYLE)) }
+                }
+                body {
+                    a.skip href="#main" { "Skip to the content" }
+                    (self.bar())
+                    @if let Some(account) = self.account { (impersonation(account)) }
+                    main #main tabindex="-1" { (content) }
+                    @if let Some(account) = self.account { (account_section(account)) }
+                }
+            }
+        }
+    }
+
+    fn bar(&self) -> Markup {
+        html! {
+            header.bar {
+                a.brand href="/" { (mark()) "Expenses" }
+                @if let Some(account) = self.account {
+                    p.who { span.vh { "Signed in as " } bdi { (account.name) } }
+                    form method="post" action="/logout" { button.quiet { "Sign out" } }
+                }
+            }
+        }
+    }
+}
+
+fn mark() -> Markup {
+    html! {
+        svg viewBox="0 0 16 16" width="28" height="28" aria-hidden="true" {
+            rect.fill width="16" height="16" rx="4" {}
+            path.line d="M4 12V8m4 4V4m4 8V6" {}
+        }
+    }
+}
+
+/// Nobody acts as somebody else without both seeing it.
+fn impersonation(account: &Account) -> Markup {
+    html! {
+        @if let Some(Impersonator { email, reason }) = &account.impersonator {
+            aside.warning aria-label="Impersonation" {
+                p {
+                    strong { bdi { (email) } " is signed in as " bdi { (account.name) } "." }
+                    @if let Some(reason) = reason { " Reason: " bdi { (reason) } }
+                }
+            }
+        }
+    }
+}
+
+/// The organization: what a session knows of organizations is the id of its own.
+fn account_section(account: &Account) -> Markup {
+    html! {
+        footer.account {
+            section aria-labelledby="account" {
+                h2 #account { "Your account" }
+                dl {
+                    dt { "Signed in as" }
+                    dd {
+                        @if let Some(full_name) = &account.full_name { bdi { (full_name) } ", " }
+                        bdi { (account.name) }
+                    }
+                    dt { "Organization" }
+                    dd {
+                        @match &account.organization_id {
+                            Some(id) => code { (id) },
+                            None => "None",
+                        }
+                        @if let Some(role) = &account.role { " as " bdi { (role) } }
+                    }
+                }
+                form.switch method="post" action="/organization" {
+                    div.field {
+                        label for="organization_id" { "Go on in another organization" }
+                        p.hint #organization-hint { "Its id begins with org_. Your expenses stay the same." }
+                        input #organization_id name="organization_id" required
+                            autocomplete="off" autocapitalize="none" spellcheck="false"
+                            aria-describedby="organization-hint";
+                    }
+                    button.quiet { "Switch" }
+                }
+            }
+        }
+    }
+}
+
+/// A page as an answer.
+#[must_use]
+pub fn respond(status: StatusCode, page: Markup) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    (status, content_type, page.into_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account { name: "ada@example.com".into(), ..Account::default() }
+    }
+
+    fn page(account: &Account) -> String {
+        Layout { title: "T", account: Some(account) }.page(&html! { h1 { "T" } }).into_string()
+    }
+
+    #[test]
+    fn every_line_of_the_style_ends_where_a_line_break_means_nothing() {
+        for line in include_str!("style.css").lines().map(str::trim) {
+            let is_comment = line.starts_with("/*") && line.ends_with("*/");
+            assert!(
+                line.is_empty() || is_comment || line.ends_with(['{', '}', ';', ',']),
+                "{line}"
+            );
+        }
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import") && !STYLE.contains('<'));
+    }
+
+    #[test]
+    fn the_policy_has_the_hash_of_the_style_that_is_sent() {
+        let page = page(&account());
+        let (_, rest) = page.split_once("<style>").unwrap();
+        let (style, _) = rest.split_once("</style>").unwrap();
+        let hash = STANDARD.encode(Sha256::digest(style));
+        let policy = content_security_policy(&["https://api.workos.com".into()]);
+        let policy = policy.to_str().unwrap();
+        assert!(policy.contains(&format!("style-src 'sha256-{hash}';")), "{policy}");
+        assert!(policy.contains("form-action 'self' https://api.workos.com;"), "{policy}");
+    }
+
+    #[test]
+    fn an_impersonator_is_shown_with_the_reason_and_neither_is_markup() {
+        let impersonator = Impersonator {
+            email: "\"><img src=x>@example.com".into(),
+            reason: Some("<script>alert(1)</script>".into()),
+        };
+        let page = page(&Account { impersonator: Some(impersonator), ..account() });
+        assert!(page.contains("aria-label=\"Impersonation\""), "{page}");
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
+        assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+        assert!(!super::tests::page(&account()).contains("Impersonation"));
+    }
+
+    #[test]
+    fn a_session_without_an_organization_says_so() {
+        assert!(page(&account()).contains("<dd>None</dd>"));
+        let member = Account {
+            organization_id: Some("org_1".into()),
+            role: Some("admin".into()),
+            ..account()
+        };
+        assert!(page(&member).contains("<code>org_1</code> as <bdi>admin</bdi>"));
+    }
+}

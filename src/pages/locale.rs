@@ -1,0 +1,366 @@
+//! Amounts and days as the visitor writes them (`Accept-Language`, RFC 9110 section 12.5.4). The
+//! words of the pages are English; digits are `0` to `9`, and calendars Gregorian but in Thai.
+//!
+//! The table holds what CLDR 48 says of separators, of where a currency stands and of short dates,
+//! for the languages that browsers are mostly set to. All of CLDR, as ICU4X has it, would double the
+//! Worker. A visitor whose language is not in it gets ISO 8601 days and ISO 4217 codes, which nobody
+//! takes for something else.
+
+use std::fmt::{Display, Write as _};
+
+use chrono::{Datelike, NaiveDate};
+use http::{HeaderMap, header};
+
+/// How one visitor writes amounts and days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locale {
+    /// In small letters.
+    tag: &'static str,
+    numbers: Numbers,
+    place: Place,
+    /// `d` and `m` without, `dd` and `mm` with a leading zero; `y` the year, `b` the Buddhist one.
+    date: &'static str,
+    /// What is paid with there.
+    currency: &'static str,
+}
+
+/// The separators of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    decimal: char,
+    group: &'static str,
+    /// Fewer digits before the decimal sign stand without separators.
+    grouped_from: usize,
+    /// After the last three digits, how many stand together.
+    group_size: usize,
+}
+
+impl Numbers {
+    const fn new(group: &'static str, decimal: char) -> Self {
+        Self { decimal, group, grouped_from: 4, group_size: 3 }
+    }
+
+    const fn grouped_from_five(self) -> Self {
+        Self { grouped_from: 5, ..self }
+    }
+}
+
+/// Where the currency stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// `€1`, but `CHF 1`.
+    Before,
+    /// `€ 1`.
+    BeforeSpaced,
+    /// `1 €`.
+    After,
+}
+
+use Place::{After, Before, BeforeSpaced};
+
+const NO_BREAK_SPACE: char = '\u{a0}';
+
+const COMMA_POINT: Numbers = Numbers::new(",", '.');
+const LAKH: Numbers = Numbers { group_size: 2, ..COMMA_POINT };
+const POINT_COMMA: Numbers = Numbers::new(".", ',');
+const SPACE_COMMA: Numbers = Numbers::new("\u{a0}", ',');
+const SPACE_POINT: Numbers = Numbers::new("\u{a0}", '.');
+const THIN_COMMA: Numbers = Numbers::new("\u{202f}", ',');
+const THIN_POINT: Numbers = Numbers::new("\u{202f}", '.');
+const APOSTROPHE: Numbers = Numbers::new("'", '.');
+
+const fn locale(
+    tag: &'static str,
+    numbers: Numbers,
+    place: Place,
+    date: &'static str,
+    currency: &'static str,
+) -> Locale {
+    Locale { tag, numbers, place, date, currency }
+}
+
+/// For whoever names no language of the table.
+const NEUTRAL: Locale = locale("", SPACE_POINT, BeforeSpaced, "y-mm-dd", "USD");
+
+#[rustfmt::skip]
+static LOCALES: [Locale; 87] = [
+    locale("en", COMMA_POINT, Before, "m/d/y", "USD"),
+    locale("en-001", COMMA_POINT, Before, "dd/mm/y", "USD"),
+    locale("en-us", COMMA_POINT, Before, "m/d/y", "USD"),
+    locale("en-au", COMMA_POINT, Before, "dd/mm/y", "AUD"),
+    locale("en-ca", COMMA_POINT, Before, "y-mm-dd", "CAD"),
+    locale("en-gb", COMMA_POINT, Before, "dd/mm/y", "GBP"),
+    locale("en-hk", COMMA_POINT, Before, "d/m/y", "HKD"),
+    locale("en-ie", COMMA_POINT, Before, "d/m/y", "EUR"),
+    locale("en-in", LAKH, Before, "d/m/y", "INR"),
+    locale("en-nz", COMMA_POINT, Before, "d/m/y", "NZD"),
+    locale("en-ph", COMMA_POINT, Before, "m/d/y", "PHP"),
+    locale("en-sg", COMMA_POINT, Before, "dd/mm/y", "SGD"),
+    locale("en-za", SPACE_COMMA, Before, "y/mm/dd", "ZAR"),
+    locale("ar", COMMA_POINT, After, "d/m/y", "USD"),
+    locale("bg", SPACE_COMMA.grouped_from_five(), After, "d.m.y г.", "EUR"),
+    locale("bn", LAKH, After, "d/m/y", "BDT"),
+    locale("bs", POINT_COMMA, After, "d. m. y.", "BAM"),
+    locale("ca", POINT_COMMA, After, "d/m/y", "EUR"),
+    locale("cs", SPACE_COMMA, After, "d. m. y", "CZK"),
+    locale("cy", COMMA_POINT, Before, "d/m/y", "GBP"),
+    locale("da", POINT_COMMA, After, "d.m.y", "DKK"),
+    locale("de", POINT_COMMA, After, "d.m.y", "EUR"),
+    locale("de-at", POINT_COMMA, BeforeSpaced, "d.m.y", "EUR"),
+    locale("de-ch", APOSTROPHE, BeforeSpaced, "d.m.y", "CHF"),
+    locale("de-li", APOSTROPHE, BeforeSpaced, "d.m.y", "CHF"),
+    locale("el", POINT_COMMA, After, "d/m/y", "EUR"),
+    locale("es", POINT_COMMA.grouped_from_five(), After, "d/m/y", "EUR"),
+    locale("es-419", COMMA_POINT, Before, "d/m/y", "USD"),
+    locale("es-ar", POINT_COMMA, BeforeSpaced, "d/m/y", "ARS"),
+    locale("es-cl", POINT_COMMA, Before, "dd-mm-y", "CLP"),
+    locale("es-co", POINT_COMMA, BeforeSpaced, "d/m/y", "COP"),
+    locale("es-mx", COMMA_POINT, Before, "d/m/y", "MXN"),
+    locale("es-us", COMMA_POINT, Before, "d/m/y", "USD"),
+    locale("et", SPACE_COMMA.grouped_from_five(), After, "d.m.y", "EUR"),
+    locale("eu", POINT_COMMA, After, "y/m/d", "EUR"),
+    locale("fi", SPACE_COMMA, After, "d.m.y", "EUR"),
+    locale("fil", COMMA_POINT, Before, "m/d/y", "PHP"),
+    locale("fr", THIN_COMMA, After, "dd/mm/y", "EUR"),
+    locale("fr-ca", SPACE_COMMA, After, "y-mm-dd", "CAD"),
+    locale("fr-ch", THIN_POINT, After, "dd.mm.y", "CHF"),
+    locale("ga", COMMA_POINT, Before, "dd/mm/y", "EUR"),
+    locale("gl", POINT_COMMA, After, "d/m/y", "EUR"),
+    locale("he", COMMA_POINT, After, "d.m.y", "ILS"),
+    locale("hi", LAKH, Before, "d/m/y", "INR"),
+    locale("hr", POINT_COMMA, After, "dd. mm. y.", "EUR"),
+    locale("hu", SPACE_COMMA.grouped_from_five(), After, "y. mm. dd.", "HUF"),
+    locale("id", POINT_COMMA, Before, "d/m/y", "IDR"),
+    locale("is", POINT_COMMA, After, "d.m.y", "ISK"),
+    locale("it", POINT_COMMA.grouped_from_five(), After, "dd/mm/y", "EUR"),
+    locale("it-ch", APOSTROPHE, BeforeSpaced, "dd/mm/y", "CHF"),
+    locale("ja", COMMA_POINT, Before, "y/m/d", "JPY"),
+    locale("ko", COMMA_POINT, Before, "y. m. d.", "KRW"),
+    locale("lt", SPACE_COMMA, After, "y-mm-dd", "EUR"),
+    locale("lv", SPACE_COMMA.grouped_from_five(), After, "d.m.y.", "EUR"),
+    locale("mk", POINT_COMMA, After, "d.m.y г.", "MKD"),
+    locale("ms", COMMA_POINT, Before, "d/m/y", "MYR"),
+    locale("nb", SPACE_COMMA, After, "d.m.y", "NOK"),
+    locale("nl", POINT_COMMA, BeforeSpaced, "d-m-y", "EUR"),
+    locale("nl-be", POINT_COMMA, BeforeSpaced, "d/m/y", "EUR"),
+    locale("nn", SPACE_COMMA, After, "d.m.y", "NOK"),
+    locale("no", SPACE_COMMA, After, "d.m.y", "NOK"),
+    locale("pl", SPACE_COMMA.grouped_from_five(), After, "d.m.y", "PLN"),
+    locale("pt", POINT_COMMA, BeforeSpaced, "dd/mm/y", "BRL"),
+    locale("pt-pt", SPACE_COMMA.grouped_from_five(), After, "dd/mm/y", "EUR"),
+    locale("ro", POINT_COMMA, After, "dd.mm.y", "RON"),
+    locale("ru", SPACE_COMMA, After, "dd.mm.y", "RUB"),
+    locale("sk", SPACE_COMMA, After, "d. m. y", "EUR"),
+    locale("sl", POINT_COMMA.grouped_from_five(), After, "d. m. y", "EUR"),
+    locale("sq", SPACE_COMMA.grouped_from_five(), After, "d.m.y", "ALL"),
+    locale("sr", POINT_COMMA, After, "d. m. y.", "RSD"),
+    locale("sv", SPACE_COMMA, After, "y-mm-dd", "SEK"),
+    locale("sw", COMMA_POINT, BeforeSpaced, "d/m/y", "KES"),
+    locale("ta", LAKH, Before, "d/m/y", "INR"),
+    locale("te", LAKH, Before, "d/m/y", "INR"),
+    locale("mr", LAKH, Before, "d/m/y", "INR"),
+    locale("th", COMMA_POINT, Before, "d/m/b", "THB"),
+    locale("tr", POINT_COMMA, Before, "dd.mm.y", "TRY"),
+    locale("uk", SPACE_COMMA, After, "dd.mm.y", "UAH"),
+    locale("ur", COMMA_POINT, Before, "d/m/y", "PKR"),
+    locale("vi", POINT_COMMA, After, "d/m/y", "VND"),
+    locale("zh", COMMA_POINT, Before, "y/m/d", "CNY"),
+    locale("zh-hk", COMMA_POINT, Before, "d/m/y", "HKD"),
+    locale("zh-hant", COMMA_POINT, Before, "y/m/d", "TWD"),
+    locale("zh-tw", COMMA_POINT, Before, "y/m/d", "TWD"),
+    locale("az", POINT_COMMA, After, "dd.mm.y", "AZN"),
+    locale("ka", SPACE_COMMA.grouped_from_five(), After, "d.m.y", "GEL"),
+    locale("kk", SPACE_COMMA, After, "dd.mm.y", "KZT"),
+];
+
+/// What nobody takes for another currency's.
+const SIGNS: [(&str, &str); 16] = [
+    ("BRL", "R$"),
+    ("CAD", "CA$"),
+    ("CNY", "CN¥"),
+    ("EUR", "€"),
+    ("GBP", "£"),
+    ("HKD", "HK$"),
+    ("ILS", "₪"),
+    ("INR", "₹"),
+    ("KRW", "₩"),
+    ("MXN", "MX$"),
+    ("NZD", "NZ$"),
+    ("PHP", "₱"),
+    ("TWD", "NT$"),
+    ("UAH", "₴"),
+    ("AUD", "A$"),
+    ("VND", "₫"),
+];
+
+/// What means the currency of the place.
+const SIGNS_AT_HOME: [(&str, &str); 29] = [
+    ("ARS", "$"),
+    ("AUD", "$"),
+    ("BDT", "৳"),
+    ("CAD", "$"),
+    ("CLP", "$"),
+    ("CNY", "¥"),
+    ("COP", "$"),
+    ("CZK", "Kč"),
+    ("DKK", "kr."),
+    ("GEL", "₾"),
+    ("HUF", "Ft"),
+    ("IDR", "Rp"),
+    ("ISK", "kr."),
+    ("JPY", "¥"),
+    ("KZT", "₸"),
+    ("MXN", "$"),
+    ("MYR", "RM"),
+    ("NOK", "kr"),
+    ("NZD", "$"),
+    ("PKR", "Rs"),
+    ("PLN", "zł"),
+    ("RUB", "₽"),
+    ("SEK", "kr"),
+    ("SGD", "$"),
+    ("THB", "฿"),
+    ("TRY", "₺"),
+    ("TWD", "$"),
+    ("USD", "$"),
+    ("ZAR", "R"),
+];
+
+/// Currencies that are not divided, in practice.
+const UNDIVIDED: [&str; 10] =
+    ["CLP", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "VND", "XAF", "XOF"];
+
+impl Locale {
+    /// The first of the table that the visitor asks for, by `q`.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let mut wanted: Vec<(f32, &str)> = headers
+            .get_all(header::ACCEPT_LANGUAGE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|range| {
+                let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
+                let q = match parameters.trim().strip_prefix("q=") {
+                    Some(q) => q.parse().ok()?,
+                    None => 1.0,
+                };
+                (q > 0.0).then_some((q, tag.trim()))
+            })
+            .collect();
+        // Stable: of equals, the first.
+        wanted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        wanted.into_iter().find_map(|(_, tag)| Self::find(tag)).unwrap_or(NEUTRAL)
+    }
+
+    /// `de-CH-1996` is `de-CH`, `fr-LU` is `fr`.
+    fn find(tag: &str) -> Option<Self> {
+        let tag = tag.to_ascii_lowercase();
+        let exactly = |tag: &str| LOCALES.iter().find(|locale| locale.tag == tag).copied();
+        let mut shorter = tag.as_str();
+        while let Some((start, _)) = shorter.rsplit_once('-') {
+            if let Some(found) = exactly(shorter) {
+                return Some(found);
+            }
+            shorter = start;
+        }
+        // The language alone is that of its largest country; elsewhere it is written otherwise.
+        let elsewhere = match shorter {
+            "en" => "en-001",
+            "es" if tag != "es-es" => "es-419",
+            "pt" if tag != "pt-br" => "pt-pt",
+            other => other,
+        };
+        exactly(if tag == shorter { shorter } else { elsewhere })
+    }
+
+    /// The currency that is paid with where the visitor is from.
+    #[must_use]
+    pub fn currency(&self) -> &'static str {
+        self.currency
+    }
+
+    /// A day, in digits.
+    #[must_use]
+    pub fn date(&self, date: NaiveDate) -> String {
+        let mut text = String::with_capacity(12);
+        let mut pattern = self.date;
+        while let Some(first) = pattern.chars().next() {
+            let rest = pattern.trim_start_matches(first);
+            let width = pattern.len() - rest.len();
+            // Writing to a string does not fail.
+            let _ = match first {
+                'd' => write!(text, "{:0width$}", date.day()),
+                'm' => write!(text, "{:0width$}", date.month()),
+                'y' => write!(text, "{:04}", date.year()),
+                'b' => write!(text, "{}", date.year() + 543),
+                _ => text.write_str(&pattern[..width]),
+            };
+            pattern = rest;
+        }
+        text
+    }
+
+    /// An amount of money: `amount` shows itself with a decimal point and two places.
+    #[must_use]
+    pub fn money(&self, amount: impl Display, currency: &str) -> String {
+        let amount = amount.to_string();
+        let (whole, fraction) = amount.split_once('.').unwrap_or((&amount, "00"));
+        let mut number = self.grouped(whole);
+        if fraction != "00" || !UNDIVIDED.contains(&currency) {
+            number.push(self.numbers.decimal);
+            number.push_str(fraction);
+        }
+        let sign = self.sign(currency);
+        match self.place {
+            Before if sign.ends_with(char::is_alphabetic) => {
+                format!("{sign}{NO_BREAK_SPACE}{number}")
+            }
+            Before => format!("{sign}{number}"),
+            BeforeSpaced => format!("{sign}{NO_BREAK_SPACE}{number}"),
+            After => format!("{number}{NO_BREAK_SPACE}{sign}"),
+        }
+    }
+
+    /// An amount as it is typed: no separators but the decimal one, no currency.
+    #[must_use]
+    pub fn typed(&self, amount: impl Display) -> String {
+        amount.to_string().replace('.', self.numbers.decimal.encode_utf8(&mut [0; 4]))
+    }
+
+    fn grouped(&self, digits: &str) -> String {
+        let Numbers { group, grouped_from, group_size, .. } = self.numbers;
+        let mut text = String::with_capacity(digits.len() * 2);
+        for (index, digit) in digits.chars().enumerate() {
+            let left = digits.len() - index;
+            let is_boundary = left == 3 || left > 3 && (left - 3).is_multiple_of(group_size);
+            if index > 0 && is_boundary && digits.len() >= grouped_from {
+                text.push_str(group);
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    fn sign<'a>(&self, currency: &'a str) -> &'a str {
+        let in_table = |table: &[(&str, &'static str)]| {
+            table.iter().find(|(code, _)| *code == currency).map(|(_, sign)| *sign)
+        };
+        if *self == NEUTRAL {
+            return currency;
+        }
+        if currency == self.currency
+            && let Some(sign) = in_table(&SIGNS_AT_HOME)
+        {
+            return sign;
+        }
+        let at_home = SIGNS_AT_HOME.iter().find(|(code, _)| *code == self.currency);
+        match (currency, at_home) {
+            ("USD", Some((_, "$"))) => "US$",
+            ("USD", _) => "$",
+            ("JPY", Some((_, "¥"))) => "JP¥",
+            ("JPY", _) => "¥",
+            _ => in_table(&SIGNS).unwrap_or(currency),
+        }
+    }
+}

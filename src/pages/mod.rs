@@ -1,0 +1,20 @@
+//! What a browser sees. Functions from data to [`maud::Markup`], which escapes whatever is put into
+//! it: what a user typed never becomes markup. They ask nothing and answer nothing: requests are
+//! [`crate::expenses::browse`]'s and [`crate::report`]'s.
+//!
+//! [`layout`] is what stands around every page, with its style and its policy; [`home`] is for who is
+//! not signed in, [`overview`] for who is, [`entry`] one expense and its forms, [`failure`] what is
+//! said instead. [`charts`] draws, [`locale`] writes amounts and days.
+//!
+//! No page needs a script, and none has one.
+
+pub mod charts;
+pub mod entry;
+pub mod failure;
+pub mod home;
+pub mod layout;
+pub mod locale;
+pub mod overview;
+
+pub use layout::{Account, Layout, content_security_policy, respond};
+pub use locale::Locale;

@@ -1,0 +1,502 @@
+//! `/` and `/expenses` for who is signed in: this month, the form that adds, the charts, the list.
+
+use chrono::{Datelike, Months, NaiveDate};
+use maud::{Markup, html};
+use url::form_urlencoded;
+
+use super::{
+    Account, Layout, Locale,
+    charts::{self, Caption, Row, month_name},
+    entry,
+};
+use crate::expenses::{
+    model::{Expense, Filter, Total},
+    summary::{CurrencySummary, MonthComparison, Summary},
+};
+
+/// Categories that have a bar of their own; the rest share one.
+const BARS: usize = 8;
+/// Columns of the chart by month.
+const MONTHS: u32 = 12;
+/// Categories to filter by: those used most.
+const FILTER_CATEGORIES: usize = 100;
+
+/// What the page shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Overview<'a> {
+    /// Who is signed in.
+    pub account: &'a Account,
+    /// How the visitor writes amounts and days.
+    pub locale: Locale,
+    /// The day, in UTC.
+    pub today: NaiveDate,
+    /// What has just been done.
+    pub notice: Option<Notice<'a>>,
+    /// Which expenses are meant.
+    pub filter: &'a Filter,
+    /// The categories there are, those used most first.
+    pub categories: &'a [&'a str],
+    /// The rows.
+    pub rows: &'a [Expense],
+    /// The query that leads to the next page.
+    pub next: Option<&'a str>,
+    /// What only the first page has.
+    pub first_page: Option<FirstPage<'a>>,
+}
+
+/// What stands above the list.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstPage<'a> {
+    /// The form that adds.
+    pub form: entry::Form<'a>,
+    /// This month and the last, of all expenses.
+    pub months: &'a [MonthComparison],
+    /// What is meant adds up to this.
+    pub summary: &'a Summary,
+    /// Whether there are no expenses at all.
+    pub is_empty: bool,
+    /// How many expenses were counted, if there are more.
+    pub counted_only: Option<usize>,
+}
+
+/// What has just been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice<'a> {
+    /// An expense was added; without it, the list does not have it yet.
+    Added(Option<&'a Expense>),
+    /// An expense was changed.
+    Changed(Option<&'a Expense>),
+    /// An expense was deleted.
+    Deleted,
+    /// The session is for another organization now.
+    Switched,
+}
+
+/// The page.
+#[must_use]
+pub fn page(overview: &Overview) -> Markup {
+    let Overview { account, first_page, .. } = *overview;
+    let is_filtered = !overview.filter.is_empty();
+    let title = if first_page.is_some() { "Your expenses" } else { "Older expenses" };
+    let content = html! {
+        h1 { (title) }
+        @if let Some(notice) = overview.notice { (notice_line(notice, overview.locale)) }
+        @if let Some(first_page) = first_page {
+            @if first_page.is_empty && !is_filtered {
+                (welcome(&first_page))
+            } @else {
+                div.columns {
+                    (this_month(overview, &first_page))
+                    (add(&first_page))
+                }
+                (charts_of(overview, &first_page))
+                (list(overview))
+            }
+        } @else {
+            (list(overview))
+        }
+    };
+    Layout { title, account: Some(account) }.page(&content)
+}
+
+/// A filter that cannot be used, with what was typed into it.
+#[must_use]
+pub fn filter_refused(
+    account: &Account,
+    typed: &FilterTyped,
+    problems: &[(&str, String)],
+) -> Markup {
+    let content = html! {
+        h1 { "Your expenses" }
+        div.alert role="alert" tabindex="-1" autofocus aria-labelledby="problem" {
+            h2 #problem { "The list cannot be filtered like that" }
+            ul { @for (field, message) in problems { li { a href={ "#" (field_id(field)) } { (message) } } } }
+        }
+        section.card { (filter_form(typed, &[], problems)) }
+        p { a href="/expenses" { "Show all expenses" } }
+    };
+    Layout { title: "Error: Your expenses", account: Some(account) }.page(&content)
+}
+
+fn notice_line(notice: Notice, locale: Locale) -> Markup {
+    let of = |expense: &Expense| {
+        let content = &expense.content;
+        html! {
+            " “" bdi { (content.description) } "”, " (locale.money(content.amount, &content.currency))
+        }
+    };
+    html! {
+        p.notice role="status" {
+            @match notice {
+                Notice::Added(Some(expense)) => { "Added" (of(expense)) "." },
+                Notice::Changed(Some(expense)) => { "Changed" (of(expense)) "." },
+                Notice::Added(None) | Notice::Changed(None) => {
+                    "Saved. It can take a minute until it is everywhere, this list included."
+                },
+                Notice::Deleted => "Deleted. It can take a minute until it is gone everywhere.",
+                Notice::Switched => "You go on in another organization: see the foot of the page.",
+            }
+        }
+    }
+}
+
+fn welcome(first_page: &FirstPage) -> Markup {
+    html! {
+        div.columns {
+            section.card aria-labelledby="begin" {
+                h2 #begin { "Nothing here yet" }
+                p { "Begin with the last thing you paid for: what it was, and how much." }
+                p.muted {
+                    "Totals, charts and the list come by themselves. What you add is yours alone, and "
+                    "you can change it, delete it or download it at any time."
+                }
+            }
+            (add(first_page))
+        }
+    }
+}
+
+fn add(first_page: &FirstPage) -> Markup {
+    html! {
+        section.card.add aria-labelledby="add" {
+            h2 #add { "Add an expense" }
+            (first_page.form.markup())
+        }
+    }
+}
+
+fn this_month(overview: &Overview, first_page: &FirstPage) -> Markup {
+    let name = |date: NaiveDate| month_name(&format!("{:04}-{:02}", date.year(), date.month()));
+    let last = overview.today.checked_sub_months(Months::new(1)).unwrap_or(overview.today);
+    let (this_name, last_name) = (name(overview.today), name(last));
+    html! {
+        section.card.month aria-labelledby="month" {
+            h2 #month { "This month" span.muted { ", " (this_name) } }
+            @for comparison in first_page.months {
+                (month_total(comparison, overview.locale, &last_name))
+            }
+            @if first_page.months.is_empty() {
+                p { "Nothing was spent in " (this_name) " or in " (last_name) "." }
+            }
+            @if let Some(counted) = first_page.counted_only { (counted_note(counted)) }
+        }
+    }
+}
+
+fn month_total(comparison: &MonthComparison, locale: Locale, last_name: &str) -> Markup {
+    let MonthComparison { currency, this, last } = comparison;
+    let money = |total: Total| locale.money(total, currency);
+    html! {
+        p.total { (money(*this)) }
+        p.muted {
+            @if *last == Total::default() {
+                "Nothing in " (last_name)
+            } @else if this == last {
+                "As much as in " (last_name)
+            } @else {
+                (money(this.abs_diff(*last)))
+                @if this > last { " more than in " } @else { " less than in " }
+                (last_name) " (" (money(*last)) ")"
+            }
+        }
+    }
+}
+
+/// One reading of KV holds so many; more would cost more.
+fn counted_note(counted: usize) -> Markup {
+    html! {
+        p.muted {
+            "Totals and charts count only the " (counted) " expenses that were added last. The CSV has "
+            "all of them."
+        }
+    }
+}
+
+fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
+    let mut currencies: Vec<&CurrencySummary> = first_page.summary.currencies.iter().collect();
+    // Stable: the letters decide between equals.
+    currencies.sort_by_key(|summary| std::cmp::Reverse(summary.count));
+    html! {
+        @for (index, summary) in currencies.iter().enumerate() {
+            @if index == 0 {
+                div.columns { (charts_in(summary, overview)) }
+            } @else {
+                details.more {
+                    summary {
+                        "Charts in " (summary.currency) ": "
+                        (overview.locale.money(summary.total, &summary.currency))
+                        ", " (count(summary.count))
+                    }
+                    div.columns { (charts_in(summary, overview)) }
+                }
+            }
+        }
+    }
+}
+
+fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
+    let CurrencySummary { currency, by_category, by_month, total, .. } = summary;
+    let locale = overview.locale;
+    let row =
+        |label: String, total: Total| Row { label, total, amount: locale.money(total, currency) };
+
+    let mut categories: Vec<Row> =
+        by_category.iter().take(BARS).map(|sum| row(sum.category.clone(), sum.total)).collect();
+    if by_category.len() > BARS {
+        let rest: u128 = by_category[BARS..].iter().map(|sum| sum.total.hundredths()).sum();
+        let label = format!("{} other categories", by_category.len() - BARS);
+        categories.push(row(label, rest.into()));
+    }
+    let largest = by_category.first().map_or("", |sum| &sum.category);
+    let category_words = format!(
+        "{} in all, in {}. The largest is {largest} with {}.",
+        locale.money(*total, currency),
+        plural(by_category.len() as u64, "category", "categories"),
+        by_category.first().map_or_else(String::new, |sum| locale.money(sum.total, currency)),
+    );
+
+    let months = months_until(overview.filter, overview.today);
+    let months: Vec<&str> = months.iter().map(String::as_str).collect();
+    let columns: Vec<Row> = months
+        .iter()
+        .map(|month| {
+            let sum = by_month.iter().find(|sum| sum.month == *month);
+            row(month_name(month), sum.map_or_else(Total::default, |sum| sum.total))
+        })
+        .collect();
+    let drawn: u128 = columns.iter().map(|row| row.total.hundredths()).sum();
+    let not_drawn = Total::from(total.hundredths().saturating_sub(drawn));
+    let highest = columns.iter().max_by_key(|row| row.total);
+    let month_words = highest.map_or_else(String::new, |row| {
+        format!("The highest of {} months is {} with {}.", columns.len(), row.label, row.amount)
+    });
+    let top = charts::round_up(highest.map(|row| row.total).unwrap_or_default());
+
+    let heading = |text: &str| html! { (text) span.muted { ", " (currency) } };
+    html! {
+        section.card aria-labelledby={ "c-" (currency) } {
+            h2 id={ "c-" (currency) } { (heading("By category")) }
+            (charts::bars(
+                &Caption {
+                    id: &format!("bars-{currency}"),
+                    title: &format!("Spending by category in {currency}"),
+                    description: &category_words,
+                    rows_are: "Category",
+                },
+                &categories,
+            ))
+        }
+        section.card aria-labelledby={ "m-" (currency) } {
+            h2 id={ "m-" (currency) } { (heading("By month")) }
+            (charts::columns(
+                &Caption {
+                    id: &format!("columns-{currency}"),
+                    title: &format!("Spending by month in {currency}"),
+                    description: &month_words,
+                    rows_are: "Month",
+                },
+                &months,
+                &columns,
+                &locale.money(top, currency),
+            ))
+            @if not_drawn != Total::default() {
+                p.muted { "Not drawn: " (locale.money(not_drawn, currency)) " of other months." }
+            }
+        }
+    }
+}
+
+/// Twelve months up to the one that the filter ends with, or this one; fewer if it begins later.
+fn months_until(filter: &Filter, today: NaiveDate) -> Vec<String> {
+    let last = filter.to.unwrap_or(today);
+    let mut months: Vec<String> = (0..MONTHS)
+        .filter_map(|back| last.with_day(1)?.checked_sub_months(Months::new(back)))
+        .take_while(|first| {
+            filter
+                .from
+                .is_none_or(|from| (from.year(), from.month()) <= (first.year(), first.month()))
+        })
+        .map(|first| format!("{:04}-{:02}", first.year(), first.month()))
+        .collect();
+    months.reverse();
+    months
+}
+
+fn list(overview: &Overview) -> Markup {
+    let Overview { filter, rows, next, first_page, .. } = *overview;
+    let is_filtered = !filter.is_empty();
+    let typed = FilterTyped::from(filter);
+    let query = filter_query(filter);
+    html! {
+        section.card.list aria-labelledby="list" {
+            div.head {
+                h2 #list { @if is_filtered { "Expenses you asked for" } @else { "All expenses" } }
+                a.download href={ "/expenses.csv" (query) } { "Download CSV" }
+            }
+            (filter_form(&typed, overview.categories, &[]))
+            @if let Some(first_page) = first_page {
+                @if is_filtered { (sums(first_page.summary, overview.locale)) }
+            }
+            @if rows.is_empty() {
+                @if next.is_some() {
+                    p { "None of the expenses looked at so far is one that you asked for. There are older ones." }
+                } @else {
+                    p { "No expense is one that you asked for." }
+                }
+                p { a href="/expenses" { "Show all expenses" } }
+            } @else {
+                (table(overview))
+            }
+            @if next.is_some() || first_page.is_none() {
+                nav.pages aria-label="Pages of the list" {
+                    @if first_page.is_none() { a href={ "/expenses" (query) } { "Newest" } }
+                    @if let Some(next) = next {
+                        a rel="next" href={ "/expenses?" (next) "#list" } { "Older" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sums(summary: &Summary, locale: Locale) -> Markup {
+    let expenses: u64 = summary.currencies.iter().map(|sums| sums.count).sum();
+    html! {
+        @if expenses > 0 {
+            p {
+                (count(expenses)) ": "
+                @for (index, sums) in summary.currencies.iter().enumerate() {
+                    @if index > 0 { ", " }
+                    strong { (locale.money(sums.total, &sums.currency)) }
+                }
+            }
+        }
+    }
+}
+
+fn table(overview: &Overview) -> Markup {
+    // Roles, because a narrow screen lays the cells out as blocks, and some browsers then take them
+    // for no table.
+    html! {
+        table role="table" {
+            caption.vh { "Expenses, the newest first" }
+            thead role="rowgroup" {
+                tr role="row" {
+                    th role="columnheader" scope="col" { "Date" }
+                    th role="columnheader" scope="col" { "Description" }
+                    th role="columnheader" scope="col" { "Category" }
+                    th.num role="columnheader" scope="col" { "Amount" }
+                    th role="columnheader" scope="col" { span.vh { "Actions" } }
+                }
+            }
+            tbody role="rowgroup" {
+                @for (index, expense) in overview.rows.iter().enumerate() {
+                    (table_row(index, expense, overview.locale))
+                }
+            }
+        }
+    }
+}
+
+fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
+    let content = &expense.content;
+    let path = format!("/expenses/{}", expense.id);
+    html! {
+        tr role="row" {
+            td.day role="cell" { (entry::date(locale, content.date)) }
+            th.what role="rowheader" scope="row" id={ "d" (index) } { bdi { (content.description) } }
+            td.category role="cell" { bdi { (content.category) } }
+            td.num role="cell" { (locale.money(content.amount, &content.currency)) }
+            td.do role="cell" {
+                a href=(path) id={ "e" (index) } aria-labelledby={ "e" (index) " d" (index) } { "Edit" }
+                " "
+                a.danger href={ (path) "/delete" } id={ "x" (index) }
+                    aria-labelledby={ "x" (index) " d" (index) } { "Delete" }
+            }
+        }
+    }
+}
+
+/// What stands in the fields of the filter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FilterTyped {
+    /// The first day.
+    pub from: String,
+    /// The last day.
+    pub to: String,
+    /// The category.
+    pub category: String,
+}
+
+impl From<&Filter> for FilterTyped {
+    fn from(filter: &Filter) -> Self {
+        let day = |day: Option<NaiveDate>| day.map(|day| day.to_string()).unwrap_or_default();
+        Self {
+            from: day(filter.from),
+            to: day(filter.to),
+            category: filter.category.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// The form that adds has a category of its own.
+fn field_id(name: &str) -> &str {
+    if name == "category" { "filter-category" } else { name }
+}
+
+fn filter_form(typed: &FilterTyped, categories: &[&str], problems: &[(&str, String)]) -> Markup {
+    let mut categories: Vec<&str> = categories.iter().copied().take(FILTER_CATEGORIES).collect();
+    if !typed.category.is_empty() {
+        categories.push(&typed.category);
+    }
+    categories.sort_unstable();
+    categories.dedup();
+    html! {
+        form.filter method="get" action="/expenses" novalidate aria-label="Filter the list" {
+            @for (name, label, value) in [("from", "From", &typed.from), ("to", "To", &typed.to)] {
+                @let problem = problems.iter().find(|(field, _)| *field == name);
+                div.field {
+                    label for=(name) { (label) }
+                    @if let Some((_, message)) = problem {
+                        p.error id={ (name) "-error" } { (message) }
+                    }
+                    input type="date" id=(name) name=(name) value=(value)
+                        aria-invalid=[problem.map(|_| "true")]
+                        aria-describedby=[problem.map(|_| format!("{name}-error"))];
+                }
+            }
+            div.field {
+                label for="filter-category" { "Category" }
+                select #filter-category name="category" {
+                    option value="" { "All" }
+                    @for category in categories {
+                        option value=(category) selected[category == typed.category] { (category) }
+                    }
+                }
+            }
+            button.quiet { "Filter" }
+            @if *typed != FilterTyped::default() { a href="/expenses" { "Clear" } }
+        }
+    }
+}
+
+/// `?from=…&category=…`, or nothing.
+fn filter_query(filter: &Filter) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let FilterTyped { from, to, category } = FilterTyped::from(filter);
+    for (name, value) in [("from", from), ("to", to), ("category", category)] {
+        if !value.is_empty() {
+            query.append_pair(name, &value);
+        }
+    }
+    let query = query.finish();
+    if query.is_empty() { query } else { format!("?{query}") }
+}
+
+fn count(expenses: u64) -> String {
+    plural(expenses, "expense", "expenses")
+}
+
+fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
