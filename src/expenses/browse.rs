@@ -85,7 +85,7 @@ pub async fn prefer_pages(
 /// Whether [`pages`] has this path; what is data for a browser too has none.
 fn has_page(path: &str) -> bool {
     let id = path.strip_prefix("/expenses/").filter(|rest| !rest.contains('/'));
-    matches!(path, "/" | "/expenses") || id.is_some_and(|id| id != "summary")
+    matches!(path, "/" | "/expenses") || id.is_some_and(|id| !matches!(id, "" | "summary"))
 }
 
 /// Whoever looks at a page, signed in, and what is theirs.

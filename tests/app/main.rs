@@ -7,6 +7,7 @@ mod connect;
 mod errors;
 mod expenses;
 mod fastapi;
+mod forms;
 mod idempotency;
 mod keys;
 mod limits;

@@ -1,23 +1,63 @@
-//! `/`.
+//! What browsers see: `/`, `/expenses`, one expense. What they send is `forms`.
 
-use http::Method;
+use authkit_edge::runtime::KV_LIST_MAX_KEYS;
+use chrono::Duration;
+use http::{Method, header};
+use serde_json::{Value, json};
 
-use crate::support::{ADA, TestApp};
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{Answer, Browser, request},
+    authkit::Outage,
+};
+
+/// Adds what is not said otherwise as 10 USD for "Lunch".
+pub async fn add(browser: &mut Browser, changes: Value) -> String {
+    let mut body = json!({"description": "Lunch", "amount": "10.00", "category": "meals"});
+    body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let expense = browser.post("/expenses", body.to_string()).await.expect(201).json();
+    expense["id"].as_str().unwrap().to_owned()
+}
+
+async fn open_in(browser: &mut Browser, language: &str, path: &str) -> Answer {
+    let request = request(Method::GET, path)
+        .header(header::ACCEPT, "text/html")
+        .header(header::ACCEPT_LANGUAGE, language);
+    browser.send(request, axum::body::Body::empty()).await
+}
+
+#[track_caller]
+pub fn assert_has(page: &Answer, texts: &[&str]) {
+    for text in texts {
+        assert!(page.body.contains(text), "{text:?} is not in: {}", page.body);
+    }
+}
+
+/// What the policy would not let through, or would let somebody's text do something.
+#[track_caller]
+pub fn assert_inert(page: &Answer) {
+    let (head, body) = page.body.split_once("<body>").unwrap();
+    for forbidden in ["<script", " style=", " onload", " onerror", "javascript:", "<img", "<b>"] {
+        assert!(!head.contains(forbidden) && !body.contains(forbidden), "{forbidden}: {body}");
+    }
+    assert!(!body.contains("<style"));
+}
 
 #[tokio::test]
 async fn home_says_what_this_is_and_how_to_sign_in() {
     let app = TestApp::new();
     let page = app.browser().open("/").await.expect(200);
-    assert!(page.body.contains("href=\"/login\""), "{}", page.body);
+    assert_has(&page, &["href=\"/login\"", "Sign in", "<h1>"]);
+    assert!(!page.body.contains("Sign out"));
+    assert_inert(&page);
 }
 
 #[tokio::test]
-async fn home_says_who_is_signed_in_and_how_to_sign_out() {
+async fn home_is_the_overview_for_who_is_signed_in() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let page = browser.open("/").await.expect(200);
-    assert!(page.body.contains("ada@example.com"), "{}", page.body);
-    assert!(page.body.contains("<form method=\"post\" action=\"/logout\">"), "{}", page.body);
+    assert_has(&page, &["ada@example.com", "<form method=\"post\" action=\"/logout\">"]);
     browser.fetch(Method::POST, "/logout").await.expect(303);
     assert!(browser.open("/").await.expect(200).body.contains("href=\"/login\""));
 }
@@ -26,4 +66,291 @@ async fn home_says_who_is_signed_in_and_how_to_sign_out() {
 async fn home_lists_where_things_are_for_a_client_that_wants_json() {
     let app = TestApp::new();
     assert_eq!(app.get("/").await.expect(200).json()["expenses"], "/expenses");
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_checked_is_no_sign_out() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.clock.advance(Duration::hours(1));
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    let page = browser.open("/").await.expect(503);
+    assert_has(&page, &["<h1>Not to be reached right now</h1>", "<code>ray-of-the-test</code>"]);
+    assert!(!page.body.contains("href=\"/login\""));
+}
+
+#[tokio::test]
+async fn an_empty_list_says_how_to_begin() {
+    let app = TestApp::new();
+    let page = app.signed_in(ADA).await.open("/expenses").await.expect(200);
+    assert_has(&page, &["Nothing here yet", "name=\"idempotency_key\"", "value=\"2026-11-23\""]);
+    assert!(!page.body.contains("<figure"));
+}
+
+#[tokio::test]
+async fn a_failure_of_kv_is_a_page_that_says_so_and_never_an_empty_list() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    for path in [
+        "/",
+        "/expenses?from=2026-01-01",
+        &format!("/expenses/{id}"),
+        &format!("/expenses/{id}/delete"),
+    ] {
+        app.kv.fail(Some(if path.contains(&id) { "get" } else { "list" }));
+        let page = browser.open(path).await.expect(503);
+        assert_eq!(page.header("retry-after"), "2");
+        let again = format!("href=\"{path}\">Try again");
+        assert_has(&page, &["cannot be reached right now", "ray-of-the-test", &again]);
+        assert!(!page.body.contains("Nothing here yet"));
+        let length = page.header("content-length");
+        assert!(length.is_empty() || length == page.body.len().to_string(), "{length}");
+    }
+}
+
+#[tokio::test]
+async fn everybody_sees_their_own() {
+    let app = TestApp::new();
+    let id = add(&mut app.signed_in(ADA).await, json!({"description": "Of Ada"})).await;
+    let mut grace = app.signed_in(GRACE).await;
+    assert!(!grace.open("/expenses").await.expect(200).body.contains("Of Ada"));
+    for path in [format!("/expenses/{id}"), format!("/expenses/{id}/delete")] {
+        let page = grace.open(&path).await.expect(404);
+        assert_has(&page, &["Expense not found."]);
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_sent_to_sign_in_and_comes_back() {
+    let app = TestApp::new();
+    let answer = app.browser().open("/expenses?category=meals").await.expect(302);
+    assert_eq!(answer.header("location"), "/login?return_to=%2Fexpenses%3Fcategory%3Dmeals");
+}
+
+#[tokio::test]
+async fn programs_get_what_they_got_before() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    assert_eq!(browser.get("/expenses").await.expect(200).json()[0]["id"], id);
+    assert_eq!(browser.get(&format!("/expenses/{id}")).await.expect(200).json()["id"], id);
+    let csv = request(Method::GET, "/expenses").header(header::ACCEPT, "text/csv, text/html");
+    let csv = browser.send(csv, axum::body::Body::empty()).await.expect(200);
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8; header=present");
+    let summary = browser.open("/expenses/summary").await.expect(200);
+    assert_eq!(summary.json()["currencies"][0]["count"], 1);
+}
+
+#[tokio::test]
+async fn this_month_stands_against_the_last_in_each_currency_across_the_turn_of_a_year() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.clock.advance(Duration::days(50)); // 2027-01-12
+    for (amount, currency, date) in [
+        ("100.00", "USD", "2027-01-02"),
+        ("30.00", "USD", "2026-12-31"),
+        ("7.00", "USD", "2026-11-30"),
+        ("5.00", "EUR", "2026-12-01"),
+    ] {
+        add(&mut browser, json!({"amount": amount, "currency": currency, "date": date})).await;
+    }
+    let page = open_in(&mut browser, "en-US", "/expenses").await.expect(200);
+    assert_has(
+        &page,
+        &[
+            "January 2027",
+            "<p class=\"total\">$100.00</p><p class=\"muted\">$70.00 more than in December 2026 ($30.00)",
+            "<p class=\"total\">€0.00</p><p class=\"muted\">€5.00 less than in December 2026 (€5.00)",
+            // The columns, from the oldest month to the newest.
+            "<title>December 2026: $30.00</title>",
+            "<title>January 2027: $100.00</title>",
+        ],
+    );
+    // Nowhere 142 of anything.
+    assert!(!page.body.contains("142") && !page.body.contains("105.00"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn amounts_and_days_are_in_the_visitors_own_format() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    add(&mut browser, json!({"amount": "1234.50", "currency": "EUR", "date": "2026-11-02"})).await;
+    for (language, amount, day) in [
+        ("en-US,en;q=0.9", "€1,234.50", "11/2/2026"),
+        ("en-GB", "€1,234.50", "02/11/2026"),
+        ("de-DE,de;q=0.9,en;q=0.8", "1.234,50\u{a0}€", "2.11.2026"),
+        ("de-CH", "EUR\u{a0}1'234.50", "2.11.2026"),
+        ("fr", "1\u{202f}234,50\u{a0}€", "02/11/2026"),
+        ("sv", "1\u{a0}234,50\u{a0}€", "2026-11-02"),
+        ("tlh", "EUR\u{a0}1\u{a0}234.50", "2026-11-02"),
+    ] {
+        let page = open_in(&mut browser, language, "/expenses").await.expect(200);
+        let day = format!("<time datetime=\"2026-11-02\">{day}</time>");
+        if language == "de-CH" {
+            assert_has(&page, &["1'234.50", &day]);
+        } else {
+            assert_has(&page, &[amount, &day]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn pictures_have_their_figures_as_a_table_whatever_there_is_to_draw() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    add(&mut browser, json!({"category": "only one"})).await;
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(
+        &page,
+        &[
+            "role=\"img\" aria-labelledby=\"bars-USD-title\" aria-describedby=\"bars-USD-desc\"",
+            "<title id=\"columns-USD-title\">Spending by month in USD</title>",
+            "<th scope=\"row\"><bdi>only one</bdi></th><td class=\"num\">USD\u{a0}10.00</td><td class=\"num\">100 %</td>",
+        ],
+    );
+    for number in 0..20 {
+        let category = format!("{number} {}", "ж".repeat(45));
+        add(&mut browser, json!({"category": category, "amount": 100 + number})).await;
+    }
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(&page, &["13 other categories", "…</text>"]);
+    // Nobody asks what a hundred names have in common.
+    let page = browser.open("/expenses?category=nothing").await.expect(200);
+    assert_has(&page, &["No expense is one that you asked for.", "href=\"/expenses\">Show all"]);
+    assert!(!page.body.contains("<figure"));
+}
+
+#[tokio::test]
+async fn what_was_typed_is_text_wherever_it_comes_back() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let evil = "\"><script>alert(1)</script><img src=x onerror=1>'&";
+    let id = add(&mut browser, json!({"description": evil, "category": &evil[..48]})).await;
+    let query = "/expenses?category=%22%3E%3Cb%3Ex&from=%22%3E%3Cscript%3E&added=%3Cb%3E";
+    for (path, status) in [
+        ("/expenses".to_owned(), 200),
+        (format!("/expenses?added={id}"), 200),
+        (format!("/expenses/{id}"), 200),
+        (format!("/expenses/{id}/delete"), 200),
+        (query.to_owned(), 422),
+        ("/callback?error=%3Cb%3E&error_description=%22%3E%3Cscript%3E".to_owned(), 400),
+    ] {
+        let page = browser.open(&path).await.expect(status);
+        let text = page.body.replace(" onerror=1", "");
+        assert_inert(&Answer { body: text, ..page });
+    }
+}
+
+#[tokio::test]
+async fn a_filter_keeps_what_it_was_asked_and_goes_with_pages_and_download() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for number in 0..30 {
+        app.clock.advance(Duration::seconds(1));
+        let category = if number % 10 == 0 { "travel" } else { "meals" };
+        add(&mut browser, json!({"description": format!("N{number:02}."), "category": category}))
+            .await;
+    }
+    let page = browser.open("/expenses?from=2026-11-01&to=&category=meals").await.expect(200);
+    assert_has(
+        &page,
+        &[
+            "name=\"from\" value=\"2026-11-01\"",
+            "<option value=\"meals\" selected>",
+            "href=\"/expenses.csv?from=2026-11-01&amp;category=meals\"",
+            "27 expenses",
+        ],
+    );
+    assert!(!page.body.contains("N20.") && page.body.contains("N29."));
+    let csv = browser.open("/expenses.csv?from=2026-11-01&category=meals").await.expect(200);
+    assert_eq!(csv.body.lines().count(), 28);
+
+    let (_, next) = page.body.split_once("rel=\"next\" href=\"").unwrap();
+    let next = next.split_once('"').unwrap().0.replace("&amp;", "&");
+    let older = browser.open(next.split_once('#').unwrap().0).await.expect(200);
+    assert_has(&older, &["Older expenses", "N01.", "N02.", "Newest"]);
+    assert!(
+        !older.body.contains("N00.")
+            && !older.body.contains("N29.")
+            && !older.body.contains("rel=\"next\"")
+    );
+
+    let refused = browser.open("/expenses?from=soon&category=meals").await.expect(422);
+    assert_has(
+        &refused,
+        &[
+            "name=\"from\" value=\"soon\" aria-invalid=\"true\" aria-describedby=\"from-error\"",
+            "Give the first day as year-month-day",
+            "<option value=\"meals\" selected>",
+        ],
+    );
+    browser.open("/expenses?cursor=made-up").await.expect(422);
+}
+
+#[tokio::test]
+async fn a_page_is_one_list_and_says_how_many_it_has_counted() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for number in 0..KV_LIST_MAX_KEYS {
+        let description = format!("Expense {number} of a thousand, with some words");
+        add(&mut browser, json!({"description": description, "currency": "EUR"})).await;
+    }
+    app.kv.take_operations();
+    let page = browser.open("/expenses").await.expect(200);
+    assert_eq!(app.kv.take_operations(), ["list"]);
+    assert!(!page.body.contains("Totals and charts count only"));
+    assert_has(&page, &["10\u{a0}000.00"]);
+    // Uncompressed, and 25 rows of any thousand are as long.
+    assert!(page.body.len() < 45_000, "{}", page.body.len());
+
+    app.clock.advance(Duration::seconds(1));
+    add(&mut browser, json!({"description": "One more"})).await;
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(&page, &["Totals and charts count only the 1000 expenses", "One more"]);
+    let csv = browser.open("/expenses.csv").await.expect(200);
+    assert_eq!(csv.body.lines().count(), 1 + 1001);
+    let all = browser.open("/expenses?limit=1000").await.expect(200);
+    assert!(all.body.len() < 800_000, "{}", all.body.len());
+}
+
+#[tokio::test]
+async fn an_impersonator_is_seen_on_every_page() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(
+        json!({"impersonator": {"email": "help@workos.test", "reason": "ticket <7>"}}),
+    );
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    for path in
+        ["/", "/expenses?from=x", &format!("/expenses/{id}"), &format!("/expenses/{id}/delete")]
+    {
+        let page = browser.open(path).await;
+        assert_has(
+            &page,
+            &["help@workos.test", "ticket &lt;7&gt;", "aria-label=\"Impersonation\""],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failures_page_has_plain_words_a_way_on_and_the_requests_id() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for (path, status, words, way_on) in [
+        ("/nowhere", 404, "Nothing is here", "href=\"/expenses\""),
+        ("/expenses/", 404, "Nothing is here", "href=\"/expenses\""),
+        ("/expenses/unknown", 404, "Expense not found", "href=\"/expenses\""),
+        (
+            "/callback?error=access_denied",
+            400,
+            "AuthKit did not sign you in",
+            "href=\"/login\">Try again",
+        ),
+        ("/expenses?limit=x", 422, "limit", "href=\"/expenses\""),
+    ] {
+        let page = browser.open(path).await.expect(status);
+        assert_has(&page, &[words, way_on, "<code>ray-of-the-test</code>", "<h1>"]);
+        assert_inert(&page);
+    }
 }

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
 use serde_json::Value;
 use tower::ServiceExt;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::{
     authkit::{API_KEY, BASE_URL, CLIENT_ID, FakeAuthKit, TestUser},
@@ -192,6 +192,18 @@ pub fn request(method: Method, path: &str) -> Builder {
     Request::builder().method(method).uri(url.as_str()).header("cf-ray", "ray-of-the-test")
 }
 
+/// A form as browsers send it, but for what tells which site's page it was on.
+pub fn form(path: &str) -> Builder {
+    request(Method::POST, path)
+        .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-mode", "navigate")
+}
+
+pub fn form_body(fields: &[(&str, &str)]) -> Body {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into()
+}
+
 /// What came back.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -265,6 +277,12 @@ impl Browser {
             .header("sec-fetch-site", "same-origin")
             .header(header::CONTENT_TYPE, "application/json");
         self.send(request, body.into()).await
+    }
+
+    /// Sends a form of one of this Worker's own pages.
+    pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = form(path).header("sec-fetch-site", "same-origin");
+        self.send(request, form_body(fields)).await
     }
 
     /// Sends `request` with the cookies that its path gets, and keeps those that come back.

@@ -1,0 +1,305 @@
+//! The forms of pages: add, change, delete, switch the organization. All `POST`, all urlencoded.
+
+use chrono::Duration;
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::{
+    pages::{add, assert_has, assert_inert},
+    support::{
+        ADA, GRACE, TestApp,
+        app::{Answer, Browser, form, form_body, request},
+        authkit::Outage,
+    },
+};
+
+const LUNCH: [(&str, &str); 6] = [
+    ("idempotency_key", "a-key"),
+    ("description", "Team lunch"),
+    ("amount", "42,50"),
+    ("currency", "eur"),
+    ("category", ""),
+    ("date", "2026-11-20"),
+];
+
+/// [`LUNCH`] with one field changed.
+fn lunch(name: &'static str, value: &'static str) -> Vec<(&'static str, &'static str)> {
+    LUNCH.into_iter().map(|field| if field.0 == name { (name, value) } else { field }).collect()
+}
+
+async fn listed(browser: &mut Browser) -> Vec<Value> {
+    let list = browser.get("/expenses").await.expect(200).json();
+    list.as_array().unwrap().clone()
+}
+
+/// Where a form that has done its work leads.
+async fn follow(browser: &mut Browser, answer: Answer) -> Answer {
+    let answer = answer.expect(303);
+    browser.open(answer.header("location")).await.expect(200)
+}
+
+#[tokio::test]
+async fn a_form_adds_an_expense_and_the_list_says_so() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let answer = browser.submit("/expenses", &LUNCH).await;
+    let page = follow(&mut browser, answer).await;
+    assert_has(&page, &["role=\"status\">Added “<bdi>Team lunch</bdi>”, "]);
+    let expense = listed(&mut browser).await.remove(0);
+    for (name, value) in [("currency", "EUR"), ("category", "other"), ("date", "2026-11-20")] {
+        assert_eq!(expense[name], value);
+    }
+    assert_eq!(expense["amount"].to_string(), "42.50");
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_adds_one() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let page = browser.open("/expenses").await;
+    let (_, key) = page.body.split_once("name=\"idempotency_key\" value=\"").unwrap();
+    let key = key.split_once('"').unwrap().0;
+    let mut fields = LUNCH;
+    fields[0].1 = key;
+    let mut other_tab = browser.clone();
+    let (one, two) =
+        tokio::join!(browser.submit("/expenses", &fields), other_tab.submit("/expenses", &fields));
+    assert_eq!(one.expect(303).header("location"), two.expect(303).header("location"));
+    browser.submit("/expenses", &fields).await.expect(303);
+    assert_eq!(listed(&mut browser).await.len(), 1);
+    assert!(!browser.open("/expenses").await.body.contains(key), "the next form has its own");
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_again_with_something_else_in_it_asks_first() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    browser.submit("/expenses", &LUNCH).await.expect(303);
+    let page = browser.submit("/expenses", &lunch("description", "Dinner")).await.expect(409);
+    assert_has(&page, &["This form has already added an expense", "value=\"Dinner\""]);
+    assert!(!page.body.contains("value=\"a-key\""), "with a new key: this time it is meant");
+    assert_eq!(listed(&mut browser).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_stands_beside_its_field_and_what_was_typed_stays() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let long = "x".repeat(201);
+    for (field, value, words) in [
+        ("description", " ", "Say what it was"),
+        ("description", &long, "Use at most 200 characters for the description: these are 201."),
+        ("amount", "", "Give the amount"),
+        ("amount", "1.234", "can be read as 1234 or as a little more than 1."),
+        ("amount", "much", "number alone"),
+        ("amount", "-1", "more than zero"),
+        ("amount", "99999999999", "too large"),
+        ("currency", "euro", "three letters"),
+        ("category", &long[..51], "Use at most 50 characters"),
+        ("date", "2026-02-30", "Give a day that exists"),
+        ("date", "yesterday", "Give a day that exists"),
+    ] {
+        let mut fields = LUNCH;
+        fields.iter_mut().find(|(name, _)| *name == field).unwrap().1 = value;
+        let page = browser.submit("/expenses", &fields).await.expect(422);
+        let error = format!("<p class=\"error\" id=\"{field}-error\">");
+        let link = format!("<a href=\"#{field}\">");
+        let kept = format!("id=\"{field}\" name=\"{field}\" value=\"{value}\"");
+        assert_has(&page, &[words, &error, &link, &kept, "role=\"alert\"", "value=\"a-key\""]);
+        assert_has(&page, &["aria-invalid=\"true\"", &format!("aria-describedby=\"{field}-error")]);
+        assert_eq!(page.body.matches("class=\"error\"").count(), 1);
+        assert!(page.body.contains("<title>Error: "));
+    }
+    let everything = browser.submit("/expenses", &[]).await.expect(422);
+    assert_eq!(everything.body.matches("class=\"error\"").count(), 2);
+    assert!(listed(&mut browser).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_typed_is_no_markup_when_it_comes_back() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let evil = "\"><script>alert(1)</script><b>'&";
+    let fields = ["idempotency_key", "description", "amount", "currency", "category", "date"]
+        .map(|name| (name, evil));
+    let page = browser.submit("/expenses", &fields).await.expect(422);
+    assert_eq!(page.body.matches("&quot;&gt;&lt;script&gt;").count(), 6);
+    assert_inert(&page);
+    assert_inert(&app.browser().submit("/expenses", &fields).await.expect(401));
+}
+
+#[tokio::test]
+async fn an_expense_is_changed_in_the_visitors_own_format() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({"amount": "1234.50", "currency": "EUR"})).await;
+    let path = format!("/expenses/{id}");
+    let german = request(Method::GET, &path)
+        .header(header::ACCEPT, "text/html")
+        .header(header::ACCEPT_LANGUAGE, "de");
+    let page = browser.send(german, axum::body::Body::empty()).await.expect(200);
+    let action = format!("<form class=\"entry\" method=\"post\" action=\"{path}\"");
+    assert_has(&page, &["name=\"amount\" value=\"1234,50\"", "1.234,50\u{a0}€", &action]);
+    assert!(!page.body.contains("idempotency_key"));
+
+    let answer = browser.submit(&path, &[("amount", "1234,75"), ("category", "")]).await;
+    let page = follow(&mut browser, answer).await;
+    assert_has(&page, &["role=\"status\">Changed “<bdi>Lunch</bdi>”"]);
+    let expense = listed(&mut browser).await.remove(0);
+    assert_eq!(
+        (expense["amount"].to_string(), &expense["category"]),
+        ("1234.75".into(), &json!("other"))
+    );
+    assert_eq!(expense["description"], "Lunch");
+
+    let page = browser.submit(&path, &[("date", ""), ("currency", "€")]).await.expect(422);
+    assert_has(&page, &["id=\"date-error\"", "id=\"currency-error\"", "value=\"€\"", &action]);
+}
+
+#[tokio::test]
+async fn an_expense_is_deleted_after_a_question() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let path = format!("/expenses/{id}/delete");
+    let question = browser.open(&path).await.expect(200);
+    assert_has(&question, &["Delete this expense?", &format!("method=\"post\" action=\"{path}\"")]);
+    assert_eq!(listed(&mut browser).await.len(), 1);
+    let answer = browser.submit(&path, &[]).await;
+    assert_has(&follow(&mut browser, answer).await, &["Deleted.", "Nothing here yet"]);
+    assert_has(&browser.submit(&path, &[]).await.expect(404), &["it may be deleted already"]);
+}
+
+#[tokio::test]
+async fn nobody_changes_or_deletes_what_is_anothers() {
+    let app = TestApp::new();
+    let mut ada = app.signed_in(ADA).await;
+    let id = add(&mut ada, json!({})).await;
+    let mut grace = app.signed_in(GRACE).await;
+    grace.submit(&format!("/expenses/{id}"), &LUNCH).await.expect(404);
+    grace.submit(&format!("/expenses/{id}/delete"), &[]).await.expect(404);
+    grace.submit("/expenses/unknown", &LUNCH).await.expect(404);
+    assert_eq!(listed(&mut ada).await[0]["description"], "Lunch");
+}
+
+#[tokio::test]
+async fn only_pages_of_this_site_send_forms_and_only_with_a_session() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let paths =
+        ["/expenses".to_owned(), format!("/expenses/{id}"), format!("/expenses/{id}/delete")];
+    for path in &paths {
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.test"),
+            ("origin", "null"),
+        ] {
+            let request = form(path).header(name, value);
+            let page = browser.send(request, form_body(&LUNCH)).await.expect(403);
+            assert_has(&page, &["<h1>Not allowed</h1>"]);
+        }
+        // As curl does it: no browser says that it is a page of this site.
+        let status = browser.send(form(path), form_body(&LUNCH)).await.status.as_u16();
+        assert_eq!(status, if path == "/expenses" { 415 } else { 403 }, "{path}");
+        let token = app.authkit.access_token(ADA);
+        let request = form(path)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let status = app.send(request.body(form_body(&LUNCH)).unwrap()).await.status.as_u16();
+        assert_eq!(status, if path == "/expenses" { 415 } else { 403 }, "{path}");
+        if path != "/expenses" {
+            browser.post(path, "{}").await.expect(415);
+        }
+    }
+    // Without `Sec-Fetch-Site`, older browsers say it by `Origin`.
+    let old = form("/expenses").header("origin", crate::support::app::ORIGIN);
+    browser.send(old, form_body(&LUNCH)).await.expect(303);
+    assert_eq!(listed(&mut browser).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_somebody_typed_takes_nothing_with_it() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let cookies = browser.cookies.clone();
+    app.authkit.end_sessions();
+    app.clock.advance(Duration::hours(1));
+    for path in ["/expenses", &format!("/expenses/{id}")] {
+        browser.cookies.clone_from(&cookies);
+        let page = browser.submit(path, &LUNCH).await.expect(401);
+        assert_has(
+            &page,
+            &[
+                "You are not signed in any more",
+                "href=\"/login\"",
+                "value=\"Team lunch\"",
+                "value=\"42,50\"",
+                &format!("action=\"{path}\""),
+            ],
+        );
+    }
+    browser.sign_in(ADA).await;
+    browser.submit("/expenses", &LUNCH).await.expect(303);
+    assert_eq!(listed(&mut browser).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_outage_keeps_what_was_typed_and_the_next_try_adds_one() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let change = format!("/expenses/{id}");
+    for operation in ["get", "put"] {
+        app.kv.fail(Some(operation));
+        for path in ["/expenses", &change] {
+            let page = browser.submit(path, &LUNCH).await.expect(503);
+            assert_has(
+                &page,
+                &["This may not have been saved", "value=\"42,50\"", "ray-of-the-test"],
+            );
+            assert!(!page.header("retry-after").is_empty());
+            assert!(!page.body.contains("Idempotency-Key"));
+        }
+    }
+    app.kv.fail(None);
+    browser.submit("/expenses", &LUNCH).await.expect(303);
+    assert_eq!(listed(&mut browser).await.len(), 2);
+
+    app.clock.advance(Duration::hours(1));
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    let page = browser.submit("/expenses", &lunch("idempotency_key", "b")).await.expect(503);
+    assert_has(&page, &["value=\"Team lunch\"", "value=\"b\"", "ray-of-the-test"]);
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_long_is_a_page() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let long = "x".repeat(64 * 1024);
+    let page = browser.submit("/expenses", &[("description", &long)]).await.expect(413);
+    assert_has(&page, &["<h1>That is too long</h1>"]);
+}
+
+#[tokio::test]
+async fn a_form_goes_on_in_another_organization() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let answer = browser.submit("/organization", &[("organization_id", "org_other")]).await;
+    let page = follow(&mut browser, answer).await;
+    assert_has(&page, &["You go on in another organization", "<code>org_other</code>"]);
+
+    let refusal = json!({"error": "sso_required", "error_description": "SSO <b>"});
+    app.authkit.close_organization("org_2", refusal);
+    let page = browser.submit("/organization", &[("organization_id", "org_2")]).await.expect(403);
+    assert_has(&page, &["href=\"/login?organization_id=org_2\">Sign in to that organization"]);
+    assert_inert(&page);
+    browser.submit("/organization", &[("organization_id", " ")]).await.expect(422);
+
+    let foreign = form("/organization").header("sec-fetch-site", "cross-site");
+    browser.send(foreign, form_body(&[("organization_id", "org_other")])).await.expect(403);
+    let curl = form("/organization");
+    browser.send(curl, form_body(&[("organization_id", "org_other")])).await.expect(415);
+}
