@@ -2,7 +2,7 @@
 //! protects, and could be a crate of its own together with the small modules it stands on:
 //! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
-//! The dangerous parts first: [`seal`] (cryptography), [`token`], [`remembered`] and [`jwks`] (who signed),
+//! The dangerous parts first: [`seal`] (cryptography), [`token`], `remembered` and [`jwks`] (who signed),
 //! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`origin`] (where a request
 //! comes from). On them stand [`session`] and [`cookie`] (what a browser carries), [`client`] (what
 //! WorkOS answers) and [`refresh`] (one new session for many requests), and on those [`caller`] (the

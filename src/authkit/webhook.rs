@@ -11,6 +11,7 @@ use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -55,21 +56,10 @@ struct Signature<'a> {
     candidates: Vec<[u8; 32]>,
 }
 
-/// The members that every event has.
+/// What every event has. Its other members may be anything, nested as deep as they like.
 #[derive(Deserialize)]
 struct EventResponse {
     event: String,
-}
-
-/// `user.deleted`.
-#[derive(Deserialize)]
-struct UserEventResponse {
-    data: UserResponse,
-}
-
-#[derive(Deserialize)]
-struct UserResponse {
-    id: String,
 }
 
 impl AuthKit {
@@ -160,7 +150,7 @@ fn parse(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
     if event.event != "user.deleted" {
         return Ok(WebhookEvent::Other);
     }
-    let event: UserEventResponse =
-        serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
-    Ok(WebhookEvent::UserDeleted(event.data.id))
+    let event: Value = serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
+    let user_id = event["data"]["id"].as_str().ok_or(WebhookError::NotAnEvent)?;
+    Ok(WebhookEvent::UserDeleted(user_id.to_owned()))
 }

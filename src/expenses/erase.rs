@@ -3,7 +3,7 @@
 //! gone, and the next one goes on.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::store::{ExpenseStore, encode_owner};
 use crate::runtime::{KV_LIST_MAX_KEYS, KvError};
@@ -49,7 +49,7 @@ impl ExpenseStore {
                 let limit = operations_left.min(KV_LIST_MAX_KEYS);
                 let listing = self.kv.list(&prefix, limit, cursor.as_deref()).await?;
                 // Metadata may be anything: what cannot be read goes too.
-                let page = listing.page::<IgnoredAny>()?;
+                let page = listing.page::<Value>()?;
                 cursor = page.next_cursor().map(str::to_owned);
                 let keys: Vec<String> =
                     page.keys.into_iter().map(|key| key.name.into_owned()).collect();
