@@ -1,4 +1,4 @@
-//! What a browser gets where programs get JSON: pages. [`prefer_pages`] tells the two apart, [`Visitor`]
+//! What a browser gets where programs get JSON: pages. [`prefer_pages`] tells the two apart, `Visitor`
 //! is who looks, [`crate::pages`] is how pages look, and [`super::edit`] takes their forms.
 //!
 //! | request | answer |

@@ -1,0 +1,180 @@
+/** What a visitor does with expenses, in Chromium: with a script engine and without, as two people. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { expectAccessible, inspect } from './support/looks.mjs';
+import { signIn, startVisitors } from './support/visitors.mjs';
+
+const visitors = await startVisitors();
+const { world } = visitors;
+
+/** What was typed into the form that adds. */
+async function type(page, { description, amount, currency, category, date }) {
+  const form = page.locator('form', { has: page.getByRole('button', { name: /Add expense|Save changes/ }) });
+  const fields = { Description: description, Amount: amount, Currency: currency, Category: category, Date: date };
+  for (const [label, value] of Object.entries(fields)) {
+    if (value !== undefined) await form.getByLabel(label, { exact: true }).fill(value);
+  }
+}
+
+async function add(page, expense) {
+  await type(page, expense);
+  await page.getByRole('button', { name: 'Add expense' }).click();
+}
+
+/** The list's rows, as they are read: description, amount. */
+async function rows(page) {
+  const table = page.getByRole('table', { name: 'Expenses, the newest first' });
+  if ((await table.count()) === 0) return [];
+  const names = await table.getByRole('rowheader').allInnerTexts();
+  return names.map((name) => name.trim());
+}
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`the whole story ${javaScriptEnabled ? 'in a browser as it comes' : 'without JavaScript'}`, async (t) => {
+    const page = await visitors.newcomer(t, { javaScriptEnabled, locale: 'en-GB' });
+    await page.goto('/');
+    await signIn(page, javaScriptEnabled ? 'Ada' : 'Grace');
+    await page.goto('/expenses');
+    assert.ok(await page.getByRole('heading', { name: 'Nothing here yet' }).isVisible());
+    if (javaScriptEnabled) await inspect(page, 'expenses-empty');
+
+    await add(page, { description: 'Team <b>lunch</b> & "more"', amount: '42.50', currency: 'EUR', category: 'meals' });
+    assert.match(await page.getByRole('status').innerText(), /^Added “Team <b>lunch<\/b> & "more"”, .*42\.50/);
+    await add(page, { description: 'Train', amount: '89.9', currency: 'EUR', category: 'travel', date: '2026-01-05' });
+    await add(page, { description: 'Keyboard', amount: '129', currency: 'USD' });
+    assert.deepEqual(await rows(page), ['Keyboard', 'Train', 'Team <b>lunch</b> & "more"']);
+    await page.getByRole('img', { name: 'Spending by category in EUR' }).waitFor();
+    await page.getByRole('img', { name: 'Spending by month in EUR' }).waitFor();
+    if (javaScriptEnabled) await inspect(page, 'expenses');
+
+    await page.getByRole('link', { name: 'Edit Train' }).click();
+    if (javaScriptEnabled) await inspect(page, 'expense');
+    await type(page, { description: 'Night train', amount: '99.90' });
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    assert.match(await page.getByRole('status').innerText(), /^Changed “Night train”, .*99\.90/);
+
+    await page.getByLabel('Category', { exact: true }).last().selectOption('travel');
+    await page.getByRole('button', { name: 'Filter' }).click();
+    assert.deepEqual(await rows(page), ['Night train']);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download CSV' }).click()]);
+    const csv = readFileSync(await download.path(), 'utf8');
+    assert.match(csv, /Night train/);
+    assert.doesNotMatch(csv, /Keyboard/);
+    await page.getByRole('link', { name: 'Clear' }).click();
+
+    await page.getByRole('link', { name: 'Delete Night train' }).click();
+    assert.ok(await page.getByRole('heading', { name: 'Delete this expense?' }).isVisible());
+    if (javaScriptEnabled) await inspect(page, 'expense-delete');
+    await page.getByRole('link', { name: 'Keep it' }).click();
+    await page.getByRole('link', { name: 'Delete Night train' }).click();
+    await page.getByRole('button', { name: 'Delete' }).click();
+    assert.match(await page.getByRole('status').innerText(), /^Deleted/);
+    assert.deepEqual(await rows(page), ['Keyboard', 'Team <b>lunch</b> & "more"']);
+
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    assert.ok(await page.getByRole('link', { name: 'Sign in' }).first().isVisible());
+  });
+}
+
+test('two people see each their own', async (t) => {
+  const [ada, grace] = [await visitors.signedIn(t, 'Ada'), await visitors.signedIn(t, 'Grace')];
+  await ada.goto('/expenses');
+  await add(ada, { description: 'A thing of Ada’s', amount: '1' });
+  await ada.getByRole('link', { name: 'Edit A thing of Ada’s' }).click();
+  const answer = await grace.goto(new URL(ada.url()).pathname);
+  assert.equal(answer.status(), 404);
+  await grace.goto('/expenses');
+  assert.ok(!(await rows(grace)).includes('A thing of Ada’s'));
+});
+
+for (const [field, label, bad, message] of [
+  ['description', 'Description', '   ', /Say what it was/],
+  ['amount', 'Amount', 'a lot', /amount/i],
+  ['amount', 'Amount', '0', /more than/i],
+  ['amount', 'Amount', '1.234', /./],
+  ['currency', 'Currency', 'dollar', /./],
+  ['category', 'Category', 'c'.repeat(51), /./],
+]) {
+  test(`${label} “${bad.slice(0, 12)}” is told beside the field, and what was typed is kept`, async (t) => {
+    const page = await visitors.signedIn(t, 'Grace', { locale: 'en-GB' });
+    await page.goto('/expenses');
+    const before = await rows(page);
+    await add(page, { description: 'Kept', amount: '5', [field]: bad });
+    const input = page.getByLabel(label, { exact: true });
+    assert.equal(await input.getAttribute('aria-invalid'), 'true');
+    assert.equal(await input.inputValue(), bad);
+    const described = (await input.getAttribute('aria-describedby')).split(' ').map((id) => page.locator(`#${id}`).innerText());
+    assert.match((await Promise.all(described)).join(' '), message);
+    if (field !== 'description') assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Kept');
+    // The summary of what is wrong has the focus, and leads to the field.
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('role')), 'alert');
+    await expectAccessible(page);
+    if (field === 'amount' && bad === 'a lot') await inspect(page, 'expense-refused');
+    await page.goto('/expenses');
+    assert.deepEqual(await rows(page), before);
+  });
+}
+
+test('a double click adds one expense', async (t) => {
+  const page = await visitors.signedIn(t, 'Ada');
+  await page.goto('/expenses');
+  await type(page, { description: 'Only once', amount: '3' });
+  await page.getByRole('button', { name: 'Add expense' }).dblclick({ noWaitAfter: true });
+  await page.getByRole('status').waitFor();
+  await page.goto('/expenses');
+  assert.equal((await rows(page)).filter((row) => row === 'Only once').length, 1);
+});
+
+test('a page left open while the session ends loses nothing that was typed', async (t) => {
+  const page = await visitors.signedIn(t, 'Ada');
+  await page.goto('/expenses');
+  await type(page, { description: 'Typed for long', amount: '12' });
+  await page.context().clearCookies();
+  await page.getByRole('button', { name: 'Add expense' }).click();
+  assert.ok(await page.getByRole('heading', { name: 'You are not signed in any more' }).isVisible());
+  assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Typed for long');
+  const [tab] = await Promise.all([page.context().waitForEvent('page'), page.getByRole('link', { name: 'sign in in a new tab' }).click()]);
+  await tab.getByRole('button', { name: /^Ada\b/ }).click();
+  await tab.waitForURL(`${world.worker.origin}/**`);
+  await page.getByRole('button', { name: 'Add expense' }).click();
+  assert.match(await page.getByRole('status').innerText(), /^Added “Typed for long”/);
+});
+
+test('the keyboard alone is enough to add an expense', async (t) => {
+  const page = await visitors.signedIn(t, 'Grace');
+  await page.goto('/expenses');
+  const focus = () => page.evaluate(() => document.activeElement.id || document.activeElement.innerText);
+  await page.keyboard.press('Tab');
+  assert.match(await focus(), /^Skip/);
+  for (let presses = 0; (await focus()) !== 'description'; presses += 1) {
+    assert.ok(presses < 20, `the form is not reached: ${await focus()}`);
+    await page.keyboard.press('Tab');
+  }
+  await page.keyboard.type('By keyboard');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('7');
+  await page.keyboard.press('Enter');
+  assert.match(await page.getByRole('status').innerText(), /^Added “By keyboard”/);
+});
+
+test('somebody who reads German sees amounts as they are written there, and may write them so', async (t) => {
+  const page = await visitors.signedIn(t, 'Ada', { locale: 'de-DE' });
+  await page.goto('/expenses');
+  await add(page, { description: 'Miete', amount: '1234,50', currency: 'EUR' });
+  assert.match(await page.getByRole('status').innerText(), /1\.234,50\s€/);
+});
+
+test('the first page is small, and is all there is to load', async (t) => {
+  const page = await visitors.newcomer(t);
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+  const answer = await page.goto('/');
+  assert.ok((await answer.body()).length < 30_000);
+  await page.waitForLoadState('networkidle');
+  const others = requests.slice(1).filter((url) => !url.startsWith('data:'));
+  assert.ok(others.every((url) => url.endsWith('.svg') || url.endsWith('.ico')), others.join(' '));
+});
+
