@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{
     message::{Code, Message, RpcError, result_of},
     revision::{REVISIONS, Revision},
-    tools::{self, Caller},
+    tools::{self, CallError, Caller},
 };
 use crate::{
     app::AppState,
@@ -74,43 +74,54 @@ async fn answer_message(
         // `notifications/initialized` and `notifications/cancelled`: nothing here waits for either.
         return Ok(StatusCode::ACCEPTED.into_response());
     };
-    let Message { method, mut params, .. } = message;
-    let mut result = match (revision, &*method) {
-        (Revision::WithHandshake, "initialize") => initialize(&params).map_err(protocol_error)?,
-        (Revision::WithHandshake, "ping") => Map::new(),
-        (Revision::Stateless, "server/discover") => cacheable(json!({
-            "supportedVersions": REVISIONS,
-            "capabilities": capabilities(),
-            "instructions": INSTRUCTIONS,
-        })),
-        (Revision::WithHandshake, "tools/list") => object(json!({"tools": tools::list()})),
-        (Revision::Stateless, "tools/list") => cacheable(json!({"tools": tools::list()})),
-        (_, "tools/call") => {
-            let wait_until = parts.extensions.get().cloned();
-            let request_id = parts.headers.get("cf-ray").and_then(|ray| ray.to_str().ok());
-            let request_id = request_id.unwrap_or("-");
-            let caller =
-                Caller { state, user: &user, challenge: &challenge, wait_until, request_id };
-            tools::call(&caller, &mut params).await.map_err(|error| match error {
-                tools::CallError::Protocol(error) => protocol_error(error),
-                tools::CallError::Refused(error) => refuse(*error),
-            })?
-        }
-        (revision, _) => {
-            let error = RpcError::new(Code::MethodNotFound, format!("Method not found: {method}"));
-            // Before 2026-07-28, 404 means that a session is over.
-            return Err(protocol_error(match revision {
-                Revision::WithHandshake => error,
-                Revision::Stateless => error.with_status(StatusCode::NOT_FOUND),
-            }));
-        }
+    let request_id = parts.headers.get("cf-ray").and_then(|ray| ray.to_str().ok());
+    let caller = Caller {
+        state,
+        user: &user,
+        challenge: &challenge,
+        wait_until: parts.extensions.get().cloned(),
+        request_id: request_id.unwrap_or("-"),
     };
+    let result = result_for(&caller, revision, &message.method, message.params).await;
+    let mut result = result.map_err(|error| match error {
+        CallError::Protocol(error) => protocol_error(error),
+        CallError::Refused(error) => refuse(*error),
+    })?;
     if revision == Revision::Stateless {
         result.insert("resultType".to_owned(), json!("complete"));
         let server = json!({"io.modelcontextprotocol/serverInfo": server_info()});
         result.insert("_meta".to_owned(), server);
     }
     Ok(result_of(id, &Value::Object(result)))
+}
+
+/// What a request asks for.
+async fn result_for(
+    caller: &Caller<'_>,
+    revision: Revision,
+    method: &str,
+    mut params: Map<String, Value>,
+) -> Result<Map<String, Value>, CallError> {
+    match (revision, method) {
+        (_, "tools/call") => tools::call(caller, &mut params).await,
+        (Revision::WithHandshake, "tools/list") => Ok(object(json!({"tools": tools::list()}))),
+        (Revision::WithHandshake, "initialize") => initialize(&params).map_err(CallError::Protocol),
+        (Revision::WithHandshake, "ping") => Ok(Map::new()),
+        (Revision::Stateless, "tools/list") => Ok(cacheable(json!({"tools": tools::list()}))),
+        (Revision::Stateless, "server/discover") => Ok(cacheable(json!({
+            "supportedVersions": REVISIONS,
+            "capabilities": capabilities(),
+            "instructions": INSTRUCTIONS,
+        }))),
+        _ => {
+            let error = RpcError::new(Code::MethodNotFound, format!("Method not found: {method}"));
+            Err(CallError::Protocol(match revision {
+                // There, 404 means that a session is over.
+                Revision::WithHandshake => error,
+                Revision::Stateless => error.with_status(StatusCode::NOT_FOUND),
+            }))
+        }
+    }
 }
 
 fn initialize(params: &Map<String, Value>) -> Result<Map<String, Value>, RpcError> {

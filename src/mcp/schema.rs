@@ -170,7 +170,7 @@ fn root(mut schema: Value) -> Value {
     schema
 }
 
-/// With every `$ref` replaced by what it refers to, and `allOf` objects made one.
+/// With every `$ref` replaced by what it refers to.
 fn inline(schema: &Value, components: &Value) -> Value {
     let members = match schema {
         Value::Object(members) => members,
@@ -191,21 +191,5 @@ fn inline(schema: &Value, components: &Value) -> Value {
             inlined.entry(name).or_insert(member);
         }
     }
-    if let Some(Value::Array(parts)) = inlined.shift_remove("allOf") {
-        inlined.insert("type".to_owned(), json!("object"));
-        for part in parts {
-            merge(&mut inlined, "properties", part["properties"].clone());
-            merge(&mut inlined, "required", part["required"].clone());
-        }
-    }
     Value::Object(inlined)
-}
-
-fn merge(into: &mut Map<String, Value>, name: &str, more: Value) {
-    match (into.get_mut(name), more) {
-        (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
-        (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
-        (None, more) => drop(into.insert(name.to_owned(), more)),
-        _ => {}
-    }
 }
