@@ -9,7 +9,7 @@ use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env,
-    js_sys::{self, JSON, JsString, Promise, Reflect, Uint8Array},
+    js_sys::{self, JSON, Promise, Reflect},
     send::{SendFuture, SendWrapper},
     wasm_bindgen_futures::JsFuture,
 };
@@ -36,14 +36,12 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn list(this: &Namespace, options: &JsValue) -> Result<Promise, JsValue>;
+}
 
-    type TextEncoder;
-
-    #[wasm_bindgen(constructor)]
-    fn new() -> TextEncoder;
-
-    #[wasm_bindgen(method)]
-    fn encode(this: &TextEncoder, text: &JsString) -> Uint8Array;
+#[wasm_bindgen(module = "/src/platform/host.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = jsonBytes)]
+    fn json_bytes(value: &JsValue) -> Result<Vec<u8>, JsValue>;
 }
 
 /// A KV binding.
@@ -130,9 +128,7 @@ impl KvNamespace for WorkersKv {
         SendFuture::new(async {
             let options = to_js("list", &ListOptions { prefix, limit, cursor })?;
             let answer = outcome("list", self.0.list(&options)).await?;
-            let answer = JSON::stringify(&answer).map_err(failed("list"))?;
-            // By the runtime's encoder: a string by itself comes over character by character.
-            Ok(KvListing::from_json(TextEncoder::new().encode(&answer).to_vec()))
+            Ok(KvListing::from_json(json_bytes(&answer).map_err(failed("list"))?))
         })
         .await
     }
