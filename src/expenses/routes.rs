@@ -289,7 +289,13 @@ async fn patch_expense(
 ) -> Result<Json<Expense>, AppError> {
     let body = read_json(&headers, body).await?;
     let today = state.clock.now().date_naive();
-    change(&expenses, id, &state, |content| validation::patch_expense(body, content, today)).await
+    change(
+        &expenses,
+        id,
+        &state,
+        |content| Ok(validation::parse_patch(body, today)?.apply(content)),
+    )
+    .await
 }
 
 /// Writes what `new_content` makes of an expense that is there.

@@ -25,7 +25,7 @@ use crate::runtime::KV_LIST_MAX_KEYS;
 #[derive(Debug)]
 pub enum ExpenseRequest {}
 
-/// Changes to an expense: what [`super::validation::patch_expense`] reads.
+/// Changes to an expense: what [`super::validation::parse_patch`] reads.
 #[derive(Debug)]
 pub enum ExpensePatch {}
 

@@ -102,38 +102,54 @@ fn parse_date(value: Value, loc: &[&str]) -> Parsed<NaiveDate> {
     })
 }
 
-/// Applies a JSON merge patch (RFC 7396) to `content`: what is not named stays, `null` puts a member
-/// that has a default back to it, the date to `today`.
+/// What a patch names, valid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpenseChanges {
+    description: Option<String>,
+    amount: Option<Amount>,
+    currency: Option<String>,
+    category: Option<String>,
+    date: Option<NaiveDate>,
+}
+
+impl ExpenseChanges {
+    /// What they make of `content`: what is not named stays.
+    #[must_use]
+    pub fn apply(self, content: &ExpenseContent) -> ExpenseContent {
+        ExpenseContent {
+            description: self.description.unwrap_or_else(|| content.description.clone()),
+            amount: self.amount.unwrap_or(content.amount),
+            currency: self.currency.unwrap_or_else(|| content.currency.clone()),
+            category: self.category.unwrap_or_else(|| content.category.clone()),
+            date: self.date.unwrap_or(content.date),
+        }
+    }
+}
+
+/// Checks a JSON merge patch (RFC 7396): `null` puts a member that has a default back to it, the date to
+/// `today`.
 ///
 /// # Errors
 ///
 /// As [`parse_expense`], but nothing is missing.
-pub fn patch_expense(
-    body: Value,
-    content: &ExpenseContent,
-    today: NaiveDate,
-) -> Result<ExpenseContent, Problems> {
+pub fn parse_patch(body: Value, today: NaiveDate) -> Result<ExpenseChanges, Problems> {
     let mut fields = Fields::of(body)?;
-    let description = fields.optional("description", parse_description);
-    let amount = fields.optional("amount", parse_amount);
-    let currency = fields.optional("currency", |value, loc| {
-        or_default(value, DEFAULT_CURRENCY, loc, parse_currency)
-    });
-    let category = fields.optional("category", |value, loc| {
-        or_default(value, DEFAULT_CATEGORY, loc, parse_category)
-    });
-    let date = fields.optional("date", |value, loc| match value {
-        Value::Null => Ok(today),
-        value => parse_date(value, loc),
-    });
+    let changes = ExpenseChanges {
+        description: fields.optional("description", parse_description),
+        amount: fields.optional("amount", parse_amount),
+        currency: fields.optional("currency", |value, loc| {
+            or_default(value, DEFAULT_CURRENCY, loc, parse_currency)
+        }),
+        category: fields.optional("category", |value, loc| {
+            or_default(value, DEFAULT_CATEGORY, loc, parse_category)
+        }),
+        date: fields.optional("date", |value, loc| match value {
+            Value::Null => Ok(today),
+            value => parse_date(value, loc),
+        }),
+    };
     fields.finish().into_result()?;
-    Ok(ExpenseContent {
-        description: description.unwrap_or_else(|| content.description.clone()),
-        amount: amount.unwrap_or(content.amount),
-        currency: currency.unwrap_or_else(|| content.currency.clone()),
-        category: category.unwrap_or_else(|| content.category.clone()),
-        date: date.unwrap_or(content.date),
-    })
+    Ok(changes)
 }
 
 fn or_default(
@@ -431,7 +447,8 @@ mod tests {
     fn a_patch_changes_what_it_names_and_null_puts_a_default_back() {
         let body = json!({"description": "x", "amount": 1, "currency": "EUR", "category": "a", "date": "2026-01-01"});
         let content = parse_expense(body, today()).unwrap();
-        let patched = |patch: Value| patch_expense(patch, &content, today());
+        let patched =
+            |patch: Value| parse_patch(patch, today()).map(|changes| changes.apply(&content));
         assert_eq!(patched(json!({})).unwrap(), content);
         let changed = patched(json!({"amount": "2.5"})).unwrap();
         assert_eq!((changed.amount.to_string(), &changed.currency), ("2.50".into(), &"EUR".into()));

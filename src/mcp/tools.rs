@@ -28,7 +28,7 @@ use crate::{
         validation::{self, ListQuery, SummaryQuery},
     },
     runtime::WaitUntil,
-    validation::{Problem, Problems, parse_string},
+    validation::{Fields, Problem, Problems, parse_string},
 };
 
 /// The tools' descriptions as `tools/list` has them, made by `schema` on the host.
@@ -133,7 +133,7 @@ pub async fn call(
         .ok_or_else(|| invalid(format!("Unknown tool: {name}")))?;
     let arguments = match params.remove("arguments") {
         None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(arguments)) => arguments,
+        Some(Value::Object(arguments)) => without_nulls(tool, arguments),
         Some(_) => return Err(invalid("Invalid params: arguments must be an object".to_owned())),
     };
     let Caller { state, user, challenge, wait_until, request_id } = caller;
@@ -216,11 +216,12 @@ async fn update_expense(
     expenses: &UserExpenses,
     mut arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let id = take_id(&mut arguments)?;
     let now = state.clock.now();
+    let id = take_id(&mut arguments);
+    let changes = validation::parse_patch(Value::Object(arguments), now.date_naive());
+    let (id, changes) = Problems::both(id, changes)?;
     let expense = expenses.get(id).await?.ok_or(ToolError::NoSuchExpense(id))?;
-    let patch = Value::Object(arguments);
-    let content = validation::patch_expense(patch, &expense.content, now.date_naive())?;
+    let content = changes.apply(&expense.content);
     let changed = Expense { content, updated_at: now.into(), ..expense };
     expenses.put(&changed).await?;
     output(&changed)
@@ -230,10 +231,9 @@ async fn delete_expense(
     expenses: &UserExpenses,
     mut arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let id = take_id(&mut arguments)?;
-    let mut others = crate::validation::Fields::of(Value::Object(arguments))?;
-    let _: Option<()> = others.optional("id", |_, _| Ok(()));
-    others.finish().into_result()?;
+    let id = take_id(&mut arguments);
+    let others = Fields::of(Value::Object(arguments)).and_then(|rest| rest.finish().into_result());
+    let (id, ()) = Problems::both(id, others)?;
     if expenses.delete(id).await? {
         Ok(json!({"id": id, "deleted": true}))
     } else {
@@ -249,6 +249,16 @@ async fn summarize_expenses(
         validation::parse_summary_arguments(Value::Object(arguments))?;
     let sums = expenses.sum(currency.as_deref(), &filter).await?;
     output(&Summary::from(sums))
+}
+
+/// Without the arguments that are `null`: models give so what they leave out, as `cursor` what the last
+/// page has answered. In a change it means that a default is put back.
+fn without_nulls(tool: Tool, mut arguments: Map<String, Value>) -> Map<String, Value> {
+    let known = &input_schema(tool)["properties"];
+    if tool != Tool::Update {
+        arguments.retain(|name, value| !value.is_null() || known.get(name).is_none());
+    }
+    arguments
 }
 
 fn take_id(arguments: &mut Map<String, Value>) -> Result<ExpenseId, Problems> {

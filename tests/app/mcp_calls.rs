@@ -125,6 +125,44 @@ async fn a_list_goes_on_where_a_page_has_ended() {
 }
 
 #[tokio::test]
+async fn null_is_an_argument_that_is_left_out_but_in_an_update() {
+    let app = TestApp::new();
+    let mut arguments = lunch();
+    for name in ["currency", "idempotency_key"] {
+        arguments[name] = Value::Null;
+    }
+    let added = output(&app, "add_expense", arguments).await;
+    assert_eq!(added["currency"], "USD");
+    let arguments = json!({"limit": 5, "category": null, "from": null, "to": null});
+    let page = output(&app, "list_expenses", arguments.clone()).await;
+    assert_eq!(page["expenses"], json!([added]));
+    // What the last page has answered leads to the first, and to no error.
+    let arguments = json!({"cursor": page["next_cursor"]});
+    assert_eq!(output(&app, "list_expenses", arguments).await, page);
+    let arguments = json!({"from": null, "to": null, "currency": null});
+    let sums = output(&app, "summarize_expenses", arguments).await;
+    assert_eq!(sums["currencies"][0]["count"], 1);
+
+    let wrong = complaint(&app, "add_expense", json!({"description": null, "amount": 1})).await;
+    assert!(wrong.contains("- description: Field required"), "{wrong}");
+    let wrong = complaint(&app, "list_expenses", json!({"colour": null})).await;
+    assert!(wrong.contains("- colour: Extra inputs are not permitted"), "{wrong}");
+}
+
+#[tokio::test]
+async fn every_problem_is_told_at_once_the_ids_too() {
+    let app = TestApp::new();
+    let wrong = complaint(&app, "update_expense", json!({"id": "x", "amount": 0, "z": 1})).await;
+    for name in ["id", "amount", "z"] {
+        assert!(wrong.contains(&format!("\n- {name}: ")), "{name}: {wrong}");
+    }
+    let wrong = complaint(&app, "delete_expense", json!({"z": 1})).await;
+    for name in ["id", "z"] {
+        assert!(wrong.contains(&format!("\n- {name}: ")), "{name}: {wrong}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
     let app = TestApp::new();
     let wrong = json!({"amount": -5, "currency": "usd", "date": "soon", "note": "?", "idempotency_key": ""});
