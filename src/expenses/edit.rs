@@ -15,7 +15,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::Markup;
 
 use super::{
@@ -73,10 +73,12 @@ impl FromRequest<AppState> for OwnForm {
         let origin = OwnOrigin::from_request_parts(&mut parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
+        if !parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form) {
+            return Err(not_a_form(parts.uri.path()).into_response());
+        }
         if !is_own_form(&parts.headers, &origin) {
             visitor?;
-            let is_form = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
-            return Err(not_an_own_form(is_form).into_response());
+            return Err(not_an_own_form().into_response());
         }
         let body = read_body(body).await.map_err(IntoResponse::into_response)?;
         let locale = Locale::from_headers(&parts.headers);
@@ -84,18 +86,18 @@ impl FromRequest<AppState> for OwnForm {
     }
 }
 
-fn not_an_own_form(is_form: bool) -> AppError {
-    if is_form {
-        AppError::new(
-            StatusCode::FORBIDDEN,
-            "Forms are for this site's own pages: send JSON to /expenses instead",
-        )
-    } else {
-        AppError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "This is for a form: PUT, PATCH and DELETE take JSON",
-        )
-    }
+/// To programs there is no `POST` here.
+fn not_a_form(path: &str) -> AppError {
+    let allowed = if path.ends_with("/delete") { "GET,HEAD" } else { "GET,HEAD,PUT,PATCH,DELETE" };
+    AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+        .with_header(header::ALLOW, HeaderValue::from_static(allowed))
+}
+
+fn not_an_own_form() -> AppError {
+    AppError::new(
+        StatusCode::FORBIDDEN,
+        "Forms are for this site's own pages: send JSON to /expenses instead",
+    )
 }
 
 /// `POST /expenses` of a page.

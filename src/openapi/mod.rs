@@ -218,7 +218,7 @@ errors! {
 }
 errors! {
     /// What an operation answers that reads a form; what is wrong with it is said on a page.
-    ReadsForm: 413, 415
+    ReadsForm: 413
 }
 errors! {
     /// What an operation answers that reads a query.

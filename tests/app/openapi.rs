@@ -2,11 +2,14 @@
 
 use authkit_edge::{app, openapi};
 use axum::body::Body;
-use http::Method;
+use http::{Method, header};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
-use crate::support::{ADA, TestApp, app::request};
+use crate::support::{
+    ADA, TestApp,
+    app::{Answer, request},
+};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openapi.json");
 
@@ -101,33 +104,38 @@ async fn members_that_the_document_does_not_allow_are_refused() {
     assert_eq!(status_of(&app, json!({"date": "yesterday"})).await, 422);
 }
 
-#[tokio::test]
-async fn every_operation_is_there() {
+/// What every operation answers to nobody, with an empty body of the type that it reads.
+async fn asked_by_nobody() -> Vec<(String, Value, Answer)> {
     let app = TestApp::new();
     let document: Value = app.get("/openapi.json").await.expect(200).json();
+    let mut asked = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        for method in operations.as_object().unwrap().keys() {
-            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let path = path.replace("{id}", "00000000000000000000000000");
-            let request = request(method.clone(), &path).body(Body::empty()).unwrap();
-            let answer = app.send(request).await;
-            assert!(!matches!(answer.status.as_u16(), 404 | 405), "{method} {path}: {answer:?}");
+        for (name, operation) in operations.as_object().unwrap() {
+            let method = Method::from_bytes(name.to_uppercase().as_bytes()).unwrap();
+            let mut request = request(method, &path.replace("{id}", "00000000000000000000000000"));
+            let bodies = operation["requestBody"]["content"].as_object();
+            if let Some(media_type) = bodies.and_then(|bodies| bodies.keys().next()) {
+                request = request.header(header::CONTENT_TYPE, media_type);
+            }
+            let answer = app.send(request.body(Body::empty()).unwrap()).await;
+            asked.push((format!("{name} {path}"), operation.clone(), answer));
         }
+    }
+    asked
+}
+
+#[tokio::test]
+async fn every_operation_is_there() {
+    for (name, _, answer) in asked_by_nobody().await {
+        assert!(!matches!(answer.status.as_u16(), 404 | 405), "{name}: {answer:?}");
     }
 }
 
 #[tokio::test]
 async fn what_is_protected_says_how_to_show_who_is_calling() {
-    let app = TestApp::new();
-    let document: Value = app.get("/openapi.json").await.expect(200).json();
-    for (path, operations) in document["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            let name = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let request = request(name, &path.replace("{id}", "00000000000000000000000000"));
-            let answer = app.send(request.body(Body::empty()).unwrap()).await;
-            let is_public = operation["security"] == json!([{}]);
-            assert_eq!(answer.status != 401, is_public, "{method} {path}: {answer:?}");
-        }
+    for (name, operation, answer) in asked_by_nobody().await {
+        let is_public = operation["security"] == json!([{}]);
+        assert_eq!(answer.status != 401, is_public, "{name}: {answer:?}");
     }
 }
 
