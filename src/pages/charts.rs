@@ -13,6 +13,9 @@ use crate::expenses::model::Total;
 /// A label longer than this ends in `…` in the picture; the table has all of it.
 const LABEL_MAX_CHARS: usize = 24;
 
+/// Four for each power of ten up to 10^34, which no sum of amounts comes near.
+const MAX_STEPS: usize = 4 * 34;
+
 /// One row of a chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -65,7 +68,7 @@ pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
 pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str) -> Markup {
     /// Where the line at the top and the one at the bottom are.
     const TOP: i32 = 150;
-    const BOTTOM: i32 = 1150;
+    const BOTTOM: i32 = 1850;
     let top = round_up(rows.iter().map(|row| row.total).max().unwrap_or_default());
     let count = rows.len().max(1);
     let at = |hundredths_of_a_column: usize| Percent(hundredths_of_a_column * 100 / count);
@@ -82,14 +85,14 @@ pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str
                 title { (row.label) ": " (row.amount) }
                 rect.bar x=(at(index * 100 + 15)) y=(Em(BOTTOM - height)) width=(at(70))
                     height=(Em(height)) rx="2" {}
-                text.tick x=(at(index * 100 + 50)) y="12.75em" { (&name[..name.len().min(3)]) }
+                text.tick x=(at(index * 100 + 50)) y="19.75em" { (&name[..name.len().min(3)]) }
                 @if index == 0 || month == "01" {
-                    text.tick x=(at(index * 100 + 50)) y="14em" { (year) }
+                    text.tick x=(at(index * 100 + 50)) y="21em" { (year) }
                 }
             }
         }
     };
-    figure(caption, rows, "columns", Em(1450), &picture)
+    figure(caption, rows, "columns", Em(2150), &picture)
 }
 
 /// The months by their numbers.
@@ -118,7 +121,8 @@ pub fn month_name(month: &str) -> String {
 
 fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Markup) -> Markup {
     let Caption { id, title, description, rows_are } = *caption;
-    let total: u128 = rows.iter().map(|row| row.total.hundredths()).sum();
+    let total =
+        rows.iter().fold(0, |total: u128, row| total.saturating_add(row.total.hundredths()));
     html! {
         figure {
             svg class={ "chart " (kind) } width="100%" height=(height) role="img"
@@ -156,18 +160,11 @@ fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Mar
 /// The smallest of 1, 2, 2.5 and 5 times a power of ten that is not less.
 #[must_use]
 pub fn round_up(total: Total) -> Total {
-    let total = total.hundredths();
+    let hundredths = total.hundredths();
     // From one whole unit on, so that 2.5 is a number of hundredths.
-    let mut unit: u128 = 100;
-    loop {
-        for tenths in [10, 20, 25, 50] {
-            let candidate = unit.saturating_mul(tenths) / 10;
-            if candidate >= total {
-                return Total::from(candidate);
-            }
-        }
-        unit = unit.saturating_mul(10);
-    }
+    let units = std::iter::successors(Some(100_u128), |unit| unit.checked_mul(10));
+    let candidates = units.flat_map(|unit| [10, 20, 25, 50].map(|tenths| unit / 10 * tenths));
+    candidates.take(MAX_STEPS).find(|top| *top >= hundredths).map_or(total, Total::from)
 }
 
 fn shortened(label: &str) -> String {
@@ -228,5 +225,77 @@ struct Percent(usize);
 impl fmt::Display for Percent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}.{:02}%", self.0 / 100, self.0 % 100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPTION: Caption =
+        Caption { id: "a", title: "T <t>", description: "D", rows_are: "Category" };
+
+    fn row(label: &str, hundredths: u128) -> Row {
+        Row { label: label.into(), total: hundredths.into(), amount: format!("{hundredths} c") }
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_share_of_the_longest() {
+        let rows = [row("a", 20_000), row("b", 5_000), row("c", 1), row("d", 0)];
+        let picture = bars(&CAPTION, &rows).into_string();
+        for width in ["100.00%", "25.00%", "0.50%"] {
+            assert!(picture.contains(&format!("width=\"{width}\"")), "{width}: {picture}");
+        }
+        assert!(
+            picture.contains("80 %") && picture.contains("20 %") && picture.contains("&lt; 1 %")
+        );
+        assert!(picture.contains("T &lt;t&gt;") && !picture.contains("<t>"));
+    }
+
+    #[test]
+    fn a_chart_of_nothing_or_of_zeros_divides_by_neither() {
+        let _ = bars(&CAPTION, &[]);
+        let _ = columns(&CAPTION, &[], &[], "0");
+        let picture = columns(&CAPTION, &["2026-11"], &[row("November 2026", 0)], "1");
+        assert!(picture.into_string().contains("height=\"0.00em\""));
+    }
+
+    #[test]
+    fn the_largest_amounts_can_be_drawn() {
+        let rows = [row("a", u128::MAX), row("b", u128::MAX / 2)];
+        let _ = bars(&CAPTION, &rows[..1]);
+        assert!(round_up(rows[0].total) > Total::default());
+    }
+
+    #[test]
+    fn a_scale_ends_at_a_round_number() {
+        for (total, top) in [
+            (0, 100),
+            (100, 100),
+            (101, 200),
+            (201, 250),
+            (251, 500),
+            (501, 1000),
+            (81_723, 100_000),
+            (100_001, 200_000),
+        ] {
+            assert_eq!(round_up(Total::from(total)), Total::from(top), "{total}");
+        }
+    }
+
+    #[test]
+    fn a_year_stands_below_the_first_column_and_each_january() {
+        let months = ["2025-12", "2026-01", "2026-02"];
+        let rows = months.map(|month| row(&month_name(month), 100));
+        let picture = columns(&CAPTION, &months, &rows, "1").into_string();
+        assert_eq!(picture.matches(">2025</text>").count(), 1);
+        assert_eq!(picture.matches(">2026</text>").count(), 1);
+        assert!(picture.contains("<title>January 2026: 100 c</title>"), "{picture}");
+    }
+
+    #[test]
+    fn a_long_label_is_cut_between_characters() {
+        assert_eq!(shortened(&"ж".repeat(24)), "ж".repeat(24));
+        assert_eq!(shortened(&"ж".repeat(25)), format!("{}…", "ж".repeat(23)));
     }
 }

@@ -51,14 +51,11 @@ impl Form<'_> {
                 @if self.id.is_none() {
                     input type="hidden" name="idempotency_key" value=(idempotency_key);
                 }
-                (self.field(Field::Description, "Description", description, None, None))
-                (self.field(Field::Amount, "Amount", amount, None, None))
-                (self.field(Field::Currency, "Currency", currency, None, Some("currencies")))
-                (self.field(
-                    Field::Category, "Category", category,
-                    Some("If you leave it empty: other"), Some("categories"),
-                ))
-                (self.field(Field::Date, "Date", date, None, None))
+                (self.field(Field::Description, "Description", description, None))
+                (self.field(Field::Amount, "Amount", amount, None))
+                (self.field(Field::Currency, "Currency", currency, Some("currencies")))
+                (self.field(Field::Category, "Category", category, Some("categories")))
+                (self.field(Field::Date, "Date", date, None))
                 (datalist("currencies", &CURRENCIES))
                 (datalist("categories", &categories))
                 button { @if self.id.is_none() { "Add expense" } @else { "Save changes" } }
@@ -66,24 +63,13 @@ impl Form<'_> {
         }
     }
 
-    fn field(
-        &self,
-        field: Field,
-        label: &str,
-        value: &str,
-        hint: Option<&str>,
-        list: Option<&str>,
-    ) -> Markup {
+    fn field(&self, field: Field, label: &str, value: &str, list: Option<&str>) -> Markup {
         let name = field.name();
         let error = self.errors.iter().find(|error| error.field == field);
-        let hint_id = hint.map(|_| format!("{name}-hint"));
-        let error_id = error.map(|_| format!("{name}-error"));
-        let described_by: Vec<String> = [error_id, hint_id].into_iter().flatten().collect();
         let is_required = field != Field::Category;
         html! {
             div class={ "field " (name) } {
-                label for=(name) { (label) }
-                @if let Some(hint) = hint { p.hint id={ (name) "-hint" } { (hint) } }
+                label for=(name) { (label) @if !is_required { span.muted { " (optional)" } } }
                 @if let Some(error) = error { p.error id={ (name) "-error" } { (error.message) } }
                 input id=(name) name=(name) value=(value) list=[list]
                     type=(if field == Field::Date { "date" } else { "text" })
@@ -93,7 +79,7 @@ impl Form<'_> {
                     dir=[matches!(field, Field::Description | Field::Category).then_some("auto")]
                     required[is_required]
                     aria-invalid=[error.map(|_| "true")]
-                    aria-describedby=[(!described_by.is_empty()).then(|| described_by.join(" "))];
+                    aria-describedby=[error.map(|_| format!("{name}-error"))];
             }
         }
     }
@@ -169,7 +155,7 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
                 },
             }
         }
-        section.card { (form.markup()) }
+        section.card.narrow { (form.markup()) }
         p { a href="/expenses" { "Back to your expenses" } }
     };
     Layout { title: &title, account }.page(&content)
@@ -191,7 +177,7 @@ pub fn page(expense: &Expense, form: &Form, account: &Account) -> Markup {
             @if expense.updated_at != expense.created_at { ", changed on " (day(expense.updated_at)) }
             "."
         }
-        section.card aria-labelledby="change" {
+        section.card.narrow aria-labelledby="change" {
             h2 #change { "Change it" }
             (form.markup())
         }
@@ -206,7 +192,7 @@ pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> M
     let content = &expense.content;
     let markup = html! {
         h1 { "Delete this expense?" }
-        section.card {
+        section.card.narrow {
             p.total { (locale.money(content.amount, &content.currency)) }
             p { bdi { (content.description) } }
             p.muted { bdi { (content.category) } ", " (date(locale, content.date)) }

@@ -117,7 +117,7 @@ impl Layout<'_> {
 
     fn bar(&self) -> Markup {
         html! {
-            header.bar {
+            header.top {
                 a.brand href="/" { (mark()) "Expenses" }
                 @if let Some(account) = self.account {
                     p.who { span.vh { "Signed in as " } bdi { (account.name) } }

@@ -6,7 +6,10 @@
 //! Worker. A visitor whose language is not in it gets ISO 8601 days and ISO 4217 codes, which nobody
 //! takes for something else.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    cmp::Reverse,
+    fmt::{Display, Write as _},
+};
 
 use chrono::{Datelike, NaiveDate};
 use http::{HeaderMap, header};
@@ -234,22 +237,20 @@ impl Locale {
     /// The first of the table that the visitor asks for, by `q`.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut wanted: Vec<(f32, &str)> = headers
+        let mut wanted: Vec<(u32, &str)> = headers
             .get_all(header::ACCEPT_LANGUAGE)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .filter_map(|range| {
                 let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-                let q = match parameters.trim().strip_prefix("q=") {
-                    Some(q) => q.parse().ok()?,
-                    None => 1.0,
-                };
-                (q > 0.0).then_some((q, tag.trim()))
+                let weight =
+                    parameters.trim().strip_prefix("q=").map_or(Some(1000), thousandths)?;
+                (weight > 0).then_some((weight, tag.trim()))
             })
             .collect();
         // Stable: of equals, the first.
-        wanted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        wanted.sort_by_key(|(weight, _)| Reverse(*weight));
         wanted.into_iter().find_map(|(_, tag)| Self::find(tag)).unwrap_or(NEUTRAL)
     }
 
@@ -362,5 +363,106 @@ impl Locale {
             ("JPY", _) => "¥",
             _ => in_table(&SIGNS).unwrap_or(currency),
         }
+    }
+}
+
+/// A weight (RFC 9110, section 12.4.2): `1`, `0.8`, at most three decimal places.
+fn thousandths(weight: &str) -> Option<u32> {
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    let fraction = format!("{fraction:0<3}");
+    let thousandths = whole.parse::<u32>().ok()?.checked_mul(1000)?;
+    thousandths.checked_add(fraction.get(..3)?.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn locale(languages: &'static str) -> Locale {
+        let languages = HeaderValue::from_static(languages);
+        Locale::from_headers(&HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, languages)]))
+    }
+
+    #[test]
+    fn the_heaviest_language_of_the_table_counts_and_of_equals_the_first() {
+        for (languages, tag) in [
+            ("", ""),
+            ("*", ""),
+            ("tlh", ""),
+            ("de-DE,de;q=0.9,en;q=0.8", "de"),
+            ("en;q=0.5, fr;q=0.75", "fr"),
+            ("en;q=0,sv;q=0.001", "sv"),
+            ("fr;q=nonsense,it;q=0.1", "it"),
+            ("fr;q=0.5,it;q=0.50", "fr"),
+            ("tlh,nl;q=0.3", "nl"),
+            ("en-US", "en-us"),
+            ("en-ZW", "en-001"),
+            ("EN", "en"),
+            ("es-PE", "es-419"),
+            ("es-ES", "es"),
+            ("pt-AO", "pt-pt"),
+            ("pt-BR", "pt"),
+            ("de-CH-1996", "de-ch"),
+            ("zh-Hant-TW", "zh-hant"),
+            ("zh-CN", "zh"),
+        ] {
+            assert_eq!(locale(languages).tag, tag, "{languages}");
+        }
+    }
+
+    #[test]
+    fn every_language_stands_once_and_can_be_asked_for() {
+        for known in &LOCALES {
+            let found: Vec<_> = LOCALES.iter().filter(|locale| locale.tag == known.tag).collect();
+            assert_eq!(found, [known]);
+            assert_eq!(Locale::find(known.tag), Some(*known));
+        }
+    }
+
+    #[test]
+    fn amounts_are_written_as_the_language_does() {
+        for (languages, currency, amount, expected) in [
+            ("en-US", "USD", "1234567.50", "$1,234,567.50"),
+            ("en-US", "EUR", "0.05", "€0.05"),
+            ("en-US", "CHF", "5.00", "CHF\u{a0}5.00"),
+            ("en-CA", "USD", "5.00", "US$5.00"),
+            ("en-CA", "CAD", "5.00", "$5.00"),
+            ("en-IN", "INR", "1234567.50", "₹12,34,567.50"),
+            ("de", "EUR", "1234.50", "1.234,50\u{a0}€"),
+            ("de-CH", "CHF", "1234.50", "CHF\u{a0}1'234.50"),
+            ("es-ES", "EUR", "1234.50", "1234,50\u{a0}€"),
+            ("es-ES", "EUR", "12345.50", "12.345,50\u{a0}€"),
+            ("fr", "EUR", "1234.50", "1\u{202f}234,50\u{a0}€"),
+            ("ja", "JPY", "1234.00", "¥1,234"),
+            ("ja", "JPY", "1234.50", "¥1,234.50"),
+            ("zh", "JPY", "5.00", "JP¥5"),
+            ("", "EUR", "1234.50", "EUR\u{a0}1\u{a0}234.50"),
+        ] {
+            assert_eq!(locale(languages).money(amount, currency), expected, "{languages}");
+        }
+    }
+
+    #[test]
+    fn days_are_written_as_the_language_does() {
+        let day = NaiveDate::from_ymd_opt(2026, 2, 3).unwrap();
+        for (languages, expected) in [
+            ("en-US", "2/3/2026"),
+            ("en-GB", "03/02/2026"),
+            ("de", "3.2.2026"),
+            ("cs", "3. 2. 2026"),
+            ("hu", "2026. 02. 03."),
+            ("th", "3/2/2569"),
+            ("", "2026-02-03"),
+        ] {
+            assert_eq!(locale(languages).date(day), expected, "{languages}");
+        }
+    }
+
+    #[test]
+    fn an_amount_can_be_typed_as_it_is_shown_in_a_field() {
+        assert_eq!(locale("de").typed("1234.50"), "1234,50");
+        assert_eq!(locale("en").typed("1234.50"), "1234.50");
     }
 }

@@ -85,7 +85,7 @@ pub fn page(overview: &Overview) -> Markup {
             @if first_page.is_empty && !is_filtered {
                 (welcome(&first_page))
             } @else {
-                div.columns {
+                div.columns.begin {
                     (this_month(overview, &first_page))
                     (add(&first_page))
                 }
@@ -142,7 +142,7 @@ fn notice_line(notice: Notice, locale: Locale) -> Markup {
 
 fn welcome(first_page: &FirstPage) -> Markup {
     html! {
-        div.columns {
+        div.columns.begin {
             section.card aria-labelledby="begin" {
                 h2 #begin { "Nothing here yet" }
                 p { "Begin with the last thing you paid for: what it was, and how much." }
