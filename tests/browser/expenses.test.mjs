@@ -15,7 +15,7 @@ async function type(page, { description, amount, currency, category, date }) {
   const form = page.locator('form', { has: page.getByRole('button', { name: /Add expense|Save changes/ }) });
   const fields = { Description: description, Amount: amount, Currency: currency, Category: category, Date: date };
   for (const [label, value] of Object.entries(fields)) {
-    if (value !== undefined) await form.getByLabel(label, { exact: true }).fill(value);
+    if (value !== undefined) await form.getByLabel(new RegExp(`^${label}`)).fill(value);
   }
 }
 
@@ -103,7 +103,7 @@ for (const [field, label, bad, message] of [
     await page.goto('/expenses');
     const before = await rows(page);
     await add(page, { description: 'Kept', amount: '5', [field]: bad });
-    const input = page.getByLabel(label, { exact: true });
+    const input = page.getByLabel(new RegExp(`^${label}`));
     assert.equal(await input.getAttribute('aria-invalid'), 'true');
     assert.equal(await input.inputValue(), bad);
     const described = (await input.getAttribute('aria-describedby')).split(' ').map((id) => page.locator(`#${id}`).innerText());
