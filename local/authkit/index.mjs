@@ -35,7 +35,7 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {number} accessTokenTtlSecs default 300
  * @property {number} allowRefreshReuseSecs for how long a spent refresh token still works; default 0
  * @property {string | null} autoSignIn id or e-mail of the user who is signed in without a page
- * @property {string | null} issuer the `iss` claim of session tokens; default: `url`
+ * @property {string | null} issuer the `iss` claim of session tokens; default: `url` and a path
  * @property {string | null} connectIssuer Connect's own issuer, an origin that leads here; default: `url`
  * @property {Record<string, Record<string, unknown>>} extraClaims by user id
  * @property {number} minAccessTokenBytes access tokens are padded with permissions up to this
@@ -163,7 +163,8 @@ export class AuthKit {
       hooks: this.hooks,
       requests: this.requests,
       now,
-      issuer: () => this.settings.issuer ?? this.url,
+      // With a path, as WorkOS has it for a client: Connect's issuer is the bare origin.
+      issuer: () => this.settings.issuer ?? `${this.url}/user_management/${clientId}`,
       log,
     };
   }

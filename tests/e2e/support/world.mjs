@@ -64,8 +64,12 @@ class World {
     clientId: CLIENT_ID,
     apiKey: this.apiKey,
     privateKey: this.privateKey,
+    // No test leaves this computer.
+    fetch: async (url) => this.clientDocuments[url] ? Response.json(this.clientDocuments[url]) : new Response(null, { status: 404 }),
     now: () => this.now(),
   });
+  /** Client ID Metadata Documents, by their address, which is the client's id. @type {Record<string, object>} */
+  clientDocuments = {};
   /** @type {Worker} the one that actors talk to unless told otherwise */
   worker;
 
@@ -80,15 +84,17 @@ class World {
   /**
    * A Worker on the same AuthKit, with a KV of its own unless `kvFolder` says otherwise.
    *
-   * @param {Partial<WorkerOptions> & { vars?: Record<string, string | undefined> }} [options] `vars` are
-   *   added to the usual ones; `undefined` takes one away
+   * @param {Partial<WorkerOptions> & { vars?: Record<string, string | undefined>, connect?: boolean }} [options]
+   *   `vars` are added to the usual ones, `undefined` takes one away; `connect`: takes AuthKit Connect's
+   *   tokens too
    */
-  async startWorker({ vars = {}, ...options } = {}) {
+  async startWorker({ vars = {}, connect = false, ...options } = {}) {
     const all = {
       WORKOS_API_KEY: this.apiKey,
       WORKOS_CLIENT_ID: CLIENT_ID,
       WORKOS_COOKIE_PASSWORD: this.cookiePassword,
       WORKOS_BASE_URL: this.authkit.url,
+      WORKOS_AUTHKIT_DOMAIN: connect ? this.authkit.url : undefined,
       ...vars,
     };
     for (const given of [all, ...(options.isolates ?? [])]) {

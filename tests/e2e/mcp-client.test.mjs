@@ -1,0 +1,213 @@
+/** The official MCP client, which is given nothing but the address, and the people and machines it is for. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ClientCredentialsProvider } from '@modelcontextprotocol/sdk/client/auth-extensions.js';
+import { StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { decodeJwt } from 'jose';
+
+import { ADA_ID, GRACE_ID } from '../../local/authkit/index.mjs';
+import { connect, Person } from './support/mcp-client.mjs';
+import { startWorld } from './support/world.mjs';
+
+const DOCUMENT_URL = 'https://client.example/metadata.json';
+const LUNCH = { description: 'Lunch', amount: '12.50', date: '2026-11-23' };
+
+const world = await startWorld({ connect: true });
+const { authkit } = world;
+
+/**
+ * The official client, signed in as that person.
+ *
+ * @param {'Ada' | 'Grace'} name
+ */
+async function connected(name, { worker = world.worker, document } = {}) {
+  const person = new Person(name, world.browser(worker), document);
+  const client = await connect(worker.url('/mcp'), person);
+  keepSecrets(person);
+  // From here on it holds what tools answer against their schemas.
+  await client.listTools();
+  return { person, client };
+}
+
+/** @param {Person} person */
+function keepSecrets(person) {
+  const { access_token: accessToken, refresh_token: refreshToken } = person.tokens();
+  world.keepSecret(accessToken, "an MCP client's access token");
+  world.keepSecret(refreshToken, "an MCP client's refresh token");
+}
+
+/** What a tool answers when all is well. */
+async function call(client, name, args = {}) {
+  const result = await client.callTool({ name, arguments: args });
+  assert.ok(!result.isError, JSON.stringify(result.content));
+  return result.structuredContent;
+}
+
+/** A machine's client. @param {string[]} scopes that it has, and asks for */
+function connectedMachine(scopes, expectedIssuer = authkit.url) {
+  const { clientId, clientSecret } = authkit.addMachine({ scopes });
+  world.keepSecret(clientSecret, "a machine's secret");
+  const scope = scopes.length > 0 ? scopes.join(' ') : undefined;
+  return connect(world.worker.url('/mcp'), new ClientCredentialsProvider({ clientId, clientSecret, scope, expectedIssuer }));
+}
+
+function registrations() {
+  return authkit.requests.count({ method: 'POST', path: '/oauth2/register', status: 201 });
+}
+
+test('from the address alone it finds AuthKit, registers, signs in and finds the tools', async () => {
+  const before = registrations();
+  const { person, client } = await connected('Ada');
+  assert.equal(registrations() - before, 1);
+  assert.equal(person.signIns, 1);
+  assert.equal(person.request.origin + person.request.pathname, `${authkit.url}/oauth2/authorize`);
+  const { aud, sub, client_id: clientId } = decodeJwt(person.tokens().access_token);
+  assert.deepEqual([aud, sub, clientId], [world.worker.url('/mcp'), ADA_ID, person.clientInformation().client_id]);
+
+  assert.equal(client.getServerVersion().name, 'authkit-edge');
+  assert.match(client.getInstructions(), /expenses/);
+  const { tools } = await client.listTools();
+  assert.deepEqual(
+    tools.map(({ name, annotations: { readOnlyHint, destructiveHint, idempotentHint } }) => [name, readOnlyHint, destructiveHint, idempotentHint]),
+    [
+      ['list_expenses', true, false, true],
+      ['add_expense', false, false, false],
+      ['update_expense', false, true, true],
+      ['delete_expense', false, true, true],
+      ['summarize_expenses', true, false, true],
+    ],
+  );
+  await client.close();
+});
+
+test('what it adds, changes and removes shows in the browser, and the other way round', async () => {
+  const { client } = await connected('Ada');
+  const browser = await world.signedIn('Ada');
+  const added = await call(client, 'add_expense', { ...LUNCH, category: 'meals' });
+  assert.deepEqual((await browser.request('GET', '/expenses')).json, [added]);
+
+  const byBrowser = (await browser.request('POST', '/expenses', { json: { description: 'Taxi', amount: 30, category: 'travel', date: '2026-11-24' } })).json;
+  assert.deepEqual(await call(client, 'list_expenses'), { expenses: [byBrowser, added], next_cursor: null });
+  const first = await call(client, 'list_expenses', { limit: 1 });
+  assert.deepEqual(first.expenses, [byBrowser]);
+  assert.deepEqual((await call(client, 'list_expenses', { limit: 1, cursor: first.next_cursor })).expenses, [added]);
+
+  const updated = await call(client, 'update_expense', { id: byBrowser.id, amount: '32.10' });
+  assert.deepEqual((await browser.request('GET', `/expenses/${byBrowser.id}`)).json, updated);
+  assert.equal(updated.amount, 32.1);
+
+  const summary = await call(client, 'summarize_expenses', { from: '2026-11-01', to: '2026-11-30' });
+  assert.deepEqual(summary, (await browser.request('GET', '/expenses/summary?from=2026-11-01&to=2026-11-30')).json);
+  assert.deepEqual(summary.currencies.map(({ currency, total, count }) => [currency, total, count]), [['USD', 44.6, 2]]);
+
+  await call(client, 'delete_expense', { id: added.id });
+  assert.deepEqual((await browser.request('GET', '/expenses')).json, [updated]);
+  assert.equal((await browser.request('DELETE', `/expenses/${updated.id}`)).status, 204);
+  assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
+  await client.close();
+});
+
+test("another person's client sees nothing of it, and can change nothing", async () => {
+  const [{ client: adas }, { client: graces, person }] = [await connected('Ada'), await connected('Grace')];
+  assert.equal(decodeJwt(person.tokens().access_token).sub, GRACE_ID);
+  const added = await call(adas, 'add_expense', LUNCH);
+  assert.deepEqual((await call(graces, 'list_expenses')).expenses, []);
+  for (const [name, args] of [
+    ['update_expense', { id: added.id, amount: 1 }],
+    ['delete_expense', { id: added.id }],
+  ]) {
+    const result = await graces.callTool({ name, arguments: args });
+    assert.equal(result.isError, true);
+    assert.match(result.content[0].text, /There is no expense/);
+  }
+  assert.deepEqual((await call(adas, 'list_expenses')).expenses, [added]);
+  await call(adas, 'delete_expense', { id: added.id });
+});
+
+test('what is wrong with its arguments is told as a result that a model can act on', async () => {
+  const { client } = await connected('Ada');
+  const result = await client.callTool({ name: 'add_expense', arguments: { description: '', amount: -1, date: 'yesterday', colour: 'red' } });
+  assert.equal(result.isError, true);
+  for (const word of ['description', 'amount', 'date', 'colour']) assert.match(result.content[0].text, new RegExp(`\\b${word}\\b`));
+  await assert.rejects(client.callTool({ name: 'no_such_tool', arguments: {} }), { code: -32602 });
+  assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
+});
+
+test('an expense that it adds twice with one key is there once', async () => {
+  const { client } = await connected('Ada');
+  const args = { ...LUNCH, idempotency_key: 'a retry' };
+  const [first, second] = [await call(client, 'add_expense', args), await call(client, 'add_expense', args)];
+  assert.deepEqual(second, first);
+  assert.deepEqual((await call(client, 'list_expenses')).expenses, [first]);
+  await call(client, 'delete_expense', { id: first.id });
+});
+
+test('when its token has expired it gets another without asking the person', async () => {
+  const { person, client } = await connected('Ada');
+  const { access_token: before } = person.tokens();
+  await world.expire();
+  assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
+  keepSecrets(person);
+  assert.notEqual(person.tokens().access_token, before);
+  assert.equal(person.signIns, 1);
+});
+
+test('a client that has a metadata document does not register', async () => {
+  const { clientMetadata } = new Person('Ada', world.browser());
+  world.clientDocuments[DOCUMENT_URL] = { ...clientMetadata, client_id: DOCUMENT_URL };
+  const before = registrations();
+  const { person, client } = await connected('Grace', { document: DOCUMENT_URL });
+  assert.equal(registrations(), before);
+  assert.equal(decodeJwt(person.tokens().access_token).client_id, DOCUMENT_URL);
+  assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
+});
+
+test('a token for one Worker is none for another', async () => {
+  const other = await world.startWorker({ connect: true });
+  const { person } = await connected('Ada');
+  const answer = await world.bearer(person.tokens().access_token, other).request('POST', '/mcp', { json: { jsonrpc: '2.0', id: 1, method: 'ping' } });
+  assert.equal(answer.status, 401, `${answer}`);
+  assert.match(answer.headers['www-authenticate'], /error="invalid_token".*resource_metadata="[^"]*\/mcp"/);
+});
+
+test('a machine does what its scopes name', async () => {
+  const both = await connectedMachine(['expenses:read', 'expenses:write']);
+  const added = await call(both, 'add_expense', LUNCH);
+  assert.deepEqual((await call(both, 'list_expenses')).expenses, [added]);
+  assert.equal((await call(both, 'summarize_expenses')).currencies[0].total, 12.5);
+  await call(both, 'delete_expense', { id: added.id });
+});
+
+for (const [scopes, refused] of [
+  [['expenses:read'], ['add_expense', 'update_expense', 'delete_expense']],
+  [['expenses:write'], ['list_expenses', 'summarize_expenses']],
+  [[], ['list_expenses', 'summarize_expenses', 'add_expense', 'update_expense', 'delete_expense']],
+]) {
+  test(`a machine with ${scopes[0] ?? 'no scope'} finds every tool, and is refused ${refused.join(', ')}`, async () => {
+    const client = await connectedMachine(scopes);
+    assert.equal((await client.listTools()).tools.length, 5);
+    for (const name of refused) {
+      await assert.rejects(client.callTool({ name, arguments: {} }), (error) => error instanceof StreamableHTTPError && error.code === 403, name);
+    }
+  });
+}
+
+test('a machine that trusts another issuer gives its secret to nobody', async () => {
+  const before = authkit.requests.count({ method: 'POST', path: '/oauth2/token' });
+  await assert.rejects(connectedMachine(['expenses:read'], 'https://other.example'));
+  assert.equal(authkit.requests.count({ method: 'POST', path: '/oauth2/token' }), before);
+});
+
+test('while AuthKit is away nobody new gets in, and who is in goes on', async () => {
+  const { client } = await connected('Ada');
+  await world.withoutAuthKit(async () => {
+    await assert.rejects(connect(world.worker.url('/mcp'), new Person('Grace', world.browser())));
+    assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
+  });
+  const { client: graces } = await connected('Grace');
+  assert.deepEqual((await call(graces, 'list_expenses')).expenses, []);
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());
