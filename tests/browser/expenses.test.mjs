@@ -178,3 +178,22 @@ test('the first page is small, and is all there is to load', async (t) => {
   assert.ok(others.every((url) => url.endsWith('.svg') || url.endsWith('.ico')), others.join(' '));
 });
 
+
+test('whoever is impersonated is told so on every page, by whom and why', async (t) => {
+  const grace = world.authkit.users.find(({ email }) => email === 'grace@example.com');
+  grace.impersonator = { email: 'support@example.com', reason: 'ticket <7>' };
+  t.after(() => {
+    grace.impersonator = null;
+  });
+  const page = await visitors.signedIn(t, 'Grace');
+  await page.goto('/expenses');
+  await add(page, { description: 'By support', amount: '1' });
+  const pages = ['/', '/expenses', await page.getByRole('link', { name: 'Edit By support' }).first().getAttribute('href')];
+  for (const path of pages) {
+    await page.goto(path);
+    const body = await page.innerText('body');
+    assert.match(body, /support@example\.com/, path);
+    assert.match(body, /ticket <7>/, path);
+  }
+  await expectAccessible(page);
+});
