@@ -25,7 +25,8 @@ world.keepSecret(token, 'an access token');
 const door = createServer((asked, answered) => {
   const { port } = new URL(world.worker.origin);
   const headers = { ...asked.headers, authorization: `Bearer ${token}` };
-  const passed = request({ host: '127.0.0.1', port, method: asked.method, path: asked.url, headers }, (answer) => {
+  // A connection of its own for each: one that is kept may be closed as it is used.
+  const passed = request({ host: '127.0.0.1', port, method: asked.method, path: asked.url, headers, agent: false }, (answer) => {
     answered.writeHead(answer.statusCode, answer.headers);
     answer.pipe(answered);
   });
@@ -56,4 +57,7 @@ test('what applies passes, and what is expected to fail does, with nothing else'
   }
 });
 
-test('no answer and no log line holds a secret', () => world.assertNothingLeaked());
+test('no answer and no log line holds a secret', async () => {
+  await world.bearer(token).request('GET', '/expenses');
+  await world.assertNothingLeaked();
+});
