@@ -36,8 +36,10 @@ use crate::{
     browser::{accepts, wants_html},
     error::AppError,
     pages::{
-        Account, Locale, entry, home, overview,
-        overview::{FilterTyped, FirstPage, Notice, Overview},
+        Account, Locale, entry, home,
+        list::FilterTyped,
+        overview,
+        overview::{FirstPage, Notice, Overview},
         respond,
     },
     validation::Problem,

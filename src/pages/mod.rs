@@ -3,8 +3,8 @@
 //! [`crate::expenses::browse`]'s and [`crate::report`]'s.
 //!
 //! [`layout`] is what stands around every page, with its style and its policy; [`home`] is for who is
-//! not signed in, [`overview`] for who is, [`entry`] one expense and its forms, [`failure`] what is
-//! said instead. [`charts`] draws, [`locale`] writes amounts and days.
+//! not signed in, [`overview`] with its [`list`] for who is, [`entry`] one expense and its forms,
+//! [`failure`] what is said instead. [`charts`] draws, [`locale`] writes amounts and days.
 //!
 //! No page needs a script, and none has one.
 
@@ -13,6 +13,7 @@ pub mod entry;
 pub mod failure;
 pub mod home;
 pub mod layout;
+pub mod list;
 pub mod locale;
 pub mod overview;
 

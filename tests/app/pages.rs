@@ -57,6 +57,8 @@ async fn home_is_the_overview_for_who_is_signed_in() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let page = browser.open("/").await.expect(200);
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("; form-action 'self' https://workos.test; "), "{policy}");
     assert_has(&page, &["ada@example.com", "<form method=\"post\" action=\"/logout\">"]);
     browser.fetch(Method::POST, "/logout").await.expect(303);
     assert!(browser.open("/").await.expect(200).body.contains("href=\"/login\""));
