@@ -13,7 +13,7 @@ const { world } = visitors;
 /** What was typed into the form that adds. */
 async function type(page, { description, amount, currency, category, date }) {
   const form = page.locator('form', { has: page.getByRole('button', { name: /Add expense|Save changes/ }) });
-  const fields = { Description: description, Amount: amount, Currency: currency, 'Category (optional)': category, Date: date };
+  const fields = { Description: description, Amount: amount, Currency: currency, Category: category, Date: date };
   for (const [label, value] of Object.entries(fields)) {
     if (value !== undefined) await form.getByLabel(new RegExp(`^${label}`)).fill(value);
   }
@@ -96,7 +96,7 @@ for (const [field, label, bad, message] of [
   ['amount', 'Amount', '0', /more than/i],
   ['amount', 'Amount', '1.234', /./],
   ['currency', 'Currency', 'dollar', /./],
-  ['category', 'Category (optional)', 'c'.repeat(51), /./],
+  ['category', 'Category', 'c'.repeat(51), /./],
 ]) {
   test(`${label} “${bad.slice(0, 12)}” is told beside the field, and what was typed is kept`, async (t) => {
     const page = await visitors.signedIn(t, 'Grace', { locale: 'en-GB' });
