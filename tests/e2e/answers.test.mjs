@@ -31,6 +31,7 @@ for (const path of ['/nowhere', '/expenses/', '/Expenses', '/me/', '/login/x', '
 
 for (const [method, path, allowed] of [
   ['DELETE', '/expenses', ['GET', 'POST']],
+  ['POST', '/expenses/7YBQTSVWGKVQGMH7Y926XY65Q7', ['GET', 'DELETE']],
   ['DELETE', '/expenses/7YBQTSVWGKVQGMH7Y926XY65Q7/delete', ['GET', 'POST']],
   ['POST', '/me', ['GET']],
   ['POST', '/health', ['GET']],
