@@ -1,7 +1,4 @@
-/**
- * Stands between a Worker and AuthKit, or a client and a Worker: sees the bodies that are sent, holds
- * answers back, adds headers that its client cannot send.
- */
+/** Stands between a Worker and AuthKit: sees the bodies that are sent, and holds answers back. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -14,12 +11,11 @@ import { send } from './http.mjs';
 const HOP_BY_HOP = ['host', 'connection', 'keep-alive', 'transfer-encoding', 'content-length'];
 
 /**
- * @param {string} target an origin
- * @param {Record<string, string>} [headers] added to every request
+ * @param {string} authkitUrl
  * @returns {Promise<Relay>}
  */
-export async function startRelay(target, headers) {
-  const relay = new Relay(target, headers);
+export async function startRelay(authkitUrl) {
+  const relay = new Relay(authkitUrl);
   const server = createServer((request, response) => relay.forward(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -32,18 +28,16 @@ export async function startRelay(target, headers) {
 }
 
 class Relay {
-  /** @type {string} what takes the place of the target's own address */
+  /** @type {string} what takes the place of AuthKit's own address */
   url;
   /** @type {unknown[]} the JSON that has been sent */
   bodies = [];
-  /** How long answers that are good are kept back. What the target has done by then is done. */
+  /** How long answers that are good are kept back. What AuthKit has done by then is done. */
   delayMs = 0;
-  #target;
-  #headers;
+  #authkitUrl;
 
-  constructor(target, headers = {}) {
-    this.#target = target;
-    this.#headers = headers;
+  constructor(authkitUrl) {
+    this.#authkitUrl = authkitUrl;
   }
 
   /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
@@ -51,11 +45,11 @@ class Relay {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
-    const headers = { ...without(HOP_BY_HOP, request.headers), ...this.#headers };
+    const headers = without(HOP_BY_HOP, request.headers);
     if (headers['content-type']?.startsWith('application/json')) this.bodies.push(JSON.parse(body.toString() || 'null'));
     const answer = await send({
       method: request.method,
-      url: this.#target + request.url,
+      url: this.#authkitUrl + request.url,
       headers,
       body: body.length > 0 ? body : undefined,
     });
