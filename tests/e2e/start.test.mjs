@@ -14,6 +14,7 @@ import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { Browser } from './support/actors.mjs';
+import { connect as connectAgent, Person } from './support/mcp-client.mjs';
 import { ROOT } from './support/worker.mjs';
 
 const READY_MS = 60_000;
@@ -157,6 +158,12 @@ test('npm start signs in, keeps an expense over Ctrl-C and a second start, and l
   assert.equal(page.answer.json.user.email, 'ada@example.com', `${page}`);
   const created = await browser.request('POST', '/expenses', { json: { description: 'Coffee', amount: '3.20' } });
   assert.equal(created.status, 201, `${created}`);
+
+  // An agent, with nothing switched on but what a start has switched on.
+  const client = await connectAgent(`${address}/mcp`, new Person('Ada', new Browser({ origin: address, record() {} })));
+  const { structuredContent } = await client.callTool({ name: 'list_expenses', arguments: {} });
+  assert.deepEqual(structuredContent.expenses, [created.json]);
+  await client.close();
   await interrupt(first, ports);
 
   const second = start(...ports);
