@@ -10,9 +10,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use authkit_edge::authkit::{
     AuthKitConfig,
     config::{CookieConfig, SameSite},
-    cookie::{COOKIE_MAX_BYTES, Cookie, MAX_PARTS, RequestCookies, TooLong},
+    cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies, SessionCookie, TooLong},
     jwks::{JwkSet, KeySet},
     login::{self, PendingSignIn, ReturnTo},
+    origin::OwnOrigin,
     seal::{OpenError, Opened, Purpose, Sealer},
     secret::Secret,
     session::{Impersonator, Session, User},
@@ -170,22 +171,33 @@ fn cookie_config() -> impl Strategy<Value = CookieConfig> {
     let same_site = select(&[SameSite::Lax, SameSite::Strict, SameSite::None][..]);
     ("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}", 1..=u32::MAX, option::of("[a-z0-9.-]{1,60}"), same_site)
         .prop_map(|(name, max_age_secs, domain, same_site)| CookieConfig {
-            name,
+            name: Some(name),
             max_age_secs,
             domain,
             same_site,
         })
 }
 
+fn origin(secure: bool) -> OwnOrigin {
+    let url = if secure { "https://app.test" } else { "http://localhost" };
+    OwnOrigin::of_url(Url::parse(url).unwrap()).unwrap()
+}
+
 /// How much of a value goes into one part.
-fn part_bytes(cookie: &Cookie<'_>) -> usize {
-    COOKIE_MAX_BYTES - cookie.set("").len() - ".0".len()
+fn part_bytes(cookie: &SessionCookie<'_>) -> usize {
+    let empty = cookie.write("", &RequestCookies::default()).unwrap();
+    COOKIE_MAX_BYTES - empty[0].len() - ".0".len()
+}
+
+/// Every value that may be a session.
+fn read(cookie: &SessionCookie<'_>, headers: &HeaderMap) -> Vec<String> {
+    cookie.read(&RequestCookies::from_headers(headers), |value| Some(value.to_owned()))
 }
 
 /// A cookie and a value for it, as long as where splitting begins and ends above all.
 fn cookie_and_value() -> impl Strategy<Value = (CookieConfig, bool, String)> {
     (cookie_config(), any::<bool>()).prop_flat_map(|(config, secure)| {
-        let room = part_bytes(&config.session_cookie(secure));
+        let room = part_bytes(&config.session_cookie(&origin(secure)));
         let near_an_edge = (1..=MAX_PARTS, 0..6_usize)
             .prop_map(move |(parts, less)| (parts * room + 3 - less).min(MAX_PARTS * room));
         let length = prop_oneof![1..100_usize, near_an_edge, 1..=MAX_PARTS * room];
@@ -228,8 +240,14 @@ impl Jar {
         headers
     }
 
-    /// Takes an answer's `Set-Cookie` headers in as a browser does, which are to be of `cookie`.
-    fn take(&mut self, headers: &[HeaderValue], cookie: &Cookie<'_>) -> Result<(), TestCaseError> {
+    /// Stores a response's `Set-Cookie` headers as a browser does. The jar holds the cookies of the
+    /// configured domain; for other domains there may only be removals.
+    fn take(
+        &mut self,
+        headers: &[HeaderValue],
+        config: &CookieConfig,
+        secure: bool,
+    ) -> Result<(), TestCaseError> {
         for header in headers {
             let text = header.to_str().unwrap();
             prop_assert!(text.len() <= COOKIE_MAX_BYTES, "a browser drops {} bytes", text.len());
@@ -237,16 +255,26 @@ impl Jar {
             let (name, value) = attributes.next().unwrap().split_once('=').unwrap();
             let attributes: Vec<_> = attributes.map(str::to_owned).collect();
             let removes = attributes.iter().any(|attribute| attribute == "Max-Age=0");
-            let max_age_secs = if removes { 0 } else { cookie.max_age_secs };
+            let domain = attributes.iter().find_map(|attribute| attribute.strip_prefix("Domain="));
+            let is_elsewhere = domain != config.domain.as_deref();
+            prop_assert!(removes || !is_elsewhere, "{text}");
+            let max_age_secs = if removes { 0 } else { config.max_age_secs };
+            let same_site = match config.same_site {
+                SameSite::None if !secure => SameSite::Lax,
+                same_site => same_site,
+            };
             let mut expected = vec![
-                format!("Path={}", cookie.path),
+                "Path=/".to_owned(),
                 format!("Max-Age={max_age_secs}"),
-                format!("SameSite={}", cookie.same_site),
+                format!("SameSite={same_site}"),
                 "HttpOnly".to_owned(),
             ];
-            expected.extend(cookie.domain.map(|domain| format!("Domain={domain}")));
-            expected.extend(cookie.secure.then(|| "Secure".to_owned()));
-            prop_assert_eq!(attributes, expected);
+            expected.extend(domain.map(|domain| format!("Domain={domain}")));
+            expected.extend(secure.then(|| "Secure".to_owned()));
+            prop_assert_eq!(&attributes, &expected);
+            if is_elsewhere {
+                continue;
+            }
             if removes {
                 prop_assert_eq!(value, "");
                 self.0.remove(name);
@@ -257,11 +285,10 @@ impl Jar {
         Ok(())
     }
 
-    /// Takes out whatever goes by the name of `cookie` or of a part of it.
-    fn remove_forms_of(&mut self, cookie: &Cookie<'_>) -> BTreeMap<String, String> {
-        let parts: Vec<_> =
-            (0..MAX_PARTS).map(|index| format!("{}.{index}", cookie.name)).collect();
-        self.0.extract_if(.., |name, _| name == cookie.name || parts.contains(name)).collect()
+    /// Takes out the cookie called `name` and its parts.
+    fn remove_forms_of(&mut self, name: &str) -> BTreeMap<String, String> {
+        let parts: Vec<_> = (0..MAX_PARTS).map(|index| format!("{name}.{index}")).collect();
+        self.0.extract_if(.., |other, _| other == name || parts.contains(other)).collect()
     }
 }
 
@@ -273,23 +300,25 @@ proptest! {
         (config, secure, value) in cookie_and_value(),
         leftovers in leftovers(),
     ) {
-        let cookie = config.session_cookie(secure);
-        let mut jar = Jar::with(cookie.name, leftovers);
+        let origin = origin(secure);
+        let cookie = config.session_cookie(&origin);
+        let (name, _) = config.names(secure);
+        let mut jar = Jar::with(name, leftovers);
         let mut others = jar.clone();
-        others.remove_forms_of(&cookie);
+        others.remove_forms_of(name);
 
         let headers = jar.headers();
         let written = cookie.write(&value, &RequestCookies::from_headers(&headers)).unwrap();
-        jar.take(&written, &cookie)?;
+        jar.take(&written, &config, secure)?;
         let headers = jar.headers();
-        prop_assert_eq!(cookie.read(&RequestCookies::from_headers(&headers)), [value.as_str()]);
+        prop_assert_eq!(read(&cookie, &headers), [value.as_str()]);
 
-        let forms = jar.clone().remove_forms_of(&cookie);
+        let forms = jar.clone().remove_forms_of(name);
         let held: usize = forms.values().map(String::len).sum();
         prop_assert_eq!(held, value.len(), "stale: {:?}", forms.keys());
 
         let removed = cookie.remove(&RequestCookies::from_headers(&headers));
-        jar.take(&removed, &cookie)?;
+        jar.take(&removed, &config, secure)?;
         prop_assert_eq!(jar, others);
     }
 
@@ -299,7 +328,8 @@ proptest! {
         secure in any::<bool>(),
         more in 1..9_usize,
     ) {
-        let cookie = config.session_cookie(secure);
+        let origin = origin(secure);
+        let cookie = config.session_cookie(&origin);
         let most = MAX_PARTS * part_bytes(&cookie);
         let write = |length| cookie.write(&"x".repeat(length), &RequestCookies::default());
         prop_assert_eq!(write(most).map(|headers| headers.len()), Ok(MAX_PARTS));
@@ -313,19 +343,19 @@ proptest! {
         state in any::<String>(),
     ) {
         let config = &CONFIG.cookie;
-        let mut headers = Jar::with(&config.name, leftovers).headers();
+        let (name, _) = config.names(true);
+        let mut headers = Jar::with(name, leftovers).headers();
         for value in values.iter().filter_map(|value| HeaderValue::from_bytes(value).ok()) {
             headers.append(header::COOKIE, value);
         }
         let cookies = RequestCookies::from_headers(&headers);
-        let cookie = config.session_cookie(true);
-        for candidate in cookie.read(&cookies) {
-            prop_assert!(Session::open(&candidate, &SEALER).is_err());
-        }
-        let name = login::sign_in_cookie_name(&config.name, &state);
+        let origin = origin(true);
+        let cookie = config.session_cookie(&origin);
+        prop_assert!(cookie.read(&cookies, |value| Session::open(value, &SEALER).ok()).is_empty());
+        let name = login::sign_in_cookie_name(name, &state);
         prop_assert!(PendingSignIn::find(&state, &name, &cookies, &SEALER, noon()).is_none());
         let mut jar = Jar(BTreeMap::new());
-        jar.take(&cookie.remove(&cookies), &cookie)?;
+        jar.take(&cookie.remove(&cookies), config, true)?;
     }
 
     /// Browsers send what a script of another page of the domain put into `document.cookie`.
@@ -335,8 +365,7 @@ proptest! {
         let mut headers = HeaderMap::new();
         let sent = HeaderValue::from_bytes(format!("theme={other}; wos-session=x").as_bytes());
         headers.insert(header::COOKIE, sent.unwrap());
-        let cookies = RequestCookies::from_headers(&headers);
-        prop_assert_eq!(CONFIG.cookie.session_cookie(true).read(&cookies), ["x"]);
+        prop_assert_eq!(read(&CONFIG.cookie.session_cookie(&origin(true)), &headers), ["x"]);
     }
 }
 

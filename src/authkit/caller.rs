@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use thiserror::Error;
 
 use super::{
@@ -31,6 +31,9 @@ use super::{
 };
 use crate::{error::AppError, runtime::WaitUntil};
 
+/// Most expired sessions of one request that are renewed. Two are there when a copy for another domain
+/// is left over; each costs an exchange at WorkOS, and a request has room for eighty.
+const MAX_RENEWALS: usize = 2;
 /// How many rotations a session that comes late may be behind: more than happen while a spent
 /// session is remembered.
 const MAX_SUCCESSORS: usize = 1000;
@@ -104,40 +107,55 @@ impl CurrentUser {
         parts: &Parts,
         origin: &OwnOrigin,
     ) -> Result<Self, CallerError> {
-        if parts.headers.contains_key(header::AUTHORIZATION) {
+        if has_bearer(&parts.headers) {
             return Self::identify_bearer(authkit, parts, origin).await;
         }
         let cookies = RequestCookies::from_headers(&parts.headers);
-        let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
-        let candidates = cookie.read(&cookies);
-        if candidates.is_empty() {
+        let cookie = authkit.config.cookie.session_cookie(origin);
+        if !cookie.is_sent(&cookies) {
             return Err(CallerError::NoCredentials);
         }
         if !parts.method.is_safe() && origin.is_cross_origin(&parts.headers) {
             return Err(CallerError::CrossOrigin);
         }
-        // More than one when another scope of the name is left over, or was set by another host of
-        // the domain. One that is over hides no other, and one that needs nothing comes first.
-        let mut opened: Vec<KnownSession> =
-            candidates.iter().filter_map(|sealed| authkit.open_session(sealed)).collect();
-        if opened.len() > 1 {
-            for index in 0..opened.len() {
-                let token = opened[index].session.access_token.expose();
-                if authkit.verify(token, wait_until(parts)).await.is_ok() {
-                    opened.swap(0, index);
-                    break;
+        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
+        // More than one when a copy for another domain is left over, or another host of the domain has
+        // planted one. A session that has ended hides no other, and one that needs no renewal wins.
+        let mut expired = Vec::new();
+        let mut refusal = CallerError::Session;
+        for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
+            match Standing::of(authkit, &known, parts).await {
+                Ok(Standing::Good(claims)) => {
+                    change.reset();
+                    if known.by_previous_password || cookie.is_under_former_name(&cookies) {
+                        change.set(Arc::clone(&known.session));
+                    }
+                    return Ok(Self { claims, session: Some(known.session) });
                 }
+                Ok(Standing::Expired { user_id, expires_at }) => {
+                    expired.push((known.session, user_id, expires_at));
+                }
+                Ok(Standing::SignedOut) => change.end(),
+                Ok(Standing::Refused) => {}
+                Err(unavailable) => refusal = unavailable,
             }
         }
-        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
-        let mut refusal = CallerError::Session;
-        for opened in opened {
-            // What became of the one before is of no interest any more.
-            change.reset();
-            match Self::from_session(authkit, opened, &change, parts).await {
-                Err(error @ CallerError::Session) => refusal = error,
-                answer => return answer,
+        for (session, user_id, expires_at) in expired.into_iter().take(MAX_RENEWALS) {
+            match authkit.renew(&session, &user_id, expires_at, None, parts).await {
+                Ok((renewed, claims)) => {
+                    change.set(Arc::clone(&renewed));
+                    return Ok(Self { claims, session: Some(renewed) });
+                }
+                Err(RefreshError::Ended) => change.end(),
+                Err(error) => match error.into() {
+                    CallerError::Session => {}
+                    unavailable => refusal = unavailable,
+                },
             }
+        }
+        if !matches!(refusal, CallerError::Session) {
+            // One of the sessions may be alive: the browser keeps its cookies.
+            change.reset();
         }
         Err(refusal)
     }
@@ -147,7 +165,7 @@ impl CurrentUser {
         parts: &Parts,
         origin: &OwnOrigin,
     ) -> Result<Self, CallerError> {
-        let value = parts.headers.get(header::AUTHORIZATION).ok_or(CallerError::NoCredentials)?;
+        let value = bearer_value(&parts.headers).ok_or(CallerError::NoCredentials)?;
         let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
         let verified = authkit.verify_bearer(token, origin, wait_until(parts)).await;
         let claims = verified.map_err(|error| match error {
@@ -155,44 +173,6 @@ impl CurrentUser {
             VerifyError::Unavailable(error) => RefreshError::from(error).into(),
         })?;
         Ok(Self { claims, session: None })
-    }
-
-    /// The user of a session, which is renewed on the way if it must be.
-    async fn from_session(
-        authkit: &AuthKit,
-        opened: KnownSession,
-        change: &SessionChange,
-        parts: &Parts,
-    ) -> Result<Self, CallerError> {
-        let KnownSession { session, by_previous_password } = opened;
-        let known = match authkit
-            .verify_expired(session.access_token.expose(), wait_until(parts))
-            .await
-        {
-            Ok(claims) if !claims.is_expired(authkit.clock.now()) => {
-                if by_previous_password {
-                    change.set(Arc::clone(&session));
-                }
-                return Ok(Self { claims, session: Some(session) });
-            }
-            Ok(claims) => Some(claims),
-            // Signed by a key that has been retired since. The seal says that AuthKit gave it to
-            // us; whether the session still lives is for AuthKit to say.
-            Err(VerifyError::Token(TokenError::UnknownKey)) => None,
-            Err(VerifyError::Token(_)) => return Err(CallerError::Session),
-            Err(VerifyError::Unavailable(error)) => return Err(RefreshError::from(error).into()),
-        };
-        let expires_at = known.as_ref().map(VerifiedClaims::expires_at);
-        let user_id = match (&known, &session.user) {
-            (Some(claims), _) => claims.claims().sub.clone(),
-            (None, Some(user)) => user.id.clone(),
-            // Whose it is could not be told from what comes after it.
-            (None, None) => return Err(CallerError::Session),
-        };
-        let renewed = authkit.renew(&session, &user_id, expires_at, None, parts).await;
-        let (renewed, claims) = change.end_if_ended(renewed)?;
-        change.set(Arc::clone(&renewed));
-        Ok(Self { claims, session: Some(renewed) })
     }
 
     /// Goes on in another organization, for this request and, by its answer, for the browser.
@@ -226,6 +206,60 @@ impl CurrentUser {
                 Err(RefreshError::Refused { code, description: None }.into())
             }
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// How far a session from a cookie is good.
+enum Standing {
+    /// Its access token is valid now.
+    Good(VerifiedClaims),
+    /// Its access token is not valid any more: WorkOS decides whether the session lives.
+    Expired {
+        /// The user that the renewed session must have.
+        user_id: String,
+        /// `None` for a token that cannot be verified.
+        expires_at: Option<DateTime<Utc>>,
+    },
+    /// Its user has signed out.
+    SignedOut,
+    /// Its access token is no token of this application's.
+    Refused,
+}
+
+impl Standing {
+    /// # Errors
+    ///
+    /// [`CallerError::Unavailable`] when WorkOS's keys cannot be fetched.
+    async fn of(
+        authkit: &AuthKit,
+        known: &KnownSession,
+        parts: &Parts,
+    ) -> Result<Self, CallerError> {
+        let session = &known.session;
+        let verified =
+            authkit.verify_expired(session.access_token.expose(), wait_until(parts)).await;
+        match verified {
+            Ok(claims) if authkit.refresher.is_signed_out(claims.claims().sid.as_deref()) => {
+                Ok(Self::SignedOut)
+            }
+            Ok(claims) if !claims.is_expired(authkit.clock.now()) => Ok(Self::Good(claims)),
+            Ok(claims) => Ok(Self::Expired {
+                user_id: claims.claims().sub.clone(),
+                expires_at: Some(claims.expires_at()),
+            }),
+            // Signed by a key that has been retired since. The seal says that AuthKit gave it to us;
+            // WorkOS says whether the session still lives. Without a user in the cookie, a renewed
+            // session could not be told from another user's.
+            Err(VerifyError::Token(TokenError::UnknownKey)) => {
+                let user = session.user.as_ref();
+                Ok(user.map_or(Self::Refused, |user| Self::Expired {
+                    user_id: user.id.clone(),
+                    expires_at: None,
+                }))
+            }
+            Err(VerifyError::Token(_)) => Ok(Self::Refused),
+            Err(VerifyError::Unavailable(error)) => Err(RefreshError::from(error).into()),
         }
     }
 }
@@ -304,11 +338,24 @@ fn wait_until(parts: &Parts) -> Option<&WaitUntil> {
     parts.extensions.get()
 }
 
+/// Whether the request carries a bearer token, or an `Authorization` header that tries to be one. Other
+/// schemes are not for this application: a password in front of a staging site is one of them.
+pub(super) fn has_bearer(headers: &HeaderMap) -> bool {
+    bearer_value(headers).is_some()
+}
+
+fn bearer_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let scheme = |value: &HeaderValue| {
+        let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"bearer")
+    };
+    headers.get_all(header::AUTHORIZATION).iter().find(|value| scheme(value))
+}
+
 /// `Bearer` in any case (RFC 9110, section 11.1), then the token.
 fn bearer_token(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    let (_scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    Some(token.trim()).filter(|token| !token.is_empty())
 }
 
 impl<S> FromRequestParts<S> for CurrentUser

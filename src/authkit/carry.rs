@@ -44,9 +44,14 @@ impl SessionChange {
     pub fn end_if_ended<T>(&self, renewed: Result<T, RefreshError>) -> Result<T, RefreshError> {
         renewed.inspect_err(|error| {
             if *error == RefreshError::Ended {
-                self.replace(Change::Ended);
+                self.end();
             }
         })
+    }
+
+    /// The session is over: its user has signed out, or WorkOS has ended it.
+    pub fn end(&self) {
+        self.replace(Change::Ended);
     }
 
     /// Nothing has become of the session.
@@ -87,7 +92,7 @@ pub async fn carry_session(
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let (Some(change), Ok(origin)) = (change.take(), origin) else { return response };
     let cookies = RequestCookies::from_headers(&cookie_headers);
-    let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
+    let cookie = authkit.config.cookie.session_cookie(&origin);
     let set_cookies = match change {
         Change::Ended => cookie.remove(&cookies),
         Change::Set(session) => match authkit.refresher.newest(session).await {

@@ -12,7 +12,10 @@ use super::{origin::is_loopback, secret::Secret};
 
 /// Browsers keep a cookie for 400 days at most (RFC 6265bis, section 5.5).
 const DEFAULT_COOKIE_MAX_AGE_SECS: u32 = 400 * 24 * 60 * 60;
+/// WorkOS's own SDKs use this name. Browsers take it from any host of the domain.
 const DEFAULT_COOKIE_NAME: &str = "wos-session";
+/// The default where the cookie is host-only and `Secure`.
+const DEFAULT_HOST_COOKIE_NAME: &str = "__Host-wos-session";
 const DEFAULT_BASE_URL: &str = "https://api.workos.com";
 /// As WorkOS's own SDKs ask for; what is shorter can be guessed.
 const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
@@ -20,7 +23,8 @@ const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
 /// Browsers take a cookie with such a name only with `Secure`, `Path=/` and no `Domain`, so that no
 /// other host of the domain can set it (RFC 6265bis, section 4.1.3.2). In any case of letters.
 pub const HOST_PREFIX: &str = "__Host-";
-const SECURE_PREFIX: &str = "__Secure-";
+/// Browsers take a cookie with such a name only with `Secure` (RFC 6265bis, section 4.1.3.1).
+pub(super) const SECURE_PREFIX: &str = "__Secure-";
 
 /// Everything AuthKit is told from outside, checked.
 #[derive(Debug, Clone)]
@@ -52,8 +56,9 @@ pub struct AuthKitConfig {
 /// How the session cookie is set.
 #[derive(Debug, Clone)]
 pub struct CookieConfig {
-    /// The cookie's name; parts of a long one are called `{name}.0`, `{name}.1`, ….
-    pub name: String,
+    /// `WORKOS_COOKIE_NAME`; without it the [default](Self::names) for the origin. Parts of a long
+    /// session are called `{name}.0`, `{name}.1`, ….
+    pub name: Option<String>,
     /// `Max-Age`, in seconds.
     pub max_age_secs: u32,
     /// `Domain`; host-only without it.
@@ -63,15 +68,34 @@ pub struct CookieConfig {
 }
 
 impl CookieConfig {
-    /// Whether browsers take the cookie with `Secure` alone, by its name.
+    /// Whether the configured name makes browsers take the cookie with `Secure` alone.
     #[must_use]
     pub fn must_be_secure(&self) -> bool {
-        self.has_prefix(HOST_PREFIX) || self.has_prefix(SECURE_PREFIX)
+        self.is_named_with(HOST_PREFIX) || self.is_named_with(SECURE_PREFIX)
     }
 
-    fn has_prefix(&self, prefix: &str) -> bool {
-        self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    /// The cookie's name on an origin with (`secure`) or without https, and the default name that
+    /// applies with or without a cookie domain, under which a session may be left over.
+    #[must_use]
+    pub fn names(&self, secure: bool) -> (&str, Option<&'static str>) {
+        match &self.name {
+            // An operator who sets a name has decided: sessions under no other name are read.
+            Some(name) => (name, None),
+            None if secure && self.domain.is_none() => {
+                (DEFAULT_HOST_COOKIE_NAME, Some(DEFAULT_COOKIE_NAME))
+            }
+            None => (DEFAULT_COOKIE_NAME, Some(DEFAULT_HOST_COOKIE_NAME)),
+        }
     }
+
+    fn is_named_with(&self, prefix: &str) -> bool {
+        self.name.as_deref().is_some_and(|name| has_prefix(name, prefix))
+    }
+}
+
+/// Whether a cookie's name has a prefix that browsers know, in any case of letters.
+pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// The `SameSite` attribute (RFC 6265bis, section 5.6.7).
@@ -150,9 +174,7 @@ impl AuthKitConfig {
             authkit_domain: variables.optional("WORKOS_AUTHKIT_DOMAIN", authkit_domain),
             issuer: variables.optional("WORKOS_ISSUER", Ok),
             cookie: CookieConfig {
-                name: variables
-                    .optional("WORKOS_COOKIE_NAME", cookie_name)
-                    .unwrap_or_else(|| DEFAULT_COOKIE_NAME.to_owned()),
+                name: variables.optional("WORKOS_COOKIE_NAME", cookie_name),
                 max_age_secs: variables
                     .optional("WORKOS_COOKIE_MAX_AGE", max_age)
                     .unwrap_or(DEFAULT_COOKIE_MAX_AGE_SECS),
@@ -166,7 +188,7 @@ impl AuthKitConfig {
                 .optional("WORKOS_WEBHOOK_SECRET", header_safe)
                 .map(Secret::from),
         };
-        if config.cookie.has_prefix(HOST_PREFIX) && config.cookie.domain.is_some() {
+        if config.cookie.is_named_with(HOST_PREFIX) && config.cookie.domain.is_some() {
             variables.error.add("WORKOS_COOKIE_DOMAIN", "cannot go with a cookie name in __Host-");
         }
         let domain = config.authkit_domain.as_ref().map(|url| url.origin().ascii_serialization());
@@ -310,7 +332,7 @@ mod tests {
     fn the_three_required_variables_are_enough() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.base_url.as_str(), "https://api.workos.com/");
-        assert_eq!(config.cookie.name, "wos-session");
+        assert_eq!(config.cookie.names(true).0, "__Host-wos-session");
         assert_eq!(config.cookie.max_age_secs, 34_560_000);
         assert_eq!(config.cookie.same_site, SameSite::Lax);
         assert!(config.redirect_uri.is_none() && config.issuer.is_none());
@@ -395,6 +417,22 @@ mod tests {
         assert!(parse(&[domain, ("WORKOS_ISSUER", "https://api.workos.com")]).is_ok());
         let error = parse(&[domain, ("WORKOS_ISSUER", "https://x.authkit.app")]).unwrap_err();
         assert_eq!(error.to_string(), "WORKOS_ISSUER cannot be WORKOS_AUTHKIT_DOMAIN");
+    }
+
+    #[test]
+    fn default_cookie_name_needs_https_and_no_domain_for_its_prefix() {
+        let names = |extra: &[(&str, &str)], secure| {
+            let config = parse(extra).unwrap().cookie;
+            let (name, former) = config.names(secure);
+            (name.to_owned(), former)
+        };
+        let domain = [("WORKOS_COOKIE_DOMAIN", "app.test")];
+        let host = "__Host-wos-session";
+        assert_eq!(names(&[], true), (host.to_owned(), Some("wos-session")));
+        assert_eq!(names(&[], false), ("wos-session".to_owned(), Some(host)));
+        assert_eq!(names(&domain, true), ("wos-session".to_owned(), Some(host)));
+        let named = [("WORKOS_COOKIE_NAME", "wos-session")];
+        assert_eq!(names(&named, true), ("wos-session".to_owned(), None));
     }
 
     #[test]

@@ -1,28 +1,48 @@
-//! Cookies (RFC 6265bis): reading them from a request, writing `Set-Cookie`, and splitting a value
-//! that is too long for one. Names and attributes only; what is inside is sealed elsewhere.
+//! Cookies (RFC 6265bis): reads them from a request, writes `Set-Cookie`, and splits a value that is
+//! too long for one cookie. This module knows names and attributes; `seal` and `session` know what
+//! the value holds.
 //!
-//! A browser drops a cookie of more than 4,096 bytes without a word, so a longer value goes into
-//! parts named `{name}.0`, `{name}.1`, …, read until the first that is missing. Whoever writes a
-//! session also clears what the request still had of the other form, so that no stale part stays.
+//! A browser drops a cookie of more than 4,096 bytes without an error, so a longer value goes into
+//! parts named `{name}.0`, `{name}.1`, ….
+//!
+//! One browser may hold the session cookie several times: under the default name of an earlier
+//! configuration, host-only and for a domain, whole and in parts. A `Cookie` header says neither the
+//! domain nor the age of a cookie. [`SessionCookie`] therefore
+//!
+//! - reads every combination that may be a session, and lets the caller try which one opens;
+//! - clears, with each session it writes or removes, all other copies that the request carried, in
+//!   every domain this host can set cookies for.
 
 use http::{HeaderMap, HeaderValue, header};
 use thiserror::Error;
+use url::Host;
 
-use super::config::{CookieConfig, SameSite};
+use super::{
+    config::{CookieConfig, HOST_PREFIX, SECURE_PREFIX, SameSite, has_prefix},
+    origin::OwnOrigin,
+};
 
-/// What browsers keep of a cookie, name, value and attributes together (RFC 6265bis, section 5.6).
+/// Longest cookie that browsers keep: name, value and attributes together (RFC 6265bis, section 5.6).
 pub const COOKIE_MAX_BYTES: usize = 4096;
 
-/// More would pass the 32 KiB of headers that common proxies take.
+/// Most parts of one value: more would pass the 32 KiB of headers that common proxies take.
 pub const MAX_PARTS: usize = 8;
+
+/// Most copies of one cookie name that are tried as a session: one for each domain the host has.
+/// Everything past that was planted by somebody.
+const MAX_COPIES: usize = 8;
+
+/// Most parent domains in which stale copies are cleared: more labels than host names have in
+/// practice, fewer than would bloat a response.
+const MAX_PARENT_DOMAINS: usize = 4;
 
 /// The cookies of one request, in the order sent. Names may repeat.
 #[derive(Debug, Default)]
 pub struct RequestCookies<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> RequestCookies<'a> {
-    /// Reads every `Cookie` header. What is not `name=value` is passed over, and so is what is not
-    /// UTF-8: another's odd cookie hides none of ours.
+    /// Reads every `Cookie` header. Pairs without `=` and pairs that are not UTF-8 are skipped, so that
+    /// a foreign cookie never hides one of ours.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap) -> Self {
         let pairs = headers
@@ -71,23 +91,18 @@ impl Cookie<'_> {
     /// `Set-Cookie` that gives the cookie this value, which must hold only what a cookie may.
     #[must_use]
     pub fn set(&self, value: &str) -> HeaderValue {
-        self.header(self.name, value, self.max_age_secs)
+        // Names and attributes were checked with the configuration, values are base64: this holds.
+        HeaderValue::try_from(self.text(value)).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
     /// `Set-Cookie` that removes the cookie.
     #[must_use]
     pub fn clear(&self) -> HeaderValue {
-        self.header(self.name, "", 0)
+        Cookie { max_age_secs: 0, ..self.clone() }.set("")
     }
 
-    fn header(&self, name: &str, value: &str, max_age_secs: u32) -> HeaderValue {
-        let text = self.text(name, value, max_age_secs);
-        // Names and attributes were checked with the configuration, values are base64: this holds.
-        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
-    }
-
-    fn text(&self, name: &str, value: &str, max_age_secs: u32) -> String {
-        let Self { path, same_site, .. } = self;
+    fn text(&self, value: &str) -> String {
+        let Self { name, path, max_age_secs, same_site, .. } = self;
         let mut text = format!(
             "{name}={value}; Path={path}; Max-Age={max_age_secs}; SameSite={same_site}; HttpOnly"
         );
@@ -100,31 +115,47 @@ impl Cookie<'_> {
         }
         text
     }
+}
 
-    fn part_name(&self, index: usize) -> String {
-        format!("{}.{index}", self.name)
-    }
+/// The session cookie on one origin.
+#[derive(Debug, Clone)]
+pub struct SessionCookie<'a> {
+    cookie: Cookie<'a>,
+    /// The default name that the session has with or without a cookie domain, whichever is not in
+    /// use: sessions under it are read and moved.
+    former_name: Option<&'static str>,
+    /// Every `Domain` that this host may have set the cookie for under another configuration.
+    host_domains: Vec<String>,
+}
 
-    /// The values that may be the session: each one sent under the plain name, then the parts put
-    /// together. More than one only while a browser holds both forms, or two scopes of one name.
+impl SessionCookie<'_> {
+    /// Whether the request carries anything under the cookie's names.
     #[must_use]
-    pub fn read(&self, cookies: &RequestCookies<'_>) -> Vec<String> {
-        let mut candidates: Vec<String> = cookies
-            .values(self.name)
-            .filter(|value| !value.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let parts: Vec<&str> = (0..MAX_PARTS)
-            .map_while(|index| cookies.values(&self.part_name(index)).next())
-            .collect();
-        if !parts.is_empty() {
-            candidates.push(parts.concat());
-        }
-        candidates
+    pub fn is_sent(&self, cookies: &RequestCookies<'_>) -> bool {
+        self.names().any(|name| is_sent_under(name, cookies))
     }
 
-    /// The `Set-Cookie` headers that store `value`, in one cookie or in parts, and clear whatever
-    /// of the other form the request still had.
+    /// Whether the request carries a session under the former name alone, so that it is to be written
+    /// again under the current one.
+    #[must_use]
+    pub fn is_under_former_name(&self, cookies: &RequestCookies<'_>) -> bool {
+        !is_sent_under(self.cookie.name, cookies) && self.is_sent(cookies)
+    }
+
+    /// Every value of the request that `open` accepts. The former name counts only where nothing was
+    /// sent under the current one: another host of the domain can plant a cookie under a name without
+    /// `__Host-`, and must not replace a session with it.
+    pub fn read<T>(
+        &self,
+        cookies: &RequestCookies<'_>,
+        open: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let name = self.names().find(|name| is_sent_under(name, cookies));
+        name.map_or_else(Vec::new, |name| open_values(name, cookies, open))
+    }
+
+    /// The `Set-Cookie` headers that store `value`, in one cookie or in parts, and clear all other
+    /// copies that the request carried.
     ///
     /// # Errors
     ///
@@ -134,88 +165,201 @@ impl Cookie<'_> {
         value: &str,
         cookies: &RequestCookies<'_>,
     ) -> Result<Vec<HeaderValue>, TooLong> {
-        if self.text(self.name, value, self.max_age_secs).len() <= COOKIE_MAX_BYTES {
-            let mut headers = self.clear_parts(0, cookies);
-            headers.extend(self.clear_host_only_twin(cookies));
-            headers.push(self.set(value));
-            return Ok(headers);
-        }
-        let overhead = self.text(&self.part_name(MAX_PARTS - 1), "", self.max_age_secs).len();
-        let room =
-            COOKIE_MAX_BYTES.checked_sub(overhead).filter(|room| *room > 0).ok_or(TooLong)?;
-        let parts: Vec<&[u8]> = value.as_bytes().chunks(room).collect();
-        if parts.len() > MAX_PARTS {
-            return Err(TooLong);
-        }
-        let mut headers = self.clear_parts(parts.len(), cookies);
-        if cookies.has(self.name) {
-            headers.push(self.clear());
-        }
-        for (index, part) in parts.iter().enumerate() {
-            let part = std::str::from_utf8(part).map_err(|_| TooLong)?;
-            headers.push(self.header(&self.part_name(index), part, self.max_age_secs));
-        }
+        let pieces = self.split(value)?;
+        let written: Vec<&str> = pieces.iter().map(|(name, _)| name.as_str()).collect();
+        // Clearing comes first: in a store that does not tell host-only from domain cookies apart, the
+        // last header wins.
+        let mut headers = self.clear_copies(&written, cookies);
+        headers.extend(pieces.iter().map(|(name, piece)| self.named(name).set(piece)));
         Ok(headers)
     }
 
-    /// The `Set-Cookie` headers that remove the value in whatever form the request had it.
+    /// The `Set-Cookie` headers that remove every copy that the request carried.
     #[must_use]
     pub fn remove(&self, cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
-        let mut headers = self.clear_parts(0, cookies);
-        headers.extend(self.clear_host_only_twin(cookies));
-        headers.push(self.clear());
+        let mut headers = self.clear_copies(&[], cookies);
+        // Where the cookie was not sent with this request, the browser may still hold it.
+        if !cookies.has(self.cookie.name) {
+            headers.push(self.cookie.clear());
+        }
         headers
     }
 
-    /// When more than one value came under the name, and a `Domain` is set, one of them is left from
-    /// before it was: host-only, and first in line for as long as it lives.
-    fn clear_host_only_twin(&self, cookies: &RequestCookies<'_>) -> Option<HeaderValue> {
-        let has_twin = self.domain.is_some() && cookies.values(self.name).count() > 1;
-        has_twin.then(|| Cookie { domain: None, ..self.clone() }.clear())
+    /// The configured `Domain`, for the check that the host is within it.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.cookie.domain
     }
 
-    fn clear_parts(&self, first: usize, cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
-        (first..MAX_PARTS)
-            .map(|index| self.part_name(index))
-            .filter(|name| cookies.has(name))
-            .map(|name| self.header(&name, "", 0))
+    /// The configured `SameSite`.
+    #[must_use]
+    pub fn same_site(&self) -> SameSite {
+        self.cookie.same_site
+    }
+
+    /// The current name, then the former one.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.cookie.name).chain(self.former_name)
+    }
+
+    fn named<'b>(&'b self, name: &'b str) -> Cookie<'b> {
+        Cookie { name, ..self.cookie.clone() }
+    }
+
+    /// The cookies that hold `value`: one under the plain name, or parts.
+    fn split<'v>(&self, value: &'v str) -> Result<Vec<(String, &'v str)>, TooLong> {
+        if self.cookie.text(value).len() <= COOKIE_MAX_BYTES {
+            return Ok(vec![(self.cookie.name.to_owned(), value)]);
+        }
+        let overhead = self.named(&part_name(self.cookie.name, MAX_PARTS - 1)).text("").len();
+        let room =
+            COOKIE_MAX_BYTES.checked_sub(overhead).filter(|room| *room > 0).ok_or(TooLong)?;
+        let pieces = value.as_bytes().chunks(room);
+        if pieces.len() > MAX_PARTS {
+            return Err(TooLong);
+        }
+        pieces
+            .enumerate()
+            .map(|(index, piece)| {
+                let piece = std::str::from_utf8(piece).map_err(|_| TooLong)?;
+                Ok((part_name(self.cookie.name, index), piece))
+            })
             .collect()
+    }
+
+    /// Clears every cookie of the request that is or was the session, in every domain, but for those
+    /// that are `written` now.
+    fn clear_copies(&self, written: &[&str], cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
+        let sent = self.names().flat_map(forms).filter(|name| cookies.has(name));
+        sent.flat_map(|name| self.clear_everywhere(&name, written.contains(&&*name))).collect()
+    }
+
+    /// Clears `name` host-only and in each domain, but for the configured place where `is_written`.
+    fn clear_everywhere(&self, name: &str, is_written: bool) -> Vec<HeaderValue> {
+        // Browsers ignore `Domain` and need `Secure` with these prefixes, for removal too.
+        let is_host_only = has_prefix(name, HOST_PREFIX);
+        let secure = self.cookie.secure || is_host_only || has_prefix(name, SECURE_PREFIX);
+        let domains: &[String] = if is_host_only { &[] } else { &self.host_domains };
+        std::iter::once(None)
+            .chain(domains.iter().map(|domain| Some(domain.as_str())))
+            .filter(|domain| !(is_written && self.is_configured(*domain)))
+            .map(|domain| Cookie { domain, secure, ..self.named(name) }.clear())
+            .collect()
+    }
+
+    fn is_configured(&self, domain: Option<&str>) -> bool {
+        match (self.cookie.domain, domain) {
+            (Some(configured), Some(domain)) => is_same_domain(configured, domain),
+            (configured, domain) => configured == domain,
+        }
     }
 }
 
+fn part_name(name: &str, index: usize) -> String {
+    format!("{name}.{index}")
+}
+
+/// The plain name and the names of the parts.
+fn forms(name: &str) -> impl Iterator<Item = String> {
+    std::iter::once(name.to_owned()).chain((0..MAX_PARTS).map(move |index| part_name(name, index)))
+}
+
+fn is_sent_under(name: &str, cookies: &RequestCookies<'_>) -> bool {
+    // Sessions are never empty: an empty value was cleared by a client that keeps cleared cookies.
+    let has_value = |name: &str| cookies.values(name).any(|value| !value.is_empty());
+    has_value(name) || has_value(&part_name(name, 0))
+}
+
+/// The values under `name` that open: each whole one, then each set of parts.
+///
+/// Copies in several domains arrive as repeated names. Browsers send each domain's copy in the order of
+/// creation, so the n-th value of each part belongs together. A part of a longer session that was left
+/// over, or planted, may follow the last one: shorter runs are tried until one opens.
+fn open_values<T>(
+    name: &str,
+    cookies: &RequestCookies<'_>,
+    open: impl Fn(&str) -> Option<T>,
+) -> Vec<T> {
+    let whole = cookies.values(name).filter(|value| !value.is_empty()).take(MAX_COPIES);
+    let mut opened: Vec<T> = whole.filter_map(&open).collect();
+    let parts: Vec<Vec<&str>> = (0..MAX_PARTS)
+        .map(|index| cookies.values(&part_name(name, index)).take(MAX_COPIES).collect())
+        .take_while(|copies: &Vec<&str>| !copies.is_empty())
+        .collect();
+    let most_copies = parts.iter().map(Vec::len).max().unwrap_or_default();
+    for copy in 0..most_copies {
+        let run: Vec<&str> =
+            parts.iter().filter_map(|copies| copies.get(copy).or(copies.last()).copied()).collect();
+        let lengths = (1..=run.len()).rev();
+        opened.extend(lengths.filter_map(|length| open(&run[..length].concat())).next());
+    }
+    opened
+}
+
+/// `Domain` attributes compare without case and without a leading dot (RFC 6265bis, section 5.6.3).
+fn is_same_domain(a: &str, b: &str) -> bool {
+    a.trim_start_matches('.').eq_ignore_ascii_case(b.trim_start_matches('.'))
+}
+
+/// The host and its parents of two labels and more. Browsers refuse cookies for top-level domains and
+/// other public suffixes, addresses have no domains, and `localhost` has no parent.
+fn host_domains(origin: &OwnOrigin) -> Vec<String> {
+    let Some(Host::Domain(host)) = origin.url().host() else { return Vec::new() };
+    let labels: Vec<&str> = host.split('.').collect();
+    let parents = 0..labels.len().saturating_sub(1);
+    parents.take(MAX_PARENT_DOMAINS).map(|first| labels[first..].join(".")).collect()
+}
+
 impl CookieConfig {
-    /// The session cookie as it is set on an origin that is (`secure`) or is not on https.
+    /// The session cookie as it is set on `origin`.
     #[must_use]
-    pub fn session_cookie(&self, secure: bool) -> Cookie<'_> {
-        let secure = secure || self.must_be_secure();
+    pub fn session_cookie(&self, origin: &OwnOrigin) -> SessionCookie<'_> {
+        let secure = origin.is_secure() || self.must_be_secure();
         // Browsers drop `SameSite=None` without `Secure`.
         let same_site = match self.same_site {
             SameSite::None if !secure => SameSite::Lax,
             same_site => same_site,
         };
-        Cookie {
-            name: &self.name,
+        let (name, former_name) = self.names(origin.is_secure());
+        let cookie = Cookie {
+            name,
             path: "/",
             max_age_secs: self.max_age_secs,
             domain: self.domain.as_deref(),
             same_site,
             secure,
+        };
+        let mut host_domains = host_domains(origin);
+        if let Some(domain) = &self.domain
+            && !host_domains.iter().any(|known| is_same_domain(known, domain))
+        {
+            host_domains.push(domain.clone());
         }
+        SessionCookie { cookie, former_name, host_domains }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use url::Url;
 
-    const SESSION: Cookie<'_> = Cookie {
-        name: "wos-session",
-        path: "/",
-        max_age_secs: 34_560_000,
-        domain: None,
-        same_site: SameSite::Lax,
-        secure: true,
-    };
+    const HOST: &str = "app.example.test";
+    const PLAIN: &str = "wos-session";
+    const PREFIXED: &str = "__Host-wos-session";
+
+    fn origin(url: &str) -> OwnOrigin {
+        OwnOrigin::of_url(Url::parse(url).unwrap()).unwrap()
+    }
+
+    fn config(name: Option<&str>, domain: Option<&str>) -> CookieConfig {
+        CookieConfig {
+            name: name.map(str::to_owned),
+            max_age_secs: 34_560_000,
+            domain: domain.map(str::to_owned),
+            same_site: SameSite::Lax,
+        }
+    }
 
     fn request(cookie: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -223,41 +367,97 @@ mod tests {
         headers
     }
 
-    /// A browser's jar: what is left after these `Set-Cookie` headers, as a `Cookie` header.
-    fn apply(jar: &HeaderMap, set_cookies: &[HeaderValue]) -> HeaderMap {
-        let mut pairs: Vec<(String, String)> = RequestCookies::from_headers(jar)
-            .0
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        for header in set_cookies {
-            let text = header.to_str().unwrap();
-            assert!(text.len() <= COOKIE_MAX_BYTES, "a browser drops {} bytes", text.len());
-            let (name, rest) = text.split_once('=').unwrap();
-            pairs.retain(|(kept, _)| kept != name);
-            if !text.contains("Max-Age=0;") {
-                pairs.push((name.to_owned(), rest.split(';').next().unwrap().to_owned()));
+    /// A browser's cookies for [`HOST`], in the order of creation. A copy is known by its name and
+    /// `Domain`, as in RFC 6265bis, section 5.7.
+    #[derive(Default, Clone)]
+    struct Jar(Vec<(String, Option<String>, String)>);
+
+    impl Jar {
+        fn headers(&self) -> HeaderMap {
+            let pairs: Vec<_> =
+                self.0.iter().map(|(name, _, value)| format!("{name}={value}")).collect();
+            if pairs.is_empty() { HeaderMap::new() } else { request(&pairs.join("; ")) }
+        }
+
+        fn store(&mut self, set_cookies: &[HeaderValue]) {
+            for text in set_cookies.iter().map(|header| header.to_str().unwrap()) {
+                assert!(text.len() <= COOKIE_MAX_BYTES, "a browser drops {} bytes", text.len());
+                let (name, rest) = text.split_once('=').unwrap();
+                let attribute = |name: &str| {
+                    rest.split("; ").find_map(|part| part.strip_prefix(name)).map(str::to_owned)
+                };
+                let domain = attribute("Domain=");
+                let is_refused = name.starts_with(HOST_PREFIX)
+                    && (domain.is_some() || attribute("Secure").is_none());
+                assert!(!is_refused, "a browser refuses {text}");
+                let value = rest.split(';').next().unwrap().to_owned();
+                let place = self.0.iter().position(|(n, d, _)| n == name && *d == domain);
+                match (attribute("Max-Age=0").is_some(), place) {
+                    (true, Some(place)) => drop(self.0.remove(place)),
+                    (true, None) => {}
+                    (false, Some(place)) => self.0[place].2 = value,
+                    (false, None) => self.0.push((name.to_owned(), domain, value)),
+                }
             }
         }
-        let cookie: Vec<String> =
-            pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if cookie.is_empty() { HeaderMap::new() } else { request(&cookie.join("; ")) }
+
+        fn write(&mut self, config: &CookieConfig, value: &str) {
+            let headers = self.headers();
+            let cookie = config.session_cookie(&https());
+            let written = cookie.write(value, &RequestCookies::from_headers(&headers));
+            self.store(&written.unwrap());
+        }
+
+        fn remove(&mut self, config: &CookieConfig) {
+            let headers = self.headers();
+            let cookie = config.session_cookie(&https());
+            self.store(&cookie.remove(&RequestCookies::from_headers(&headers)));
+        }
+
+        /// The values that open: those that begin with `(` and end with `)`, as one sealed value.
+        fn read(&self, config: &CookieConfig) -> Vec<String> {
+            let headers = self.headers();
+            let open = |value: &str| {
+                let is_one = value.starts_with('(') && value.find(')') == Some(value.len() - 1);
+                is_one.then(|| value.to_owned())
+            };
+            config.session_cookie(&https()).read(&RequestCookies::from_headers(&headers), open)
+        }
+
+        fn names(&self) -> Vec<&str> {
+            self.0.iter().map(|(name, ..)| name.as_str()).collect()
+        }
     }
 
-    fn names(jar: &HeaderMap) -> Vec<&str> {
-        let mut names: Vec<_> =
-            RequestCookies::from_headers(jar).0.iter().map(|(name, _)| *name).collect();
-        names.sort_unstable();
-        names
+    fn https() -> OwnOrigin {
+        origin(&format!("https://{HOST}"))
+    }
+
+    /// A value of `length` bytes, told from others by `mark`.
+    fn sealed(mark: &str, length: usize) -> String {
+        format!("({})", mark.repeat(length.saturating_sub(2)))
+    }
+
+    fn read_all(config: &CookieConfig, headers: &HeaderMap) -> Vec<String> {
+        let cookies = RequestCookies::from_headers(headers);
+        config.session_cookie(&https()).read(&cookies, |value| Some(value.to_owned()))
     }
 
     #[test]
     fn set_cookie_carries_every_attribute() {
+        let cookie = Cookie {
+            name: PLAIN,
+            path: "/",
+            max_age_secs: 34_560_000,
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
+        };
         assert_eq!(
-            SESSION.set("abc").to_str().unwrap(),
+            cookie.set("abc").to_str().unwrap(),
             "wos-session=abc; Path=/; Max-Age=34560000; SameSite=Lax; HttpOnly; Secure"
         );
-        let cookie = Cookie { domain: Some("x.test"), secure: false, ..SESSION };
+        let cookie = Cookie { domain: Some("x.test"), secure: false, ..cookie };
         assert_eq!(
             cookie.clear().to_str().unwrap(),
             "wos-session=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly; Domain=x.test"
@@ -270,7 +470,7 @@ mod tests {
         let cookies = RequestCookies::from_headers(&headers);
         assert_eq!(cookies.values("b").collect::<Vec<_>>(), ["2"]);
         assert_eq!(cookies.values("c").collect::<Vec<_>>(), ["="]);
-        assert_eq!(SESSION.read(&cookies), ["x=y", "z"]);
+        assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["x=y", "z"]);
         assert_eq!(cookies.values("nonsense").count(), 0);
     }
 
@@ -280,47 +480,147 @@ mod tests {
             let header = [odd, b"; wos-session=x"].concat();
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_bytes(&header).unwrap());
-            assert_eq!(SESSION.read(&RequestCookies::from_headers(&headers)), ["x"], "{odd:?}");
+            assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["x"], "{odd:?}");
         }
     }
 
     #[test]
-    fn a_value_of_any_size_comes_back_and_leaves_no_stale_part() {
-        let mut jar = HeaderMap::new();
-        for length in [10, 4000, 4020, 4021, 4030, 4096, 9000, 30_000, 5000, 8200, 1, 12_000, 3] {
-            let value = "x".repeat(length);
-            let headers = SESSION.write(&value, &RequestCookies::from_headers(&jar)).unwrap();
-            jar = apply(&jar, &headers);
-            assert_eq!(
-                SESSION.read(&RequestCookies::from_headers(&jar)),
-                [value],
-                "{length} bytes with {:?}",
-                names(&jar)
-            );
+    fn value_of_any_size_comes_back_without_stale_parts() {
+        let mut jar = Jar::default();
+        let config = config(Some(PLAIN), None);
+        for length in [10, 4000, 4020, 4021, 4030, 4096, 9000, 30_000, 5000, 8200, 2, 12_000, 3] {
+            let value = sealed("x", length);
+            jar.write(&config, &value);
+            assert_eq!(jar.read(&config), [value], "{length} bytes with {:?}", jar.names());
         }
-        assert_eq!(names(&jar), ["wos-session"]);
+        assert_eq!(jar.names(), [PLAIN]);
     }
 
     #[test]
-    fn removing_leaves_nothing_of_either_form() {
-        for value in ["short".to_owned(), "long".repeat(3000)] {
-            let empty = HeaderMap::new();
-            let set = SESSION.write(&value, &RequestCookies::from_headers(&empty)).unwrap();
-            let jar = apply(&empty, &set);
-            let removed = SESSION.remove(&RequestCookies::from_headers(&jar));
-            assert!(apply(&jar, &removed).is_empty());
-        }
-    }
-
-    #[test]
-    fn what_eight_cookies_do_not_hold_is_refused() {
+    fn value_too_long_for_eight_cookies_is_refused() {
         let value = "x".repeat(MAX_PARTS * COOKIE_MAX_BYTES);
-        assert_eq!(SESSION.write(&value, &RequestCookies::default()), Err(TooLong));
+        let config = config(None, None);
+        let cookie = config.session_cookie(&https());
+        assert_eq!(cookie.write(&value, &RequestCookies::default()), Err(TooLong));
     }
 
     #[test]
-    fn a_missing_part_ends_the_value() {
+    fn value_ends_before_a_missing_part() {
         let headers = request("wos-session.0=a; wos-session.2=c");
-        assert_eq!(SESSION.read(&RequestCookies::from_headers(&headers)), ["a"]);
+        assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["a"]);
+    }
+
+    /// Every change of the cookie's domain, in both directions, with the default and a chosen name.
+    fn changes() -> Vec<(CookieConfig, CookieConfig)> {
+        let domains = [None, Some("example.test"), Some(HOST)];
+        let pairs = domains.iter().flat_map(|a| domains.iter().map(move |b| (*a, *b)));
+        [None, Some(PLAIN)]
+            .into_iter()
+            .flat_map(|name| pairs.clone().map(move |(a, b)| (config(name, a), config(name, b))))
+            .collect()
+    }
+
+    #[test]
+    fn session_survives_every_change_of_the_domain() {
+        for (before, after) in changes() {
+            for length in [100, 9000] {
+                let mut jar = Jar::default();
+                let session = sealed("a", length);
+                jar.write(&before, &session);
+                assert_eq!(jar.read(&after), [&*session], "{before:?} to {after:?}");
+
+                jar.write(&after, &session);
+                let mut fresh = Jar::default();
+                fresh.write(&after, &session);
+                assert_eq!(jar.0, fresh.0, "{before:?} to {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn removal_leaves_no_copy_after_a_change_of_the_domain() {
+        for (before, after) in changes() {
+            for length in [100, 9000] {
+                let mut jar = Jar::default();
+                jar.write(&before, &sealed("a", length));
+                jar.remove(&after);
+                assert_eq!(jar.names(), [""; 0], "{before:?} to {after:?}");
+            }
+        }
+    }
+
+    /// Two copies side by side, as releases that cleared nothing have left them.
+    #[test]
+    fn each_copy_of_a_session_is_read() {
+        let (host_only, domain) = (config(Some(PLAIN), None), config(Some(PLAIN), Some(HOST)));
+        for (old_length, new_length) in
+            [(100, 100), (100, 9000), (9000, 100), (9000, 9000), (5000, 13_000), (13_000, 5000)]
+        {
+            let (mut jar, mut second) = (Jar::default(), Jar::default());
+            jar.write(&host_only, &sealed("a", old_length));
+            second.write(&domain, &sealed("b", new_length));
+            jar.0.extend(second.0);
+            let mut read = jar.read(&domain);
+            read.sort();
+            assert_eq!(read, [sealed("a", old_length), sealed("b", new_length)]);
+
+            jar.write(&domain, &sealed("c", new_length));
+            assert_eq!(jar.read(&domain), [sealed("c", new_length)]);
+            jar.remove(&domain);
+            assert_eq!(jar.names(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn planted_part_does_not_hide_a_session_in_parts() {
+        let config = config(Some(PLAIN), None);
+        let mut jar = Jar::default();
+        jar.write(&config, &sealed("a", 8000));
+        assert_eq!(jar.names(), ["wos-session.0", "wos-session.1"]);
+        for (name, is_first) in [
+            ("wos-session", true),
+            ("wos-session.0", true),
+            ("wos-session.0", false),
+            ("wos-session.1", true),
+            ("wos-session.2", false),
+            ("wos-session.7", false),
+        ] {
+            let mut planted = jar.clone();
+            let copy = (name.to_owned(), Some("example.test".to_owned()), "planted".to_owned());
+            planted.0.insert(if is_first { 0 } else { 2 }, copy);
+            assert_eq!(planted.read(&config), [sealed("a", 8000)], "{name}");
+        }
+    }
+
+    #[test]
+    fn former_name_counts_only_without_the_current_one() {
+        let config = config(None, None);
+        let planted = format!("{PLAIN}={}", sealed("evil", 100));
+        let headers = request(&planted);
+        assert_eq!(read_all(&config, &headers), [sealed("evil", 100)]);
+        let cookie = config.session_cookie(&https());
+        assert!(cookie.is_under_former_name(&RequestCookies::from_headers(&headers)));
+
+        for own in [format!("{PREFIXED}=(own)"), format!("{PREFIXED}.0=(own)")] {
+            let headers = request(&format!("{planted}; {own}"));
+            assert_eq!(read_all(&config, &headers), ["(own)"]);
+            assert!(!cookie.is_under_former_name(&RequestCookies::from_headers(&headers)));
+        }
+    }
+
+    #[test]
+    fn host_domains_are_the_host_and_its_parents() {
+        for (url, expected) in [
+            ("https://app.example.test", &["app.example.test", "example.test"][..]),
+            (
+                "https://a.b.c.d.e.f.test",
+                &["a.b.c.d.e.f.test", "b.c.d.e.f.test", "c.d.e.f.test", "d.e.f.test"],
+            ),
+            ("https://localhost", &[]),
+            ("https://192.0.2.1", &[]),
+            ("https://[::1]", &[]),
+        ] {
+            assert_eq!(host_domains(&origin(url)), expected, "{url}");
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! The dangerous parts first: [`seal`] (cryptography), [`token`], `remembered` and [`jwks`] (who signed),
 //! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`origin`] (where a request
 //! comes from). On them stand [`session`] and [`cookie`] (what a browser carries), [`client`] (what
-//! WorkOS answers) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
+//! WorkOS answers), [`signed_out`] (sessions that stay over) and [`refresh`] (one new session for many
+//! requests), and on those [`caller`] (the
 //! [`CurrentUser`] extractor), [`challenge`] (what is said to whoever is none), [`carry`] (the layer that
 //! hands the browser its new session), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself:
 //! what WorkOS tells unasked.
@@ -26,6 +27,7 @@ pub mod routes;
 pub mod seal;
 pub mod secret;
 pub mod session;
+pub mod signed_out;
 pub mod token;
 pub mod webhook;
 pub mod well_known;
@@ -50,6 +52,7 @@ use self::{
     remembered::{KnownSession, Remembered, TextHash, VerifiedToken},
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
+    signed_out::SignedOutSessions,
     token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
 };
 use crate::runtime::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
@@ -125,10 +128,12 @@ impl AuthKit {
             let published = key_sets(Box::new(source), "connect-jwks", Purpose::ConnectKeySet);
             Connect { issuer, published }
         });
+        let signed_out = SignedOutSessions::new(Arc::clone(&kv), config.cookie.max_age_secs);
         let refresher = Refresher::new(
             client.clone(),
             Arc::clone(&kv),
             sealer(Purpose::Rotation),
+            Arc::new(signed_out),
             Arc::clone(&clock),
         );
         Self {

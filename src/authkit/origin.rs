@@ -14,6 +14,19 @@ pub struct OwnOrigin {
 }
 
 impl OwnOrigin {
+    /// The origin of a URL; `None` for a URL without a host.
+    #[must_use]
+    pub fn of_url(mut url: Url) -> Option<Self> {
+        url.host()?;
+        // `user:password@`, path, query and fragment are no part of an origin.
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        url.set_path("/");
+        url.set_query(None);
+        url.set_fragment(None);
+        Some(Self { url })
+    }
+
     /// `https://host[:port]/`, to resolve paths against.
     #[must_use]
     pub fn url(&self) -> &Url {
@@ -93,26 +106,22 @@ impl<S: Sync> FromRequestParts<S> for OwnOrigin {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        let url = own_origin(parts)
+        let origin = own_origin(parts)
             .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))?;
         // The layer, the extractor and the handler all ask.
-        parts.extensions.insert(Self { url: url.clone() });
-        Ok(Self { url })
+        parts.extensions.insert(origin.clone());
+        Ok(origin)
     }
 }
 
 /// Workers give the absolute URL; a plain HTTP server only the path, and the host in its header.
-fn own_origin(parts: &Parts) -> Option<Url> {
+fn own_origin(parts: &Parts) -> Option<OwnOrigin> {
     let scheme = parts.uri.scheme_str().unwrap_or("https");
     let authority = match parts.uri.authority() {
         Some(authority) => authority.as_str(),
         None => parts.headers.get(header::HOST)?.to_str().ok()?,
     };
-    let mut url = Url::parse(&format!("{scheme}://{authority}/")).ok().filter(Url::has_host)?;
-    // `user:password@` is no part of an origin.
-    url.set_username("").ok()?;
-    url.set_password(None).ok()?;
-    Some(url)
+    OwnOrigin::of_url(Url::parse(&format!("{scheme}://{authority}/")).ok()?)
 }
 
 #[cfg(test)]

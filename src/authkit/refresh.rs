@@ -16,8 +16,9 @@
 //! | --- | --- | --- |
 //! | `authkit:rotated:{n}:{hash}` | sealed `{"spent": hash, "session": …}` | 10 minutes, or 5 longer than the old access token, at most a day |
 //!
-//! `n` is the look, 0 to 2, and `hash` the refresh token's SHA-256 in base64url. Only WorkOS's
-//! `invalid_grant` ends a session, and only when it is sure that nobody else has renewed it.
+//! `n` is the look, 0 to 2, and `hash` the refresh token's SHA-256 in base64url. Two events end a
+//! session: its user signs out ([`super::signed_out`]), or WorkOS answers `invalid_grant` when no other
+//! request has renewed it.
 
 use std::{
     collections::HashMap,
@@ -26,7 +27,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{
+    FutureExt,
+    future::{join, join_all},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -36,6 +40,7 @@ use super::{
     seal::Sealer,
     secret::Secret,
     session::Session,
+    signed_out::{Look, SignedOutSessions, session_id},
 };
 use crate::runtime::{Clock, KvError, KvNamespace, KvPut, WaitUntil};
 
@@ -67,6 +72,7 @@ pub struct Refresher {
     client: WorkosClient,
     kv: Arc<dyn KvNamespace>,
     sealer: Sealer,
+    signed_out: Arc<SignedOutSessions>,
     clock: Arc<dyn Clock>,
     rotations: Mutex<HashMap<TokenHash, (DateTime<Utc>, Rotation)>>,
 }
@@ -80,8 +86,6 @@ enum Rotation {
     Exchanging,
     Done(Arc<Session>),
     Failed(RefreshError),
-    /// Its user has signed out.
-    SignedOut,
 }
 
 /// A session that comes after another.
@@ -149,6 +153,7 @@ enum Step {
 struct Exchange {
     refresher: Arc<Refresher>,
     session: Session,
+    session_id: Option<String>,
     hash: TokenHash,
     organization_id: Option<String>,
     requester: Requester,
@@ -157,15 +162,16 @@ struct Exchange {
 }
 
 impl Refresher {
-    /// Leaves rotated sessions in `kv`, sealed by `sealer`.
+    /// Leaves rotated sessions in `kv`, sealed by `sealer`; renews no session that `signed_out` holds.
     #[must_use]
     pub fn new(
         client: WorkosClient,
         kv: Arc<dyn KvNamespace>,
         sealer: Sealer,
+        signed_out: Arc<SignedOutSessions>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, kv, sealer, clock, rotations: Mutex::default() }
+        Self { client, kv, sealer, signed_out, clock, rotations: Mutex::default() }
     }
 
     /// The session that comes after `session`: exchanged now, or by whoever came first.
@@ -184,11 +190,16 @@ impl Refresher {
         wait_until: Option<&WaitUntil>,
     ) -> Result<Renewed, RefreshError> {
         let mut session = session.clone();
+        let session_id = session_id(&session);
         if organization_id.is_some() {
             session = Session::clone(&*self.newest_remembered(Arc::new(session)));
         }
         let mut hash = token_hash(&session.refresh_token);
         loop {
+            // Also for requests that waited: the user may have signed out meanwhile.
+            if self.is_signed_out(session_id.as_deref()) {
+                return Err(RefreshError::Ended);
+            }
             match self.next_step(&hash) {
                 // Another has renewed it while this one waited.
                 Step::Use(newer) if organization_id.is_some() => {
@@ -206,6 +217,7 @@ impl Refresher {
                     let exchange = Exchange {
                         refresher: Arc::clone(self),
                         session: session.clone(),
+                        session_id: session_id.clone(),
                         hash: hash.clone(),
                         organization_id: organization_id.map(str::to_owned),
                         requester: requester.clone(),
@@ -225,25 +237,43 @@ impl Refresher {
         }
     }
 
-    /// What the browser is to have instead of `session`: the newest session that is known to have
-    /// come after it, here or in another isolate, or `session` itself; nothing when its user has
-    /// signed out meanwhile.
+    /// The session that the browser gets instead of `session`: the newest one that is known to have
+    /// come after it, here or in another isolate, or `session` itself. `None` when the user has signed
+    /// out of it meanwhile.
     pub async fn newest(&self, session: Arc<Session>) -> Option<Arc<Session>> {
         let newest = self.newest_remembered(session);
         let hash = token_hash(&newest.refresh_token);
-        if matches!(self.rotations().get(&hash), Some((_, Rotation::SignedOut))) {
+        let id = session_id(&newest);
+        let is_signed_out = async {
+            match &id {
+                Some(id) => self.signed_out.contains(id, Look::AfterRenewal).await,
+                None => Ok(false),
+            }
+        };
+        let (left, is_signed_out) = join(self.look(0, &hash), is_signed_out).await;
+        // A failing KV counts as empty: the cookie that is set then leads to the newest session, and
+        // the next renewal looks again whether the user has signed out.
+        if is_signed_out.unwrap_or_default() {
             return None;
         }
-        // That KV fails is as if there were none: what is set then leads to it for a while.
-        let left = self.look(0, &hash).await.ok().flatten();
-        Some(left.unwrap_or(newest))
+        Some(left.ok().flatten().unwrap_or(newest))
     }
 
-    /// Remembers that the session's user has signed out, so that no answer that comes late signs
-    /// them in again.
-    pub fn sign_out(&self, session: Session) {
-        let newest = self.newest_remembered(Arc::new(session));
-        self.remember(&token_hash(&newest.refresh_token), Rotation::SignedOut);
+    /// Records that the user has signed out of the session: it is refused from now on, and neither a
+    /// late response nor another isolate brings it back.
+    pub async fn sign_out(&self, session: &Session, wait_until: Option<&WaitUntil>) {
+        let Some(id) = session_id(session) else { return };
+        self.signed_out.remember(&id);
+        let publish = Arc::clone(&self.signed_out).publish(id);
+        match wait_until {
+            Some(wait_until) => wait_until.run(publish.boxed()),
+            None => publish.await,
+        }
+    }
+
+    /// Whether this isolate knows that the user has signed out of the session with this id.
+    pub fn is_signed_out(&self, session_id: Option<&str>) -> bool {
+        session_id.is_some_and(|id| self.signed_out.is_remembered(id))
     }
 
     /// The end of the chain that this isolate knows. Bounded: an AuthKit that gave the same tokens
@@ -292,7 +322,7 @@ impl Refresher {
                         return Step::Fail(error.clone());
                     }
                 }
-                Rotation::Exchanging | Rotation::SignedOut => {}
+                Rotation::Exchanging => {}
             }
         }
         rotations.insert(hash.to_owned(), (now, Rotation::Exchanging));
@@ -377,7 +407,11 @@ impl Exchange {
 
     async fn outcome(&self) -> Result<Renewed, RefreshError> {
         let Self { refresher, session, hash, .. } = self;
-        match refresher.look(0, hash).await {
+        let (found, is_signed_out) = join(refresher.look(0, hash), self.is_signed_out()).await;
+        if is_signed_out {
+            return Err(RefreshError::Ended);
+        }
+        match found {
             Ok(Some(found)) => return Ok(self.found(found)),
             Ok(None) => {}
             // WorkOS is asked then, and says how it is.
@@ -388,12 +422,27 @@ impl Exchange {
             organization_id: self.organization_id.as_deref(),
         };
         match refresher.client.authenticate(grant, &self.requester).await {
+            // The user has signed out while WorkOS answered: the new session is thrown away.
+            Ok(_) if refresher.is_signed_out(self.session_id.as_deref()) => {
+                Err(RefreshError::Ended)
+            }
             Ok(answer) => Ok(self.renewed(Session::from(answer)).await),
             Err(error) => match RefreshError::from(error) {
                 RefreshError::Ended => self.look_for_who_was_first().await,
                 other => Err(other),
             },
         }
+    }
+
+    /// Whether the user has signed out, here or in another isolate. Where KV fails, WorkOS decides: it
+    /// refuses sessions whose browser followed the sign-out there.
+    async fn is_signed_out(&self) -> bool {
+        let Some(id) = &self.session_id else { return false };
+        let is_signed_out = self.refresher.signed_out.contains(id, Look::BeforeRenewal).await;
+        is_signed_out.unwrap_or_else(|error| {
+            log::warn!("a sign-out cannot be looked for: {error}");
+            false
+        })
     }
 
     /// WorkOS knows the token no more. Someone else may have spent it, this very moment.

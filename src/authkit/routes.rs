@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AuthKit, Challenge, CurrentUser, VerifyError,
-    caller::SwitchError,
+    caller::{SwitchError, has_bearer},
     client::{AuthorizeRequest, ClientError, Grant, INVALID_GRANT, Requester},
     config::SameSite,
     cookie::RequestCookies,
@@ -26,7 +26,8 @@ use super::{
     refresh::RefreshError,
     secret::Secret,
     session::{Impersonator, Session},
-    token::{TokenError, TokenKind, UntrustedToken},
+    signed_out,
+    token::{TokenError, TokenKind},
     well_known,
 };
 use crate::{
@@ -123,7 +124,10 @@ async fn begin_sign_in(
         hints: &hints,
     });
 
-    let name = login::sign_in_cookie_name(&authkit.config.cookie.name, pending.state());
+    let name = login::sign_in_cookie_name(
+        authkit.config.cookie.names(origin.is_secure()).0,
+        pending.state(),
+    );
     let cookie = login::sign_in_cookie(&name, origin.is_secure());
     let mut response = redirect(StatusCode::FOUND, location.as_str());
     response
@@ -158,7 +162,7 @@ async fn finish_sign_in(
     let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
     let query = Query::parse(query);
     let state = query.get("state").unwrap_or_default();
-    let name = login::sign_in_cookie_name(&authkit.config.cookie.name, state);
+    let name = login::sign_in_cookie_name(authkit.config.cookie.names(origin.is_secure()).0, state);
     let spent_cookie = login::sign_in_cookie(&name, origin.is_secure()).clear();
 
     if let Some(error) = query.get("error") {
@@ -227,8 +231,8 @@ fn signed_in(
     cookies: &RequestCookies<'_>,
     return_to: &str,
 ) -> Response {
-    let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
-    if cookie.domain.is_some_and(|domain| !origin.is_within(domain)) {
+    let cookie = authkit.config.cookie.session_cookie(origin);
+    if cookie.domain().is_some_and(|domain| !origin.is_within(domain)) {
         // The browser would drop it, and go round between here and AuthKit for ever.
         return AppError::internal("WORKOS_COOKIE_DOMAIN is not the domain of this host")
             .into_response();
@@ -237,7 +241,7 @@ fn signed_in(
         Ok(set_cookies) => {
             // Browsers count a redirect as part of the navigation that AuthKit began, and would not
             // send a strict cookie with it. A page of ours begins a new one.
-            let onward = match cookie.same_site {
+            let onward = match cookie.same_site() {
                 SameSite::Strict => go_on(return_to),
                 SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to),
             };
@@ -280,8 +284,10 @@ async fn sign_out_by_form(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
     headers: HeaderMap,
+    wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
-    sign_out(&authkit, &origin, &headers, StatusCode::SEE_OTHER)
+    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
+    sign_out(&authkit, &origin, &headers, wait_until, StatusCode::SEE_OTHER).await
 }
 
 /// Sign out by a link
@@ -303,18 +309,21 @@ async fn sign_out_by_link(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
     headers: HeaderMap,
+    wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
-    sign_out(&authkit, &origin, &headers, StatusCode::FOUND)
+    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
+    sign_out(&authkit, &origin, &headers, wait_until, StatusCode::FOUND).await
 }
 
 /// Clears the cookie and sends the browser to end its session at WorkOS too.
-fn sign_out(
+async fn sign_out(
     authkit: &AuthKit,
     origin: &OwnOrigin,
     headers: &HeaderMap,
+    wait_until: Option<&WaitUntil>,
     status: StatusCode,
 ) -> Result<Response, AppError> {
-    if headers.contains_key(header::AUTHORIZATION) {
+    if has_bearer(headers) {
         // Saying that someone is signed out would be a lie: the token goes on until it expires.
         return Err(AppError::new(
             StatusCode::BAD_REQUEST,
@@ -329,21 +338,14 @@ fn sign_out(
         .with_way_on("Home", "/"));
     }
     let cookies = RequestCookies::from_headers(headers);
-    let cookie = authkit.config.cookie.session_cookie(origin.is_secure());
-    let opened = cookie
-        .read(&cookies)
-        .iter()
-        .find_map(|sealed| Session::open(sealed, &authkit.session_sealer).ok());
-    if let Some(opened) = &opened {
-        authkit.refresher.sign_out(opened.session.clone());
+    let cookie = authkit.config.cookie.session_cookie(origin);
+    let opened = cookie.read(&cookies, |sealed| authkit.open_session(sealed));
+    // Every copy is signed out of: none that is left over may work.
+    for known in &opened {
+        authkit.refresher.sign_out(&known.session, wait_until).await;
     }
-    let session_id = opened
-        // Not verified, so that signing out needs no keys: AuthKit gave this token to this Worker,
-        // which sealed it, and nothing is done here in its name.
-        .and_then(|opened| {
-            let token = opened.session.access_token;
-            UntrustedToken::parse(token.expose()).ok()?.session_id_unverified()
-        });
+    // Not verified, so that signing out needs no keys.
+    let session_id = opened.iter().find_map(|known| signed_out::session_id(&known.session));
     let return_to = match &authkit.config.logout_redirect {
         Some(url) => url.clone(),
         None => origin.join("/"),

@@ -60,8 +60,9 @@ impl Modify for SharedParts {
         document.servers = Some(vec![Server::new("/")]);
         let components = document.components.get_or_insert_default();
         let cookie = ApiKeyValue::with_description(
-            "wos-session",
-            "The session that signing in at /login sets, sealed",
+            "__Host-wos-session",
+            "The sealed session, which signing in at /login sets. On plain-http localhost its name is \
+             wos-session",
         );
         let token = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)

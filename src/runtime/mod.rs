@@ -193,6 +193,10 @@ pub const KV_METADATA_MAX_BYTES: usize = 1024;
 /// <https://developers.cloudflare.com/kv/api/list-keys/>
 pub const KV_LIST_MAX_KEYS: usize = 1000;
 
+/// Shortest time to live that KV takes, in seconds.
+/// <https://developers.cloudflare.com/kv/api/write-key-value-pairs/>
+pub const KV_TTL_MIN_SECS: u64 = 60;
+
 /// Most keys in one bulk `get`.
 /// <https://developers.cloudflare.com/kv/api/read-key-value-pairs/>
 pub const KV_BULK_MAX_KEYS: usize = 100;

@@ -322,12 +322,14 @@ async fn a_401_leads_to_the_metadata_of_what_was_asked_for() {
              error_description=\"the token is malformed\", {metadata}"
         )
     );
-    let basic = request(Method::GET, "/me").header(header::AUTHORIZATION, "Basic eA==");
-    let answer = app.send(basic.body(Body::empty()).unwrap()).await.expect(401);
-    assert_eq!(
-        answer.header("www-authenticate"),
-        format!("Bearer error=\"invalid_request\", {metadata}")
-    );
+    for (authorization, challenge) in [
+        ("Bearer", format!("Bearer error=\"invalid_request\", {metadata}")),
+        ("Basic eA==", format!("Bearer {metadata}")),
+    ] {
+        let request = request(Method::GET, "/me").header(header::AUTHORIZATION, authorization);
+        let answer = app.send(request.body(Body::empty()).unwrap()).await.expect(401);
+        assert_eq!(answer.header("www-authenticate"), challenge);
+    }
 }
 
 #[tokio::test]

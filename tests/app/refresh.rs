@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{
     ADA, TestApp,
-    app::{Browser, request},
+    app::{Browser, SESSION_COOKIE, request},
     authkit::{ACCESS_TOKEN_TTL_SECS, CURRENT, NEXT, Outage},
 };
 
@@ -519,7 +519,7 @@ async fn a_large_session_stays_signed_in_as_it_grows_and_shrinks() {
     app.authkit.set_extra_claims(json!({}));
     expire(&app);
     browser.get("/me").await.expect(200);
-    assert_eq!(browser.cookie_names(), ["wos-session"]);
+    assert_eq!(browser.cookie_names(), [SESSION_COOKIE]);
     app.authkit.set_extra_claims(large);
     expire(&app);
     browser.get("/me").await.expect(200);

@@ -8,7 +8,11 @@ use http::Method;
 use serde_json::json;
 use url::Url;
 
-use crate::support::{ADA, GRACE, TestApp, app::request, authkit::Outage};
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{SESSION_COOKIE, request},
+    authkit::Outage,
+};
 
 fn query(url: &str) -> HashMap<String, String> {
     Url::parse(url).unwrap().query_pairs().into_owned().collect()
@@ -70,10 +74,10 @@ async fn a_browser_is_signed_in_after_the_round_trip() {
     let answer = browser.sign_in(ADA).await;
     assert_eq!(answer.header("location"), "/expenses");
     let session =
-        answer.set_cookies().into_iter().find(|cookie| cookie.starts_with("wos-session="));
+        answer.set_cookies().into_iter().find(|cookie| cookie.starts_with("__Host-wos-session="));
     let attributes = session.unwrap().split_once("; ").unwrap().1;
     assert_eq!(attributes, "Path=/; Max-Age=34560000; SameSite=Lax; HttpOnly; Secure");
-    assert_eq!(browser.cookie_names(), ["wos-session"], "the sign-in's own cookie is gone");
+    assert_eq!(browser.cookie_names(), [SESSION_COOKIE], "the sign-in's own cookie is gone");
 
     let me = browser.get("/me").await.expect(200).json();
     assert_eq!(me["user"]["email"], ADA.email);
@@ -145,7 +149,7 @@ async fn a_code_that_this_browser_did_not_ask_for_is_never_exchanged() {
         assert_eq!(answer.header("location"), "/login?retry=1", "{callback}");
     }
     assert_eq!(app.authkit.token_requests().len(), 0);
-    assert_eq!(victim.cookie("wos-session"), None);
+    assert_eq!(victim.cookie(SESSION_COOKIE), None);
 }
 
 #[tokio::test]
@@ -269,7 +273,7 @@ async fn a_session_that_would_be_refused_at_once_is_not_set() {
     let login = browser.open("/login").await;
     let callback = app.authkit.approve(login.header("location"), ADA);
     browser.open(callback.as_str()).await.expect(500);
-    assert_eq!(browser.cookie("wos-session"), None);
+    assert_eq!(browser.cookie(SESSION_COOKIE), None);
 }
 
 #[tokio::test]

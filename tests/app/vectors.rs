@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, TestApp,
-    app::{Browser, Cookie},
+    app::{Browser, Cookie, SESSION_COOKIE},
 };
 
 const OFFICIAL_CRATE: &str = "workos 3.5.0";
@@ -76,9 +76,10 @@ fn app() -> TestApp {
 fn browser_with(app: &TestApp, sealed: &str) -> Browser {
     let mut browser = app.browser();
     browser.cookies.push(Cookie {
-        name: "wos-session".to_owned(),
+        name: SESSION_COOKIE.to_owned(),
         value: sealed.to_owned(),
         path: "/".to_owned(),
+        domain: None,
     });
     browser
 }

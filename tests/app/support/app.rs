@@ -24,6 +24,8 @@ use super::{
 };
 
 pub const ORIGIN: &str = "https://app.test";
+/// The session cookie's default name on [`ORIGIN`].
+pub const SESSION_COOKIE: &str = "__Host-wos-session";
 pub const PASSWORD: &str = "a cookie password of 32 characters";
 
 #[derive(Clone)]
@@ -250,6 +252,8 @@ pub struct Cookie {
     pub name: String,
     pub value: String,
     pub path: String,
+    /// `None` for a host-only cookie.
+    pub domain: Option<String>,
 }
 
 impl Browser {
@@ -309,13 +313,15 @@ impl Browser {
             let mut parts = header.split("; ");
             let (name, value) = parts.next().unwrap().split_once('=').unwrap();
             let path = parts.clone().find_map(|part| part.strip_prefix("Path=")).unwrap();
-            self.cookies.retain(|cookie| cookie.name != name);
+            let domain = parts.clone().find_map(|part| part.strip_prefix("Domain="));
+            self.cookies.retain(|cookie| cookie.name != name || cookie.domain.as_deref() != domain);
             // As browsers do: too long a cookie is dropped without a word.
             if header.len() <= 4096 && !parts.any(|part| part == "Max-Age=0") {
                 self.cookies.push(Cookie {
                     name: name.to_owned(),
                     value: value.to_owned(),
                     path: path.to_owned(),
+                    domain: domain.map(str::to_owned),
                 });
             }
         }

@@ -91,8 +91,10 @@ pub struct FakeAuthKit {
 #[derive(Default)]
 struct State {
     codes: HashMap<String, (TestUser, String)>,
-    /// The refresh tokens that are good for one more use.
-    refresh_tokens: HashMap<String, TestUser>,
+    /// The user and the session id of each refresh token that is good for one more use.
+    refresh_tokens: HashMap<String, (TestUser, String)>,
+    /// How many sessions each user has begun, by user id.
+    session_counts: HashMap<&'static str, usize>,
     /// Organizations that a session is not switched to, and what is said instead.
     closed_organizations: HashMap<String, Value>,
     published: Vec<Value>,
@@ -208,7 +210,7 @@ impl FakeAuthKit {
     pub fn claims(&self, user: TestUser) -> Value {
         let now = self.clock.now().timestamp();
         let mut claims = json!({
-            "iss": "https://api.workos.com", "sub": user.id, "sid": format!("session_{}", user.id),
+            "iss": "https://api.workos.com", "sub": user.id, "sid": session_id(user),
             "iat": now, "exp": now + ACCESS_TOKEN_TTL_SECS,
             "org_id": "org_1", "role": "admin", "roles": ["admin"],
             "permissions": ["expenses:write"], "entitlements": ["pro"], "feature_flags": ["beta"],
@@ -250,7 +252,7 @@ impl FakeAuthKit {
         if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != challenge {
             return (400, json!({"error": "invalid_grant"}));
         }
-        (200, self.tokens(user, "org_1"))
+        (200, self.tokens(user, self.begin_session(user), "org_1"))
     }
 
     fn exchange_refresh_token(&self, body: &Value) -> (u16, Value) {
@@ -261,27 +263,36 @@ impl FakeAuthKit {
         let token = body["refresh_token"].as_str().unwrap_or_default();
         let is_reusable = self.state().reuses_refresh_tokens;
         let known = if is_reusable {
-            self.state().refresh_tokens.get(token).copied()
+            self.state().refresh_tokens.get(token).cloned()
         } else {
             self.state().refresh_tokens.remove(token)
         };
-        let Some(user) = known else {
+        let Some((user, session_id)) = known else {
             return (
                 400,
                 json!({"error": "invalid_grant", "error_description": "Invalid refresh token."}),
             );
         };
-        let mut tokens = self.tokens(user, organization);
+        let mut tokens = self.tokens(user, session_id, organization);
         if is_reusable {
             tokens["refresh_token"] = token.into();
         }
         (200, tokens)
     }
 
-    fn tokens(&self, user: TestUser, organization: &str) -> Value {
+    /// The id of a new session: `session_{user}`, then `session_{user}_2`, ….
+    fn begin_session(&self, user: TestUser) -> String {
+        let mut state = self.state();
+        let count = state.session_counts.entry(user.id).or_default();
+        *count += 1;
+        if *count == 1 { session_id(user) } else { format!("{}_{count}", session_id(user)) }
+    }
+
+    fn tokens(&self, user: TestUser, session_id: String, organization: &str) -> Value {
         let refresh_token = self.state().next("refresh");
-        self.state().refresh_tokens.insert(refresh_token.clone(), user);
         let mut claims = self.claims(user);
+        claims["sid"] = session_id.as_str().into();
+        self.state().refresh_tokens.insert(refresh_token.clone(), (user, session_id));
         claims["org_id"] = organization.into();
         let signing_key = self.state().signing_key.unwrap_or(&CURRENT);
         json!({
@@ -297,6 +308,10 @@ impl FakeAuthKit {
             "impersonator": self.state().impersonator,
         })
     }
+}
+
+fn session_id(user: TestUser) -> String {
+    format!("session_{}", user.id)
 }
 
 impl State {

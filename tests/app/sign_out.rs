@@ -1,0 +1,277 @@
+//! A session that its user has signed out of stays signed out, whatever arrives late, and whether or
+//! not the browser follows the redirect to WorkOS. Sign-in and sign-out work with every cookie that an
+//! earlier configuration has left in the browser.
+
+use axum::body::Body;
+use chrono::Duration;
+use futures_util::FutureExt;
+use http::{Method, header};
+use serde_json::json;
+
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{Answer, Browser, SESSION_COOKIE, request},
+    authkit::ACCESS_TOKEN_TTL_SECS,
+};
+
+fn expire(app: &TestApp) {
+    app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+}
+
+/// Signs out without following the redirect to WorkOS: the session stays alive there.
+async fn sign_out(browser: &mut Browser) {
+    browser.fetch(Method::POST, "/logout").await.expect(303);
+}
+
+fn sets_session(answer: &Answer) -> bool {
+    answer.set_cookies().iter().any(|cookie| !cookie.contains("Max-Age=0"))
+}
+
+/// Sends a request with an expired session and stops it while WorkOS exchanges the refresh token.
+fn begin_renewal(
+    app: &TestApp,
+    mut browser: Browser,
+) -> std::pin::Pin<Box<dyn Future<Output = Answer>>> {
+    let count = app.authkit.refresh_count();
+    let mut renewal: std::pin::Pin<Box<dyn Future<Output = Answer>>> =
+        Box::pin(async move { browser.get("/me").await });
+    while app.authkit.refresh_count() == count {
+        assert!((&mut renewal).now_or_never().is_none());
+    }
+    renewal
+}
+
+#[tokio::test]
+async fn signed_out_cookie_is_refused_before_and_after_expiry() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let mut copy = browser.clone();
+    sign_out(&mut browser).await;
+    copy.clone().get("/me").await.expect(401);
+    let answer = copy.open("/expenses").await.expect(302);
+    assert!(answer.header("location").starts_with("/login"));
+    assert_eq!(copy.cookies, [], "a cookie that is good for nothing is cleared");
+
+    let mut copy = browser.clone();
+    copy.cookies = app.signed_in(GRACE).await.cookies;
+    copy.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn signed_out_session_is_never_renewed() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let copy = browser.clone();
+    sign_out(&mut browser).await;
+    expire(&app);
+    for isolate in [app.clone(), app.isolate()] {
+        let mut copy = Browser { app: isolate, ..copy.clone() };
+        copy.get("/me").await.expect(401);
+        assert_eq!(copy.cookies, []);
+    }
+    assert_eq!(app.authkit.refresh_count(), 0);
+}
+
+#[tokio::test]
+async fn older_cookie_of_a_signed_out_session_is_refused() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let old = browser.clone();
+    expire(&app);
+    browser.get("/me").await.expect(200);
+    sign_out(&mut browser).await;
+    for isolate in [app.clone(), app.isolate()] {
+        Browser { app: isolate, ..old.clone() }.get("/me").await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn renewal_that_ends_after_the_sign_out_is_void() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    expire(&app);
+    let renewal = begin_renewal(&app, browser.clone());
+    sign_out(&mut browser).await;
+    let answer = renewal.await.expect(401);
+    assert!(!sets_session(&answer), "{answer:?}");
+    browser.get("/me").await.expect(401);
+}
+
+#[tokio::test]
+async fn renewal_in_another_isolate_sets_no_session_after_sign_out() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    expire(&app);
+    let renewal = begin_renewal(&app, Browser { app: app.isolate(), ..browser.clone() });
+    sign_out(&mut browser).await;
+    let answer = renewal.await;
+    assert!(!sets_session(&answer), "{answer:?}");
+}
+
+/// KV that lags by a second and remembers misses for a minute, as Cloudflare documents.
+#[tokio::test]
+async fn sign_out_reaches_a_distant_isolate() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let distant = app.distant_isolate(1000);
+    expire(&app);
+    let mut copy = Browser { app: distant, ..browser.clone() };
+    copy.get("/me").await.expect(200);
+    browser.get("/me").await.expect(200);
+    sign_out(&mut browser).await;
+    expire(&app);
+    let count = app.authkit.refresh_count();
+    copy.get("/me").await.expect(401);
+    assert_eq!(app.authkit.refresh_count(), count);
+}
+
+#[tokio::test]
+async fn signing_in_again_after_sign_out_works() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    sign_out(&mut browser).await;
+    browser.sign_in(ADA).await;
+    browser.get("/me").await.expect(200);
+    expire(&app);
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn another_authorization_scheme_leaves_the_session_in_force() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let with = |method, path, value: &str| {
+        request(method, path)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::AUTHORIZATION, value)
+    };
+    for value in ["Basic c3RhZ2luZzpwYXNzd29yZA==", "Negotiate x", "Bearerish x", "basic"] {
+        let me = browser.send(with(Method::GET, "/me", value), Body::empty()).await;
+        assert_eq!(me.expect(200).json()["user"]["email"], ADA.email);
+    }
+    let answer = app.send(with(Method::GET, "/me", "Basic x").body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.expect(401).detail(), "Not signed in");
+    browser.send(with(Method::POST, "/logout", "Basic x"), Body::empty()).await.expect(303);
+    assert_eq!(browser.cookies, []);
+}
+
+#[tokio::test]
+async fn bearer_beside_basic_wins_over_the_cookie() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let token = app.authkit.access_token(GRACE);
+    let request = request(Method::GET, "/me")
+        .header(header::AUTHORIZATION, "Basic x")
+        .header(header::AUTHORIZATION, format!("bearer {token}"));
+    let me = browser.send(request, Body::empty()).await.expect(200).json();
+    assert_eq!(me["user"]["id"], GRACE.id);
+}
+
+#[tokio::test]
+async fn request_with_many_ended_sessions_costs_two_exchanges() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    for _ in 0..12 {
+        browser.cookies.extend(app.signed_in(ADA).await.cookies);
+    }
+    app.authkit.end_sessions();
+    expire(&app);
+    browser.get("/me").await.expect(401);
+    assert_eq!(app.authkit.refresh_count(), 2);
+    assert_eq!(browser.cookies, []);
+}
+
+/// The cookie's domain before and after a deployment, with the default name and a chosen one, for a
+/// session in one cookie and in parts.
+fn deployments() -> Vec<(TestApp, TestApp)> {
+    let domains = ["", "app.test"];
+    let mut deployments = Vec::new();
+    for name in ["", "wos-session"] {
+        for (before, after) in [(domains[0], domains[1]), (domains[1], domains[0])] {
+            for permissions in [1, 600] {
+                let variables =
+                    |domain| [("WORKOS_COOKIE_NAME", name), ("WORKOS_COOKIE_DOMAIN", domain)];
+                let app = TestApp::with_variables(&variables(before));
+                let permissions: Vec<String> =
+                    (0..permissions).map(|index| format!("permission:{index}")).collect();
+                app.authkit.set_extra_claims(json!({"permissions": permissions}));
+                let deployed = app.isolate_with_variables(&variables(after));
+                deployments.push((app, deployed));
+            }
+        }
+    }
+    deployments
+}
+
+#[tokio::test]
+async fn live_session_survives_a_changed_cookie_domain() {
+    for (before, after) in deployments() {
+        let mut browser = before.signed_in(ADA).await;
+        browser.app = after.clone();
+        browser.get("/me").await.expect(200);
+        expire(&after);
+        browser.get("/me").await.expect(200);
+        let fresh = after.signed_in(ADA).await;
+        assert_eq!(browser.cookie_names(), fresh.cookie_names(), "no copy is left over");
+        sign_out(&mut browser).await;
+        assert_eq!(browser.cookies, []);
+    }
+}
+
+#[tokio::test]
+async fn ended_session_with_a_changed_cookie_domain_ends_signed_in() {
+    for (before, after) in deployments() {
+        let mut browser = before.signed_in(ADA).await;
+        browser.app = after.clone();
+        after.authkit.end_sessions();
+        expire(&after);
+        browser.open("/expenses").await.expect(302);
+        browser.sign_in(ADA).await;
+        browser.open("/expenses").await.expect(200);
+
+        let copy = browser.clone();
+        sign_out(&mut browser).await;
+        assert_eq!(browser.cookies, []);
+        copy.clone().get("/me").await.expect(401);
+    }
+}
+
+/// Releases that cleared nothing have left two copies in browsers.
+#[tokio::test]
+async fn stale_copy_beside_a_session_does_no_harm() {
+    for (before, after) in deployments() {
+        let stale = before.signed_in(ADA).await;
+        after.authkit.end_sessions();
+        expire(&after);
+        let mut browser = after.signed_in(ADA).await;
+        browser.cookies.splice(0..0, stale.cookies);
+        browser.open("/expenses").await.expect(200);
+        expire(&after);
+        browser.open("/expenses").await.expect(200);
+        sign_out(&mut browser).await;
+        assert_eq!(browser.cookies, []);
+    }
+}
+
+#[tokio::test]
+async fn session_under_the_former_name_moves_on_first_use() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    browser.cookies[0].name = "wos-session".to_owned();
+    browser.get("/me").await.expect(200);
+    assert_eq!(browser.cookie_names(), [SESSION_COOKIE]);
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn planted_cookie_of_a_sibling_host_replaces_no_session() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let mut planted = app.signed_in(GRACE).await.cookies.remove(0);
+    planted.domain = Some("test".to_owned());
+    planted.name = "wos-session".to_owned();
+    browser.cookies.insert(0, planted);
+    expire(&app);
+    let me = browser.get("/me").await.expect(200).json();
+    assert_eq!(me["user"]["email"], ADA.email);
+}
