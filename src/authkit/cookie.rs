@@ -50,7 +50,9 @@ impl<'a> RequestCookies<'a> {
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
             .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
-            .map(|(name, value)| (name.trim(), value.trim()))
+            // RFC 6265bis, section 5.6: space and tab alone. With other white space taken off, a host of
+            // the domain could set a cookie that reads as one with the prefix `__Host-`.
+            .map(|(name, value)| (name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
             .collect();
         Self(pairs)
     }
@@ -472,6 +474,19 @@ mod tests {
         assert_eq!(cookies.values("c").collect::<Vec<_>>(), ["="]);
         assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["x=y", "z"]);
         assert_eq!(cookies.values("nonsense").count(), 0);
+    }
+
+    #[test]
+    fn name_with_other_white_space_is_another_name() {
+        for space in ["\u{85}", "\u{a0}", "\u{2000}", "\u{3000}", "\u{b}", "\u{c}"] {
+            let header = format!("{space}wos-session=planted; \twos-session=x ");
+            let mut headers = HeaderMap::new();
+            let header = HeaderValue::from_maybe_shared(bytes::Bytes::from(header));
+            let Ok(header) = header else { continue };
+            headers.insert(header::COOKIE, header);
+            let cookies = RequestCookies::from_headers(&headers);
+            assert_eq!(cookies.values("wos-session").collect::<Vec<_>>(), ["x"], "{space:?}");
+        }
     }
 
     #[test]
