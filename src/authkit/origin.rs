@@ -88,6 +88,19 @@ impl OwnOrigin {
     }
 }
 
+/// Whether a browser sends this request on its own, for a page that the user may never open:
+/// `Sec-Purpose` (Fetch standard, `prefetch` with or without parameters such as `prerender`), and its
+/// two predecessors. Such a request changes nothing.
+#[must_use]
+pub fn is_prefetch(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-moz"].into_iter().any(|name| {
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+            let purpose = value.split(';').next().unwrap_or_default();
+            purpose.trim().eq_ignore_ascii_case("prefetch")
+        })
+    })
+}
+
 /// Whether a URL's host is this machine (RFC 6761, section 6.3, and RFC 8252, section 7.3).
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
@@ -208,6 +221,23 @@ mod tests {
         ] {
             assert_eq!(own.is_own_page(&headers(pairs)), is_own, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn prefetch_is_told_by_any_of_its_headers() {
+        for (name, value, is_one) in [
+            ("sec-purpose", "prefetch", true),
+            ("sec-purpose", "prefetch;prerender", true),
+            ("sec-purpose", "prefetch ;anonymous-client-ip", true),
+            ("purpose", "prefetch", true),
+            ("x-moz", "Prefetch", true),
+            ("sec-purpose", "prefetched", false),
+            ("sec-purpose", "", false),
+            ("sec-fetch-mode", "prefetch", false),
+        ] {
+            assert_eq!(is_prefetch(&headers(&[(name, value)])), is_one, "{name}: {value}");
+        }
+        assert!(!is_prefetch(&headers(&[])));
     }
 
     #[tokio::test]
