@@ -8,7 +8,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
 };
-use http::{HeaderValue, StatusCode, header, uri::Scheme};
+use http::{HeaderName, HeaderValue, StatusCode, header, uri::Scheme};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -68,6 +68,7 @@ pub fn router(state: AppState) -> Router {
         })
         .layer(from_fn_with_state(pages, expenses::prefer_pages))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
+        .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::confirm_session))
         .with_state(state);
     with_layers(routes, policy)
 }
@@ -117,6 +118,11 @@ async fn set_security_headers(
     set_default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // `same-origin` and not `no-referrer`: with that, browsers send `Origin: null` with forms.
     set_default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    // A page of another site that opens this one in a window gets no hold of the window, and shows
+    // nothing of this site inside of its own pages.
+    let same_origin = HeaderValue::from_static("same-origin");
+    set_default(HeaderName::from_static("cross-origin-opener-policy"), same_origin.clone());
+    set_default(HeaderName::from_static("cross-origin-resource-policy"), same_origin);
     if is_https {
         // Two years, as browsers' preload lists ask; not for subdomains, which may be others'.
         set_default(

@@ -58,7 +58,9 @@ impl AppError {
             .with_header(header::RETRY_AFTER, retry_after_secs.into())
     }
 
-    fn caused_by(mut self, cause: impl Display) -> Self {
+    /// Says to the log, and to nobody else, what happened.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Display) -> Self {
         self.aside.cause = Some(cause.to_string().into());
         self
     }

@@ -8,7 +8,7 @@ use authkit_edge::{
     authkit::{
         AuthKitConfig,
         jwks::{JwkSet, KeySet},
-        login::{PendingSignIn, ReturnTo},
+        login::{PendingSignIn, ReturnTo, SignInState},
         seal::{OpenError, Purpose, Sealer},
         secret::Secret,
         session::Session,
@@ -107,10 +107,19 @@ fn a_token_verifies_and_a_changed_one_does_not() {
 
 #[test]
 fn two_sign_ins_have_nothing_in_common() {
-    let begin = || PendingSignIn::begin(ReturnTo::default(), false, noon());
-    let (first, second) = (begin(), begin());
-    assert_ne!(first.state(), second.state());
-    assert_ne!(first.code_challenge(), second.code_challenge());
+    let sealer = Sealer::new(
+        Purpose::SignInState,
+        &Secret::from("a password of at least 32 characters"),
+        None,
+    );
+    let begin = || {
+        let state = SignInState::new(ReturnTo::default(), false, &sealer);
+        let pending = PendingSignIn::begin(&state, noon());
+        (state, pending)
+    };
+    let ((first, first_pending), (second, second_pending)) = (begin(), begin());
+    assert_ne!(first.as_str(), second.as_str());
+    assert_ne!(first_pending.code_challenge(), second_pending.code_challenge());
 }
 
 #[test]

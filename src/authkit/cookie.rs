@@ -187,6 +187,18 @@ impl SessionCookie<'_> {
         headers
     }
 
+    /// The current name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.cookie.name
+    }
+
+    /// Whether the cookie is set with `Secure`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.cookie.secure
+    }
+
     /// The configured `Domain`, for the check that the host is within it.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {

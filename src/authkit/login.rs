@@ -1,19 +1,37 @@
 //! Beginning and ending a sign-in: the authorization code flow (RFC 6749, section 4.1) with PKCE
 //! (RFC 7636), in the order of its steps.
 //!
-//! What must survive the trip to AuthKit and back stays in the browser: one sealed, short-lived
-//! cookie per sign-in, named after its `state`. Several tabs may be on their way at once, nothing is
-//! kept on the server, and a code that arrives with a `state` this browser did not begin with is
-//! never exchanged (login CSRF, RFC 6749 section 10.12).
+//! What must survive the trip to AuthKit and back stays in the browser; the server keeps nothing. It
+//! travels in two halves:
+//!
+//! | where | what |
+//! | --- | --- |
+//! | the `state` parameter | `{16 random bytes}.{sealed {"return_to", "is_retry"}}`, both base64url |
+//! | a cookie, ten minutes | sealed `{"state_hash", "code_verifier", "expires_at"}` |
+//!
+//! The cookie binds the sign-in to the browser that began it: a code whose `state` has no cookie is
+//! never exchanged (login CSRF, RFC 6749, section 10.12). On https its name begins with `__Host-`,
+//! whatever the session cookie is called, so that no other host of the domain can plant one. Such a
+//! cookie has `Path=/` and comes with every request, so a browser holds a fixed number of them, the
+//! slots, each as small as can be: a page that opens `/login` over and over fills the slots and
+//! nothing else. On plain-http localhost the prefix is missing, because not every client keeps a
+//! `Secure` cookie there, and other names under `localhost` are trusted.
+//!
+//! A sign-in that has lost its slot begins again without a click, and `state` still says where it
+//! leads.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use chrono::{DateTime, Duration, Utc};
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::{Origin, Url};
 
 use super::{
-    config::{HOST_PREFIX, SameSite},
+    config::{HOST_PREFIX, SECURE_PREFIX, SameSite},
     cookie::{Cookie, RequestCookies},
     seal::Sealer,
     secret::Secret,
@@ -22,48 +40,112 @@ use crate::runtime::random_bytes;
 
 /// As long as a code of AuthKit's lives.
 const SIGN_IN_TTL_SECS: u32 = 10 * 60;
-/// So that twenty tabs may sign in at once and their cookies still fit into a request.
+/// Tabs of one browser that may sign in at once. Ten cookies of 300 bytes are 3 kB of a request's
+/// headers; two tabs that begin in the same moment take the same slot once in ten times, and then one
+/// of them goes to AuthKit a second time.
+const SLOTS: u8 = 10;
+/// Longer than the page's own filters and cursors; `state` carries it in a URL.
 const RETURN_TO_MAX_BYTES: usize = 1024;
-/// How much of `state` names the cookie; the whole of it is inside.
-const STATE_NAME_CHARS: usize = 12;
-/// Marks a `state` whose sign-in began because the one before it came back without its cookie.
-const RETRY_SUFFIX: &str = ".retry";
 /// Where a sign-in leads when nothing else was asked for.
 pub const DEFAULT_RETURN_TO: &str = "/expenses";
-/// The path of this module's cookies: no other request carries them.
+/// The path that AuthKit sends the browser back to.
 pub const CALLBACK_PATH: &str = "/callback";
 
-/// One sign-in between `/login` and `/callback`. Lives sealed in a cookie.
+/// The `state` parameter of one sign-in: unguessable, and bound to a browser by [`PendingSignIn`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInState {
+    text: String,
+    return_to: ReturnTo,
+    is_retry: bool,
+}
+
+/// The sealed part of [`SignInState`].
+#[derive(Serialize, Deserialize)]
+struct StateRecord {
+    return_to: String,
+    is_retry: bool,
+}
+
+impl SignInState {
+    /// The `state` of a new sign-in that leads to `return_to`. `is_retry` when it replaces one that
+    /// came back without its cookie.
+    #[must_use]
+    pub fn new(return_to: ReturnTo, is_retry: bool, sealer: &Sealer) -> Self {
+        let record = StateRecord { return_to: return_to.0.clone(), is_retry };
+        // A struct of a string and a flag always serializes.
+        let sealed = sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
+        // `+` and `/` do not survive every URL parser. The sealer writes base64.
+        let sealed = STANDARD.decode(sealed).unwrap_or_default();
+        let nonce = URL_SAFE_NO_PAD.encode(random_bytes::<16>());
+        let text = format!("{nonce}.{}", URL_SAFE_NO_PAD.encode(sealed));
+        Self { text, return_to, is_retry }
+    }
+
+    /// Reads a `state` that [`new`](Self::new) made for some browser. `None` for any other text.
+    #[must_use]
+    pub fn open(text: &str, base: &Url, sealer: &Sealer) -> Option<Self> {
+        let (_, sealed) = text.split_once('.')?;
+        let sealed = STANDARD.encode(URL_SAFE_NO_PAD.decode(sealed).ok()?);
+        let opened = sealer.open(&sealed).ok()?;
+        let record: StateRecord = serde_json::from_slice(&opened.plaintext).ok()?;
+        // The sign-in may have begun at another of the Worker's hosts.
+        let return_to = ReturnTo::parse(&record.return_to, base).unwrap_or_default();
+        Some(Self { text: text.to_owned(), return_to, is_retry: record.is_retry })
+    }
+
+    /// The parameter's value.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the sign-in leads.
+    #[must_use]
+    pub fn return_to(&self) -> &ReturnTo {
+        &self.return_to
+    }
+
+    /// Whether the sign-in was a second try already.
+    #[must_use]
+    pub fn is_retry(&self) -> bool {
+        self.is_retry
+    }
+
+    fn hash(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(&self.text))
+    }
+}
+
+/// One sign-in between `/login` and `/callback`, as the browser that began it holds it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingSignIn {
-    state: Secret,
+    state_hash: Secret,
     code_verifier: Secret,
-    return_to: String,
     /// Unix time in seconds; a browser may keep a cookie longer than it was told.
     expires_at: i64,
 }
 
 impl PendingSignIn {
-    /// Begins a sign-in: fresh `state` and PKCE verifier. `is_retry` when it replaces one whose
-    /// cookie was not there on the way back.
+    /// Begins the sign-in with this `state`: a fresh PKCE verifier.
     #[must_use]
-    pub fn begin(return_to: ReturnTo, is_retry: bool, now: DateTime<Utc>) -> Self {
-        let mut state = URL_SAFE_NO_PAD.encode(random_bytes::<16>());
-        if is_retry {
-            state.push_str(RETRY_SUFFIX);
-        }
+    pub fn begin(state: &SignInState, now: DateTime<Utc>) -> Self {
         Self {
-            state: state.into(),
+            state_hash: state.hash().into(),
             code_verifier: URL_SAFE_NO_PAD.encode(random_bytes::<32>()).into(),
-            return_to: return_to.0,
             expires_at: (now + Duration::seconds(SIGN_IN_TTL_SECS.into())).timestamp(),
         }
     }
 
-    /// The `state` parameter.
+    /// The hash of `state`, which names the sign-in.
     #[must_use]
-    pub fn state(&self) -> &str {
-        self.state.expose()
+    pub fn id(&self) -> &str {
+        self.state_hash.expose()
+    }
+
+    /// When the sign-in is too old to be finished: Unix time in seconds.
+    #[must_use]
+    pub fn expires_at(&self) -> i64 {
+        self.expires_at
     }
 
     /// The `code_challenge` parameter for method `S256` (RFC 7636, section 4.2).
@@ -78,12 +160,6 @@ impl PendingSignIn {
         &self.code_verifier
     }
 
-    /// Where to go once signed in: a path that was checked when the sign-in began.
-    #[must_use]
-    pub fn return_to(&self) -> &str {
-        &self.return_to
-    }
-
     /// The cookie's value.
     #[must_use]
     pub fn seal(&self, sealer: &Sealer) -> String {
@@ -91,57 +167,112 @@ impl PendingSignIn {
         sealer.seal(&serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Finds the sign-in that this browser began with `state`. `None` when it began none such, or
-    /// too long ago, or the cookie does not open.
+    fn open(sealed: &str, sealer: &Sealer, now: DateTime<Utc>) -> Option<Self> {
+        let opened = sealer.open(sealed).ok()?;
+        let pending: Self = serde_json::from_slice(&opened.plaintext).ok()?;
+        (now.timestamp() < pending.expires_at).then_some(pending)
+    }
+}
+
+/// The slots: the cookies of one browser's sign-ins in progress.
+#[derive(Debug, Clone)]
+pub struct SignInCookies {
+    /// Without the slot's number.
+    name: String,
+    secure: bool,
+}
+
+impl SignInCookies {
+    /// The slots beside a session cookie of that name, on an origin where cookies have `Secure` or
+    /// do not.
+    #[must_use]
+    pub fn new(session_cookie_name: &str, secure: bool) -> Self {
+        Self { name: own_cookie_name(session_cookie_name, "sign-in", secure), secure }
+    }
+
+    /// A slot for a new sign-in: a free one by chance, because tabs that open at once do not see each
+    /// other's, or else the one whose sign-in is the oldest.
+    #[must_use]
+    pub fn choose(&self, cookies: &RequestCookies<'_>, sealer: &Sealer, now: DateTime<Utc>) -> u8 {
+        let [chance] = random_bytes::<1>();
+        (0..SLOTS)
+            .map(|slot| (slot + chance % SLOTS) % SLOTS)
+            .min_by_key(|slot| {
+                let expiries = self.pending_in(*slot, cookies, sealer, now);
+                expiries.map(|pending| pending.expires_at).max().unwrap_or_default()
+            })
+            .unwrap_or_default()
+    }
+
+    /// The sign-in that this browser began with `state`, and its slot. `None` when it began none such,
+    /// or too long ago, or another sign-in has taken the slot.
     #[must_use]
     pub fn find(
-        state: &str,
-        cookie_name: &str,
+        &self,
+        state: &SignInState,
         cookies: &RequestCookies<'_>,
         sealer: &Sealer,
         now: DateTime<Utc>,
-    ) -> Option<Self> {
-        let state = Secret::from(state);
-        cookies
-            .values(cookie_name)
-            .filter_map(|sealed| sealer.open(sealed).ok())
-            .filter_map(|opened| serde_json::from_slice::<Self>(&opened.plaintext).ok())
-            .find(|pending| pending.state == state && now.timestamp() < pending.expires_at)
+    ) -> Option<(u8, PendingSignIn)> {
+        let hash = Secret::from(state.hash());
+        (0..SLOTS).find_map(|slot| {
+            self.pending_in(slot, cookies, sealer, now)
+                .find(|pending| pending.state_hash == hash)
+                .map(|pending| (slot, pending))
+        })
+    }
+
+    /// More than one only on plain-http localhost, where another path or domain may set the name too.
+    fn pending_in(
+        &self,
+        slot: u8,
+        cookies: &RequestCookies<'_>,
+        sealer: &Sealer,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = PendingSignIn> {
+        let values: Vec<&str> = cookies.values(&self.slot_name(slot)).collect();
+        values.into_iter().filter_map(move |sealed| PendingSignIn::open(sealed, sealer, now))
+    }
+
+    /// `Set-Cookie` that puts a sign-in into the slot.
+    #[must_use]
+    pub fn set(&self, slot: u8, pending: &PendingSignIn, sealer: &Sealer) -> HeaderValue {
+        self.cookie(&self.slot_name(slot)).set(&pending.seal(sealer))
+    }
+
+    /// `Set-Cookie` that frees the slot.
+    #[must_use]
+    pub fn clear(&self, slot: u8) -> HeaderValue {
+        self.cookie(&self.slot_name(slot)).clear()
+    }
+
+    fn slot_name(&self, slot: u8) -> String {
+        format!("{}-{slot}", self.name)
+    }
+
+    /// `SameSite=Lax`, because it is read on the way back from AuthKit.
+    fn cookie<'a>(&self, name: &'a str) -> Cookie<'a> {
+        own_cookie(name, SIGN_IN_TTL_SECS, self.secure)
     }
 }
 
-/// Whether a sign-in with this `state` was already a second try.
+/// The name of a cookie that only this host can set, beside a session cookie of that name.
 #[must_use]
-pub fn is_retry(state: &str) -> bool {
-    state.ends_with(RETRY_SUFFIX)
-}
-
-/// The name of the cookie of the sign-in with this `state`, which may be anything a request holds.
-#[must_use]
-pub fn sign_in_cookie_name(session_cookie_name: &str, state: &str) -> String {
-    let tag: String =
-        state.chars().filter(char::is_ascii_alphanumeric).take(STATE_NAME_CHARS).collect();
-    // `__Host-` asks for `Path=/`, which this cookie has not.
-    let unprefixed = match session_cookie_name.get(..HOST_PREFIX.len()) {
-        Some(prefix) if prefix.eq_ignore_ascii_case(HOST_PREFIX) => {
-            &session_cookie_name[HOST_PREFIX.len()..]
-        }
-        _ => session_cookie_name,
+pub fn own_cookie_name(session_cookie_name: &str, purpose: &str, secure: bool) -> String {
+    let strip = |name: &str, prefix: &str| match name.get(..prefix.len()) {
+        Some(start) if start.eq_ignore_ascii_case(prefix) => name[prefix.len()..].to_owned(),
+        _ => name.to_owned(),
     };
-    format!("{unprefixed}-sign-in-{tag}")
+    let bare = strip(&strip(session_cookie_name, HOST_PREFIX), SECURE_PREFIX);
+    let prefix = if secure { HOST_PREFIX } else { "" };
+    format!("{prefix}{bare}-{purpose}")
 }
 
-/// The cookie of one sign-in. `SameSite=Lax`, because it is read on the way back from AuthKit.
+/// A cookie of that name as `__Host-` asks for it: `Path=/`, no `Domain`, and `Secure`, unless cookies
+/// do without it on this origin.
 #[must_use]
-pub fn sign_in_cookie(name: &str, secure: bool) -> Cookie<'_> {
-    Cookie {
-        name,
-        path: CALLBACK_PATH,
-        max_age_secs: SIGN_IN_TTL_SECS,
-        domain: None,
-        same_site: SameSite::Lax,
-        secure,
-    }
+pub fn own_cookie(name: &str, max_age_secs: u32, secure: bool) -> Cookie<'_> {
+    Cookie { name, path: "/", max_age_secs, domain: None, same_site: SameSite::Lax, secure }
 }
 
 /// A path of this very origin, with its query and fragment: safe to redirect to.
@@ -152,7 +283,7 @@ impl ReturnTo {
     /// Checks `value` as a browser on `base` would resolve it. `None` for anything that leaves the
     /// origin, or that could be read two ways: another origin or scheme, `//host`, backslashes,
     /// control characters; for the sign-in's own paths, which would lead in a circle; and for what
-    /// is too long to wait in a cookie.
+    /// is too long for a URL.
     #[must_use]
     pub fn parse(value: &str, base: &Url) -> Option<Self> {
         let is_ambiguous = |character: char| character == '\\' || character.is_control();
@@ -163,7 +294,7 @@ impl ReturnTo {
         // The path is resolved by now, so `/x/..//evil.test` shows its two slashes here.
         let stays = same_origin(&url.origin(), &base.origin()) && !url.path().starts_with("//");
         let is_sign_in = matches!(url.path(), "/login" | "/logout" | CALLBACK_PATH);
-        // Encoded by now, so this is what goes into the cookie.
+        // Encoded by now, so this is what goes into `state`.
         let path = &url[url::Position::BeforePath..];
         let fits = path.len() <= RETURN_TO_MAX_BYTES;
         (stays && fits && !is_sign_in).then(|| Self(path.to_owned()))
@@ -190,70 +321,156 @@ fn same_origin(a: &Origin, b: &Origin) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authkit::{cookie::COOKIE_MAX_BYTES, seal::Purpose};
-    use http::{HeaderMap, HeaderValue, header};
+    use crate::authkit::seal::Purpose;
+    use http::{HeaderMap, header};
+
+    const STATE_MAX_BYTES: usize = 1536;
 
     fn sealer() -> Sealer {
         Sealer::new(Purpose::SignIn, &Secret::from("a password of at least 32 characters"), None)
+    }
+
+    fn state_sealer() -> Sealer {
+        let password = Secret::from("a password of at least 32 characters");
+        Sealer::new(Purpose::SignInState, &password, None)
     }
 
     fn noon() -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_435_200, 0).unwrap()
     }
 
+    fn base() -> Url {
+        Url::parse("https://app.test/login?x=1").unwrap()
+    }
+
+    fn state(return_to: &str) -> SignInState {
+        let return_to = ReturnTo::parse(return_to, &base()).unwrap();
+        SignInState::new(return_to, false, &state_sealer())
+    }
+
     fn return_to(value: &str) -> Option<String> {
-        let base = Url::parse("https://app.test/login?x=1").unwrap();
-        ReturnTo::parse(value, &base).map(|return_to| return_to.0)
+        ReturnTo::parse(value, &base()).map(|return_to| return_to.0)
+    }
+
+    /// A browser's cookies after these `Set-Cookie` headers, each under its own name.
+    fn jar(set_cookies: &[HeaderValue]) -> HeaderMap {
+        let pairs: Vec<&str> = set_cookies
+            .iter()
+            .map(|header| header.to_str().unwrap().split(';').next().unwrap())
+            .collect();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::try_from(pairs.join("; ")).unwrap());
+        headers
     }
 
     #[test]
-    fn the_challenge_is_the_verifiers_hash() {
+    fn challenge_is_the_hash_of_the_verifier() {
         // RFC 7636, appendix B.
         let pending = PendingSignIn {
             code_verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into(),
-            ..PendingSignIn::begin(ReturnTo::default(), false, noon())
+            ..PendingSignIn::begin(&state("/me"), noon())
         };
         assert_eq!(pending.code_challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn a_verifier_has_the_length_the_rfc_asks_for() {
-        let pending = PendingSignIn::begin(ReturnTo::default(), false, noon());
+    fn verifier_has_the_length_that_the_rfc_asks_for() {
+        let pending = PendingSignIn::begin(&state("/me"), noon());
         assert!((43..=128).contains(&pending.code_verifier.expose().len()));
     }
 
     #[test]
-    fn a_sign_in_is_found_by_its_own_state_until_it_expires() {
-        let sealer = sealer();
-        let pending = PendingSignIn::begin(ReturnTo::default(), false, noon());
-        let name = sign_in_cookie_name("s", pending.state());
-        let mut headers = HeaderMap::new();
-        let cookie = format!("{name}={}", pending.seal(&sealer));
-        headers.insert(header::COOKIE, HeaderValue::try_from(cookie).unwrap());
+    fn sign_in_is_found_by_its_own_state_until_it_expires() {
+        let (sealer, state) = (sealer(), state("/me"));
+        let slots = SignInCookies::new("s", true);
+        let pending = PendingSignIn::begin(&state, noon());
+        let headers = jar(&[slots.set(7, &pending, &sealer)]);
         let cookies = RequestCookies::from_headers(&headers);
-        let find = |state: &str, now| PendingSignIn::find(state, &name, &cookies, &sealer, now);
+        let find = |state: &SignInState, now| slots.find(state, &cookies, &sealer, now);
 
-        let found = find(pending.state(), noon()).unwrap();
-        assert_eq!(found.code_verifier, pending.code_verifier);
-        assert_eq!(found.return_to(), DEFAULT_RETURN_TO);
-
-        // Same first characters, so the same cookie; yet another state.
-        assert!(find(&format!("{}x", pending.state()), noon()).is_none());
-        assert!(find("", noon()).is_none());
-        assert!(find(pending.state(), noon() + Duration::seconds(599)).is_some());
-        assert!(find(pending.state(), noon() + Duration::seconds(600)).is_none());
+        let (slot, found) = find(&state, noon()).unwrap();
+        assert_eq!((slot, &found.code_verifier), (7, &pending.code_verifier));
+        assert_eq!(found.id(), pending.id());
+        let near = SignInState { text: format!("{}x", state.text), ..state.clone() };
+        assert!(find(&near, noon()).is_none());
+        assert!(find(&self::state("/me"), noon()).is_none());
+        assert!(find(&state, noon() + Duration::seconds(599)).is_some());
+        assert!(find(&state, noon() + Duration::seconds(600)).is_none());
     }
 
     #[test]
-    fn a_retry_shows_in_its_state() {
-        let state = |retry| PendingSignIn::begin(ReturnTo::default(), retry, noon()).state;
-        assert!(is_retry(state(true).expose()));
-        assert!(!is_retry(state(false).expose()));
+    fn state_carries_its_page_and_whether_it_is_a_retry() {
+        let sealer = state_sealer();
+        for is_retry in [true, false] {
+            let return_to = ReturnTo::parse("/me?a=b", &base()).unwrap();
+            let state = SignInState::new(return_to, is_retry, &sealer);
+            assert!(!state.as_str().contains("me"), "{}", state.as_str());
+            assert_eq!(SignInState::open(state.as_str(), &base(), &sealer), Some(state));
+        }
     }
 
     #[test]
-    fn a_cookies_name_holds_nothing_but_letters_and_digits_of_the_state() {
-        assert_eq!(sign_in_cookie_name("s", "ab;=\r\n-cd"), "s-sign-in-abcd");
+    fn state_that_was_not_sealed_here_is_refused() {
+        let state = state("/me");
+        let changed = format!("{}x", state.as_str());
+        let other =
+            Sealer::new(Purpose::SignIn, &Secret::from("another password of 32 chars…"), None);
+        assert_eq!(SignInState::open(state.as_str(), &base(), &other), None);
+        for text in ["", ".", "a.b", &changed, &state.as_str()[1..].replace('.', "")] {
+            assert_eq!(SignInState::open(text, &base(), &state_sealer()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn state_is_made_of_characters_that_urls_keep() {
+        let text = state("/me").text;
+        let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        assert!(text.bytes().all(is_kept), "{text}");
+    }
+
+    #[test]
+    fn free_slots_are_taken_before_the_oldest() {
+        let sealer = sealer();
+        let slots = SignInCookies::new("s", true);
+        let mut taken = std::collections::BTreeMap::new();
+        for index in 0..i64::from(SLOTS) {
+            let now = noon() + Duration::seconds(index);
+            let headers = jar(&taken.values().cloned().collect::<Vec<_>>());
+            let slot = slots.choose(&RequestCookies::from_headers(&headers), &sealer, now);
+            let pending = PendingSignIn::begin(&state("/me"), now);
+            let is_free = taken.insert(slot, slots.set(slot, &pending, &sealer)).is_none();
+            assert!(is_free, "slot {slot} was not free");
+        }
+        let headers = jar(&taken.values().cloned().collect::<Vec<_>>());
+        let cookies = RequestCookies::from_headers(&headers);
+        let oldest = slots.choose(&cookies, &sealer, noon());
+        assert!((0..20).all(|_| slots.choose(&cookies, &sealer, noon()) == oldest));
+        // Once all have expired, any of them is free.
+        let later = noon() + Duration::hours(1);
+        assert!((0..200).any(|_| slots.choose(&cookies, &sealer, later) != oldest));
+    }
+
+    #[test]
+    fn all_slots_together_stay_small() {
+        let sealer = sealer();
+        let slots = SignInCookies::new("__Host-wos-session", true);
+        let longest = format!("/{}", "x".repeat(RETURN_TO_MAX_BYTES - 1));
+        let pending = PendingSignIn::begin(&state(&longest), noon());
+        let set: Vec<_> = (0..SLOTS).map(|slot| slots.set(slot, &pending, &sealer)).collect();
+        let bytes = jar(&set)[header::COOKIE].len();
+        assert!(bytes <= 4000, "{bytes}");
+    }
+
+    #[test]
+    fn slots_have_the_host_prefix_whatever_the_session_is_called() {
+        for name in ["s", "__Host-s", "__Secure-s", "__host-s"] {
+            let set = SignInCookies::new(name, true).clear(0);
+            let expected = "__Host-s-sign-in-0=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly; Secure";
+            assert_eq!(set.to_str().unwrap(), expected);
+            let set = SignInCookies::new(name, false).clear(9);
+            let expected = "s-sign-in-9=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly";
+            assert_eq!(set.to_str().unwrap(), expected);
+        }
     }
 
     #[test]
@@ -292,12 +509,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_for_a_cookie_is_not_returned_to() {
+    fn page_too_long_for_a_url_is_not_returned_to() {
         let longest = format!("/{}", "x".repeat(RETURN_TO_MAX_BYTES - 1));
-        let pending = PendingSignIn::begin(ReturnTo(longest.clone()), true, noon());
-        let name = sign_in_cookie_name("wos-session", pending.state());
-        let header = sign_in_cookie(&name, true).set(&pending.seal(&sealer()));
-        assert!(header.len() <= COOKIE_MAX_BYTES, "{}", header.len());
+        let state = state(&longest);
+        assert!(state.as_str().len() <= STATE_MAX_BYTES, "{}", state.as_str().len());
         assert!(return_to(&longest).is_some());
         assert!(return_to(&format!("{longest}x")).is_none());
     }

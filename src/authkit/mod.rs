@@ -3,12 +3,13 @@
 //! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
 //! The dangerous parts first: [`seal`] (cryptography), [`token`], `remembered` and [`jwks`] (who signed),
-//! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`origin`] (where a request
-//! comes from). On them stand [`session`] and [`cookie`] (what a browser carries), [`client`] (what
-//! WorkOS answers), [`signed_out`] (sessions that stay over) and [`refresh`] (one new session for many
-//! requests), and on those [`caller`] (the
+//! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`exchanges`] (one code
+//! exchange per sign-in), [`origin`] (where a request comes from). On them stand [`session`] and
+//! [`cookie`] (what a browser carries), [`client`] (what WorkOS answers), [`signed_out`] (sessions that
+//! stay over) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
 //! [`CurrentUser`] extractor), [`challenge`] (what is said to whoever is none), [`carry`] (the layer that
-//! hands the browser its new session), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself:
+//! hands the browser its new session), [`kept`] (the page for browsers that drop it), [`refusal`] (what is
+//! said when AuthKit signs nobody in), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself:
 //! what WorkOS tells unasked.
 
 pub mod caller;
@@ -18,10 +19,13 @@ pub mod client;
 pub mod config;
 pub mod connect;
 pub mod cookie;
+pub mod exchanges;
 pub mod jwks;
+pub mod kept;
 pub mod login;
 pub mod origin;
 pub mod refresh;
+pub mod refusal;
 pub mod remembered;
 pub mod routes;
 pub mod seal;
@@ -41,11 +45,13 @@ pub use carry::carry_session;
 pub use challenge::Challenge;
 pub use config::{AuthKitConfig, ConfigError};
 pub use connect::ProtectedResource;
+pub use kept::confirm_session;
 pub use routes::routes;
 
 use self::{
     client::{ClientError, WorkosClient},
     connect::{Connect, ConnectSource},
+    exchanges::CodeExchanges,
     jwks::{KeyError, KeySet, KeySetCache},
     origin::OwnOrigin,
     refresh::Refresher,
@@ -71,6 +77,8 @@ pub struct AuthKit {
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
     sign_in_sealer: Sealer,
+    sign_in_state_sealer: Sealer,
+    code_exchanges: CodeExchanges,
     clock: Arc<dyn Clock>,
 }
 
@@ -145,6 +153,8 @@ impl AuthKit {
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
             sign_in_sealer: sealer(Purpose::SignIn),
+            sign_in_state_sealer: sealer(Purpose::SignInState),
+            code_exchanges: CodeExchanges::default(),
             client,
             clock,
             config,

@@ -20,14 +20,16 @@ use super::{
     caller::{SwitchError, has_bearer},
     client::{AuthorizeRequest, ClientError, Grant, INVALID_GRANT, Requester},
     config::SameSite,
-    cookie::RequestCookies,
-    login::{self, PendingSignIn, ReturnTo},
-    origin::OwnOrigin,
+    cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
+    kept::{KeptMarker, session_not_kept},
+    login::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
+    origin::{OwnOrigin, is_prefetch},
     refresh::RefreshError,
+    refusal,
     secret::Secret,
     session::{Impersonator, Session},
     signed_out,
-    token::{TokenError, TokenKind},
+    token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
     well_known,
 };
 use crate::{
@@ -43,8 +45,17 @@ use crate::{
 };
 
 /// Parameters of `/login` that AuthKit gets as they came.
-const HINTS: [&str; 6] =
-    ["screen_hint", "login_hint", "domain_hint", "organization_id", "connection_id", "provider"];
+const HINTS: [&str; 9] = [
+    "screen_hint",
+    "login_hint",
+    "domain_hint",
+    "organization_id",
+    "connection_id",
+    "provider",
+    "invitation_token",
+    "prompt",
+    "max_age",
+];
 
 /// Where a form that has switched organizations leads.
 const SWITCHED: &str = "/expenses?switched=1";
@@ -75,6 +86,13 @@ fn refuse_head(allowed: &'static str) -> AppError {
         .with_header(header::ALLOW, HeaderValue::from_static(allowed))
 }
 
+/// For paths whose `GET` changes something, which a prefetch must not do. Browsers discard a prefetched
+/// answer that is not 2xx and ask again when the user goes there; 503 is what the documentation of
+/// speculative loading tells servers to decline with.
+fn refuse_prefetch() -> AppError {
+    AppError::new(StatusCode::SERVICE_UNAVAILABLE, "This address is not for prefetching: open it")
+}
+
 /// A query string's parameters. The first of a name counts, unknown ones do no harm.
 struct Query(Vec<(String, String)>);
 
@@ -99,41 +117,59 @@ impl Query {
     tag = "sign-in",
     security(()),
     params(LoginParameters),
-    responses((status = 302, description = "To AuthKit", headers(("Location" = String)))),
+    responses(
+        (status = 302, description = "To AuthKit",
+            headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 400, description = "The browser did not keep the session of the sign-in before",
+            body = ErrorResponse),
+        (status = 503, description = "A prefetch, which begins no sign-in", body = ErrorResponse),
+    ),
 )]
 async fn begin_sign_in(
     State(authkit): State<Arc<AuthKit>>,
     origin: OwnOrigin,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
+    if is_prefetch(&headers) {
+        return refuse_prefetch().into_response();
+    }
     let query = Query::parse(query);
     let return_to = query
         .get("return_to")
         .and_then(|value| ReturnTo::parse(value, origin.url()))
         .unwrap_or_default();
-    let pending =
-        PendingSignIn::begin(return_to, query.get("retry").is_some(), authkit.clock.now());
+    let cookies = RequestCookies::from_headers(&headers);
+    let session_cookie = authkit.config.cookie.session_cookie(&origin);
+    let marker = KeptMarker::new(session_cookie.name(), origin.is_secure());
+    if marker.is_needed(&session_cookie)
+        && marker.is_in(&cookies)
+        && !session_cookie.is_sent(&cookies)
+    {
+        let page = session_not_kept(&session_cookie, &origin, &return_to).into_response();
+        return with_cookie(page, marker.clear());
+    }
 
+    let is_retry = query.get("retry").is_some();
+    let now = authkit.clock.now();
+    let state = SignInState::new(return_to, is_retry, &authkit.sign_in_state_sealer);
+    let pending = PendingSignIn::begin(&state, now);
     let hints: Vec<(&'static str, &str)> =
         HINTS.into_iter().filter_map(|name| Some((name, query.get(name)?))).collect();
     let redirect_uri = authkit.redirect_uri(&origin);
     let location = authkit.client.authorize_url(&AuthorizeRequest {
         redirect_uri: &redirect_uri,
-        state: pending.state(),
+        state: state.as_str(),
         code_challenge: &pending.code_challenge(),
         hints: &hints,
     });
 
-    let name = login::sign_in_cookie_name(
-        authkit.config.cookie.names(origin.is_secure()).0,
-        pending.state(),
-    );
-    let cookie = login::sign_in_cookie(&name, origin.is_secure());
-    let mut response = redirect(StatusCode::FOUND, location.as_str());
-    response
-        .headers_mut()
-        .append(header::SET_COOKIE, cookie.set(&pending.seal(&authkit.sign_in_sealer)));
-    response
+    let slots = SignInCookies::new(session_cookie.name(), origin.is_secure());
+    let slot = slots.choose(&cookies, &authkit.sign_in_sealer, now);
+    with_cookie(
+        redirect(StatusCode::FOUND, location.as_str()),
+        slots.set(slot, &pending, &authkit.sign_in_sealer),
+    )
 }
 
 /// Finish signing in
@@ -146,9 +182,12 @@ async fn begin_sign_in(
     security(()),
     params(CallbackParameters),
     responses(
-        (status = 302, description = "Signed in: to `return_to`, with the session cookie",
+        (status = 302, description = "Signed in: to `return_to`, with the session cookie. Or to \
+            `/login`, where this browser did not begin the sign-in",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "AuthKit did not sign the user in", body = ErrorResponse),
+        (status = 502, description = "AuthKit's access token is too large for a browser's cookies",
+            body = ErrorResponse),
         NeedsAuthKit,
     ),
 )]
@@ -159,60 +198,78 @@ async fn finish_sign_in(
     wait_until: Option<Extension<WaitUntil>>,
     RawQuery(query): RawQuery,
 ) -> Response {
+    if is_prefetch(&headers) {
+        return refuse_prefetch().into_response();
+    }
     let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
     let query = Query::parse(query);
-    let state = query.get("state").unwrap_or_default();
-    let name = login::sign_in_cookie_name(authkit.config.cookie.names(origin.is_secure()).0, state);
-    let spent_cookie = login::sign_in_cookie(&name, origin.is_secure()).clear();
-
-    if let Some(error) = query.get("error") {
-        return with_cookie(
-            sign_in_refused(error, query.get("error_description")).into_response(),
-            spent_cookie,
-        );
-    }
     let cookies = RequestCookies::from_headers(&headers);
     let now = authkit.clock.now();
-    let pending = PendingSignIn::find(state, &name, &cookies, &authkit.sign_in_sealer, now);
-    let (Some(pending), Some(code)) = (pending, query.get("code")) else {
-        if login::is_retry(state) {
-            return cookie_not_kept().into_response();
+    let session_cookie = authkit.config.cookie.session_cookie(&origin);
+    let slots = SignInCookies::new(session_cookie.name(), origin.is_secure());
+    let state = query
+        .get("state")
+        .and_then(|state| SignInState::open(state, origin.url(), &authkit.sign_in_state_sealer));
+    let (return_to, is_retry) = match &state {
+        Some(state) => (state.return_to().clone(), state.is_retry()),
+        None => (ReturnTo::default(), false),
+    };
+    let pending =
+        state.and_then(|state| slots.find(&state, &cookies, &authkit.sign_in_sealer, now));
+
+    // Anybody can send a browser here with an error of their own making.
+    if let Some(error) = query.get("error") {
+        let Some((slot, _)) = pending else {
+            return refusal::refused_elsewhere().into_response();
+        };
+        let page = refusal::refused(error, query.get("error_description"), &return_to);
+        return with_cookie(page.into_response(), slots.clear(slot));
+    }
+    let (Some((slot, pending)), Some(code)) = (pending, query.get("code")) else {
+        if is_retry {
+            return refusal::cookie_not_kept(&return_to).into_response();
         }
         // Nobody in this browser asked for this sign-in. Asking now is safe, and costs no click:
         // AuthKit answers from its own session.
-        return redirect(StatusCode::FOUND, "/login?retry=1");
+        return redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
     };
 
-    let grant = Grant::AuthorizationCode {
-        code: &Secret::from(code),
-        code_verifier: pending.code_verifier(),
-    };
-    match authkit.client.authenticate(grant, &Requester::from_headers(&headers)).await {
+    let code = Secret::from(code);
+    let free_slot = slots.clear(slot);
+    if !authkit.code_exchanges.begin(&pending, &code, now) {
+        let answer = if is_retry {
+            refusal::used_already(&return_to).into_response()
+        } else {
+            redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to))
+        };
+        return with_cookie(answer, free_slot);
+    }
+    let grant = Grant::AuthorizationCode { code: &code, code_verifier: pending.code_verifier() };
+    let exchanged = authkit.client.authenticate(grant, &Requester::from_headers(&headers)).await;
+    match &exchanged {
+        Ok(_) | Err(ClientError::Refused { .. }) => authkit.code_exchanges.end(&pending),
+        Err(ClientError::Unavailable { .. }) => authkit.code_exchanges.put_off(&pending),
+    }
+    match exchanged {
         Ok(answer) => {
             let session = Session::from(answer);
             let response = match authkit.check_new_session(&session, wait_until).await {
-                Ok(()) => signed_in(&authkit, &session, &origin, &cookies, pending.return_to()),
+                Ok(()) => signed_in(&authkit, &session, &origin, &cookies, &return_to),
                 Err(error) => error.into_response(),
             };
-            with_cookie(response, spent_cookie)
+            with_cookie(response, free_slot)
         }
         // Used already, by this tab's twin or before the back button was pressed, or too old.
         // Asking once more costs no click.
-        Err(ClientError::Refused { code, .. })
-            if code == INVALID_GRANT && !login::is_retry(state) =>
-        {
-            let query = form_urlencoded::Serializer::new("retry=1".to_owned())
-                .append_pair("return_to", pending.return_to())
-                .finish();
-            with_cookie(redirect(StatusCode::FOUND, &format!("/login?{query}")), spent_cookie)
+        Err(ClientError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
+            let onward = redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
+            with_cookie(onward, free_slot)
         }
         Err(ClientError::Refused { code, description }) => {
             // What WorkOS says of a spent code repeats the code.
             let description = description.filter(|_| code != INVALID_GRANT);
-            with_cookie(
-                sign_in_refused(&code, description.as_deref()).into_response(),
-                spent_cookie,
-            )
+            let page = refusal::refused(&code, description.as_deref(), &return_to);
+            with_cookie(page.into_response(), free_slot)
         }
         // The cookie stays: reloading the page may yet succeed.
         Err(ClientError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
@@ -229,7 +286,7 @@ fn signed_in(
     session: &Session,
     origin: &OwnOrigin,
     cookies: &RequestCookies<'_>,
-    return_to: &str,
+    return_to: &ReturnTo,
 ) -> Response {
     let cookie = authkit.config.cookie.session_cookie(origin);
     if cookie.domain().is_some_and(|domain| !origin.is_within(domain)) {
@@ -237,34 +294,38 @@ fn signed_in(
         return AppError::internal("WORKOS_COOKIE_DOMAIN is not the domain of this host")
             .into_response();
     }
-    match cookie.write(&session.seal(&authkit.session_sealer), cookies) {
-        Ok(set_cookies) => {
-            // Browsers count a redirect as part of the navigation that AuthKit began, and would not
-            // send a strict cookie with it. A page of ours begins a new one.
-            let onward = match cookie.same_site() {
-                SameSite::Strict => go_on(return_to),
-                SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to),
-            };
-            set_cookies.into_iter().fold(onward, with_cookie)
-        }
-        Err(error) => AppError::internal(error).into_response(),
+    let Ok(mut set_cookies) = cookie.write(&session.seal(&authkit.session_sealer), cookies) else {
+        return too_large(session).into_response();
+    };
+    let marker = KeptMarker::new(cookie.name(), origin.is_secure());
+    if marker.is_needed(&cookie) {
+        set_cookies.push(marker.set());
     }
+    // Browsers count a redirect as part of the navigation that AuthKit began, and would not send a
+    // strict cookie with it. A page of ours begins a new one.
+    let onward = match cookie.same_site() {
+        SameSite::Strict => go_on(return_to.as_str()),
+        SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to.as_str()),
+    };
+    set_cookies.into_iter().fold(onward, with_cookie)
 }
 
-/// What AuthKit has said instead of signing anybody in.
-fn sign_in_refused(error: &str, description: Option<&str>) -> AppError {
-    let description = description.map(|text| format!(" ({text})")).unwrap_or_default();
-    let detail = format!("AuthKit did not sign you in: {error}{description}. Try again at /login");
-    AppError::new(StatusCode::BAD_REQUEST, detail).with_way_on("Try again", "/login")
-}
-
-fn cookie_not_kept() -> AppError {
-    AppError::new(
-        StatusCode::BAD_REQUEST,
-        "Your browser did not send back the cookie that sign-in needs. \
-         Allow cookies for this site, then try again at /login",
-    )
-    .with_way_on("Try again", "/login")
+/// The session fits into no browser's cookies. Signing in again changes nothing, so nothing leads there
+/// by itself.
+fn too_large(session: &Session) -> AppError {
+    // Sealed values are base64.
+    const SESSION_MAX_KB: usize = MAX_PARTS * COOKIE_MAX_BYTES * 3 / 4 / 1000;
+    let bytes = session.access_token.expose().len();
+    let detail = format!(
+        "You cannot be signed in: AuthKit's access token for you has {} kB, and a browser keeps a \
+         session of at most {SESSION_MAX_KB} kB in its cookies. An administrator of this application \
+         can make it smaller in the WorkOS dashboard: fewer roles and permissions, or a shorter JWT \
+         template",
+        bytes.div_ceil(1000),
+    );
+    AppError::new(StatusCode::BAD_GATEWAY, detail)
+        .caused_by(format!("an access token of {bytes} bytes fits into no browser's cookies"))
+        .with_way_on("Sign in again", "/login")
 }
 
 /// Sign out
@@ -424,6 +485,12 @@ struct LoginParameters {
     connection_id: Option<String>,
     /// Sign in through this provider, such as `GoogleOAuth`.
     provider: Option<String>,
+    /// The invitation that the user accepts by signing in.
+    invitation_token: Option<String>,
+    /// `login` to have AuthKit ask again who it is.
+    prompt: Option<String>,
+    /// Seconds after which AuthKit asks again who it is.
+    max_age: Option<String>,
 }
 
 /// What AuthKit sends along (RFC 6749, section 4.1.2).
@@ -574,6 +641,9 @@ impl AuthKit {
         session: &Session,
         wait_until: Option<&WaitUntil>,
     ) -> Result<(), AppError> {
+        if session.access_token.expose().len() > TOKEN_MAX_BYTES {
+            return Err(too_large(session));
+        }
         match self.verify(session.access_token.expose(), wait_until).await {
             Ok(claims)
                 if session.user.as_ref().is_some_and(|user| user.id == claims.claims().sub) =>

@@ -34,8 +34,10 @@ const TAG_BYTES: usize = 16;
 pub enum Purpose {
     /// The session cookie, in the format other WorkOS SDKs read.
     Session,
-    /// One sign-in in flight: PKCE verifier, `state`, where to return to.
+    /// The cookie of one sign-in in flight: PKCE verifier, hash of `state`.
     SignIn,
+    /// The `state` parameter of a sign-in: where it leads.
+    SignInState,
     /// A session that has just been renewed, left for other isolates.
     Rotation,
     /// The key set, kept past the isolate: who could write it could sign for anybody.
@@ -52,6 +54,7 @@ impl Purpose {
         let label: &[u8] = match self {
             Self::Session => b"authkit-edge/session/v1",
             Self::SignIn => b"authkit-edge/sign-in/v1",
+            Self::SignInState => b"authkit-edge/sign-in-state/v1",
             Self::Rotation => b"authkit-edge/rotation/v1",
             Self::KeySet => b"authkit-edge/key-set/v1",
             Self::ConnectKeySet => b"authkit-edge/connect-key-set/v1",

@@ -25,7 +25,7 @@ use super::{config::AuthKitConfig, session::Impersonator};
 
 const ALGORITHM: StrongAlg<Rsa> = StrongAlg(Rsa::rs256());
 /// A token of 8 KB of permissions passes with room to spare; nothing longer is decoded.
-const TOKEN_MAX_BYTES: usize = 32 * 1024;
+pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
 /// A key's name in the wild has some 30 characters.
 const KID_MAX_BYTES: usize = 256;
 

@@ -19,6 +19,7 @@ mod pages;
 mod refresh;
 mod session;
 mod sign_in;
+mod sign_in_attacks;
 mod sign_out;
 mod slow;
 mod support;

@@ -346,7 +346,7 @@ async fn a_failures_page_has_plain_words_a_way_on_and_the_requests_id() {
         (
             "/callback?error=access_denied",
             400,
-            "AuthKit did not sign you in",
+            "No sign-in was finished",
             "href=\"/login\">Try again",
         ),
         ("/expenses?limit=x", 422, "limit", "href=\"/expenses\""),

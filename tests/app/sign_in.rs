@@ -33,25 +33,21 @@ async fn login_sends_the_browser_to_authkit_with_state_and_pkce() {
     assert_eq!(query["code_challenge"].len(), 43);
     assert!(query["state"].len() >= 22);
     let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
-    assert!(
-        cookie.ends_with("; Path=/callback; Max-Age=600; SameSite=Lax; HttpOnly; Secure"),
-        "{cookie}"
-    );
+    assert!(cookie.ends_with("; Path=/; Max-Age=600; SameSite=Lax; HttpOnly; Secure"), "{cookie}");
     assert!(!cookie.contains(&query["state"]), "the cookie is sealed");
 }
 
 #[tokio::test]
 async fn login_passes_hints_on_and_ignores_what_it_does_not_know() {
     let app = TestApp::new();
-    let path =
-        "/login?screen_hint=sign-up&login_hint=a%40b.test&domain_hint=b.test&x=1&prompt=none";
+    let path = "/login?screen_hint=sign-up&login_hint=a%40b.test&domain_hint=b.test&x=1&context=y";
     let answer = app.get(path).await.expect(302);
     let query = query(answer.header("location"));
     assert_eq!(query["screen_hint"], "sign-up");
     assert_eq!(query["login_hint"], "a@b.test");
     assert_eq!(query["domain_hint"], "b.test");
     assert_eq!(query["provider"], "authkit");
-    assert!(!query.contains_key("x") && !query.contains_key("prompt"));
+    assert!(!query.contains_key("x") && !query.contains_key("context"));
 }
 
 #[tokio::test]
@@ -204,22 +200,6 @@ async fn a_sign_in_left_overnight_begins_anew() {
     let answer = browser.open(callback.as_str()).await.expect(302);
     assert_eq!(answer.header("location"), "/login?retry=1");
     assert_eq!(app.authkit.token_requests().len(), 0);
-}
-
-#[tokio::test]
-async fn what_authkit_says_is_shown_escaped_with_a_way_to_try_again() {
-    let app = TestApp::new();
-    let path =
-        "/callback?error=access_denied&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E";
-    let json = app.get(path).await.expect(400);
-    assert_eq!(
-        json.detail(),
-        "AuthKit did not sign you in: access_denied (<script>alert(1)</script>). Try again at /login"
-    );
-    let page = app.browser().open(path).await.expect(400);
-    assert!(page.body.contains("&lt;script&gt;alert(1)"), "{}", page.body);
-    assert!(!page.body.contains("<script"), "{}", page.body);
-    assert!(page.body.contains("href=\"/login\""));
 }
 
 #[tokio::test]
@@ -399,9 +379,12 @@ async fn a_cookie_domain_that_is_not_this_hosts_is_an_error_and_no_circle() {
 #[tokio::test]
 async fn a_cookie_name_with_the_host_prefix_works() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_NAME", "__Host-session")]);
-    for origin in ["https://app.test", "http://localhost:8787"] {
+    for (origin, name) in [
+        ("https://app.test", "__Host-session-sign-in-"),
+        ("http://localhost:8787", "session-sign-in-"),
+    ] {
         let answer = app.get(&format!("{origin}/login")).await.expect(302);
-        assert!(answer.set_cookies()[0].starts_with("session-sign-in-"), "{answer:?}");
+        assert!(answer.set_cookies()[0].starts_with(name), "{answer:?}");
     }
     let mut browser = app.signed_in(ADA).await;
     assert_eq!(browser.cookie_names(), ["__Host-session"]);

@@ -211,7 +211,8 @@ async fn live_session_survives_a_changed_cookie_domain() {
         browser.get("/me").await.expect(200);
         expire(&after);
         browser.get("/me").await.expect(200);
-        let fresh = after.signed_in(ADA).await;
+        let mut fresh = after.signed_in(ADA).await;
+        fresh.get("/me").await.expect(200);
         assert_eq!(browser.cookie_names(), fresh.cookie_names(), "no copy is left over");
         sign_out(&mut browser).await;
         assert_eq!(browser.cookies, []);
