@@ -73,12 +73,13 @@ export function authenticateRoutes(context) {
 
     sessions.spendCode(body.code);
     user.lastSignInAt = new Date(now()).toISOString();
-    const { authenticationMethod, browserSession, organizationId } = code;
+    const { authenticationMethod, browserSession, invitationToken, organizationId } = code;
     const session = sessions.startSession({
       userId: user.id,
       clientId: code.clientId,
       authenticationMethod,
       browserSession,
+      invitationToken,
       ipAddress: body.ip_address ?? null,
       userAgent: body.user_agent ?? null,
     });

@@ -311,6 +311,26 @@ test('a browser session answers at once, unless a sign-in or sign-up is asked fo
   assert.equal((await openSignIn(authkit, {}, { cookie: `${cookie}x` })).status, 200);
 });
 
+test('max_age asks again once the sign-in is that old, and prompt=none never shows a page', async (t) => {
+  let now = Date.now();
+  const authkit = await start(t, { now: () => now });
+  const cookie = cookieFrom(await submitSignIn(authkit, { user_id: ADA_ID }));
+  now += 60_000;
+  assert.equal((await openSignIn(authkit, { max_age: '0' }, { cookie })).status, 200);
+  assert.equal((await openSignIn(authkit, { max_age: '60' }, { cookie })).status, 200);
+  assert.equal((await openSignIn(authkit, { max_age: '61' }, { cookie })).status, 302);
+  assert.equal((await openSignIn(authkit, { max_age: 'x' }, { cookie })).status, 400);
+  assert.ok(locationOf(await openSignIn(authkit, { prompt: 'none' }, { cookie })).searchParams.get('code'));
+  assert.equal(locationOf(await openSignIn(authkit, { prompt: 'none' })).searchParams.get('error'), 'login_required');
+});
+
+test('an invitation is recorded with the session that accepted it', async (t) => {
+  const authkit = await start(t);
+  await signedIn(authkit, ADA_ID, { invitation_token: 'an invitation' });
+  await signedIn(authkit, GRACE_ID);
+  assert.deepEqual(authkit.sessions.map(({ invitationToken }) => invitationToken), ['an invitation', null]);
+});
+
 test('sign-out kills the refresh token and the browser session, and returns', async (t) => {
   const authkit = await start(t);
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
@@ -465,10 +485,10 @@ test('an authorization request with something missing or wrong is refused with a
 
 test('a redirect leads to this computer only', async (t) => {
   const authkit = await start(t);
-  for (const uri of ['http://127.0.0.1:1/cb', 'https://localhost/cb', 'http://[::1]:8787/cb']) {
+  for (const uri of ['http://127.0.0.1:1/cb', 'https://localhost/cb', 'http://app.localhost:8787/cb', 'http://[::1]:8787/cb']) {
     assert.equal((await openSignIn(authkit, { redirect_uri: uri })).status, 200, uri);
   }
-  const elsewhere = ['https://example.com/', 'http://localhost.example.com/', 'http://localhost@example.com/', 'javascript:alert(1)'];
+  const elsewhere = ['https://example.com/', 'http://localhost.example.com/', 'http://notlocalhost/', 'http://localhost@example.com/', 'javascript:alert(1)'];
   for (const uri of [...elsewhere, 'localhost:1/cb', '/callback', 'http://local\thost/cb', 'ftp://localhost/cb']) {
     const response = await submitSignIn(authkit, { user_id: ADA_ID }, { redirect_uri: uri });
     assert.equal(response.status, 400, uri);

@@ -32,6 +32,9 @@ const CARRIED = [
   'code_challenge',
   'code_challenge_method',
   'screen_hint',
+  'invitation_token',
+  'prompt',
+  'max_age',
 ];
 
 /** @typedef {Record<string, string> & {client_id: string, redirect_uri: string}} AuthorizationRequest */
@@ -57,9 +60,12 @@ export function authorizeRoutes(context) {
     const askAgain =
       parameters.prompt === 'login' ||
       parameters.screen_hint === 'sign-up' ||
+      // In seconds, as in OpenID Connect: 0 asks every time.
+      (parameters.max_age !== undefined && (sessions.browserSessionAgeMs(cookie) ?? 0) >= Number(parameters.max_age) * 1000) ||
       // A session cannot vouch for an organization with a requirement of its own.
       (request.organization_id && known && (organization?.requirement || !membershipOf(known, request.organization_id)));
     if (known && cookie && !askAgain) return sendCode(res, request, known, cookie);
+    if (parameters.prompt === 'none') return sendError(res, request, 'login_required', 'The user is not signed in.');
 
     return showPage(res, 200, request, parameters.login_hint ?? '', null);
   });
@@ -115,6 +121,7 @@ export function authorizeRoutes(context) {
       redirectUri: request.redirect_uri,
       organizationId,
       codeChallenge: request.code_challenge ?? null,
+      invitationToken: request.invitation_token ?? null,
       authenticationMethod: authenticationMethod(request, user, directory.organization(asked)),
       cookie,
     });
@@ -144,6 +151,9 @@ function authorizationRequest(parameters, { clients }) {
   }
   if (code_challenge ? code_challenge_method !== 'S256' : code_challenge_method) {
     throw invalid('code_challenge goes with code_challenge_method, which must be S256');
+  }
+  if (parameters.max_age !== undefined && !/^\d{1,9}$/.test(parameters.max_age)) {
+    throw invalid('max_age must be a whole number of seconds');
   }
   if (code_challenge && !S256_CHALLENGE.test(code_challenge)) throw invalid('code_challenge must be the base64url of a SHA-256');
   return /** @type {AuthorizationRequest} */ (parameters);

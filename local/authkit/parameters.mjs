@@ -3,6 +3,8 @@
 import { ApiError } from './errors.mjs';
 
 const LOOPBACK_HOSTS = new Set(['localhost', '127.0.0.1', '[::1]']);
+/** Browsers resolve these names to this computer (RFC 6761, section 6.3). */
+const LOOPBACK_SUFFIX = '.localhost';
 
 /**
  * @param {unknown} source a parsed query or body
@@ -28,7 +30,8 @@ export function parametersOf(source) {
 export function loopbackUrl(name, text) {
   // `new URL` drops control characters instead of refusing them, so they are looked for first.
   const url = !/\p{Cc}/u.test(text) && URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || !LOOPBACK_HOSTS.has(url.hostname)) {
+  const isLoopback = url && (LOOPBACK_HOSTS.has(url.hostname) || url.hostname.endsWith(LOOPBACK_SUFFIX));
+  if (!isLoopback || !/^https?:$/.test(url.protocol)) {
     throw new ApiError(400, 'invalid_redirect_uri', `${name} must be an http or https URL on localhost, 127.0.0.1 or [::1]`);
   }
   return url;

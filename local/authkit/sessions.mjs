@@ -19,6 +19,7 @@ export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
  * @property {string} redirectUri
  * @property {string | null} organizationId
  * @property {string | null} codeChallenge
+ * @property {string | null} invitationToken
  * @property {string} authenticationMethod
  * @property {string} browserSession digest of the cookie it was given under
  * @property {number} expiresAt
@@ -31,6 +32,7 @@ export const SESSION_TTL_MS = 30 * 24 * 60 * 60 * 1000;
  * @property {string} clientId
  * @property {string} authenticationMethod
  * @property {string} browserSession
+ * @property {string | null} invitationToken which the user accepted by signing in
  * @property {string | null} ipAddress as the application reported it at sign-in
  * @property {string | null} userAgent as the application reported it at sign-in
  * @property {number} expiresAt
@@ -182,6 +184,15 @@ export class SessionStore {
   browserUser(cookie) {
     this.#prune();
     return cookie === undefined ? undefined : this.#browserSessions.get(digest(cookie))?.userId;
+  }
+
+  /**
+   * @param {string | undefined} cookie
+   * @returns {number | undefined} how long ago the browser's user signed in
+   */
+  browserSessionAgeMs(cookie) {
+    const found = cookie === undefined ? undefined : this.#browserSessions.get(digest(cookie));
+    return found && this.#now() - (found.expiresAt - SESSION_TTL_MS);
   }
 
   /** @param {string | undefined} cookie */

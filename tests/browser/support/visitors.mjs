@@ -15,7 +15,7 @@ import { startWorld } from '../../e2e/support/world.mjs';
 /** Chromium reaches nothing but this computer, and asks nobody where anything is. */
 const ARGUMENTS = [
   '--disable-background-networking',
-  '--host-resolver-rules=MAP localhost 127.0.0.1, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND',
+  '--host-resolver-rules=MAP localhost 127.0.0.1, MAP *.localhost 127.0.0.1, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND',
 ];
 /** No answer takes as long; a test that waits for what never comes ends with a name and a line. */
 const TIMEOUT_MS = 15_000;
@@ -47,9 +47,10 @@ class Visitors {
    * @param {import('node:test').TestContext} t
    * @param {import('playwright-core').BrowserContextOptions} [options] `javaScriptEnabled: false`, `locale`, …
    * @param {import('../../e2e/support/worker.mjs').Worker} [worker]
+   * @param {string[]} [origins] which pages may load from, beside the Worker's and AuthKit's
    * @returns {Promise<Page>}
    */
-  async newcomer(t, options = {}, worker = this.world.worker) {
+  async newcomer(t, options = {}, worker = this.world.worker, origins = []) {
     const context = await this.#browser.newContext({
       baseURL: worker.origin,
       // Miniflare's certificate is its own.
@@ -59,7 +60,7 @@ class Visitors {
     });
     context.setDefaultTimeout(TIMEOUT_MS);
     const complaints = [];
-    const own = [worker.origin, new URL(this.world.authkit.url).origin];
+    const own = [worker.origin, new URL(this.world.authkit.url).origin, ...origins];
     context.on('page', (page) => watch(page, own, complaints));
     const page = await context.newPage();
     t.after(async () => {
