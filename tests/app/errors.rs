@@ -55,6 +55,8 @@ async fn every_answer_has_the_headers_that_protect_it() {
         assert_eq!(answer.header("vary"), "Cookie, Authorization, Accept");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("referrer-policy"), "same-origin");
+        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
         assert_eq!(answer.header("strict-transport-security"), "max-age=63072000");
         let is_html = answer.header("content-type").starts_with("text/html");
         let policy = answer.header("content-security-policy");

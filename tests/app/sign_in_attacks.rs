@@ -376,13 +376,3 @@ async fn token_too_large_for_any_browser_is_explained() {
         assert!(crate::support::logs::take().join("").contains("access token"));
     }
 }
-
-#[tokio::test]
-async fn answers_keep_other_sites_windows_and_pages_apart() {
-    let app = TestApp::new();
-    for path in ["/", "/login", "/callback", "/nowhere", "/health", "/openapi.json", "/expenses"] {
-        let answer = app.get(path).await;
-        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{path}");
-        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{path}");
-    }
-}

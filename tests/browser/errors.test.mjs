@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { ADA_ID } from '../../local/authkit/index.mjs';
 import { AUTHENTICATE_PATH } from '../e2e/support/world.mjs';
 import { inspect } from './support/looks.mjs';
 import { startVisitors } from './support/visitors.mjs';
@@ -53,11 +54,48 @@ test('a sign-in that was cancelled says what AuthKit said, and can be tried agai
 test("what stands in AuthKit's error is text and nothing else", async (t) => {
   const page = await visitors.newcomer(t);
   const words = '<img src=x onerror="document.title=1"><script>document.title=2</script>"\'';
-  const query = new URLSearchParams({ error: 'x"><h2>y</h2>', error_description: words });
-  await assertErrorPage(page, await page.goto(`/callback?${query}`), 400);
+  await page.goto('/login');
+  const state = new URL(page.url()).searchParams.get('state');
+  const query = new URLSearchParams({ error: 'x"><h2>y</h2>', error_description: words, state });
+  await assertErrorPage(page, await page.goto(`${world.worker.origin}/callback?${query}`), 400);
   assert.equal(await page.locator('main img, main script, main h2').count(), 0);
   assert.ok((await page.innerText('main')).includes(words.slice(0, 20)));
   assert.match(await page.title(), /[a-z]/i);
+});
+
+test("an error of a sign-in that this browser did not begin is a page without AuthKit's words", async (t) => {
+  const page = await visitors.newcomer(t);
+  const query = new URLSearchParams({ error: 'call_us', error_description: 'Your account is locked' });
+  await assertErrorPage(page, await page.goto(`/callback?${query}`), 400);
+  assert.doesNotMatch(await page.innerText('main'), /call_us|locked/);
+  await inspect(page, 'error-sign-in-elsewhere');
+  await page.getByRole('link', { name: 'Try again' }).click();
+  await page.getByRole('button', { name: /^Ada\b/ }).click();
+  assert.equal(new URL(page.url()).pathname, '/expenses');
+});
+
+test('a token that fits into no browser is said to be too large', async (t) => {
+  const { settings } = world.authkit;
+  t.after(() => delete settings.extraClaims[ADA_ID]);
+  settings.extraClaims[ADA_ID] = { template: 'x'.repeat(30_000) };
+  const page = await visitors.newcomer(t);
+  await page.goto('/login');
+  const answer = await answerTo(page, () => page.getByRole('button', { name: /^Ada\b/ }).click());
+  await assertErrorPage(page, answer, 502);
+  await inspect(page, 'error-session-too-large');
+});
+
+test('a session cookie that the browser did not keep is said to be that', async (t) => {
+  const worker = await world.startWorker({ vars: { WORKOS_COOKIE_NAME: '__Host-session' } });
+  const page = await visitors.newcomer(t, {}, worker);
+  // Chromium keeps Secure cookies of localhost. The marker of a sign-in without its session: it did not.
+  await page.context().addCookies([{ name: 'session-signed-in', value: '1', url: worker.origin }]);
+  await assertErrorPage(page, await page.goto('/login?return_to=/me'), 400);
+  assert.match(await page.innerText('main'), /__Host-session.*WORKOS_COOKIE_NAME/s);
+  await inspect(page, 'error-session-not-kept');
+  await page.getByRole('link', { name: 'Try again' }).click();
+  await page.getByRole('button', { name: /^Ada\b/ }).click();
+  assert.equal(new URL(page.url()).pathname, '/me');
 });
 
 test('AuthKit that cannot be reached is said, and the session stays', async (t) => {

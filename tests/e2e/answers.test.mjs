@@ -83,9 +83,16 @@ test("every answer says that it is nobody else's to keep, and exactly what it is
     assert.match(answer.headers['cache-control'] ?? '', /\bno-store\b/, `${answer}`);
     assert.equal(answer.headers['x-content-type-options'], 'nosniff', `${answer}`);
     assert.match(answer.headers['referrer-policy'] ?? '', /^(same-origin|no-referrer|strict-origin(-when-cross-origin)?)$/, `${answer}`);
+    for (const name of ['opener', 'resource']) assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
     for (const name of ['server', 'x-powered-by']) assert.equal(answer.headers[name], undefined, `${answer}`);
     assert.equal(answer.headers['access-control-allow-origin'], undefined, `${answer}`);
   }
+});
+
+test('static files are kept apart from other sites as answers are', async () => {
+  const answer = await world.anonymous().request('GET', '/docs/swagger-ui.css');
+  assert.equal(answer.status, 200, `${answer}`);
+  for (const name of ['opener', 'resource']) assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
 });
 
 test('a page runs no script and stands in no frame, and its policy allows what it brings', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { ADA_ID } from '../../local/authkit/index.mjs';
 import { BROWSER_USER_AGENT } from './support/actors.mjs';
 import { assertDetail } from './support/assertions.mjs';
 import { openSession } from './support/sealed.mjs';
@@ -413,15 +414,23 @@ test('a sign-in that was cancelled is said on a page, with a way to try again', 
   assertNotSignedIn(page.answer, browser);
 });
 
-test("AuthKit's error is said to curl in JSON", async () => {
-  const answer = await world.anonymous().request('GET', '/callback?error=access_denied&error_description=Not+today&state=x');
-  assertDetail(answer, 400, /access_denied.*Not today/);
+test("AuthKit's error is said to curl in JSON, for a sign-in that curl began", async () => {
+  const curl = world.anonymous();
+  const begun = await curl.request('GET', '/login');
+  const cookie = begun.setCookies.map((line) => line.split(';')[0]).join('; ');
+  const error = { error: 'access_denied', error_description: 'Not today', state: begun.location.searchParams.get('state') };
+  const path = `/callback?${new URLSearchParams(error)}`;
+  assertDetail(await curl.request('GET', path, { headers: { cookie } }), 400, /cancelled.*access_denied: Not today/);
+  const unasked = await curl.request('GET', path);
+  assertDetail(unasked, 400, /\/login/);
+  assert.doesNotMatch(unasked.text, /access_denied|Not today/);
 });
 
 test('whatever stands in an error is escaped on the page', async () => {
   const browser = world.browser();
   const script = '<script>alert(1)</script><img src=x onerror=alert(1)>';
-  const page = await browser.open(`/callback?${new URLSearchParams({ error: script, error_description: script, state: script })}`);
+  const state = (await browser.open('/login')).url.searchParams.get('state');
+  const page = await browser.open(`/callback?${new URLSearchParams({ error: script, error_description: script, state })}`);
   assert.equal(page.status, 400);
   assert.ok(page.text.includes('&lt;script&gt;'), page.text);
   assert.ok(!page.text.includes('<script') && !page.text.includes('<img'), page.text);
@@ -482,6 +491,70 @@ test('a session that the next request would refuse is never set, and the failure
   assertNotSignedIn(answer, browser);
   await world.worker.flushLog();
   assert.match(world.worker.log, /9a2b3c4d5e6f7a8b-TST/);
+});
+
+test('a sign-in cookie that is sent with many codes has one of them exchanged', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser);
+  const cookie = browser.cookieHeader(url.href, 'lax');
+  const exchanges = world.codeExchanges();
+  for (let index = 0; index < 20; index += 1) {
+    url.searchParams.set('code', `invented-${index}`);
+    const answer = await world.anonymous().request('GET', url.pathname + url.search, { headers: { cookie } });
+    assert.equal(answer.status, 302, `${answer}`);
+    assert.equal(answer.location.pathname, '/login');
+  }
+  assert.equal(world.codeExchanges(), exchanges + 1);
+});
+
+test('a callback that is submitted twice at once has its code exchanged once', async () => {
+  const browser = world.browser();
+  const url = await callbackUrl(browser, '/login?return_to=/me');
+  const headers = { cookie: browser.cookieHeader(url.href, 'lax') };
+  const exchanges = world.codeExchanges();
+  const submit = () => world.anonymous().request('GET', url.pathname + url.search, { headers });
+  const locations = (await Promise.all([submit(), submit()])).map(({ location }) => location.pathname);
+  assert.deepEqual(locations.sort(), ['/login', '/me']);
+  assert.equal(world.codeExchanges(), exchanges + 1);
+});
+
+test('a browser that drops the session cookie ends on a page that says which setting is wrong', async () => {
+  for (const name of ['__Host-session', '__Secure-session']) {
+    const worker = await world.startWorker({ vars: { WORKOS_COOKIE_NAME: name } });
+    const browser = world.browser(worker);
+    const page = await browser.submit(await browser.open('/expenses'), 'Ada');
+    assert.equal(page.status, 400, `${page}`);
+    assert.equal(page.to('/callback').length, 1, `${page}`);
+    for (const words of [name, 'WORKOS_COOKIE_NAME', 'https']) assert.ok(page.text.includes(words), page.text);
+    const answer = await browser.open('/login', { until: () => true });
+    assert.equal(answer.status, 302, 'the next sign-in is a try');
+  }
+});
+
+test('a token that fits into no browser is said to be too large, and by whom it can be mended', async (t) => {
+  const { settings } = authkit;
+  t.after(() => delete settings.extraClaims[ADA_ID]);
+  settings.extraClaims[ADA_ID] = { template: 'x'.repeat(30_000) };
+  const page = await world.browser().signIn('Ada');
+  assert.equal(page.status, 502, `${page}`);
+  assert.match(page.text, /administrator.*JWT template/s);
+});
+
+test('AuthKit asks again where /login is told to, and gets the invitation', async () => {
+  const browser = await world.signedIn('Ada');
+  for (const query of ['prompt=login', 'max_age=0']) {
+    const page = await browser.open(`/login?${query}&return_to=/me`);
+    assert.equal(page.url.origin, authkit.url, `${query}: ${page}`);
+  }
+  const page = await browser.submit(await browser.open('/login?prompt=login&invitation_token=an-invitation&return_to=/me'), 'Ada');
+  const { session_id: id } = page.answer.json;
+  assert.equal(authkit.sessions.find((session) => session.id === id).invitationToken, 'an-invitation');
+});
+
+test('prompt=none without a session at AuthKit ends on a page', async () => {
+  const page = await world.browser().open('/login?prompt=none');
+  assert.equal(page.status, 400, `${page}`);
+  assert.match(page.text, /login_required/);
 });
 
 test('the redirect URI, the cookie and its attributes are what the variables say', async () => {
