@@ -29,8 +29,11 @@ use crate::{
 };
 
 /// What AuthKit Connect's tokens may be for, and their scopes.
-const RESOURCE: ProtectedResource =
-    ProtectedResource { paths: &[mcp::PATH], scopes: &Access::SCOPES };
+const RESOURCE: ProtectedResource = ProtectedResource {
+    paths: &[mcp::PATH],
+    scopes: &Access::SCOPES,
+    scope_prefix: Access::SCOPE_PREFIX,
+};
 
 /// What every request shares. Made once per isolate.
 #[derive(Clone, FromRef)]

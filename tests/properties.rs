@@ -17,7 +17,7 @@ use authkit_edge::authkit::{
     seal::{OpenError, Opened, Purpose, Sealer},
     secret::Secret,
     session::{Impersonator, Session, User},
-    token::{TokenError, UntrustedToken},
+    token::{TokenError, TokenKind, UntrustedToken},
 };
 use base64::{
     Engine,
@@ -647,7 +647,7 @@ proptest! {
             prop_assert!(!token.kid().is_empty());
             let _ = token.session_id_unverified();
             let key = KEYS.find("key_current").unwrap();
-            let verified = token.verify(key, &CONFIG, noon());
+            let verified = token.verify_signature(TokenKind::Session, key).map(|_| ());
             // The payload is read before the signature is checked.
             prop_assert!(matches!(verified, Err(TokenError::Signature | TokenError::Malformed)));
         }
@@ -674,8 +674,14 @@ proptest! {
         let signature = Rsa::rs256().sign(&PRIVATE_KEY, signed.as_bytes());
         let text = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_bytes()));
         let token = UntrustedToken::parse(&text).unwrap();
-        match token.verify(KEYS.find(token.kid()).unwrap(), &CONFIG, noon()) {
-            Ok(claims) => prop_assert!(!claims.claims().sub.is_empty()),
+        match token.verify_signature(TokenKind::Session, KEYS.find(token.kid()).unwrap()) {
+            Ok(signed) => {
+                if let Ok(claims) = signed.clone().of_cookie(&CONFIG, noon()) {
+                    prop_assert!(!claims.claims().sub.is_empty());
+                }
+                // Without an issuer it is nobody's session.
+                prop_assert!(signed.of_session_bearer(&CONFIG, noon()).is_err());
+            }
             Err(error) => prop_assert_ne!(error, TokenError::Signature),
         }
     }

@@ -7,12 +7,10 @@
 use std::sync::LazyLock;
 
 use authkit_edge::authkit::{
-    AuthKitConfig,
     jwks::{JwkSet, KeySet},
-    token::{TokenError, UntrustedToken},
+    token::{TokenError, TokenKind, UntrustedToken},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 
 const TOKEN: &str = include_str!("../../tests/vectors/token.jwt");
@@ -21,15 +19,6 @@ const HEADER: &[u8] = br#"{"alg":"RS256","kid":"key_current"}"#;
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| {
     let keys = include_str!("../../tests/vectors/jwks.json");
     KeySet::from(serde_json::from_str::<JwkSet>(keys).unwrap())
-});
-static CONFIG: LazyLock<AuthKitConfig> = LazyLock::new(|| {
-    AuthKitConfig::from_lookup(|name| match name {
-        "WORKOS_API_KEY" => Some("sk_test".to_owned()),
-        "WORKOS_CLIENT_ID" => Some("client_test".to_owned()),
-        "WORKOS_COOKIE_PASSWORD" => Some("a password of at least 32 characters".to_owned()),
-        _ => None,
-    })
-    .unwrap()
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -50,8 +39,8 @@ fn check(text: &str) {
     assert!(!token.kid().is_empty());
     let _ = token.session_id_unverified();
 
-    let now = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
-    let verified = token.verify(KEYS.find("key_current").unwrap(), &CONFIG, now);
+    let key = KEYS.find("key_current").unwrap();
+    let verified = token.verify_signature(TokenKind::Session, key).map(|_| ());
     if text != TOKEN.trim() {
         // The payload is read before the signature is checked.
         assert!(matches!(verified, Err(TokenError::Signature | TokenError::Malformed)));

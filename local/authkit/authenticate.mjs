@@ -36,7 +36,7 @@ export function authenticateRoutes(context) {
     const refreshToken = sessions.issueRefreshToken(session, organizationId);
 
     const organization = directory.organization(organizationId ?? '');
-    const claims = sessionClaims({ user, sessionId: session.id, organization }, context.issuer(), now(), settings);
+    const claims = sessionClaims({ user, sessionId: session.id, organization }, context.issuer(session.clientId), now(), settings);
     res.json({
       user: userResponse(user),
       organization_id: organizationId,

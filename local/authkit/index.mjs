@@ -35,7 +35,7 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {number} accessTokenTtlSecs default 300
  * @property {number} allowRefreshReuseSecs for how long a spent refresh token still works; default 0
  * @property {string | null} autoSignIn id or e-mail of the user who is signed in without a page
- * @property {string | null} issuer the `iss` claim of session tokens; default: `url` and a path
+ * @property {string | null} issuer the `iss` claim of session tokens; default: WorkOS's own for the client
  * @property {string | null} connectIssuer Connect's own issuer, an origin that leads here; default: `url`
  * @property {Record<string, Record<string, unknown>>} extraClaims by user id
  * @property {number} minAccessTokenBytes access tokens are padded with permissions up to this
@@ -48,8 +48,8 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {string} [apiKey] the client's secret
  * @property {Record<string, string>} [clients] further clients: secret by client id
  * @property {string} [stateFile] where keys, sessions and typed-in users are kept
- * @property {import('node:crypto').KeyObject} [privateKey] the first RSA key that signs session tokens
- * @property {import('node:crypto').KeyObject} [connectPrivateKey] the first RSA key that signs Connect's
+ * @property {import('node:crypto').KeyObject} [privateKey] the first RSA key that signs session tokens,
+ *   Connect tokens and ID tokens alike, as WorkOS's does
  * @property {typeof fetch} [fetch] what Client ID Metadata Documents are fetched with
  * @property {() => number} [now] milliseconds
  * @property {Partial<Settings>} [settings]
@@ -63,13 +63,13 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {Map<string, string>} clients secret by client id
  * @property {Directory} directory
  * @property {SessionStore} sessions
- * @property {KeyRing} keys of sessions
+ * @property {KeyRing} keys of sessions and of Connect
  * @property {Connect} connect
  * @property {Settings} settings
  * @property {Hooks} hooks
  * @property {RequestLog} requests
  * @property {() => number} now
- * @property {() => string} issuer
+ * @property {(clientId: string) => string} issuer of a client's session tokens
  * @property {(line: string) => void} log
  */
 
@@ -77,8 +77,7 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @typedef {object} MintOptions
  * @property {Record<string, unknown>} [claims] merged over sound ones; `undefined` leaves one out
  * @property {Record<string, unknown>} [header] merged over the one that fits the key
- * @property {import('./tokens.mjs').MintKey | 'other-issuer'} [key] default `current`; `other-issuer`
- *   is the key that signs Connect's tokens for a session's, and the other way round
+ * @property {import('./tokens.mjs').MintKey} [key] default `current`
  * @property {number} [expSecs] from now, may be negative; default: `accessTokenTtlSecs`
  */
 
@@ -98,6 +97,7 @@ export class AuthKit {
   /** @type {Webhooks} */
   webhooks;
   #context;
+  #clientId;
   /** @type {import('node:http').Server | undefined} */
   #server;
   /** @type {string | undefined} */
@@ -110,7 +110,6 @@ export class AuthKit {
     clients = {},
     stateFile,
     privateKey,
-    connectPrivateKey,
     fetch = globalThis.fetch,
     now = Date.now,
     settings = {},
@@ -127,6 +126,7 @@ export class AuthKit {
       webhook: null,
       ...settings,
     };
+    this.#clientId = clientId;
     this.webhooks = new Webhooks({ endpoint: () => this.settings.webhook, now });
     const save = () => writeState(stateFile, stores, log);
     const reuseSecs = () => this.settings.allowRefreshReuseSecs;
@@ -136,7 +136,6 @@ export class AuthKit {
         keys: new KeyRing({ now, onChange: save, saved: state.keys, firstKey: privateKey }),
         directory: new Directory({ now, onChange: save, saved: state.directory }),
         sessions: new SessionStore({ now, onChange: save, reuseSecs, saved: state.sessions }),
-        connectKeys: new KeyRing({ now, onChange: save, saved: state.connectKeys, firstKey: connectPrivateKey }),
         connectStore: new ConnectStore({ onChange: save, saved: state.connectStore }),
       }),
       log,
@@ -150,7 +149,7 @@ export class AuthKit {
       connect: new Connect({
         environmentClientId: clientId,
         issuer: () => this.settings.connectIssuer ?? this.url,
-        keys: stores.connectKeys,
+        keys,
         store: stores.connectStore,
         directory,
         accessTokenTtlSecs: () => this.settings.accessTokenTtlSecs,
@@ -163,8 +162,8 @@ export class AuthKit {
       hooks: this.hooks,
       requests: this.requests,
       now,
-      // With a path, as WorkOS has it for a client: Connect's issuer is the bare origin.
-      issuer: () => this.settings.issuer ?? `${this.url}/user_management/${clientId}`,
+      // As WorkOS names itself, wherever its tokens come from: its own emulator does so too.
+      issuer: (id) => this.settings.issuer ?? `https://api.workos.com/user_management/${id}`,
       log,
     };
   }
@@ -276,7 +275,10 @@ export class AuthKit {
    * @returns {string} the new `kid`
    */
   rotateKeys(options) {
-    return this.#context.keys.rotate(options);
+    const { keys, connect } = this.#context;
+    const kid = keys.rotate(options);
+    connect.renewKeys();
+    return kid;
   }
 
   /**
@@ -286,20 +288,19 @@ export class AuthKit {
    * @returns {string}
    */
   mintToken(options) {
-    const { keys, connect, issuer, now } = this.#context;
-    return this.#mint(options, { iss: issuer(), sub: ADA_ID, sid: newId('session', now()) }, keys, connect.keys);
+    const { issuer, now } = this.#context;
+    return this.#mint(options, { iss: issuer(this.#clientId), sub: ADA_ID, sid: newId('session', now()) });
   }
 
   /**
-   * A token like one of Connect's for a client that Ada uses, or as far from it as asked. Nobody has
-   * consented to it.
+   * A token like one of Connect's for a client that Ada uses and that named no resource, or as far from
+   * it as asked. Nobody has consented to it.
    *
    * @param {MintOptions} [options]
    * @returns {string}
    */
   mintConnectToken(options) {
-    const { keys, connect } = this.#context;
-    return this.#mint(options, connect.soundClaims(ADA_ID), connect.keys, keys);
+    return this.#mint(options, this.#context.connect.soundClaims(ADA_ID));
   }
 
   /**
@@ -313,25 +314,14 @@ export class AuthKit {
   }
 
   /**
-   * @param {{retireOld?: boolean}} [options]
-   * @returns {string} the new `kid`
-   */
-  rotateConnectKeys(options) {
-    return this.#context.connect.rotateKeys(options);
-  }
-
-  /**
    * @param {MintOptions} [options]
    * @param {Record<string, unknown>} sound claims
-   * @param {KeyRing} own
-   * @param {KeyRing} other
    * @returns {string}
    */
-  #mint({ claims = {}, header = {}, key = 'current', expSecs = this.settings.accessTokenTtlSecs } = {}, sound, own, other) {
-    const { now } = this.#context;
+  #mint({ claims = {}, header = {}, key = 'current', expSecs = this.settings.accessTokenTtlSecs } = {}, sound) {
+    const { keys, now } = this.#context;
     const iat = Math.floor(now() / 1000);
     const times = { jti: newId('jti', now()), iat, exp: iat + expSecs };
-    const [mintKey, signingKey] = key === 'other-issuer' ? ['current', other.current] : [key, own.current];
-    return mint(header, { ...sound, ...times, ...claims }, mintKey, signingKey);
+    return mint(header, { ...sound, ...times, ...claims }, key, keys.current);
   }
 }

@@ -27,7 +27,7 @@ use super::{
     refresh::{RefreshError, Renewed},
     remembered::KnownSession,
     session::{Impersonator, Session, User},
-    token::{TokenError, TokenKind, VerifiedClaims},
+    token::{TokenError, VerifiedClaims},
 };
 use crate::{error::AppError, runtime::WaitUntil};
 
@@ -52,6 +52,27 @@ pub struct CurrentUser {
 /// a browser sends by itself, and so of other sites' pages.
 #[derive(Debug, Clone)]
 pub struct BearerUser(pub CurrentUser);
+
+/// A caller whose token may be good for nothing here: a route that takes one must ask for a scope, and
+/// names that scope where the token lacks it.
+#[derive(Debug, Clone)]
+pub struct UnscopedUser(CurrentUser);
+
+impl UnscopedUser {
+    /// The caller, where the token may be used for what `scope` stands for.
+    ///
+    /// # Errors
+    ///
+    /// 403 `insufficient_scope`.
+    pub fn require_scope(
+        self,
+        scope: &str,
+        challenge: &Challenge,
+    ) -> Result<CurrentUser, AppError> {
+        self.0.require_scope(scope, challenge)?;
+        Ok(self.0)
+    }
+}
 
 impl CurrentUser {
     /// The verified claims.
@@ -83,17 +104,16 @@ impl CurrentUser {
         Some(told.cloned().unwrap_or(signed))
     }
 
-    /// Whether the caller may do what `scope`, one of `known_scopes`, stands for. A machine may do what
-    /// its token's scope names. A user's own session may do anything, and so may a client that the
-    /// user let in without a word of these scopes; one that was let in for some of them is held to
-    /// those.
-    #[must_use]
-    pub fn has_scope(&self, scope: &str, known_scopes: &[&str]) -> bool {
-        let granted = &self.claims.claims().scopes;
-        let is_limited = self.claims.is_machine()
-            || self.claims.kind() == TokenKind::Connect
-                && granted.iter().any(|granted| known_scopes.contains(&&**granted));
-        !is_limited || granted.iter().any(|granted| granted == scope)
+    /// Lets only a caller on whose token may be used for what `scope` stands for.
+    ///
+    /// # Errors
+    ///
+    /// 403 `insufficient_scope`.
+    pub fn require_scope(&self, scope: &str, challenge: &Challenge) -> Result<(), AppError> {
+        if self.claims.allows(scope) {
+            return Ok(());
+        }
+        Err(challenge.insufficient_scope(scope))
     }
 
     /// Whether the caller came with the session cookie, and not with a token.
@@ -276,23 +296,6 @@ pub enum SwitchError {
 }
 
 impl AuthKit {
-    /// Lets only those on who may do what `scope` stands for.
-    ///
-    /// # Errors
-    ///
-    /// 403 `insufficient_scope`.
-    pub fn require_scope(
-        &self,
-        caller: &CurrentUser,
-        scope: &str,
-        challenge: &Challenge,
-    ) -> Result<(), AppError> {
-        if caller.has_scope(scope, self.resource.scopes) {
-            return Ok(());
-        }
-        Err(challenge.insufficient_scope(scope))
-    }
-
     /// The session that comes after `session` of this user's, with its claims: the newest one there
     /// is, if others have renewed it before.
     async fn renew(
@@ -358,7 +361,7 @@ fn bearer_token(value: &HeaderValue) -> Option<&str> {
     Some(token.trim()).filter(|token| !token.is_empty())
 }
 
-impl<S> FromRequestParts<S> for CurrentUser
+impl<S> FromRequestParts<S> for UnscopedUser
 where
     Arc<AuthKit>: FromRef<S>,
     S: Send + Sync,
@@ -370,9 +373,23 @@ where
         let origin = OwnOrigin::from_request_parts(parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
-        Self::identify(&authkit, parts, &origin)
+        CurrentUser::identify(&authkit, parts, &origin)
             .await
+            .map(Self)
             .map_err(|error| rejection(&error, parts, &authkit, &origin))
+    }
+}
+
+impl<S> FromRequestParts<S> for CurrentUser
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let UnscopedUser(user) = UnscopedUser::from_request_parts(parts, state).await?;
+        require_any_scope(user, parts, state).await
     }
 }
 
@@ -388,9 +405,29 @@ where
         let origin = OwnOrigin::from_request_parts(parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
-        CurrentUser::identify_bearer(&authkit, parts, &origin)
+        let user = CurrentUser::identify_bearer(&authkit, parts, &origin)
             .await
-            .map(Self)
-            .map_err(|error| rejection(&error, parts, &authkit, &origin))
+            .map_err(|error| rejection(&error, parts, &authkit, &origin))?;
+        require_any_scope(user, parts, state).await.map(Self)
     }
+}
+
+/// Lets only a caller on whose token may be used for something here.
+async fn require_any_scope<S>(
+    user: CurrentUser,
+    parts: &mut Parts,
+    state: &S,
+) -> Result<CurrentUser, Response>
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Send + Sync,
+{
+    if !user.claims.allows_nothing() {
+        return Ok(user);
+    }
+    let known_scopes = Arc::<AuthKit>::from_ref(state).resource.scopes;
+    let challenge = Challenge::from_request_parts(parts, state).await;
+    Err(challenge.map_or_else(IntoResponse::into_response, |challenge| {
+        challenge.no_scope(known_scopes).into_response()
+    }))
 }

@@ -53,7 +53,20 @@ impl Challenge {
     /// 403 for a token that is good, but not for what `scope` stands for.
     #[must_use]
     pub fn insufficient_scope(&self, scope: &str) -> AppError {
-        let description = format!("the token lacks the scope {scope}");
+        self.forbidden(scope, format!("the token lacks the scope {scope}"))
+    }
+
+    /// 403 for a token that is good, but for nothing here: it has none of the `scopes`.
+    #[must_use]
+    pub fn no_scope(&self, scopes: &[&str]) -> AppError {
+        let description = format!(
+            "the token allows nothing here: ask for the scopes {}, or for this resource",
+            scopes.join(" and ")
+        );
+        self.forbidden(&scopes.join(" "), description)
+    }
+
+    fn forbidden(&self, scope: &str, description: String) -> AppError {
         let challenge = self.header(&[
             ("error", "insufficient_scope"),
             ("scope", scope),

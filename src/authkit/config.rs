@@ -45,6 +45,9 @@ pub struct AuthKitConfig {
     pub authkit_domain: Option<Url>,
     /// `WORKOS_ISSUER`: the `iss` that session access tokens must carry.
     pub issuer: Option<String>,
+    /// `WORKOS_AUDIENCE`: the `aud` that a JWT template puts into session tokens. A session token in the
+    /// `Authorization` header must carry it.
+    pub audience: Option<String>,
     /// `WORKOS_COOKIE_NAME`, `WORKOS_COOKIE_MAX_AGE`, `…_DOMAIN`, `…_SAMESITE`.
     pub cookie: CookieConfig,
     /// `WORKOS_LOGOUT_REDIRECT`; without it the Worker's `/`.
@@ -173,6 +176,7 @@ impl AuthKitConfig {
                 .unwrap_or_else(default_base_url),
             authkit_domain: variables.optional("WORKOS_AUTHKIT_DOMAIN", authkit_domain),
             issuer: variables.optional("WORKOS_ISSUER", Ok),
+            audience: variables.optional("WORKOS_AUDIENCE", Ok),
             cookie: CookieConfig {
                 name: variables.optional("WORKOS_COOKIE_NAME", cookie_name),
                 max_age_secs: variables

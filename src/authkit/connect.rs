@@ -107,6 +107,9 @@ pub struct ProtectedResource {
     pub paths: &'static [&'static str],
     /// Every scope that means something here.
     pub scopes: &'static [&'static str],
+    /// How the scopes of this resource begin: a token that has any such scope is held to them, whether
+    /// they mean something here yet or not.
+    pub scope_prefix: &'static str,
 }
 
 impl ProtectedResource {
@@ -118,6 +121,12 @@ impl ProtectedResource {
             let path = path.strip_suffix('/').unwrap_or(path);
             path.is_empty() || self.paths.contains(&path)
         })
+    }
+
+    /// Whether a scope is this resource's, and not OpenID Connect's or another resource's.
+    #[must_use]
+    pub fn owns_scope(&self, scope: &str) -> bool {
+        scope.starts_with(self.scope_prefix) || self.scopes.contains(&scope)
     }
 
     /// The one of the paths that a request's path is at; empty for the origin as a whole.
@@ -135,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_resource_is_this_origin_or_a_path_of_it_and_nothing_else() {
-        let resource = ProtectedResource { paths: &["/mcp"], scopes: &[] };
+        let resource = ProtectedResource { paths: &["/mcp"], ..ProtectedResource::default() };
         let request = http::Request::builder().uri("https://app.test/x").body(()).unwrap();
         let (mut parts, ()) = request.into_parts();
         let origin = OwnOrigin::from_request_parts(&mut parts, &()).await.unwrap();

@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use caller::{BearerUser, CurrentUser};
+pub use caller::{BearerUser, CurrentUser, UnscopedUser};
 pub use carry::carry_session;
 pub use challenge::Challenge;
 pub use config::{AuthKitConfig, ConfigError};
@@ -55,11 +55,11 @@ use self::{
     jwks::{KeyError, KeySet, KeySetCache},
     origin::OwnOrigin,
     refresh::Refresher,
-    remembered::{KnownSession, Remembered, TextHash, VerifiedToken},
+    remembered::{KnownSession, Remembered, SignedToken, TextHash},
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
     signed_out::SignedOutSessions,
-    token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
+    token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
 };
 use crate::runtime::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
 
@@ -72,7 +72,7 @@ pub struct AuthKit {
     /// `None` where `WORKOS_AUTHKIT_DOMAIN` is not set.
     connect: Option<Connect>,
     resource: ProtectedResource,
-    verified_tokens: Remembered<VerifiedToken>,
+    signed_tokens: Remembered<SignedToken>,
     opened_sessions: Remembered<KnownSession>,
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
@@ -148,7 +148,7 @@ impl AuthKit {
             session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
             connect,
             resource: ProtectedResource::default(),
-            verified_tokens: Remembered::default(),
+            signed_tokens: Remembered::default(),
             opened_sessions: Remembered::default(),
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
@@ -201,14 +201,15 @@ impl AuthKit {
         origin: &OwnOrigin,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
-        let claims = self.unexpired(self.verify_signature(token, true, wait_until).await?)?;
-        let is_for_us = |audience: &String| {
-            *audience == self.config.client_id || self.resource.is_at(audience, origin)
+        let signed = self.verify_signature(token, true, wait_until).await?;
+        let now = self.clock.now();
+        let claims = match &self.connect {
+            Some(connect) if signed.kind() == TokenKind::Connect => {
+                signed.of_connect_bearer(&self.config, &connect.issuer, &self.resource, origin, now)
+            }
+            _ => signed.of_session_bearer(&self.config, now),
         };
-        if claims.kind() == TokenKind::Connect && !claims.claims().aud.iter().any(is_for_us) {
-            return Err(TokenError::Audience.into());
-        }
-        Ok(claims)
+        self.unexpired(claims?)
     }
 
     fn unexpired(&self, claims: VerifiedClaims) -> Result<VerifiedClaims, VerifyError> {
@@ -224,7 +225,8 @@ impl AuthKit {
         token: &str,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
-        self.verify_signature(token, false, wait_until).await
+        let signed = self.verify_signature(token, false, wait_until).await?;
+        Ok(signed.of_cookie(&self.config, self.clock.now())?)
     }
 
     /// Opens a sealed session, once in an isolate.
@@ -240,23 +242,20 @@ impl AuthKit {
         Some(opened)
     }
 
-    /// Verifies a token that may have expired: its signature once for each key set that an isolate
-    /// sees. Whose keys check it is told by its `iss` alone, and one of Connect's is refused where it
-    /// `may_be_connects` not, unchecked.
+    /// Verifies a token's signature, once for each key set that an isolate sees. The `iss` claim alone
+    /// decides whose keys check it, and a Connect token is refused unchecked where it
+    /// `may_be_connects` not. Nothing is believed of the token yet.
     async fn verify_signature(
         &self,
         token: &str,
         may_be_connects: bool,
         wait_until: Option<&WaitUntil>,
-    ) -> Result<VerifiedClaims, VerifyError> {
+    ) -> Result<SignedClaims, VerifyError> {
         let hash = TextHash::of(token);
-        if let Some(known) = self.verified_tokens.get(&hash)
+        if let Some(known) = self.signed_tokens.get(&hash)
             && (may_be_connects || known.claims.kind() == TokenKind::Session)
         {
-            let keys = match (known.claims.kind(), &self.connect) {
-                (TokenKind::Connect, Some(connect)) => &connect.published,
-                _ => &self.session_keys,
-            };
+            let keys = self.keys_of(known.claims.kind());
             let key_set = key_set(keys, &known.kid, wait_until).await?;
             if Arc::ptr_eq(&key_set, &known.key_set) {
                 return Ok(known.claims);
@@ -264,27 +263,29 @@ impl AuthKit {
         }
         let length = token.len();
         let token = UntrustedToken::parse(token)?;
-        let connect = match &self.connect {
+        let kind = match &self.connect {
             Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {
-                Some(connect)
+                TokenKind::Connect
             }
-            _ => None,
+            _ => TokenKind::Session,
         };
-        if connect.is_some() && !may_be_connects {
+        if kind == TokenKind::Connect && !may_be_connects {
             return Err(TokenError::Issuer.into());
         }
-        let keys = connect.map_or(&self.session_keys, |connect| &connect.published);
-        let key_set = key_set(keys, token.kid(), wait_until).await?;
+        let key_set = key_set(self.keys_of(kind), token.kid(), wait_until).await?;
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
-        let now = self.clock.now();
-        let claims = match connect {
-            Some(connect) => token.verify_connect(key, &connect.issuer, now)?,
-            None => token.verify(key, &self.config, now)?,
-        };
+        let claims = token.verify_signature(kind, key)?;
         let kid = token.kid().to_owned();
-        let verified = VerifiedToken { kid, claims: claims.clone(), key_set };
-        self.verified_tokens.insert(hash, verified, length);
+        let signed = SignedToken { kid, claims: claims.clone(), key_set };
+        self.signed_tokens.insert(hash, signed, length);
         Ok(claims)
+    }
+
+    fn keys_of(&self, kind: TokenKind) -> &Arc<KeySetCache> {
+        match (kind, &self.connect) {
+            (TokenKind::Connect, Some(connect)) => &connect.published,
+            _ => &self.session_keys,
+        }
     }
 }
 

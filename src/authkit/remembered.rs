@@ -13,7 +13,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{jwks::KeySet, session::Session, token::VerifiedClaims};
+use super::{jwks::KeySet, session::Session, token::SignedClaims};
 
 /// Most bytes of texts of one kind; an isolate has 128 MB.
 const MAX_BYTES: usize = 2_000_000;
@@ -30,15 +30,16 @@ impl TextHash {
     }
 }
 
-/// A token that was found good.
+/// A token whose signature was found good. What it may be used for is checked at every request, because
+/// the cookie's rules and the header's differ.
 #[derive(Clone)]
-pub struct VerifiedToken {
+pub struct SignedToken {
     /// The name of the key that signed it.
     pub kid: String,
     /// The set that had the key.
     pub key_set: Arc<KeySet>,
     /// What it says.
-    pub claims: VerifiedClaims,
+    pub claims: SignedClaims,
 }
 
 /// A session that was opened. Whether it goes on is for its access token to say.

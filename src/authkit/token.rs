@@ -1,33 +1,49 @@
 //! Access tokens: JWTs (RFC 7519) signed with RS256 (RFC 7518), checked at the edge.
 //!
-//! The type says how far a token is trusted: [`UntrustedToken`] is only well-formed, and
-//! [`VerifiedClaims`] can be made by verification alone. RS256 is the only algorithm, so that a
-//! token cannot choose another (RFC 8725, section 3.1); a critical header that is not understood
-//! refuses the token (RFC 7515, section 4.1.11).
+//! The type says how far a token is trusted: [`UntrustedToken`] is only well-formed, [`SignedClaims`]
+//! carry a good signature, and [`VerifiedClaims`] come from one of the three checks of [`SignedClaims`]
+//! alone. RS256 is the only algorithm, so that a token cannot choose another (RFC 8725, section 3.1); a
+//! critical header that is not understood refuses the token (RFC 7515, section 4.1.11).
 //!
-//! Two issuers are believed: WorkOS for sessions, and AuthKit Connect for OAuth applications, MCP
-//! clients and machines. Whose key checks a token is told by its `iss` before anything else is
-//! believed of it, so that neither issuer can sign for the other.
+//! A signature alone proves little: one key of WorkOS signs the session tokens, the Connect access
+//! tokens and the ID tokens of every application of the environment. The `iss` claim decides whether a
+//! token is a session's or Connect's, and the claims decide the rest:
+//!
+//! - [`SignedClaims::of_cookie`]: the session cookie. WorkOS gave the token to this Worker, which
+//!   sealed it, so that its origin is known.
+//! - [`SignedClaims::of_session_bearer`]: the token must say that it is a session of this application.
+//! - [`SignedClaims::of_connect_bearer`]: the token must be a Connect access token for this Worker.
 
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use jwt_compact::{
-    AlgorithmExt, TimeOptions, UntrustedToken as ParsedToken, ValidationError,
+    AlgorithmExt, UntrustedToken as ParsedToken, ValidationError,
     alg::{Rsa, RsaPublicKey, StrongAlg, StrongKey},
 };
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{config::AuthKitConfig, session::Impersonator};
+use super::{
+    config::AuthKitConfig, connect::ProtectedResource, origin::OwnOrigin, session::Impersonator,
+};
 
 const ALGORITHM: StrongAlg<Rsa> = StrongAlg(Rsa::rs256());
 /// A token of 8 KB of permissions passes with room to spare; nothing longer is decoded.
 pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
 /// A key's name in the wild has some 30 characters.
 const KID_MAX_BYTES: usize = 256;
+/// How long before its `nbf` a token already counts (RFC 7519, section 4.1.5, "a few minutes" at most):
+/// the clocks of WorkOS and Cloudflare are kept by NTP and differ by less than a few seconds.
+const NOT_BEFORE_LEEWAY_SECS: i64 = 10;
+/// WorkOS names itself so in session tokens, also when an emulator signs them.
+const WORKOS_ISSUER: &str = "https://api.workos.com";
+/// Session ids of WorkOS; what Connect calls `sid` begins with `app_consent_`.
+const SESSION_ID_PREFIX: &str = "session_";
+/// Claims of ID tokens (OpenID Connect Core 1.0, sections 2 and 3.3.2.11). No access token has one.
+const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
 
 /// A token that has the form of one, and names a key. Nothing in it may be believed.
 pub struct UntrustedToken<'a> {
@@ -37,7 +53,7 @@ pub struct UntrustedToken<'a> {
     kid: String,
 }
 
-/// Who signs what.
+/// Whose token it is, by its `iss`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// The access token of a session, by WorkOS.
@@ -52,8 +68,9 @@ struct HeaderExtensions {
     crit: Option<IgnoredAny>,
 }
 
-/// The claims of a WorkOS access token. Only `sub` and `exp` are in every one; what a customer's
-/// JWT template made of the others does not lock anybody out: a claim of another type is no claim.
+/// The claims of a WorkOS access token. Only `sub` and `exp` are in every one. A claim of another type
+/// counts as absent here, so that a JWT template does not lock users out; the claims that decide
+/// whether a bearer is believed are checked for their type too.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccessTokenClaims {
     /// The user.
@@ -136,12 +153,102 @@ fn impersonator(payload: &Payload) -> Option<Impersonator> {
     member("act", "sub").map(|email| Impersonator { email, reason: None })
 }
 
-/// Claims that one of the issuer's keys has signed, and that are valid now or were.
+/// Claims with a good signature, which are not believed yet: the key signs other kinds of tokens too.
+#[derive(Debug, Clone)]
+pub struct SignedClaims {
+    kind: TokenKind,
+    claims: Arc<AccessTokenClaims>,
+    expires_at: DateTime<Utc>,
+    not_before: Option<DateTime<Utc>>,
+    form: TokenForm,
+}
+
+/// What tells the kinds of tokens apart beside the claims' values.
+#[derive(Debug, Clone, Copy)]
+struct TokenForm {
+    typ: Typ,
+    has_id_token_claim: bool,
+    aud: ClaimForm,
+    client_id: ClaimForm,
+    scope: ClaimForm,
+}
+
+/// The `typ` header, which names the kind of token where it is more than a JWT (RFC 8725, section 3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typ {
+    /// `JWT`, or no `typ`.
+    Jwt,
+    /// `at+jwt` (RFC 9068, section 2.1).
+    AccessToken,
+    /// Logout tokens, security events, request objects, ….
+    Other,
+}
+
+/// Whether a claim is there, and of the type that it must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClaimForm {
+    Absent,
+    Sound,
+    Malformed,
+}
+
+/// Claims that are valid now or were, of a token that this Worker believes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedClaims {
     kind: TokenKind,
     claims: Arc<AccessTokenClaims>,
     expires_at: DateTime<Utc>,
+    grant: Grant,
+}
+
+/// What a token may be used for here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grant {
+    /// Everything that the user may do.
+    Everything,
+    /// What its scopes name.
+    Scopes,
+    /// Nothing: the user is known to the application that has the token, and let it do nothing here.
+    Nothing,
+}
+
+impl Typ {
+    /// In any case of letters, and with `application/` before it or without (RFC 7515, section 4.1.9).
+    fn of(header: Option<&str>) -> Self {
+        let typ = header.unwrap_or("jwt").to_ascii_lowercase();
+        match typ.strip_prefix("application/").unwrap_or(&typ) {
+            "jwt" => Self::Jwt,
+            "at+jwt" => Self::AccessToken,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl ClaimForm {
+    fn of(payload: &Payload, name: &str, is_sound: impl Fn(&Value) -> bool) -> Self {
+        match payload.get(name) {
+            None => Self::Absent,
+            Some(value) if is_sound(value) => Self::Sound,
+            Some(_) => Self::Malformed,
+        }
+    }
+}
+
+impl TokenForm {
+    fn of(typ: Option<&str>, payload: &Payload) -> Self {
+        let is_audience = |value: &Value| match value {
+            Value::String(_) => true,
+            Value::Array(values) => !values.is_empty() && values.iter().all(Value::is_string),
+            _ => false,
+        };
+        Self {
+            typ: Typ::of(typ),
+            has_id_token_claim: ID_TOKEN_CLAIMS.iter().any(|name| payload.contains_key(*name)),
+            aud: ClaimForm::of(payload, "aud", is_audience),
+            client_id: ClaimForm::of(payload, "client_id", Value::is_string),
+            scope: ClaimForm::of(payload, "scope", Value::is_string),
+        }
+    }
 }
 
 /// Why a token is not trusted.
@@ -177,6 +284,16 @@ pub enum TokenError {
     /// `aud` is somebody else.
     #[error("the token is meant for another audience")]
     Audience,
+    /// `client_id` is another application's.
+    #[error("the token belongs to another application")]
+    Client,
+    /// Signed by the right key, but another kind of token: an ID token, or a Connect token in a
+    /// session's name.
+    #[error("the token is of another kind: use the access token of a session or of Connect")]
+    Kind,
+    /// `scope` is not text.
+    #[error("the token's scope is malformed")]
+    Scope,
 }
 
 impl<'a> UntrustedToken<'a> {
@@ -237,44 +354,18 @@ impl<'a> UntrustedToken<'a> {
         Ok(iss.as_ref().and_then(Value::as_str).map(str::to_owned))
     }
 
-    /// Checks a session token's signature, `nbf` and issuer. The expiry is left to
-    /// [`VerifiedClaims::is_expired`]: an expired token still tells whose session is to be renewed.
+    /// Checks the signature with a key of the issuer that signs tokens of this `kind`.
     ///
     /// # Errors
     ///
-    /// Every [`TokenError`] but [`Expired`](TokenError::Expired) and
-    /// [`Audience`](TokenError::Audience).
-    pub fn verify(
-        &self,
-        key: &StrongKey<RsaPublicKey>,
-        config: &AuthKitConfig,
-        now: DateTime<Utc>,
-    ) -> Result<VerifiedClaims, TokenError> {
-        self.check(TokenKind::Session, key, config.issuer.as_deref(), now)
-    }
-
-    /// Checks a Connect token's signature, `nbf` and issuer. The audience is left to whoever knows
-    /// where the request came in, the expiry as with [`verify`](Self::verify).
-    ///
-    /// # Errors
-    ///
-    /// As [`verify`](Self::verify).
-    pub fn verify_connect(
-        &self,
-        key: &StrongKey<RsaPublicKey>,
-        issuer: &str,
-        now: DateTime<Utc>,
-    ) -> Result<VerifiedClaims, TokenError> {
-        self.check(TokenKind::Connect, key, Some(issuer), now)
-    }
-
-    fn check(
+    /// [`TokenError::Signature`], [`Algorithm`](TokenError::Algorithm),
+    /// [`NoExpiry`](TokenError::NoExpiry), and [`Malformed`](TokenError::Malformed) for a token without
+    /// a subject.
+    pub fn verify_signature(
         &self,
         kind: TokenKind,
         key: &StrongKey<RsaPublicKey>,
-        issuer: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<VerifiedClaims, TokenError> {
+    ) -> Result<SignedClaims, TokenError> {
         let token = ALGORITHM.validator::<Payload>(key).validate(&self.parsed).map_err(
             |error| match error {
                 ValidationError::AlgorithmMismatch { .. } => TokenError::Algorithm,
@@ -282,25 +373,163 @@ impl<'a> UntrustedToken<'a> {
                 _ => TokenError::Signature,
             },
         )?;
-        let claims = token.claims();
-        let expires_at = claims.expiration.ok_or(TokenError::NoExpiry)?;
-        if claims.not_before.is_some() {
-            let options = TimeOptions::new(Duration::zero(), move || now);
-            claims.validate_maturity(&options).map_err(|_| TokenError::NotYetValid)?;
-        }
-        let claims = Arc::new(AccessTokenClaims::from(&claims.custom));
+        let payload = token.claims();
+        let expires_at = payload.expiration.ok_or(TokenError::NoExpiry)?;
+        let claims = Arc::new(AccessTokenClaims::from(&payload.custom));
         if claims.sub.is_empty() {
             return Err(TokenError::Malformed);
         }
-        if issuer.is_some() && claims.iss.as_deref() != issuer {
-            return Err(TokenError::Issuer);
-        }
-        Ok(VerifiedClaims { kind, claims, expires_at })
+        let typ = self.parsed.header().token_type.as_deref();
+        Ok(SignedClaims {
+            kind,
+            claims,
+            expires_at,
+            not_before: payload.not_before,
+            form: TokenForm::of(typ, &payload.custom),
+        })
     }
 }
 
+impl SignedClaims {
+    /// Whose key has signed.
+    #[must_use]
+    pub fn kind(&self) -> TokenKind {
+        self.kind
+    }
+
+    /// Believes a token from the session cookie, where it was sealed after WorkOS gave it to this
+    /// Worker. The expiry is left to [`VerifiedClaims::is_expired`], here and below: an expired token
+    /// still tells whose session is to be renewed.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::NotYetValid`], and [`Issuer`](TokenError::Issuer) for a token of Connect's or of
+    /// another issuer than `WORKOS_ISSUER`.
+    pub fn of_cookie(
+        self,
+        config: &AuthKitConfig,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedClaims, TokenError> {
+        self.check_not_before(now)?;
+        let is_other = config.issuer.is_some() && self.claims.iss != config.issuer;
+        if self.kind == TokenKind::Connect || is_other {
+            return Err(TokenError::Issuer);
+        }
+        Ok(self.believed(Grant::Everything))
+    }
+
+    /// Believes a bearer that says that it is a session of this application.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::NotYetValid`], [`Issuer`](TokenError::Issuer), [`Kind`](TokenError::Kind),
+    /// [`Client`](TokenError::Client) and [`Audience`](TokenError::Audience).
+    pub fn of_session_bearer(
+        self,
+        config: &AuthKitConfig,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedClaims, TokenError> {
+        self.check_not_before(now)?;
+        let AccessTokenClaims { iss, sid, client_id, aud, .. } = &*self.claims;
+        let is_issuer = iss.as_ref().is_some_and(|iss| is_session_issuer(iss, config));
+        if self.kind != TokenKind::Session || !is_issuer {
+            return Err(TokenError::Issuer);
+        }
+        let is_session = sid.as_ref().is_some_and(|sid| sid.starts_with(SESSION_ID_PREFIX));
+        let TokenForm { typ, has_id_token_claim, scope, .. } = self.form;
+        if !is_session || has_id_token_claim || typ != Typ::Jwt || scope != ClaimForm::Absent {
+            return Err(TokenError::Kind);
+        }
+        match self.form.client_id {
+            ClaimForm::Absent => {}
+            ClaimForm::Sound if client_id.as_ref() == Some(&config.client_id) => {}
+            _ => return Err(TokenError::Client),
+        }
+        let is_own =
+            |aud: &String| *aud == config.client_id || config.audience.as_ref() == Some(aud);
+        let is_complete = config.audience.as_ref().is_none_or(|wanted| aud.contains(wanted));
+        if self.form.aud == ClaimForm::Malformed || !aud.iter().all(is_own) || !is_complete {
+            return Err(TokenError::Audience);
+        }
+        Ok(self.believed(Grant::Everything))
+    }
+
+    /// Believes a Connect access token that is meant for `resource` at `origin`, or for the environment
+    /// as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::NotYetValid`], [`Issuer`](TokenError::Issuer), [`Kind`](TokenError::Kind),
+    /// [`Audience`](TokenError::Audience) and [`Scope`](TokenError::Scope).
+    pub fn of_connect_bearer(
+        self,
+        config: &AuthKitConfig,
+        issuer: &str,
+        resource: &ProtectedResource,
+        origin: &OwnOrigin,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedClaims, TokenError> {
+        self.check_not_before(now)?;
+        let AccessTokenClaims { iss, aud, scopes, .. } = &*self.claims;
+        if self.kind != TokenKind::Connect || iss.as_deref() != Some(issuer) {
+            return Err(TokenError::Issuer);
+        }
+        let TokenForm { typ, has_id_token_claim, .. } = self.form;
+        if has_id_token_claim || typ == Typ::Other || self.form.client_id != ClaimForm::Sound {
+            return Err(TokenError::Kind);
+        }
+        let is_for_resource = aud.iter().any(|audience| resource.is_at(audience, origin));
+        let is_for_environment = aud.iter().all(|audience| *audience == config.client_id);
+        if self.form.aud != ClaimForm::Sound || !(is_for_resource || is_for_environment) {
+            return Err(TokenError::Audience);
+        }
+        if self.form.scope == ClaimForm::Malformed {
+            return Err(TokenError::Scope);
+        }
+        let is_limited = scopes.iter().any(|scope| resource.owns_scope(scope));
+        let is_known = scopes.iter().any(|scope| resource.scopes.contains(&&**scope));
+        let grant = match () {
+            () if self.is_machine() => Grant::Scopes,
+            () if is_for_resource && !is_limited => Grant::Everything,
+            () if is_for_resource || is_known => Grant::Scopes,
+            () => Grant::Nothing,
+        };
+        Ok(self.believed(grant))
+    }
+
+    fn is_machine(&self) -> bool {
+        self.claims.client_id.as_ref() == Some(&self.claims.sub)
+    }
+
+    fn check_not_before(&self, now: DateTime<Utc>) -> Result<(), TokenError> {
+        let latest = now + Duration::seconds(NOT_BEFORE_LEEWAY_SECS);
+        match self.not_before {
+            Some(not_before) if not_before > latest => Err(TokenError::NotYetValid),
+            _ => Ok(()),
+        }
+    }
+
+    fn believed(self, grant: Grant) -> VerifiedClaims {
+        let Self { kind, claims, expires_at, .. } = self;
+        VerifiedClaims { kind, claims, expires_at, grant }
+    }
+}
+
+/// Whether WorkOS signs sessions of this application under this issuer: `WORKOS_ISSUER` where it is set,
+/// else WorkOS or the base URL, with a slash at the end, with the client's path, or bare.
+fn is_session_issuer(issuer: &str, config: &AuthKitConfig) -> bool {
+    if let Some(expected) = &config.issuer {
+        return issuer == expected;
+    }
+    let base_url = config.base_url.as_str().trim_end_matches('/');
+    [WORKOS_ISSUER, base_url].into_iter().filter_map(|base| issuer.strip_prefix(base)).any(|path| {
+        matches!(path, "" | "/")
+            || path.strip_prefix("/user_management/").is_some_and(|id| id == config.client_id)
+    })
+}
+
 impl VerifiedClaims {
-    /// Who has signed.
+    /// Whose token it is.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         self.kind
@@ -310,6 +539,23 @@ impl VerifiedClaims {
     #[must_use]
     pub fn is_machine(&self) -> bool {
         self.kind == TokenKind::Connect && self.claims.client_id.as_ref() == Some(&self.claims.sub)
+    }
+
+    /// Whether the token may be used for what `scope` stands for. A session's may be used for
+    /// everything; a Connect token for what its audience and its scopes allow.
+    #[must_use]
+    pub fn allows(&self, scope: &str) -> bool {
+        match self.grant {
+            Grant::Everything => true,
+            Grant::Scopes => self.claims.scopes.iter().any(|granted| granted == scope),
+            Grant::Nothing => false,
+        }
+    }
+
+    /// Whether the token may be used for nothing here, not even to ask who its user is.
+    #[must_use]
+    pub fn allows_nothing(&self) -> bool {
+        self.grant == Grant::Nothing
     }
 
     /// Everything the token says.

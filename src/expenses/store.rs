@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     app::AppState,
-    authkit::{Challenge, CurrentUser, seal::Sealer},
+    authkit::{Challenge, CurrentUser, UnscopedUser, seal::Sealer},
     error::AppError,
     runtime::{
         Clock, KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
@@ -70,6 +70,8 @@ pub enum Access {
 impl Access {
     /// Every scope there is.
     pub const SCOPES: [&'static str; 2] = [Self::Read.scope(), Self::Write.scope()];
+    /// How every scope of this application begins, those of later versions included.
+    pub const SCOPE_PREFIX: &'static str = "expenses:";
 
     /// What a request of this method does.
     #[must_use]
@@ -196,7 +198,13 @@ impl FromRequestParts<AppState> for UserExpenses {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
-        let caller = CurrentUser::from_request_parts(parts, state).await?;
+        let caller = UnscopedUser::from_request_parts(parts, state).await?;
+        let challenge = Challenge::from_request_parts(parts, state).await;
+        let caller = challenge
+            .and_then(|challenge| {
+                caller.require_scope(Access::by(&parts.method).scope(), &challenge)
+            })
+            .map_err(IntoResponse::into_response)?;
         Self::from_caller(&caller, parts, state).await
     }
 }
@@ -232,7 +240,7 @@ impl UserExpenses {
         access: Access,
         challenge: &Challenge,
     ) -> Result<Self, AppError> {
-        state.authkit.require_scope(caller, access.scope(), challenge)?;
+        caller.require_scope(access.scope(), challenge)?;
         Ok(state.expenses.for_owner(encode_owner(caller.id())))
     }
 

@@ -73,9 +73,10 @@ async fn without_the_variable_a_connect_token_is_refused_and_nothing_is_asked() 
 
 #[tokio::test]
 async fn neither_issuer_signs_for_the_other() {
-    // Both keys have one name.
+    // Two keys, as a custom domain of AuthKit may have them, under one name.
     assert_eq!(STRANGER.kid, CURRENT.kid);
     let app = connect::app();
+    app.authkit.connect.publish(Some(vec![STRANGER.jwk()]));
     let of_connect = app.authkit.connect.claims(ADA);
     let of_session = app.authkit.claims(ADA);
     app.get_as(&STRANGER.sign(&STRANGER.header(), &of_connect), "/me").await.expect(200);
@@ -105,7 +106,7 @@ async fn the_issuer_is_compared_as_text() {
         Value::Null,
     ] {
         let token = sign(&with(claims.clone(), "iss", issuer.clone()));
-        assert_eq!(refusal(&app, &token).await, "the token's signature is wrong", "{issuer}");
+        assert_eq!(refusal(&app, &token).await, "the token has another issuer", "{issuer}");
     }
     assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
 }
@@ -127,14 +128,15 @@ async fn a_payload_that_names_two_issuers_is_checked_by_neither() {
 #[tokio::test]
 async fn a_token_is_meant_for_this_worker() {
     let app = connect::app();
-    let claims = app.authkit.connect.claims(ADA);
+    let claims = with(app.authkit.connect.claims(ADA), "scope", json!("openid expenses:read"));
     for audience in [
         json!(ORIGIN),
         json!(format!("{ORIGIN}/")),
         json!(format!("{ORIGIN}/mcp")),
         json!(format!("{ORIGIN}/mcp/")),
         json!(CLIENT_ID),
-        json!(["https://other.test", CLIENT_ID]),
+        json!([CLIENT_ID]),
+        json!(["https://other.test", ORIGIN]),
     ] {
         let token = sign(&with(claims.clone(), "aud", audience.clone()));
         app.get_as(&token, "/expenses").await.expect(200);
@@ -144,6 +146,7 @@ async fn a_token_is_meant_for_this_worker() {
         json!("https://app.test.evil.test/mcp"),
         json!(CONNECT_CLIENT),
         json!(["https://other.test"]),
+        json!(["https://other.test", CLIENT_ID]),
         json!([[CLIENT_ID]]),
         json!({"aud": CLIENT_ID}),
         json!(format!("{CLIENT_ID} {ORIGIN}")),
@@ -176,7 +179,7 @@ async fn what_makes_a_session_token_bad_makes_a_connect_token_bad() {
     let of = |name: &str, value: Value| sign(&with(claims.clone(), name, value));
     assert_eq!(refusal(&app, &of("exp", Value::Null)).await, "the token is malformed");
     assert_eq!(refusal(&app, &of("exp", json!(now))).await, "the token has expired");
-    assert_eq!(refusal(&app, &of("nbf", json!(now + 1))).await, "the token is not valid yet");
+    assert_eq!(refusal(&app, &of("nbf", json!(now + 11))).await, "the token is not valid yet");
     assert_eq!(refusal(&app, &of("sub", json!(""))).await, "the token is malformed");
     for alg in ["none", "HS256", "ES256", "RS512"] {
         let token = STRANGER.sign(&json!({"alg": alg, "kid": STRANGER.kid}), &claims);
@@ -205,8 +208,8 @@ async fn a_session_is_no_place_for_a_connect_token() {
 #[tokio::test]
 async fn a_connect_token_that_was_verified_before_is_none_of_a_session_either() {
     let app = connect::app();
-    app.authkit.sign_with(&STRANGER);
-    app.authkit.set_extra_claims(json!({"iss": ISSUER, "aud": CLIENT_ID}));
+    app.authkit
+        .set_extra_claims(json!({"iss": ISSUER, "aud": ORIGIN, "client_id": CONNECT_CLIENT}));
     let token = sign(&app.authkit.claims(ADA));
     app.get_as(&token, "/me").await.expect(200);
     let mut browser = app.browser();
@@ -248,8 +251,10 @@ async fn a_machine_does_what_its_scopes_name() {
 #[tokio::test]
 async fn a_machine_without_any_scope_gets_nowhere() {
     let app = connect::app();
-    for scope in [Value::Null, json!(""), json!(["expenses:read"]), json!(5)] {
-        let claims = with(app.authkit.connect.machine_claims(""), "scope", scope);
+    let empty = app.authkit.connect.machine_claims("");
+    let mut absent = empty.clone();
+    absent.as_object_mut().unwrap().remove("scope");
+    for claims in [empty, absent] {
         insufficient(&app.get_as(&sign(&claims), "/expenses").await, "expenses:read");
     }
 }
@@ -267,10 +272,12 @@ async fn a_users_client_is_held_to_the_scopes_that_the_user_granted() {
 }
 
 #[tokio::test]
-async fn a_session_token_needs_no_scope_and_may_not_pretend_to_be_a_machine() {
+async fn a_session_needs_no_scope_and_is_no_machine_whatever_its_template_says() {
     let app = connect::app();
     app.authkit.set_extra_claims(json!({"client_id": ADA.id, "scope": ""}));
-    app.post_as(&app.authkit.access_token(ADA), "/expenses", LUNCH).await.expect(201);
+    let mut browser = app.signed_in(ADA).await;
+    browser.post("/expenses", LUNCH).await.expect(201);
+    assert_eq!(browser.get("/me").await.json()["user"]["id"], ADA.id);
 }
 
 #[tokio::test]
@@ -493,7 +500,9 @@ async fn connects_keys_rotate() {
 #[tokio::test]
 async fn a_key_set_moved_to_the_others_place_in_kv_is_not_believed() {
     let app = connect::app();
-    app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200);
+    app.authkit.connect.publish(Some(vec![STRANGER.jwk()]));
+    let token = STRANGER.sign(&STRANGER.header(), &app.authkit.connect.claims(ADA));
+    app.get_as(&token, "/me").await.expect(200);
     app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
     let [of_connect, of_session] = ["authkit:connect-jwks:client_test", "authkit:jwks:client_test"];
     let (sealed, _) = app.authkit_kv.entry(of_connect).unwrap();

@@ -23,6 +23,7 @@ mod sign_in_attacks;
 mod sign_out;
 mod slow;
 mod support;
+mod token_kinds;
 mod tokens;
 mod vectors;
 mod webhooks;

@@ -73,6 +73,15 @@ const REFUSED = {
   'without an expiry': () => authkit.mintToken({ claims: { exp: undefined } }),
   'whose expiry is no number': () => authkit.mintToken({ claims: { exp: 'never' } }),
   'that is not valid yet': () => authkit.mintToken({ claims: { nbf: Math.floor(Date.now() / 1000) + 120 } }),
+  'of another issuer': () => authkit.mintToken({ claims: { iss: 'https://x.example' } }),
+  'without an issuer': () => authkit.mintToken({ claims: { iss: undefined } }),
+  'without a session': () => authkit.mintToken({ claims: { sid: undefined } }),
+  'of another client': () => authkit.mintToken({ claims: { client_id: 'client_other' } }),
+  'for another audience': () => authkit.mintToken({ claims: { aud: 'https://other.example/mcp' } }),
+  'with a scope': () => authkit.mintToken({ claims: { scope: 'openid' } }),
+  'with a nonce': () => authkit.mintToken({ claims: { nonce: 'x' } }),
+  'of type at+jwt': () => authkit.mintToken({ header: { typ: 'at+jwt' } }),
+  'of Connect, where Connect is off': () => authkit.mintConnectToken(),
   'without a subject': () => authkit.mintToken({ claims: { sub: undefined } }),
   'with an empty subject': () => authkit.mintToken({ claims: { sub: '' } }),
   'with alg none and no signature': () => authkit.mintToken({ key: 'none' }),
@@ -123,11 +132,8 @@ const REFUSED = {
 
 /** A token that the right key has signed in a way that it does not declare. */
 function jwt(alg) {
-  return new SignJWT({ sub: ADA_ID })
-    .setProtectedHeader({ alg, kid: currentKid() })
-    .setIssuedAt()
-    .setExpirationTime('5m')
-    .sign(world.privateKey);
+  const [, claims] = authkit.mintToken().split('.');
+  return new SignJWT(decoded(claims)).setProtectedHeader({ alg, kid: currentKid() }).sign(world.privateKey);
 }
 
 /** @param {string | Buffer} secret */
@@ -183,8 +189,9 @@ test('with WORKOS_ISSUER set, a token of another issuer is refused', async () =>
   for (const iss of ['https://auth.example.com/', 'https://auth.example.com.evil.example', '', undefined]) {
     assertInvalidToken(await ask(iss));
   }
-  // Without it any issuer goes: the key set alone belongs to this application.
-  assert.equal((await world.bearer(authkit.mintToken({ claims: { iss: 'https://x.example' } })).request('GET', '/me')).status, 200);
+  // Without it only WorkOS's own issuers count: the key signs other tokens than sessions too.
+  const other = authkit.mintToken({ claims: { iss: 'https://auth.example.com' } });
+  assertInvalidToken(await world.bearer(other).request('GET', '/me'));
 });
 
 test('the keys are fetched once, however many requests come at once', async () => {

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { createLocalJWKSet, createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose';
 
 import {
   allow,
@@ -26,13 +26,13 @@ import {
 } from '../../../tests/e2e/support/oauth-client.mjs';
 import { ADA_ID, AUTO_SIGN_IN_HEADER, createAuthKit, DEFAULT_CLIENT_ID, ENGINES_ORG_ID, GRACE_ID } from '../index.mjs';
 
-/** Shared, because making them takes longer than all the rest of a test. */
-const [PRIVATE_KEY, CONNECT_PRIVATE_KEY] = [1, 2].map(() => generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
+/** Shared, because making it takes longer than all the rest of a test. */
+const PRIVATE_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
 const RESOURCE = 'http://localhost:8787/mcp';
 
 /** A listening AuthKit, closed when the test ends, and its metadata. */
 async function start(t, options = {}) {
-  const authkit = createAuthKit({ privateKey: PRIVATE_KEY, connectPrivateKey: CONNECT_PRIVATE_KEY, ...options });
+  const authkit = createAuthKit({ privateKey: PRIVATE_KEY, ...options });
   t.after(() => authkit.close());
   await authkit.listen();
   return { authkit, as: await discover(authkit.url) };
@@ -294,27 +294,60 @@ test('a client known by its metadata document needs no registration', async (t) 
   assert.equal((await newBrowser(as).open(url.href)).status, 400);
 });
 
-test('sessions and Connect have keys of their own', async (t) => {
+test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) => {
   const { authkit, as } = await start(t);
-  const connectKeys = createRemoteJWKSet(new URL(as.jwks_uri));
   const published = async (url) => (await (await fetch(url)).json()).keys;
-  const [[ofConnect], [ofSessions]] = [await published(as.jwks_uri), await published(`${authkit.url}/sso/jwks/${DEFAULT_CLIENT_ID}`)];
-  assert.notEqual(ofConnect.n, ofSessions.n);
-  const sessionKeys = createLocalJWKSet({ keys: [ofSessions] });
-  const [session, connect] = [authkit.mintToken(), authkit.mintConnectToken()];
-  assert.equal((await jwtVerify(connect, connectKeys)).payload.aud, DEFAULT_CLIENT_ID);
-  assert.equal((await jwtVerify(session, sessionKeys)).payload.sub, ADA_ID);
-  await assert.rejects(jwtVerify(connect, sessionKeys), { code: 'ERR_JWKS_NO_MATCHING_KEY' });
-  await assert.rejects(jwtVerify(session, connectKeys), { code: 'ERR_JWKS_NO_MATCHING_KEY' });
-  await jwtVerify(authkit.mintConnectToken({ key: 'other-issuer' }), sessionKeys);
-  await jwtVerify(authkit.mintToken({ key: 'other-issuer' }), connectKeys);
+  const ofConnect = await published(as.jwks_uri);
+  const ofSessions = await published(`${authkit.url}/sso/jwks/${DEFAULT_CLIENT_ID}`);
+  assert.deepEqual(ofConnect.map(({ kid, n }) => [kid, n]), ofSessions.map(({ kid, n }) => [kid, n]));
+  const client = await register(as);
+  const tokens = await signIn(as, client, { parameters: { scope: 'openid email' } });
+  for (const keys of [createLocalJWKSet({ keys: ofConnect }), createLocalJWKSet({ keys: ofSessions })]) {
+    assert.match((await jwtVerify(authkit.mintToken(), keys)).payload.sid, /^session_/);
+    assert.equal((await jwtVerify(tokens.access_token, keys)).payload.aud, DEFAULT_CLIENT_ID);
+    const { payload } = await jwtVerify(tokens.id_token, keys);
+    assert.deepEqual([payload.iss, payload.aud, payload.sub], [as.issuer, client.client_id, ADA_ID]);
+    assert.ok(!('client_id' in payload) && !('scope' in payload));
+  }
+});
+
+test("a user's client may ask for the application's scopes, for a resource or for none", async (t) => {
+  const { as } = await start(t);
+  for (const [parameters, aud] of [
+    [{ scope: 'openid expenses:read' }, DEFAULT_CLIENT_ID],
+    [{ scope: 'openid expenses:read', resource: RESOURCE }, RESOURCE],
+    [{ scope: 'openid' }, DEFAULT_CLIENT_ID],
+  ]) {
+    const { access_token: token } = await signIn(as, await register(as), { parameters });
+    const claims = await checkedToken(as, token, aud);
+    assert.equal(claims.scope, parameters.scope);
+  }
+});
+
+test('a state file from when Connect had a key of its own is taken up', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'local-authkit-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const stateFile = join(folder, 'state.json');
+  const { authkit, as } = await start(t, { stateFile });
+  const client = await register(as);
+  const { refresh_token: token } = await signIn(as, client);
+  await authkit.close();
+  const state = JSON.parse(readFileSync(stateFile, 'utf8'));
+  writeFileSync(stateFile, JSON.stringify({ ...state, connectKeys: [{ ...state.keys[0], kid: 'local_key_of_connect' }] }));
+
+  const lines = [];
+  const { as: moved } = await start(t, { stateFile, log: (line) => lines.push(line) });
+  const { access_token: renewed } = await refresh(moved, client, token);
+  const { keys } = await (await fetch(moved.jwks_uri)).json();
+  assert.equal((await jwtVerify(renewed, createLocalJWKSet({ keys }))).payload.sub, ADA_ID);
+  assert.deepEqual(lines, []);
 });
 
 test('keys rotate under a server that goes on: clients and refresh tokens stay', async (t) => {
   const { authkit, as } = await start(t);
   const client = await register(as);
   const before = await signIn(as, client);
-  const kid = authkit.rotateConnectKeys({ retireOld: true });
+  const kid = authkit.rotateKeys({ retireOld: true });
   const keys = async () => (await (await fetch(as.jwks_uri)).json()).keys;
   assert.deepEqual((await keys()).map((key) => key.kid), [kid]);
   assert.ok((await keys()).every((key) => !('d' in key) && !('p' in key)));
@@ -322,7 +355,7 @@ test('keys rotate under a server that goes on: clients and refresh tokens stay',
   const after = await refresh(as, client, before.refresh_token);
   assert.equal((await checkedToken(as, after.access_token, DEFAULT_CLIENT_ID)).sub, ADA_ID);
   await assert.rejects(jwtVerify(before.access_token, createLocalJWKSet({ keys: await keys() })));
-  authkit.rotateConnectKeys();
+  authkit.rotateKeys();
   assert.equal((await keys()).length, 2);
 });
 

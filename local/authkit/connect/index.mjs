@@ -8,7 +8,7 @@ import express from 'express';
 import { newId, newSecret } from '../ids.mjs';
 import { userinfoRoutes } from './bearer.mjs';
 import { interactionRoutes } from './interactions.mjs';
-import { createProvider, REGISTRATION_PATH } from './provider.mjs';
+import { createProvider, MACHINE_SCOPES, REGISTRATION_PATH } from './provider.mjs';
 
 const PATHS = /^\/(?:oauth2\/|\.well-known\/(?:oauth-authorization-server|openid-configuration)$)/;
 
@@ -23,7 +23,7 @@ export class Connect {
    * @param {object} options
    * @param {string} options.environmentClientId
    * @param {() => string} options.issuer
-   * @param {import('../keys.mjs').KeyRing} options.keys not those of sessions
+   * @param {import('../keys.mjs').KeyRing} options.keys those of sessions too
    * @param {import('./store.mjs').ConnectStore} options.store
    * @param {import('../users.mjs').Directory} options.directory
    * @param {() => number} options.accessTokenTtlSecs
@@ -39,13 +39,9 @@ export class Connect {
     return this.#options.issuer();
   }
 
-  get keys() {
-    return this.#options.keys;
-  }
-
   /**
    * @param {string} userId
-   * @returns {Record<string, unknown>} what a token says that names no resource, but for its times
+   * @returns {Record<string, unknown>} the claims but for the times: no resource, and both scopes
    */
   soundClaims(userId) {
     const { environmentClientId, now } = this.#options;
@@ -55,7 +51,7 @@ export class Connect {
       sub: userId,
       client_id: newId('client', now()),
       sid: newId('app_consent', now()),
-      scope: 'openid profile email',
+      scope: ['openid', 'profile', 'email', ...MACHINE_SCOPES].join(' '),
     };
   }
 
@@ -69,14 +65,9 @@ export class Connect {
     return machine;
   }
 
-  /**
-   * @param {{retireOld?: boolean}} [options]
-   * @returns {string} the new `kid`
-   */
-  rotateKeys(options) {
-    const kid = this.keys.rotate(options);
+  /** Takes up keys that have been rotated. */
+  renewKeys() {
     this.#made = undefined;
-    return kid;
   }
 
   /**

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     app::{ORIGIN, TestApp},
-    authkit::{ACCESS_TOKEN_TTL_SECS, CLIENT_ID, Outage, STRANGER, TestUser},
+    authkit::{ACCESS_TOKEN_TTL_SECS, CLIENT_ID, CURRENT, Outage, TestUser},
     clock::FakeClock,
 };
 
@@ -36,8 +36,7 @@ struct State {
 }
 
 impl FakeConnect {
-    /// Signs with another key than the session's, under the same name: what tells them apart is the
-    /// issuer alone.
+    /// Signs with the session's key, as WorkOS does.
     pub fn new(clock: Arc<FakeClock>) -> Self {
         let state = State {
             metadata: json!({
@@ -47,7 +46,7 @@ impl FakeConnect {
                 "jwks_uri": format!("{ISSUER}/oauth2/jwks"),
             }),
             has_oauth_metadata: true,
-            published: Some(vec![STRANGER.jwk()]),
+            published: Some(vec![CURRENT.jwk()]),
             outage: None,
             requests: Vec::new(),
         };
@@ -99,6 +98,16 @@ impl FakeConnect {
         })
     }
 
+    /// The claims of an ID token that `client` gets about `user`.
+    pub fn id_token_claims(&self, user: TestUser, client: &str) -> Value {
+        let now = self.clock.now().timestamp();
+        json!({
+            "iss": ISSUER, "aud": client, "sub": user.id, "email": user.email,
+            "nonce": "n-0S6_WzA2Mj", "at_hash": "77QmUPtjPfzWtF2AnpK9RQ", "auth_time": now,
+            "iat": now, "exp": now + ACCESS_TOKEN_TTL_SECS,
+        })
+    }
+
     pub fn token(&self, user: TestUser) -> String {
         sign(&self.claims(user))
     }
@@ -131,9 +140,9 @@ impl FakeConnect {
     }
 }
 
-/// By Connect's key.
+/// By the key of the environment.
 pub fn sign(claims: &Value) -> String {
-    STRANGER.sign(&STRANGER.header(), claims)
+    CURRENT.sign(&CURRENT.header(), claims)
 }
 
 /// With Connect on.

@@ -1,0 +1,374 @@
+//! One key of WorkOS signs session tokens, Connect access tokens and ID tokens: the claims decide which
+//! of them a token is, and what it may be used for here.
+
+use chrono::Duration;
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ADA, TestApp,
+    app::{Answer, ORIGIN, request},
+    authkit::{BASE_URL, CLIENT_ID, CURRENT},
+    connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
+};
+
+const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
+/// A rejection names every scope where no single one would do.
+const ANY_SCOPE: &str = "expenses:read expenses:write";
+
+fn with(mut claims: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+fn without(mut claims: Value, name: &str) -> Value {
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+/// The token is refused with 401 `invalid_token`, on reads and on writes.
+#[track_caller]
+fn assert_invalid(answer: &Answer, what: &str) {
+    assert_eq!(answer.status, 401, "{what}: {answer:?}");
+    let challenge = answer.header("www-authenticate");
+    assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{what}: {challenge}");
+}
+
+#[track_caller]
+fn assert_insufficient(answer: &Answer, scope: &str) {
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let challenge = answer.header("www-authenticate");
+    let expected = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\", ");
+    assert!(challenge.starts_with(&expected), "{challenge}");
+}
+
+/// A call that every MCP client begins with.
+fn tools_list() -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string()
+}
+
+#[tokio::test]
+async fn bearer_is_refused_unless_its_claims_are_a_sessions() {
+    // With Connect on as with Connect off.
+    for app in [TestApp::new(), connect::app()] {
+        let claims = app.authkit.claims(ADA);
+        app.get_as(&sign(&claims), "/me").await.expect(200);
+        for (what, claims) in [
+            ("another issuer", with(claims.clone(), json!({"iss": "https://evil.test"}))),
+            ("no issuer", without(claims.clone(), "iss")),
+            (
+                "an issuer that is no text",
+                with(claims.clone(), json!({"iss": ["https://api.workos.com"]})),
+            ),
+            ("no sid", without(claims.clone(), "sid")),
+            ("a consent's sid", with(claims.clone(), json!({"sid": "app_consent_1"}))),
+            ("a sid that is no text", with(claims.clone(), json!({"sid": 5}))),
+            ("another client", with(claims.clone(), json!({"client_id": "client_other"}))),
+            ("a client that is no text", with(claims.clone(), json!({"client_id": [CLIENT_ID]}))),
+            ("another audience", with(claims.clone(), json!({"aud": "https://other.test/mcp"}))),
+            ("one more audience", with(claims.clone(), json!({"aud": [CLIENT_ID, "other"]}))),
+            ("an audience that is no text", with(claims.clone(), json!({"aud": {"a": CLIENT_ID}}))),
+            ("no audience in its list", with(claims.clone(), json!({"aud": []}))),
+            ("a scope", with(claims.clone(), json!({"scope": "openid"}))),
+            ("an empty scope", with(claims.clone(), json!({"scope": ""}))),
+            ("a list of scopes", with(claims.clone(), json!({"scope": ["openid"]}))),
+            ("a nonce", with(claims.clone(), json!({"nonce": "x"}))),
+            ("an access token's hash", with(claims.clone(), json!({"at_hash": "x"}))),
+            ("a code's hash", with(claims.clone(), json!({"c_hash": "x"}))),
+        ] {
+            let token = sign(&claims);
+            assert_invalid(&app.get_as(&token, "/me").await, what);
+            assert_invalid(&app.post_as(&token, "/expenses", LUNCH).await, what);
+            assert_invalid(&app.post_as(&token, "/mcp", tools_list()).await, what);
+        }
+        for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "logout+jwt", "secevent+jwt"] {
+            let header = json!({"alg": "RS256", "typ": typ, "kid": CURRENT.kid});
+            assert_invalid(&app.get_as(&CURRENT.sign(&header, &claims), "/me").await, typ);
+        }
+        for header in [
+            json!({"alg": "RS256", "kid": CURRENT.kid}),
+            json!({"alg": "RS256", "typ": "jwt", "kid": CURRENT.kid}),
+        ] {
+            app.get_as(&CURRENT.sign(&header, &claims), "/me").await.expect(200);
+        }
+        assert!(app.expenses_of(ADA).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn bearer_is_a_session_under_every_issuer_of_workos() {
+    let app = TestApp::new();
+    let claims = app.authkit.claims(ADA);
+    let client_path = format!("/user_management/{CLIENT_ID}");
+    for base in ["https://api.workos.com", BASE_URL] {
+        for path in ["", "/", &client_path] {
+            let token = sign(&with(claims.clone(), json!({"iss": format!("{base}{path}")})));
+            app.get_as(&token, "/me").await.expect(200);
+        }
+        for path in ["//", "/user_management/client_other", "/x", ".evil.test", "/user_management"]
+        {
+            let token = sign(&with(claims.clone(), json!({"iss": format!("{base}{path}")})));
+            assert_invalid(&app.get_as(&token, "/me").await, path);
+        }
+    }
+    // Several addresses of one session are still its own.
+    for changes in [
+        json!({"client_id": CLIENT_ID}),
+        json!({"aud": CLIENT_ID}),
+        json!({"aud": [CLIENT_ID]}),
+        json!({"client_id": CLIENT_ID, "aud": CLIENT_ID}),
+    ] {
+        app.get_as(&sign(&with(claims.clone(), changes)), "/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn bearer_carries_the_configured_audience_where_one_is_set() {
+    let app = TestApp::with_variables(&[("WORKOS_AUDIENCE", "https://api.example.test")]);
+    let claims = app.authkit.claims(ADA);
+    for aud in [
+        json!("https://api.example.test"),
+        json!(["https://api.example.test"]),
+        json!(["https://api.example.test", CLIENT_ID]),
+    ] {
+        app.get_as(&sign(&with(claims.clone(), json!({"aud": aud}))), "/me").await.expect(200);
+    }
+    for aud in [json!(CLIENT_ID), json!(["https://api.example.test", "other"]), json!("other")] {
+        let token = sign(&with(claims.clone(), json!({"aud": aud})));
+        assert_invalid(&app.get_as(&token, "/me").await, &aud.to_string());
+    }
+    assert_invalid(&app.get_as(&sign(&claims), "/me").await, "no audience");
+    // The cookie's token came from WorkOS itself.
+    app.signed_in(ADA).await.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn cookies_token_is_refused_as_a_bearer_after_it_was_verified() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"iss": "https://custom.test", "aud": "x", "sid": "other"}));
+    let mut browser = app.signed_in(ADA).await;
+    browser.get("/me").await.expect(200);
+    let token = app.authkit.access_token(ADA);
+    for _ in 0..2 {
+        assert_invalid(&app.get_as(&token, "/me").await, "a token that the cookie's rules let in");
+        browser.get("/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn connect_token_is_no_session_where_connect_is_off() {
+    let app = TestApp::new();
+    let connect = &app.authkit.connect;
+    for claims in [
+        connect.claims(ADA),
+        with(connect.claims(ADA), json!({"aud": "https://other.test/mcp"})),
+        with(connect.claims(ADA), json!({"aud": CLIENT_ID, "scope": "expenses:read"})),
+        connect.machine_claims("expenses:read expenses:write"),
+        connect.id_token_claims(ADA, "client_other"),
+        connect.id_token_claims(ADA, CLIENT_ID),
+    ] {
+        let token = sign(&claims);
+        assert_invalid(&app.get_as(&token, "/me").await, &claims.to_string());
+        assert_invalid(&app.post_as(&token, "/expenses", LUNCH).await, &claims.to_string());
+    }
+    assert!(app.expenses_of(ADA).await.is_empty());
+}
+
+#[tokio::test]
+async fn id_token_is_never_an_access_token() {
+    let app = connect::app();
+    let connect = &app.authkit.connect;
+    let access = with(connect.claims(ADA), json!({"scope": "expenses:read expenses:write"}));
+    app.get_as(&sign(&access), "/me").await.expect(200);
+    for (what, claims) in [
+        ("for another application", connect.id_token_claims(ADA, "client_other")),
+        ("for this one", connect.id_token_claims(ADA, CLIENT_ID)),
+        ("for this address", connect.id_token_claims(ADA, &format!("{ORIGIN}/mcp"))),
+        (
+            "without a nonce",
+            without(without(connect.id_token_claims(ADA, CLIENT_ID), "nonce"), "at_hash"),
+        ),
+        (
+            "with a scope",
+            with(connect.id_token_claims(ADA, CLIENT_ID), json!({"scope": "expenses:read"})),
+        ),
+        ("a nonce", with(access.clone(), json!({"nonce": "x"}))),
+        ("a hash of an access token", with(access.clone(), json!({"at_hash": "x"}))),
+        ("a hash of a code", with(access.clone(), json!({"c_hash": "x"}))),
+        ("no client", without(access.clone(), "client_id")),
+        ("a client that is no text", with(access.clone(), json!({"client_id": 5}))),
+    ] {
+        assert_invalid(&app.get_as(&sign(&claims), "/me").await, what);
+    }
+    for typ in ["logout+jwt", "secevent+jwt", "oauth-authz-req+jwt"] {
+        let header = json!({"alg": "RS256", "typ": typ, "kid": CURRENT.kid});
+        assert_invalid(&app.get_as(&CURRENT.sign(&header, &access), "/me").await, typ);
+    }
+    for typ in ["at+jwt", "application/at+jwt", "JWT"] {
+        let header = json!({"alg": "RS256", "typ": typ, "kid": CURRENT.kid});
+        app.get_as(&CURRENT.sign(&header, &access), "/me").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn client_of_the_environment_has_only_the_scopes_it_names() {
+    let app = connect::app();
+    let token = |scope: &str| {
+        let claims = app.authkit.connect.claims(ADA);
+        sign(&with(claims, json!({"aud": CLIENT_ID, "scope": scope})))
+    };
+    for scope in
+        ["openid", "openid profile email", "", "expenses", "expenses:other", "xexpenses:read"]
+    {
+        let token = token(scope);
+        assert_insufficient(&app.get_as(&token, "/me").await, ANY_SCOPE);
+        assert_insufficient(&app.post_as(&token, "/mcp", tools_list()).await, ANY_SCOPE);
+        assert_insufficient(&app.get_as(&token, "/expenses").await, "expenses:read");
+        assert_insufficient(&app.get_as(&token, "/expenses/summary").await, "expenses:read");
+        assert_insufficient(&app.get_as(&token, "/expenses.csv").await, "expenses:read");
+        assert_insufficient(&app.post_as(&token, "/expenses", LUNCH).await, "expenses:write");
+        assert_insufficient(&app.delete_as(&token, "/expenses/x").await, "expenses:write");
+        let organization = r#"{"organization_id": "org_2"}"#;
+        assert_insufficient(&app.post_as(&token, "/organization", organization).await, ANY_SCOPE);
+        let page = request(Method::GET, "/expenses")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::ACCEPT, "text/html");
+        let page = app.send(page.body(axum::body::Body::empty()).unwrap()).await;
+        assert_eq!(page.status, 403, "{page:?}");
+    }
+    let claims = with(app.authkit.connect.claims(ADA), json!({"aud": CLIENT_ID}));
+    let token_without = sign(&without(claims, "scope"));
+    assert_insufficient(&app.get_as(&token_without, "/me").await, ANY_SCOPE);
+
+    let reader = token("openid expenses:read");
+    app.get_as(&reader, "/me").await.expect(200);
+    app.get_as(&reader, "/expenses").await.expect(200);
+    app.post_as(&reader, "/mcp", tools_list()).await.expect(200);
+    assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
+    let writer = token("openid expenses:write");
+    app.post_as(&writer, "/expenses", LUNCH).await.expect(201);
+    assert_insufficient(&app.get_as(&writer, "/expenses").await, "expenses:read");
+}
+
+#[tokio::test]
+async fn client_of_this_resource_reaches_everything_unless_scopes_limit_it() {
+    let app = connect::app();
+    let token = |scope: Value| {
+        let mut claims = app.authkit.connect.claims(ADA);
+        claims["scope"] = scope;
+        sign(&claims)
+    };
+    app.post_as(&token(json!("openid")), "/expenses", LUNCH).await.expect(201);
+    let without_scope = sign(&without(app.authkit.connect.claims(ADA), "scope"));
+    app.post_as(&without_scope, "/expenses", LUNCH).await.expect(201);
+    let reader = token(json!("openid expenses:read"));
+    app.get_as(&reader, "/expenses").await.expect(200);
+    assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
+    // A scope of this Worker's that it does not know yet limits too.
+    let limited = token(json!("openid expenses:approve"));
+    assert_insufficient(&app.get_as(&limited, "/expenses").await, "expenses:read");
+    // The client id beside the resource takes nothing away.
+    let claims = with(
+        app.authkit.connect.claims(ADA),
+        json!({"aud": [CLIENT_ID, format!("{ORIGIN}/mcp")], "scope": "openid"}),
+    );
+    app.get_as(&sign(&claims), "/expenses").await.expect(200);
+}
+
+#[tokio::test]
+async fn scope_of_another_type_refuses_the_token() {
+    let app = connect::app();
+    let connect = &app.authkit.connect;
+    for scope in [
+        json!(["expenses:read"]),
+        json!([]),
+        json!({"expenses:read": true}),
+        json!(5),
+        json!(true),
+        Value::Null,
+    ] {
+        for claims in [
+            connect.claims(ADA),
+            with(connect.claims(ADA), json!({"aud": CLIENT_ID})),
+            connect.machine_claims(""),
+        ] {
+            let token = sign(&with(claims, json!({"scope": scope.clone()})));
+            assert_invalid(&app.get_as(&token, "/expenses").await, &scope.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn machine_has_only_its_scopes_whatever_its_audience() {
+    let app = connect::app();
+    for audience in [json!(CLIENT_ID), json!(ORIGIN), json!(format!("{ORIGIN}/mcp"))] {
+        let token = |scope: &str| {
+            let claims = app.authkit.connect.machine_claims(scope);
+            sign(&with(claims, json!({"aud": audience.clone()})))
+        };
+        assert_insufficient(&app.get_as(&token("openid"), "/expenses").await, "expenses:read");
+        let reader = token("expenses:read");
+        let me = app.get_as(&reader, "/me").await.expect(200).json();
+        assert_eq!(me["client_id"], MACHINE);
+        assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
+        app.post_as(&token("expenses:write"), "/expenses", LUNCH).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn audience_of_the_environment_stands_alone() {
+    let app = connect::app();
+    let scoped = with(app.authkit.connect.claims(ADA), json!({"scope": "expenses:read"}));
+    for audience in [json!(["https://other.test", CLIENT_ID]), json!([CLIENT_ID, CONNECT_CLIENT])] {
+        let token = sign(&with(scoped.clone(), json!({"aud": audience})));
+        assert_invalid(&app.get_as(&token, "/expenses").await, &audience.to_string());
+    }
+}
+
+#[tokio::test]
+async fn issuer_decides_which_rules_apply() {
+    let app = connect::app();
+    let of_connect = app.authkit.connect.claims(ADA);
+    let of_session = app.authkit.claims(ADA);
+    // One key has signed all of them.
+    assert_invalid(
+        &app.get_as(
+            &sign(&with(of_connect.clone(), json!({"iss": "https://api.workos.com"}))),
+            "/me",
+        )
+        .await,
+        "a Connect token in a session's name",
+    );
+    assert_invalid(
+        &app.get_as(&sign(&with(of_session, json!({"iss": ISSUER}))), "/me").await,
+        "a session in Connect's name",
+    );
+    app.get_as(&sign(&of_connect), "/me").await.expect(200);
+    // The same isolate state, without Connect.
+    let off = app.isolate();
+    assert_invalid(&off.get_as(&sign(&of_connect), "/me").await, "Connect is off");
+    let on = app.isolate_with_variables(&VARIABLES);
+    on.get_as(&sign(&of_connect), "/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn token_counts_up_to_ten_seconds_before_its_time() {
+    let app = connect::app();
+    let connect_claims = app.authkit.connect.claims(ADA);
+    for claims in [app.authkit.claims(ADA), connect_claims] {
+        let now = claims["iat"].as_i64().unwrap();
+        let of = |nbf: i64| sign(&with(claims.clone(), json!({"nbf": nbf})));
+        app.get_as(&of(now + 10), "/me").await.expect(200);
+        let early = of(now + 11);
+        let answer = app.get_as(&early, "/me").await;
+        assert_invalid(&answer, "eleven seconds early");
+        assert_eq!(answer.detail(), "the token is not valid yet");
+    }
+    // The clocks of WorkOS and Cloudflare differ by a few seconds: sign-in works all the same.
+    let now = app.authkit.claims(ADA)["iat"].as_i64().unwrap();
+    app.authkit.set_extra_claims(json!({"nbf": now + 5}));
+    app.signed_in(ADA).await.get("/me").await.expect(200);
+    app.clock.advance(Duration::seconds(5));
+}
