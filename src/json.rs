@@ -1,11 +1,24 @@
-//! JSON answers. axum's own `Json` turns on serde_json's `raw_value`, which is not to be had here: see
+//! JSON, in and out. axum's own `Json` turns on serde_json's `raw_value`, which is not to be had here: see
 //! `Cargo.toml`.
+//!
+//! With `arbitrary_precision`, serde_json hands a number that is no 64-bit integer to its reader as an
+//! object with one member, `$serde_json::private::Number`, and its own [`Value`] takes every object that begins so for a number,
+//! also one that a client wrote. [`parse`] tells the two apart.
+
+use std::fmt;
 
 use axum::response::{IntoResponse, Response};
 use http::header;
-use serde::Serialize;
+use serde::{
+    Deserializer, Serialize,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
 
 use crate::error::AppError;
+
+/// serde_json's name for a number's digits (`serde_json::number::TOKEN`, which is private).
+const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// An answer's body.
 #[derive(Debug, Clone, Copy)]
@@ -17,5 +30,197 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
             Err(error) => AppError::internal(error).into_response(),
         }
+    }
+}
+
+/// Reads JSON that comes from outside. Use it wherever a [`Value`] is made of a request.
+///
+/// # Errors
+///
+/// As [`serde_json::from_slice`].
+pub fn parse(text: &[u8]) -> serde_json::Result<Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = AnyValue.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Any value, as serde_json's own [`Value`] reads it but for objects that look like a number.
+#[derive(Clone, Copy)]
+struct AnyValue;
+
+/// What comes after [`NUMBER_KEY`]: the digits of a number, which serde_json alone hands over as an owned
+/// string, or a value that the text holds.
+struct DigitsOrValue;
+
+enum NumberMember {
+    Digits(Number),
+    Value(Value),
+}
+
+impl<'de> DeserializeSeed<'de> for AnyValue {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = access.next_element_seed(self)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = access.next_key::<String>()? {
+            let value = if members.is_empty() && name == NUMBER_KEY {
+                match access.next_value_seed(DigitsOrValue)? {
+                    NumberMember::Digits(number) => return Ok(Value::Number(number)),
+                    NumberMember::Value(value) => value,
+                }
+            } else {
+                access.next_value_seed(self)?
+            };
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for DigitsOrValue {
+    type Value = NumberMember;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<NumberMember, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for DigitsOrValue {
+    type Value = NumberMember;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AnyValue.expecting(formatter)
+    }
+
+    fn visit_string<E: Error>(self, digits: String) -> Result<NumberMember, E> {
+        digits.parse().map(NumberMember::Digits).map_err(E::custom)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<NumberMember, E> {
+        AnyValue.visit_unit().map(NumberMember::Value)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<NumberMember, E> {
+        AnyValue.visit_bool(value).map(NumberMember::Value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<NumberMember, E> {
+        AnyValue.visit_u64(value).map(NumberMember::Value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<NumberMember, E> {
+        AnyValue.visit_i64(value).map(NumberMember::Value)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<NumberMember, E> {
+        AnyValue.visit_str(value).map(NumberMember::Value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<NumberMember, A::Error> {
+        AnyValue.visit_seq(access).map(NumberMember::Value)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<NumberMember, A::Error> {
+        AnyValue.visit_map(access).map(NumberMember::Value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_reads_what_serde_json_reads() {
+        for text in [
+            "null",
+            "true",
+            "\"text \\u00e9\"",
+            "[]",
+            "[1, [2.50, {\"a\": -0}], 1e400, 123456789012345678901234567890.10]",
+            "{\"b\": 1, \"a\": {\"c\": [null, false]}, \"b\": 2}",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\" 1}",
+            "1 2",
+            "01",
+            "\"\\ud800\"",
+            "nul",
+        ] {
+            let theirs = serde_json::from_slice::<Value>(text.as_bytes());
+            let ours = parse(text.as_bytes());
+            let shown = |result: serde_json::Result<Value>| {
+                result.map(|value| value.to_string()).map_err(|error| error.to_string())
+            };
+            assert_eq!(shown(ours), shown(theirs), "{text}");
+        }
+    }
+
+    #[test]
+    fn parse_refuses_what_is_nested_too_deeply() {
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(parse(nested(127).as_bytes()).is_ok());
+        assert!(parse(nested(128).as_bytes()).is_err());
+        let disguised = format!("{{\"{NUMBER_KEY}\":").repeat(128) + "1" + &"}".repeat(128);
+        assert!(parse(disguised.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn parse_keeps_objects_that_look_like_numbers() {
+        for value in
+            ["\"42.5\"", "\"\\u0034\"", "\"x\"", "42.5", "null", "true", "[1]", "{\"a\":1}"]
+        {
+            for name in [NUMBER_KEY, r"\u0024serde_json::private::Number"] {
+                let text = format!("[{{\"{name}\":{value},\"b\":1}},{{\"{name}\":{value}}}]");
+                let parsed = parse(text.as_bytes()).unwrap();
+                for object in parsed.as_array().unwrap() {
+                    assert_eq!(object.as_object().unwrap().keys().next().unwrap(), NUMBER_KEY);
+                }
+            }
+        }
+        // It may stand inside of itself, and be written again.
+        let text = format!("{{\"{NUMBER_KEY}\":{{\"{NUMBER_KEY}\":\"1\"}}}}");
+        assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
     }
 }

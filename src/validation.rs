@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
-use crate::{error::AppError, syntax};
+use crate::{error::AppError, json, syntax};
 
 /// Longest body that is read.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -148,7 +148,7 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     }
     // Editors on Windows put it there.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    serde_json::from_slice(body).map_err(|error| {
+    json::parse(body).map_err(|error| {
         let own_words = error.to_string();
         let (position, reason) = syntax::check(body).err().unwrap_or_else(|| {
             let position = offset(body, error.line(), error.column());

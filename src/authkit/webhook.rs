@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use super::{AuthKit, secret::Secret};
+use crate::json;
 
 /// What carries the signature.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("workos-signature");
@@ -150,7 +151,7 @@ fn parse(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
     if event.event != "user.deleted" {
         return Ok(WebhookEvent::Other);
     }
-    let event: Value = serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
+    let event: Value = json::parse(body).map_err(|_| WebhookError::NotAnEvent)?;
     let user_id = event["data"]["id"].as_str().ok_or(WebhookError::NotAnEvent)?;
     Ok(WebhookEvent::UserDeleted(user_id.to_owned()))
 }

@@ -14,6 +14,7 @@ mod limits;
 mod mcp;
 mod mcp_calls;
 mod mcp_tools;
+mod numbers;
 mod openapi;
 mod pages;
 mod refresh;
