@@ -5,7 +5,7 @@
  * only: it runs before any package is there.
  */
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -20,6 +20,10 @@ const RUST_COMPONENTS = ['rustfmt', 'clippy'];
 const RUSTUP_HINT = 'Install Rust with rustup (https://rustup.rs), open a new terminal and run the command again.';
 
 const TOOLS = join(ROOT, '.tools');
+/** A package that is wasm-bindgen's tools, for its lock file. */
+const WASM_BINDGEN_CLI = join('local', 'wasm-bindgen-cli');
+/** Where that package is built: gone once it is installed. */
+const BUILD = join(TOOLS, 'build');
 
 /** Where the project's own tools are. */
 export const BIN = {
@@ -140,13 +144,25 @@ async function installRust() {
 
 /** wasm-bindgen's tool and crate must be of the same version to the last digit. */
 function wasmBindgenVersion() {
-  const version = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(
-    (read('Cargo.lock') ?? '').replaceAll('\r\n', '\n'),
-  )?.[1];
-  if (!version)
+  const version = lockedVersion('Cargo.lock', 'wasm-bindgen');
+  const toolLock = join(WASM_BINDGEN_CLI, 'Cargo.lock');
+  const toolVersion = lockedVersion(toolLock, 'wasm-bindgen-cli');
+  if (toolVersion !== version) {
     throw new Stop(
-      'Cargo.lock is missing or names no wasm-bindgen: restore it from the repository (git checkout Cargo.lock).',
+      `Cargo.lock has wasm-bindgen ${version} and ${toolLock} has wasm-bindgen-cli ${toolVersion}: they must be equal. ` +
+        `Set the version in ${join(WASM_BINDGEN_CLI, 'Cargo.toml')} and run cargo update --manifest-path ${join(WASM_BINDGEN_CLI, 'Cargo.toml')}.`,
     );
+  }
+  return version;
+}
+
+/** @param {string} path of a lock file @param {string} name */
+function lockedVersion(path, name) {
+  const lock = (read(path) ?? '').replaceAll('\r\n', '\n');
+  const version = new RegExp(`name = "${name}"\nversion = "([^"]+)"`).exec(lock)?.[1];
+  if (!version) {
+    throw new Stop(`${path} is missing or names no ${name}: restore it from the repository (git checkout ${path}).`);
+  }
   return version;
 }
 
@@ -159,15 +175,14 @@ async function missingTools() {
       version: WORKER_BUILD,
       about: 'which turns the crate into a Worker',
       bins: [BIN.workerBuild],
-      args: ['--locked'],
+      source: ['worker-build', '--version', WORKER_BUILD],
     },
     {
       name: 'wasm-bindgen-cli',
       version: wasmBindgen,
       about: 'which joins wasm and JavaScript',
       bins: [BIN.wasmBindgen, BIN.wasmTestRunner],
-      // Without --locked: its lock file names a version that is not to be had everywhere.
-      args: [],
+      source: ['--path', join(ROOT, WASM_BINDGEN_CLI), '--target-dir', BUILD],
     },
   ];
   const present = await Promise.all(
@@ -184,13 +199,13 @@ async function isVersion(bin, version) {
 }
 
 async function installTools() {
-  for (const { name, version, about, bins, args } of await missingTools()) {
+  for (const { name, version, about, bins, source } of await missingTools()) {
     mkdirSync(TOOLS, { recursive: true });
     const only = bins.flatMap((bin) => ['--bin', bin.split('/').at(-1)]);
     await step(
       `Installing ${name} ${version}, ${about}, into .tools (about a minute, only once)`,
       'cargo',
-      ['install', name, '--version', version, '--root', TOOLS, '--force', '--debug', ...args, ...only],
+      ['install', ...source, '--locked', '--root', TOOLS, '--force', '--debug', ...only],
       {
         // Not optimised: they run for a second or two, and optimising them takes minutes.
         env: {
@@ -201,6 +216,7 @@ async function installTools() {
         failure: `${name} ${version} could not be installed: see cargo's own words above (a C compiler is needed; so is the network), and run the command again.`,
       },
     );
+    rmSync(BUILD, { recursive: true, force: true });
   }
 }
 

@@ -26,14 +26,17 @@ const LOCAL_CREDENTIALS = { WORKOS_API_KEY: 'sk_test_local', WORKOS_CLIENT_ID: '
 /** What makes .dev.vars one with real credentials, and what it must have then. */
 const CREDENTIALS = ['WORKOS_API_KEY', 'WORKOS_CLIENT_ID'];
 const REQUIRED = [...CREDENTIALS, 'WORKOS_COOKIE_PASSWORD'];
+/** As the Worker has it: src/authkit/config.rs. */
 const COOKIE_PASSWORD_MIN_CHARS = 32;
+const COOKIE_PASSWORD_MIN_DISTINCT_CHARS = 8;
 
 const READY_TIMEOUT_MS = 120_000;
 
 await main(async () => {
   setInterruptedCode(0);
   const { port, authkitPort } = readArguments();
-  const real = hasRealCredentials();
+  const credentials = realCredentials();
+  const real = credentials !== undefined;
 
   await checkPort(port, '--port');
   if (!real) await checkPort(authkitPort, '--authkit-port');
@@ -46,7 +49,7 @@ await main(async () => {
   console.log(`\n  Open ${bold(`http://localhost:${port}`)}\n`);
   console.log(
     real
-      ? `  Sign-in goes through WorkOS, with the credentials in ${DEV_VARS}. Its dashboard must list\n  http://localhost:${port}/callback as a redirect URI.`
+      ? `  Sign-in goes through WorkOS, with the credentials in ${DEV_VARS}. Its dashboard must list\n  ${redirectUri(credentials, port)} as a redirect URI.`
       : `  Sign in as Ada or Grace, or type another address: a local AuthKit (http://localhost:${authkitPort})\n  stands in for WorkOS. For WorkOS itself, copy .dev.vars.example to ${DEV_VARS}.`,
   );
   console.log(`  Expenses are kept in .wrangler/state. Stop with Ctrl-C.\n`);
@@ -70,12 +73,15 @@ function readArguments() {
 
 // --- Configuration ------------------------------------------------------------------------------
 
-/** Whether .dev.vars leads to WorkOS itself. One that is half filled in is a mistake to be told about. */
-function hasRealCredentials() {
+/**
+ * The variables of a .dev.vars that leads to WorkOS itself. One that is half filled in is a mistake to be
+ * told about.
+ */
+function realCredentials() {
   const path = join(ROOT, DEV_VARS);
-  if (!existsSync(path)) return false;
+  if (!existsSync(path)) return undefined;
   const vars = parseVars(readFileSync(path, 'utf8'));
-  if (!CREDENTIALS.some((name) => vars[name])) return false;
+  if (!CREDENTIALS.some((name) => vars[name])) return undefined;
   const missing = REQUIRED.filter((name) => !vars[name]);
   if (missing.length > 0) {
     throw new Stop(
@@ -83,12 +89,31 @@ function hasRealCredentials() {
         `.dev.vars.example says where to find them; without ${DEV_VARS} the local AuthKit is used.`,
     );
   }
-  if (vars.WORKOS_COOKIE_PASSWORD.length < COOKIE_PASSWORD_MIN_CHARS) {
+  for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
+    const chars = [...(vars[name] ?? '')];
+    if (chars.length === 0) continue;
+    if (chars.length < COOKIE_PASSWORD_MIN_CHARS) {
+      throw new Stop(
+        `${name} in ${DEV_VARS} is too short: ${COOKIE_PASSWORD_MIN_CHARS} characters at least (openssl rand -hex 32 makes a good one).`,
+      );
+    }
+    if (new Set(chars).size < COOKIE_PASSWORD_MIN_DISTINCT_CHARS) {
+      throw new Stop(
+        `${name} in ${DEV_VARS} can be guessed: ${COOKIE_PASSWORD_MIN_DISTINCT_CHARS} different characters at least (openssl rand -hex 32 makes a good one).`,
+      );
+    }
+  }
+  if (vars.WORKOS_API_KEY.startsWith('client_') || vars.WORKOS_CLIENT_ID.startsWith('sk_')) {
     throw new Stop(
-      `WORKOS_COOKIE_PASSWORD in ${DEV_VARS} is too short: ${COOKIE_PASSWORD_MIN_CHARS} characters at least (openssl rand -hex 32 makes a good one).`,
+      `WORKOS_API_KEY and WORKOS_CLIENT_ID in ${DEV_VARS} stand in each other's place: the key begins with sk_, the id with client_.`,
     );
   }
-  return true;
+  return vars;
+}
+
+/** @param {Record<string, string>} vars @param {number} port */
+function redirectUri({ WORKOS_REDIRECT_URI: uri, PUBLIC_ORIGIN: origin }, port) {
+  return uri || `${(origin || `http://localhost:${port}`).replace(/\/$/, '')}/callback`;
 }
 
 /** Names and values of a dotenv file, as far as needed here: wrangler reads it for the Worker. @param {string} text */

@@ -6,14 +6,16 @@ use axum::{
     Router,
     extract::{FromRef, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header, uri::Scheme};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use url::Url;
 use utoipa::ToSchema;
 
 use crate::{
-    authkit::{self, AuthKit, ConfigError, ProtectedResource},
+    authkit::{self, AuthKit, ConfigError, ProtectedResource, origin::OwnOrigin},
+    browser::redirect,
     error::AppError,
     expenses::{self, Access, ExpenseStore},
     json::Json,
@@ -59,6 +61,7 @@ impl AppState {
 /// The Worker: every route, and the layers around them.
 pub fn router(state: AppState) -> Router {
     let policy = pages::content_security_policy(&state.authkit.sign_out_origins());
+    let public_origin = state.authkit.public_origin().cloned();
     let pages = expenses::pages(state.clone());
     let mut routes = Router::from(routes());
     if state.authkit.takes_webhooks() {
@@ -73,7 +76,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::confirm_session))
         .with_state(state);
-    with_layers(routes, policy)
+    with_layers(routes, policy, public_origin)
 }
 
 /// Every route, with its description.
@@ -94,11 +97,41 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
-    with_layers(routes, pages::content_security_policy(&[]))
+    with_layers(routes, pages::content_security_policy(&[]), None)
 }
 
-fn with_layers(router: Router, policy: HeaderValue) -> Router {
-    router.layer(from_fn(report)).layer(from_fn_with_state(policy, set_security_headers))
+fn with_layers(router: Router, policy: HeaderValue, public_origin: Option<Url>) -> Router {
+    router
+        .layer(from_fn(require_https))
+        .layer(from_fn(report))
+        .layer(from_fn_with_state(policy, set_security_headers))
+        .layer(from_fn_with_state(Arc::new(public_origin), settle_origin))
+}
+
+/// Settles which origin a request has, for all that asks.
+async fn settle_origin(
+    State(public_origin): State<Arc<Option<Url>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if let Some(origin) = OwnOrigin::of_request(&parts, (*public_origin).as_ref()) {
+        parts.extensions.insert(origin);
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Serves nothing by plain http but on this machine: everybody on the way reads it and changes it. A client
+/// that has sent a token so is told, because a redirect would hide that others may have the token now.
+async fn require_https(request: Request, next: Next) -> Response {
+    let exposed = request.extensions().get::<OwnOrigin>().filter(|origin| origin.is_exposed());
+    let Some(origin) = exposed else { return next.run(request).await };
+    if authkit::has_bearer(request.headers()) {
+        let detail = "The token was sent over plain http, where others can read it: \
+                      get another one, and send it to the https address";
+        return AppError::new(StatusCode::FORBIDDEN, detail).into_response();
+    }
+    redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
 }
 
 /// Headers that every answer needs, unless its handler has set them otherwise; `policy` is for pages.
@@ -107,7 +140,8 @@ async fn set_security_headers(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
+    let origin = request.extensions().get::<OwnOrigin>();
+    let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let is_html = headers

@@ -343,7 +343,8 @@ fn wait_until(parts: &Parts) -> Option<&WaitUntil> {
 
 /// Whether the request carries a bearer token, or an `Authorization` header that tries to be one. Other
 /// schemes are not for this application: a password in front of a staging site is one of them.
-pub(super) fn has_bearer(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn has_bearer(headers: &HeaderMap) -> bool {
     bearer_value(headers).is_some()
 }
 

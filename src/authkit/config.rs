@@ -3,7 +3,7 @@
 //! Parsing takes a lookup function, so that it knows of no environment, and reports every problem
 //! at once. No error holds a value: half of them are secrets.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use thiserror::Error;
 use url::Url;
@@ -19,6 +19,12 @@ const DEFAULT_HOST_COOKIE_NAME: &str = "__Host-wos-session";
 const DEFAULT_BASE_URL: &str = "https://api.workos.com";
 /// As WorkOS's own SDKs ask for; what is shorter can be guessed.
 const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
+/// A random password of 32 hexadecimal digits practically never has fewer different characters (4 times in a
+/// hundred million); one key held down, or a short word again and again, always has.
+const COOKIE_PASSWORD_MIN_DISTINCT_CHARS: usize = 8;
+/// WorkOS's own have more. Twelve random letters and digits are 71 bits, beyond guessing over the network.
+const WEBHOOK_SECRET_MIN_CHARS: usize = 12;
+const WEBHOOK_SECRET_MIN_DISTINCT_CHARS: usize = 6;
 
 /// Browsers take a cookie with such a name only with `Secure`, `Path=/` and no `Domain`, so that no
 /// other host of the domain can set it (RFC 6265bis, section 4.1.3.2). In any case of letters.
@@ -37,7 +43,10 @@ pub struct AuthKitConfig {
     pub cookie_password: Secret,
     /// `WORKOS_COOKIE_PASSWORD_PREVIOUS`: still opens cookies, seals none.
     pub cookie_password_previous: Option<Secret>,
-    /// `WORKOS_REDIRECT_URI`; without it `/callback` on the request's own origin.
+    /// `PUBLIC_ORIGIN`: the origin that browsers and clients see, where TLS ends in front of the Worker.
+    /// Without it, that of each request's URL.
+    pub public_origin: Option<Url>,
+    /// `WORKOS_REDIRECT_URI`; without it `/callback` on the Worker's own origin.
     pub redirect_uri: Option<Url>,
     /// `WORKOS_BASE_URL`, without a slash at the end of its path.
     pub base_url: Url,
@@ -164,19 +173,20 @@ impl AuthKitConfig {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables { lookup, error: ConfigError::default() };
         let config = Self {
-            api_key: variables.required("WORKOS_API_KEY", header_safe).into(),
-            client_id: variables.required("WORKOS_CLIENT_ID", header_safe),
+            api_key: variables.required("WORKOS_API_KEY", api_key).into(),
+            client_id: variables.required("WORKOS_CLIENT_ID", client_id),
             cookie_password: variables.required("WORKOS_COOKIE_PASSWORD", password).into(),
             cookie_password_previous: variables
                 .optional("WORKOS_COOKIE_PASSWORD_PREVIOUS", password)
                 .map(Secret::from),
-            redirect_uri: variables.optional("WORKOS_REDIRECT_URI", http_url),
+            public_origin: variables.optional("PUBLIC_ORIGIN", public_origin),
+            redirect_uri: variables.optional("WORKOS_REDIRECT_URI", redirect_uri),
             base_url: variables
                 .optional("WORKOS_BASE_URL", base_url)
                 .unwrap_or_else(default_base_url),
             authkit_domain: variables.optional("WORKOS_AUTHKIT_DOMAIN", authkit_domain),
-            issuer: variables.optional("WORKOS_ISSUER", Ok),
-            audience: variables.optional("WORKOS_AUDIENCE", Ok),
+            issuer: variables.optional("WORKOS_ISSUER", header_safe),
+            audience: variables.optional("WORKOS_AUDIENCE", header_safe),
             cookie: CookieConfig {
                 name: variables.optional("WORKOS_COOKIE_NAME", cookie_name),
                 max_age_secs: variables
@@ -187,9 +197,9 @@ impl AuthKitConfig {
                     .optional("WORKOS_COOKIE_SAMESITE", same_site)
                     .unwrap_or(SameSite::Lax),
             },
-            logout_redirect: variables.optional("WORKOS_LOGOUT_REDIRECT", http_url),
+            logout_redirect: variables.optional("WORKOS_LOGOUT_REDIRECT", secure_url),
             webhook_secret: variables
-                .optional("WORKOS_WEBHOOK_SECRET", header_safe)
+                .optional("WORKOS_WEBHOOK_SECRET", webhook_secret)
                 .map(Secret::from),
         };
         if config.cookie.is_named_with(HOST_PREFIX) && config.cookie.domain.is_some() {
@@ -241,12 +251,50 @@ fn header_safe(value: String) -> Result<String, &'static str> {
     }
 }
 
-fn password(value: String) -> Result<String, &'static str> {
-    if value.chars().count() >= COOKIE_PASSWORD_MIN_CHARS {
-        Ok(value)
-    } else {
-        Err("is shorter than 32 characters (`openssl rand -hex 32` makes a good one)")
+/// A client id in its place would be sent as the secret.
+fn api_key(value: String) -> Result<String, &'static str> {
+    if value.starts_with("client_") {
+        return Err("is a client id: take the secret key, sk_…, from the dashboard under API Keys");
     }
+    header_safe(value)
+}
+
+/// A secret key in its place would be shown to every browser that signs in.
+fn client_id(value: String) -> Result<String, &'static str> {
+    if value.starts_with("sk_") {
+        return Err(
+            "is a secret key: take the client id, client_…, from the dashboard under API Keys",
+        );
+    }
+    header_safe(value)
+}
+
+fn password(value: String) -> Result<String, &'static str> {
+    if value.chars().count() < COOKIE_PASSWORD_MIN_CHARS {
+        return Err("is shorter than 32 characters (`openssl rand -hex 32` makes a good one)");
+    }
+    if distinct_chars(&value) < COOKIE_PASSWORD_MIN_DISTINCT_CHARS {
+        return Err(
+            "has fewer than 8 different characters (`openssl rand -hex 32` makes a good one)",
+        );
+    }
+    Ok(value)
+}
+
+fn webhook_secret(value: String) -> Result<String, &'static str> {
+    if value.chars().count() < WEBHOOK_SECRET_MIN_CHARS
+        || distinct_chars(&value) < WEBHOOK_SECRET_MIN_DISTINCT_CHARS
+    {
+        return Err(
+            "is no secret: it needs 12 characters, 6 of them different; copy the endpoint's \
+                    signing secret from the dashboard under Webhooks",
+        );
+    }
+    header_safe(value)
+}
+
+fn distinct_chars(value: &str) -> usize {
+    value.chars().collect::<HashSet<_>>().len()
 }
 
 #[expect(clippy::expect_used, reason = "a constant of this file")]
@@ -261,9 +309,44 @@ fn http_url(value: String) -> Result<Url, &'static str> {
         .ok_or("is not an http or https URL")
 }
 
+/// Codes, tokens and the API key go to these URLs, and keys come from them: over plain http, whoever is on
+/// the way reads or replaces them. On this machine nobody is on the way.
+fn secure_url(value: String) -> Result<Url, &'static str> {
+    let url = http_url(value)?;
+    if url.scheme() == "https" || is_loopback(&url) {
+        Ok(url)
+    } else {
+        Err("must be https, or http on this machine")
+    }
+}
+
+/// RFC 6749, section 3.1.2.
+fn redirect_uri(value: String) -> Result<Url, &'static str> {
+    let url = secure_url(value)?;
+    if url.fragment().is_some() { Err("must have no fragment") } else { Ok(url) }
+}
+
+/// The scheme, the host and the port, and nothing else.
+fn public_origin(value: String) -> Result<Url, &'static str> {
+    let url = secure_url(value)?;
+    if is_bare_origin(&url) {
+        Ok(url)
+    } else {
+        Err("is not an origin such as https://app.example.com")
+    }
+}
+
+fn is_bare_origin(url: &Url) -> bool {
+    url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
 /// A URL that paths are appended to.
 fn base_url(value: String) -> Result<Url, &'static str> {
-    let mut url = http_url(value)?;
+    let mut url = secure_url(value)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must end with its path: no query, no fragment");
     }
@@ -272,17 +355,13 @@ fn base_url(value: String) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// An issuer at an origin's root, as AuthKit's are. Its keys come from there, so plain http is for
-/// this machine only: anyone between here and there could put their own in.
+/// An issuer at an origin's root, as AuthKit's are.
 fn authkit_domain(value: String) -> Result<Url, &'static str> {
     let url = base_url(value)?;
-    if url.path() != "/" || !url.username().is_empty() || url.password().is_some() {
-        return Err("is not an origin such as https://<subdomain>.authkit.app");
-    }
-    if url.scheme() == "https" || is_loopback(&url) {
+    if is_bare_origin(&url) {
         Ok(url)
     } else {
-        Err("must be https, or http on this machine")
+        Err("is not an origin such as https://<subdomain>.authkit.app")
     }
 }
 
@@ -413,6 +492,88 @@ mod tests {
             let error = parse(domain).unwrap_err().to_string();
             assert!(error.starts_with("WORKOS_AUTHKIT_DOMAIN "), "{domain}: {error}");
         }
+    }
+
+    #[test]
+    fn secrets_travel_by_https_or_on_this_machine() {
+        for name in [
+            "WORKOS_BASE_URL",
+            "WORKOS_REDIRECT_URI",
+            "WORKOS_LOGOUT_REDIRECT",
+            "WORKOS_AUTHKIT_DOMAIN",
+            "PUBLIC_ORIGIN",
+        ] {
+            for url in
+                ["https://x.test", "http://localhost:4100", "http://127.0.0.1", "http://[::1]:1"]
+            {
+                assert!(parse(&[(name, url)]).is_ok(), "{name}={url}");
+            }
+            for url in [
+                "http://x.test",
+                "http://localhost.x.test",
+                "http://192.168.0.2",
+                "http://0.0.0.0",
+                "http://localhost@x.test",
+                "ftp://x.test",
+            ] {
+                let error = parse(&[(name, url)]).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("{name} ")), "{name}={url}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn public_origin_is_an_origin_and_nothing_else() {
+        let config = parse(&[("PUBLIC_ORIGIN", "https://app.test:8443/")]).unwrap();
+        assert_eq!(config.public_origin.unwrap().as_str(), "https://app.test:8443/");
+        for value in
+            ["app.test", "https://app.test/x", "https://app.test?x", "https://a@app.test", "/"]
+        {
+            let error = parse(&[("PUBLIC_ORIGIN", value)]).unwrap_err().to_string();
+            assert!(error.starts_with("PUBLIC_ORIGIN "), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn guessable_secrets_are_refused() {
+        let equal = "x".repeat(32);
+        let word = "password".repeat(4);
+        for name in ["WORKOS_COOKIE_PASSWORD", "WORKOS_COOKIE_PASSWORD_PREVIOUS"] {
+            for value in [&*equal, &*word, "00000000000000000000000000000000000000000000000000001"]
+            {
+                let error = parse(&[(name, value)]).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("{name} has fewer than 8")), "{error}");
+                assert!(!error.contains(value), "{error}");
+            }
+            let hex = "00112233445566770011223344556677";
+            assert!(parse(&[(name, hex)]).is_ok());
+        }
+        for value in ["x", "whsec_", "short_one", "xxxxxxxxxxxxxxxxxxxxxxxx"] {
+            let error = parse(&[("WORKOS_WEBHOOK_SECRET", value)]).unwrap_err().to_string();
+            assert!(error.starts_with("WORKOS_WEBHOOK_SECRET "), "{value}: {error}");
+        }
+        assert!(parse(&[("WORKOS_WEBHOOK_SECRET", "Zb3xQ9d0aLkM")]).is_ok());
+    }
+
+    #[test]
+    fn credentials_in_each_others_place_are_refused() {
+        let swapped = [("WORKOS_API_KEY", "client_1"), ("WORKOS_CLIENT_ID", "sk_test_1")];
+        let error = parse(&swapped).unwrap_err().to_string();
+        assert!(error.contains("WORKOS_API_KEY is a client id"), "{error}");
+        assert!(error.contains("WORKOS_CLIENT_ID is a secret key"), "{error}");
+    }
+
+    #[test]
+    fn issuer_and_audience_hold_no_space() {
+        for name in ["WORKOS_ISSUER", "WORKOS_AUDIENCE"] {
+            assert!(parse(&[(name, "https://auth.example.test")]).is_ok());
+            assert!(parse(&[(name, "https://auth.example.test ")]).is_err());
+        }
+    }
+
+    #[test]
+    fn redirect_uri_has_no_fragment() {
+        assert!(parse(&[("WORKOS_REDIRECT_URI", "https://x.test/callback#x")]).is_err());
     }
 
     #[test]

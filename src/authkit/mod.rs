@@ -39,8 +39,9 @@ pub mod well_known;
 use std::sync::Arc;
 
 use thiserror::Error;
+use url::Url;
 
-pub use caller::{BearerUser, CurrentUser, UnscopedUser};
+pub use caller::{BearerUser, CurrentUser, UnscopedUser, has_bearer};
 pub use carry::carry_session;
 pub use challenge::Challenge;
 pub use config::{AuthKitConfig, ConfigError};
@@ -104,6 +105,12 @@ impl AuthKit {
             .flatten()
             .map(|url| url.origin().ascii_serialization())
             .collect()
+    }
+
+    /// The origin that browsers and clients see, where it is not that of a request's URL.
+    #[must_use]
+    pub fn public_origin(&self) -> Option<&Url> {
+        self.config.public_origin.as_ref()
     }
 
     /// Derives every key from `config`. Key sets and renewed sessions are left in `kv`, sealed, for

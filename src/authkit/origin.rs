@@ -1,8 +1,12 @@
 //! Where a request arrived and where it was made: the Worker's own origin (RFC 6454), whether the
 //! connection can carry `Secure` cookies, and whether another site's page sent the request (CSRF).
+//!
+//! The origin is that of the request's URL. Where TLS ends in front of the Worker, as at a tunnel to a
+//! developer's machine, that URL is not the one that browsers see, and the operator sets `PUBLIC_ORIGIN`:
+//! then every request has that origin. Forwarded headers count for nothing: anybody can send them.
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use url::{Host, Url};
 
 use crate::error::AppError;
@@ -14,6 +18,14 @@ pub struct OwnOrigin {
 }
 
 impl OwnOrigin {
+    /// The origin of every request: `public_origin` where it is set, else that of the request's URL.
+    /// Nothing for a request without a host.
+    #[must_use]
+    pub fn of_request(parts: &Parts, public_origin: Option<&Url>) -> Option<Self> {
+        let url = public_origin.cloned().or_else(|| url_of(parts))?;
+        Self::of_url(url)
+    }
+
     /// The origin of a URL; `None` for a URL without a host.
     #[must_use]
     pub fn of_url(mut url: Url) -> Option<Self> {
@@ -55,6 +67,21 @@ impl OwnOrigin {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         !(self.url.scheme() == "http" && is_loopback(&self.url))
+    }
+
+    /// Whether everybody on the way can read what passes between a client and this origin: plain http,
+    /// and not on one machine.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.url.scheme() == "http" && !is_loopback(&self.url)
+    }
+
+    /// The same place of this origin by https, on its usual port.
+    #[must_use]
+    pub fn by_https(&self, uri: &Uri) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        format!("https://{host}{path}")
     }
 
     /// Whether a page of another origin made this request: `Sec-Fetch-Site` where the client sends
@@ -119,22 +146,20 @@ impl<S: Sync> FromRequestParts<S> for OwnOrigin {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        let origin = own_origin(parts)
-            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))?;
-        // The layer, the extractor and the handler all ask.
-        parts.extensions.insert(origin.clone());
-        Ok(origin)
+        // Outside of the router that knows of a public origin, and for a request without a host.
+        Self::of_request(parts, None)
+            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))
     }
 }
 
 /// Workers give the absolute URL; a plain HTTP server only the path, and the host in its header.
-fn own_origin(parts: &Parts) -> Option<OwnOrigin> {
+fn url_of(parts: &Parts) -> Option<Url> {
     let scheme = parts.uri.scheme_str().unwrap_or("https");
     let authority = match parts.uri.authority() {
         Some(authority) => authority.as_str(),
         None => parts.headers.get(header::HOST)?.to_str().ok()?,
     };
-    OwnOrigin::of_url(Url::parse(&format!("{scheme}://{authority}/")).ok()?)
+    Url::parse(&format!("{scheme}://{authority}/")).ok()
 }
 
 #[cfg(test)]
@@ -165,6 +190,19 @@ mod tests {
         {
             assert!(origin(url).is_secure(), "{url}");
         }
+    }
+
+    #[test]
+    fn plain_http_is_exposed_but_on_one_machine() {
+        for url in ["http://app.test", "http://192.168.0.2:8787", "http://localhost.test"] {
+            assert!(origin(url).is_exposed(), "{url}");
+        }
+        for url in ["https://app.test", "http://localhost:8787", "http://127.0.0.1", "http://[::1]"]
+        {
+            assert!(!origin(url).is_exposed(), "{url}");
+        }
+        let uri = Uri::from_static("http://app.test:8080/a//b?c=d");
+        assert_eq!(origin("http://app.test:8080").by_https(&uri), "https://app.test/a//b?c=d");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod mcp_tools;
 mod numbers;
 mod openapi;
 mod pages;
+mod public_origin;
 mod refresh;
 mod session;
 mod sign_in;

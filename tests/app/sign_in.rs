@@ -315,7 +315,7 @@ async fn a_redirect_uri_that_is_set_is_used() {
 async fn on_plain_http_localhost_cookies_do_without_secure() {
     let app = TestApp::new();
     for (url, is_secure) in
-        [("http://localhost:8787/login", false), ("http://app.test/login", true)]
+        [("http://localhost:8787/login", false), ("https://localhost:8787/login", true)]
     {
         let answer = app.get(url).await.expect(302);
         assert_eq!(answer.set_cookies()[0].contains("; Secure"), is_secure, "{url}");

@@ -1,0 +1,168 @@
+//! Which origin the Worker has: that of the request's URL, or `PUBLIC_ORIGIN` where TLS ends in front of
+//! it. Plain http on a public host serves nothing.
+
+use axum::body::Body;
+use http::{Method, header};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::support::{
+    ADA, TestApp,
+    app::{Answer, request},
+    connect::{ISSUER, sign},
+};
+
+const PUBLIC: &str = "https://demo.tunnel.test";
+const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
+
+/// What arrives behind the tunnel: the public host by plain http, or the local address.
+const ARRIVALS: [&str; 2] = ["http://demo.tunnel.test", "http://localhost:8787"];
+
+fn behind_tunnel() -> TestApp {
+    TestApp::with_variables(&[("PUBLIC_ORIGIN", PUBLIC), ("WORKOS_AUTHKIT_DOMAIN", ISSUER)])
+}
+
+async fn send(app: &TestApp, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = request(method, url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    app.send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn sign_in_returns_to_the_public_origin() {
+    let app = behind_tunnel();
+    for arrival in ARRIVALS {
+        let login = send(&app, Method::GET, &format!("{arrival}/login"), &[]).await.expect(302);
+        let location = Url::parse(login.header("location")).unwrap();
+        let redirect_uri = location.query_pairs().find(|(name, _)| name == "redirect_uri");
+        assert_eq!(redirect_uri.unwrap().1, format!("{PUBLIC}/callback"));
+        assert!(login.set_cookies().iter().all(|cookie| cookie.contains("Secure")), "{login:?}");
+        assert_ne!(login.header("strict-transport-security"), "");
+
+        // `return_to` may be absolute where it is of this very origin.
+        let url = format!("{arrival}/login?return_to={PUBLIC}/expenses/x");
+        send(&app, Method::GET, &url, &[]).await.expect(302);
+    }
+}
+
+#[tokio::test]
+async fn session_works_behind_the_tunnel() {
+    let app = behind_tunnel();
+    for arrival in ARRIVALS {
+        let mut browser = app.browser();
+        let login = request(Method::GET, &format!("{arrival}/login"));
+        let login = browser.send(login, Body::empty()).await.expect(302);
+        let callback = app.authkit.approve(login.header("location"), ADA);
+        assert_eq!(callback.origin().ascii_serialization(), PUBLIC);
+        let path = &callback[url::Position::BeforePath..];
+        let callback = request(Method::GET, &format!("{arrival}{path}"));
+        let callback = browser.send(callback, Body::empty()).await.expect(302);
+        assert!(callback.set_cookies().iter().all(|cookie| cookie.contains("Secure")));
+        let request = |origin: &str| {
+            request(Method::POST, &format!("{arrival}/expenses"))
+                .header(header::ORIGIN, origin)
+                .header(header::CONTENT_TYPE, "application/json")
+        };
+        browser.send(request(PUBLIC), LUNCH.into()).await.expect(201);
+        browser.send(request("http://demo.tunnel.test"), LUNCH.into()).await.expect(403);
+        browser.send(request("https://evil.test"), LUNCH.into()).await.expect(403);
+    }
+}
+
+#[tokio::test]
+async fn resource_is_that_of_the_public_origin() {
+    let app = behind_tunnel();
+    let resource = format!("{PUBLIC}/mcp");
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+    for arrival in ARRIVALS {
+        let url = format!("{arrival}/.well-known/oauth-protected-resource/mcp");
+        let metadata = send(&app, Method::GET, &url, &[]).await.expect(200).json();
+        assert_eq!(metadata["resource"], resource);
+        let refused = app.get(&format!("{arrival}/mcp")).await;
+        assert_eq!(refused.status, 405);
+        let refused = app.get(&format!("{arrival}/me")).await.expect(401);
+        let metadata =
+            format!("resource_metadata=\"{PUBLIC}/.well-known/oauth-protected-resource\"");
+        assert!(refused.header("www-authenticate").contains(&metadata), "{refused:?}");
+
+        let mut claims = app.authkit.connect.claims(ADA);
+        claims["aud"] = Value::from(&*resource);
+        let token = sign(&claims);
+        app.get_as(&token, &format!("{arrival}/me")).await.expect(200);
+        app.post_as(&token, &format!("{arrival}/mcp"), list.clone()).await.expect(200);
+        claims["aud"] = Value::from(format!("{arrival}/mcp"));
+        app.get_as(&sign(&claims), &format!("{arrival}/me")).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn forwarded_headers_change_no_origin() {
+    let forwarded = [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "evil.test"),
+        ("forwarded", "host=evil.test;proto=https"),
+        ("x-original-host", "evil.test"),
+    ];
+    let app = behind_tunnel();
+    let path = "/.well-known/oauth-protected-resource";
+    let url = format!("{}{path}", ARRIVALS[0]);
+    let answer = send(&app, Method::GET, &url, &forwarded).await.expect(200);
+    assert_eq!(answer.json()["resource"], PUBLIC);
+    let without = TestApp::with_variables(&[("WORKOS_AUTHKIT_DOMAIN", ISSUER)]);
+    let url = format!("http://localhost:8787{path}");
+    let answer = send(&without, Method::GET, &url, &forwarded).await.expect(200);
+    assert_eq!(answer.json()["resource"], "http://localhost:8787");
+    let answer = send(&without, Method::GET, "http://app.test/", &forwarded).await.expect(308);
+    assert_eq!(answer.header("location"), "https://app.test/");
+}
+
+#[tokio::test]
+async fn plain_http_on_a_public_host_leads_to_https() {
+    let app = TestApp::new();
+    for (method, url, location) in [
+        (Method::GET, "http://app.test/", "https://app.test/"),
+        (Method::HEAD, "http://app.test/expenses?a=b%20c", "https://app.test/expenses?a=b%20c"),
+        (Method::GET, "http://app.test:8080/login", "https://app.test/login"),
+        (Method::POST, "http://app.test/expenses", "https://app.test/expenses"),
+        (Method::POST, "http://192.168.0.2:8787/mcp", "https://192.168.0.2/mcp"),
+        (Method::GET, "http://app.test//evil.test/x", "https://app.test//evil.test/x"),
+        (Method::GET, "http://localhost.app.test/health", "https://localhost.app.test/health"),
+        (Method::GET, "http://app.test/nowhere", "https://app.test/nowhere"),
+    ] {
+        let answer = send(&app, method, url, &[("accept", "text/html")]).await.expect(308);
+        assert_eq!(answer.header("location"), location);
+        assert_eq!(answer.header("strict-transport-security"), "");
+        assert_eq!(answer.set_cookies(), [""; 0]);
+    }
+    for url in [
+        "http://localhost:8787",
+        "http://127.0.0.1:8787",
+        "http://[::1]:8787",
+        "http://a.localhost",
+    ] {
+        app.get(&format!("{url}/health")).await.expect(200);
+    }
+    // Also while the Worker is not configured.
+    let misconfigured = TestApp::with_variables(&[("WORKOS_COOKIE_PASSWORD", "x")]);
+    misconfigured.get("http://app.test/").await.expect(308);
+    misconfigured.get("http://localhost:8787/").await.expect(500);
+}
+
+#[tokio::test]
+async fn token_sent_in_the_clear_is_refused_unused() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    for path in ["/me", "/expenses", "/nowhere"] {
+        let answer = app.get_as(&token, &format!("http://app.test{path}")).await.expect(403);
+        assert!(answer.detail().contains("https"), "{answer:?}");
+        assert_eq!(answer.header("location"), "");
+    }
+    app.post_as(&token, "http://app.test/expenses", LUNCH).await.expect(403);
+    assert_eq!(app.authkit.jwks_count(), 0);
+    // Another scheme is a proxy's, not ours.
+    let basic = [("authorization", "Basic eDp5")];
+    send(&app, Method::GET, "http://app.test/", &basic).await.expect(308);
+    assert!(app.expenses_of(ADA).await.is_empty());
+}
