@@ -37,7 +37,7 @@ use crate::{
     error::AppError,
     json::Json,
     openapi::{
-        Changes, ErrorResponse, NeedsAuthKit, Protected, ReadsBody,
+        Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected, ReadsBody,
         routing::{OpenApiRouter, routes},
     },
     runtime::WaitUntil,
@@ -514,7 +514,7 @@ struct CallbackParameters {
     path = "/me",
     tag = "sign-in",
     security(("session" = []), ("bearer" = [])),
-    responses((status = 200, description = "The caller", body = MeResponse), Protected),
+    responses((status = 200, description = "The caller", body = MeResponse), Protected, NeedsScope),
 )]
 async fn show_current_user(caller: CurrentUser) -> Response {
     me(&caller)
