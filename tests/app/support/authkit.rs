@@ -291,7 +291,9 @@ impl FakeAuthKit {
     fn tokens(&self, user: TestUser, session_id: String, organization: &str) -> Value {
         let refresh_token = self.state().next("refresh");
         let mut claims = self.claims(user);
-        claims["sid"] = session_id.as_str().into();
+        if self.state().extra_claims.get("sid").is_none() {
+            claims["sid"] = session_id.as_str().into();
+        }
         self.state().refresh_tokens.insert(refresh_token.clone(), (user, session_id));
         claims["org_id"] = organization.into();
         let signing_key = self.state().signing_key.unwrap_or(&CURRENT);
