@@ -36,13 +36,26 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let with_preflight = |route: MethodRouter<S>| route.options(answer_preflight);
-    OpenApiRouter::new()
-        .route(PROTECTED_RESOURCE_PATH, with_preflight(get(show_protected_resource)))
-        .route(
-            &format!("{PROTECTED_RESOURCE_PATH}/{{*path}}"),
-            with_preflight(get(show_protected_resource)),
-        )
-        .route(AUTHORIZATION_SERVER_PATH, with_preflight(get(show_authorization_server)))
+    let at = |routes: OpenApiRouter<S>, path: &str, handler: MethodRouter<S>| {
+        let handler = with_preflight(handler);
+        routes
+            .route(path, handler.clone())
+            .route(&format!("{path}/"), handler.clone())
+            .route(&format!("{path}/{{*resource}}"), handler)
+    };
+    let routes = at(OpenApiRouter::new(), PROTECTED_RESOURCE_PATH, get(show_protected_resource));
+    at(routes, AUTHORIZATION_SERVER_PATH, get(show_authorization_server))
+}
+
+/// The path of the resource that a metadata URL names after `document`; empty for the origin. Clients
+/// write a slash at the end or none.
+fn resource_path(authkit: &AuthKit, uri: &Uri, document: &str) -> Option<&'static str> {
+    let path = uri.path().strip_prefix(document)?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Some("");
+    }
+    authkit.resource.paths.iter().find(|own| **own == path).copied()
 }
 
 /// The origin or a path of it, as a protected resource.
@@ -51,12 +64,10 @@ async fn show_protected_resource(
     origin: OwnOrigin,
     uri: Uri,
 ) -> Result<Response, AppError> {
-    let path = uri.path().strip_prefix(PROTECTED_RESOURCE_PATH).unwrap_or_default();
     let connect = authkit.connect.as_ref().ok_or_else(not_found)?;
-    if !path.is_empty() && !authkit.resource.paths.contains(&path) {
-        return Err(not_found());
-    }
-    // Without a slash at the end: it is compared as text.
+    let path = resource_path(&authkit, &uri, PROTECTED_RESOURCE_PATH).ok_or_else(not_found)?;
+    // The same value with and without a slash at the end of the URL: it becomes the audience of tokens,
+    // and AuthKit knows the one that its dashboard lists.
     let resource = format!("{}{path}", origin.url().origin().ascii_serialization());
     let metadata = json!({
         "resource": resource,
@@ -67,11 +78,15 @@ async fn show_protected_resource(
     Ok((public(true), Json(metadata)).into_response())
 }
 
+/// Clients of MCP's revision 2025-03-26 take the resource's server for the authorization server, and ask
+/// for its metadata at the origin or with the resource's path inserted (RFC 8414, section 3.1).
 async fn show_authorization_server(
     State(authkit): State<Arc<AuthKit>>,
+    uri: Uri,
     wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
     let connect = authkit.connect.as_ref().ok_or_else(not_found)?;
+    resource_path(&authkit, &uri, AUTHORIZATION_SERVER_PATH).ok_or_else(not_found)?;
     let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
     match connect.published.metadata(wait_until).await {
         Ok(metadata) => {

@@ -40,10 +40,11 @@ const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact dec
     currencies are never added. summarize_expenses gives totals: do not add up list_expenses yourself. \
     A tool's error says what to mend; one that says to try again is safe to repeat as it says.";
 
-/// The route.
+/// The routes.
 #[allow(clippy::disallowed_methods, reason = "another specification's, not the API's")]
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().route(PATH, post(answer))
+    // Some clients add a slash, and do not follow a redirect with a POST.
+    OpenApiRouter::new().route(PATH, post(answer)).route(&format!("{PATH}/"), post(answer))
 }
 
 async fn answer(State(state): State<AppState>, request: Request) -> Response {

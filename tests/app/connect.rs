@@ -22,6 +22,12 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
+/// The URLs of each document: of the origin and of `/mcp`, with a slash at the end and without.
+fn with_resources(documents: &[&str]) -> Vec<String> {
+    let resources = ["", "/", "/mcp", "/mcp/"];
+    documents.iter().flat_map(|at| resources.map(|resource| format!("{at}{resource}"))).collect()
+}
+
 /// Why a token is refused.
 async fn refusal(app: &TestApp, token: &str) -> String {
     let answer = app.get_as(token, "/me").await.expect(401);
@@ -64,7 +70,8 @@ async fn without_the_variable_a_connect_token_is_refused_and_nothing_is_asked() 
     let answer = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(401);
     assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
     assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
-    for path in [METADATA, RESOURCE, "/.well-known/oauth-protected-resource/mcp"] {
+    for path in with_resources(&[METADATA, RESOURCE]) {
+        let path = &path;
         assert_eq!(app.get(path).await.expect(404).detail(), "Not Found");
         let preflight = request(Method::OPTIONS, path).body(Body::empty()).unwrap();
         app.send(preflight).await.expect(404);
@@ -342,7 +349,12 @@ async fn a_401_leads_to_the_metadata_of_what_was_asked_for() {
 #[tokio::test]
 async fn the_origin_and_mcp_are_protected_resources() {
     let app = connect::app();
-    for (path, resource) in [("", ORIGIN.to_owned()), ("/mcp", format!("{ORIGIN}/mcp"))] {
+    for (path, resource) in [
+        ("", ORIGIN.to_owned()),
+        ("/", ORIGIN.to_owned()),
+        ("/mcp", format!("{ORIGIN}/mcp")),
+        ("/mcp/", format!("{ORIGIN}/mcp")),
+    ] {
         let answer = app.get(&format!("{RESOURCE}{path}")).await.expect(200);
         assert_eq!(
             answer.json(),
@@ -357,7 +369,7 @@ async fn the_origin_and_mcp_are_protected_resources() {
         assert_eq!(answer.header("cache-control"), "public, max-age=300");
         assert_eq!(answer.header("access-control-allow-origin"), "*");
     }
-    for path in ["/", "/mcp/", "/expenses", "/mcp/x", "//mcp", "/%6dcp"] {
+    for path in ["/expenses", "/mcp/x", "/mcp//", "//", "//mcp", "/%6dcp"] {
         app.get(&format!("{RESOURCE}{path}")).await.expect(404);
     }
     let elsewhere = app.get(&format!("https://elsewhere.test:8443{RESOURCE}/mcp")).await;
@@ -368,7 +380,8 @@ async fn the_origin_and_mcp_are_protected_resources() {
 #[tokio::test]
 async fn a_browsers_script_may_ask_for_the_documents_with_headers_of_its_own() {
     let app = connect::app();
-    for path in [METADATA, RESOURCE, "/.well-known/oauth-protected-resource/mcp"] {
+    for path in with_resources(&[METADATA, RESOURCE]) {
+        let path = &path;
         let preflight = request(Method::OPTIONS, path)
             .header(header::ORIGIN, "https://inspector.test")
             .header("access-control-request-method", "GET")
@@ -403,6 +416,17 @@ async fn authkits_metadata_is_passed_through_and_kept() {
         assert_eq!(answer.json()["registration_endpoint"], "https://new.test");
     }
     assert_eq!(app.authkit.connect.take_requests().len(), 2);
+}
+
+#[tokio::test]
+async fn authkits_metadata_is_there_with_a_resources_path_too() {
+    let app = connect::app();
+    for path in with_resources(&[METADATA]) {
+        assert_eq!(app.get(&path).await.expect(200).json(), app.authkit.connect.metadata());
+    }
+    for path in ["/expenses", "/mcp/x", "//"] {
+        app.get(&format!("{METADATA}{path}")).await.expect(404);
+    }
 }
 
 #[tokio::test]

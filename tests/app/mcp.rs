@@ -149,6 +149,21 @@ async fn there_is_no_stream_to_open_and_no_session_to_end() {
 }
 
 #[tokio::test]
+async fn a_slash_after_the_path_changes_nothing() {
+    let app = connect::app();
+    let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
+    let body = message("tools/list").to_string();
+    let token = app.authkit.connect.token(ADA);
+    let tools = app.post_as(&token, "/mcp", body.clone()).await.expect(200);
+    assert_eq!(app.post_as(&token, "/mcp/", body.clone()).await.expect(200).body, tools.body);
+    let answer = app.post_as("x", "/mcp/", body).await.expect(401);
+    let challenge = answer.header("www-authenticate");
+    assert!(challenge.ends_with(&format!("resource_metadata=\"{metadata}\"")), "{challenge}");
+    let request = request(Method::GET, "/mcp/").body(Body::empty()).unwrap();
+    assert_eq!(app.send(request).await.expect(405).header("allow"), "POST");
+}
+
+#[tokio::test]
 async fn only_a_bearer_token_counts() {
     let app = connect::app();
     let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");

@@ -82,6 +82,15 @@ test('from the address alone it finds AuthKit, registers, signs in and finds the
   await client.close();
 });
 
+test('a slash after the address leads to the same place', async () => {
+  const person = new Person('Ada', world.browser());
+  const client = await connect(world.worker.url('/mcp/'), person);
+  keepSecrets(person);
+  assert.equal(decodeJwt(person.tokens().access_token).aud, world.worker.url('/mcp'));
+  assert.equal((await client.listTools()).tools.length, 5);
+  await client.close();
+});
+
 test('what it adds, changes and removes shows in the browser, and the other way round', async () => {
   const { client } = await connected('Ada');
   const browser = await world.signedIn('Ada');
