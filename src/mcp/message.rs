@@ -1,13 +1,28 @@
-//! JSON-RPC 2.0 as MCP uses it: one message at a time, an id that is a string or an integer and never
-//! `null`, parameters that are an object. An error whose request's id could not be read has none.
+//! JSON-RPC 2.0 as MCP uses it: an id that is a string or a whole number and never `null`, parameters
+//! that are an object. An error whose request's id could not be read has none. A body is one message;
+//! until revision 2025-03-26 it may be a batch.
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic>
+//! <https://modelcontextprotocol.io/specification/2025-03-26/basic#batching>
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::{json::Json, validation::parse_json};
+
+/// Most messages of a batch. A tool's call costs up to four operations on KV, and an invocation on
+/// Workers' free plan has 50 subrequests.
+const BATCH_MAX_MESSAGES: usize = 10;
+
+/// The messages of a body.
+#[derive(Debug)]
+pub enum Incoming {
+    /// As every revision has it.
+    One(Message),
+    /// As revision 2025-03-26 has it too, at most [`BATCH_MAX_MESSAGES`]: each is read by itself.
+    Batch(Vec<Result<Message, Box<NotAMessage>>>),
+}
 
 /// What a client has sent.
 #[derive(Debug)]
@@ -74,7 +89,7 @@ impl RpcError {
 
     /// The answer to the request called `id`.
     #[must_use]
-    pub fn into_response_to(self, id: Option<&Id>) -> Response {
+    pub fn answering(self, id: Option<&Id>) -> Reply {
         let mut error = json!({"code": self.code as i32, "message": self.message});
         if let Some(data) = self.data {
             error["data"] = data;
@@ -83,14 +98,47 @@ impl RpcError {
         if let Some(Id(id)) = id {
             answer["id"] = id.clone();
         }
-        (self.status, Json(answer)).into_response()
+        Reply { status: self.status, body: Some(answer) }
     }
 }
 
-/// The answer to the request called `id`.
-#[must_use]
-pub fn result_of(id: &Id, result: &Value) -> Response {
-    Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response()
+/// What a message is answered with.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    /// `None` for a notification.
+    body: Option<Value>,
+}
+
+impl Reply {
+    /// A notification gets no answer.
+    pub const NONE: Self = Self { status: StatusCode::ACCEPTED, body: None };
+
+    /// The result of the request called `id`.
+    #[must_use]
+    pub fn result(id: &Id, result: &Value) -> Self {
+        let body = json!({"jsonrpc": "2.0", "id": id, "result": result});
+        Self { status: StatusCode::OK, body: Some(body) }
+    }
+
+    /// The replies to the messages of a batch.
+    #[must_use]
+    pub fn batch(replies: Vec<Self>) -> Self {
+        let answers: Vec<Value> = replies.into_iter().filter_map(|reply| reply.body).collect();
+        if answers.is_empty() {
+            return Self::NONE;
+        }
+        Self { status: StatusCode::OK, body: Some(Value::Array(answers)) }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        match self.body {
+            Some(body) => (self.status, Json(body)).into_response(),
+            None => self.status.into_response(),
+        }
+    }
 }
 
 /// Why a body is no message.
@@ -107,37 +155,54 @@ impl NotAMessage {
     }
 }
 
-impl IntoResponse for NotAMessage {
-    fn into_response(self) -> Response {
-        self.error.into_response_to(self.id.as_ref())
+impl NotAMessage {
+    /// The answer to it.
+    #[must_use]
+    pub fn into_reply(self) -> Reply {
+        self.error.answering(self.id.as_ref())
     }
 }
 
-impl Message {
-    /// Reads a body.
+impl Incoming {
+    /// Reads a body, which may be a batch where `takes_batches`.
     ///
     /// # Errors
     ///
-    /// Status 400 for what is no message, 200 for parameters that are no object.
-    pub fn parse(body: &[u8]) -> Result<Self, Box<NotAMessage>> {
+    /// As [`Message::read`], and status 400 for a batch that may not be one or has too many messages.
+    pub fn parse(body: &[u8], takes_batches: bool) -> Result<Self, Box<NotAMessage>> {
         let value = parse_json(body).map_err(|_| {
             let error = bad_request(Code::ParseError, "Parse error: the body is not JSON");
             NotAMessage::new(None, error)
         })?;
-        let invalid =
-            |id, message| NotAMessage::new(id, bad_request(Code::InvalidRequest, message));
-        let mut members = match value {
-            Value::Object(members) => members,
-            Value::Array(_) => {
-                return Err(invalid(None, "Invalid request: send one message at a time"));
+        match value {
+            Value::Array(_) if !takes_batches => {
+                Err(invalid(None, "Invalid request: send one message at a time"))
             }
-            _ => return Err(invalid(None, "Invalid request: a message is an object")),
+            Value::Array(messages) if (1..=BATCH_MAX_MESSAGES).contains(&messages.len()) => {
+                Ok(Self::Batch(messages.into_iter().map(Message::read).collect()))
+            }
+            Value::Array(_) => {
+                let message = format!("Invalid request: send 1 to {BATCH_MAX_MESSAGES} messages");
+                Err(invalid(None, &message))
+            }
+            message => Message::read(message).map(Self::One),
+        }
+    }
+}
+
+impl Message {
+    /// Reads a message.
+    ///
+    /// # Errors
+    ///
+    /// Status 400 for what is no message, 200 for parameters that are no object.
+    fn read(value: Value) -> Result<Self, Box<NotAMessage>> {
+        let Value::Object(mut members) = value else {
+            return Err(invalid(None, "Invalid request: a message is an object"));
         };
         let id = match members.remove("id") {
             None => None,
-            Some(Value::Number(number)) if number.is_i64() || number.is_u64() => {
-                Some(Id(Value::Number(number)))
-            }
+            Some(Value::Number(number)) if is_whole(&number) => Some(Id(Value::Number(number))),
             Some(Value::String(id)) => Some(Id(Value::String(id))),
             Some(_) => {
                 return Err(invalid(None, "Invalid request: an id is a string or an integer"));
@@ -153,7 +218,7 @@ impl Message {
             Some(_) => return Err(invalid(id, "Invalid request: a method is a string")),
         };
         let params = match members.remove("params") {
-            None => Map::new(),
+            None | Some(Value::Null) => Map::new(),
             Some(Value::Object(params)) => params,
             Some(_) => {
                 let message = "Invalid params: they must be an object";
@@ -162,6 +227,15 @@ impl Message {
         };
         Ok(Self { id, method, params })
     }
+}
+
+/// Clients whose language has one type of numbers write an integer as `1.0`.
+fn is_whole(number: &Number) -> bool {
+    number.as_f64().is_some_and(|value| value.fract() == 0.0)
+}
+
+fn invalid(id: Option<Id>, message: &str) -> Box<NotAMessage> {
+    NotAMessage::new(id, bad_request(Code::InvalidRequest, message))
 }
 
 fn bad_request(code: Code, message: &str) -> RpcError {

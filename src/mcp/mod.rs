@@ -1,7 +1,7 @@
 //! `POST /mcp`: the caller's expenses as tools for agents, by the Model Context Protocol.
 //!
-//! Streamable HTTP without its streams: one message comes in a request, and its answer is JSON. There is
-//! no session, so any isolate answers any message. [`message`] reads and writes JSON-RPC, [`revision`]
+//! Streamable HTTP without its streams: a request brings one message, or until revision 2025-03-26 a
+//! batch, and the answer is JSON. There is no session, so any isolate answers any message. [`message`] reads and writes JSON-RPC, [`revision`]
 //! tells which of the protocol's revisions is spoken, [`tools`] is what agents can do, and `schema` how
 //! that is described to them: on the host, into `tools.json` beside this file.
 //!

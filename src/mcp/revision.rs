@@ -1,9 +1,17 @@
 //! Which revision of the protocol a message is in, and what its headers must say.
 //!
-//! Until 2025-11-25 a client shakes hands by `initialize` and then sends `MCP-Protocol-Version` with
-//! every message. From 2026-07-28 on there is no handshake: every request says its revision in `_meta`
-//! and, as its method and its tool, in a header too, where what stands between may look. What stands
-//! between must not be told another thing than the server, so headers and body are compared.
+//! Until 2025-11-25 a client shakes hands by `initialize`, and from 2025-06-18 on sends
+//! `MCP-Protocol-Version` with every message. Of what this server offers, nothing differs between those
+//! revisions but batches, which 2025-06-18 has dropped. The transport of 2024-11-05 is another one, and
+//! its messages come over this one.
+//!
+//! A header that names an unknown revision refuses nothing: the message is read as one without a header.
+//! The specification asks for 400 there, after which clients give up instead of negotiating.
+//!
+//! From 2026-07-28 on there is no handshake: every request says its revision in `_meta` and, as its method
+//! and its tool, in a header too, where what stands between may look. What stands between must not be told
+//! another thing than the server, so headers and body are compared. An unknown revision in `_meta` is
+//! refused with those that are spoken, which is how such a client negotiates.
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http>
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -13,7 +21,12 @@ use serde_json::{Map, Value, json};
 use super::message::{Code, Message, RpcError};
 
 /// What is spoken here, the newest first.
-pub const REVISIONS: [&str; 3] = [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18"];
+pub const REVISIONS: [&str; 5] =
+    [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// Those in which a body is one message.
+const WITHOUT_BATCHES: [&str; 3] =
+    [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18"];
 
 const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 const METHOD: &str = "mcp-method";
@@ -45,43 +58,52 @@ impl Revision {
             .unwrap_or(Self::NEWEST_WITH_HANDSHAKE)
     }
 
+    /// Whether a body with these headers may be a batch. Clients of revision 2025-03-26 send no header.
+    #[must_use]
+    pub fn takes_batches(headers: &HeaderMap) -> bool {
+        !known(headers).is_some_and(|version| WITHOUT_BATCHES.contains(&version))
+    }
+
     /// The revision of a message, whose headers agree with it.
-    ///
-    /// A message that says nothing is taken for one after a handshake: not every client sends the header,
-    /// and of what there is here, nothing differs between those revisions.
     ///
     /// # Errors
     ///
-    /// Status 400.
+    /// Status 400 for a message that is stateless and does not agree with its headers, or names a revision
+    /// that is not spoken: the error has those that are.
     pub fn of(message: &Message, headers: &HeaderMap) -> Result<Self, RpcError> {
-        let in_header = header(headers, PROTOCOL_VERSION)?;
         let meta = message.params.get("_meta").and_then(Value::as_object);
-        let in_meta = match meta.and_then(|meta| meta.get(META_PROTOCOL_VERSION)) {
-            None => None,
-            Some(Value::String(version)) => Some(version.as_str()),
+        let version = match meta.and_then(|meta| meta.get(META_PROTOCOL_VERSION)) {
+            Some(Value::String(version)) => {
+                let in_header = header(headers, PROTOCOL_VERSION)?;
+                // What a notification must say is left open.
+                if message.id.is_some() && in_header.as_ref() != Some(version) {
+                    return Err(mismatch("MCP-Protocol-Version", in_header.as_deref()));
+                }
+                let spoken = REVISIONS.into_iter().find(|spoken| spoken == version);
+                spoken.ok_or_else(|| unsupported(version))?
+            }
             Some(_) => return Err(invalid_meta(META_PROTOCOL_VERSION)),
+            // `initialize` itself is what tells the client which to name.
+            None if message.method == "initialize" => return Ok(Self::WithHandshake),
+            None => match known(headers) {
+                Some(version) => version,
+                None => return Ok(Self::WithHandshake),
+            },
         };
-        let is_request = message.id.is_some();
-        if is_request && in_meta.is_some() && in_meta != in_header.as_deref() {
-            return Err(mismatch("MCP-Protocol-Version", in_header.as_deref()));
-        }
-        let Some(version) = in_header.as_deref().or(in_meta) else {
-            return Ok(Self::WithHandshake);
-        };
-        if !REVISIONS.contains(&version) {
-            return Err(unsupported(version));
-        }
-        // `initialize` itself is what tells the client which to name.
-        let is_handshake = message.method == "initialize" && in_meta.is_none();
-        if version != Self::NEWEST || is_handshake {
+        if version != Self::NEWEST {
             return Ok(Self::WithHandshake);
         }
-        // What a notification must say is left open.
-        if is_request {
+        if message.id.is_some() {
             check_request(message, meta, headers)?;
         }
         Ok(Self::Stateless)
     }
+}
+
+/// The revision that the header names, if it is spoken here.
+fn known(headers: &HeaderMap) -> Option<&'static str> {
+    let version = header(headers, PROTOCOL_VERSION).ok()??;
+    REVISIONS.into_iter().find(|known| *known == version)
 }
 
 fn check_request(

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde_json::{Map, Value, json};
 
 use super::{
-    message::{Code, Message, RpcError, result_of},
+    message::{Code, Incoming, Message, NotAMessage, Reply, RpcError},
     revision::{REVISIONS, Revision},
     tools::{self, CallError, Caller},
 };
@@ -67,14 +67,9 @@ async fn answer_message(
     check_accept(&parts.headers).map_err(refuse)?;
     let body = read_bytes(&parts.headers, body).await.map_err(refuse)?;
 
-    let message = Message::parse(&body).map_err(|error| error.into_response())?;
-    let id = message.id.clone();
-    let protocol_error = |error: RpcError| error.into_response_to(id.as_ref());
-    let revision = Revision::of(&message, &parts.headers).map_err(protocol_error)?;
-    let Some(id) = &id else {
-        // `notifications/initialized` and `notifications/cancelled`: nothing here waits for either.
-        return Ok(StatusCode::ACCEPTED.into_response());
-    };
+    let takes_batches = Revision::takes_batches(&parts.headers);
+    let incoming = Incoming::parse(&body, takes_batches);
+    let incoming = incoming.map_err(|error| error.into_reply().into_response())?;
     let request_id = parts.headers.get("cf-ray").and_then(|ray| ray.to_str().ok());
     let caller = Caller {
         state,
@@ -83,17 +78,71 @@ async fn answer_message(
         wait_until: parts.extensions.get().cloned(),
         request_id: request_id.unwrap_or("-"),
     };
-    let result = result_for(&caller, revision, &message.method, message.params).await;
-    let mut result = result.map_err(|error| match error {
-        CallError::Protocol(error) => protocol_error(error),
-        CallError::Refused(error) => refuse(*error),
-    })?;
+    let reply = match incoming {
+        Incoming::One(message) => {
+            reply_to(&caller, &parts.headers, message).await.map_err(|error| refuse(*error))?
+        }
+        Incoming::Batch(messages) => reply_to_batch(&caller, &parts.headers, messages).await,
+    };
+    Ok(reply.into_response())
+}
+
+/// The reply to a message, or why the caller may not have it.
+async fn reply_to(
+    caller: &Caller<'_>,
+    headers: &HeaderMap,
+    message: Message,
+) -> Result<Reply, Box<AppError>> {
+    let Message { id, .. } = &message;
+    let revision = match Revision::of(&message, headers) {
+        Ok(revision) => revision,
+        Err(error) => return Ok(error.answering(id.as_ref())),
+    };
+    let Some(id) = message.id else {
+        // `notifications/initialized` and `notifications/cancelled`: nothing here waits for either.
+        return Ok(Reply::NONE);
+    };
+    let mut result = match result_for(caller, revision, &message.method, message.params).await {
+        Ok(result) => result,
+        Err(CallError::Protocol(error)) => return Ok(error.answering(Some(&id))),
+        Err(CallError::Refused(error)) => return Err(error),
+    };
     if revision == Revision::Stateless {
         result.insert("resultType".to_owned(), json!("complete"));
         let server = json!({"io.modelcontextprotocol/serverInfo": server_info()});
         result.insert("_meta".to_owned(), server);
     }
-    Ok(result_of(id, &Value::Object(result)))
+    Ok(Reply::result(&id, &Value::Object(result)))
+}
+
+/// The replies to the messages of a batch, one after the other: what a message does is there for the next.
+/// A refusal is one message's, whose reply has no status and no header of its own.
+async fn reply_to_batch(
+    caller: &Caller<'_>,
+    headers: &HeaderMap,
+    messages: Vec<Result<Message, Box<NotAMessage>>>,
+) -> Reply {
+    let mut replies = Vec::with_capacity(messages.len());
+    for message in messages {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                replies.push(error.into_reply());
+                continue;
+            }
+        };
+        let id = message.id.clone();
+        let invalid = |words: &str| {
+            RpcError::new(Code::InvalidRequest, words.to_owned()).answering(id.as_ref())
+        };
+        replies.push(if message.method == "initialize" {
+            invalid("Invalid request: initialize comes alone")
+        } else {
+            let reply = reply_to(caller, headers, message).await;
+            reply.unwrap_or_else(|error| invalid(error.detail.as_str().unwrap_or("Forbidden")))
+        });
+    }
+    Reply::batch(replies)
 }
 
 /// What a request asks for.

@@ -1,7 +1,7 @@
 //! `POST /mcp`: the transport and the protocol. What the tools do is [`crate::mcp_calls`]'s.
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -10,6 +10,9 @@ use crate::support::{
     connect,
     mcp::{NEWEST, modern, modern_headers, post, rpc},
 };
+
+/// What is spoken, as clients are told.
+const REVISIONS: [&str; 5] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// A message as a client of an older revision sends it.
 fn message(method: &str) -> Value {
@@ -37,9 +40,11 @@ async fn initialize(app: &TestApp, version: &str) -> Value {
 async fn a_client_gets_the_revision_it_asks_for_or_the_newest_that_shakes_hands() {
     let app = TestApp::new();
     for (asked, told) in [
+        ("2024-11-05", "2024-11-05"),
+        ("2025-03-26", "2025-03-26"),
         ("2025-06-18", "2025-06-18"),
         ("2025-11-25", "2025-11-25"),
-        ("2024-11-05", "2025-11-25"),
+        ("2024-10-07", "2025-11-25"),
         ("2026-07-28", "2025-11-25"),
         ("2099-01-01", "2025-11-25"),
         ("", "2025-11-25"),
@@ -64,6 +69,30 @@ async fn a_ping_is_answered_and_the_id_comes_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_a_whole_number_keeps_its_digits() {
+    let app = TestApp::new();
+    for id in ["1.0", "-7.00", "1e+3", "0", "99999999999999999999"] {
+        let body = format!(r#"{{"jsonrpc": "2.0", "id": {id}, "method": "ping"}}"#);
+        let answer = post(&app, &HeaderMap::new(), body).await.expect(200);
+        assert!(answer.body.contains(&format!("\"id\":{id},")), "{id}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn params_that_are_null_are_params_left_out() {
+    let app = TestApp::new();
+    for (method, status) in [("ping", 200), ("tools/list", 200), ("notifications/initialized", 202)]
+    {
+        let mut message = json!({"jsonrpc": "2.0", "method": method, "params": null});
+        if status == 200 {
+            message["id"] = json!(1);
+        }
+        let answer = rpc(&app, &message).await.expect(status);
+        assert!(!answer.body.contains("\"error\""), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn a_notification_gets_202_and_no_body() {
     let app = TestApp::new();
     for method in ["notifications/initialized", "notifications/cancelled", "tools/call"] {
@@ -83,9 +112,8 @@ async fn what_is_no_message_is_400_and_what_could_be_read_of_its_id_comes_back()
         ("1", -32600, Value::Null),
         ("null", -32600, Value::Null),
         ("{}", -32600, Value::Null),
-        // No revision that is spoken here has batches.
         ("[]", -32600, Value::Null),
-        (&format!("[{ping}]"), -32600, Value::Null),
+        (&format!("[{}]", [ping; 11].join(",")), -32600, Value::Null),
         (r#"{"jsonrpc": "1.0", "id": 5, "method": "ping"}"#, -32600, json!(5)),
         (r#"{"id": 5, "method": "ping"}"#, -32600, json!(5)),
         (r#"{"jsonrpc": "2.0", "id": 5, "method": 1}"#, -32600, json!(5)),
@@ -225,35 +253,104 @@ async fn pages_of_other_origins_are_refused_before_anything_is_looked_at() {
     assert_eq!(send("http://evil.test:8787/mcp", &[], &token).await, 403);
 }
 
+fn in_revision(version: &str) -> HeaderMap {
+    let value = HeaderValue::from_bytes(version.as_bytes()).unwrap();
+    HeaderMap::from_iter([(HeaderName::from_static("mcp-protocol-version"), value)])
+}
+
 #[tokio::test]
-async fn a_revision_that_is_not_spoken_is_400_with_those_that_are() {
+async fn a_header_of_an_unknown_revision_refuses_nothing() {
     let app = TestApp::new();
-    let with = |version: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert("mcp-protocol-version", HeaderValue::from_static(version));
-        headers
-    };
-    for version in ["2025-06-18", "2025-11-25"] {
-        post(&app, &with(version), message("ping").to_string()).await.expect(200);
-    }
-    // Some clients leave it out.
-    post(&app, &HeaderMap::new(), message("ping").to_string()).await.expect(200);
-    for version in ["2025-03-26", "2099-01-01", "x", ""] {
-        for body in
-            [message("ping"), message("initialize"), json!({"jsonrpc": "2.0", "method": "x"})]
-        {
-            let answer = post(&app, &with(version), body.to_string()).await.expect(400);
-            assert_eq!(code(&answer), -32022);
-            let supported = ["2026-07-28", "2025-11-25", "2025-06-18"];
-            let data = json!({"supported": supported, "requested": version});
-            assert_eq!(answer.json()["error"]["data"], data);
+    let known = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+    for version in known.into_iter().chain(["2099-01-01", "2024-10-07", "x", "", "é"]) {
+        let headers = in_revision(version);
+        for method in ["ping", "tools/list"] {
+            post(&app, &headers, message(method).to_string()).await.expect(200);
         }
+        let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        post(&app, &headers, notification.to_string()).await.expect(202);
+        let params = json!({"protocolVersion": version});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+        let answer = post(&app, &headers, body.to_string()).await.expect(200).json();
+        let expected = if known.contains(&version) { version } else { "2025-11-25" };
+        assert_eq!(answer["result"]["protocolVersion"], expected, "{version}");
     }
+    // Some clients leave it out, and some proxies write it twice.
+    post(&app, &HeaderMap::new(), message("ping").to_string()).await.expect(200);
+    let mut twice = in_revision("2025-06-18");
+    twice.append("mcp-protocol-version", HeaderValue::from_static("2025-06-18"));
+    post(&app, &twice, message("ping").to_string()).await.expect(200);
     // Who shakes hands may name what it knows best.
     let params = json!({"protocolVersion": NEWEST});
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-    let answer = post(&app, &with(NEWEST), body.to_string()).await.expect(200);
+    let answer = post(&app, &in_revision(NEWEST), body.to_string()).await.expect(200);
     assert_eq!(answer.json()["result"]["protocolVersion"], "2025-11-25");
+}
+
+#[tokio::test]
+async fn a_stateless_request_of_an_unknown_revision_gets_the_known() {
+    let app = TestApp::new();
+    for version in ["2099-01-01", "x", ""] {
+        let mut message = modern("tools/list", json!({}));
+        let name = "io.modelcontextprotocol/protocolVersion";
+        message["params"]["_meta"][name] = json!(version);
+        let mut headers = modern_headers("tools/list", None);
+        headers.extend(in_revision(version));
+        let answer = post(&app, &headers, message.to_string()).await.expect(400);
+        assert_eq!(code(&answer), -32022);
+        let data = json!({"supported": REVISIONS, "requested": version});
+        assert_eq!(answer.json()["error"]["data"], data);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_message_by_message() {
+    let app = TestApp::new();
+    let add = |id: i32| {
+        let arguments = json!({"description": format!("N{id}"), "amount": id});
+        let params = json!({"name": "add_expense", "arguments": arguments});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let unknown = json!({"jsonrpc": "2.0", "id": "a", "method": "x"});
+    let handshake = json!({"jsonrpc": "2.0", "id": 3, "method": "initialize",
+        "params": {"protocolVersion": "2025-03-26"}});
+    let batch = json!([add(1), notification, unknown, 7, add(2), handshake]);
+    for headers in [HeaderMap::new(), in_revision("2025-03-26"), in_revision("2024-11-05")] {
+        let answer = post(&app, &headers, batch.to_string()).await.expect(200).json();
+        let answers = answer.as_array().unwrap();
+        let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
+        assert_eq!(ids, [&json!(1), &json!("a"), &Value::Null, &json!(2), &json!(3)]);
+        let codes: Vec<i64> =
+            answers.iter().filter_map(|answer| answer["error"]["code"].as_i64()).collect();
+        assert_eq!(codes, [-32601, -32600, -32600]);
+        assert!(answers[2].get("id").is_none(), "{answer}");
+        assert_eq!(answers[3]["result"]["structuredContent"]["description"], "N2");
+    }
+    assert_eq!(app.expenses_of(ADA).await.len(), 6);
+    // What needs no answer gets none.
+    let silent = post(&app, &HeaderMap::new(), json!([notification]).to_string()).await;
+    assert_eq!(silent.expect(202).body, "");
+    // Later revisions have no batches.
+    for version in ["2025-06-18", "2025-11-25", "2026-07-28"] {
+        let answer = post(&app, &in_revision(version), batch.to_string()).await.expect(400);
+        assert_eq!(code(&answer), -32600, "{version}");
+    }
+    assert_eq!(app.expenses_of(ADA).await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_batch_tells_what_a_token_lacks() {
+    let app = connect::app();
+    let call = |id: i32, name: &str| {
+        let params = json!({"name": name, "arguments": {"description": "x", "amount": 1}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    let batch = json!([call(1, "add_expense"), message("ping")]).to_string();
+    let token = app.authkit.connect.machine_token("expenses:read");
+    let answer = app.post_as(&token, "/mcp", batch).await.expect(200).json();
+    assert_eq!(answer[0]["error"]["message"], "the token lacks the scope expenses:write");
+    assert_eq!(answer[1]["result"], json!({}));
 }
 
 #[tokio::test]
@@ -270,8 +367,7 @@ async fn the_newest_revision_needs_no_handshake() {
         result
     };
     let discovered = send("server/discover").await;
-    let versions = json!(["2026-07-28", "2025-11-25", "2025-06-18"]);
-    assert_eq!(discovered["supportedVersions"], versions);
+    assert_eq!(discovered["supportedVersions"], json!(REVISIONS));
     assert_eq!(discovered["capabilities"], json!({"tools": {}}));
     assert_eq!(send("tools/list").await["tools"].as_array().unwrap().len(), 5);
 }
