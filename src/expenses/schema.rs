@@ -173,7 +173,7 @@ impl IntoParams for SummaryParameters {
 fn range() -> [Parameter; 2] {
     [
         in_query("from", "On this day or later", date()),
-        in_query("to", "On this day or earlier", date()),
+        in_query("to", "On this day or earlier; not earlier than from", date()),
     ]
 }
 
@@ -242,7 +242,7 @@ pub(super) fn currency() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some(CURRENCY_PATTERN))
-        .description(Some("Three letters of ISO 4217"))
+        .description(Some("Three capital letters of ISO 4217"))
         .examples(["USD"])
         .build()
 }
@@ -295,9 +295,11 @@ fn amount_typed() -> Object {
         .build()
 }
 
-/// In any case of letters.
 fn currency_typed() -> Object {
-    ObjectBuilder::from(currency()).pattern(Some("^[A-Za-z]{3}$")).build()
+    ObjectBuilder::from(currency())
+        .pattern(Some("^[A-Za-z]{3}$"))
+        .description(Some("Three letters of ISO 4217, capital or small"))
+        .build()
 }
 
 fn currency_input() -> Object {

@@ -1,6 +1,12 @@
 //! How the tools are described to agents. The schemas are the API's own, with what they refer to put in
 //! place of the reference: clients take schemas that stand for themselves, with an object at the root.
 //!
+//! Clients hand the input schemas to a model's provider, and each provider takes a part of JSON Schema:
+//! OpenAI's strict tools no `default` and no `oneOf`, Anthropic's no limits of lengths and numbers,
+//! Gemini's declarations few formats and no `exclusiveMinimum`. An input schema here has the keywords that
+//! all of them take, and its descriptions say the rest in words. What a tool accepts is not the schema's
+//! business: the API's own validation reads the arguments.
+//!
 //! It is made on the host and lies beside this file as `tools.json`, because the code for it costs more
 //! than the document; `tests/app/mcp_tools.rs` fails while that is not what this says, and writes it anew.
 
@@ -16,7 +22,7 @@ const COMPONENT: &str = "#/components/schemas/";
 ///
 /// # Panics
 ///
-/// Where a schema refers to none.
+/// Where a schema refers to none, or has a pattern that is not known in words.
 #[must_use]
 pub fn document() -> String {
     let openapi = crate::app::routes().into_openapi();
@@ -31,9 +37,7 @@ fn describe(tool: Tool, components: &Value) -> Value {
     let (input, output) = match tool {
         Tool::List => (arguments::<ListParameters>(), page(component("Expense"))),
         Tool::Add => (with_key(component("ExpenseRequest")), component("Expense")),
-        Tool::Update => {
-            (with_id(patch(component("ExpensePatch")), components), component("Expense"))
-        }
+        Tool::Update => (with_id(component("ExpensePatch"), components), component("Expense")),
         Tool::Delete => (with_id(object(json!({}), &[]), components), deleted(components)),
         Tool::Summarize => (arguments::<SummaryParameters>(), component("Summary")),
     };
@@ -42,7 +46,7 @@ fn describe(tool: Tool, components: &Value) -> Value {
         "name": tool.name(),
         "title": title,
         "description": description,
-        "inputSchema": root(input),
+        "inputSchema": in_words(&input),
         "outputSchema": root(output),
         "annotations": {
             "title": title,
@@ -66,15 +70,15 @@ fn words(tool: Tool) -> [&'static str; 2] {
         ],
         Tool::Add => [
             "Add an expense",
-            "Adds one expense, and answers with it. Do not guess an amount or a currency: ask. Give an \
-             idempotency_key to be able to call again after an error or a timeout: the same key with the \
-             same arguments adds the expense once in 24 hours.",
+            "Adds one expense, and answers with it. Do not guess an amount: ask. Leave currency out where \
+             the user names none, and it is USD. Give an idempotency_key to be able to call again after \
+             an error or a timeout: the same key with the same arguments adds the expense once in 24 hours.",
         ],
         Tool::Update => [
             "Change an expense",
-            "Changes what is named of one expense and leaves the rest; null puts currency, category or \
-             date back to USD, other or today. Answers with the expense as it is now. The id is that of \
-             list_expenses.",
+            "Changes what is named of one expense, at least one thing, and leaves the rest; null puts \
+             currency, category or date back to USD, other or today. Answers with the expense as it is \
+             now. The id is that of list_expenses.",
         ],
         Tool::Delete => {
             ["Delete an expense", "Deletes one expense for good. The id is that of list_expenses."]
@@ -115,21 +119,12 @@ fn with_key(mut request: Value) -> Value {
     request
 }
 
-/// A client that fills in defaults would put them back.
-fn patch(mut patch: Value) -> Value {
-    let properties = patch["properties"].as_object_mut().into_iter().flatten();
-    let choices = properties.filter_map(|(_, property)| property.get_mut("oneOf")?.as_array_mut());
-    for schema in choices.flatten().filter_map(Value::as_object_mut) {
-        schema.shift_remove("default");
-    }
-    patch["properties"]["date"]["oneOf"][0]["description"] = json!("The day it was spent");
-    patch
-}
-
 fn with_id(mut schema: Value, components: &Value) -> Value {
     let mut properties = Map::new();
     let mut id = inline(&components["ExpenseId"], components);
-    id["description"] = json!("Which expense: its id");
+    id["description"] = json!("Which expense: its id in list_expenses");
+    // A model might take it for the one that is meant.
+    id.as_object_mut().and_then(|id| id.shift_remove("examples"));
     properties.insert("id".to_owned(), id);
     properties.extend(schema["properties"].as_object().cloned().unwrap_or_default());
     schema["properties"] = Value::Object(properties);
@@ -160,6 +155,83 @@ fn object(properties: Value, required: &[&str]) -> Value {
         object["required"] = json!(required);
     }
     object
+}
+
+/// An input schema with nothing but what every provider takes.
+fn in_words(schema: &Value) -> Value {
+    let properties: Map<String, Value> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, property)| (name.clone(), argument_in_words(name, property)))
+        .collect();
+    let required = schema["required"].as_array().into_iter().flatten();
+    let required: Vec<&str> = required.filter_map(Value::as_str).collect();
+    object(Value::Object(properties), &required)
+}
+
+/// An argument's type and, in words, everything else that its schema says.
+fn argument_in_words(name: &str, schema: &Value) -> Value {
+    let choices: Vec<&Value> = match schema["oneOf"].as_array() {
+        Some(choices) => choices.iter().filter(|choice| choice["type"] != "null").collect(),
+        None => vec![schema],
+    };
+    let first = choices[0];
+    let is_nullable = schema["oneOf"].as_array().is_some_and(|all| all.len() > choices.len());
+    let described = schema.get("description").or_else(|| first.get("description"));
+    let mut words = described.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let say = |words: &mut String, more: String| {
+        if !words.to_lowercase().contains(&more.to_lowercase()) {
+            *words = format!("{words}; {more}");
+        }
+    };
+    if let (Some(min), Some(max)) = (first.get("minLength"), first.get("maxLength")) {
+        say(&mut words, format!("{min} to {max} characters"));
+    }
+    if let (Some(min), Some(max)) = (first.get("minimum"), first.get("maximum")) {
+        say(&mut words, format!("{min} to {max}"));
+    }
+    if let Some(pattern) = first["pattern"].as_str() {
+        say(&mut words, pattern_in_words(pattern).to_owned());
+    }
+    if first["format"] == "date" {
+        say(&mut words, "YYYY-MM-DD".to_owned());
+    }
+    let examples: Vec<String> = choices
+        .iter()
+        .filter_map(|choice| match &choice["examples"][0] {
+            Value::Null => None,
+            Value::String(text) if choices.len() == 1 => Some(text.clone()),
+            example => Some(example.to_string()),
+        })
+        .collect();
+    if !examples.is_empty() {
+        words = format!("{words}, such as {}", examples.join(" or "));
+    }
+    let default = match first.get("default") {
+        Some(Value::String(default)) => Some(default.clone()),
+        Some(default) => Some(default.to_string()),
+        None if name == "date" => Some("today (UTC)".to_owned()),
+        None => None,
+    };
+    if let Some(default) = default {
+        if is_nullable {
+            words = words.replace(&format!("; {default} where it is left out"), "");
+            words = format!("{words}; null puts it back to {default}");
+        } else {
+            say(&mut words, format!("{default} where it is left out"));
+        }
+    }
+    json!({"type": first["type"], "description": words})
+}
+
+fn pattern_in_words(pattern: &str) -> &'static str {
+    match pattern {
+        "^[A-Z]{3}$" => "three capital letters",
+        "^[ -~]+$" => "printable ASCII",
+        "^[0-9A-HJKMNP-TV-Z]{26}$" => "26 letters and digits",
+        pattern => panic!("{pattern} has no words yet: add them here"),
+    }
 }
 
 /// The tool's own description says it better.

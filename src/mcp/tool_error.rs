@@ -21,6 +21,12 @@ pub(super) enum ToolError {
     /// The arguments are wrong: every problem.
     #[error("The arguments are not valid, and nothing was done:")]
     Arguments(Problems),
+    /// An update that names an expense and nothing else.
+    #[error(
+        "Nothing was changed, because the arguments name nothing to change: give at least one of \
+         description, amount, currency, category and date beside the id"
+    )]
+    NothingToChange,
     /// Also for another user's.
     #[error("There is no expense {0}. It may have been deleted: look with list_expenses")]
     NoSuchExpense(ExpenseId),

@@ -218,8 +218,12 @@ async fn update_expense(
 ) -> Result<Value, ToolError> {
     let now = state.clock.now();
     let id = take_id(&mut arguments);
+    let changes_nothing = arguments.is_empty();
     let changes = validation::parse_patch(Value::Object(arguments), now.date_naive());
     let (id, changes) = Problems::both(id, changes)?;
+    if changes_nothing {
+        return Err(ToolError::NothingToChange);
+    }
     let expense = expenses.get(id).await?.ok_or(ToolError::NoSuchExpense(id))?;
     let content = changes.apply(&expense.content);
     let changed = Expense { content, updated_at: now.into(), ..expense };

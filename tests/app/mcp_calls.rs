@@ -72,7 +72,8 @@ async fn outputs_have_the_members_that_their_schemas_name() {
     for tool in tools::list().as_array().unwrap() {
         let arguments = match tool["name"].as_str().unwrap() {
             "add_expense" => lunch(),
-            "update_expense" | "delete_expense" => json!({"id": id}),
+            "update_expense" => json!({"id": id, "amount": 1}),
+            "delete_expense" => json!({"id": id}),
             _ => json!({}),
         };
         let output = output(&app, tool["name"].as_str().unwrap(), arguments).await;
@@ -150,6 +151,72 @@ async fn null_is_an_argument_that_is_left_out_but_in_an_update() {
 }
 
 #[tokio::test]
+async fn tools_take_what_they_took_whatever_schemas_leave_out() {
+    let app = TestApp::new();
+    let id = output(&app, "add_expense", lunch()).await["id"].clone();
+    let with = |mut arguments: Value, name: &str, value: Value| {
+        arguments[name] = value;
+        arguments
+    };
+    let of_id = json!({"id": id});
+    let taken = [
+        ("add_expense", "amount", vec![json!(0.01), json!(9_999_999_999.99), json!("42.50")]),
+        ("add_expense", "currency", vec![json!("EUR"), Value::Null]),
+        ("add_expense", "category", vec![json!("é".repeat(50)), Value::Null]),
+        ("add_expense", "date", vec![json!("2026-11-23"), json!("2026-11-23T00:00:00Z")]),
+        ("add_expense", "idempotency_key", vec![json!(" ~"), json!("k".repeat(255))]),
+        ("update_expense", "amount", vec![json!(1), json!("2.5")]),
+        ("update_expense", "currency", vec![json!("EUR"), Value::Null]),
+        ("update_expense", "category", vec![json!("x"), Value::Null]),
+        ("update_expense", "date", vec![json!("2026-11-23"), Value::Null]),
+        ("list_expenses", "limit", vec![json!(1), json!(1000), json!("5")]),
+    ];
+    let refused = [
+        ("add_expense", "amount", vec![json!(0), json!(10_000_000_000_u64), json!(1.005)]),
+        ("add_expense", "currency", vec![json!("usd"), json!("EURO"), json!("")]),
+        ("add_expense", "category", vec![json!("é".repeat(51)), json!(" ")]),
+        ("add_expense", "date", vec![json!("23.11.2026"), json!("2026-02-30")]),
+        ("add_expense", "idempotency_key", vec![json!("é"), json!(""), json!("k".repeat(256))]),
+        ("update_expense", "amount", vec![json!(0), Value::Null]),
+        ("update_expense", "description", vec![json!(""), json!("x".repeat(201)), Value::Null]),
+        ("list_expenses", "limit", vec![json!(0), json!(1001)]),
+        ("delete_expense", "id", vec![json!("7YTQKYCKQZ8PXVQ6R2M0F5N3J"), json!("ü")]),
+    ];
+    let arguments = |tool: &str| match tool {
+        "add_expense" => lunch(),
+        "list_expenses" => json!({}),
+        _ => of_id.clone(),
+    };
+    for (tool, name, values) in taken {
+        for value in values {
+            output(&app, tool, with(arguments(tool), name, value)).await;
+        }
+    }
+    for (tool, name, values) in refused {
+        for value in values {
+            let told = complaint(&app, tool, with(arguments(tool), name, value.clone())).await;
+            assert!(told.contains(&format!("\n- {name}: ")), "{tool} {name} {value}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_update_with_an_id_alone_says_what_it_lacks() {
+    let app = TestApp::new();
+    let added = output(&app, "add_expense", lunch()).await;
+    app.kv.take_operations();
+    for id in [&added["id"], &json!("7YTQKYCKQZ8PXVQ6R2M0F5N3JA")] {
+        let told = complaint(&app, "update_expense", json!({"id": id})).await;
+        assert!(told.starts_with("Nothing was changed"), "{told}");
+        for name in ["description", "amount", "currency", "category", "date"] {
+            assert!(told.contains(name), "{name}: {told}");
+        }
+    }
+    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.expenses_of(ADA).await, [added]);
+}
+
+#[tokio::test]
 async fn every_problem_is_told_at_once_the_ids_too() {
     let app = TestApp::new();
     let wrong = complaint(&app, "update_expense", json!({"id": "x", "amount": 0, "z": 1})).await;
@@ -174,12 +241,12 @@ async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
         (
             1,
             "- idempotency_key: String should have at least 1 character; got \"\"; ",
-            "\"maxLength\":255",
+            "1 to 255 characters",
         ),
-        (2, "- description: Field required; ", "\"maxLength\":200"),
+        (2, "- description: Field required; ", "1 to 200 characters"),
         (3, "- amount: Input should be greater than 0; got -5; ", "at most 12 digits"),
         (4, "- currency: String should match pattern '^[A-Z]{3}$'; got \"usd\"; ", "ISO 4217"),
-        (5, "- date: ", "\"format\":\"date\""),
+        (5, "- date: ", "YYYY-MM-DD"),
         (
             6,
             "- note: Extra inputs are not permitted; got \"?\"; ",
@@ -232,8 +299,11 @@ async fn an_expense_that_is_not_there_or_another_users_is_told_alike() {
     for id in [id, "7YTQKYCKQZ8PXVQ6R2M0F5N3JA"] {
         let expected =
             format!("There is no expense {id}. It may have been deleted: look with list_expenses");
-        for tool in ["update_expense", "delete_expense"] {
-            assert_eq!(complaint(&app, tool, json!({"id": id})).await, expected);
+        for (tool, arguments) in [
+            ("update_expense", json!({"id": id, "amount": 1})),
+            ("delete_expense", json!({"id": id})),
+        ] {
+            assert_eq!(complaint(&app, tool, arguments).await, expected);
         }
     }
     assert_eq!(app.expenses_of(GRACE).await, [graces]);
@@ -296,12 +366,13 @@ async fn an_outage_is_told_with_what_to_do_and_never_as_nothing_there() {
     keyed["idempotency_key"] = json!("k");
     let unknown = "so nothing can be said about them: try again in a moment";
     let maybe = "may or may not have been saved: try again in a moment";
+    let change = json!({"id": id, "amount": 1});
     let id = json!({"id": id});
     for (tool, operation, arguments, told) in [
         ("list_expenses", "list", json!({}), unknown),
         ("summarize_expenses", "list", json!({}), unknown),
-        ("update_expense", "get", id.clone(), unknown),
-        ("update_expense", "put", id.clone(), maybe),
+        ("update_expense", "get", change.clone(), unknown),
+        ("update_expense", "put", change, maybe),
         ("delete_expense", "get", id.clone(), unknown),
         ("delete_expense", "delete", id, maybe),
         ("add_expense", "put", lunch(), "saved: look with list_expenses before you add it again"),

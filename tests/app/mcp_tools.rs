@@ -40,6 +40,79 @@ fn every_schema_is_an_object_that_refers_to_nothing() {
     }
 }
 
+/// Every keyword of a schema, and of those of its properties and items.
+fn keywords(schema: &Value, see: &mut impl FnMut(&str)) {
+    for (keyword, value) in schema.as_object().unwrap() {
+        see(keyword);
+        match keyword.as_str() {
+            "properties" => value.as_object().unwrap().values().for_each(|it| keywords(it, see)),
+            "items" => keywords(value, see),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_input_schema_has_only_what_every_provider_takes() {
+    // What is left of OpenAI's and Anthropic's strict tools and of Gemini's declarations of functions.
+    let allowed =
+        ["type", "description", "properties", "required", "items", "enum", "additionalProperties"];
+    for tool in tools::list().as_array().unwrap() {
+        keywords(&tool["inputSchema"], &mut |keyword| {
+            assert!(allowed.contains(&keyword), "{keyword}: {tool}");
+        });
+        for (name, property) in tool["inputSchema"]["properties"].as_object().unwrap() {
+            assert!(property["type"].is_string(), "{name}: {tool}");
+        }
+    }
+}
+
+#[test]
+fn a_description_has_what_the_schema_may_not_say() {
+    let description = |tool: &str, argument: &str| {
+        let tools = tools::list().as_array().unwrap();
+        let tool = tools.iter().find(|described| described["name"] == tool).unwrap();
+        tool["inputSchema"]["properties"][argument]["description"].as_str().unwrap().to_owned()
+    };
+    for (tool, argument, words) in [
+        ("list_expenses", "limit", &["1 to 1000", "100 where it is left out"][..]),
+        ("list_expenses", "category", &["1 to 50 characters", "such as meals"]),
+        ("list_expenses", "from", &["YYYY-MM-DD", "such as 2026-11-23"]),
+        ("list_expenses", "to", &["not earlier than from"]),
+        ("add_expense", "amount", &["More than zero", "2 decimal places", "\"42.50\""]),
+        ("add_expense", "description", &["1 to 200 characters", "such as Team lunch"]),
+        ("add_expense", "currency", &["Three capital letters", "USD where it is left out"]),
+        ("add_expense", "category", &["1 to 50 characters", "other where it is left out"]),
+        ("add_expense", "date", &["YYYY-MM-DD", "today (UTC) where it is left out"]),
+        ("add_expense", "idempotency_key", &["1 to 255 characters", "printable ASCII"]),
+        ("update_expense", "id", &["in list_expenses", "26 letters and digits"]),
+        ("update_expense", "currency", &["Three capital letters", "null puts it back to USD"]),
+        ("update_expense", "category", &["null puts it back to other"]),
+        ("update_expense", "date", &["YYYY-MM-DD", "null puts it back to today (UTC)"]),
+        ("delete_expense", "id", &["26 letters and digits"]),
+        ("summarize_expenses", "currency", &["three capital letters"]),
+    ] {
+        let description = description(tool, argument);
+        for words in words {
+            assert!(description.contains(words), "{tool} {argument} {words}: {description}");
+        }
+    }
+    // A change leaves out what it leaves as it is.
+    for argument in ["currency", "category", "date"] {
+        assert!(!description("update_expense", argument).contains("left out"), "{argument}");
+    }
+}
+
+#[test]
+fn adding_says_once_what_becomes_of_a_currency() {
+    let tools = tools::list().as_array().unwrap();
+    let add = tools.iter().find(|tool| tool["name"] == "add_expense").unwrap();
+    let description = add["description"].as_str().unwrap();
+    assert!(description.contains("Do not guess an amount: ask."), "{description}");
+    assert!(description.contains("Leave currency out"), "{description}");
+    assert_eq!(add["inputSchema"]["required"], json!(["description", "amount"]));
+}
+
 #[test]
 fn each_tool_says_what_it_does_to_what_there_is() {
     let hints = |name: &str| {

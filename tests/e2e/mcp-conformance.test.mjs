@@ -1,5 +1,6 @@
 /**
- * The official conformance runner on `/mcp`, in each revision that is spoken there. What fails is listed
+ * The official conformance runner on `/mcp`, in each revision that is spoken there and for which the
+ * runner has scenarios. What fails is listed
  * in conformance/expected-failures.json, with the reason. Strict both ways: a check that fails and is not
  * there fails the test, and so does one that is there and has not failed.
  */
