@@ -243,6 +243,13 @@ impl Fields {
         self.optional(name, parse)
     }
 
+    /// Adds what is wrong with a member that was read, or with it and others together.
+    pub fn reject(&mut self, name: &'static str, reason: &str) {
+        let input = self.members.get(name).cloned().unwrap_or_default();
+        let msg = format!("Value error, {reason}");
+        self.problems.add(Problem::new("value_error", &[self.source, name], msg, input));
+    }
+
     /// What was wrong. Unknown members of a body are, in their order; unknown parameters do no harm.
     #[must_use]
     pub fn finish(mut self) -> Problems {

@@ -139,7 +139,7 @@ async fn show_expenses(
                     let field = ["from", "to", "category"]
                         .into_iter()
                         .find(|field| is_about(problem, field))?;
-                    Some((field, filter_message(field).to_owned()))
+                    Some((field, filter_message(field, problem.kind).to_owned()))
                 })
                 .collect();
             let page = overview::filter_refused(&account, &query.typed(), &messages);
@@ -219,10 +219,13 @@ fn is_about(problem: &Problem, parameter: &str) -> bool {
     problem.loc.last().is_some_and(|last| last == parameter)
 }
 
-fn filter_message(parameter: &str) -> &'static str {
-    match parameter {
-        "from" => "Give the first day as year-month-day, such as 2026-01-31.",
-        "to" => "Give the last day as year-month-day, such as 2026-01-31.",
+fn filter_message(parameter: &str, kind: &str) -> &'static str {
+    match (parameter, kind) {
+        ("to", "value_error") => {
+            "The last day comes before the first: give a later one, or an earlier first day."
+        }
+        ("from", _) => "Give the first day as year-month-day, such as 2026-01-31.",
+        ("to", _) => "Give the last day as year-month-day, such as 2026-01-31.",
         _ => "No category is that long.",
     }
 }

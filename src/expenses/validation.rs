@@ -246,7 +246,13 @@ fn read_summary(mut fields: Fields) -> Result<SummaryQuery, Problems> {
 }
 
 fn parse_range(fields: &mut Fields) -> (Option<NaiveDate>, Option<NaiveDate>) {
-    (fields.optional("from", parse_date), fields.optional("to", parse_date))
+    let range = (fields.optional("from", parse_date), fields.optional("to", parse_date));
+    if let (Some(from), Some(to)) = range
+        && to < from
+    {
+        fields.reject("to", "to is earlier than from: give a later to, or an earlier from");
+    }
+    range
 }
 
 /// What is said of a cursor that did not come from here, or was another user's or another filter's.

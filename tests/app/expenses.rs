@@ -342,7 +342,28 @@ async fn filters_leave_out_the_rest_over_all_pages() {
         [18, 15, 12]
     );
     assert_eq!(all_pages(&app, "/expenses?category=nothing").await, [0; 0]);
-    assert_eq!(all_pages(&app, "/expenses?from=2026-01-12&to=2026-01-10").await, [0; 0]);
+    assert_eq!(all_pages(&app, "/expenses?from=2026-01-12&to=2026-01-12").await, [12]);
+}
+
+#[tokio::test]
+async fn a_range_that_ends_before_it_begins_is_422() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let range = "from=2026-01-12&to=2026-01-10";
+    for path in ["/expenses", "/expenses.csv", "/expenses/summary"] {
+        let answer = app.get_as(&token, &format!("{path}?{range}")).await.expect(422);
+        let problem = json!({
+            "type": "value_error",
+            "loc": ["query", "to"],
+            "msg": "Value error, to is earlier than from: give a later to, or an earlier from",
+            "input": "2026-01-10",
+        });
+        assert_eq!(answer.json(), json!({"detail": [problem]}), "{path}");
+        // Of two days of which one is none, nothing is said but that.
+        let answer = app.get_as(&token, &format!("{path}?from=x&to=2026-01-10")).await.expect(422);
+        assert_eq!(answer.json()["detail"].as_array().unwrap().len(), 1, "{path}");
+        app.get_as(&token, &format!("{path}?from=2026-01-10&to=2026-01-10")).await.expect(200);
+    }
 }
 
 #[tokio::test]

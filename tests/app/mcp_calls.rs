@@ -269,6 +269,16 @@ async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
         ("list_expenses", json!({"limit": 1.5}), "- limit: Input should be a valid integer"),
         ("list_expenses", json!({"limit": true}), "- limit: Input should be a valid string"),
         ("list_expenses", json!({"from": "x", "to": 0.5}), "- to: "),
+        (
+            "list_expenses",
+            json!({"from": "2026-01-12", "to": "2026-01-10"}),
+            "- to: Value error, to is earlier than from: give a later to, or an earlier from; got ",
+        ),
+        (
+            "summarize_expenses",
+            json!({"from": "2026-01-12", "to": "2026-01-10"}),
+            "- to: Value error, to is earlier than from",
+        ),
         ("list_expenses", json!({"user": "grace"}), "- user: Extra inputs are not permitted"),
         ("summarize_expenses", json!({"category": "x"}), "- category: Extra inputs"),
         ("update_expense", json!({}), "- id: Field required; allowed is {"),

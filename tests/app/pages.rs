@@ -291,6 +291,25 @@ async fn a_filter_keeps_what_it_was_asked_and_goes_with_pages_and_download() {
 }
 
 #[tokio::test]
+async fn a_filter_whose_last_day_comes_first_says_so_and_keeps_it() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let query = "from=2026-11-20&to=2026-11-10&category=meals";
+    let page = browser.open(&format!("/expenses?{query}")).await.expect(422);
+    assert_has(
+        &page,
+        &[
+            "name=\"from\" value=\"2026-11-20\"",
+            "name=\"to\" value=\"2026-11-10\" aria-invalid=\"true\" aria-describedby=\"to-error\"",
+            "<option value=\"meals\" selected>",
+            "<p class=\"error\" id=\"to-error\">The last day comes before the first",
+            "href=\"#to\"",
+        ],
+    );
+    assert_inert(&page);
+}
+
+#[tokio::test]
 async fn a_page_is_one_list_and_says_how_many_it_has_counted() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
