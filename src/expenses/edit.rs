@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `POST /expenses` | 303 to the list; 422 the form with what was typed; 409 a key used before |
+//! | `POST /expenses` | 303 to the list; 422 the form with what was typed, also for a key that has added something else; 409 a key in process |
 //! | `POST /expenses/{id}` | 303, or 422 as above |
 //! | `GET`, `POST /expenses/{id}/delete` | the question; 303 |
 //!
@@ -282,7 +282,7 @@ impl ReturnedForm {
     fn sent_before(mut self, account: &Account) -> Response {
         self.typed.idempotency_key = new_idempotency_key();
         let page = self.page(&[], entry::Returned::SentBefore, Some(account));
-        respond(StatusCode::CONFLICT, page)
+        respond(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
     fn not_reached(&self, error: KvError, account: &Account) -> Response {

@@ -1,5 +1,6 @@
 //! Creating an expense once for one `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header
-//! has it.
+//! has it: a key with another body than before is 422, and 409 is for a key whose first request is still
+//! being answered.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
@@ -82,6 +83,13 @@ pub fn parse_key(value: Value, loc: &[&str]) -> Parsed<String> {
         }
     };
     Err(Problem::new(kind, loc, msg, json!(key)).with_ctx(ctx).into())
+}
+
+/// What is wrong with a key that came with another body before.
+#[must_use]
+pub fn key_reused(key: &str, loc: &[&str]) -> Problem {
+    let msg = "Value error, this key was used with another body: use a new key for a new expense";
+    Problem::new("value_error", loc, msg, json!(key))
 }
 
 /// What of a body is compared: members sorted, no white space, so that it is what a client means.

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::{
     csv, edit,
-    idempotency::{CreateError, canonical, parse_key},
+    idempotency::{CreateError, canonical, key_reused, parse_key},
     model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
     schema::{
         CSV_EXAMPLE, ExpenseForm, ExpensePatch, ExpenseRequest, FilterParameters, IdempotencyKey,
@@ -48,9 +48,11 @@ const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the exp
 const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, and the expense may or may \
     not have been saved: look, or send it again with the same Idempotency-Key";
 
-const KEY_REUSED: &str =
-    "This Idempotency-Key was used with another body: use a new key for a new expense";
+const IN_PROCESS: &str =
+    "A request with this Idempotency-Key is still being answered: send it again in a moment";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Where a problem with it is.
+const IDEMPOTENCY_KEY_LOC: [&str; 2] = ["header", "idempotency-key"];
 
 /// The routes of expenses.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -64,7 +66,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// Add an expense
 ///
-/// With an `Idempotency-Key` it is safe to send again for 24 hours. Only this site's own pages may send
+/// With an `Idempotency-Key` it is safe to send again for 24 hours; the same key with another body is 422.
+/// Only this site's own pages may send
 /// a form, with a session; they get pages.
 #[utoipa::path(
     post,
@@ -81,8 +84,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
             headers(("Location" = String, description = "Where it is"))),
         (status = 303, description = "After a form: to the list",
             headers(("Location" = String))),
-        (status = 409, description = "The `Idempotency-Key` came with another body, or its first request is still being answered",
-            body = ErrorResponse, example = json!({"detail": KEY_REUSED})),
+        (status = 409, description = "The first request with this `Idempotency-Key` is still being answered",
+            body = ErrorResponse, headers(("Retry-After" = String, description = "Seconds to wait")),
+            example = json!({"detail": IN_PROCESS})),
         Protected, Changes, ReadsBody,
     ),
 )]
@@ -100,7 +104,8 @@ async fn create_expense(
     let mut expense = Expense::new(content, now);
     match once {
         Some((key, canonical_body)) => {
-            expense = expenses.create_once(expense, &key, canonical_body.as_bytes()).await?;
+            let made = expenses.create_once(expense, &key, canonical_body.as_bytes()).await;
+            expense = made.map_err(|error| not_created(error, &key))?;
         }
         None => {
             expenses.put(&expense).await.map_err(|error| unavailable(NEW_MAYBE_SAVED, error))?
@@ -330,7 +335,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problems> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     // A header is ISO 8859-1, in which a byte is a character.
     let key = value.as_bytes().iter().copied().map(char::from).collect();
-    Ok(Some(parse_key(Value::String(key), &["header", "idempotency-key"])?))
+    Ok(Some(parse_key(Value::String(key), &IDEMPOTENCY_KEY_LOC)?))
 }
 
 /// The `{id}` of a path. One that is no id names no expense.
@@ -361,17 +366,12 @@ fn unavailable(maybe_saved: &str, error: KvError) -> AppError {
     AppError::unavailable(detail, KV_RETRY_AFTER_SECS, error)
 }
 
-impl From<CreateError> for AppError {
-    fn from(error: CreateError) -> Self {
-        let conflict = |detail| Self::new(StatusCode::CONFLICT, detail);
-        match error {
-            CreateError::Kv(error) => unavailable(NEW_MAYBE_SAVED_WITH_KEY, error),
-            CreateError::KeyReused => conflict(KEY_REUSED),
-            CreateError::InProcess => {
-                let detail = "A request with this Idempotency-Key is still being answered: send it again in a moment";
-                conflict(detail)
-                    .with_header(header::RETRY_AFTER, IN_PROCESS_RETRY_AFTER_SECS.into())
-            }
-        }
+/// The answer when a request with an idempotency key has made nothing.
+fn not_created(error: CreateError, key: &str) -> AppError {
+    match error {
+        CreateError::Kv(error) => unavailable(NEW_MAYBE_SAVED_WITH_KEY, error),
+        CreateError::KeyReused => Problems::from(key_reused(key, &IDEMPOTENCY_KEY_LOC)).into(),
+        CreateError::InProcess => AppError::new(StatusCode::CONFLICT, IN_PROCESS)
+            .with_header(header::RETRY_AFTER, IN_PROCESS_RETRY_AFTER_SECS.into()),
     }
 }

@@ -138,7 +138,7 @@ pub enum SummaryParameters {}
 impl IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "Names the attempt: the same key and body within 24 hours answer with the \
-            first expense";
+            first expense, the same key with another body is 422";
         vec![parameter(ParameterIn::Header, "Idempotency-Key", description, idempotency_key())]
     }
 }

@@ -75,7 +75,7 @@ async fn a_form_that_is_sent_again_with_something_else_in_it_asks_first() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     browser.submit("/expenses", &LUNCH).await.expect(303);
-    let page = browser.submit("/expenses", &lunch("description", "Dinner")).await.expect(409);
+    let page = browser.submit("/expenses", &lunch("description", "Dinner")).await.expect(422);
     assert_has(&page, &["This form has already added an expense", "value=\"Dinner\""]);
     assert!(!page.body.contains("value=\"a-key\""), "with a new key: this time it is meant");
     assert_eq!(listed(&mut browser).await.len(), 1);

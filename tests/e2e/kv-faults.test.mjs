@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 
-import { assertDetail, assertUnavailable } from './support/assertions.mjs';
+import { assertProblems, assertUnavailable } from './support/assertions.mjs';
 import { startWorld } from './support/world.mjs';
 
 const LUNCH = { description: 'Team lunch', amount: 42.5 };
@@ -79,7 +79,7 @@ test('five requests at once with one key make one expense', async () => {
     assert.deepEqual(answer.json, answers[0].json);
   }
   assert.deepEqual(await expensesOf(actor), [answers[0].json]);
-  assertDetail(await create(actor, 'key', { json: { ...LUNCH, amount: 1 } }), 409, /new key/);
+  assertProblems(await create(actor, 'key', { json: { ...LUNCH, amount: 1 } }), [['value_error', 'header', 'idempotency-key']]);
 });
 
 test('what a client began before it went away is finished, and its next try finds it', async (t) => {

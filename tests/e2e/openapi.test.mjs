@@ -117,7 +117,7 @@ test('refusals are as they are described', async () => {
     [404, 'get', '/expenses/{id}', await browser.request('GET', missing)],
     [404, 'put', '/expenses/{id}', await browser.request('PUT', missing, { json })],
     [404, 'delete', '/expenses/{id}', await browser.request('DELETE', missing)],
-    [409, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { ...json, amount: 2 }, headers: key })],
+    [422, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { ...json, amount: 2 }, headers: key })],
     [413, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { description: 'x'.repeat(70_000) } })],
     [415, 'post', '/expenses', await browser.request('POST', '/expenses', { body: 'x', headers: { 'content-type': 'text/plain' } })],
     [422, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { amount: 'x', note: 1 } })],
