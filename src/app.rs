@@ -21,7 +21,7 @@ use crate::{
     json::Json,
     mcp,
     openapi::{
-        self,
+        self, NeedsAuthKit,
         routing::{OpenApiRouter, routes},
     },
     pages,
@@ -202,11 +202,14 @@ struct HealthResponse {
     path = "/",
     tag = "service",
     security(()),
-    responses((
-        status = 200,
-        description = "Paths by what is there",
-        content((HomeResponse = "application/json"), (String = "text/html")),
-    )),
+    responses(
+        (
+            status = 200,
+            description = "Paths by what is there",
+            content((HomeResponse = "application/json"), (String = "text/html")),
+        ),
+        NeedsAuthKit,
+    ),
 )]
 async fn show_home() -> Json<HomeResponse> {
     Json(HomeResponse::default())

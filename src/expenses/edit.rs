@@ -145,6 +145,8 @@ pub(super) async fn add_expense(
     request_body(content = ExpenseForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "To the list", headers(("Location" = String))),
+        (status = 422, description = "The form again, with what is wrong beside each field",
+            content((String = "text/html"))),
         Protected, Changes, ReadsForm, FindsOne,
     ),
 )]

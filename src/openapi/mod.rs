@@ -93,7 +93,7 @@ struct SharedError {
     headers: &'static [(&'static str, &'static str)],
 }
 
-const SHARED_ERRORS: [SharedError; 8] = [
+const SHARED_ERRORS: [SharedError; 9] = [
     SharedError {
         name: "Unauthorized",
         status: 401,
@@ -120,6 +120,13 @@ const SHARED_ERRORS: [SharedError; 8] = [
         description: "No such expense, or another user's",
         detail: Some("Expense not found"),
         headers: &[],
+    },
+    SharedError {
+        name: "MethodNotAllowed",
+        status: 405,
+        description: "No form: programs cannot `POST` here",
+        detail: Some("Method Not Allowed"),
+        headers: &[("Allow", "What programs can do here")],
     },
     SharedError {
         name: "ContentTooLarge",
@@ -219,7 +226,7 @@ errors! {
 }
 errors! {
     /// What an operation answers that reads a form; what is wrong with it is said on a page.
-    ReadsForm: 413
+    ReadsForm: 405, 413
 }
 errors! {
     /// What an operation answers that reads a query.

@@ -24,6 +24,7 @@ mod sign_in;
 mod sign_in_attacks;
 mod sign_out;
 mod slow;
+mod statuses;
 mod support;
 mod token_kinds;
 mod tokens;

@@ -124,6 +124,9 @@ test('refusals are as they are described', async () => {
     [422, 'post', '/expenses', await browser.request('POST', '/expenses', { body: '{"a', headers: { 'content-type': 'application/json' } })],
     [422, 'get', '/expenses', await browser.request('GET', '/expenses?limit=0')],
     [422, 'get', '/expenses/summary', await browser.request('GET', '/expenses/summary?from=x')],
+    [405, 'post', '/expenses/{id}', await browser.request('POST', missing, { json })],
+    [405, 'post', '/expenses/{id}/delete', await browser.request('POST', `${missing}/delete`, { json })],
+    [415, 'post', '/organization', await world.bearer(authkit.mintToken()).request('POST', '/organization', { form: { organization_id: 'org_1' } })],
     [422, 'post', '/organization', await browser.request('POST', '/organization', { json: {} })],
     [400, 'get', '/callback', await world.anonymous().request('GET', '/callback?error=access_denied')],
   ]) {

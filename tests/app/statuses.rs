@@ -1,0 +1,278 @@
+//! Statuses: every operation of `/openapi.json` is asked by all kinds of callers, with all kinds of bodies,
+//! while storage and AuthKit are there and while they are not. What comes back is what the document says.
+
+use std::collections::BTreeSet;
+
+use chrono::Duration;
+use http::{Method, header, request::Builder};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ADA, TestApp,
+    app::{Answer, Browser, ORIGIN, request},
+    authkit::Outage,
+    connect,
+};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const NO_ID: &str = "00000000000000000000000000";
+
+/// Who sends a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sender {
+    Nobody,
+    /// `fetch()` of one of the Worker's own pages, with a session.
+    OwnPage,
+    /// The same without a session.
+    SignedOutPage,
+    /// A page of another site, with a session.
+    OtherSite,
+    /// `Authorization: Bearer`, an access token of a session.
+    Bearer,
+    BadBearer,
+    /// A machine whose token has no scope.
+    Machine,
+}
+
+const SENDERS: [Sender; 7] = [
+    Sender::Nobody,
+    Sender::OwnPage,
+    Sender::SignedOutPage,
+    Sender::OtherSite,
+    Sender::Bearer,
+    Sender::BadBearer,
+    Sender::Machine,
+];
+
+/// A content type and a body.
+fn bodies() -> Vec<(&'static str, String)> {
+    let json = "application/json";
+    let large = "x".repeat(65 * 1024);
+    vec![
+        ("", String::new()),
+        (json, json!({"description": "x", "amount": 1}).to_string()),
+        (json, json!({"amount": 2}).to_string()),
+        (json, json!({"organization_id": "org_2"}).to_string()),
+        (json, json!({"organization_id": "org_closed"}).to_string()),
+        (json, "{".to_owned()),
+        (json, large.clone()),
+        ("application/merge-patch+json", json!({"amount": 2}).to_string()),
+        ("text/plain", "x".to_owned()),
+        (FORM, "description=x&amount=1".to_owned()),
+        (FORM, "description=&amount=".to_owned()),
+        (FORM, "organization_id=org_2".to_owned()),
+        (FORM, large),
+    ]
+}
+
+struct World {
+    app: TestApp,
+    browser: Browser,
+    seen: BTreeSet<(String, u16)>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let app = connect::app();
+        let refusal = json!({"error": "sso_required", "error_description": "not that way"});
+        app.authkit.close_organization("org_closed", refusal);
+        let browser = app.signed_in(ADA).await;
+        Self { app, browser, seen: BTreeSet::new() }
+    }
+
+    /// An expense's id.
+    async fn id(&self) -> String {
+        let body = r#"{"description": "x", "amount": 1}"#;
+        let token = self.app.authkit.access_token(ADA);
+        let made = self.app.post_as(&token, "/expenses", body).await.expect(201).json();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn send(
+        &mut self,
+        sender: Sender,
+        operation: &str,
+        request: Builder,
+        body: String,
+    ) -> Answer {
+        let same_origin = request_headers(sender).into_iter();
+        let request =
+            same_origin.fold(request, |request, (name, value)| request.header(name, value));
+        let bearer = match sender {
+            Sender::Bearer => Some(self.app.authkit.access_token(ADA)),
+            Sender::BadBearer => Some("x".to_owned()),
+            Sender::Machine => Some(self.app.authkit.connect.machine_token("")),
+            _ => None,
+        };
+        let request = match bearer {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        let answer = match sender {
+            // Each with a session of its own: an answer may end it.
+            Sender::OwnPage | Sender::OtherSite => {
+                self.browser.clone().send(request, body.into()).await
+            }
+            _ => self.app.send(request.body(body.into()).unwrap()).await,
+        };
+        self.note(operation, &answer);
+        answer
+    }
+
+    /// A navigation that is sent to sign in is a 401 in a browser's way.
+    fn note(&mut self, operation: &str, answer: &Answer) {
+        let is_sent_to_sign_in = answer.status == 302
+            && answer.header("location").starts_with("/login?return_to=")
+            && operation != "get /callback";
+        let status = if is_sent_to_sign_in { 401 } else { answer.status.as_u16() };
+        self.seen.insert((operation.to_owned(), status));
+    }
+}
+
+fn request_headers(sender: Sender) -> Vec<(&'static str, &'static str)> {
+    match sender {
+        Sender::OwnPage | Sender::SignedOutPage => {
+            vec![("sec-fetch-site", "same-origin"), ("origin", ORIGIN)]
+        }
+        Sender::OtherSite => {
+            vec![("sec-fetch-site", "cross-site"), ("origin", "https://evil.test")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Every operation of the document, as `method path`, with its statuses.
+fn documented() -> Vec<(String, BTreeSet<u16>)> {
+    let document: Value = serde_json::from_str(authkit_edge::openapi::DOCUMENT).unwrap();
+    let mut all = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let statuses = operation["responses"].as_object().unwrap().keys();
+            let statuses = statuses.map(|status| status.parse().unwrap()).collect();
+            all.push((format!("{method} {path}"), statuses));
+        }
+    }
+    all
+}
+
+/// Sends every operation with everything that `senders` may send; `has_own` where they have an expense.
+async fn ask_everything(world: &mut World, senders: &[Sender], has_own: bool) {
+    for (operation, _) in documented() {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let has_body = !matches!(method, Method::GET | Method::DELETE);
+        let bodies = if has_body { bodies() } else { vec![("", String::new())] };
+        let mut paths = vec![path.replace("{id}", NO_ID)];
+        if path.contains("{id}") && has_own {
+            paths.push(path.replace("{id}", &world.id().await));
+        }
+        if !has_body && !path.contains("{id}") {
+            for query in ["limit=0&from=x&currency=x&category=", "error=access_denied", "code=x"] {
+                paths.push(format!("{path}?{query}"));
+            }
+        }
+        for sender in senders {
+            for path in &paths {
+                for (content_type, body) in &bodies {
+                    for accept in ["application/json", "text/html"] {
+                        let mut request =
+                            request(method.clone(), path).header(header::ACCEPT, accept);
+                        if !content_type.is_empty() {
+                            request = request.header(header::CONTENT_TYPE, *content_type);
+                        }
+                        world.send(*sender, &operation, request, body.clone()).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn operations_answer_with_the_statuses_that_are_documented() {
+    let mut world = World::new().await;
+    ask_everything(&mut world, &SENDERS, true).await;
+
+    // While KV fails. Whoever is signed in by then is known.
+    for operation in ["list", "get", "put", "delete"] {
+        world.app.kv.fail(Some(operation));
+        let id = NO_ID.to_owned();
+        for (method, path) in [
+            (Method::GET, "/expenses".to_owned()),
+            (Method::GET, "/expenses.csv".to_owned()),
+            (Method::GET, "/expenses/summary".to_owned()),
+            (Method::GET, format!("/expenses/{id}")),
+            (Method::GET, format!("/expenses/{id}/delete")),
+            (Method::POST, "/expenses".to_owned()),
+            (Method::PUT, format!("/expenses/{id}")),
+            (Method::PATCH, format!("/expenses/{id}")),
+            (Method::DELETE, format!("/expenses/{id}")),
+        ] {
+            let name = method.as_str().to_lowercase();
+            let operation = format!("{name} {}", path.replace(&id, "{id}"));
+            let request = request(method, &path).header(header::CONTENT_TYPE, "application/json");
+            let body = json!({"description": "x", "amount": 1}).to_string();
+            world.send(Sender::Bearer, &operation, request, body).await;
+        }
+        for (operation, path) in [
+            ("post /expenses/{id}", format!("/expenses/{id}")),
+            ("post /expenses/{id}/delete", format!("/expenses/{id}/delete")),
+        ] {
+            let request = request(Method::POST, &path).header(header::CONTENT_TYPE, FORM);
+            let body = "description=x&amount=1".to_owned();
+            world.send(Sender::OwnPage, operation, request, body).await;
+        }
+        world.app.kv.fail(None);
+    }
+
+    // A key that comes with another body, and one in process.
+    let keyed = |key: &str| {
+        request(Method::POST, "/expenses")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", key)
+    };
+    for amount in [1, 2] {
+        let body = json!({"description": "x", "amount": amount}).to_string();
+        world.send(Sender::Bearer, "post /expenses", keyed("a"), body).await;
+    }
+    world.app.kv.hold_operation(Some("put"));
+    let body = json!({"description": "x", "amount": 1}).to_string();
+    let token = world.app.authkit.access_token(ADA);
+    let app = world.app.clone();
+    let first = keyed("b").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let mut first = Box::pin(app.send(first.body(body.clone().into()).unwrap()));
+    while !world.app.kv.is_waiting() {
+        assert!(futures_util::FutureExt::now_or_never(&mut first).is_none());
+    }
+    world.send(Sender::Bearer, "post /expenses", keyed("b"), body).await.expect(409);
+    world.app.kv.hold_operation(None);
+    first.await.expect(201);
+
+    // A sign-in, and AuthKit away in the midst of another and afterwards.
+    let mut browser = world.app.browser();
+    let answer = browser.sign_in(ADA).await;
+    world.note("get /callback", &answer);
+    let mut browser = world.app.browser();
+    let login = browser.open("/login").await.expect(302);
+    let callback = world.app.authkit.approve(login.header("location"), ADA);
+    world.app.authkit.set_outage(Some(Outage::NoAnswer));
+    let answer = browser.open(callback.as_str()).await;
+    world.note("get /callback", &answer);
+    world.app.clock.advance(Duration::hours(1));
+    ask_everything(&mut world, &[Sender::Nobody, Sender::OwnPage], false).await;
+
+    let mut undocumented = Vec::new();
+    let mut unseen = Vec::new();
+    for (operation, statuses) in documented() {
+        let seen: BTreeSet<u16> = (world.seen.iter())
+            .filter(|(asked, _)| *asked == operation)
+            .map(|(_, status)| *status)
+            .collect();
+        undocumented
+            .extend(seen.difference(&statuses).map(|status| format!("{operation} {status}")));
+        // Nothing here fails inside.
+        let never_seen = statuses.difference(&seen).filter(|status| **status != 500);
+        unseen.extend(never_seen.map(|status| format!("{operation} {status}")));
+    }
+    assert_eq!((undocumented, unseen), (Vec::<String>::new(), Vec::<String>::new()));
+}
