@@ -1,6 +1,6 @@
 /**
  * `npm test`: set-up, then every test, layer by layer. Stops at the first layer that fails, with its
- * exit code. `npm test -- host` (or `wasm`, `e2e`, `browser`) runs one layer. A layer that cannot run
+ * exit code. `npm test -- host` (or `wasm`, `e2e`, `python`, `browser`) runs one layer. A layer that cannot run
  * on this machine is skipped, loudly; in CI, or when it was asked for, that is a failure.
  */
 
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { build } from './build.mjs';
 import { NO_CHROMIUM, findChromium } from './chromium.mjs';
 import { ROOT, Stop, bold, capture, green, main, red } from './commands.mjs';
+import { NO_PYTHON, findPython, installPythonPackages } from './python.mjs';
 import { BIN, setUp } from './setup.mjs';
 
 const WASM_TARGET = 'wasm32-unknown-unknown';
@@ -25,7 +26,7 @@ const NODE_PASSED = /^(?:#|ℹ) pass (\d+)/gm;
  *
  * @type {Record<string, {
  *   title: string,
- *   missing?: () => string | undefined,
+ *   missing?: () => string | undefined | Promise<string | undefined>,
  *   run: () => Promise<{ code: number, output: string }>,
  *   passed: RegExp,
  * }>}
@@ -50,6 +51,15 @@ const LAYERS = {
     run: () => runOnBundle(['local', 'tests/e2e']),
     passed: NODE_PASSED,
   },
+  python: {
+    title: 'python: a client generated from the API\'s description (node --test, openapi-python-client)',
+    missing: async () => ((await findPython()) ? undefined : NO_PYTHON),
+    run: async () => {
+      await installPythonPackages();
+      return runOnBundle(['tests/python']);
+    },
+    passed: NODE_PASSED,
+  },
   browser: {
     title: 'browser: the pages in Chromium, clicked through (node --test, playwright-core)',
     missing: () => (findChromium() ? undefined : NO_CHROMIUM),
@@ -70,7 +80,7 @@ await main(async () => {
   for (const [name, layer] of Object.entries(LAYERS)) {
     if (asked.length > 0 && !asked.includes(name)) continue;
     console.log(`\n${bold(`== ${layer.title}`)}\n`);
-    const missing = layer.missing?.();
+    const missing = await layer.missing?.();
     if (missing) {
       if (process.env.CI || asked.includes(name)) throw new Stop(`The ${name} tests cannot run. ${missing}`);
       console.log(red(`SKIPPED: ${missing}`));

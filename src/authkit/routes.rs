@@ -549,17 +549,14 @@ fn me(caller: &CurrentUser) -> Response {
 
 /// Go on in another organization
 ///
-/// Where AuthKit wants something of the user first, the answer is 403 and says where to go. A form of
-/// this site's own pages is sent on to them.
+/// Where AuthKit wants something of the user first, the answer is 403 and says where to go. This site's own
+/// pages send a form instead, and are sent on to the expenses.
 #[utoipa::path(
     post,
     path = "/organization",
     tag = "sign-in",
     security(("session" = [])),
-    request_body(content(
-        (OrganizationRequest = "application/json"),
-        (OrganizationRequest = "application/x-www-form-urlencoded"),
-    )),
+    request_body = OrganizationRequest,
     responses(
         (status = 200, description = "The caller, in that organization", body = MeResponse,
             headers(("Set-Cookie" = String))),

@@ -24,7 +24,7 @@ use super::{
     idempotency::CreateError,
     model::{Expense, ExpenseId},
     routes::{NOT_REACHED, no_such_expense},
-    schema::ExpenseForm,
+    schema::{DeleteForm, ExpenseForm},
 };
 use crate::{
     app::AppState,
@@ -208,7 +208,7 @@ async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, App
     tag = "pages",
     security(("session" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
-    request_body(content_type = "application/x-www-form-urlencoded"),
+    request_body(content = DeleteForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "To the list", headers(("Location" = String))),
         Protected, Changes, ReadsForm, FindsOne,

@@ -14,7 +14,7 @@ use super::{
     idempotency::{CreateError, canonical, key_reused, parse_key},
     model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
     schema::{
-        CSV_EXAMPLE, ExpenseForm, ExpensePatch, ExpenseRequest, FilterParameters, IdempotencyKey,
+        CSV_EXAMPLE, ExpensePatch, ExpenseRequest, FilterParameters, IdempotencyKey,
         ListParameters, SummaryParameters,
     },
     store::{ListError, UserExpenses},
@@ -75,10 +75,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(IdempotencyKey),
-    request_body(content(
-        (ExpenseRequest = "application/json"),
-        (ExpenseForm = "application/x-www-form-urlencoded"),
-    )),
+    request_body = ExpenseRequest,
     responses(
         (status = 201, description = "The new expense", body = ExpenseResponse<'_>,
             headers(("Location" = String, description = "Where it is"))),
@@ -269,17 +266,15 @@ async fn replace_expense(
 
 /// Change an expense
 ///
-/// A JSON merge patch (RFC 7396): what is left out stays; `null` puts a default back.
+/// A JSON merge patch (RFC 7396): what is left out stays; `null` puts a default back. It may be sent as
+/// `application/json` too.
 #[utoipa::path(
     patch,
     path = "/expenses/{id}",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
-    request_body(content(
-        (ExpensePatch = "application/merge-patch+json"),
-        (ExpensePatch = "application/json"),
-    )),
+    request_body(content = ExpensePatch, content_type = "application/merge-patch+json"),
     responses(
         (status = 200, description = "The expense as it is now", body = ExpenseResponse<'_>),
         Protected, Changes, ReadsBody, FindsOne,

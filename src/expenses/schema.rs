@@ -33,6 +33,10 @@ pub enum ExpensePatch {}
 #[derive(Debug)]
 pub enum ExpenseForm {}
 
+/// The form of the question before an expense is deleted.
+#[derive(Debug)]
+pub enum DeleteForm {}
+
 macro_rules! schema_of {
     ($type:ident, $schema:expr) => {
         impl PartialSchema for $type {
@@ -88,10 +92,16 @@ schema_of!(
         .property("currency", currency_typed())
         .property("category", category_input())
         .property("date", date_input())
-        .property("idempotency_key", idempotency_key())
         .required("description")
         .required("amount")
         .examples([json!({"description": "Team lunch", "amount": "42,50"})])
+);
+schema_of!(
+    DeleteForm,
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("No fields: that it is sent says it all"))
+        .examples([json!({})])
 );
 schema_of!(
     ExpenseId,

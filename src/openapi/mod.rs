@@ -37,7 +37,8 @@ pub const BEARER: &str = "bearer";
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
-        title = "AuthKit on the edge",
+        // Generators of clients name their package after it.
+        title = "Expenses API",
         description = "An expense tracker behind WorkOS AuthKit, at the edge. Sign in at \
             [/login](/login?return_to=/docs) and try the operations here with your browser's session, or send \
             `Authorization: Bearer <access token>`.",

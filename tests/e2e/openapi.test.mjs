@@ -126,7 +126,7 @@ test('refusals are as they are described', async () => {
     [422, 'get', '/expenses/summary', await browser.request('GET', '/expenses/summary?from=x')],
     [405, 'post', '/expenses/{id}', await browser.request('POST', missing, { json })],
     [405, 'post', '/expenses/{id}/delete', await browser.request('POST', `${missing}/delete`, { json })],
-    [415, 'post', '/organization', await world.bearer(authkit.mintToken()).request('POST', '/organization', { form: { organization_id: 'org_1' } })],
+    [415, 'post', '/organization', await world.bearer(authkit.mintToken()).request('POST', '/organization', { body: 'organization_id=org_1', headers: { 'content-type': 'application/x-www-form-urlencoded' } })],
     [422, 'post', '/organization', await browser.request('POST', '/organization', { json: {} })],
     [400, 'get', '/callback', await world.anonymous().request('GET', '/callback?error=access_denied')],
   ]) {
