@@ -1,7 +1,7 @@
 //! Statuses: every operation of `/openapi.json` is asked by all kinds of callers, with all kinds of bodies,
 //! while storage and AuthKit are there and while they are not. What comes back is what the document says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::Duration;
 use http::{Method, header, request::Builder};
@@ -67,7 +67,8 @@ fn bodies() -> Vec<(&'static str, String)> {
 
 struct World {
     app: TestApp,
-    browser: Browser,
+    /// One for each operation: signing out ends a session for all that follow.
+    browsers: HashMap<String, Browser>,
     seen: BTreeSet<(String, u16)>,
 }
 
@@ -76,8 +77,16 @@ impl World {
         let app = connect::app();
         let refusal = json!({"error": "sso_required", "error_description": "not that way"});
         app.authkit.close_organization("org_closed", refusal);
-        let browser = app.signed_in(ADA).await;
-        Self { app, browser, seen: BTreeSet::new() }
+        let mut world = Self { app, browsers: HashMap::new(), seen: BTreeSet::new() };
+        world.sign_in().await;
+        world
+    }
+
+    /// A new session for each operation.
+    async fn sign_in(&mut self) {
+        for (operation, _) in documented() {
+            self.browsers.insert(operation, self.app.signed_in(ADA).await);
+        }
     }
 
     /// An expense's id.
@@ -109,9 +118,9 @@ impl World {
             None => request,
         };
         let answer = match sender {
-            // Each with a session of its own: an answer may end it.
+            // A clone: what an answer does to its cookies is not the next request's.
             Sender::OwnPage | Sender::OtherSite => {
-                self.browser.clone().send(request, body.into()).await
+                self.browsers[operation].clone().send(request, body.into()).await
             }
             _ => self.app.send(request.body(body.into()).unwrap()).await,
         };
@@ -255,6 +264,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     let mut browser = world.app.browser();
     let login = browser.open("/login").await.expect(302);
     let callback = world.app.authkit.approve(login.header("location"), ADA);
+    world.sign_in().await;
     world.app.authkit.set_outage(Some(Outage::NoAnswer));
     let answer = browser.open(callback.as_str()).await;
     world.note("get /callback", &answer);
