@@ -2,7 +2,7 @@
 //! status 422, every problem at once, each with a `type`, a `loc`, a `msg` and the `input`.
 //! <https://docs.pydantic.dev/latest/errors/validation_errors/>
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{error::AppError, json, syntax};
 
 /// Longest body that is read.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+const MAX_BODY_KIB: usize = 64;
 
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -333,9 +333,24 @@ pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppErr
 ///
 /// 413 past 64 KiB.
 pub async fn read_body(body: Body) -> Result<Bytes, AppError> {
-    to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 64 KiB")
-    })
+    read_body_up_to(body, MAX_BODY_KIB).await
+}
+
+/// Reads a body of any type. One that says that it is too long is not touched.
+///
+/// # Errors
+///
+/// 413 past `max_kib`.
+pub async fn read_body_up_to(body: Body, max_kib: usize) -> Result<Bytes, AppError> {
+    let max_bytes = max_kib * 1024;
+    let too_long = || {
+        let detail = format!("The body must not be longer than {max_kib} KiB");
+        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    if body.size_hint().lower() > max_bytes as u64 {
+        return Err(too_long());
+    }
+    to_bytes(body, max_bytes).await.map_err(|_| too_long())
 }
 
 /// `application/x-www-form-urlencoded`, which a page of any site can have a browser send: see

@@ -6,12 +6,7 @@
 //! 503. Removing what is gone does no harm, so a second delivery, or a late one, needs no memory of the
 //! first.
 
-use axum::{
-    Extension, Router,
-    body::{Body, to_bytes},
-    extract::State,
-    routing::post,
-};
+use axum::{Extension, Router, body::Body, extract::State, routing::post};
 use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -23,11 +18,12 @@ use crate::{
     expenses::erase::Erasure,
     json::Json,
     runtime::WaitUntil,
+    validation::read_body_up_to,
 };
 
 /// Longest event that is read: an object of WorkOS's with all that a directory knows of it takes some
 /// tens of kilobytes.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+const MAX_BODY_KIB: usize = 256;
 /// For a minute KV may go on listing what is gone.
 const RETRY_AFTER_SECS: u32 = 60;
 
@@ -51,9 +47,7 @@ async fn receive_event(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<WebhookResponse>, AppError> {
-    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not be longer than 256 KiB")
-    })?;
+    let body = read_body_up_to(body, MAX_BODY_KIB).await?;
     match state.authkit.webhook_event(&headers, &body)? {
         WebhookEvent::UserDeleted(user_id) => {
             // Goes on when whoever delivers it has waited long enough.

@@ -12,6 +12,7 @@ mod response;
 use std::{cell::OnceCell, sync::Arc};
 
 use axum::Router;
+use wasm_bindgen::JsValue;
 use worker::{Context, Env, event, send::SendWrapper, worker_sys::web_sys};
 
 use crate::{
@@ -40,11 +41,15 @@ async fn fetch(
     env: Env,
     context: Context,
 ) -> worker::Result<web_sys::Response> {
-    let mut request = request::from_web(&request)?;
+    let (mut request, unread_body) = request::from_web(&request)?;
+    let runtime_context = JsValue::from(context.as_ref());
     let context = SendWrapper::new(context);
     request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
     let mut router = ROUTER.with(|cell| cell.get_or_init(|| build(&env)).clone());
     let response = tower_service::Service::call(&mut router, request).await;
+    if let Some(body) = unread_body {
+        body.read_rest(&runtime_context).await;
+    }
     response::into_web(response.unwrap_or_else(|never| match never {})).await
 }
 

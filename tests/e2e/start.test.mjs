@@ -1,151 +1,15 @@
-/**
- * `npm start`, as somebody who has just cloned the project runs it: in a folder of its own, so that
- * neither the developer's expenses nor their .dev.vars are touched.
- */
+/** `npm start`, as a user who has just cloned the project runs it. */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
+import { test } from 'node:test';
 
 import { Browser } from './support/actors.mjs';
 import { connect as connectAgent, Person } from './support/mcp-client.mjs';
-import { ROOT } from './support/worker.mjs';
-
-const READY_MS = 60_000;
-const END_MS = 15_000;
-/** What a start keeps or is given, which a clone has nothing of, and what a build would change. */
-const LEFT_OUT = new Set(['.wrangler', '.local', '.git', '.dev.vars', 'target']);
-
-const clone = mkdtempSync(join(tmpdir(), 'authkit-edge-clone-'));
-/** @type {Set<import('node:child_process').ChildProcess>} */
-const running = new Set();
-after(async () => {
-  // Only after a failure: it ends what it has started itself when it is asked to.
-  for (const child of running) {
-    const ended = once(child, 'close');
-    child.kill('SIGINT');
-    await Promise.race([ended, pause(END_MS, undefined, { ref: false })]);
-    child.kill('SIGKILL');
-  }
-  rmSync(clone, { recursive: true, force: true });
-});
-
-// Scripts are copied, because they take the folder that they are in for the project's, and the bundle
-// is, so that it stays as it is; the rest, which is large and is only read, is linked to.
-for (const name of readdirSync(ROOT)) {
-  if (name === 'local' || name === 'build') cpSync(join(ROOT, name), join(clone, name), { recursive: true });
-  else if (!LEFT_OUT.has(name)) symlinkSync(join(ROOT, name), join(clone, name));
-}
-
-/** A port that nothing listens on. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-function isListening(port) {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const answer = (value) => () => {
-      socket.destroy();
-      resolve(value);
-    };
-    socket.once('connect', answer(true)).once('error', answer(false));
-  });
-}
-
-/** @param {() => boolean | Promise<boolean>} condition */
-async function until(condition, what, limitMs) {
-  for (const end = Date.now() + limitMs; !(await condition()); await pause(50)) {
-    if (Date.now() > end) assert.fail(`${what} within ${limitMs} ms`);
-  }
-}
-
-/** Every process of this computer that has not ended: its parent by its id. @returns {Map<number, number>} */
-function processes() {
-  if (!existsSync('/proc/self/stat')) {
-    const rows = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat='], { encoding: 'utf8' }).trim().split('\n');
-    return new Map(
-      rows
-        .map((row) => row.trim().split(/\s+/))
-        .filter(([, , state]) => !state.startsWith('Z'))
-        .map(([pid, ppid]) => [Number(pid), Number(ppid)]),
-    );
-  }
-  // proc(5): `pid (command) state ppid …`, where the command may hold anything.
-  const parents = new Map();
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      const [state, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      if (state !== 'Z') parents.set(Number(pid), Number(ppid));
-    } catch {
-      // Ended in this very moment.
-    }
-  }
-  return parents;
-}
-
-/** Every process that has come from `pid`. @returns {number[]} */
-function descendants(pid) {
-  const parents = [...processes()];
-  const found = [pid];
-  for (const parent of found) found.push(...parents.filter(([, ppid]) => ppid === parent).map(([child]) => child));
-  return found.slice(1);
-}
-
-/** @param {number} port @param {number} authkitPort */
-function start(port, authkitPort) {
-  const child = spawn(process.execPath, [join(clone, 'local', 'start.mjs'), '--port', String(port), '--authkit-port', String(authkitPort)], {
-    cwd: clone,
-    env: { ...process.env, NO_COLOR: '1', CI: 'true', CARGO_TARGET_DIR: join(clone, 'target') },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const started = { child, output: '', exit: once(child, 'close') };
-  running.add(child);
-  child.once('close', () => running.delete(child));
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8');
-    stream.on('data', (text) => (started.output += text));
-  }
-  return started;
-}
-
-/** @param {ReturnType<typeof start>} started @returns {Promise<string>} the address it says to open */
-async function printedAddress(started) {
-  const address = () => /Open (http:\/\/localhost:\d+)/.exec(started.output)?.[1];
-  await until(
-    () => {
-      assert.equal(started.child.exitCode, null, `npm start has ended: ${started.output}`);
-      assert.doesNotMatch(started.output, /Building the Worker/, 'the bundle in build/ is older than its sources: run npm run build first');
-      return address() !== undefined;
-    },
-    `npm start has printed no address (${started.output})`,
-    READY_MS,
-  );
-  return address();
-}
-
-/** Ctrl-C, and everything that has to follow from it. */
-async function interrupt(started, ports) {
-  const children = descendants(started.child.pid);
-  assert.ok(children.length >= 2, 'AuthKit and the Worker at least');
-  started.child.kill('SIGINT');
-  const [code] = await Promise.race([started.exit, pause(END_MS, ['did not end'], { ref: false })]);
-  assert.equal(code, 0, `exit code after Ctrl-C: ${started.output}`);
-  for (const port of ports) assert.equal(await isListening(port), false, `port ${port} is still open`);
-  await until(() => !children.some((pid) => processes().has(pid)), 'a process that it started has not ended', END_MS);
-}
+import { clone, freePort, interrupt, printedAddress, start } from './support/npm-start.mjs';
 
 test('npm start signs in, keeps an expense over Ctrl-C and a second start, and leaves nothing running', async () => {
   const ports = [await freePort(), await freePort()];
