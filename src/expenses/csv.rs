@@ -1,16 +1,28 @@
-//! Expenses as CSV (RFC 4180): a header line, lines that end in CR LF, quotes where they are needed.
+//! Expenses as CSV (RFC 4180): a header line, lines that end in CR LF, texts in quotes.
 //!
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break for a formula
-//! and runs it. Such a cell gets an apostrophe before it, which spreadsheets take for "this is text".
+//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula, and a cell that begins with
+//! a tab or a line break as what follows it. Such a cell gets an apostrophe before it, which marks text.
+//! Quotes alone do not help: where `;` or a tab separates columns, spreadsheets look for quotes only at the
+//! beginning of *their* cells, so the same guard stands after each character that could begin one.
 
 use super::model::Expense;
 
-const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
+/// What a spreadsheet on Windows needs to read UTF-8 as such, and a program takes for a part of the first
+/// column's name.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+/// The first line.
+pub const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
 
-/// A table of the expenses, in their order.
+/// What ends a cell for a reader of another separator, or for one that knows no line breaks in quotes.
+const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
+/// What begins a formula. Spreadsheets read the full-width forms as the ASCII ones.
+const FORMULA_SIGNS: [char; 8] =
+    ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// A line for each of the expenses, in their order.
 #[must_use]
-pub fn table(expenses: &[Expense]) -> String {
-    let mut csv = HEADER.to_owned();
+pub fn lines(expenses: &[Expense]) -> String {
+    let mut csv = String::new();
     for expense in expenses {
         let content = &expense.content;
         let cells = [
@@ -19,7 +31,7 @@ pub fn table(expenses: &[Expense]) -> String {
             text(&content.description),
             text(&content.category),
             content.amount.to_string(),
-            content.currency.clone(),
+            text(&content.currency),
             expense.created_at.to_string(),
             expense.updated_at.to_string(),
         ];
@@ -29,14 +41,34 @@ pub fn table(expenses: &[Expense]) -> String {
     csv
 }
 
-/// A cell of whatever a user has typed.
+/// A cell with what a user has typed.
 fn text(value: &str) -> String {
-    let guard = if value.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { "'" } else { "" };
-    if value.contains(['"', ',', '\r', '\n']) {
-        format!("\"{guard}{}\"", value.replace('"', "\"\""))
-    } else {
-        format!("{guard}{value}")
+    let mut cell = String::with_capacity(value.len() + 2);
+    cell.push('"');
+    if value.starts_with(['\t', '\r', '\n']) {
+        cell.push('\'');
     }
+    let mut is_beginning = true;
+    for (index, character) in value.char_indices() {
+        if is_beginning && is_formula(&value[index..]) {
+            cell.push('\'');
+        }
+        is_beginning = OTHER_SEPARATORS.contains(&character);
+        if character == '"' {
+            cell.push('"');
+        }
+        cell.push(character);
+    }
+    cell.push('"');
+    cell
+}
+
+/// Whether a cell that begins so is run, also by a reader that takes spaces and quotes away first.
+fn is_formula(cell: &str) -> bool {
+    let is_skipped = |character: char| {
+        character == '"' || (character.is_whitespace() && !OTHER_SEPARATORS.contains(&character))
+    };
+    cell.trim_start_matches(is_skipped).starts_with(FORMULA_SIGNS)
 }
 
 #[cfg(test)]
@@ -44,19 +76,27 @@ mod tests {
     use super::text;
 
     #[test]
-    fn a_cell_is_quoted_where_it_must_be() {
-        assert_eq!(text("plain"), "plain");
-        assert_eq!(text("a,b"), "\"a,b\"");
+    fn text_is_quoted_whatever_it_holds() {
+        assert_eq!(text("plain"), "\"plain\"");
+        assert_eq!(text(""), "\"\"");
+        assert_eq!(text("a,b;c"), "\"a,b;c\"");
         assert_eq!(text("say \"hi\""), "\"say \"\"hi\"\"\"");
         assert_eq!(text("two\nlines"), "\"two\nlines\"");
     }
 
     #[test]
-    fn a_cell_is_never_a_formula() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
-            let cell = text(formula);
-            assert!(cell.trim_start_matches('"').starts_with('\''), "{cell:?}");
+    fn text_is_never_a_formula() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\"=1", "\u{ff1d}1"]
+        {
+            assert!(text(formula).starts_with("\"'"), "{formula:?}");
         }
         assert_eq!(text("=HYPERLINK(\"x\",\"y\")"), "\"'=HYPERLINK(\"\"x\"\",\"\"y\"\")\"");
+    }
+
+    #[test]
+    fn text_begins_no_formula_after_another_separator() {
+        assert_eq!(text("x;=cmd|'/C calc'!A0;y"), "\"x;'=cmd|'/C calc'!A0;y\"");
+        assert_eq!(text("x\t\"@a"), "\"x\t'\"\"@a\"");
+        assert_eq!(text("a; b\nc - d, -1"), "\"a; b\nc - d, -1\"", "nothing begins with a sign");
     }
 }

@@ -1,10 +1,13 @@
 //! `/expenses`: handlers that take [`UserExpenses`] and so are protected.
 
+use std::future::ready;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, RawPathParams, RawQuery, State},
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use serde_json::Value;
 use url::form_urlencoded;
@@ -23,13 +26,14 @@ use super::{
 };
 use crate::{
     app::AppState,
-    browser::accepts,
+    browser::{accepts, wants_html},
     error::AppError,
     json::Json,
     openapi::{
         Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
         routing::{OpenApiRouter, routes},
     },
+    report::request_id,
     runtime::KvError,
     validation::{Problems, read_json},
 };
@@ -147,7 +151,7 @@ async fn list_expenses(
         }
     };
     let mut response = if accepts(&headers, "text/csv") {
-        csv_download(&page.expenses)
+        csv_download(csv_beginning(&headers, &page.expenses).into())
     } else {
         Json(page.expenses).into_response()
     };
@@ -159,7 +163,10 @@ async fn list_expenses(
 
 /// Download expenses as CSV
 ///
-/// All that the filter means, in one file (RFC 4180): what a link in a browser can ask for.
+/// Every expense that the filter means, in one file (RFC 4180, texts in quotes, no formulas), which a link
+/// in a browser can ask for. A request that a browser makes for a page or a download (`Sec-Fetch-Mode:
+/// navigate`, or `Accept` names `text/html`) gets a byte order mark first, which Excel needs; programs get
+/// none. A file that cannot be completed breaks off, and its connection with it.
 #[utoipa::path(
     get,
     path = "/expenses.csv",
@@ -174,18 +181,46 @@ async fn list_expenses(
 )]
 async fn download_expenses(
     expenses: UserExpenses,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
     let filter = validation::parse_list_query(&query.unwrap_or_default())?.filter;
-    Ok(csv_download(&expenses.all(&filter).await?))
+    let mut export = expenses.export(filter);
+    // A failure here has an answer of its own; a later one can only break the file off.
+    let first = export.next().await?.unwrap_or_default();
+    let beginning = csv_beginning(&headers, &first);
+    if export.is_done() {
+        return Ok(csv_download(beginning.into()));
+    }
+    let request_id = request_id(&headers).unwrap_or_default();
+    let rest = stream::try_unfold(export, |mut export| async {
+        let listed = export.next().await?;
+        Ok::<_, KvError>(listed.map(|listed| (csv::lines(&listed), export)))
+    });
+    let rest = rest.inspect_err(move |error| {
+        log::error!("{request_id} GET /expenses.csv: {error}: the file breaks off");
+    });
+    let parts = stream::once(ready(Ok(beginning))).chain(rest);
+    Ok(csv_download(Body::from_stream(parts)))
 }
 
-fn csv_download(expenses: &[Expense]) -> Response {
+/// The beginning of a file, with the first of its expenses.
+fn csv_beginning(headers: &HeaderMap, expenses: &[Expense]) -> String {
+    let mark = if is_for_browser(headers) { csv::BYTE_ORDER_MARK } else { "" };
+    [mark, csv::HEADER, &csv::lines(expenses)].concat()
+}
+
+/// Whether a browser shows or saves the response, rather than hands it to a script.
+fn is_for_browser(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate") || wants_html(headers)
+}
+
+fn csv_download(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"expenses.csv\""),
     ];
-    (headers, csv::table(expenses)).into_response()
+    (headers, body).into_response()
 }
 
 /// `Link` to the next page (RFC 8288).
@@ -194,12 +229,17 @@ pub(super) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppErr
     HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
 }
 
-/// The same query with another cursor.
+/// What a list reads of the query, each parameter once, with another cursor.
 pub(super) fn next_query(query: &str, cursor: &str) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"))
-        .append_pair("cursor", cursor)
-        .finish()
+    let given: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let mut next = form_urlencoded::Serializer::new(String::new());
+    for name in ["limit", "category", "from", "to"] {
+        // The last of a name counts.
+        if let Some((_, value)) = given.iter().rev().find(|(key, _)| key == name) {
+            next.append_pair(name, value);
+        }
+    }
+    next.append_pair("cursor", cursor).finish()
 }
 
 /// Add up expenses

@@ -202,7 +202,7 @@ fn parameter(place: ParameterIn, name: &str, description: &str, schema: Object) 
 
 /// A page as a table.
 pub const CSV_EXAMPLE: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n\
-    7YTQKYCKQZ8PXVQ6R2M0F5N3JA,2026-11-23,Team lunch,meals,42.50,USD,\
+    7YTQKYCKQZ8PXVQ6R2M0F5N3JA,2026-11-23,\"Team lunch\",\"meals\",42.50,\"USD\",\
     2026-11-23T18:00:00Z,2026-11-23T18:00:00Z\r\n";
 
 fn idempotency_key() -> Object {

@@ -130,6 +130,36 @@ pub struct View {
     pub is_whole: bool,
 }
 
+/// All of a user's expenses, of which memory holds a thousand at a time.
+pub struct Export {
+    expenses: UserExpenses,
+    filter: Filter,
+    /// KV's cursor for the next list, none for the first; nothing after the last.
+    next: Option<Option<String>>,
+}
+
+impl Export {
+    /// Whether there is no further list.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// What the filter means of the next list, perhaps nothing; `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// [`KvError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Expense>>, KvError> {
+        let Some(cursor) = &self.next else { return Ok(None) };
+        let (mut listed, next) =
+            self.expenses.list_all(KV_LIST_MAX_KEYS, cursor.as_deref()).await?;
+        listed.retain(|expense| self.filter.matches(&expense.content));
+        self.next = next.map(Some);
+        Ok(Some(listed))
+    }
+}
+
 /// Where a page begins. Sealed for the way through the client, so that nobody makes one up or
 /// carries one over to another user, or to another filter, where it means nothing.
 #[derive(Default, Serialize, Deserialize)]
@@ -299,22 +329,10 @@ impl UserExpenses {
         Ok(View { page, listed, is_whole })
     }
 
-    /// Every expense that `filter` means, newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`KvError`].
-    pub async fn all(&self, filter: &Filter) -> Result<Vec<Expense>, KvError> {
-        let mut all = Vec::new();
-        let mut cursor = None;
-        loop {
-            let (expenses, next) = self.list_all(KV_LIST_MAX_KEYS, cursor.as_deref()).await?;
-            all.extend(expenses.into_iter().filter(|expense| filter.matches(&expense.content)));
-            if next.is_none() {
-                return Ok(all);
-            }
-            cursor = next;
-        }
+    /// Every expense that `filter` means, newest first, one `list` of KV's at a time.
+    #[must_use]
+    pub fn export(self, filter: Filter) -> Export {
+        Export { expenses: self, filter, next: Some(None) }
     }
 
     /// What a page shows of one `list`, from `position` on, and the next page's cursor.

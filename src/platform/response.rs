@@ -1,14 +1,18 @@
 //! Our answer as the runtime wants it.
 //!
-//! Every body here is in memory already. `worker` would make a stream of it, which costs more than
-//! most of our handlers; this hands the bytes over, and status and headers in one string.
+//! Nearly every body is in memory already. `worker` would make a stream of it, which costs more than
+//! most of our handlers; this hands the bytes over, and status and headers in one string. A body whose
+//! length is not known is a stream: the runtime pulls a part when the client has room for it, an error
+//! aborts the response, and a client that leaves drops the rest.
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
+use futures_util::TryStreamExt;
 use http::{HeaderMap, Response};
 use serde::{Serialize, Serializer};
+use wasm_streams::ReadableStream;
 use worker::{
-    js_sys::{JSON, Uint8Array},
-    wasm_bindgen::JsCast,
+    js_sys::{self, JSON, Uint8Array},
+    wasm_bindgen::{JsCast, JsValue},
     worker_sys::web_sys::{self, ResponseInit},
 };
 
@@ -38,11 +42,26 @@ fn serialize_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Resul
 /// When the runtime does not take the answer, or its body cannot be read.
 pub async fn into_web(response: Response<Body>) -> worker::Result<web_sys::Response> {
     let (parts, body) = response.into_parts();
-    let body = to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
     let init = Init { status: parts.status.as_u16(), headers: &parts.headers };
     let init: ResponseInit = JSON::parse(&serde_json::to_string(&init)?)?.unchecked_into();
+    if body.size_hint().exact().is_none() {
+        let stream = stream_of(body);
+        let response =
+            web_sys::Response::new_with_opt_readable_stream_and_init(Some(&stream), &init);
+        return Ok(response?);
+    }
+    let body = to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
     // A copy that JavaScript owns: the runtime may read it after this memory is used for something
     // else. No body, and not an empty one: 204 and 304 may not have any.
     let bytes = (!body.is_empty()).then(|| Uint8Array::from(&body[..]));
     Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(bytes.as_ref(), &init)?)
+}
+
+fn stream_of(body: Body) -> web_sys::ReadableStream {
+    let parts = body
+        .into_data_stream()
+        // What went wrong is in the log; the runtime shows this to nobody.
+        .map_err(|_| JsValue::from(js_sys::Error::new("the response breaks off")))
+        .map_ok(|part| JsValue::from(Uint8Array::from(&part[..])));
+    ReadableStream::from_stream(parts).into_raw()
 }

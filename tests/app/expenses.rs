@@ -404,7 +404,7 @@ async fn csv_is_a_table_without_formulas() {
         answer.body,
         format!(
             "id,date,description,category,amount,currency,created_at,updated_at\r\n\
-             {id},2026-11-23,\"'=1+1, \"\"x\"\"\",'@a,5.00,USD,2026-11-23T12:00:00Z,2026-11-23T12:00:00Z\r\n"
+             {id},2026-11-23,\"'=1+1, \"\"x\"\"\",\"'@a\",5.00,\"USD\",2026-11-23T12:00:00Z,2026-11-23T12:00:00Z\r\n"
         )
     );
 }

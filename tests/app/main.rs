@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod connect;
+mod csv;
 mod errors;
 mod expenses;
 mod fastapi;

@@ -52,8 +52,10 @@ test('quotes, commas and line breaks stay in their cell', async () => {
   const texts = ['a,b', 'say "hi"', '"', '""', 'two\r\nlines', 'two\nlines', 'one\rline', 'a;b', 'a\tb', "it's", '",\r\n"=1+1', '\\"', 'back\\slash'];
   for (const description of texts) await add(actor, { description, category: description });
   const rows = rowsOf(await download(actor));
-  assert.deepEqual(rows.map(({ description }) => description), texts.toReversed());
-  assert.deepEqual(rows.map(({ category }) => category), texts.toReversed());
+  // A reader that knows no line breaks in quotes would begin a cell there.
+  const expected = texts.map((text) => text.replace('\r\n"=1+1', '\r\n\'"=1+1')).toReversed();
+  assert.deepEqual(rows.map(({ description }) => description), expected);
+  assert.deepEqual(rows.map(({ category }) => category), expected);
 });
 
 test('no cell is a formula, and what one was can be seen', async () => {

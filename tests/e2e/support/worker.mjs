@@ -31,6 +31,7 @@ const KV_HELD_PATH = '/.test/kv-held';
 const WAITS_PATH = '/.test/waits';
 const SETTLE_PATH = '/.test/settle';
 const BUSY_PATH = '/.test/busy';
+const USE_PATH = '/.test/use';
 /** How many keys are written to KV by one request of the harness's, and how many of them at a time. */
 const SEED_BATCH = 500;
 const SEED_WIDTH = 16;
@@ -45,6 +46,7 @@ const KV_LIMIT_MIN_MS = 5_000;
  */
 const ENTRY_MODULE = `
 import { WorkerEntrypoint } from 'cloudflare:workers';
+import { memory } from './test-memory.mjs';
 import Bundle from './index.js';
 
 const RealDate = Date;
@@ -79,6 +81,7 @@ function counted(ctx) {
 }
 
 let inFlight = 0;
+let lists = 0;
 let kv;
 let failingOperations = [];
 let heldOperations = [];
@@ -92,6 +95,7 @@ function kvWithFailures(namespace) {
           throw new Error('KV ' + name.toUpperCase() + ' failed: 500 Internal Server Error');
         }
         // A request may not wait for another's promise: it looks again.
+        if (name === 'list') lists += 1;
         while (heldOperations.includes(name)) {
           isOneHeld = true;
           await scheduler.wait(5);
@@ -129,6 +133,8 @@ export default class extends WorkerEntrypoint {
       kvLimitMaxMs = Number(url.searchParams.get('kv') ?? kvLimitMaxMs);
     } else if (url.pathname === '${SETTLE_PATH}') {
       while (leftToRun > 0) await scheduler.wait(5);
+    } else if (url.pathname === '${USE_PATH}') {
+      return Response.json({ lists, memoryBytes: memory().byteLength });
     } else if (url.pathname === '${BUSY_PATH}') {
       while (inFlight < Number(url.searchParams.get('requests'))) await scheduler.wait(5);
     } else {
@@ -143,6 +149,17 @@ export default class extends WorkerEntrypoint {
     return new Response(null, { status: 204 });
   }
 }
+`;
+
+/** Evaluated before the bundle, which keeps its memory to itself: sees the bundle make it. */
+const MEMORY_MODULE = `
+const RealInstance = WebAssembly.Instance;
+let latest;
+WebAssembly.Instance = function Instance(...given) {
+  latest = new RealInstance(...given);
+  return latest;
+};
+export const memory = () => latest.exports.memory.buffer;
 `;
 
 /**
@@ -194,6 +211,7 @@ export class Worker {
         modulesRoot: BUILD,
         modules: [
           { type: 'ESModule', path: join(BUILD, 'test-entry.mjs'), contents: ENTRY_MODULE },
+          { type: 'ESModule', path: join(BUILD, 'test-memory.mjs'), contents: MEMORY_MODULE },
           { type: 'ESModule', path: join(BUILD, 'index.js') },
           { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
         ],
@@ -283,6 +301,15 @@ export class Worker {
   /** Returns once as many requests are being answered at the same time. @param {number} requests */
   async busyWith(requests) {
     await this.#tell(`${BUSY_PATH}?requests=${requests}`, [this]);
+  }
+
+  /**
+   * What the isolate has used: how often it has listed keys, and its WebAssembly memory, which never shrinks.
+   *
+   * @returns {Promise<{ lists: number, memoryBytes: number }>}
+   */
+  async use() {
+    return (await send({ url: this.origin + USE_PATH })).json;
   }
 
   /** The KV namespace itself, as its operator sees it. */

@@ -1,0 +1,102 @@
+/** Responses about everything that a user has: what they cost an isolate, which others share, and how they break off. */
+
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { parseCsv } from './support/csv.mjs';
+import { idAt, newSub, stored } from './support/expenses.mjs';
+import { startWorld } from './support/world.mjs';
+
+const NOON = 1_700_000_000_000;
+const LIST_ROWS = 1_000;
+/** What an isolate may use in all, JavaScript's memory included. */
+const ISOLATE_MAX_BYTES = 128 * 1024 * 1024;
+const CONCURRENT = 4;
+
+const world = await startWorld();
+
+/** A user with so many expenses, each as long as metadata may be. @param {number} count */
+async function userWith(count) {
+  const sub = newSub();
+  const entries = Array.from({ length: count }, (_, index) => {
+    const description = `${index} ${'x'.repeat(150)}`;
+    return stored(sub, idAt(NOON + index * 60_000), { description, category: `category ${index} ${'y'.repeat(20)}` });
+  });
+  await world.worker.seedKv(entries);
+  return world.bearer(world.authkit.mintToken({ claims: { sub } }));
+}
+
+/** How far the isolate's memory has grown, past what it had before. @param {() => Promise<void>} work */
+async function growth(work) {
+  const before = (await world.worker.use()).memoryBytes;
+  await work();
+  return (await world.worker.use()).memoryBytes - before;
+}
+
+/** @param {import('./support/actors.mjs').Bearer} actor @param {number} count */
+async function assertWholeExport(actor, count) {
+  const answer = await actor.request('GET', '/expenses.csv');
+  assert.equal(answer.status, 200, `${answer}`);
+  const rows = parseCsv(answer.text).slice(1);
+  assert.equal(rows.length, count);
+  assert.ok(rows.every((row, index) => row[2].startsWith(`${count - 1 - index} `)), 'every row once, in order');
+}
+
+/** A response that nobody reads until its caller does. @returns {Promise<http.IncomingMessage>} */
+function begin(actor, path) {
+  return new Promise((resolve, reject) => {
+    const { port } = new URL(actor.origin);
+    http.get({ host: '127.0.0.1', port, path, agent: false, headers: { host: `localhost:${port}`, ...actor.headers() } }, resolve).once('error', reject);
+  });
+}
+
+test("an export's memory does not grow with its rows", async (t) => {
+  const [ten, thirty] = [await userWith(10_000), await userWith(30_000)];
+  const one = await growth(() => assertWholeExport(ten, 10_000));
+  const longer = await growth(() => assertWholeExport(thirty, 30_000));
+  const atOnce = await growth(() => Promise.all(Array.from({ length: CONCURRENT }, () => assertWholeExport(thirty, 30_000))));
+  const { memoryBytes } = await world.worker.use();
+  t.diagnostic(`10,000 rows: +${one} bytes, 30,000: +${longer}, ${CONCURRENT} times 30,000 at once: +${atOnce}, in all ${memoryBytes}`);
+  assert.ok(longer <= 1024 * 1024, `30,000 rows took ${longer} bytes more than 10,000`);
+  assert.ok(memoryBytes < ISOLATE_MAX_BYTES / 4, `${memoryBytes} bytes`);
+
+  const summary = await growth(async () => {
+    const answer = await thirty.request('GET', '/expenses/summary');
+    assert.equal(answer.json.currencies[0].by_category.length, 30_000);
+  });
+  t.diagnostic(`a summary of 30,000 categories: +${summary} bytes`);
+  assert.ok((await world.worker.use()).memoryBytes < ISOLATE_MAX_BYTES / 2);
+});
+
+test('an export breaks its connection when a later list fails', async (t) => {
+  t.after(() => world.worker.holdKv());
+  const actor = await userWith(20 * LIST_ROWS);
+  const response = await begin(actor, '/expenses.csv');
+  assert.equal(response.statusCode, 200);
+  await world.worker.failKv('list');
+  let bytes = 0;
+  await assert.rejects(async () => {
+    for await (const chunk of response) bytes += chunk.length;
+  });
+  assert.ok(bytes > 0, 'it had begun');
+  await world.worker.flushLog();
+  assert.match(world.worker.log, /GET \/expenses\.csv: KV list failed/);
+});
+
+test('an export waits for a slow client and ends with one that leaves', async () => {
+  const actor = await userWith(60 * LIST_ROWS);
+  const before = (await world.worker.use()).lists;
+  const response = await begin(actor, '/expenses.csv');
+  await pause(1_500);
+  const whileNobodyReads = (await world.worker.use()).lists - before;
+  assert.ok(whileNobodyReads < 55, `${whileNobodyReads} lists for a client that reads nothing`);
+  response.socket.resetAndDestroy();
+  await pause(300);
+  const left = (await world.worker.use()).lists;
+  await pause(700);
+  assert.equal((await world.worker.use()).lists, left, 'lists for a client that has left');
+});
+
+test('no answer and no log line holds a secret', () => world.assertNothingLeaked());
