@@ -19,12 +19,16 @@ use crate::{
     runtime::random_bytes,
 };
 
+/// Longest address that a page links to for another try; no page's own is half as long.
+const RETRY_LINK_MAX_BYTES: usize = 2000;
+
 /// The layer.
 pub async fn report(request: Request, next: Next) -> Response {
     let mut request_id = request_id(request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let asked = request.uri().path_and_query().map(ToString::to_string);
+    let asked = asked.filter(|asked| asked.len() <= RETRY_LINK_MAX_BYTES);
     let wants_html = wants_html(request.headers());
 
     let mut response = next.run(request).await;

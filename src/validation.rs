@@ -2,6 +2,8 @@
 //! status 422, every problem at once, each with a `type`, a `loc`, a `msg` and the `input`.
 //! <https://docs.pydantic.dev/latest/errors/validation_errors/>
 
+use std::io;
+
 use axum::body::{Body, HttpBody as _, to_bytes};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,6 +16,11 @@ use crate::{error::AppError, json, syntax};
 
 /// Longest body that is read.
 const MAX_BODY_KIB: usize = 64;
+/// Unknown members of a body that are listed. A hundred more than a client of ours has, and far fewer than a
+/// body can hold.
+const MAX_UNKNOWN_MEMBERS: usize = 100;
+/// Longest input or member name that a problem repeats: ten times the longest text that is valid.
+const MAX_ECHO_BYTES: usize = 2048;
 
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -26,7 +33,7 @@ pub struct Problem {
     pub loc: Vec<Value>,
     /// For people.
     pub msg: String,
-    /// What was there.
+    /// What was there. Past 2 KiB of JSON its beginning, as a string that ends in `…`.
     pub input: Value,
     /// The numbers and texts in `msg`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +73,7 @@ impl Problem {
     #[must_use]
     pub fn new(kind: &'static str, loc: &[&str], msg: impl Into<String>, input: Value) -> Self {
         let loc = loc.iter().map(|part| json!(part)).collect();
-        Self { kind, loc, msg: msg.into(), input, ctx: None }
+        Self { kind, loc, msg: msg.into(), input: shortened(input), ctx: None }
     }
 
     /// With the numbers and texts that `msg` names.
@@ -250,19 +257,65 @@ impl Fields {
         self.problems.add(Problem::new("value_error", &[self.source, name], msg, input));
     }
 
-    /// What was wrong. Unknown members of a body are, in their order; unknown parameters do no harm.
+    /// What was wrong. Unknown members of a body are, in their order, and past a hundred only their number is
+    /// told; unknown parameters do no harm.
     #[must_use]
     pub fn finish(mut self) -> Problems {
         if self.source == "query" {
             return self.problems;
         }
         let known = self.known;
-        for (name, value) in self.members.into_iter().filter(|(name, _)| !known.contains(&&**name))
-        {
-            let msg = "Extra inputs are not permitted";
+        let msg = "Extra inputs are not permitted";
+        let mut unknown =
+            self.members.into_iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        for (name, value) in unknown.by_ref().take(MAX_UNKNOWN_MEMBERS) {
+            let name = beginning(name);
             self.problems.add(Problem::new("extra_forbidden", &["body", &name], msg, value));
         }
+        let unlisted = unknown.count();
+        if unlisted > 0 {
+            let msg = format!("{msg}: {unlisted} more are not listed");
+            self.problems.add(Problem::new("extra_forbidden", &["body"], msg, Value::Null));
+        }
         self.problems
+    }
+}
+
+/// An input as a problem repeats it: a response must not grow with what is wrong.
+fn shortened(input: Value) -> Value {
+    if let Value::String(text) = input {
+        return Value::String(beginning(text));
+    }
+    let mut echo = Echo::default();
+    if serde_json::to_writer(&mut echo, &input).is_ok() {
+        return input;
+    }
+    let text = String::from_utf8_lossy(&echo.0);
+    Value::String(format!("{}…", text.trim_end_matches('\u{fffd}')))
+}
+
+/// A text, or its beginning.
+fn beginning(mut text: String) -> String {
+    if text.len() > MAX_ECHO_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_ECHO_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+/// The beginning of what is written; an error past it.
+#[derive(Default)]
+struct Echo(Vec<u8>);
+
+impl io::Write for Echo {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = MAX_ECHO_BYTES - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

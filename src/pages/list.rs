@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use super::{
     Locale, entry,
-    overview::{Overview, count},
+    overview::{CURRENCIES, Overview, count},
 };
 use crate::expenses::{
     model::{Expense, Filter},
@@ -59,10 +59,11 @@ fn sums(summary: &Summary, locale: Locale) -> Markup {
         @if expenses > 0 {
             p {
                 (count(expenses)) ": "
-                @for (index, sums) in summary.currencies.iter().enumerate() {
+                @for (index, sums) in summary.currencies.iter().take(CURRENCIES).enumerate() {
                     @if index > 0 { ", " }
                     strong { (locale.money(sums.total, &sums.currency)) }
                 }
+                @if summary.currencies.len() > CURRENCIES { ", …" }
             }
         }
     }

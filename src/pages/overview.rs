@@ -16,6 +16,8 @@ use crate::expenses::{
 
 /// Categories that have a bar of their own; the rest share one.
 const BARS: usize = 8;
+/// Currencies that are shown; of the rest only the number.
+pub(super) const CURRENCIES: usize = 8;
 /// Columns of the chart by month.
 const MONTHS: u32 = 12;
 
@@ -170,9 +172,10 @@ fn this_month(overview: &Overview, first_page: &FirstPage) -> Markup {
     html! {
         section.card.month aria-labelledby="month" {
             h2 #month { "This month" span.muted { ", " (this_name) } }
-            @for comparison in first_page.months {
+            @for comparison in first_page.months.iter().take(CURRENCIES) {
                 (month_total(comparison, overview.locale, &last_name))
             }
+            (other_currencies(first_page.months.len()))
             @if first_page.months.is_empty() {
                 p { "Nothing was spent in " (this_name) " or in " (last_name) "." }
             }
@@ -215,7 +218,7 @@ fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
     // Stable: the letters decide between equals.
     currencies.sort_by_key(|summary| std::cmp::Reverse(summary.count));
     html! {
-        @for (index, summary) in currencies.iter().enumerate() {
+        @for (index, summary) in currencies.iter().take(CURRENCIES).enumerate() {
             @if index == 0 {
                 div.columns { (charts_in(summary, overview)) }
             } @else {
@@ -227,6 +230,20 @@ fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
                     }
                     div.columns { (charts_in(summary, overview)) }
                 }
+            }
+        }
+        (other_currencies(currencies.len()))
+    }
+}
+
+/// What is said of currencies that are not shown, if there are any.
+fn other_currencies(currencies: usize) -> Markup {
+    html! {
+        @if currencies > CURRENCIES {
+            p.muted {
+                "Not shown: "
+                (plural((currencies - CURRENCIES) as u64, "other currency", "other currencies"))
+                ". The CSV has all of them."
             }
         }
     }

@@ -1,0 +1,137 @@
+//! Responses stay in proportion to their requests, whatever a request repeats.
+
+use serde_json::{Value, json};
+
+use crate::support::{ADA, TestApp, mcp};
+
+/// As large as a body may be.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// A page with all that a user of one currency sees is a fifth of this.
+const MAX_PAGE_BYTES: usize = 200_000;
+
+/// As many members as fit into a body, none of which an expense has.
+fn unknown_members() -> String {
+    let members = (0..5_000).map(|number| format!(r#""a{number}":1"#));
+    let body = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+    assert!(body.len() < MAX_BODY_BYTES, "{}", body.len());
+    body
+}
+
+#[tokio::test]
+async fn unknown_members_are_listed_up_to_a_hundred() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let answer = app.post_as(&token, "/expenses", unknown_members()).await.expect(422);
+    assert!(answer.body.len() < 32_000, "{}", answer.body.len());
+    let json = answer.json();
+    let detail = json["detail"].as_array().unwrap();
+    let unknown: Vec<&Value> =
+        detail.iter().filter(|problem| problem["type"] == "extra_forbidden").collect();
+    assert_eq!(unknown.len(), 101);
+    assert_eq!(
+        *unknown[99],
+        json!({
+            "type": "extra_forbidden", "loc": ["body", "a99"],
+            "msg": "Extra inputs are not permitted", "input": 1,
+        })
+    );
+    assert_eq!(
+        *unknown[100],
+        json!({
+            "type": "extra_forbidden", "loc": ["body"],
+            "msg": "Extra inputs are not permitted: 4900 more are not listed", "input": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn inputs_are_repeated_up_to_two_kilobytes_each() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let long = "ж".repeat(30_000);
+    for body in [
+        json!({"x": long}).to_string(),
+        json!({long.clone(): 1}).to_string(),
+        json!({"description": long, "amount": long.as_str()[..10], "category": 1}).to_string(),
+        json!([long]).to_string(),
+        json!({"description": [long], "amount": {"a": 1}, "date": 5}).to_string(),
+        format!(r#"{{"description": "x", "amount": {}}}"#, "1".repeat(60_000)),
+    ] {
+        let answer = app.post_as(&token, "/expenses", body.clone()).await.expect(422);
+        assert!(answer.body.len() < 10_000, "{}: {}", &body[..40], answer.body.len());
+    }
+    let input = async |body: Value| {
+        let answer = app.post_as(&token, "/expenses", body.to_string()).await.expect(422);
+        answer.json()["detail"][0]["input"].clone()
+    };
+    assert_eq!(
+        input(json!({"description": long, "amount": 1})).await,
+        format!("{}…", "ж".repeat(1024))
+    );
+    let shown = input(json!({"description": [long], "amount": 1})).await;
+    assert!(shown.as_str().unwrap().starts_with("[\"жж"), "{shown}");
+    let whole = "y".repeat(2_000);
+    assert_eq!(input(json!({"description": whole, "amount": 1})).await, whole);
+    let query = format!("/expenses?limit={}", "9x".repeat(4_000));
+    assert!(app.get_as(&token, &query).await.expect(422).body.len() < 3_000);
+}
+
+#[tokio::test]
+async fn tool_errors_stay_short_for_any_arguments() {
+    let app = TestApp::new();
+    let arguments: Value = serde_json::from_str(&unknown_members()).unwrap();
+    let complaint = mcp::complaint(&app, "add_expense", arguments).await;
+    assert!(complaint.len() < 32_000, "{}", complaint.len());
+    assert!(complaint.contains("4900 more are not listed"), "{complaint}");
+    let arguments = json!({"z".repeat(60_000): "x"});
+    let complaint = mcp::complaint(&app, "add_expense", arguments).await;
+    assert!(complaint.len() < 10_000, "{}", complaint.len());
+}
+
+#[tokio::test]
+async fn overview_shows_a_few_currencies_and_counts_the_others() {
+    let app = TestApp::new();
+    for number in 0..1_000 {
+        let letter = |place: usize| char::from(b'A' + u8::try_from(number / place % 26).unwrap());
+        let currency: String = [676, 26, 1].map(letter).into_iter().collect();
+        let record = json!({
+            "description": "x", "amount": "1.00", "currency": currency, "category": "c".repeat(50),
+            "date": "2026-11-23", "created_at": 0, "updated_at": 0,
+        });
+        let key = format!("expense:{}:7YBQTSVWGKVQGMH7Y9{number:08}", ADA.id);
+        app.kv.insert_raw(&key, &record.to_string(), Some(record));
+    }
+    let mut browser = app.signed_in(ADA).await;
+    for path in ["/", "/expenses", "/expenses?from=2026-01-01"] {
+        let page = browser.open(path).await.expect(200).body;
+        assert!(page.len() < MAX_PAGE_BYTES, "{path}: {}", page.len());
+        assert!(page.contains("992 other currencies"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn link_header_repeats_what_the_list_reads_once() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    for _ in 0..2 {
+        let body = json!({"description": "x", "amount": 1, "category": "a"}).to_string();
+        app.post_as(&token, "/expenses", body).await.expect(201);
+    }
+    let query = format!("limit=1&category=z&{}&category=a", "!=!&from=2026-01-01&".repeat(200));
+    let answer = app.get_as(&token, &format!("/expenses?{query}")).await.expect(200);
+    let link = answer.header("link");
+    assert!(link.len() < 600, "{link}");
+    assert!(link.starts_with("</expenses?limit=1&category=a&from=2026-01-01&cursor="), "{link}");
+}
+
+#[tokio::test]
+async fn error_page_repeats_no_long_address() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    app.kv.fail(Some("list"));
+    let short = browser.open("/expenses?limit=7").await.expect(503).body;
+    assert!(short.contains("/expenses?limit=7"));
+    let long =
+        browser.open(&format!("/expenses?limit=7&{}", "&".repeat(10_000))).await.expect(503).body;
+    assert!(long.len() < short.len() + 100, "{}", long.len());
+}
