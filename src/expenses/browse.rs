@@ -9,7 +9,7 @@
 //!
 //! Cost: a page with a list is 1 `list` of a thousand, which serves rows, totals and charts alike.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use axum::{
     Router,
@@ -232,7 +232,7 @@ fn filter_message(parameter: &str, kind: &str) -> &'static str {
 
 /// Each once, what comes most often first.
 fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for name in names {
         *counts.entry(name).or_default() += 1;
     }

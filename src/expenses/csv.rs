@@ -13,6 +13,12 @@ pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// The first line.
 pub const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
 
+/// The end of a file that cannot be completed: a quote that nothing closes, so that a program finds an error
+/// and a person a sentence. An aborted response alone does not tell: workerd ends one as if it were whole.
+/// <https://github.com/cloudflare/workerd/issues/6818>
+pub const BREAK_OFF: &str =
+    "\"INCOMPLETE: the expenses below this line could not be read. Download the file again.";
+
 /// What ends a cell for a reader of another separator, or for one that knows no line breaks in quotes.
 const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 /// What begins a formula. Spreadsheets read the full-width forms as the ASCII ones.

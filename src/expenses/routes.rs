@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use serde_json::Value;
 use url::form_urlencoded;
@@ -166,7 +166,8 @@ async fn list_expenses(
 /// Every expense that the filter means, in one file (RFC 4180, texts in quotes, no formulas), which a link
 /// in a browser can ask for. A request that a browser makes for a page or a download (`Sec-Fetch-Mode:
 /// navigate`, or `Accept` names `text/html`) gets a byte order mark first, which Excel needs; programs get
-/// none. A file that cannot be completed breaks off, and its connection with it.
+/// none. A file that cannot be completed says so in a last line that no RFC 4180 reader takes, and its
+/// connection breaks.
 #[utoipa::path(
     get,
     path = "/expenses.csv",
@@ -197,8 +198,12 @@ async fn download_expenses(
         let listed = export.next().await?;
         Ok::<_, KvError>(listed.map(|listed| (csv::lines(&listed), export)))
     });
-    let rest = rest.inspect_err(move |error| {
-        log::error!("{request_id} GET /expenses.csv: {error}: the file breaks off");
+    let rest = rest.flat_map(move |part| {
+        let broken_off = part.as_ref().err().map(|error| {
+            log::error!("{request_id} GET /expenses.csv: {error}: the file breaks off");
+            Ok(csv::BREAK_OFF.to_owned())
+        });
+        stream::iter(broken_off.into_iter().chain([part]))
     });
     let parts = stream::once(ready(Ok(beginning))).chain(rest);
     Ok(csv_download(Body::from_stream(parts)))

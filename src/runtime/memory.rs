@@ -2,7 +2,7 @@
 //! make it fail and counters of what it was asked. For tests: nothing else keeps data in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
@@ -26,7 +26,7 @@ pub struct MemoryKv {
 struct State {
     entries: BTreeMap<String, (String, Written)>,
     /// When [`DistantKv`]s have written a key.
-    written_at: HashMap<String, DateTime<Utc>>,
+    written_at: BTreeMap<String, DateTime<Utc>>,
     operations: Vec<&'static str>,
     /// The operation that fails, after so many that do not.
     failing: Option<(&'static str, usize)>,
@@ -144,7 +144,7 @@ pub struct DistantKv {
     kv: Arc<MemoryKv>,
     clock: Arc<dyn Clock>,
     lag: Duration,
-    misses: Mutex<HashMap<String, DateTime<Utc>>>,
+    misses: Mutex<BTreeMap<String, DateTime<Utc>>>,
 }
 
 impl DistantKv {
@@ -154,7 +154,7 @@ impl DistantKv {
         Self { kv, clock, lag: Duration::milliseconds(lag_millis), misses: Mutex::default() }
     }
 
-    fn misses(&self) -> MutexGuard<'_, HashMap<String, DateTime<Utc>>> {
+    fn misses(&self) -> MutexGuard<'_, BTreeMap<String, DateTime<Utc>>> {
         self.misses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -124,8 +124,11 @@ async fn export_breaks_off_when_a_later_list_fails() {
     let response = app.router.clone().oneshot(export(&app)).await.unwrap();
     assert_eq!(response.status(), 200);
     let parts: Vec<_> = response.into_body().into_data_stream().collect().await;
-    assert!(parts.first().unwrap().is_ok());
     assert!(parts.last().unwrap().is_err(), "a short file must not look whole");
+    let sent: Vec<u8> = parts.into_iter().flat_map(|part| part.unwrap_or_default()).collect();
+    let last_line = String::from_utf8(sent).unwrap().lines().last().unwrap().to_owned();
+    assert!(last_line.starts_with("\"INCOMPLETE: "), "{last_line}");
+    assert_eq!(last_line.matches('"').count(), 1, "no reader of quotes takes it");
     let logged = logs::take();
     let expected = "ray-of-the-test GET /expenses.csv: KV list failed";
     assert!(logged.iter().any(|line| line.starts_with(expected)), "{logged:?}");

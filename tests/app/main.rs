@@ -2,6 +2,7 @@
 //! is set. Files mirror the routes; `tests/e2e` asks the same of the bundle on workerd.
 
 #![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::disallowed_types, reason = "tests run where std's maps are seeded")]
 
 mod bounds;
 mod connect;

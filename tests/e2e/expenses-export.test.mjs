@@ -6,26 +6,17 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { parseCsv } from './support/csv.mjs';
-import { idAt, newSub, stored } from './support/expenses.mjs';
 import { startWorld } from './support/world.mjs';
 
-const NOON = 1_700_000_000_000;
-const LIST_ROWS = 1_000;
 /** What an isolate may use in all, JavaScript's memory included. */
 const ISOLATE_MAX_BYTES = 128 * 1024 * 1024;
 const CONCURRENT = 4;
 
 const world = await startWorld();
 
-/** A user with so many expenses, each as long as metadata may be. @param {number} count */
-async function userWith(count) {
-  const sub = newSub();
-  const entries = Array.from({ length: count }, (_, index) => {
-    const description = `${index} ${'x'.repeat(150)}`;
-    return stored(sub, idAt(NOON + index * 60_000), { description, category: `category ${index} ${'y'.repeat(20)}` });
-  });
-  await world.worker.seedKv(entries);
-  return world.bearer(world.authkit.mintToken({ claims: { sub } }));
+/** A user whom the harness gives so many expenses, each as long as a list can hold. @param {number} count */
+function userWith(count) {
+  return world.bearer(world.authkit.mintToken({ claims: { sub: `made-up-${count}` } }));
 }
 
 /** How far the isolate's memory has grown, past what it had before. @param {() => Promise<void>} work */
@@ -41,7 +32,7 @@ async function assertWholeExport(actor, count) {
   assert.equal(answer.status, 200, `${answer}`);
   const rows = parseCsv(answer.text).slice(1);
   assert.equal(rows.length, count);
-  assert.ok(rows.every((row, index) => row[2].startsWith(`${count - 1 - index} `)), 'every row once, in order');
+  assert.ok(rows.every((row, index) => row[2].startsWith(`${index} `)), 'every row once, in order');
 }
 
 /** A response that nobody reads until its caller does. @returns {Promise<http.IncomingMessage>} */
@@ -53,7 +44,7 @@ function begin(actor, path) {
 }
 
 test("an export's memory does not grow with its rows", async (t) => {
-  const [ten, thirty] = [await userWith(10_000), await userWith(30_000)];
+  const [ten, thirty] = [userWith(10_000), userWith(30_000)];
   const one = await growth(() => assertWholeExport(ten, 10_000));
   const longer = await growth(() => assertWholeExport(thirty, 30_000));
   const atOnce = await growth(() => Promise.all(Array.from({ length: CONCURRENT }, () => assertWholeExport(thirty, 30_000))));
@@ -70,23 +61,30 @@ test("an export's memory does not grow with its rows", async (t) => {
   assert.ok((await world.worker.use()).memoryBytes < ISOLATE_MAX_BYTES / 2);
 });
 
-test('an export breaks its connection when a later list fails', async (t) => {
-  t.after(() => world.worker.holdKv());
-  const actor = await userWith(20 * LIST_ROWS);
-  const response = await begin(actor, '/expenses.csv');
-  assert.equal(response.statusCode, 200);
+test('an export that cannot go on is no whole file', async (t) => {
+  t.after(() => world.worker.failKv());
+  // The first list waits until the later ones are sure to fail.
+  await world.worker.holdKv('list');
+  const pending = begin(userWith(10_000), '/expenses.csv');
+  await world.worker.untilKvIsHeld();
   await world.worker.failKv('list');
-  let bytes = 0;
-  await assert.rejects(async () => {
-    for await (const chunk of response) bytes += chunk.length;
-  });
-  assert.ok(bytes > 0, 'it had begun');
+  const response = await pending;
+  assert.equal(response.statusCode, 200);
+  let text = '';
+  try {
+    for await (const chunk of response) text += chunk;
+  } catch (error) {
+    assert.equal(error.code, 'ECONNRESET');
+  }
+  // workerd ends the response as if it were whole (https://github.com/cloudflare/workerd/issues/6818).
+  assert.match(text, /\r\n"INCOMPLETE: [^"\r\n]*$/);
+  assert.throws(() => parseCsv(text), /not CSV/);
   await world.worker.flushLog();
   assert.match(world.worker.log, /GET \/expenses\.csv: KV list failed/);
 });
 
 test('an export waits for a slow client and ends with one that leaves', async () => {
-  const actor = await userWith(60 * LIST_ROWS);
+  const actor = userWith(60_000);
   const before = (await world.worker.use()).lists;
   const response = await begin(actor, '/expenses.csv');
   await pause(1_500);

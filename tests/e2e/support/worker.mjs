@@ -80,6 +80,26 @@ function counted(ctx) {
   return ctx;
 }
 
+/** A user of so many expenses, each as long as metadata may be, that nobody has to write first. */
+function listMadeUp(count, { prefix, limit, cursor }) {
+  const from = Number(cursor ?? 0);
+  const to = Math.min(from + limit, count);
+  const keys = [];
+  for (let index = from; index < to; index += 1) {
+    const metadata = {
+      description: index + ' ' + '\\u{1f35c}'.repeat(150),
+      amount: '10.00',
+      currency: 'USD',
+      category: 'category ' + index + ' ' + 'y'.repeat(30),
+      date: '2026-01-31',
+      created_at: 1_700_000_000,
+      updated_at: 1_700_000_000,
+    };
+    keys.push({ name: prefix + '7YBQTSVWGKVQGMH7Y9' + String(index).padStart(8, '0'), metadata });
+  }
+  return { keys, list_complete: to === count, cursor: to === count ? undefined : String(to) };
+}
+
 let inFlight = 0;
 let lists = 0;
 let kv;
@@ -100,7 +120,8 @@ function kvWithFailures(namespace) {
           isOneHeld = true;
           await scheduler.wait(5);
         }
-        return target[name](...given);
+        const [, count] = (name === 'list' && /^expense:made-up-(\\d+):$/.exec(given[0].prefix)) || [];
+        return count === undefined ? target[name](...given) : listMadeUp(Number(count), given[0]);
       };
     },
   });

@@ -1,0 +1,45 @@
+//! Hash maps whose keys somebody outside can choose.
+//!
+//! std seeds its maps from the system's randomness, of which it finds none on `wasm32-unknown-unknown`: each
+//! isolate then hashes alike, and whoever computes keys that collide makes every access walk all of them.
+//! These maps use std's algorithm (SipHash-1-3) with a key from the Web Crypto generator, one for each map.
+
+use std::hash::BuildHasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::random_bytes;
+
+/// A map with a secret seed of its own; made by `HashMap::default()`.
+#[allow(clippy::disallowed_types, reason = "its hasher is the one to use")]
+pub type HashMap<K, V> = std::collections::HashMap<K, V, SeededState>;
+
+/// What a map's hashes depend on.
+#[derive(Clone)]
+pub struct SeededState([u8; 16]);
+
+impl Default for SeededState {
+    fn default() -> Self {
+        Self(random_bytes())
+    }
+}
+
+impl BuildHasher for SeededState {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_key(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_maps_hash_one_key_differently() {
+        let [one, other] = [SeededState::default(), SeededState::default()];
+        assert_ne!(one.hash_one("key"), other.hash_one("key"));
+        assert_eq!(one.hash_one("key"), one.clone().hash_one("key"));
+    }
+}
