@@ -21,6 +21,7 @@ const DEV_VARS = '.dev.vars';
 /** Everything local that is kept from one start to the next, but for KV (.wrangler/state). */
 const LOCAL = join(ROOT, '.local');
 const LOCAL_DEV_VARS = join(LOCAL, 'dev.vars');
+const LOCAL_CF = join(LOCAL, 'cf.json');
 const LOCAL_CREDENTIALS = { WORKOS_API_KEY: 'sk_test_local', WORKOS_CLIENT_ID: 'client_local' };
 
 /** What makes .dev.vars one with real credentials, and what it must have then. */
@@ -141,6 +142,17 @@ function writeLocalDevVars(authkitPort) {
   return LOCAL_DEV_VARS;
 }
 
+/**
+ * `Request.cf` of every local request: the visitor's time zone is this computer's. Wrangler takes what
+ * the file says while it is younger than 30 days, and asks nobody else.
+ */
+function writeLocalCf() {
+  mkdirSync(LOCAL, { recursive: true });
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  writeFileSync(LOCAL_CF, JSON.stringify({ timezone: timeZone }));
+  return LOCAL_CF;
+}
+
 // --- Ports --------------------------------------------------------------------------------------
 
 /** @param {number} port @param {string} option */
@@ -208,7 +220,7 @@ async function startWorker(port, args) {
       '--show-interactive-dev-session=false',
       ...args,
     ],
-    { env: WRANGLER_ENV },
+    { env: { ...WRANGLER_ENV, CLOUDFLARE_CF_FETCH_ENABLED: 'true', CLOUDFLARE_CF_FETCH_PATH: writeLocalCf() } },
   );
   endWith(child, 'The Worker (wrangler dev)');
   for (const [from, print] of [

@@ -42,6 +42,7 @@ use crate::{
         overview::{FirstPage, Notice, Overview},
         respond,
     },
+    runtime::VisitorTimeZone,
     validation::Problem,
 };
 
@@ -98,6 +99,8 @@ pub(super) struct Visitor {
     pub expenses: UserExpenses,
     /// How the visitor writes.
     pub locale: Locale,
+    /// Whose calendar "today" and "this month" are of.
+    pub time_zone: VisitorTimeZone,
 }
 
 impl FromRequestParts<AppState> for Visitor {
@@ -107,7 +110,9 @@ impl FromRequestParts<AppState> for Visitor {
         let caller = CurrentUser::from_request_parts(parts, state).await?;
         let account = Account::from(&caller);
         let expenses = UserExpenses::from_caller(&caller, parts, state).await?;
-        Ok(Self { account, expenses, locale: Locale::from_headers(&parts.headers) })
+        let locale = Locale::from_headers(&parts.headers);
+        let time_zone = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Self { account, expenses, locale, time_zone })
     }
 }
 
@@ -122,7 +127,7 @@ async fn show_home(state: State<AppState>, request: Request) -> Response {
 }
 
 async fn show_expenses(
-    Visitor { account, expenses, locale }: Visitor,
+    Visitor { account, expenses, locale, time_zone }: Visitor,
     State(state): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -160,8 +165,7 @@ async fn show_expenses(
         }
     };
 
-    let now = state.clock.now();
-    let today = now.date_naive();
+    let today = time_zone.date(state.clock.now());
     let listed = || view.listed.iter().map(|expense| &expense.content);
     let mut sums = Sums::default();
     listed().filter(|content| filter.matches(content)).for_each(|content| sums.add(content));
@@ -212,7 +216,7 @@ async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppEr
     let categories = [expense.content.category.as_str()];
     let form =
         entry::Form { id: Some(id), typed: &typed, errors: &[], categories: &categories, locale };
-    Ok(respond(StatusCode::OK, entry::page(&expense, &form, &visitor.account)))
+    Ok(respond(StatusCode::OK, entry::page(&expense, &form, &visitor.time_zone, &visitor.account)))
 }
 
 fn is_about(problem: &Problem, parameter: &str) -> bool {

@@ -111,7 +111,8 @@ pub(super) async fn add_expense(
         Err(answer) => return Ok(*answer),
     };
     let now = state.clock.now();
-    let content = match returned.typed.to_new(now.date_naive(), returned.locale) {
+    let today = visitor.time_zone.date(now);
+    let content = match returned.typed.to_new(today, returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
     };
@@ -161,7 +162,7 @@ async fn change_expense(
             Ok(opened) => opened,
             Err(answer) => return Ok(*answer),
         };
-    let Visitor { account, expenses, .. } = &visitor;
+    let Visitor { account, expenses, time_zone, .. } = &visitor;
     let expense = match expenses.get(id).await {
         Ok(Some(expense)) => expense,
         Ok(None) => return Err(no_such_expense()),
@@ -169,7 +170,7 @@ async fn change_expense(
     };
     returned.typed = Typed::from_form(&body, Typed::from_expense(&expense, returned.locale));
     let now = state.clock.now();
-    let content = match returned.typed.to_changed(now.date_naive(), returned.locale) {
+    let content = match returned.typed.to_changed(time_zone.date(now), returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, account)),
     };

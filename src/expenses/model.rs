@@ -182,12 +182,6 @@ impl Timestamp {
         DateTime::from_timestamp(secs, 0).map(Self)
     }
 
-    /// The day, in UTC.
-    #[must_use]
-    pub fn date(self) -> NaiveDate {
-        self.0.date_naive()
-    }
-
     /// Seconds since 1970 began.
     #[must_use]
     pub fn unix_secs(self) -> i64 {
@@ -198,6 +192,12 @@ impl Timestamp {
 impl From<DateTime<Utc>> for Timestamp {
     fn from(time: DateTime<Utc>) -> Self {
         Self(time)
+    }
+}
+
+impl From<Timestamp> for DateTime<Utc> {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.0
     }
 }
 

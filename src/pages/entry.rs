@@ -4,9 +4,12 @@ use chrono::NaiveDate;
 use maud::{Markup, html};
 
 use super::{Account, Layout, Locale};
-use crate::expenses::{
-    form::{Field, FieldError, Typed},
-    model::{Expense, ExpenseId},
+use crate::{
+    expenses::{
+        form::{Field, FieldError, Typed},
+        model::{Expense, ExpenseId, Timestamp},
+    },
+    runtime::VisitorTimeZone,
 };
 
 /// What is offered first; any three letters do.
@@ -163,11 +166,15 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
 
 /// `GET /expenses/{id}`: the expense, to be looked at and changed.
 #[must_use]
-pub fn page(expense: &Expense, form: &Form, account: &Account) -> Markup {
+pub fn page(
+    expense: &Expense,
+    form: &Form,
+    time_zone: &VisitorTimeZone,
+    account: &Account,
+) -> Markup {
     let content = &expense.content;
-    let day = |timestamp: crate::expenses::model::Timestamp| {
-        html! { (date(form.locale, timestamp.date())) }
-    };
+    let day =
+        |timestamp: Timestamp| html! { (date(form.locale, time_zone.date(timestamp.into()))) };
     let markup = html! {
         p { a href="/expenses" { "Back to your expenses" } }
         h1 { bdi { (content.description) } }

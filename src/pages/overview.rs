@@ -28,7 +28,7 @@ pub struct Overview<'a> {
     pub account: &'a Account,
     /// How the visitor writes amounts and days.
     pub locale: Locale,
-    /// The day, in UTC.
+    /// The day in the visitor's time zone.
     pub today: NaiveDate,
     /// What has just been done.
     pub notice: Option<Notice<'a>>,

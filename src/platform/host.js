@@ -19,6 +19,36 @@ export function requestHead(request) {
   return encoder.encode(head);
 }
 
+/** Formatters by time zone: making one takes 0.3 ms, and most visitors of a location share a zone. */
+const calendars = new Map();
+/** More are forgotten: ICU keeps some kilobytes for each. */
+const CALENDARS_MAX = 16;
+
+/**
+ * The calendar date at `millis` in the visitor's time zone, as a number (20261123); 0 where the runtime
+ * tells no time zone, or one that `Intl` does not know. Reading `cf` and `Intl` cost, so this is its own
+ * call, which only pages make.
+ *
+ * @param {Request} request
+ * @param {number} millis
+ */
+export function visitorDate(request, millis) {
+  const timeZone = request.cf?.timezone;
+  if (typeof timeZone !== 'string') return 0;
+  try {
+    let calendar = calendars.get(timeZone);
+    if (!calendar) {
+      calendar = new Intl.DateTimeFormat('en-u-ca-gregory-nu-latn', { timeZone, year: 'numeric', month: 'numeric', day: 'numeric' });
+      if (calendars.size >= CALENDARS_MAX) calendars.clear();
+      calendars.set(timeZone, calendar);
+    }
+    const parts = Object.fromEntries(calendar.formatToParts(millis).map(({ type, value }) => [type, Number(value)]));
+    return parts.year * 10_000 + parts.month * 100 + parts.day;
+  } catch {
+    return 0;
+  }
+}
+
 /** @param {unknown} value */
 export function jsonBytes(value) {
   return encoder.encode(JSON.stringify(value));

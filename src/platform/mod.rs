@@ -8,6 +8,7 @@ mod fetch;
 mod kv;
 mod request;
 mod response;
+mod visitor;
 
 use std::{cell::OnceCell, sync::Arc};
 
@@ -41,10 +42,12 @@ async fn fetch(
     env: Env,
     context: Context,
 ) -> worker::Result<web_sys::Response> {
-    let (mut request, unread_body) = request::from_web(&request)?;
+    let web_request = request;
+    let (mut request, unread_body) = request::from_web(&web_request)?;
     let runtime_context = JsValue::from(context.as_ref());
     let context = SendWrapper::new(context);
     request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
+    request.extensions_mut().insert(visitor::time_zone(web_request));
     let mut router = ROUTER.with(|cell| cell.get_or_init(|| build(&env)).clone());
     let response = tower_service::Service::call(&mut router, request).await;
     if let Some(body) = unread_body {

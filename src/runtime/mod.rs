@@ -12,7 +12,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use thiserror::Error;
@@ -75,6 +75,31 @@ impl WaitUntil {
     /// Runs `work` to its end, whatever becomes of the request.
     pub fn run(&self, work: BoxFuture<'static, ()>) {
         (self.0)(work);
+    }
+}
+
+/// The time zone of the person who sent a request, as the host tells it from the client's address. It
+/// belongs to one request and travels in its extensions; the default is UTC.
+#[derive(Clone, Default)]
+pub struct VisitorTimeZone(Option<Arc<LocalDate>>);
+
+/// Returns the calendar date of an instant in one time zone, `None` where the zone is not known.
+type LocalDate = dyn Fn(DateTime<Utc>) -> Option<NaiveDate> + Send + Sync;
+
+impl VisitorTimeZone {
+    /// A time zone by its calendar. `local_date` is called only by pages that show a date.
+    #[must_use]
+    pub fn new(
+        local_date: impl Fn(DateTime<Utc>) -> Option<NaiveDate> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(local_date)))
+    }
+
+    /// The visitor's calendar date at `instant`; the date in UTC where the host knows no time zone.
+    #[must_use]
+    pub fn date(&self, instant: DateTime<Utc>) -> NaiveDate {
+        let local_date = self.0.as_ref().and_then(|local_date| local_date(instant));
+        local_date.unwrap_or_else(|| instant.date_naive())
     }
 }
 

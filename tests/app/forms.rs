@@ -53,6 +53,16 @@ async fn a_form_adds_an_expense_and_the_list_says_so() {
 }
 
 #[tokio::test]
+async fn form_without_a_date_gets_the_local_date() {
+    let app = TestApp::new().in_time_zone(13); // 2026-11-24T01:00 there
+    let mut browser = app.signed_in(ADA).await;
+    browser.submit("/expenses", &lunch("date", "")).await.expect(303);
+    assert_eq!(listed(&mut browser).await[0]["date"], "2026-11-24");
+    let page = browser.submit("/expenses", &lunch("date", "soon")).await.expect(422);
+    assert_has(&page, &["such as 2026-11-24."]);
+}
+
+#[tokio::test]
 async fn a_form_that_is_sent_twice_adds_one() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;

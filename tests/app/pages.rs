@@ -173,6 +173,69 @@ async fn this_month_stands_against_the_last_in_each_currency_across_the_turn_of_
     assert!(!page.body.contains("142") && !page.body.contains("105.00"), "{}", page.body);
 }
 
+/// Hours east of Greenwich: daylight saving time in Auckland, standard time in Chicago.
+const AUCKLAND: i32 = 13;
+const CHICAGO: i32 = -6;
+
+#[tokio::test]
+async fn form_offers_the_local_date_on_a_morning_in_auckland() {
+    let app = TestApp::new().in_time_zone(AUCKLAND);
+    app.clock.advance(Duration::hours(8)); // 2026-11-23T20:00Z, 09:00 of the next day there
+    let mut browser = app.signed_in(ADA).await;
+    for path in ["/", "/expenses"] {
+        let page = browser.open(path).await.expect(200);
+        assert_has(&page, &["name=\"date\" value=\"2026-11-24\""]);
+    }
+}
+
+#[tokio::test]
+async fn this_month_is_the_local_month_on_its_last_evening() {
+    let app = TestApp::new().in_time_zone(CHICAGO);
+    app.clock.advance(Duration::days(7) + Duration::hours(16)); // 2026-12-01T04:00Z, 22:00 there
+    let mut browser = app.signed_in(ADA).await;
+    add(&mut browser, json!({"amount": "7.00", "date": "2026-11-30"})).await;
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(
+        &page,
+        &[
+            "This month<span class=\"muted\">, November 2026</span>",
+            "<p class=\"total\">USD\u{a0}7.00</p><p class=\"muted\">Nothing in October 2026</p>",
+            "name=\"date\" value=\"2026-11-30\"",
+            "<title>November 2026: USD\u{a0}7.00</title>",
+        ],
+    );
+    // The chart by month ends with this month too.
+    assert!(!page.body.contains("December 2026"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn this_month_is_the_local_month_on_its_first_morning() {
+    let app = TestApp::new().in_time_zone(AUCKLAND);
+    app.clock.advance(Duration::days(7) + Duration::hours(8)); // 2026-11-30T20:00Z, 1 December there
+    let mut browser = app.signed_in(ADA).await;
+    add(&mut browser, json!({"date": "2026-11-30"})).await;
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(&page, &["December 2026", "less than in November 2026"]);
+}
+
+#[tokio::test]
+async fn expense_page_shows_local_dates_of_its_timestamps() {
+    let app = TestApp::new().in_time_zone(AUCKLAND);
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await; // 2026-11-23T12:00Z, 01:00 of the next day there
+    let page = browser.open(&format!("/expenses/{id}")).await.expect(200);
+    assert_has(&page, &["Added on <time datetime=\"2026-11-24\">"]);
+}
+
+#[tokio::test]
+async fn api_keeps_utc_for_the_default_date() {
+    let app = TestApp::new().in_time_zone(AUCKLAND);
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let expense = browser.get(&format!("/expenses/{id}")).await.expect(200).json();
+    assert_eq!(expense["date"], "2026-11-23");
+}
+
 #[tokio::test]
 async fn amounts_and_days_are_in_the_visitors_own_format() {
     let app = TestApp::new();

@@ -6,11 +6,12 @@ use authkit_edge::{
     app::{self, AppState},
     authkit::{AuthKit, AuthKitConfig},
     runtime::{
-        Clock, KvNamespace,
+        Clock, KvNamespace, VisitorTimeZone,
         memory::{DistantKv, MemoryKv},
     },
 };
 use axum::{Router, body::Body};
+use chrono::{DateTime, FixedOffset, Utc};
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub struct TestApp {
     /// Where AuthKit leaves things for other isolates. One namespace with the other on Workers.
     pub authkit_kv: Arc<MemoryKv>,
     pub clock: Arc<FakeClock>,
+    /// What the host tells of every request's sender.
+    pub time_zone: VisitorTimeZone,
 }
 
 impl TestApp {
@@ -55,6 +58,7 @@ impl TestApp {
             kv: Arc::default(),
             authkit_kv: Arc::default(),
             clock,
+            time_zone: VisitorTimeZone::default(),
         };
         world.isolate_with_variables(variables)
     }
@@ -99,7 +103,15 @@ impl TestApp {
         Self { router, ..self.clone() }
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    /// The same Worker, for visitors who live so many hours east of Greenwich.
+    pub fn in_time_zone(&self, hours_east: i32) -> Self {
+        let offset = FixedOffset::east_opt(hours_east * 3600).unwrap();
+        let local_date = move |at: DateTime<Utc>| Some(at.with_timezone(&offset).date_naive());
+        Self { time_zone: VisitorTimeZone::new(local_date), ..self.clone() }
+    }
+
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        request.extensions_mut().insert(self.time_zone.clone());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

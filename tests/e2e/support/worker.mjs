@@ -189,6 +189,7 @@ export const memory = () => latest.exports.memory.buffer;
  * @property {string} kvFolder where KV is kept
  * @property {boolean} [bindKv] default true
  * @property {boolean} [https] on https://localhost, with a certificate nobody has signed
+ * @property {string} [timeZone] of every visitor, as Cloudflare tells it; default: it tells none
  * @property {Record<string, string | undefined>[]} [isolates] as many isolates on one KV, each with
  *   these variables over the others; default: one
  */
@@ -215,7 +216,7 @@ export class Worker {
   }
 
   /** @param {WorkerOptions} options */
-  async #start({ vars, kvFolder, bindKv = true, https = false, isolates = [{}] }) {
+  async #start({ vars, kvFolder, bindKv = true, https = false, timeZone, isolates = [{}] }) {
     if (!existsSync(join(BUILD, 'index.js'))) throw new Error('there is no bundle in build/: run npm test, or npm run build first');
     this.kvFolder = kvFolder;
     this.#miniflare = new Miniflare({
@@ -223,7 +224,7 @@ export class Worker {
       port: 0,
       https,
       kvPersist: kvFolder,
-      cf: false,
+      cf: timeZone === undefined ? {} : { timezone: timeZone },
       handleRuntimeStdio: (...streams) => streams.forEach((stream) => this.#keepLog(stream)),
       // A script under another name is another isolate. All but the first have a port of their own.
       workers: isolates.map((changes, index) => ({
