@@ -7,17 +7,21 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use authkit_edge::authkit::{
-    AuthKitConfig,
-    config::{CookieConfig, SameSite},
-    cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies, SessionCookie, TooLong},
-    jwks::{JwkSet, KeySet},
-    login::{ReturnTo, SignInCookies, SignInState},
-    origin::OwnOrigin,
-    seal::{OpenError, Opened, Purpose, Sealer},
-    secret::Secret,
-    session::{Impersonator, Session, User},
-    token::{TokenError, TokenKind, UntrustedToken},
+use authkit_edge::{
+    authkit::{
+        AuthKitConfig,
+        config::{CookieConfig, SameSite},
+        cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies, SessionCookie, TooLong},
+        jwks::{JwkSet, KeySet},
+        login::{ReturnTo, SignInCookies, SignInState},
+        origin::OwnOrigin,
+        seal::{OpenError, Opened, Purpose, Sealer},
+        secret::Secret,
+        session::{Impersonator, Session, User},
+        token::{TokenError, TokenKind, UntrustedToken},
+    },
+    expenses::form::Typed,
+    pages::Locale,
 };
 use base64::{
     Engine,
@@ -683,6 +687,80 @@ proptest! {
                 prop_assert!(signed.of_session_bearer(&CONFIG, noon()).is_err());
             }
             Err(error) => prop_assert_ne!(error, TokenError::Signature),
+        }
+    }
+}
+
+// Typed amounts.
+
+const LANGUAGES: [&str; 12] =
+    ["en-US", "en-CA", "en-ZA", "de", "de-CH", "fr", "es", "hi", "ja", "da", "vi", "tlh"];
+const CURRENCIES: [&str; 11] =
+    ["USD", "CAD", "EUR", "CHF", "JPY", "DKK", "VND", "INR", "ZAR", "HUF", "XTS"];
+const MARKS: [&str; 14] =
+    ["$", "US$", "USD", "usd", "€", "EUR", "¥", "kr", "kr.", "Rs", "R", "Ft", "CHF", "₫"];
+
+fn locale_of(language: &'static str) -> Locale {
+    let language = HeaderValue::from_static(language);
+    Locale::from_headers(&HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, language)]))
+}
+
+/// The amount that the form reads.
+fn read(amount: &str, currency: &str, locale: Locale) -> Option<String> {
+    let typed = Typed {
+        description: "Lunch".to_owned(),
+        amount: amount.to_owned(),
+        currency: currency.to_owned(),
+        ..Typed::default()
+    };
+    let content = typed.to_new(noon().date_naive(), locale).ok()?;
+    assert_eq!(content.currency, currency);
+    Some(content.amount.to_string())
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn printed_amounts_are_read_back(
+        hundredths in prop_oneof![1_u64..1_000_000, 1_u64..1_000_000_000_000],
+        is_whole in any::<bool>(),
+        currency in select(&CURRENCIES[..]),
+        language in select(&LANGUAGES[..]),
+    ) {
+        let hundredths = if is_whole { hundredths.next_multiple_of(100) } else { hundredths };
+        let hundredths = hundredths.min(999_999_999_999);
+        let amount = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        let locale = locale_of(language);
+        for text in [locale.money(&amount, currency), locale.typed(&amount)] {
+            let read = read(&text, currency, locale);
+            prop_assert_eq!(read.as_ref(), Some(&amount), "{}", text);
+        }
+    }
+
+    /// A currency beside a number changes nothing about how the number is read, but for the thousands of
+    /// `¥1,234`, which by themselves are refused.
+    #[test]
+    fn currency_beside_an_amount_never_changes_it(
+        number in "[0-9]{1,3}([.,' ][0-9]{1,4}){0,2}[.,]?[0-9]{0,3}",
+        mark in select(&MARKS[..]),
+        space in select(vec!["", " ", "\u{a0}"]),
+        is_before in any::<bool>(),
+        currency in select(&CURRENCIES[..]),
+        language in select(&LANGUAGES[..]),
+    ) {
+        let locale = locale_of(language);
+        let text =
+            if is_before { format!("{mark}{space}{number}") } else { format!("{number}{space}{mark}") };
+        if let Some(marked) = read(&text, currency, locale) {
+            let alone = read(&number, currency, locale);
+            let without_spaces = |text: String| text.replace(['\u{a0}', '\u{202f}', ' '], "");
+            let printed = without_spaces(locale.money(&marked, currency));
+            let is_as_printed = printed == without_spaces(text.clone());
+            prop_assert!(
+                alone.as_ref() == Some(&marked) || alone.is_none() && is_as_printed,
+                "{} is {}, and {:?} alone", text, marked, alone
+            );
         }
     }
 }

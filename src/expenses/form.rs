@@ -3,19 +3,23 @@
 //! sent, and the problems of that body into sentences.
 //!
 //! Amounts are read whatever the visitor's language: `42.50` and `42,50`, `1,234.50`, `1.234,50` and
-//! `1 234,50`. `1,234` is 1234 to some and 1.234 to others; it is refused rather than guessed.
-
-use std::fmt;
+//! `1 234,50`. `1,234` is 1234 to some and 1.234 to others; it is refused rather than guessed. What the
+//! pages print is read too, currency included: `$130.00`, `1.234,50 €`, `¥1,234`. The currency beside an
+//! amount must be the one of the currency field.
 
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
+use thiserror::Error;
 use url::form_urlencoded;
 
 use super::{
     model::{Amount, Expense, ExpenseContent},
-    validation::{CATEGORY_MAX_CHARS, DESCRIPTION_MAX_CHARS, parse_expense},
+    validation::{CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense},
 };
-use crate::{pages::Locale, validation::Problem};
+use crate::{
+    pages::{Locale, locale::TypedMoney},
+    validation::Problem,
+};
 
 /// What stands in the fields of a form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,11 +151,13 @@ impl Typed {
         today: NaiveDate,
         locale: Locale,
     ) -> Result<ExpenseContent, Vec<FieldError>> {
-        let amount = decimal(&self.amount);
+        let currency = self.currency.trim().to_ascii_uppercase();
+        let chosen = if currency.is_empty() { DEFAULT_CURRENCY } else { &currency };
+        let amount = read_amount(&self.amount, chosen, locale);
         let members = [
             ("description", self.description.clone()),
             ("amount", amount.clone().unwrap_or_default()),
-            ("currency", self.currency.trim().to_ascii_uppercase()),
+            ("currency", currency.clone()),
             ("category", self.category.clone()),
             ("date", self.date.trim().to_owned()),
         ];
@@ -162,7 +168,7 @@ impl Typed {
             .collect();
         parse_expense(Value::Object(body), today).map_err(|problems| {
             let message = |problem: &Problem| match (Field::of(problem), &amount) {
-                (Field::Amount, Err(ambiguous)) => ambiguous.to_string(),
+                (Field::Amount, Err(reason)) => reason.to_string(),
                 _ => self.message(problem, today, locale),
             };
             problems
@@ -216,24 +222,65 @@ impl Typed {
     }
 }
 
+/// Why an amount is not read although it looks like one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+enum AmountError {
+    #[error(transparent)]
+    Ambiguous(#[from] Ambiguous),
+    #[error("“{mark}” stands for {code}, but the currency is {chosen}: change one of the two.")]
+    OtherCurrency { mark: String, code: String, chosen: String },
+    #[error(
+        "“{mark}” does not stand for {chosen}: change the currency, or write the amount as a number alone."
+    )]
+    ForeignMark { mark: String, chosen: String },
+}
+
 /// A number that means one thing to some and another to others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "“{whole}{separator}{rest}” can be read as {whole}{rest} or as a little more than {whole}. \
+     Write {whole}{rest}{separator}00 or {whole}{separator}{}.",
+    &rest[..2]
+)]
 struct Ambiguous {
     whole: String,
     separator: char,
     rest: String,
 }
 
-impl fmt::Display for Ambiguous {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { whole, separator, rest } = self;
-        write!(
-            formatter,
-            "“{whole}{separator}{rest}” can be read as {whole}{rest} or as a little more than {whole}. \
-             Write {whole}{rest}{separator}00 or {whole}{separator}{}.",
-            &rest[..2]
-        )
+/// The typed amount as [`decimal`] has it, without the currency that may stand beside it.
+fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, AmountError> {
+    let text: String = text.trim().chars().map(plain).collect();
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let sign = &text[..text.len() - unsigned.len()];
+    let TypedMoney { marks, number } = TypedMoney::split(unsigned);
+    // A currency that is none has an error of its own.
+    if chosen.len() == 3 && chosen.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        for mark in &marks {
+            let (mark, chosen) = ((*mark).to_owned(), chosen.to_owned());
+            locale.check_mark(&mark, &chosen).map_err(|code| match code {
+                Some(code) => AmountError::OtherCurrency { mark, code, chosen },
+                None => AmountError::ForeignMark { mark, chosen },
+            })?;
+        }
     }
+    match decimal(&format!("{sign}{number}")) {
+        Err(Ambiguous { whole, rest, .. })
+            if is_printed(unsigned, &whole, &rest, chosen, locale) =>
+        {
+            Ok(format!("{sign}{whole}{rest}"))
+        }
+        read => Ok(read?),
+    }
+}
+
+/// Whether the page prints `text` for `{whole}{rest}`. Currencies that are not divided are printed
+/// without decimal places: `¥1,234`. There the separator can only be one between thousands.
+fn is_printed(text: &str, whole: &str, rest: &str, currency: &str, locale: Locale) -> bool {
+    let without_spaces = |text: &str| -> String {
+        text.chars().map(plain).filter(|character| *character != ' ').collect()
+    };
+    without_spaces(&locale.money(format!("{whole}{rest}.00"), currency)) == without_spaces(text)
 }
 
 /// A number with a decimal point and no other separators, if the text is a number at all; else the text.
@@ -297,6 +344,8 @@ fn plain(character: char) -> char {
         '\u{66b}' | '．' => '.',
         '，' => ',',
         '−' => '-',
+        '＄' => '$',
+        '￥' => '¥',
         _ => digit.unwrap_or(character),
     }
 }
@@ -364,9 +413,110 @@ mod tests {
         }
     }
 
+    /// What a visitor who writes in `language` types as an amount of `currency`.
+    fn amount_of(
+        language: &'static str,
+        currency: &str,
+        text: &str,
+    ) -> Result<String, Vec<FieldError>> {
+        let typed = Typed { amount: text.into(), currency: currency.into(), ..typed() };
+        let content = typed.to_new(today(), locale(language))?;
+        assert_eq!(content.currency, if currency.is_empty() { "USD" } else { currency });
+        Ok(content.amount.to_string())
+    }
+
+    #[test]
+    fn amount_may_carry_its_own_currency() {
+        for (language, currency, text, expected) in [
+            ("en-US", "USD", "$130.00", "130.00"),
+            ("en-US", "", "$130.00", "130.00"),
+            ("en-US", "USD", "$ 130", "130.00"),
+            ("en-US", "USD", "130 usd", "130.00"),
+            ("en-US", "USD", "$130.00 USD", "130.00"),
+            ("en-US", "USD", "US$130", "130.00"),
+            ("en-US", "USD", "+$130", "130.00"),
+            ("en-US", "USD", "$.50", "0.50"),
+            ("nb", "NOK", "kr.500", "500.00"),
+            ("en-US", "EUR", "€1,234.50", "1234.50"),
+            ("en-US", "EUR", "1.234,50 €", "1234.50"),
+            ("de", "EUR", "1.234,50\u{a0}€", "1234.50"),
+            ("en-US", "SEK", "42 kr", "42.00"),
+            ("da", "DKK", "42 kr", "42.00"),
+            ("da", "DKK", "1.234,50 kr.", "1234.50"),
+            ("en-ZA", "ZAR", "R\u{a0}1\u{a0}234,50", "1234.50"),
+            ("ms", "MYR", "RM5", "5.00"),
+            ("ja", "JPY", "￥1,234", "1234.00"),
+            ("de", "JPY", "1.234 ¥", "1234.00"),
+            ("tlh", "CAD", "$5", "5.00"),
+            ("tlh", "CAD", "CAD 5", "5.00"),
+        ] {
+            let read = amount_of(language, currency, text);
+            assert_eq!(read.as_deref(), Ok(expected), "{language} {currency} {text}");
+        }
+    }
+
+    #[test]
+    fn amount_in_another_currency_is_refused() {
+        for (language, currency, text, words) in [
+            (
+                "en-US",
+                "USD",
+                "€42",
+                "“€” stands for EUR, but the currency is USD: change one of the two.",
+            ),
+            ("en-US", "", "42 EUR", "“EUR” stands for EUR, but the currency is USD"),
+            ("en-US", "CAD", "$42", "“$” stands for USD, but the currency is CAD"),
+            ("en-CA", "USD", "$42", "“$” stands for CAD, but the currency is USD"),
+            ("nb", "SEK", "42 kr", "“kr” stands for NOK, but the currency is SEK"),
+            ("en-US", "CNY", "¥42", "“¥” stands for JPY, but the currency is CNY"),
+            (
+                "en-US",
+                "USD",
+                "42 kr",
+                "“kr” does not stand for USD: change the currency, or write the amount as a number alone.",
+            ),
+            ("en-US", "USD", "$42 EUR", "“EUR” stands for EUR, but the currency is USD"),
+            ("en-US", "USD", "€1,234", "“€” stands for EUR"),
+        ] {
+            let errors = amount_of(language, currency, text).unwrap_err();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert_eq!(errors[0].field, Field::Amount);
+            assert!(errors[0].message.contains(words), "{text}: {errors:?}");
+        }
+        // The currency is wrong by itself: nothing else is said.
+        let errors = amount_of("en-US", "euro", "€42").unwrap_err();
+        assert_eq!(errors.iter().map(|error| error.field).collect::<Vec<_>>(), [Field::Currency]);
+    }
+
+    #[test]
+    fn every_printed_amount_is_read_back_in_its_locale() {
+        let amounts = [
+            "0.01",
+            "1.00",
+            "12.30",
+            "123.00",
+            "1234.00",
+            "12345.60",
+            "100000.00",
+            "9999999999.99",
+        ];
+        for locale in Locale::all() {
+            for currency in Locale::marked_currencies().chain(["CHF", "PYG", "XAF", "XTS"]) {
+                for amount in amounts {
+                    let printed = locale.money(amount, currency);
+                    let typed =
+                        Typed { amount: printed.clone(), currency: currency.into(), ..typed() };
+                    let read = typed.to_new(today(), locale);
+                    let read = read.map(|content| content.amount.to_string());
+                    assert_eq!(read.as_deref(), Ok(amount), "{printed} {currency} {locale:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_amount_that_can_be_read_two_ways_is_refused() {
-        for text in ["1,234", "1.234", "12.345", "100,000", " 1,500 "] {
+        for text in ["1,234", "1.234", "12.345", "100,000", " 1,500 ", "$1,234", "1.234 USD"] {
             assert!(amount(text).unwrap_err().contains("can be read as"), "{text}");
         }
         assert_eq!(
@@ -381,8 +531,15 @@ mod tests {
             ("", "Give the amount, such as 42.50."),
             ("  ", "Give the amount"),
             ("abc", "number alone"),
-            ("€42", "number alone"),
-            ("42 EUR", "number alone"),
+            ("€", "number alone"),
+            ("USD", "number alone"),
+            ("42 $$", "number alone"),
+            ("42 dollars", "number alone"),
+            ("42 US$ 1", "number alone"),
+            ("4 USD 2", "number alone"),
+            ("$1,23,45", "number alone"),
+            ("USD.50", "number alone"),
+            ("Rs.500", "number alone"),
             ("12 34", "number alone"),
             ("1 234.567,00", "number alone"),
             ("1.2.3", "number alone"),
@@ -396,6 +553,9 @@ mod tests {
             ("0", "more than zero"),
             ("-5", "more than zero"),
             ("−5", "more than zero"),
+            ("-$5", "more than zero"),
+            ("$-5.00", "more than zero"),
+            ("$1.2345", "two decimal places"),
             ("12345678901", "too large"),
         ] {
             let message = amount(text).unwrap_err();

@@ -196,6 +196,9 @@ const SIGNS: [(&str, &str); 16] = [
     ("VND", "₫"),
 ];
 
+/// Where another currency's sign at home is the same.
+const SIGNS_ABROAD: [(&str, &str); 2] = [("JPY", "JP¥"), ("USD", "US$")];
+
 /// What means the currency of the place.
 const SIGNS_AT_HOME: [(&str, &str); 29] = [
     ("ARS", "$"),
@@ -228,6 +231,71 @@ const SIGNS_AT_HOME: [(&str, &str); 29] = [
     ("USD", "$"),
     ("ZAR", "R"),
 ];
+
+/// A typed amount without its currency marks, which stand before it, after it, or on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedMoney<'a> {
+    /// `$`, `kr.`, `eur`, as typed.
+    pub marks: Vec<&'a str>,
+    /// The rest.
+    pub number: &'a str,
+}
+
+impl<'a> TypedMoney<'a> {
+    /// Splits `text`. A mark is a sign of the tables or three letters, beside no other letter.
+    #[must_use]
+    pub fn split(text: &'a str) -> Self {
+        let mut split = Self { marks: Vec::new(), number: text.trim() };
+        for take in [Self::take_first, Self::take_last] {
+            if let Some((mark, number)) = take(split.number)
+                && number.contains(|character: char| character.is_ascii_digit())
+            {
+                split.marks.push(mark);
+                split.number = number.trim();
+            }
+        }
+        split
+    }
+
+    fn take_first(text: &'a str) -> Option<(&'a str, &'a str)> {
+        let lengths = mark_lengths(|mark| {
+            text.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark))
+        });
+        let code = text.get(..CODE_LEN).filter(|code| is_code(code)).map(str::len);
+        let (mark, number) = text.split_at(lengths.chain(code).max()?);
+        // In `Rs.500` the full stop belongs to the mark, in `USD.50` it may be a decimal sign.
+        let is_unclear = mark.ends_with(char::is_alphabetic) && number.starts_with(['.', ',']);
+        (!is_unclear && !number.starts_with(char::is_alphabetic)).then_some((mark, number))
+    }
+
+    fn take_last(text: &'a str) -> Option<(&'a str, &'a str)> {
+        let from_end = |len: usize| text.len().checked_sub(len).and_then(|at| text.get(at..));
+        let lengths = mark_lengths(|mark| {
+            from_end(mark.len()).is_some_and(|end| end.eq_ignore_ascii_case(mark))
+        });
+        let code = from_end(CODE_LEN).filter(|code| is_code(code)).map(str::len);
+        let (number, mark) = text.split_at(text.len() - lengths.chain(code).max()?);
+        (!number.ends_with(char::is_alphabetic)).then_some((mark, number))
+    }
+}
+
+/// Letters of a code of ISO 4217.
+const CODE_LEN: usize = 3;
+
+fn is_code(text: &str) -> bool {
+    text.len() == CODE_LEN && text.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+/// The lengths in bytes of the signs that `is_there` says yes to.
+fn mark_lengths(is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
+    let signs = SIGNS.iter().chain(&SIGNS_AT_HOME).chain(&SIGNS_ABROAD);
+    signs.map(|(_, sign)| *sign).filter(move |sign| is_there(sign)).map(str::len)
+}
+
+/// Whether two marks differ in nothing but a full stop at the end and the case of letters.
+fn is_same_mark(one: &str, other: &str) -> bool {
+    one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
+}
 
 /// Currencies that are not divided, in practice.
 const UNDIVIDED: [&str; 10] =
@@ -343,6 +411,46 @@ impl Locale {
         text
     }
 
+    /// Checks that a mark of a typed amount may stand for `currency`. What this locale prints for some
+    /// currency stands for that one alone: `$` is never Canadian to a visitor from the United States.
+    ///
+    /// # Errors
+    ///
+    /// The code of the currency that the mark stands for, if it is only one.
+    pub fn check_mark(&self, mark: &str, currency: &str) -> Result<(), Option<String>> {
+        let check = |code: &str| if code == currency { Ok(()) } else { Err(Some(code.to_owned())) };
+        if is_code(mark) {
+            return check(&mark.to_ascii_uppercase());
+        }
+        let printed =
+            Self::marked_currencies().find(|currency| is_same_mark(self.sign(currency), mark));
+        if let Some(code) = printed {
+            return check(code);
+        }
+        let signs = SIGNS.iter().chain(&SIGNS_AT_HOME).chain(&SIGNS_ABROAD);
+        let codes: Vec<&str> =
+            signs.filter(|(_, sign)| is_same_mark(sign, mark)).map(|(code, _)| *code).collect();
+        match codes.as_slice() {
+            codes if codes.contains(&currency) => Ok(()),
+            [only] => Err(Some((*only).to_owned())),
+            _ => Err(None),
+        }
+    }
+
+    /// Every locale there is.
+    #[cfg(test)]
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        LOCALES.into_iter().chain([NEUTRAL])
+    }
+
+    /// Every currency that has a mark other than its code somewhere.
+    pub(crate) fn marked_currencies() -> impl Iterator<Item = &'static str> {
+        let at_home = SIGNS_AT_HOME.iter().map(|(code, _)| *code);
+        let elsewhere = SIGNS.iter().map(|(code, _)| *code);
+        let is_at_home = |code: &&str| SIGNS_AT_HOME.iter().any(|(known, _)| known == code);
+        at_home.chain(elsewhere.filter(move |code| !is_at_home(code)))
+    }
+
     fn sign<'a>(&self, currency: &'a str) -> &'a str {
         let in_table = |table: &[(&str, &'static str)]| {
             table.iter().find(|(code, _)| *code == currency).map(|(_, sign)| *sign)
@@ -357,10 +465,10 @@ impl Locale {
         }
         let at_home = SIGNS_AT_HOME.iter().find(|(code, _)| *code == self.currency);
         match (currency, at_home) {
-            ("USD", Some((_, "$"))) => "US$",
-            ("USD", _) => "$",
-            ("JPY", Some((_, "¥"))) => "JP¥",
-            ("JPY", _) => "¥",
+            ("USD", Some((_, "$"))) | ("JPY", Some((_, "¥"))) => {
+                in_table(&SIGNS_ABROAD).unwrap_or(currency)
+            }
+            ("USD" | "JPY", _) => in_table(&SIGNS_AT_HOME).unwrap_or(currency),
             _ => in_table(&SIGNS).unwrap_or(currency),
         }
     }
@@ -441,6 +549,18 @@ mod tests {
             ("", "EUR", "1234.50", "EUR\u{a0}1\u{a0}234.50"),
         ] {
             assert_eq!(locale(languages).money(amount, currency), expected, "{languages}");
+        }
+    }
+
+    #[test]
+    fn no_two_currencies_share_a_mark_in_one_locale() {
+        for locale in Locale::all() {
+            let mut marks: Vec<&str> =
+                Locale::marked_currencies().map(|currency| locale.sign(currency)).collect();
+            marks.sort_unstable();
+            let count = marks.len();
+            marks.dedup();
+            assert_eq!(marks.len(), count, "{locale:?}");
         }
     }
 

@@ -63,6 +63,16 @@ async fn form_without_a_date_gets_the_local_date() {
 }
 
 #[tokio::test]
+async fn form_takes_an_amount_as_the_page_prints_it() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    browser.submit("/expenses", &lunch("amount", "€1,234.50")).await.expect(303);
+    assert_eq!(listed(&mut browser).await[0]["amount"].to_string(), "1234.50");
+    let page = browser.submit("/expenses", &lunch("amount", "$130.00")).await.expect(422);
+    assert_has(&page, &["“$” does not stand for EUR", "value=\"$130.00\""]);
+}
+
+#[tokio::test]
 async fn a_form_that_is_sent_twice_adds_one() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
