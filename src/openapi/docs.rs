@@ -1,13 +1,22 @@
 //! `GET /openapi.json`, and `GET /docs`: Swagger UI on it. The page is made here; its script and style are
 //! the Worker's static assets (`assets/docs`, and `swagger-ui-dist`, which the build puts beside it).
 
-use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRef,
+    response::{IntoResponse, Response},
+};
 use http::header;
-use maud::{DOCTYPE, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::{
     DOCUMENT,
     routing::{OpenApiRouter, routes},
+};
+use crate::{
+    authkit::{AuthKit, CurrentUser},
+    pages::{Account, layout::impersonation},
 };
 
 /// Scripts, styles and requests of this origin alone. Swagger UI draws its icons as `data:` images.
@@ -15,7 +24,11 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The routes of the API's description.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
     OpenApiRouter::new().routes(routes!(show_openapi)).routes(routes!(show_docs))
 }
 
@@ -33,7 +46,7 @@ async fn show_openapi() -> Response {
 
 /// Interactive documentation
 ///
-/// Swagger UI. What is tried there runs with the browser's session.
+/// Swagger UI. What is tried there runs with the browser's session, and the page says whose it is.
 #[utoipa::path(
     get,
     path = "/docs",
@@ -41,13 +54,15 @@ async fn show_openapi() -> Response {
     security(()),
     responses((status = 200, description = "A page", body = String, content_type = "text/html")),
 )]
-async fn show_docs() -> Response {
+async fn show_docs(caller: Result<CurrentUser, Response>) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="description" content="The API of the expense tracker: every request \
+                    and response, to read and to try with your own session.";
                 title { "API · Expenses" }
                 link rel="icon" href="/docs/favicon-32x32.png";
                 link rel="stylesheet" href="/docs/swagger-ui.css";
@@ -56,6 +71,7 @@ async fn show_docs() -> Response {
                 script src="/docs/start.js" defer {}
             }
             body {
+                (header(caller.as_ref()))
                 main id="swagger-ui" {
                     noscript {
                         p {
@@ -72,4 +88,26 @@ async fn show_docs() -> Response {
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     ];
     (headers, page.into_string()).into_response()
+}
+
+/// The links to the pages, and who is signed in. The documentation is public: a session that is over, or
+/// that cannot be checked, only changes this line.
+fn header(caller: Result<&CurrentUser, &Response>) -> Markup {
+    html! {
+        header.top {
+            nav aria-label="Pages" { a href="/" { "Your expenses" } }
+            p.who {
+                @match caller {
+                    Ok(caller) => { "Signed in as " bdi { (Account::from(caller).name) } },
+                    Err(response) if response.status().is_server_error() => {
+                        "Whether you are signed in cannot be checked right now."
+                    },
+                    Err(_) => {
+                        "Not signed in. " a href="/login?return_to=%2Fdocs" { "Sign in" }
+                    },
+                }
+            }
+        }
+        @if let Ok(caller) = caller { (impersonation(&Account::from(caller))) }
+    }
 }

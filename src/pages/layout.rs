@@ -18,6 +18,10 @@ const ICON: &str = "data:image/svg+xml,\
     %3Cpath d='M4 12V8m4 4V4m4 8V6' stroke='white' stroke-width='2' stroke-linecap='round'/%3E\
     %3C/svg%3E";
 
+/// For search engines and previews; no page of a signed-in user has another.
+const DESCRIPTION: &str = "Write down what you spend, in any currency, and see what each month costs \
+    and what it goes on. Your expenses are yours alone, and you can download them as CSV.";
+
 /// The style sheet without comments, indentation and line breaks; the file is written so that none of
 /// them means anything.
 static STYLE: LazyLock<String> = LazyLock::new(|| {
@@ -27,7 +31,17 @@ static STYLE: LazyLock<String> = LazyLock::new(|| {
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(&*STYLE)));
 
-/// Nothing from elsewhere, no script at all, no style but the one above.
+/// The script that reloads a page which the browser restores from its back/forward cache. Without
+/// script, a restored page stays as it was.
+static RESTORED_SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("restored.js").lines();
+    lines.filter(|line| !line.starts_with("//")).collect()
+});
+
+static RESTORED_SCRIPT_HASH: LazyLock<String> =
+    LazyLock::new(|| STANDARD.encode(Sha256::digest(&*RESTORED_SCRIPT)));
+
+/// Nothing from elsewhere, no script and no style but the ones above, each by its hash.
 ///
 /// `sign_out_origins` is where a browser is sent on to after the form that signs out: browsers ask
 /// `form-action` for every hop of what a form began.
@@ -35,9 +49,9 @@ static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::d
 pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
     let form_action: String = sign_out_origins.iter().map(|origin| format!(" {origin}")).collect();
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action 'self'{form_action}; \
-         base-uri 'none'; frame-ancestors 'none'",
-        *STYLE_HASH
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; \
+         form-action 'self'{form_action}; base-uri 'none'; frame-ancestors 'none'",
+        *RESTORED_SCRIPT_HASH, *STYLE_HASH
     );
     // Made of constants, base64 and origins, which are ASCII.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
@@ -99,17 +113,22 @@ impl Layout<'_> {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="description" content=(DESCRIPTION);
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · Expenses" }
                     link rel="icon" href=(ICON);
                     style { (PreEscaped(&*STYLE)) }
+                    @if self.account.is_some() { script { (PreEscaped(&*RESTORED_SCRIPT)) } }
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     (self.bar())
                     @if let Some(account) = self.account { (impersonation(account)) }
                     main #main tabindex="-1" { (content) }
-                    @if let Some(account) = self.account { (account_section(account)) }
+                    footer.foot {
+                        @if let Some(account) = self.account { (account_section(account)) }
+                        p { a href="/docs" { "API documentation" } }
+                    }
                 }
             }
         }
@@ -138,7 +157,7 @@ fn mark() -> Markup {
 }
 
 /// Nobody acts as somebody else without both seeing it.
-fn impersonation(account: &Account) -> Markup {
+pub(crate) fn impersonation(account: &Account) -> Markup {
     html! {
         @if let Some(Impersonator { email, reason }) = &account.impersonator {
             aside.warning aria-label="Impersonation" {
@@ -154,34 +173,32 @@ fn impersonation(account: &Account) -> Markup {
 /// The organization: what a session knows of organizations is the id of its own.
 fn account_section(account: &Account) -> Markup {
     html! {
-        footer.account {
-            section aria-labelledby="account" {
-                h2 #account { "Your account" }
-                dl {
-                    dt { "Signed in as" }
-                    dd {
-                        @if let Some(full_name) = &account.full_name { bdi { (full_name) } ", " }
-                        bdi { (account.name) }
-                    }
-                    dt { "Organization" }
-                    dd {
-                        @match &account.organization_id {
-                            Some(id) => code { (id) },
-                            None => "None",
-                        }
-                        @if let Some(role) = &account.role { " as " bdi { (role) } }
-                    }
+        section aria-labelledby="account" {
+            h2 #account { "Your account" }
+            dl {
+                dt { "Signed in as" }
+                dd {
+                    @if let Some(full_name) = &account.full_name { bdi { (full_name) } ", " }
+                    bdi { (account.name) }
                 }
-                form.switch method="post" action="/organization" {
-                    div.field {
-                        label for="organization_id" { "Go on in another organization" }
-                        p.hint #organization-hint { "Its id begins with org_. Your expenses stay the same." }
-                        input #organization_id name="organization_id" required
-                            autocomplete="off" autocapitalize="none" spellcheck="false"
-                            aria-describedby="organization-hint";
+                dt { "Organization" }
+                dd {
+                    @match &account.organization_id {
+                        Some(id) => code { (id) },
+                        None => "None",
                     }
-                    button.quiet { "Switch" }
+                    @if let Some(role) = &account.role { " as " bdi { (role) } }
                 }
+            }
+            form.switch method="post" action="/organization" {
+                div.field {
+                    label for="organization_id" { "Go on in another organization" }
+                    p.hint #organization-hint { "Its id begins with org_. Your expenses stay the same." }
+                    input #organization_id name="organization_id" required
+                        autocomplete="off" autocapitalize="none" spellcheck="false"
+                        aria-describedby="organization-hint";
+                }
+                button.quiet { "Switch" }
             }
         }
     }
@@ -219,6 +236,38 @@ mod tests {
     }
 
     #[test]
+    fn restored_script_has_no_line_that_needs_its_break() {
+        for line in include_str!("restored.js").lines() {
+            assert!(line.starts_with("//") || line.ends_with(';'), "{line}");
+        }
+        assert!(!RESTORED_SCRIPT.contains("//") && !RESTORED_SCRIPT.contains('<'));
+    }
+
+    #[test]
+    fn policy_allows_the_one_script_and_only_accounts_have_it() {
+        let page = page(&account());
+        let (_, rest) = page.split_once("<script>").unwrap();
+        let (script, rest) = rest.split_once("</script>").unwrap();
+        assert!(script.contains("location.reload()") && !rest.contains("<script"), "{page}");
+        let policy = content_security_policy(&[]);
+        let hash = STANDARD.encode(Sha256::digest(script));
+        let allowed = format!("; script-src 'sha256-{hash}';");
+        assert!(policy.to_str().unwrap().contains(&allowed), "{policy:?}");
+        let page = Layout { title: "T", account: None }.page(&html! {}).into_string();
+        assert!(!page.contains("<script"), "{page}");
+    }
+
+    #[test]
+    fn every_page_has_a_description_and_a_link_to_the_api() {
+        for account in [None, Some(&account())] {
+            let page = Layout { title: "T", account }.page(&html! {}).into_string();
+            assert!(page.contains("<meta name=\"description\" content=\"Write down"), "{page}");
+            assert!(page.contains("<a href=\"/docs\">API documentation</a>"), "{page}");
+            assert_eq!(page.matches("<footer").count(), 1, "{page}");
+        }
+    }
+
+    #[test]
     fn the_policy_has_the_hash_of_the_style_that_is_sent() {
         let page = page(&account());
         let (_, rest) = page.split_once("<style>").unwrap();
@@ -239,7 +288,7 @@ mod tests {
         let page = page(&Account { impersonator: Some(impersonator), ..account() });
         assert!(page.contains("aria-label=\"Impersonation\""), "{page}");
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
-        assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+        assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
         assert!(!super::tests::page(&account()).contains("Impersonation"));
     }
 

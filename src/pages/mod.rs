@@ -6,7 +6,8 @@
 //! not signed in, [`overview`] with its [`list`] for who is, [`entry`] one expense and its forms,
 //! [`failure`] what is said instead. [`charts`] draws, [`locale`] writes amounts and days.
 //!
-//! No page needs a script, and none has one.
+//! No page needs a script. Pages that show an account have one of two lines, which reloads a page that
+//! the browser restores from its back/forward cache.
 
 pub mod charts;
 pub mod entry;

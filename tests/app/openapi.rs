@@ -2,6 +2,7 @@
 
 use authkit_edge::{app, openapi};
 use axum::body::Body;
+use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -9,6 +10,7 @@ use utoipa::OpenApi;
 use crate::support::{
     ADA, TestApp,
     app::{Answer, request},
+    authkit::Outage,
 };
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openapi.json");
@@ -137,6 +139,30 @@ async fn what_is_protected_says_how_to_show_who_is_calling() {
         let is_public = operation["security"] == json!([{}]);
         assert_eq!(answer.status != 401, is_public, "{name}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn docs_page_shows_who_is_signed_in() {
+    let app = TestApp::new();
+    let page = app.browser().open("/docs").await.expect(200);
+    for text in
+        ["Not signed in", "href=\"/login?return_to=%2Fdocs\"", "href=\"/\"", "name=\"description\""]
+    {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    let mut browser = app.signed_in(ADA).await;
+    let page = browser.open("/docs").await.expect(200);
+    assert!(page.body.contains("Signed in as <bdi>ada@example.com</bdi>"), "{}", page.body);
+    assert!(!page.body.contains("Sign in<"), "{}", page.body);
+
+    app.clock.advance(Duration::hours(1));
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    let page = browser.open("/docs").await.expect(200);
+    assert!(page.body.contains("cannot be checked right now"), "{}", page.body);
+    app.authkit.set_outage(None);
+    app.clock.advance(Duration::minutes(1));
+    let page = browser.open("/docs").await.expect(200);
+    assert!(page.body.contains("ada@example.com"), "{}", page.body);
 }
 
 #[tokio::test]

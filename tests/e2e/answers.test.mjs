@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { assertDetail } from './support/assertions.mjs';
@@ -95,7 +95,7 @@ test('static files are kept apart from other sites as answers are', async () => 
   for (const name of ['opener', 'resource']) assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
 });
 
-test('a page runs no script and stands in no frame, and its policy allows what it brings', async () => {
+test('a page runs no script but the one its policy names, and stands in no frame', async () => {
   for (const page of [
     await world.browser().open('/'),
     await (await world.signedIn('Ada')).open('/'),
@@ -105,9 +105,24 @@ test('a page runs no script and stands in no frame, and its policy allows what i
     const policy = page.answer.headers['content-security-policy'] ?? '';
     assert.match(policy, /default-src 'none'/, `${page}`);
     assert.match(policy, /frame-ancestors 'none'/);
-    assert.doesNotMatch(policy, /unsafe-inline|unsafe-eval|\*/);
-    assert.doesNotMatch(page.text, /<script|\son[a-z]+=|javascript:/i);
+    assert.doesNotMatch(policy, /unsafe-|\*/);
+    const [, allowed] = /script-src ([^;]*)/.exec(policy);
+    const scripts = [...page.text.matchAll(/<script>(.*?)<\/script>/gs)].map(([, script]) => script);
+    assert.equal(scripts.length, page.text.includes('Sign out') ? 1 : 0, page.text);
+    for (const script of scripts) assert.equal(allowed, `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
+    assert.doesNotMatch(page.text.replace(/<script>.*?<\/script>/s, ''), /<script|\son[a-z]+=|javascript:/i);
   }
+});
+
+test('the icon and the rules for robots are files of this origin', async () => {
+  const icon = await world.anonymous().request('GET', '/favicon.ico');
+  assert.equal(icon.status, 200);
+  assert.match(icon.headers['content-type'], /^image\//);
+  const robots = await world.anonymous().request('GET', '/robots.txt');
+  assert.equal(robots.status, 200);
+  assert.match(robots.headers['content-type'], /^text\/plain/);
+  // Nothing but the first page and the documentation is of use to somebody who is not signed in.
+  assert.match(robots.text, /^User-agent: \*\nAllow: \/\$\nAllow: \/docs\nDisallow: \/\n$/);
 });
 
 /** Names of the variables that an answer speaks of. */

@@ -22,11 +22,14 @@ const TIMEOUT_MS = 15_000;
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** @param {Parameters<typeof startWorld>[0]} [options] of the first Worker */
-export async function startVisitors(options) {
+/**
+ * @param {Parameters<typeof startWorld>[0]} [options] of the first Worker
+ * @param {import('playwright-core').LaunchOptions} [launchOptions] of the browser
+ */
+export async function startVisitors(options, launchOptions = {}) {
   const executablePath = findChromium();
   if (!executablePath) throw new Error(NO_CHROMIUM);
-  const browser = await chromium.launch({ executablePath, args: ARGUMENTS });
+  const browser = await chromium.launch({ executablePath, args: ARGUMENTS, ...launchOptions });
   after(() => browser.close());
   const world = await startWorld(options);
   return new Visitors(browser, world);

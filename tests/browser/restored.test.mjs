@@ -1,0 +1,85 @@
+/**
+ * Pages that the browser restores from its back/forward cache. Playwright starts Chromium with that cache
+ * off; here it is on, as visitors have it.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { startVisitors } from './support/visitors.mjs';
+
+const visitors = await startVisitors({}, { ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+const RUNS = 4;
+/** A restored page is there at once, and reloaded within this time. */
+const SETTLED_MS = 1_000;
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** Notes in the tab's storage when a page is restored, and whether anything of it can be seen. @param {Page} page */
+async function noteRestored(page) {
+  await page.addInitScript(() => {
+    addEventListener('pageshow', ({ persisted }) => {
+      if (!persisted) return;
+      const noted = JSON.parse(sessionStorage.getItem('restored') ?? '[]');
+      const isVisible = document.documentElement.checkVisibility();
+      sessionStorage.setItem('restored', JSON.stringify([...noted, { path: location.pathname + location.search, isVisible }]));
+    });
+  });
+}
+
+/** @param {Page} page @returns {Promise<{ path: string, isVisible: boolean }[]>} */
+function restored(page) {
+  return page.evaluate(() => JSON.parse(sessionStorage.getItem('restored') ?? '[]'));
+}
+
+/**
+ * Goes back. Playwright's own `goBack` waits for an event that a restored page does not have.
+ *
+ * @param {Page} page
+ */
+async function goBack(page) {
+  await page.evaluate(() => void setTimeout(() => history.back()));
+  await page.waitForTimeout(SETTLED_MS);
+}
+
+/**
+ * Signs Ada in, to end on `path`. Chromium gives up a cached page when its site's cookies change, but not
+ * the page that a sign-in ends on: it watches the site where the navigation began, which was AuthKit's.
+ */
+async function signInTo(page, path) {
+  await page.goto(`/login?${new URLSearchParams({ return_to: path })}`);
+  await page.getByRole('button', { name: /^Ada\b/ }).click();
+  await page.getByText('ada@example.com').first().waitFor();
+}
+
+async function signOut(page) {
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('link', { name: 'Sign in' }).first().waitFor();
+}
+
+test('a page restored after a sign-out shows nothing of the user who left', async (t) => {
+  const page = await visitors.newcomer(t);
+  await noteRestored(page);
+  for (let run = 0; run < RUNS; run += 1) {
+    await signInTo(page, `/?run=${run}`);
+    await signOut(page);
+    await goBack(page);
+    assert.equal(new URL(page.url()).search, `?run=${run}`);
+    assert.doesNotMatch(await page.innerText('body'), /ada@example\.com/, `run ${run}: ${JSON.stringify(await restored(page))}`);
+  }
+  // Otherwise the test would show nothing.
+  const pages = await restored(page);
+  t.diagnostic(`${pages.length} of ${RUNS} pages were restored`);
+  assert.ok(pages.length > 0, 'no page came from the back/forward cache');
+  for (const { path, isVisible } of pages) assert.equal(isVisible, false, `${path} was seen before it was reloaded`);
+});
+
+test('a page that needs no reload is shown again after a navigation that did not leave it', async (t) => {
+  const page = await visitors.newcomer(t);
+  await signInTo(page, '/expenses');
+  await page.evaluate(() => {
+    dispatchEvent(new PageTransitionEvent('pagehide', { persisted: false }));
+    dispatchEvent(new PageTransitionEvent('pageshow', { persisted: false }));
+  });
+  assert.ok(await page.getByRole('heading', { name: 'Your expenses' }).isVisible());
+});
