@@ -194,7 +194,7 @@ fn part_bytes(cookie: &SessionCookie<'_>) -> usize {
 }
 
 /// Every value that may be a session.
-fn read(cookie: &SessionCookie<'_>, headers: &HeaderMap) -> Vec<String> {
+fn read_cookie(cookie: &SessionCookie<'_>, headers: &HeaderMap) -> Vec<String> {
     cookie.read(&RequestCookies::from_headers(headers), |value| Some(value.to_owned()))
 }
 
@@ -315,7 +315,7 @@ proptest! {
         let written = cookie.write(&value, &RequestCookies::from_headers(&headers)).unwrap();
         jar.take(&written, &config, secure)?;
         let headers = jar.headers();
-        prop_assert_eq!(read(&cookie, &headers), [value.as_str()]);
+        prop_assert_eq!(read_cookie(&cookie, &headers), [value.as_str()]);
 
         let forms = jar.clone().remove_forms_of(name);
         let held: usize = forms.values().map(String::len).sum();
@@ -373,7 +373,7 @@ proptest! {
         let mut headers = HeaderMap::new();
         let sent = HeaderValue::from_bytes(format!("theme={other}; wos-session=x").as_bytes());
         headers.insert(header::COOKIE, sent.unwrap());
-        prop_assert_eq!(read(&CONFIG.cookie.session_cookie(&origin(true)), &headers), ["x"]);
+        prop_assert_eq!(read_cookie(&CONFIG.cookie.session_cookie(&origin(true)), &headers), ["x"]);
     }
 }
 

@@ -363,6 +363,7 @@ async fn sign_out_by_form(
         (status = 302, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "A bearer token, which is no session", body = ErrorResponse),
+        (status = 503, description = "A prefetch, which signs nobody out", body = ErrorResponse),
         Changes,
     ),
 )]
@@ -372,6 +373,9 @@ async fn sign_out_by_link(
     headers: HeaderMap,
     wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
+    if is_prefetch(&headers) {
+        return Err(refuse_prefetch());
+    }
     let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
     sign_out(&authkit, &origin, &headers, wait_until, StatusCode::FOUND).await
 }

@@ -137,6 +137,21 @@ async fn signing_in_again_after_sign_out_works() {
 }
 
 #[tokio::test]
+async fn prefetched_logout_leaves_the_session() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let before = browser.cookies.clone();
+    for purpose in ["prefetch", "prefetch;prerender"] {
+        let request = request(Method::GET, "/logout")
+            .header("sec-fetch-site", "same-origin")
+            .header("sec-purpose", purpose);
+        browser.send(request, Body::empty()).await.expect(503);
+        assert_eq!(browser.cookies, before);
+    }
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
 async fn another_authorization_scheme_leaves_the_session_in_force() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     ADA, TestApp,
     app::{Answer, Browser, ORIGIN, request},
-    authkit::Outage,
+    authkit::{CLIENT_ID, Outage},
     connect,
 };
 
@@ -256,6 +256,35 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     world.send(Sender::Bearer, "post /expenses", keyed("b"), body).await.expect(409);
     world.app.kv.hold_operation(None);
     first.await.expect(201);
+
+    // A page that a browser fetches ahead.
+    for path in ["/login", "/logout", "/callback"] {
+        let request = request(Method::GET, path).header("sec-purpose", "prefetch");
+        world.send(Sender::OwnPage, &format!("get {path}"), request, String::new()).await;
+    }
+
+    // A token that allows nothing here.
+    let mut claims = world.app.authkit.connect.claims(ADA);
+    claims["aud"] = CLIENT_ID.into();
+    let token = connect::sign(&claims);
+    let answer = world.app.get_as(&token, "/me").await;
+    world.note("get /me", &answer);
+
+    // A sign-in whose session the browser drops, and one whose token is too large.
+    let mut browser =
+        world.app.isolate_with_variables(&[("WORKOS_COOKIE_DOMAIN", "app.test")]).browser();
+    browser.sign_in(ADA).await;
+    browser.cookies.retain(|cookie| cookie.name != "wos-session");
+    let answer = browser.open("/login").await;
+    world.note("get /login", &answer);
+    let permissions = vec!["x".repeat(1000); 40];
+    world.app.authkit.set_extra_claims(json!({"permissions": permissions}));
+    let mut browser = world.app.browser();
+    let login = browser.open("/login").await.expect(302);
+    let callback = world.app.authkit.approve(login.header("location"), ADA);
+    let answer = browser.open(callback.as_str()).await;
+    world.note("get /callback", &answer);
+    world.app.authkit.set_extra_claims(json!({}));
 
     // A sign-in, and AuthKit away in the midst of another and afterwards.
     let mut browser = world.app.browser();
