@@ -92,7 +92,7 @@ test('the session cookie is kept on http://localhost and on https, out of reach 
   for (const worker of [world.worker, secure]) {
     const page = await visitors.signedIn(t, 'Ada', undefined, worker);
     const cookies = await page.context().cookies(worker.origin);
-    const session = cookies.find(({ name }) => name === 'wos-session');
+    const session = cookies.find(({ name }) => name === (worker === secure ? '__Host-wos-session' : 'wos-session'));
     assert.ok(session, `${worker.origin}: ${cookies.map(({ name }) => name)}`);
     assert.equal(session.httpOnly, true);
     assert.equal(session.sameSite, 'Lax');

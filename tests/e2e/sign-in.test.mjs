@@ -129,7 +129,7 @@ test('on https both cookies are HttpOnly, Secure and Lax, and the sign-in works'
   assert.ok(Number(signInMaxAge) > 0 && Number(signInMaxAge) <= 3600, `a sign-in is not kept for ${signInMaxAge} s`);
 
   const page = await browser.submit(begun, 'Ada');
-  assert.deepEqual(page.to('/callback')[0].setCookie(SESSION_COOKIE).attributes, {
+  assert.deepEqual(page.to('/callback')[0].setCookie(`__Host-${SESSION_COOKIE}`).attributes, {
     httponly: true,
     secure: true,
     samesite: 'Lax',
