@@ -20,10 +20,7 @@
 //! session: its user signs out ([`super::signed_out`]), or WorkOS answers `invalid_grant` when no other
 //! request has renewed it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
@@ -42,7 +39,7 @@ use super::{
     session::Session,
     signed_out::{Look, SignedOutSessions, session_id},
 };
-use crate::runtime::{Clock, KvError, KvNamespace, KvPut, WaitUntil};
+use crate::runtime::{Clock, KvError, KvNamespace, KvPut, WaitUntil, fair::FairMap};
 
 /// How often a request looks for the result of another's exchange.
 const WAIT_STEP_MILLIS: u32 = 10;
@@ -64,7 +61,8 @@ const ROTATION_TTL_MIN_SECS: i64 = 10 * 60;
 const ROTATION_TTL_MAX_SECS: i64 = 24 * 60 * 60;
 /// How much longer than the access token that came with it.
 const ROTATION_TTL_MARGIN_SECS: i64 = 5 * 60;
-/// An isolate that has seen more rotations forgets the oldest; KV still has them.
+/// An isolate that has seen more rotations forgets the oldest of the user who has the most; KV still has
+/// them.
 const MAX_REMEMBERED: usize = 1000;
 
 /// Renews sessions. One per isolate.
@@ -74,7 +72,8 @@ pub struct Refresher {
     sealer: Sealer,
     signed_out: Arc<SignedOutSessions>,
     clock: Arc<dyn Clock>,
-    rotations: Mutex<HashMap<TokenHash, (DateTime<Utc>, Rotation)>>,
+    /// Each belongs to the user of its session.
+    rotations: Mutex<FairMap<TokenHash, (DateTime<Utc>, Rotation)>>,
 }
 
 /// A refresh token's name in maps and keys; the token does not show in it.
@@ -171,7 +170,14 @@ impl Refresher {
         signed_out: Arc<SignedOutSessions>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, kv, sealer, signed_out, clock, rotations: Mutex::default() }
+        Self {
+            client,
+            kv,
+            sealer,
+            signed_out,
+            clock,
+            rotations: Mutex::new(FairMap::new(MAX_REMEMBERED)),
+        }
     }
 
     /// The session that comes after `session`: exchanged now, or by whoever came first.
@@ -200,7 +206,7 @@ impl Refresher {
             if self.is_signed_out(session_id.as_deref()) {
                 return Err(RefreshError::Ended);
             }
-            match self.next_step(&hash) {
+            match self.next_step(session.user_id(), &hash) {
                 // Another has renewed it while this one waited.
                 Step::Use(newer) if organization_id.is_some() => {
                     let newer_hash = token_hash(&newer.refresh_token);
@@ -298,7 +304,7 @@ impl Refresher {
         }
     }
 
-    fn next_step(&self, hash: &str) -> Step {
+    fn next_step(&self, user_id: &str, hash: &str) -> Step {
         let now = self.clock.now();
         let mut rotations = self.rotations();
         if let Some((at, rotation)) = rotations.get(hash) {
@@ -325,21 +331,15 @@ impl Refresher {
                 Rotation::Exchanging => {}
             }
         }
-        rotations.insert(hash.to_owned(), (now, Rotation::Exchanging));
+        rotations.insert(user_id, hash.to_owned(), (now, Rotation::Exchanging), 1);
         Step::Exchange
     }
 
-    fn remember(&self, hash: &str, rotation: Rotation) {
+    fn remember(&self, user_id: &str, hash: &str, rotation: Rotation) {
         let now = self.clock.now();
         let mut rotations = self.rotations();
-        rotations.insert(hash.to_owned(), (now, rotation));
-        rotations.retain(|_, (at, _)| now - *at < Duration::seconds(ROTATION_TTL_MIN_SECS));
-        if rotations.len() > MAX_REMEMBERED {
-            let oldest = rotations.iter().min_by_key(|(_, (at, _))| *at);
-            if let Some(oldest) = oldest.map(|(hash, _)| hash.clone()) {
-                rotations.remove(&oldest);
-            }
-        }
+        rotations.insert(user_id, hash.to_owned(), (now, rotation), 1);
+        rotations.retain(|(at, _)| now - *at < Duration::seconds(ROTATION_TTL_MIN_SECS));
     }
 
     /// Forgets that `hash` is being exchanged, as if nobody had tried.
@@ -382,7 +382,7 @@ impl Refresher {
     }
 
     /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
-    fn rotations(&self) -> MutexGuard<'_, HashMap<TokenHash, (DateTime<Utc>, Rotation)>> {
+    fn rotations(&self) -> MutexGuard<'_, FairMap<TokenHash, (DateTime<Utc>, Rotation)>> {
         self.rotations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -394,13 +394,15 @@ fn rotation_key(n: usize, hash: &str) -> String {
 impl Exchange {
     async fn run(self) -> Result<Renewed, RefreshError> {
         let outcome = self.outcome().await;
-        let Self { refresher, hash, organization_id, .. } = &self;
+        let Self { refresher, session, hash, organization_id, .. } = &self;
         match &outcome {
             // Remembered already, the moment that it was known.
             Ok(_) => {}
             // What WorkOS says of one organization says nothing of the session.
             Err(_) if organization_id.is_some() => refresher.forget_attempt(hash),
-            Err(error) => refresher.remember(hash, Rotation::Failed(error.clone())),
+            Err(error) => {
+                refresher.remember(session.user_id(), hash, Rotation::Failed(error.clone()))
+            }
         }
         outcome
     }
@@ -468,7 +470,11 @@ impl Exchange {
     }
 
     fn found(&self, session: Arc<Session>) -> Renewed {
-        self.refresher.remember(&self.hash, Rotation::Done(Arc::clone(&session)));
+        self.refresher.remember(
+            self.session.user_id(),
+            &self.hash,
+            Rotation::Done(Arc::clone(&session)),
+        );
         Renewed { session, is_fresh: false }
     }
 
@@ -478,7 +484,7 @@ impl Exchange {
         let Self { refresher, hash, ttl_secs, wait_until, .. } = self;
         let is_rotated = session.refresh_token != self.session.refresh_token;
         let session = Arc::new(session);
-        refresher.remember(hash, Rotation::Done(Arc::clone(&session)));
+        refresher.remember(self.session.user_id(), hash, Rotation::Done(Arc::clone(&session)));
         if is_rotated {
             let leave = Arc::clone(refresher).leave(hash.clone(), Arc::clone(&session), *ttl_secs);
             match wait_until {

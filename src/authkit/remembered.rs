@@ -4,16 +4,15 @@
 //!
 //! Things are remembered under the SHA-256 of the text that they were found out from. A token is
 //! remembered with the key set that it was verified against: with another set it is verified again.
-//! Only what was found good is here, so nobody fills it with junk.
+//! Only what was found good is here, so nobody fills it with junk, and a user who comes with many tokens
+//! pushes out none but their own.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use super::{jwks::KeySet, session::Session, token::SignedClaims};
+use crate::runtime::fair::FairMap;
 
 /// Most bytes of texts of one kind; an isolate has 128 MB.
 const MAX_BYTES: usize = 2_000_000;
@@ -51,46 +50,75 @@ pub struct KnownSession {
     pub by_previous_password: bool,
 }
 
-/// What was found out from texts, in one isolate.
-pub struct Remembered<T>(Mutex<Known<T>>);
-
-struct Known<T> {
-    by_hash: HashMap<TextHash, T>,
-    bytes: usize,
+/// A finding that belongs to a user.
+pub trait Owned {
+    /// The user's id.
+    fn owner(&self) -> &str;
 }
 
-impl<T> Default for Known<T> {
-    fn default() -> Self {
-        Self { by_hash: HashMap::new(), bytes: 0 }
+impl Owned for SignedToken {
+    fn owner(&self) -> &str {
+        self.claims.subject()
     }
 }
+
+impl Owned for KnownSession {
+    fn owner(&self) -> &str {
+        self.session.user_id()
+    }
+}
+
+/// What was found out from texts, in one isolate.
+pub struct Remembered<T>(Mutex<FairMap<TextHash, T>>);
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(FairMap::new(MAX_BYTES)))
     }
 }
 
-impl<T: Clone> Remembered<T> {
+impl<T: Clone + Owned> Remembered<T> {
     /// What is known of a text.
     pub fn get(&self, hash: &TextHash) -> Option<T> {
-        self.known().by_hash.get(hash).cloned()
+        self.known().get(hash).cloned()
     }
 
-    /// Remembers what a text of `length` bytes comes to. When there are too many all are forgotten:
-    /// to be found out again is the worst that happens.
+    /// Remembers what a text of `length` bytes comes to.
     pub fn insert(&self, hash: TextHash, value: T, length: usize) {
-        let mut known = self.known();
-        if known.bytes + length > MAX_BYTES {
-            *known = Known::default();
-        }
-        if known.by_hash.insert(hash, value).is_none() {
-            known.bytes += length;
-        }
+        let owner = value.owner().to_owned();
+        self.known().insert(&owner, hash, value, length);
     }
 
     /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
-    fn known(&self) -> MutexGuard<'_, Known<T>> {
+    fn known(&self) -> MutexGuard<'_, FairMap<TextHash, T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn session_of(user_id: &str) -> KnownSession {
+        let user = json!({"id": user_id, "email": "a@example.com"});
+        let session = json!({"access_token": "a", "refresh_token": "r", "user": user});
+        let session = serde_json::from_value(session).unwrap();
+        KnownSession { session: Arc::new(session), by_previous_password: false }
+    }
+
+    #[test]
+    fn a_user_with_many_sessions_forgets_no_other_users() {
+        let remembered = Remembered::default();
+        let graces = TextHash::of("grace");
+        remembered.insert(graces, session_of("user_grace"), 4_000);
+        for number in 0..1_000 {
+            let hash = TextHash::of(&number.to_string());
+            remembered.insert(hash, session_of("user_ada"), 4_000);
+        }
+        assert!(remembered.get(&graces).is_some());
+        assert!(remembered.get(&TextHash::of("999")).is_some());
+        assert!(remembered.get(&TextHash::of("0")).is_none());
     }
 }

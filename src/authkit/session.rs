@@ -97,6 +97,12 @@ pub enum SessionError {
 }
 
 impl Session {
+    /// The id of the user who signed in; empty where the sealed session does not name one.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        self.user.as_ref().map_or("", |user| &user.id)
+    }
+
     /// Seals the session for the cookie.
     #[must_use]
     pub fn seal(&self, sealer: &Sealer) -> String {

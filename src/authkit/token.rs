@@ -397,6 +397,12 @@ impl SignedClaims {
         self.kind
     }
 
+    /// The `sub` claim.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.claims.sub
+    }
+
     /// Believes a token from the session cookie, where it was sealed after WorkOS gave it to this
     /// Worker. The expiry is left to [`VerifiedClaims::is_expired`], here and below: an expired token
     /// still tells whose session is to be renewed.

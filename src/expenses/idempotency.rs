@@ -19,10 +19,7 @@
 //! requests with one key come to two isolates and the later one is not told of the earlier one's record
 //! yet, and when KV carries out a write that was given up after the next try came to another isolate.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
@@ -35,7 +32,7 @@ use super::{
     store::{ExpenseRecord, UserExpenses, expense_of, sha256_hex},
 };
 use crate::{
-    runtime::{KvError, KvPut},
+    runtime::{KvError, KvPut, fair::FairMap},
     validation::{Parsed, Problem, parse_string},
 };
 
@@ -55,7 +52,7 @@ const WAIT_MAX_SECS: i64 = 5;
 const WRITING_MAX_SECS: i64 = 30;
 /// How long an isolate remembers a key: well over the minute that KV may be late.
 const MEMORY_SECS: i64 = 10 * 60;
-/// An isolate that has seen more keys forgets the oldest; KV still has them.
+/// An isolate that has seen more keys forgets the oldest of the user who has the most; KV still has them.
 const MAX_REMEMBERED: usize = 1000;
 
 /// Reads a key: 1 to 255 printable ASCII characters.
@@ -125,8 +122,13 @@ struct IdempotencyRecord<'a> {
 }
 
 /// What an isolate knows of keys, by their key in KV.
-#[derive(Default)]
-pub struct Attempts(Mutex<HashMap<String, Attempt>>);
+pub struct Attempts(Mutex<FairMap<String, Attempt>>);
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self(Mutex::new(FairMap::new(MAX_REMEMBERED)))
+    }
+}
 
 struct Attempt {
     body_hash: String,
@@ -151,7 +153,14 @@ enum Step {
 }
 
 impl Attempts {
-    fn next_step(&self, key: &str, body_hash: &str, expense: &Expense, now: DateTime<Utc>) -> Step {
+    fn next_step(
+        &self,
+        owner: &str,
+        key: &str,
+        body_hash: &str,
+        expense: &Expense,
+        now: DateTime<Utc>,
+    ) -> Step {
         let mut attempts = self.attempts();
         let mut to_make = expense;
         if let Some(attempt) = attempts.get(key) {
@@ -185,14 +194,8 @@ impl Attempts {
             progress: Progress::Writing,
             since: now,
         };
-        attempts.insert(key.to_owned(), attempt);
-        attempts.retain(|_, attempt| now - attempt.since < Duration::seconds(MEMORY_SECS));
-        if attempts.len() > MAX_REMEMBERED {
-            let oldest = attempts.iter().min_by_key(|(_, attempt)| attempt.since);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                attempts.remove(&oldest);
-            }
-        }
+        attempts.insert(owner, key.to_owned(), attempt, 1);
+        attempts.retain(|attempt| now - attempt.since < Duration::seconds(MEMORY_SECS));
         Step::Make(Box::new(expense))
     }
 
@@ -211,7 +214,7 @@ impl Attempts {
     }
 
     /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
-    fn attempts(&self) -> MutexGuard<'_, HashMap<String, Attempt>> {
+    fn attempts(&self) -> MutexGuard<'_, FairMap<String, Attempt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,7 +237,7 @@ impl UserExpenses {
         let began = self.store.clock.now();
         loop {
             let now = self.store.clock.now();
-            match self.store.attempts.next_step(&key, &body_hash, &expense, now) {
+            match self.store.attempts.next_step(&self.owner, &key, &body_hash, &expense, now) {
                 Step::Use(made) => return Ok(*made),
                 Step::Refuse => return Err(CreateError::KeyReused),
                 Step::Wait if now - began >= Duration::seconds(WAIT_MAX_SECS) => {

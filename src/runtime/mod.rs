@@ -4,6 +4,7 @@
 //! `platform` implements the traits for Workers; the tests have a settable clock, a scripted AuthKit
 //! and the namespace of [`memory`]. Implementations deal with `Send`, callers never.
 
+pub mod fair;
 pub mod hash;
 pub mod memory;
 mod timed_kv;

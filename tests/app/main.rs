@@ -23,6 +23,7 @@ mod pages;
 mod public_origin;
 mod refresh;
 mod session;
+mod shared_memory;
 mod sign_in;
 mod sign_in_attacks;
 mod sign_out;

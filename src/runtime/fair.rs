@@ -1,0 +1,172 @@
+//! A bounded map that many users of an isolate share: when it is full, the user with the most entries loses
+//! the oldest of them. So a user who fills it evicts nobody else's entries, and one with few keeps them.
+
+use std::{borrow::Borrow, cmp::Reverse, collections::BTreeMap, hash::Hash, sync::Arc};
+
+use super::hash::HashMap;
+
+/// See the module's documentation. An entry that is inserted again is the newest.
+pub struct FairMap<K, V> {
+    max_weight: usize,
+    weight: usize,
+    entries: HashMap<K, Entry<V>>,
+    /// The keys of each owner by their turn, the oldest first; no owner without keys.
+    owners: HashMap<Arc<str>, BTreeMap<u64, K>>,
+    next_turn: u64,
+}
+
+struct Entry<V> {
+    value: V,
+    weight: usize,
+    owner: Arc<str>,
+    turn: u64,
+}
+
+impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
+    /// An empty map for entries that together weigh `max_weight` at most.
+    #[must_use]
+    pub fn new(max_weight: usize) -> Self {
+        Self {
+            max_weight,
+            weight: 0,
+            entries: HashMap::default(),
+            owners: HashMap::default(),
+            next_turn: 0,
+        }
+    }
+
+    /// The value of `key`.
+    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get(key).map(|entry| &entry.value)
+    }
+
+    /// The value of `key`, to be changed where it is.
+    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
+    }
+
+    /// Puts `owner`'s entry in, and takes others out until there is room. One that is too heavy by itself stays out.
+    pub fn insert(&mut self, owner: &str, key: K, value: V, weight: usize) {
+        self.remove(&key);
+        if weight > self.max_weight {
+            return;
+        }
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        let owner = match self.owners.get_key_value(owner) {
+            Some((owner, _)) => Arc::clone(owner),
+            None => Arc::from(owner),
+        };
+        self.owners.entry(Arc::clone(&owner)).or_default().insert(turn, key.clone());
+        self.entries.insert(key, Entry { value, weight, owner, turn });
+        self.weight += weight;
+        while self.weight > self.max_weight && self.evict() {}
+    }
+
+    /// Takes an entry out.
+    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let entry = self.entries.remove(key)?;
+        self.weight -= entry.weight;
+        if let Some(keys) = self.owners.get_mut(&entry.owner) {
+            keys.remove(&entry.turn);
+            if keys.is_empty() {
+                self.owners.remove(&entry.owner);
+            }
+        }
+        Some(entry.value)
+    }
+
+    /// Takes every entry out that `keep` is false for.
+    pub fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+        let dropped: Vec<K> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !keep(&entry.value))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in dropped {
+            self.remove(&key);
+        }
+    }
+
+    /// Takes out the oldest entry of the owner with the most; of several the one whose is the oldest. Whether
+    /// there was one.
+    fn evict(&mut self) -> bool {
+        let share = |keys: &BTreeMap<u64, K>| {
+            let (oldest, key) = keys.first_key_value()?;
+            Some((keys.len(), Reverse(*oldest), key.clone()))
+        };
+        let shares = self.owners.values().filter_map(share);
+        let Some((_, _, key)) = shares.max_by_key(|(count, oldest, _)| (*count, *oldest)) else {
+            return false;
+        };
+        self.remove(&key).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(max_weight: usize) -> FairMap<String, usize> {
+        FairMap::new(max_weight)
+    }
+
+    #[test]
+    fn a_flood_evicts_its_own_oldest_entries() {
+        let mut map = map(100);
+        map.insert("grace", "g1".into(), 1, 1);
+        map.insert("grace", "g2".into(), 2, 1);
+        for number in 0..10_000 {
+            map.insert("ada", format!("a{number}"), number, 1);
+        }
+        assert_eq!((map.get("g1"), map.get("g2")), (Some(&1), Some(&2)));
+        assert_eq!(map.get("a9902"), Some(&9902));
+        assert_eq!(map.get("a9901"), None);
+        assert_eq!(map.entries.len(), 100);
+    }
+
+    #[test]
+    fn a_newcomer_finds_room_among_equals() {
+        let mut map = map(10);
+        for number in 0..20 {
+            map.insert(&format!("user {number}"), number.to_string(), number, 1);
+        }
+        assert_eq!((map.get("9"), map.get("10")), (None, Some(&10)));
+        assert_eq!(map.get("19"), Some(&19));
+    }
+
+    #[test]
+    fn a_heavy_entry_takes_several_out() {
+        let mut map = map(100);
+        for number in 0..10 {
+            map.insert("ada", number.to_string(), number, 10);
+        }
+        map.insert("grace", "heavy".into(), 0, 35);
+        assert_eq!((map.get("3"), map.get("4"), map.weight), (None, Some(&4), 95));
+        map.insert("grace", "too heavy".into(), 0, 101);
+        assert_eq!((map.get("too heavy"), map.weight), (None, 95), "nothing makes room for it");
+    }
+
+    #[test]
+    fn an_entry_that_goes_leaves_nothing_behind() {
+        let mut map = map(10);
+        map.insert("ada", "a".into(), 1, 2);
+        map.insert("ada", "a".into(), 2, 3);
+        assert_eq!((map.weight, map.owners["ada"].len()), (3, 1));
+        map.insert("grace", "a".into(), 3, 4);
+        assert!(!map.owners.contains_key("ada"));
+        map.retain(|value| *value != 3);
+        assert_eq!((map.weight, map.entries.len(), map.owners.len()), (0, 0, 0));
+        assert_eq!(map.remove("a"), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! What an isolate remembers for many users: one of them, however busy, pushes out nothing of another's.
+
+use authkit_edge::authkit::{
+    seal::{Purpose, Sealer},
+    session::Session,
+};
+use axum::body::Body;
+use chrono::Duration;
+use futures_util::FutureExt;
+use http::{Method, header};
+use serde_json::json;
+
+use crate::support::{
+    ADA, GRACE, TestApp,
+    app::{PASSWORD, SESSION_COOKIE, request},
+    authkit::ACCESS_TOKEN_TTL_SECS,
+};
+
+/// More than an isolate remembers.
+const FLOOD: usize = 1_001;
+const LUNCH: &str = r#"{"description": "Lunch", "amount": 1}"#;
+
+#[tokio::test]
+async fn idempotent_requests_of_one_user_forget_no_other_users() {
+    let app = TestApp::new();
+    // From here on the keys are known, and a request's first poll takes it to KV.
+    assert_eq!(app.expenses_of(ADA).await.len() + app.expenses_of(GRACE).await.len(), 0);
+    app.kv.hold_operation(Some("get"));
+    let first = app.create_with_key(GRACE, "key", LUNCH);
+    let mut first = std::pin::pin!(first);
+    assert!((&mut first).now_or_never().is_none(), "KV is slow");
+    assert!(app.kv.is_waiting());
+    app.clock.advance(Duration::seconds(1));
+    let keys: Vec<String> = (0..FLOOD).map(|number| format!("key {number}")).collect();
+    for key in &keys {
+        assert!(app.create_with_key(ADA, key, LUNCH).now_or_never().is_none());
+    }
+    let second = app.create_with_key(GRACE, "key", LUNCH);
+    let mut second = std::pin::pin!(second);
+    // Whoever makes an expense has found no record of the key by now.
+    app.kv.hold_operation(Some("put"));
+    assert!((&mut first).now_or_never().is_none());
+    assert!((&mut second).now_or_never().is_none());
+    app.kv.hold_operation(None);
+    let first = first.await.expect(201);
+    assert_eq!(second.await.expect(201).body, first.body);
+    assert_eq!(app.expenses_of(GRACE).await.len(), 1);
+}
+
+#[tokio::test]
+async fn renewals_of_one_user_forget_no_other_users() {
+    let app = TestApp::new();
+    let mut grace = app.signed_in(GRACE).await;
+    let mut ada = app.signed_in(ADA).await;
+    let expired_token = app.authkit.access_token(ADA);
+    app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+    let mut graces_other_tab = grace.clone();
+    grace.get("/me").await.expect(200);
+    app.clock.advance(Duration::seconds(1));
+    let sealer = Sealer::new(Purpose::Session, &PASSWORD.into(), None);
+    app.authkit_kv.hold_operation(Some("get"));
+    for number in 0..FLOOD {
+        let session: Session = serde_json::from_value(json!({
+            "access_token": expired_token, "refresh_token": format!("made up {number}"),
+            "user": {"id": ADA.id, "email": ADA.email},
+        }))
+        .unwrap();
+        let cookie = format!("{SESSION_COOKIE}={}", session.seal(&sealer));
+        let request = request(Method::GET, "/me").header(header::COOKIE, cookie);
+        assert!(app.send(request.body(Body::empty()).unwrap()).now_or_never().is_none());
+    }
+    app.authkit_kv.hold_operation(None);
+    ada.get("/me").await.expect(200);
+    let refreshes = app.authkit.refresh_count();
+    // The isolate's memory is all that there is.
+    app.authkit_kv.fail(Some("get"));
+    graces_other_tab.get("/me").await.expect(200);
+    assert_eq!(app.authkit.refresh_count(), refreshes);
+}
