@@ -9,9 +9,9 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// A page with all that a user of one currency sees is a fifth of this.
 const MAX_PAGE_BYTES: usize = 200_000;
 
-/// As many members as fit into a body, none of which an expense has.
-fn unknown_members() -> String {
-    let members = (0..5_000).map(|number| format!(r#""a{number}":1"#));
+/// A body with so many members, none of which an expense has.
+fn unknown_members(count: usize) -> String {
+    let members = (0..count).map(|number| format!(r#""a{number}":1"#));
     let body = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
     assert!(body.len() < MAX_BODY_BYTES, "{}", body.len());
     body
@@ -21,7 +21,7 @@ fn unknown_members() -> String {
 async fn unknown_members_are_listed_up_to_a_hundred() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
-    let answer = app.post_as(&token, "/expenses", unknown_members()).await.expect(422);
+    let answer = app.post_as(&token, "/expenses", unknown_members(1_000)).await.expect(422);
     assert!(answer.body.len() < 32_000, "{}", answer.body.len());
     let json = answer.json();
     let detail = json["detail"].as_array().unwrap();
@@ -39,9 +39,33 @@ async fn unknown_members_are_listed_up_to_a_hundred() {
         *unknown[100],
         json!({
             "type": "extra_forbidden", "loc": ["body"],
-            "msg": "Extra inputs are not permitted: 4900 more are not listed", "input": null,
+            "msg": "Extra inputs are not permitted: 900 more are not listed", "input": null,
         })
     );
+}
+
+#[tokio::test]
+async fn members_past_a_thousand_are_refused_unread() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    let nested = format!(r#"{{"description": [{}]}}"#, vec![unknown_members(400); 3].join(","));
+    let colons = ":".repeat(2_000);
+    for body in [unknown_members(5_000), unknown_members(1_001), nested] {
+        let answer = app.post_as(&token, "/expenses", body).await.expect(422);
+        assert_eq!(
+            answer.json()["detail"],
+            json!([{
+                "type": "too_long", "loc": ["body"],
+                "msg": "Data should have at most 1000 members, those of nested objects included",
+                "input": null, "ctx": {"max_length": 1000},
+            }])
+        );
+    }
+    let text = json!({"description": format!("\\\"{colons}"), "amount": 1}).to_string();
+    let answer = app.post_as(&token, "/expenses", text).await.expect(422);
+    assert_eq!(answer.json()["detail"][0]["type"], "string_too_long", "a text is one value");
+    let pairs = format!("limit=7&{}limit=0", "a=1&".repeat(3_000));
+    app.get_as(&token, &format!("/expenses?{pairs}")).await.expect(422);
 }
 
 #[tokio::test]
@@ -79,10 +103,10 @@ async fn inputs_are_repeated_up_to_two_kilobytes_each() {
 #[tokio::test]
 async fn tool_errors_stay_short_for_any_arguments() {
     let app = TestApp::new();
-    let arguments: Value = serde_json::from_str(&unknown_members()).unwrap();
+    let arguments: Value = serde_json::from_str(&unknown_members(900)).unwrap();
     let complaint = mcp::complaint(&app, "add_expense", arguments).await;
     assert!(complaint.len() < 32_000, "{}", complaint.len());
-    assert!(complaint.contains("4900 more are not listed"), "{complaint}");
+    assert!(complaint.contains("800 more are not listed"), "{complaint}");
     let arguments = json!({"z".repeat(60_000): "x"});
     let complaint = mcp::complaint(&app, "add_expense", arguments).await;
     assert!(complaint.len() < 10_000, "{}", complaint.len());
