@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { Browser } from './support/actors.mjs';
+import { formsOf } from './support/html.mjs';
 import { connect as connectAgent, Person } from './support/mcp-client.mjs';
-import { clone, freePort, interrupt, printedAddress, start } from './support/npm-start.mjs';
+import { TIME_ZONE, clone, freePort, interrupt, printedAddress, start } from './support/npm-start.mjs';
 
 test('npm start signs in, keeps an expense over Ctrl-C and a second start, and leaves nothing running', async () => {
   const ports = [await freePort(), await freePort()];
@@ -22,6 +23,12 @@ test('npm start signs in, keeps an expense over Ctrl-C and a second start, and l
   assert.equal(page.answer.json.user.email, 'ada@example.com', `${page}`);
   const created = await browser.request('POST', '/expenses', { json: { description: 'Coffee', amount: '3.20' } });
   assert.equal(created.status, 201, `${created}`);
+
+  // Pages have the computer's own date.
+  const date = () => new Intl.DateTimeFormat('sv-SE', { timeZone: TIME_ZONE }).format();
+  const before = date();
+  const { fields } = formsOf((await browser.open('/')).text).find(({ action }) => action === '/expenses');
+  assert.ok([before, date()].includes(fields.date), `${fields.date}, not ${before}`);
 
   // An agent, with nothing switched on but what a start has switched on.
   const client = await connectAgent(`${address}/mcp`, new Person('Ada', new Browser({ origin: address, record() {} })));

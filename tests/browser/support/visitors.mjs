@@ -112,13 +112,12 @@ function watch(page, own, complaints) {
 }
 
 /**
- * Whether the console only tells what a test looks at itself, the status of an error page, or that what
- * is no page has no icon, for which Chromium asks then.
+ * Whether the console only tells what a test looks at itself: the status of an error page.
  *
  * @param {import('playwright-core').ConsoleMessage} message
  * @param {Page} page
  */
 function isOfItsOwn(message, page) {
   const { url } = message.location();
-  return message.text().startsWith('Failed to load resource') && (url === page.url() || url.endsWith('/favicon.ico'));
+  return message.text().startsWith('Failed to load resource') && url === page.url();
 }
