@@ -20,7 +20,7 @@ const BATCH_MAX_MESSAGES: usize = 10;
 pub enum Incoming {
     /// As every revision has it.
     One(Message),
-    /// As revision 2025-03-26 has it too, at most [`BATCH_MAX_MESSAGES`]: each is read by itself.
+    /// As revision 2025-03-26 has it too, at most `BATCH_MAX_MESSAGES`: each is read by itself.
     Batch(Vec<Result<Message, Box<NotAMessage>>>),
 }
 
@@ -168,7 +168,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// As [`Message::read`], and status 400 for a batch that may not be one or has too many messages.
+    /// As `Message::read`, and status 400 for a batch that may not be one or has too many messages.
     pub fn parse(body: &[u8], takes_batches: bool) -> Result<Self, Box<NotAMessage>> {
         let value = parse_json(body).map_err(|_| {
             let error = bad_request(Code::ParseError, "Parse error: the body is not JSON");
