@@ -170,8 +170,14 @@ impl Incoming {
     ///
     /// As `Message::read`, and status 400 for a batch that may not be one or has too many messages.
     pub fn parse(body: &[u8], takes_batches: bool) -> Result<Self, Box<NotAMessage>> {
-        let value = parse_json(body).map_err(|_| {
-            let error = bad_request(Code::ParseError, "Parse error: the body is not JSON");
+        let value = parse_json(body).map_err(|problems| {
+            let too_long = problems.iter().find(|problem| problem.kind == "too_long");
+            let error = match too_long {
+                Some(problem) => {
+                    bad_request(Code::InvalidRequest, &format!("Invalid request: {}", problem.msg))
+                }
+                None => bad_request(Code::ParseError, "Parse error: the body is not JSON"),
+            };
             NotAMessage::new(None, error)
         })?;
         match value {

@@ -1,5 +1,6 @@
 //! Responses stay in proportion to their requests, whatever a request repeats.
 
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::support::{ADA, TestApp, mcp};
@@ -61,6 +62,10 @@ async fn members_past_a_thousand_are_refused_unread() {
             }])
         );
     }
+    let answer = mcp::post(&app, &HeaderMap::new(), unknown_members(1_001)).await.expect(400);
+    let error = answer.json()["error"].clone();
+    assert_eq!(error["code"], -32600);
+    assert!(error["message"].as_str().unwrap().contains("at most 1000 members"), "{error}");
     let text = json!({"description": format!("\\\"{colons}"), "amount": 1}).to_string();
     let answer = app.post_as(&token, "/expenses", text).await.expect(422);
     assert_eq!(answer.json()["detail"][0]["type"], "string_too_long", "a text is one value");
