@@ -7,7 +7,7 @@ use std::io;
 use axum::body::{Body, HttpBody as _, to_bytes};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 use utoipa::ToSchema;
@@ -159,14 +159,13 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     }
     // Editors on Windows put it there.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    if count_members(body) > MAX_MEMBERS {
-        let msg = format!(
-            "Data should have at most {MAX_MEMBERS} members, those of nested objects included"
-        );
-        let problem = Problem::new("too_long", &["body"], msg, Value::Null);
-        return Err(problem.with_ctx(json!({"max_length": MAX_MEMBERS})).into());
-    }
-    json::parse(body).map_err(|error| {
+    let parsed = if count_members(body) > MAX_MEMBERS {
+        // Only what is wrong with the text is told, which needs no map.
+        serde_json::from_slice(body).map(|IgnoredAny| None)
+    } else {
+        json::parse(body).map(Some)
+    };
+    let parsed = parsed.map_err(|error| {
         let own_words = error.to_string();
         let (position, reason) = syntax::check(body).err().unwrap_or_else(|| {
             let position = offset(body, error.line(), error.column());
@@ -175,7 +174,14 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
         let mut problem = Problem::new("json_invalid", &["body"], "JSON decode error", json!({}));
         // Characters, not bytes: Python has decoded the body by then.
         problem.loc.push(json!(String::from_utf8_lossy(&body[..position]).chars().count()));
-        problem.with_ctx(json!({"error": reason})).into()
+        Problems::from(problem.with_ctx(json!({"error": reason})))
+    })?;
+    parsed.ok_or_else(|| {
+        let msg = format!(
+            "Data should have at most {MAX_MEMBERS} members, those of nested objects included"
+        );
+        let problem = Problem::new("too_long", &["body"], msg, Value::Null);
+        problem.with_ctx(json!({"max_length": MAX_MEMBERS})).into()
     })
 }
 

@@ -62,6 +62,9 @@ async fn members_past_a_thousand_are_refused_unread() {
             }])
         );
     }
+    let broken = format!("{}}}", unknown_members(5_000));
+    let answer = app.post_as(&token, "/expenses", broken).await.expect(422);
+    assert_eq!(answer.json()["detail"][0]["type"], "json_invalid");
     let answer = mcp::post(&app, &HeaderMap::new(), unknown_members(1_001)).await.expect(400);
     let error = answer.json()["error"].clone();
     assert_eq!(error["code"], -32600);
