@@ -1,6 +1,6 @@
 //! `/expenses`: handlers that take [`UserExpenses`] and so are protected.
 
-use std::future::ready;
+use std::{borrow::Cow, future::ready};
 
 use axum::{
     body::Body,
@@ -228,23 +228,36 @@ fn csv_download(body: Body) -> Response {
     (headers, body).into_response()
 }
 
+/// The parameters that a list reads beside the cursor.
+const LIST_PARAMETERS: [&str; 4] = ["limit", "category", "from", "to"];
+/// A query of the page's own filters, with room for a link's tracking parameters.
+const QUERY_REPEATED_MAX_BYTES: usize = 1024;
+
 /// `Link` to the next page (RFC 8288).
 pub(super) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
     let query = next_query(query, cursor);
     HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
 }
 
-/// What a list reads of the query, each parameter once, with another cursor.
+/// The query of the next page: each parameter once, in the order given, with another cursor. Of a long
+/// query only what the list reads is repeated, so that a request cannot make the header grow.
 pub(super) fn next_query(query: &str, cursor: &str) -> String {
-    let given: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-    let mut next = form_urlencoded::Serializer::new(String::new());
-    for name in ["limit", "category", "from", "to"] {
+    let is_short = query.len() <= QUERY_REPEATED_MAX_BYTES;
+    let mut repeated: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == "cursor" || !(is_short || LIST_PARAMETERS.contains(&&*name)) {
+            continue;
+        }
         // The last of a name counts.
-        if let Some((_, value)) = given.iter().rev().find(|(key, _)| key == name) {
-            next.append_pair(name, value);
+        match repeated.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => repeated.push((name, value)),
         }
     }
-    next.append_pair("cursor", cursor).finish()
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(repeated)
+        .append_pair("cursor", cursor)
+        .finish()
 }
 
 /// Add up expenses
