@@ -1,7 +1,6 @@
 /**
- * Finds the Python that the tests in tests/python run in, and installs what they need into .tools: a
- * generator of clients. Python is no part of the project's own set-up: it is asked for by these tests
- * alone. Node built-ins only.
+ * Finds the Python that the tests in tests/python run in, and installs the client generator that
+ * they use into .tools. The project's own set-up needs no Python; these tests alone do. Node built-ins only.
  *
  *     node local/python.mjs     prints which Python it is, or fails saying what to do
  */
@@ -77,7 +76,7 @@ export async function installPythonPackages() {
     const where = usesVenv ? [] : ['--target', packages];
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', ...where, '--requirement', REQUIREMENTS];
     await step('Installing the Python packages of tests/python/requirements.txt (once)', installed.command, pip, { failure });
-    // Written last, and whole: half an installation is none.
+    // Written last, so that an interrupted installation does not count as complete.
     writeFileSync(`${INSTALLED}.new`, wanted);
     renameSync(`${INSTALLED}.new`, INSTALLED);
   });

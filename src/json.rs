@@ -1,9 +1,9 @@
-//! JSON, in and out. axum's own `Json` turns on serde_json's `raw_value`, which is not to be had here: see
-//! `Cargo.toml`.
+//! JSON requests and responses. axum's own `Json` turns on serde_json's `raw_value`, which this crate must
+//! not use: see `Cargo.toml`.
 //!
-//! With `arbitrary_precision`, serde_json hands a number that is no 64-bit integer to its reader as an
-//! object with one member, `$serde_json::private::Number`, and its own [`Value`] takes every object that begins so for a number,
-//! also one that a client wrote. [`parse`] tells the two apart.
+//! With `arbitrary_precision`, serde_json passes every number but a 64-bit integer to its reader as an
+//! object with one member, `$serde_json::private::Number`. Its own [`Value`] therefore takes every object
+//! that begins with this member for a number, a client's object included. [`parse`] tells the two apart.
 
 use std::fmt;
 
@@ -49,8 +49,8 @@ pub fn parse(text: &[u8]) -> serde_json::Result<Value> {
 #[derive(Clone, Copy)]
 struct AnyValue;
 
-/// What comes after [`NUMBER_KEY`]: the digits of a number, which serde_json alone hands over as an owned
-/// string, or a value that the text holds.
+/// The value after [`NUMBER_KEY`]: the digits of a number, which only serde_json passes as an owned
+/// string, or a value from the client's text.
 struct DigitsOrValue;
 
 enum NumberMember {

@@ -36,7 +36,7 @@ pub struct Problem {
     pub loc: Vec<Value>,
     /// For people.
     pub msg: String,
-    /// What was there. Past 2 KiB of JSON its beginning, as a string that ends in `…`.
+    /// The rejected input; of more than 2 KiB of JSON its beginning, as a string that ends in `…`.
     pub input: Value,
     /// The numbers and texts in `msg`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +160,7 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     // Editors on Windows put it there.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let parsed = if count_members(body) > MAX_MEMBERS {
-        // Only what is wrong with the text is told, which needs no map.
+        // Finding a syntax error needs no map.
         serde_json::from_slice(body).map(|IgnoredAny| None)
     } else {
         json::parse(body).map(Some)
@@ -285,15 +285,15 @@ impl Fields {
         self.optional(name, parse)
     }
 
-    /// Adds what is wrong with a member that was read, or with it and others together.
+    /// Adds a problem with a member that was read, alone or together with others.
     pub fn reject(&mut self, name: &'static str, reason: &str) {
         let input = self.members.get(name).cloned().unwrap_or_default();
         let msg = format!("Value error, {reason}");
         self.problems.add(Problem::new("value_error", &[self.source, name], msg, input));
     }
 
-    /// What was wrong. Unknown members of a body are, in their order, and past a hundred only their number is
-    /// told; unknown parameters do no harm.
+    /// Every problem. Unknown members of a body are problems: the first hundred in their order, then their
+    /// number. Unknown query parameters are allowed.
     #[must_use]
     pub fn finish(mut self) -> Problems {
         if self.source == "query" {
@@ -316,7 +316,7 @@ impl Fields {
     }
 }
 
-/// An input as a problem repeats it: a response must not grow with what is wrong.
+/// An input as a problem repeats it, cut so that a response does not grow with its request.
 fn shortened(input: Value) -> Value {
     if let Value::String(text) = input {
         return Value::String(beginning(text));
@@ -338,7 +338,7 @@ fn beginning(mut text: String) -> String {
     text
 }
 
-/// The beginning of what is written; an error past it.
+/// A writer that keeps the first bytes and fails past them.
 #[derive(Default)]
 struct Echo(Vec<u8>);
 

@@ -309,8 +309,8 @@ fn http_url(value: String) -> Result<Url, &'static str> {
         .ok_or("is not an http or https URL")
 }
 
-/// Codes, tokens and the API key go to these URLs, and keys come from them: over plain http, whoever is on
-/// the way reads or replaces them. On this machine nobody is on the way.
+/// Codes, tokens and the API key go to these URLs, and keys come from them: over plain http, the network
+/// between reads and replaces them. A connection within this machine crosses no network.
 fn secure_url(value: String) -> Result<Url, &'static str> {
     let url = http_url(value)?;
     if url.scheme() == "https" || is_loopback(&url) {
@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn default_cookie_name_needs_https_and_no_domain_for_its_prefix() {
+    fn default_cookie_name_has_its_prefix_on_https_alone() {
         let names = |extra: &[(&str, &str)], secure| {
             let config = parse(extra).unwrap().cookie;
             let (name, former) = config.names(secure);

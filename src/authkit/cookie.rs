@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn removal_leaves_no_copy_after_a_change_of_the_domain() {
+    fn removal_leaves_no_copy_after_a_domain_change() {
         for (before, after) in changes() {
             for length in [100, 9000] {
                 let mut jar = Jar::default();

@@ -2,8 +2,8 @@
 //! one request to WorkOS for every code that it invents.
 //!
 //! An isolate remembers the sign-ins that it has exchanged a code for, by the hash of their `state`,
-//! until they are too old to be finished. Once WorkOS has answered, whatever it said, the sign-in is
-//! over. While WorkOS could not be reached the same code may be tried again, and no other.
+//! until they are too old to be finished. Once WorkOS has answered, with tokens or a refusal, the
+//! sign-in is over. While WorkOS could not be reached the same code may be tried again, and no other.
 //!
 //! Another isolate does not know, and may exchange once more; a code is good for one use at WorkOS.
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn running_exchange_is_joined_by_none_until_it_is_gone() {
+    fn running_exchange_admits_no_second_until_it_ends() {
         let exchanges = CodeExchanges::default();
         let sign_in = sign_in(&sealer(), noon());
         assert!(exchanges.begin(&sign_in, &code("a"), noon()));

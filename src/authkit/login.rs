@@ -10,8 +10,8 @@
 //! | a cookie, ten minutes | sealed `{"state_hash", "code_verifier", "expires_at"}` |
 //!
 //! The cookie binds the sign-in to the browser that began it: a code whose `state` has no cookie is
-//! never exchanged (login CSRF, RFC 6749, section 10.12). On https its name begins with `__Host-`,
-//! whatever the session cookie is called, so that no other host of the domain can plant one. Such a
+//! never exchanged (login CSRF, RFC 6749, section 10.12). On https its name begins with `__Host-`
+//! under every name of the session cookie, so that no other host of the domain can plant one. Such a
 //! cookie has `Path=/` and comes with every request, so a browser holds a fixed number of them, the
 //! slots, each as small as can be: a page that opens `/login` over and over fills the slots and
 //! nothing else. On plain-http localhost the prefix is missing, because not every client keeps a
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn sign_in_is_found_by_its_own_state_until_it_expires() {
+    fn sign_in_is_found_by_its_state_until_expiry() {
         let (sealer, state) = (sealer(), state("/me"));
         let slots = SignInCookies::new("s", true);
         let pending = PendingSignIn::begin(&state, noon());
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn state_carries_its_page_and_whether_it_is_a_retry() {
+    fn state_carries_its_page_and_retry_mark() {
         let sealer = state_sealer();
         for is_retry in [true, false] {
             let return_to = ReturnTo::parse("/me?a=b", &base()).unwrap();
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_have_the_host_prefix_whatever_the_session_is_called() {
+    fn slots_have_the_host_prefix_under_any_session_name() {
         for name in ["s", "__Host-s", "__Secure-s", "__host-s"] {
             let set = SignInCookies::new(name, true).clear(0);
             let expected = "__Host-s-sign-in-0=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly; Secure";
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn page_too_long_for_a_url_is_not_returned_to() {
+    fn overlong_page_is_not_returned_to() {
         let longest = format!("/{}", "x".repeat(RETURN_TO_MAX_BYTES - 1));
         let state = state(&longest);
         assert!(state.as_str().len() <= STATE_MAX_BYTES, "{}", state.as_str().len());

@@ -7,10 +7,10 @@
 //! exchange per sign-in), [`origin`] (where a request comes from). On them stand [`session`] and
 //! [`cookie`] (what a browser carries), [`client`] (what WorkOS answers), [`signed_out`] (sessions that
 //! stay over) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
-//! [`CurrentUser`] extractor), [`challenge`] (what is said to whoever is none), [`carry`] (the layer that
-//! hands the browser its new session), [`kept`] (the page for browsers that drop it), [`refusal`] (what is
-//! said when AuthKit signs nobody in), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself:
-//! what WorkOS tells unasked.
+//! [`CurrentUser`] extractor), [`challenge`] (401 and 403 responses), [`carry`] (the layer that hands the browser
+//! its new session), [`kept`] (the page for browsers that drop it), [`refusal`] (the page for a sign-in
+//! that AuthKit refused), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself: it verifies
+//! WorkOS's events.
 
 pub mod caller;
 pub mod carry;

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn login_path_names_the_page_unless_it_is_the_default() {
+    fn login_path_names_every_page_but_the_default() {
         assert_eq!(login_path(false, &ReturnTo::default()), "/login");
         assert_eq!(login_path(true, &ReturnTo::default()), "/login?retry=1");
     }

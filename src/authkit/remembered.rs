@@ -1,11 +1,10 @@
-//! What an isolate has found out before and need not again: an RSA signature costs most of a
-//! millisecond in wasm, opening a cookie a tenth of one, and a browser shows the same token for five
+//! The isolate's cache of verified tokens and opened sessions: checking an RSA signature costs most of a
+//! millisecond in wasm, opening a cookie a tenth of one, and a browser sends the same token for five
 //! minutes.
 //!
-//! Things are remembered under the SHA-256 of the text that they were found out from. A token is
-//! remembered with the key set that it was verified against: with another set it is verified again.
-//! Only what was found good is here, so nobody fills it with junk, and a user who comes with many tokens
-//! pushes out none but their own.
+//! The cache's key is the SHA-256 of the token or cookie. A token is cached with the key set that
+//! verified it: with another set it is verified again. Only good tokens and sessions are cached, so that
+//! junk fills nothing, and a user with many tokens evicts only their own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,8 +28,8 @@ impl TextHash {
     }
 }
 
-/// A token whose signature was found good. What it may be used for is checked at every request, because
-/// the cookie's rules and the header's differ.
+/// A token with a good signature. Each request checks what the token allows, because the cookie's rules
+/// and the header's differ.
 #[derive(Clone)]
 pub struct SignedToken {
     /// The name of the key that signed it.
@@ -68,7 +67,7 @@ impl Owned for KnownSession {
     }
 }
 
-/// What was found out from texts, in one isolate.
+/// The results for tokens or cookies that one isolate has checked.
 pub struct Remembered<T>(Mutex<FairMap<TextHash, T>>);
 
 impl<T> Default for Remembered<T> {

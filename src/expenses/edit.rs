@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `POST /expenses` | 303 to the list; 422 the form with what was typed, also for a key that has added something else; 409 a key in process |
+//! | `POST /expenses` | 303 to the list; 422 the form with its input, also for a key used with another expense; 409 a key in process |
 //! | `POST /expenses/{id}` | 303, or 422 as above |
 //! | `GET`, `POST /expenses/{id}/delete` | the question; 303 |
 //!

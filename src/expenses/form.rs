@@ -254,7 +254,7 @@ fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, Amoun
     let unsigned = text.trim_start_matches(['+', '-']);
     let sign = &text[..text.len() - unsigned.len()];
     let TypedMoney { marks, number } = TypedMoney::split(unsigned);
-    // A currency that is none has an error of its own.
+    // An unknown currency has an error of its own.
     if chosen.len() == 3 && chosen.bytes().all(|byte| byte.is_ascii_uppercase()) {
         for mark in &marks {
             let (mark, chosen) = ((*mark).to_owned(), chosen.to_owned());

@@ -82,7 +82,7 @@ pub fn parse_key(value: Value, loc: &[&str]) -> Parsed<String> {
     Err(Problem::new(kind, loc, msg, json!(key)).with_ctx(ctx).into())
 }
 
-/// What is wrong with a key that came with another body before.
+/// The problem of a key that was used with another body.
 #[must_use]
 pub fn key_reused(key: &str, loc: &[&str]) -> Problem {
     let msg = "Value error, this key was used with another body: use a new key for a new expense";

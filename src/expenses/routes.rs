@@ -324,7 +324,7 @@ async fn replace_expense(
 
 /// Change an expense
 ///
-/// A JSON merge patch (RFC 7396): what is left out stays; `null` puts a default back. It may be sent as
+/// A JSON merge patch (RFC 7396): absent fields stay; `null` restores a field's default. It may be sent as
 /// `application/json` too.
 #[utoipa::path(
     patch,

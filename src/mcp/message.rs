@@ -201,7 +201,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// Status 400 for what is no message, 200 for parameters that are no object.
+    /// Status 400 for a value that is not a message, 200 for parameters that are not an object.
     fn read(value: Value) -> Result<Self, Box<NotAMessage>> {
         let Value::Object(mut members) = value else {
             return Err(invalid(None, "Invalid request: a message is an object"));

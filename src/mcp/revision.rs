@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Code, Message, RpcError};
 
-/// What is spoken here, the newest first.
+/// The supported revisions, newest first.
 pub const REVISIONS: [&str; 5] =
     [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18", "2025-03-26", "2024-11-05"];
 

@@ -46,7 +46,7 @@ async fn show_openapi() -> Response {
 
 /// Interactive documentation
 ///
-/// Swagger UI. What is tried there runs with the browser's session, and the page says whose it is.
+/// Swagger UI. "Try it out" sends requests with the browser's session; the page shows its user.
 #[utoipa::path(
     get,
     path = "/docs",

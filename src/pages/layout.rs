@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_allows_the_one_script_and_only_accounts_have_it() {
+    fn policy_allows_the_script_that_account_pages_have() {
         let page = page(&account());
         let (_, rest) = page.split_once("<script>").unwrap();
         let (script, rest) = rest.split_once("</script>").unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_has_a_description_and_a_link_to_the_api() {
+    fn every_page_has_a_description_and_api_link() {
         for account in [None, Some(&account())] {
             let page = Layout { title: "T", account }.page(&html! {}).into_string();
             assert!(page.contains("<meta name=\"description\" content=\"Write down"), "{page}");

@@ -236,7 +236,7 @@ fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
     }
 }
 
-/// What is said of currencies that are not shown, if there are any.
+/// The sentence about currencies that the page leaves out, if it leaves any out.
 fn other_currencies(currencies: usize) -> Markup {
     html! {
         @if currencies > CURRENCIES {

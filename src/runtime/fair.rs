@@ -98,8 +98,8 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         }
     }
 
-    /// Takes out the oldest entry of the owner with the most; of several the one whose is the oldest. Whether
-    /// there was one.
+    /// Removes the oldest entry of the owner with the most entries; among equal owners, of the one with the
+    /// oldest entry. Returns whether there was one.
     fn evict(&mut self) -> bool {
         let share = |keys: &BTreeMap<u64, K>| {
             let (oldest, key) = keys.first_key_value()?;

@@ -1,8 +1,7 @@
-//! Hash maps whose keys somebody outside can choose.
+//! Hash maps with keys that clients choose.
 //!
-//! std seeds its maps from the system's randomness, of which it finds none on `wasm32-unknown-unknown`: each
-//! isolate then hashes alike, and whoever computes keys that collide makes every access walk all of them.
-//! These maps use std's algorithm (SipHash-1-3) with a key from the Web Crypto generator, one for each map.
+//! std seeds its maps from the system's randomness and finds none on `wasm32-unknown-unknown`: all isolates
+//! hash alike, and an attacker who computes colliding keys makes every access walk all of them. These maps use std's algorithm (SipHash-1-3) with a key from the Web Crypto generator, one for each map.
 
 use std::hash::BuildHasher;
 

@@ -1,4 +1,4 @@
-//! Responses stay in proportion to their requests, whatever a request repeats.
+//! Responses stay in proportion to their requests.
 
 use http::HeaderMap;
 use serde_json::{Value, json};

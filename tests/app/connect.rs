@@ -279,7 +279,7 @@ async fn a_users_client_is_held_to_the_scopes_that_the_user_granted() {
 }
 
 #[tokio::test]
-async fn a_session_needs_no_scope_and_is_no_machine_whatever_its_template_says() {
+async fn session_token_needs_no_scope_and_is_no_machine() {
     let app = connect::app();
     app.authkit.set_extra_claims(json!({"client_id": ADA.id, "scope": ""}));
     let mut browser = app.signed_in(ADA).await;

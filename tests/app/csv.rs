@@ -72,7 +72,7 @@ async fn csv_holds_no_formula_cell_for_any_separator() {
 }
 
 #[tokio::test]
-async fn csv_begins_with_a_byte_order_mark_for_browsers_alone() {
+async fn csv_has_a_byte_order_mark_for_browsers_alone() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let navigation = browser.open("/expenses.csv").await.expect(200);
@@ -93,7 +93,7 @@ async fn csv_begins_with_a_byte_order_mark_for_browsers_alone() {
 }
 
 #[tokio::test]
-async fn export_asks_for_a_list_when_the_last_is_sent() {
+async fn export_lists_again_once_the_last_is_sent() {
     let app = TestApp::new();
     seed(&app, 2500);
     app.kv.take_operations();

@@ -359,7 +359,7 @@ async fn a_range_that_ends_before_it_begins_is_422() {
             "input": "2026-01-10",
         });
         assert_eq!(answer.json(), json!({"detail": [problem]}), "{path}");
-        // Of two days of which one is none, nothing is said but that.
+        // An invalid date is the only problem: the order of the range is not checked.
         let answer = app.get_as(&token, &format!("{path}?from=x&to=2026-01-10")).await.expect(422);
         assert_eq!(answer.json()["detail"].as_array().unwrap().len(), 1, "{path}");
         app.get_as(&token, &format!("{path}?from=2026-01-10&to=2026-01-10")).await.expect(200);

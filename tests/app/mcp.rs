@@ -11,7 +11,7 @@ use crate::support::{
     mcp::{NEWEST, modern, modern_headers, post, rpc},
 };
 
-/// What is spoken, as clients are told.
+/// The supported revisions, as clients see them.
 const REVISIONS: [&str; 5] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// A message as a client of an older revision sends it.
@@ -69,7 +69,7 @@ async fn a_ping_is_answered_and_the_id_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_a_whole_number_keeps_its_digits() {
+async fn whole_number_id_keeps_its_digits() {
     let app = TestApp::new();
     for id in ["1.0", "-7.00", "1e+3", "0", "99999999999999999999"] {
         let body = format!(r#"{{"jsonrpc": "2.0", "id": {id}, "method": "ping"}}"#);
@@ -288,7 +288,7 @@ async fn a_header_of_an_unknown_revision_refuses_nothing() {
 }
 
 #[tokio::test]
-async fn a_stateless_request_of_an_unknown_revision_gets_the_known() {
+async fn stateless_request_of_unknown_revision_gets_known_ones() {
     let app = TestApp::new();
     for version in ["2099-01-01", "x", ""] {
         let mut message = modern("tools/list", json!({}));

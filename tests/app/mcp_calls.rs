@@ -201,7 +201,7 @@ async fn tools_take_what_they_took_whatever_schemas_leave_out() {
 }
 
 #[tokio::test]
-async fn an_update_with_an_id_alone_says_what_it_lacks() {
+async fn update_with_an_id_alone_names_missing_fields() {
     let app = TestApp::new();
     let added = output(&app, "add_expense", lunch()).await;
     app.kv.take_operations();

@@ -54,7 +54,7 @@ fn keywords(schema: &Value, see: &mut impl FnMut(&str)) {
 
 #[test]
 fn an_input_schema_has_only_what_every_provider_takes() {
-    // What is left of OpenAI's and Anthropic's strict tools and of Gemini's declarations of functions.
+    // The keywords common to OpenAI's and Anthropic's strict tools and of Gemini's declarations of functions.
     let allowed =
         ["type", "description", "properties", "required", "items", "enum", "additionalProperties"];
     for tool in tools::list().as_array().unwrap() {
@@ -97,7 +97,7 @@ fn a_description_has_what_the_schema_may_not_say() {
             assert!(description.contains(words), "{tool} {argument} {words}: {description}");
         }
     }
-    // A change leaves out what it leaves as it is.
+    // A change has no defaults: absent arguments stay as they are.
     for argument in ["currency", "category", "date"] {
         assert!(!description("update_expense", argument).contains("left out"), "{argument}");
     }

@@ -30,7 +30,7 @@ async fn object_is_no_number_whatever_its_name() {
             {
                 let answer = app.send_as(&token, method, path, body.clone()).await.expect(422);
                 assert!(answer.body.contains(r#""type":"decimal_type""#), "{body}: {answer:?}");
-                // FastAPI shows what was sent. Text is compared: this test's own parser is misled too.
+                // FastAPI repeats the input. Text is compared: this test's own parser is misled too.
                 let input = format!(r#""input":{{"{}":"#, NAMES[0]);
                 assert!(answer.body.contains(&input), "{body}: {answer:?}");
             }

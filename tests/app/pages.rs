@@ -182,7 +182,7 @@ const AUCKLAND: i32 = 13;
 const CHICAGO: i32 = -6;
 
 #[tokio::test]
-async fn form_offers_the_local_date_on_a_morning_in_auckland() {
+async fn form_offers_the_local_date_in_auckland() {
     let app = TestApp::new().in_time_zone(AUCKLAND);
     app.clock.advance(Duration::hours(8)); // 2026-11-23T20:00Z, 09:00 of the next day there
     let mut browser = app.signed_in(ADA).await;
@@ -193,7 +193,7 @@ async fn form_offers_the_local_date_on_a_morning_in_auckland() {
 }
 
 #[tokio::test]
-async fn this_month_is_the_local_month_on_its_last_evening() {
+async fn month_is_local_on_its_last_evening() {
     let app = TestApp::new().in_time_zone(CHICAGO);
     app.clock.advance(Duration::days(7) + Duration::hours(16)); // 2026-12-01T04:00Z, 22:00 there
     let mut browser = app.signed_in(ADA).await;
@@ -213,7 +213,7 @@ async fn this_month_is_the_local_month_on_its_last_evening() {
 }
 
 #[tokio::test]
-async fn this_month_is_the_local_month_on_its_first_morning() {
+async fn month_is_local_on_its_first_morning() {
     let app = TestApp::new().in_time_zone(AUCKLAND);
     app.clock.advance(Duration::days(7) + Duration::hours(8)); // 2026-11-30T20:00Z, 1 December there
     let mut browser = app.signed_in(ADA).await;
@@ -358,7 +358,7 @@ async fn a_filter_keeps_what_it_was_asked_and_goes_with_pages_and_download() {
 }
 
 #[tokio::test]
-async fn a_filter_whose_last_day_comes_first_says_so_and_keeps_it() {
+async fn inverted_filter_is_reported_and_kept() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let query = "from=2026-11-20&to=2026-11-10&category=meals";

@@ -37,7 +37,7 @@ async fn idempotent_requests_of_one_user_forget_no_other_users() {
     }
     let second = app.create_with_key(GRACE, "key", LUNCH);
     let mut second = std::pin::pin!(second);
-    // Whoever makes an expense has found no record of the key by now.
+    // The request that creates the expense has found no record of the key by now.
     app.kv.hold_operation(Some("put"));
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());

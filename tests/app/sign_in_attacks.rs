@@ -71,7 +71,7 @@ async fn planted_cookie_without_the_prefix_begins_no_sign_in() {
 }
 
 #[tokio::test]
-async fn many_sign_ins_leave_few_small_cookies_and_the_session() {
+async fn many_sign_ins_leave_few_cookies_and_the_session() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for index in 0..190 {
@@ -87,7 +87,7 @@ async fn many_sign_ins_leave_few_small_cookies_and_the_session() {
 }
 
 #[tokio::test]
-async fn sign_in_whose_slot_was_taken_begins_again_with_its_page() {
+async fn sign_in_without_its_slot_begins_again() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let first = callback(&mut browser, "/login?return_to=/me%3Ftab%3D1").await;
@@ -140,7 +140,7 @@ async fn prefetch_neither_begins_nor_finishes_a_sign_in() {
 }
 
 #[tokio::test]
-async fn error_without_a_sign_in_quotes_nothing_of_the_query() {
+async fn error_without_a_sign_in_quotes_no_query() {
     let app = TestApp::new();
     let stranger = app.browser().open("/login").await;
     let state = query(stranger.header("location"))["state"].clone();
@@ -171,7 +171,7 @@ async fn refused(browser: &mut Browser, error: &str, description: &str) -> Answe
 }
 
 #[tokio::test]
-async fn error_of_a_sign_in_that_began_here_is_shown_escaped() {
+async fn error_of_own_sign_in_is_shown_escaped() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let page = refused(&mut browser, "x\"><h2>y", "<script>alert(1)</script>").await.expect(400);
@@ -218,7 +218,7 @@ async fn sign_in_cookie_replayed_with_many_codes_exchanges_one() {
     let callback = callback(&mut browser, "/login?return_to=/me").await;
     let state = query(callback.as_str())["state"].clone();
     for index in 0..100 {
-        // The attacker's client keeps the cookie whatever the answer says.
+        // The attacker's client keeps the cookie although the response clears it.
         let path = format!("/callback?code=invented-{index}&state={state}");
         let answer = browser.clone().open(&path).await.expect(302);
         assert_eq!(answer.header("location"), "/login?retry=1&return_to=%2Fme");
@@ -252,7 +252,7 @@ async fn callback_submitted_twice_at_once_exchanges_once() {
 }
 
 #[tokio::test]
-async fn unanswered_exchange_may_be_tried_again_with_its_code_alone() {
+async fn unanswered_exchange_is_retried_with_its_code_alone() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let callback = callback(&mut browser, "/login").await;
@@ -311,7 +311,7 @@ async fn go_round(browser: &mut Browser, origin: &str, session_cookie: &str) -> 
 }
 
 #[tokio::test]
-async fn secure_cookie_dropped_on_plain_http_ends_on_a_page() {
+async fn secure_cookie_dropped_on_http_ends_on_a_page() {
     for name in ["__Host-session", "__Secure-session"] {
         let app = TestApp::with_variables(&[("WORKOS_COOKIE_NAME", name)]);
         let mut browser = app.browser();
@@ -326,7 +326,7 @@ async fn secure_cookie_dropped_on_plain_http_ends_on_a_page() {
 }
 
 #[tokio::test]
-async fn session_cookie_of_a_domain_that_is_dropped_ends_on_a_page() {
+async fn dropped_domain_cookie_ends_on_a_page() {
     let app = TestApp::with_variables(&[
         ("WORKOS_COOKIE_NAME", "mine"),
         ("WORKOS_COOKIE_DOMAIN", "app.test"),
@@ -336,7 +336,7 @@ async fn session_cookie_of_a_domain_that_is_dropped_ends_on_a_page() {
 }
 
 #[tokio::test]
-async fn signing_out_and_in_at_once_is_no_dropped_cookie() {
+async fn sign_in_right_after_sign_out_works() {
     for (origin, variables) in [
         ("http://localhost:8787", &[("WORKOS_COOKIE_NAME", "__Host-session")][..]),
         ("https://app.test", &[("WORKOS_COOKIE_DOMAIN", "app.test")][..]),

@@ -1,5 +1,5 @@
-//! A session that its user has signed out of stays signed out, whatever arrives late, and whether or
-//! not the browser follows the redirect to WorkOS. Sign-in and sign-out work with every cookie that an
+//! A session stays signed out, also when a renewal answers late or the browser does not follow the
+//! redirect to WorkOS. Sign-in and sign-out work with every cookie that an
 //! earlier configuration has left in the browser.
 
 use axum::body::Body;
@@ -98,7 +98,7 @@ async fn renewal_that_ends_after_the_sign_out_is_void() {
 }
 
 #[tokio::test]
-async fn renewal_in_another_isolate_sets_no_session_after_sign_out() {
+async fn distant_renewal_sets_no_session_after_sign_out() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     expire(&app);
@@ -235,7 +235,7 @@ async fn live_session_survives_a_changed_cookie_domain() {
 }
 
 #[tokio::test]
-async fn ended_session_with_a_changed_cookie_domain_ends_signed_in() {
+async fn ended_session_under_another_domain_ends_signed_in() {
     for (before, after) in deployments() {
         let mut browser = before.signed_in(ADA).await;
         browser.app = after.clone();

@@ -1,5 +1,5 @@
 //! Statuses: every operation of `/openapi.json` is asked by all kinds of callers, with all kinds of bodies,
-//! while storage and AuthKit are there and while they are not. What comes back is what the document says.
+//! while storage and AuthKit are there and while they are not. Every status that comes back is documented.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -202,7 +202,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     let mut world = World::new().await;
     ask_everything(&mut world, &SENDERS, true).await;
 
-    // While KV fails. Whoever is signed in by then is known.
+    // While KV fails: sessions and tokens need none.
     for operation in ["list", "get", "put", "delete"] {
         world.app.kv.fail(Some(operation));
         let id = NO_ID.to_owned();

@@ -1,5 +1,5 @@
 //! One key of WorkOS signs session tokens, Connect access tokens and ID tokens: the claims decide which
-//! of them a token is, and what it may be used for here.
+//! of them a token is, and what it allows here.
 
 use chrono::Duration;
 use http::{Method, header};
@@ -145,7 +145,7 @@ async fn bearer_carries_the_configured_audience_where_one_is_set() {
 }
 
 #[tokio::test]
-async fn cookies_token_is_refused_as_a_bearer_after_it_was_verified() {
+async fn token_verified_from_a_cookie_is_refused_as_bearer() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({"iss": "https://custom.test", "aud": "x"}));
     let mut browser = app.signed_in(ADA).await;
@@ -213,7 +213,7 @@ async fn id_token_is_never_an_access_token() {
 }
 
 #[tokio::test]
-async fn client_of_the_environment_has_only_the_scopes_it_names() {
+async fn environment_client_has_only_the_scopes_it_names() {
     let app = connect::app();
     let token = |scope: &str| {
         let claims = app.authkit.connect.claims(ADA);
@@ -253,7 +253,7 @@ async fn client_of_the_environment_has_only_the_scopes_it_names() {
 }
 
 #[tokio::test]
-async fn client_of_this_resource_reaches_everything_unless_scopes_limit_it() {
+async fn resource_client_reaches_everything_without_scopes() {
     let app = connect::app();
     let token = |scope: Value| {
         let mut claims = app.authkit.connect.claims(ADA);

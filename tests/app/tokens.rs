@@ -205,7 +205,7 @@ async fn a_token_must_be_about_someone() {
 }
 
 #[tokio::test]
-async fn the_issuer_is_compared_as_text_where_one_is_set() {
+async fn configured_issuer_is_compared_as_text() {
     let app = TestApp::with_variables(&[("WORKOS_ISSUER", "https://auth.example.test")]);
     let claims = with(app.authkit.claims(ADA), "iss", json!("https://auth.example.test"));
     app.get_as(&CURRENT.sign(&CURRENT.header(), &claims), "/me").await.expect(200);

@@ -47,7 +47,7 @@ for (const name of [undefined, '__Host-session']) {
           `${name}=${value}`,
           `${bare}=${value}`,
           `__host-${bare}=${value}`,
-          // No name: what is sent looks like the pair. And a name that is only equal once it is trimmed.
+          // A nameless cookie whose value looks like the pair, and a name that is equal only after trimming.
           `=${name}=${value}`,
           `\u2000${name}=${value}`,
           `\u0085${name}=${value}`,

@@ -20,7 +20,7 @@ function offeredDate(page) {
   return formsOf(page.text).find(({ action }) => action === '/expenses').fields.date;
 }
 
-// Two of them are 26 hours apart: whatever the time, they have different dates.
+// Two of them are 26 hours apart, so that their dates differ at any time.
 for (const timeZone of ['Pacific/Kiritimati', 'Etc/GMT+12', 'Asia/Calcutta', 'America/St_Johns']) {
   test(`a visitor in ${timeZone} is offered the date there, and a program gets UTC's`, async () => {
     const worker = await world.startWorker({ timeZone });

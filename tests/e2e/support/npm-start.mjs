@@ -27,7 +27,7 @@ export const clone = mkdtempSync(join(tmpdir(), 'authkit-edge-clone-'));
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
 after(async () => {
-  // Only after a failure: it ends what it has started itself when it is asked to.
+  // Only after a failure: npm start ends its own processes when it is interrupted.
   for (const child of running) {
     const ended = once(child, 'close');
     child.kill('SIGINT');
