@@ -160,12 +160,16 @@ impl CurrentUser {
                 Err(unavailable) => refusal = unavailable,
             }
         }
+        let is_one_untried = expired.len() > MAX_RENEWALS;
         for (session, user_id, expires_at) in expired.into_iter().take(MAX_RENEWALS) {
             match authkit.renew(&session, &user_id, expires_at, None, parts).await {
                 Ok((renewed, claims)) => {
                     change.set(Arc::clone(&renewed));
                     return Ok(Self { claims, session: Some(renewed) });
                 }
+                // The response of the sign-out, or of the sign-in that replaced the session, has cleared
+                // the cookie: what the browser holds by now is newer.
+                Err(RefreshError::Ended) if authkit.refresher.is_over(&session) => {}
                 Err(RefreshError::Ended) => change.end(),
                 Err(error) => match error.into() {
                     CallerError::Session => {}
@@ -173,7 +177,7 @@ impl CurrentUser {
                 },
             }
         }
-        if !matches!(refusal, CallerError::Session) {
+        if is_one_untried || !matches!(refusal, CallerError::Session) {
             // One of the sessions may be alive: the browser keeps its cookies.
             change.reset();
         }

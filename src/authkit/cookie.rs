@@ -156,6 +156,16 @@ impl SessionCookie<'_> {
         name.map_or_else(Vec::new, |name| open_values(name, cookies, open))
     }
 
+    /// Every value of the request that `open` accepts, under the current and the former name: for sign-out,
+    /// which ends them all.
+    pub fn read_all<T>(
+        &self,
+        cookies: &RequestCookies<'_>,
+        open: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        self.names().flat_map(|name| open_values(name, cookies, &open)).collect()
+    }
+
     /// The `Set-Cookie` headers that store `value`, in one cookie or in parts, and clear all other
     /// copies that the request carried.
     ///

@@ -277,6 +277,11 @@ impl Refresher {
         }
     }
 
+    /// Whether this isolate knows that the user has signed out of the session.
+    pub fn is_over(&self, session: &Session) -> bool {
+        self.is_signed_out(session_id(session).as_deref())
+    }
+
     /// Whether this isolate knows that the user has signed out of the session with this id.
     pub fn is_signed_out(&self, session_id: Option<&str>) -> bool {
         session_id.is_some_and(|id| self.signed_out.is_remembered(id))

@@ -12,7 +12,7 @@ use chrono::SecondsFormat;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -254,7 +254,17 @@ async fn finish_sign_in(
         Ok(answer) => {
             let session = Session::from(answer);
             let response = match authkit.check_new_session(&session, wait_until).await {
-                Ok(()) => signed_in(&authkit, &session, &origin, &cookies, &return_to),
+                Ok(())
+                    if authkit
+                        .refresher
+                        .is_signed_out(signed_out::session_id(&session).as_deref()) =>
+                {
+                    finish_sign_out(&authkit, &session, &origin, &cookies)
+                }
+                Ok(()) => {
+                    authkit.end_replaced_sessions(&session, &origin, &cookies, wait_until).await;
+                    signed_in(&authkit, &session, &origin, &cookies, &return_to)
+                }
                 Err(error) => error.into_response(),
             };
             with_cookie(response, free_slot)
@@ -308,6 +318,21 @@ fn signed_in(
         SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to.as_str()),
     };
     set_cookies.into_iter().fold(onward, with_cookie)
+}
+
+/// Sends the browser to WorkOS to end a session that its user has signed out of here and that WorkOS
+/// continues, because the browser never followed the redirect of the sign-out. The session would be
+/// refused at the next request, and the browser would go round between here and AuthKit for ever.
+fn finish_sign_out(
+    authkit: &AuthKit,
+    session: &Session,
+    origin: &OwnOrigin,
+    cookies: &RequestCookies<'_>,
+) -> Response {
+    let location = authkit.sign_out_location(signed_out::session_id(session).as_deref(), origin);
+    let cookie = authkit.config.cookie.session_cookie(origin);
+    let onward = redirect(StatusCode::FOUND, location.as_str());
+    cookie.remove(cookies).into_iter().fold(onward, with_cookie)
 }
 
 /// The session fits into no browser's cookies. Signing in again changes nothing, so nothing leads there
@@ -404,21 +429,14 @@ async fn sign_out(
     }
     let cookies = RequestCookies::from_headers(headers);
     let cookie = authkit.config.cookie.session_cookie(origin);
-    let opened = cookie.read(&cookies, |sealed| authkit.open_session(sealed));
+    let opened = cookie.read_all(&cookies, |sealed| authkit.open_session(sealed));
     // Every copy is signed out of: none that is left over may work.
     for known in &opened {
         authkit.refresher.sign_out(&known.session, wait_until).await;
     }
     // Not verified, so that signing out needs no keys.
     let session_id = opened.iter().find_map(|known| signed_out::session_id(&known.session));
-    let return_to = match &authkit.config.logout_redirect {
-        Some(url) => url.clone(),
-        None => origin.join("/"),
-    };
-    let location = match session_id {
-        Some(session_id) => authkit.client.logout_url(&session_id, return_to.as_str()),
-        None => return_to,
-    };
+    let location = authkit.sign_out_location(session_id.as_deref(), origin);
     Ok(cookie.remove(&cookies).into_iter().fold(redirect(status, location.as_str()), with_cookie))
 }
 
@@ -632,6 +650,36 @@ impl AuthKit {
     fn redirect_uri(&self, origin: &OwnOrigin) -> String {
         let default = || origin.join(login::CALLBACK_PATH);
         self.config.redirect_uri.clone().unwrap_or_else(default).into()
+    }
+
+    /// Where the browser ends the session at WorkOS, or the page after sign-out where there is none.
+    fn sign_out_location(&self, session_id: Option<&str>, origin: &OwnOrigin) -> Url {
+        let return_to = match &self.config.logout_redirect {
+            Some(url) => url.clone(),
+            None => origin.join("/"),
+        };
+        match session_id {
+            Some(session_id) => self.client.logout_url(session_id, return_to.as_str()),
+            None => return_to,
+        }
+    }
+
+    /// Ends the sessions that a sign-in replaces in this browser: a renewal of one that WorkOS answers
+    /// late must not put the previous user's session back.
+    async fn end_replaced_sessions(
+        &self,
+        session: &Session,
+        origin: &OwnOrigin,
+        cookies: &RequestCookies<'_>,
+        wait_until: Option<&WaitUntil>,
+    ) {
+        let id = signed_out::session_id(session);
+        let cookie = self.config.cookie.session_cookie(origin);
+        for replaced in cookie.read_all(cookies, |sealed| self.open_session(sealed)) {
+            if signed_out::session_id(&replaced.session) != id {
+                self.refresher.sign_out(&replaced.session, wait_until).await;
+            }
+        }
     }
 
     /// A session that the next request would refuse must not be set: the browser would go round

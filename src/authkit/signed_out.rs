@@ -7,7 +7,8 @@
 //! isolate looks before and after it renews a session.
 //!
 //! KV keeps a miss for a minute in the location that asked, so each of the two looks has a key of its
-//! own.
+//! own. A location that renewed the session less than a minute before its user signed out elsewhere still
+//! misses the record for the rest of that minute.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
@@ -103,9 +104,15 @@ impl SignedOutSessions {
             let options = KvPut { expiration_ttl_secs: Some(self.ttl_secs), ..KvPut::default() };
             self.kv.put(&key(&session_id, look), "1", options).await
         };
-        let (before, after) = join(put(Look::BeforeRenewal), put(Look::AfterRenewal)).await;
+        // Once more: a sign-out that is not recorded is not repeated by anybody.
+        let put_twice = async |look| match put(look).await {
+            Ok(()) => Ok(()),
+            Err(_) => put(look).await,
+        };
+        let (before, after) =
+            join(put_twice(Look::BeforeRenewal), put_twice(Look::AfterRenewal)).await;
         for error in [before, after].into_iter().filter_map(Result::err) {
-            log::warn!("a sign-out cannot be recorded for other isolates: {error}");
+            log::error!("a sign-out cannot be recorded for other isolates: {error}");
         }
     }
 
@@ -134,7 +141,8 @@ fn key(session_id: &str, look: Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::memory::MemoryKv;
+    use crate::runtime::{KvListing, memory::MemoryKv};
+    use async_trait::async_trait;
 
     fn sessions(kv: &Arc<MemoryKv>) -> Arc<SignedOutSessions> {
         Arc::new(SignedOutSessions::new(Arc::clone(kv) as _, 34_560_000))
@@ -163,6 +171,51 @@ mod tests {
             assert!(!key.contains("session_1"), "{key}");
             let (_, written) = kv.entry(&key).unwrap();
             assert_eq!(written.expiration_ttl_secs, Some(34_560_000));
+        }
+    }
+
+    /// A KV whose first write of each key fails.
+    struct FlakyKv(Arc<MemoryKv>, Mutex<BTreeSet<String>>);
+
+    #[async_trait]
+    impl KvNamespace for FlakyKv {
+        async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
+            self.0.get(key).await
+        }
+
+        async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
+            self.0.get_many(keys).await
+        }
+
+        async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
+            if self.1.lock().unwrap().insert(key.to_owned()) {
+                return Err(KvError { operation: "put", reason: "made to fail".to_owned() });
+            }
+            self.0.put(key, value, options).await
+        }
+
+        async fn delete(&self, key: &str) -> Result<(), KvError> {
+            self.0.delete(key).await
+        }
+
+        async fn list(
+            &self,
+            prefix: &str,
+            limit: usize,
+            cursor: Option<&str>,
+        ) -> Result<KvListing, KvError> {
+            self.0.list(prefix, limit, cursor).await
+        }
+    }
+
+    #[tokio::test]
+    async fn record_survives_one_failed_write_of_each_key() {
+        let kv = Arc::new(MemoryKv::default());
+        let flaky = FlakyKv(Arc::clone(&kv), Mutex::default());
+        let here = Arc::new(SignedOutSessions::new(Arc::new(flaky), 3600));
+        here.publish("session_1".to_owned()).await;
+        for look in [Look::BeforeRenewal, Look::AfterRenewal] {
+            assert!(sessions(&kv).contains("session_1", look).await.unwrap(), "{look:?}");
         }
     }
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     app::AppState,
-    authkit::origin::OwnOrigin,
+    authkit::{has_bearer, origin::OwnOrigin},
     browser::redirect,
     error::AppError,
     openapi::{
@@ -51,7 +51,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// Whether one of this site's own pages has sent this form, with no credentials but a cookie.
 pub(super) fn is_own_form(headers: &HeaderMap, origin: &OwnOrigin) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(is_form)
-        && !headers.contains_key(header::AUTHORIZATION)
+        && !has_bearer(headers)
         && origin.is_own_page(headers)
 }
 

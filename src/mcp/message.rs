@@ -11,8 +11,8 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::{json::Json, validation::parse_json};
 
-/// Most messages of a batch. A tool's call costs up to four operations on KV, and an invocation on
-/// Workers' free plan has 50 subrequests.
+/// Most messages of a batch. Most calls cost up to four operations on KV, and an invocation on Workers'
+/// free plan has 50 subrequests; calls past that number fail, each with an error of its own.
 const BATCH_MAX_MESSAGES: usize = 10;
 
 /// The messages of a body.
@@ -119,6 +119,12 @@ impl Reply {
     pub fn result(id: &Id, result: &Value) -> Self {
         let body = json!({"jsonrpc": "2.0", "id": id, "result": result});
         Self { status: StatusCode::OK, body: Some(body) }
+    }
+
+    /// The length of the body as JSON, in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.to_string().len())
     }
 
     /// The replies to the messages of a batch.

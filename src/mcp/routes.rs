@@ -115,6 +115,10 @@ async fn reply_to(
     Ok(Reply::result(&id, &Value::Object(result)))
 }
 
+/// Length of a batch's replies past which no message of it is processed any more: ten lists of a thousand
+/// expenses would take 36 MB of the isolate's 128 MB.
+const BATCH_REPLY_MAX_BYTES: usize = 1_000_000;
+
 /// The replies to the messages of a batch, one after the other: what a message does is there for the next.
 /// A refusal is one message's, whose reply has no status and no header of its own.
 async fn reply_to_batch(
@@ -122,8 +126,10 @@ async fn reply_to_batch(
     headers: &HeaderMap,
     messages: Vec<Result<Message, Box<NotAMessage>>>,
 ) -> Reply {
-    let mut replies = Vec::with_capacity(messages.len());
+    let mut replies: Vec<Reply> = Vec::with_capacity(messages.len());
+    let mut len_bytes = 0;
     for message in messages {
+        len_bytes += replies.last().map_or(0, Reply::len_bytes);
         let message = match message {
             Ok(message) => message,
             Err(error) => {
@@ -135,7 +141,9 @@ async fn reply_to_batch(
         let invalid = |words: &str| {
             RpcError::new(Code::InvalidRequest, words.to_owned()).answering(id.as_ref())
         };
-        replies.push(if message.method == "initialize" {
+        replies.push(if len_bytes > BATCH_REPLY_MAX_BYTES && id.is_some() {
+            invalid("Invalid request: the batch has a long reply already, send this message alone")
+        } else if message.method == "initialize" {
             invalid("Invalid request: initialize comes alone")
         } else {
             let reply = reply_to(caller, headers, message).await;

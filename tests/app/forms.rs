@@ -53,6 +53,23 @@ async fn a_form_adds_an_expense_and_the_list_says_so() {
 }
 
 #[tokio::test]
+async fn form_behind_a_staging_password_adds_an_expense() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let behind_password = |path: &str| {
+        form(path)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::AUTHORIZATION, "Basic c3RhZ2luZzpwYXNzd29yZA==")
+    };
+    browser.send(behind_password("/expenses"), form_body(&LUNCH)).await.expect(303);
+    let id = listed(&mut browser).await[0]["id"].as_str().unwrap().to_owned();
+    for path in [format!("/expenses/{id}"), format!("/expenses/{id}/delete")] {
+        browser.send(behind_password(&path), form_body(&LUNCH)).await.expect(303);
+    }
+    assert!(listed(&mut browser).await.is_empty());
+}
+
+#[tokio::test]
 async fn form_without_a_date_gets_the_local_date() {
     let app = TestApp::new().in_time_zone(13); // 2026-11-24T01:00 there
     let mut browser = app.signed_in(ADA).await;

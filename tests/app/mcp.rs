@@ -340,6 +340,32 @@ async fn a_batch_is_answered_message_by_message() {
 }
 
 #[tokio::test]
+async fn batch_stops_at_a_long_reply() {
+    let app = TestApp::new();
+    for number in 0..1_000 {
+        let record = json!({
+            "description": "\u{1}".repeat(200), "amount": "1.00", "currency": "USD", "category": "c",
+            "date": "2026-11-23", "created_at": 0, "updated_at": 0,
+        });
+        let key = format!("expense:{}:7YBQTSVWGKVQGMH7Y9{number:08}", ADA.id);
+        app.kv.insert_raw(&key, &record.to_string(), Some(record));
+    }
+    let list = |id: i32| {
+        let params = json!({"name": "list_expenses", "arguments": {"limit": 1000}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    let batch: Vec<Value> = (1..=10).map(list).collect();
+    let answer = post(&app, &HeaderMap::new(), json!(batch).to_string()).await.expect(200);
+    assert!(answer.body.len() < 5_000_000, "{}", answer.body.len());
+    let answers = answer.json();
+    assert!(answers[0]["result"].is_object());
+    for (index, refused) in answers.as_array().unwrap().iter().enumerate().skip(1) {
+        assert_eq!(refused["id"], index + 1);
+        assert_eq!(refused["error"]["code"], -32600);
+    }
+}
+
+#[tokio::test]
 async fn a_batch_tells_what_a_token_lacks() {
     let app = connect::app();
     let call = |id: i32, name: &str| {

@@ -67,7 +67,8 @@ async fn signed_out_session_is_never_renewed() {
     for isolate in [app.clone(), app.isolate()] {
         let mut copy = Browser { app: isolate, ..copy.clone() };
         copy.get("/me").await.expect(401);
-        assert_eq!(copy.cookies, []);
+        copy.get("/me").await.expect(401);
+        assert_eq!(copy.cookies, [], "the isolate knows by now");
     }
     assert_eq!(app.authkit.refresh_count(), 0);
 }
@@ -193,7 +194,75 @@ async fn request_with_many_ended_sessions_costs_two_exchanges() {
     expire(&app);
     browser.get("/me").await.expect(401);
     assert_eq!(app.authkit.refresh_count(), 2);
+    browser.open("/expenses").await.expect(302);
+    browser.sign_in(ADA).await;
+    assert_eq!(browser.cookie_names(), [SESSION_COOKIE]);
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn untried_session_keeps_its_cookie() {
+    let app = TestApp::new();
+    let mut browser = app.browser();
+    for _ in 0..2 {
+        browser.cookies.extend(app.signed_in(ADA).await.cookies);
+    }
+    app.authkit.end_sessions();
+    let live = app.signed_in(ADA).await.cookies;
+    browser.cookies.extend(live.clone());
+    expire(&app);
+    let answer = browser.get("/me").await.expect(401);
+    assert_eq!(answer.set_cookies(), [""; 0]);
+    browser.cookies = live;
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn late_renewal_does_not_replace_a_new_sign_in() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    expire(&app);
+    for isolate in [app.clone(), app.isolate()] {
+        let renewal = begin_renewal(&app, Browser { app: isolate, ..browser.clone() });
+        browser.sign_in(GRACE).await;
+        let answer = renewal.await;
+        assert_eq!(answer.set_cookies(), [""; 0], "{answer:?}");
+        assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
+        browser.sign_in(ADA).await;
+        expire(&app);
+    }
+}
+
+/// The browser never followed the redirect of the sign-out, and AuthKit continues the same session.
+#[tokio::test]
+async fn continued_session_after_sign_out_is_ended_at_workos() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"sid": "session_continued"}));
+    let mut browser = app.signed_in(ADA).await;
+    sign_out(&mut browser).await;
+    let answer = browser.sign_in(ADA).await;
+    assert_eq!(
+        answer.header("location"),
+        "https://workos.test/user_management/sessions/logout\
+         ?session_id=session_continued&return_to=https%3A%2F%2Fapp.test%2F"
+    );
     assert_eq!(browser.cookies, []);
+    app.authkit.set_extra_claims(json!({}));
+    browser.sign_in(ADA).await;
+    browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn sign_out_ends_the_session_under_the_former_name_too() {
+    let app = TestApp::new();
+    let mut former = app.signed_in(ADA).await;
+    former.cookies[0].name = "wos-session".to_owned();
+    let copy = former.clone();
+    let mut browser = app.signed_in(ADA).await;
+    browser.cookies.extend(former.cookies);
+    sign_out(&mut browser).await;
+    assert_eq!(browser.cookies, []);
+    copy.clone().get("/me").await.expect(401);
 }
 
 /// The cookie's domain before and after a deployment, with the default name and a chosen one, for a
