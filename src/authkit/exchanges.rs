@@ -7,15 +7,13 @@
 //!
 //! Another isolate does not know, and may exchange once more; a code is good for one use at WorkOS.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{login::PendingSignIn, secret::Secret};
+use crate::runtime::hash::HashMap;
 
 /// Sign-ins that an isolate remembers, in about 2 MB. What passes the bound is forgotten oldest first;
 /// to have one forgotten takes as many sign-ins, begun and exchanged within ten minutes in one isolate,
@@ -31,7 +29,7 @@ type CodeHash = [u8; 32];
 
 /// The sign-ins that an isolate has exchanged a code for.
 #[derive(Default)]
-pub struct CodeExchanges(Mutex<BTreeMap<String, Attempt>>);
+pub struct CodeExchanges(Mutex<HashMap<String, Attempt>>);
 
 struct Attempt {
     code: CodeHash,
@@ -99,12 +97,12 @@ impl CodeExchanges {
     }
 
     /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
-    fn attempts(&self) -> MutexGuard<'_, BTreeMap<String, Attempt>> {
+    fn attempts(&self) -> MutexGuard<'_, HashMap<String, Attempt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn make_room(attempts: &mut BTreeMap<String, Attempt>, now: DateTime<Utc>) {
+fn make_room(attempts: &mut HashMap<String, Attempt>, now: DateTime<Utc>) {
     if attempts.len() < MAX_REMEMBERED {
         return;
     }

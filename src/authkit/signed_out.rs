@@ -17,7 +17,7 @@
 //! `look` is 0 before and 1 after a renewal; `hash` is the session id's SHA-256 in base64url.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,7 +26,7 @@ use futures_util::future::join;
 use sha2::{Digest, Sha256};
 
 use super::{session::Session, token::UntrustedToken};
-use crate::runtime::{KV_TTL_MIN_SECS, KvError, KvNamespace, KvPut};
+use crate::runtime::{KV_TTL_MIN_SECS, KvError, KvNamespace, KvPut, hash::HashMap};
 
 /// Most sign-outs that an isolate remembers; KV has the older ones.
 const MAX_REMEMBERED: usize = 10_000;
@@ -49,7 +49,7 @@ pub struct SignedOutSessions {
 
 #[derive(Default)]
 struct Remembered {
-    ids: BTreeSet<String>,
+    ids: HashMap<String, ()>,
     /// Oldest first.
     order: VecDeque<String>,
 }
@@ -64,7 +64,7 @@ impl SignedOutSessions {
 
     /// Whether this isolate saw the user sign out of the session.
     pub fn is_remembered(&self, session_id: &str) -> bool {
-        self.remembered().ids.contains(session_id)
+        self.remembered().ids.contains_key(session_id)
     }
 
     /// Whether the user signed out of the session, here or in another isolate.
@@ -87,7 +87,7 @@ impl SignedOutSessions {
     /// Records a sign-out in this isolate.
     pub fn remember(&self, session_id: &str) {
         let mut remembered = self.remembered();
-        if !remembered.ids.insert(session_id.to_owned()) {
+        if remembered.ids.insert(session_id.to_owned(), ()).is_some() {
             return;
         }
         remembered.order.push_back(session_id.to_owned());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     /// A KV whose first write of each key fails.
-    struct FlakyKv(Arc<MemoryKv>, Mutex<BTreeSet<String>>);
+    struct FlakyKv(Arc<MemoryKv>, Mutex<HashMap<String, ()>>);
 
     #[async_trait]
     impl KvNamespace for FlakyKv {
@@ -188,7 +188,7 @@ mod tests {
         }
 
         async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
-            if self.1.lock().unwrap().insert(key.to_owned()) {
+            if self.1.lock().unwrap().insert(key.to_owned(), ()).is_none() {
                 return Err(KvError { operation: "put", reason: "made to fail".to_owned() });
             }
             self.0.put(key, value, options).await

@@ -1,7 +1,7 @@
 //! A bounded map that many users of an isolate share: when it is full, the user with the most entries loses
 //! the oldest of them. So a user who fills it evicts nobody else's entries, and one with few keeps them.
 
-use std::{borrow::Borrow, cmp::Reverse, collections::BTreeMap, hash::Hash, sync::Arc};
+use std::{borrow::Borrow, cmp::Reverse, collections::VecDeque, hash::Hash, sync::Arc};
 
 use super::hash::HashMap;
 
@@ -10,8 +10,8 @@ pub struct FairMap<K, V> {
     max_weight: usize,
     weight: usize,
     entries: HashMap<K, Entry<V>>,
-    /// The keys of each owner by their turn, the oldest first; no owner without keys.
-    owners: HashMap<Arc<str>, BTreeMap<u64, K>>,
+    /// The keys of each owner with their turns, the oldest first; no owner without keys.
+    owners: HashMap<Arc<str>, VecDeque<(u64, K)>>,
     next_turn: u64,
 }
 
@@ -63,7 +63,7 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
             Some((owner, _)) => Arc::clone(owner),
             None => Arc::from(owner),
         };
-        self.owners.entry(Arc::clone(&owner)).or_default().insert(turn, key.clone());
+        self.owners.entry(Arc::clone(&owner)).or_default().push_back((turn, key.clone()));
         self.entries.insert(key, Entry { value, weight, owner, turn });
         self.weight += weight;
         while self.weight > self.max_weight && self.evict() {}
@@ -77,7 +77,9 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         let entry = self.entries.remove(key)?;
         self.weight -= entry.weight;
         if let Some(keys) = self.owners.get_mut(&entry.owner) {
-            keys.remove(&entry.turn);
+            if let Ok(place) = keys.binary_search_by_key(&entry.turn, |(turn, _)| *turn) {
+                keys.remove(place);
+            }
             if keys.is_empty() {
                 self.owners.remove(&entry.owner);
             }
@@ -101,8 +103,8 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
     /// Removes the oldest entry of the owner with the most entries; among equal owners, of the one with the
     /// oldest entry. Returns whether there was one.
     fn evict(&mut self) -> bool {
-        let share = |keys: &BTreeMap<u64, K>| {
-            let (oldest, key) = keys.first_key_value()?;
+        let share = |keys: &VecDeque<(u64, K)>| {
+            let (oldest, key) = keys.front()?;
             Some((keys.len(), Reverse(*oldest), key.clone()))
         };
         let shares = self.owners.values().filter_map(share);

@@ -1,7 +1,8 @@
 //! Hash maps with keys that clients choose.
 //!
 //! std seeds its maps from the system's randomness and finds none on `wasm32-unknown-unknown`: all isolates
-//! hash alike, and an attacker who computes colliding keys makes every access walk all of them. These maps use std's algorithm (SipHash-1-3) with a key from the Web Crypto generator, one for each map.
+//! hash alike, and an attacker who computes colliding keys makes every access walk all of them. These maps
+//! use std's algorithm (SipHash-1-3) with a key from the Web Crypto generator, one for each map.
 
 use std::hash::BuildHasher;
 
