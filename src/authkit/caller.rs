@@ -167,8 +167,8 @@ impl CurrentUser {
                     change.set(Arc::clone(&renewed));
                     return Ok(Self { claims, session: Some(renewed) });
                 }
-                // The response of the sign-out, or of the sign-in that replaced the session, has cleared
-                // the cookie: what the browser holds by now is newer.
+                // The response of the sign-out has cleared the cookie: a cookie that the browser holds by
+                // now is newer.
                 Err(RefreshError::Ended) if authkit.refresher.is_over(&session) => {}
                 Err(RefreshError::Ended) => change.end(),
                 Err(error) => match error.into() {

@@ -80,6 +80,7 @@ pub async fn carry_session(
         return next.run(Request::from_parts(parts, body)).await;
     }
     let change = SessionChange::default();
+    let began = authkit.clock.now();
     parts.extensions.insert(change.clone());
     let origin = OwnOrigin::from_request_parts(&mut parts, &()).await;
     let cookie_headers: HeaderMap = parts
@@ -95,7 +96,7 @@ pub async fn carry_session(
     let cookie = authkit.config.cookie.session_cookie(&origin);
     let set_cookies = match change {
         Change::Ended => cookie.remove(&cookies),
-        Change::Set(session) => match authkit.refresher.newest(session).await {
+        Change::Set(session) => match authkit.refresher.newest(session, began).await {
             Some(newest) => cookie
                 .write(&newest.seal(&authkit.session_sealer), &cookies)
                 .unwrap_or_else(|error| {

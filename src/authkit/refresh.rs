@@ -245,11 +245,18 @@ impl Refresher {
 
     /// The session that the browser gets instead of `session`: the newest one that is known to have
     /// come after it, here or in another isolate, or `session` itself. `None` when the user has signed
-    /// out of it meanwhile.
-    pub async fn newest(&self, session: Arc<Session>) -> Option<Arc<Session>> {
+    /// out of it meanwhile, or in again since the request `began`.
+    pub async fn newest(
+        &self,
+        session: Arc<Session>,
+        began: DateTime<Utc>,
+    ) -> Option<Arc<Session>> {
         let newest = self.newest_remembered(session);
         let hash = token_hash(&newest.refresh_token);
         let id = session_id(&newest);
+        if id.as_ref().is_some_and(|id| self.signed_out.is_replaced_since(id, began)) {
+            return None;
+        }
         let is_signed_out = async {
             match &id {
                 Some(id) => self.signed_out.contains(id, Look::AfterRenewal).await,
@@ -274,6 +281,14 @@ impl Refresher {
         match wait_until {
             Some(wait_until) => wait_until.run(publish.boxed()),
             None => publish.await,
+        }
+    }
+
+    /// Records that a sign-in replaces the session in its browser, so that no response that was under way
+    /// puts it back.
+    pub fn replace(&self, session: &Session) {
+        if let Some(id) = session_id(session) {
+            self.signed_out.replace(&id, self.clock.now());
         }
     }
 

@@ -262,7 +262,7 @@ async fn finish_sign_in(
                     finish_sign_out(&authkit, &session, &origin, &cookies)
                 }
                 Ok(()) => {
-                    authkit.end_replaced_sessions(&session, &origin, &cookies, wait_until).await;
+                    authkit.record_replaced_sessions(&session, &origin, &cookies);
                     signed_in(&authkit, &session, &origin, &cookies, &return_to)
                 }
                 Err(error) => error.into_response(),
@@ -664,20 +664,19 @@ impl AuthKit {
         }
     }
 
-    /// Ends the sessions that a sign-in replaces in this browser: a renewal of one that WorkOS answers
+    /// Records the sessions that a sign-in replaces in this browser: a renewal of one that WorkOS answers
     /// late must not put the previous user's session back.
-    async fn end_replaced_sessions(
+    fn record_replaced_sessions(
         &self,
         session: &Session,
         origin: &OwnOrigin,
         cookies: &RequestCookies<'_>,
-        wait_until: Option<&WaitUntil>,
     ) {
         let id = signed_out::session_id(session);
         let cookie = self.config.cookie.session_cookie(origin);
         for replaced in cookie.read_all(cookies, |sealed| self.open_session(sealed)) {
             if signed_out::session_id(&replaced.session) != id {
-                self.refresher.sign_out(&replaced.session, wait_until).await;
+                self.refresher.replace(&replaced.session);
             }
         }
     }

@@ -22,6 +22,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, Utc};
 use futures_util::future::join;
 use sha2::{Digest, Sha256};
 
@@ -52,6 +53,8 @@ struct Remembered {
     ids: HashMap<String, ()>,
     /// Oldest first.
     order: VecDeque<String>,
+    /// When a sign-in in the same browser replaced a session.
+    replaced: HashMap<String, DateTime<Utc>>,
 }
 
 impl SignedOutSessions {
@@ -96,6 +99,24 @@ impl SignedOutSessions {
         {
             remembered.ids.remove(&oldest);
         }
+    }
+
+    /// Records that a sign-in replaces the session in its browser. The session itself stays valid: the
+    /// browser may drop the response that carries the new one.
+    pub fn replace(&self, session_id: &str, now: DateTime<Utc>) {
+        let mut remembered = self.remembered();
+        if remembered.replaced.len() >= MAX_REMEMBERED {
+            // Late responses are seconds late.
+            remembered.replaced.retain(|_, at| now - *at < Duration::minutes(1));
+        }
+        if remembered.replaced.len() < MAX_REMEMBERED {
+            remembered.replaced.insert(session_id.to_owned(), now);
+        }
+    }
+
+    /// Whether a sign-in has replaced the session in its browser since `began`.
+    pub fn is_replaced_since(&self, session_id: &str, began: DateTime<Utc>) -> bool {
+        self.remembered().replaced.get(session_id).is_some_and(|at| *at >= began)
     }
 
     /// Records a sign-out for every isolate.

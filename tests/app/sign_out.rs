@@ -222,15 +222,26 @@ async fn late_renewal_does_not_replace_a_new_sign_in() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     expire(&app);
-    for isolate in [app.clone(), app.isolate()] {
-        let renewal = begin_renewal(&app, Browser { app: isolate, ..browser.clone() });
-        browser.sign_in(GRACE).await;
-        let answer = renewal.await;
-        assert_eq!(answer.set_cookies(), [""; 0], "{answer:?}");
-        assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
-        browser.sign_in(ADA).await;
-        expire(&app);
-    }
+    let renewal = begin_renewal(&app, browser.clone());
+    browser.sign_in(GRACE).await;
+    let answer = renewal.await.expect(200);
+    assert_eq!(answer.set_cookies(), [""; 0], "{answer:?}");
+    assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
+}
+
+/// A page that is left drops the response to `/callback` and its cookie.
+#[tokio::test]
+async fn dropped_sign_in_leaves_the_session_before_it() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    browser.clone().sign_in(ADA).await;
+    app.clock.advance(Duration::seconds(1));
+    browser.get("/me").await.expect(200);
+    expire(&app);
+    browser.get("/me").await.expect(200);
+    let count = app.authkit.refresh_count();
+    browser.get("/me").await.expect(200);
+    assert_eq!(app.authkit.refresh_count(), count, "the renewed session was set");
 }
 
 /// The browser never followed the redirect of the sign-out, and AuthKit continues the same session.
