@@ -254,11 +254,7 @@ async fn finish_sign_in(
         Ok(answer) => {
             let session = Session::from(answer);
             let response = match authkit.check_new_session(&session, wait_until).await {
-                Ok(())
-                    if authkit
-                        .refresher
-                        .is_signed_out(signed_out::session_id(&session).as_deref()) =>
-                {
+                Ok(()) if authkit.refresher.is_over(&session) => {
                     finish_sign_out(&authkit, &session, &origin, &cookies)
                 }
                 Ok(()) => {

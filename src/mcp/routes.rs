@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     app::AppState,
-    authkit::{
-        BearerUser, Challenge,
-        origin::{OwnOrigin, is_loopback},
-    },
+    authkit::{BearerUser, Challenge, origin::OwnOrigin},
     browser::accepts,
     error::AppError,
     openapi::routing::OpenApiRouter,
@@ -224,13 +221,10 @@ fn object(value: Value) -> Map<String, Value> {
 /// Lets in what no page has sent, and pages of this origin. A page of another one has no token of its own,
 /// and an agent that runs in one has a server to send from.
 ///
-/// A name that a page has made point at this machine (DNS rebinding) looks like an origin of its own. Over
-/// https it has no certificate; over plain http no page is let in but localhost's.
+/// A name that a page points at this machine (DNS rebinding) looks like an origin of its own. Over https it
+/// has no certificate, and the application serves plain http to localhost alone.
 fn check_origin(origin: &OwnOrigin, headers: &HeaderMap) -> Result<(), AppError> {
-    let is_rebound = headers.contains_key(header::ORIGIN)
-        && origin.url().scheme() == "http"
-        && !is_loopback(origin.url());
-    if is_rebound || origin.is_cross_origin(headers) {
+    if origin.is_cross_origin(headers) {
         let detail = "Pages of other sites cannot use this: connect from a server or a program";
         return Err(AppError::new(StatusCode::FORBIDDEN, detail));
     }
