@@ -122,9 +122,9 @@ function isFresh() {
   }
 }
 
-/** Everything under src/ and assets/, the files beside it, and what else cargo noted that the crate includes. */
+/** Everything under src/, crates/ and assets/, the files beside it, and what else cargo noted that the crate includes. */
 function sources() {
-  return [...new Set([...INPUTS, ...filesUnder('src'), ...filesUnder('assets'), ...noted()])];
+  return [...new Set([...INPUTS, ...filesUnder('src'), ...filesUnder('crates'), ...filesUnder('assets'), ...noted()])];
 }
 
 /** @param {string} folder @returns {string[]} */

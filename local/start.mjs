@@ -27,7 +27,7 @@ const LOCAL_CREDENTIALS = { WORKOS_API_KEY: 'sk_test_local', WORKOS_CLIENT_ID: '
 /** What makes .dev.vars one with real credentials, and what it must have then. */
 const CREDENTIALS = ['WORKOS_API_KEY', 'WORKOS_CLIENT_ID'];
 const REQUIRED = [...CREDENTIALS, 'WORKOS_COOKIE_PASSWORD'];
-/** As the Worker has it: src/authkit/config.rs. */
+/** As the Worker has it: crates/authkit/src/config.rs. */
 const COOKIE_PASSWORD_MIN_CHARS = 32;
 const COOKIE_PASSWORD_MIN_DISTINCT_CHARS = 8;
 

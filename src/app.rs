@@ -14,19 +14,19 @@ use url::Url;
 use utoipa::ToSchema;
 
 use crate::{
-    authkit::{self, AuthKit, ConfigError, ProtectedResource, origin::OwnOrigin},
+    authkit::{self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::OwnOrigin},
     browser::redirect,
     error::AppError,
-    expenses::{self, Access, ExpenseStore},
+    expenses::{self, Access, ExpenseStore, store},
     json::Json,
     mcp,
     openapi::{
         self, NeedsAuthKit,
         routing::{OpenApiRouter, routes},
     },
-    pages,
+    organization, pages,
     report::report,
-    runtime::{Clock, KvNamespace},
+    runtime::{Clock, Host, KvNamespace},
     webhooks,
 };
 
@@ -58,6 +58,25 @@ impl AppState {
     }
 }
 
+/// The Worker on `host`: [`router`], or [`misconfigured`] where variables or bindings are wrong.
+pub fn build(host: &impl Host) -> Router {
+    let config = AuthKitConfig::from_lookup(|name| host.var(name));
+    match (config, host.kv(store::BINDING)) {
+        (Ok(config), Some(kv)) => {
+            let clock = host.clock();
+            let authkit = AuthKit::new(config, host.http_client(), &kv, Arc::clone(&clock));
+            router(AppState::new(authkit, kv, clock))
+        }
+        (config, kv) => {
+            let mut error = config.err().unwrap_or_default();
+            if kv.is_none() {
+                error.add(store::BINDING, "is not bound to a KV namespace");
+            }
+            misconfigured(&error)
+        }
+    }
+}
+
 /// The Worker: every route, and the layers around them.
 pub fn router(state: AppState) -> Router {
     let policy = pages::content_security_policy(&state.authkit.sign_out_origins());
@@ -86,6 +105,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(show_health))
         .merge(openapi::routes())
         .merge(authkit::routes())
+        .merge(organization::routes())
         .merge(expenses::routes())
         .merge(mcp::routes())
 }

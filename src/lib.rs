@@ -21,19 +21,18 @@
 //! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
 
 pub mod app;
-pub mod authkit;
-pub mod browser;
-pub mod error;
 pub mod expenses;
 pub mod json;
 pub mod mcp;
 pub mod openapi;
+pub mod organization;
 pub mod pages;
 pub mod report;
-pub mod runtime;
 pub mod syntax;
 pub mod validation;
 pub mod webhooks;
 
-#[cfg(target_arch = "wasm32")]
-pub mod platform;
+pub use axum_authkit::{self as authkit, browser, error};
+pub use edge_host as runtime;
+
+edge_host::serve!(crate::app::build);

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header};
+use maud::PreEscaped;
 
 use crate::{
     browser::wants_html,
@@ -63,7 +64,7 @@ pub async fn report(request: Request, next: Next) -> Response {
 }
 
 fn page(error: &AppError, request_id: Option<&str>, retry: Option<&str>) -> Response {
-    let page = error.aside.page.clone().unwrap_or_else(|| {
+    let page = error.aside.page.clone().map(|page| PreEscaped(page.into())).unwrap_or_else(|| {
         failure::page(&Failure {
             status: error.status,
             detail: &error.detail,

@@ -8,17 +8,12 @@
 
 use axum::{Extension, Router, body::Body, extract::State, routing::post};
 use futures_util::FutureExt;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use serde::Serialize;
 
 use crate::{
-    app::AppState,
-    authkit::webhook::{WebhookError, WebhookEvent},
-    error::AppError,
-    expenses::erase::Erasure,
-    json::Json,
-    runtime::WaitUntil,
-    validation::read_body_up_to,
+    app::AppState, authkit::webhook::WebhookEvent, error::AppError, expenses::erase::Erasure,
+    json::Json, runtime::WaitUntil, validation::read_body_up_to,
 };
 
 /// Longest event that is read: an object of WorkOS's with all that a directory knows of it takes some
@@ -70,11 +65,5 @@ async fn erase_user(state: AppState, user_id: String) -> Result<(), AppError> {
             Err(AppError::unavailable(UNFINISHED, RETRY_AFTER_SECS, cause))
         }
         Err(error) => Err(AppError::unavailable(UNFINISHED, RETRY_AFTER_SECS, error)),
-    }
-}
-
-impl From<WebhookError> for AppError {
-    fn from(error: WebhookError) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 }

@@ -18,7 +18,7 @@ use authkit_edge::{
         model::{Amount, ExpenseId},
         validation,
     },
-    platform::clock::WorkersClock,
+    runtime::workers::clock::WorkersClock,
     runtime::{Clock, hash::SeededState, random_bytes},
 };
 use chrono::{DateTime, Duration, Utc};

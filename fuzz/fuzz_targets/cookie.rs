@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use authkit_edge::authkit::{
+use axum_authkit::{
     config::{CookieConfig, SameSite},
     cookie::{COOKIE_MAX_BYTES, RequestCookies},
     origin::OwnOrigin,

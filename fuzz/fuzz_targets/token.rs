@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use authkit_edge::authkit::{
+use axum_authkit::{
     jwks::{JwkSet, KeySet},
     token::{TokenError, TokenKind, UntrustedToken},
 };

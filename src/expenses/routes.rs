@@ -45,8 +45,6 @@ const IN_PROCESS_RETRY_AFTER_SECS: u32 = 1;
 
 /// What is said when KV has failed. A write may have taken place all the same.
 pub(super) const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
-const CHANGE_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the change may or may not \
-    have been saved: look, or send it again in a moment";
 const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the expense may or may not \
     have been saved: look before you send it again. With an Idempotency-Key it is safe to";
 const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, and the expense may or may \
@@ -405,12 +403,6 @@ impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
 /// Also for another user's, whose existence is nobody's business.
 pub(super) fn no_such_expense() -> AppError {
     AppError::new(StatusCode::NOT_FOUND, "Expense not found")
-}
-
-impl From<KvError> for AppError {
-    fn from(error: KvError) -> Self {
-        unavailable(CHANGE_MAYBE_SAVED, error)
-    }
 }
 
 /// The answer when KV has failed: `maybe_saved` when it was a write.

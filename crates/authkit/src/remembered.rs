@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::{jwks::KeySet, session::Session, token::SignedClaims};
-use crate::runtime::fair::FairMap;
+use edge_host::fair::FairMap;
 
 /// Most bytes of texts of one kind; an isolate has 128 MB.
 const MAX_BYTES: usize = 2_000_000;

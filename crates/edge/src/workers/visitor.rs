@@ -8,9 +8,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{send::SendWrapper, worker_sys::web_sys};
 
-use crate::runtime::VisitorTimeZone;
+use crate::VisitorTimeZone;
 
-#[wasm_bindgen(module = "/src/platform/host.js")]
+#[wasm_bindgen(module = "/src/workers/host.js")]
 extern "C" {
     #[wasm_bindgen(js_name = visitorDate)]
     fn visitor_date(request: &web_sys::Request, millis: f64) -> u32;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use worker::{Date, Delay, send::SendFuture};
 
-use crate::runtime::Clock;
+use crate::Clock;
 
 /// The Worker's clock.
 pub struct WorkersClock;

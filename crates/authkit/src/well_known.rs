@@ -16,7 +16,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
 use super::{AuthKit, client::ClientError, jwks::KeyError, origin::OwnOrigin};
-use crate::{error::AppError, json::Json, openapi::routing::OpenApiRouter, runtime::WaitUntil};
+use crate::{error::AppError, json_response::json_response, routing::OpenApiRouter};
+use edge_host::WaitUntil;
 
 /// Where a protected resource's metadata is; its path comes after (RFC 9728, section 3.1).
 pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
@@ -75,7 +76,7 @@ async fn show_protected_resource(
         "bearer_methods_supported": ["header"],
         "scopes_supported": authkit.resource.scopes,
     });
-    Ok((public(true), Json(metadata)).into_response())
+    Ok((public(true), json_response(&metadata)).into_response())
 }
 
 /// Clients of MCP's revision 2025-03-26 take the resource's server for the authorization server, and ask

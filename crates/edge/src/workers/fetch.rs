@@ -14,7 +14,7 @@ use worker::{
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::runtime::{HttpClient, HttpClientError};
+use crate::{HttpClient, HttpClientError};
 
 /// A browser is waiting: better a clear answer in ten seconds than a good one in thirty.
 const TIMEOUT_MILLIS: u32 = 10_000;

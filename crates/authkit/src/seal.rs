@@ -23,7 +23,7 @@ use sha2::Sha256;
 use thiserror::Error;
 
 use super::secret::Secret;
-use crate::runtime::random_bytes;
+use edge_host::random_bytes;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;

@@ -13,7 +13,7 @@ use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{login::PendingSignIn, secret::Secret};
-use crate::runtime::hash::HashMap;
+use edge_host::hash::HashMap;
 
 /// Sign-ins that an isolate remembers, in about 2 MB. What passes the bound is forgotten oldest first;
 /// to have one forgotten takes as many sign-ins, begun and exchanged within ten minutes in one isolate,
@@ -117,7 +117,7 @@ fn make_room(attempts: &mut HashMap<String, Attempt>, now: DateTime<Utc>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authkit::{
+    use crate::{
         login::{ReturnTo, SignInState},
         seal::{Purpose, Sealer},
     };

@@ -39,7 +39,7 @@ use super::{
     session::Session,
     signed_out::{Look, SignedOutSessions, session_id},
 };
-use crate::runtime::{Clock, KvError, KvNamespace, KvPut, WaitUntil, fair::FairMap};
+use edge_host::{Clock, KvError, KvNamespace, KvPut, WaitUntil, fair::FairMap};
 
 /// How often a request looks for the result of another's exchange.
 const WAIT_STEP_MILLIS: u32 = 10;

@@ -27,7 +27,7 @@ use worker::{
     worker_sys::web_sys,
 };
 
-#[wasm_bindgen(module = "/src/platform/host.js")]
+#[wasm_bindgen(module = "/src/workers/host.js")]
 extern "C" {
     #[wasm_bindgen(js_name = requestHead)]
     fn request_head(request: &web_sys::Request) -> Vec<u8>;

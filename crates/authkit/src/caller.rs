@@ -29,7 +29,8 @@ use super::{
     session::{Impersonator, Session, User},
     token::{TokenError, VerifiedClaims},
 };
-use crate::{error::AppError, runtime::WaitUntil};
+use crate::error::AppError;
+use edge_host::WaitUntil;
 
 /// Most expired sessions of one request that are renewed. Two are there when a copy for another domain
 /// is left over; each costs an exchange at WorkOS, and a request has room for eighty.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{FromRef, RawQuery, Request, State},
+    extract::{FromRef, RawQuery, State},
     response::{IntoResponse, Response},
     routing::head,
 };
@@ -16,15 +16,14 @@ use url::{Url, form_urlencoded};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    AuthKit, Challenge, CurrentUser, VerifyError,
-    caller::{SwitchError, has_bearer},
+    AuthKit, CurrentUser, VerifyError,
+    caller::has_bearer,
     client::{AuthorizeRequest, ClientError, Grant, INVALID_GRANT, Requester},
     config::SameSite,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
     kept::{KeptMarker, session_not_kept},
     login::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
     origin::{OwnOrigin, is_prefetch},
-    refresh::RefreshError,
     refusal,
     secret::Secret,
     session::{Impersonator, Session},
@@ -35,14 +34,11 @@ use super::{
 use crate::{
     browser::{go_on, redirect},
     error::AppError,
-    json::Json,
-    openapi::{
-        Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected, ReadsBody,
-        routing::{OpenApiRouter, routes},
-    },
-    runtime::WaitUntil,
-    validation::{Fields, is_form, parse_text, read_body, read_json},
+    json_response::json_response,
+    openapi::{Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected},
+    routing::{OpenApiRouter, routes},
 };
+use edge_host::WaitUntil;
 
 /// Parameters of `/login` that AuthKit gets as they came.
 const HINTS: [&str; 9] = [
@@ -56,11 +52,6 @@ const HINTS: [&str; 9] = [
     "prompt",
     "max_age",
 ];
-
-/// Where a form that has switched organizations leads.
-const SWITCHED: &str = "/expenses?switched=1";
-/// Longer than any of WorkOS's ids.
-const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
 /// The routes of signing in and out, and of who is signed in.
 #[allow(clippy::disallowed_methods, reason = "what refuses HEAD is no operation of its own")]
@@ -76,7 +67,6 @@ where
         .routes(routes!(sign_out_by_link, sign_out_by_form))
         .route("/logout", head(async || refuse_head("GET,POST")))
         .routes(routes!(show_current_user))
-        .routes(routes!(switch_organization))
         .merge(well_known::routes())
 }
 
@@ -438,7 +428,7 @@ async fn sign_out(
 
 /// `GET /me`.
 #[derive(Debug, Serialize, ToSchema)]
-struct MeResponse<'a> {
+pub struct MeResponse<'a> {
     /// `null` for a machine. With a bearer token, of which no more is known, only `object` and `id`.
     #[schema(value_type = Option<UserResponse>)]
     user: Value,
@@ -474,14 +464,6 @@ struct UserResponse {
     first_name: Option<String>,
     last_name: Option<String>,
     profile_picture_url: Option<String>,
-}
-
-/// `POST /organization`.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "what `switch_organization` reads, for the schema")]
-struct OrganizationRequest {
-    #[schema(min_length = 1, max_length = 255, example = "org_01JD5Q3V9J8Y3N5M0A7ZK2W4XB")]
-    organization_id: String,
 }
 
 /// What `/login` reads; AuthKit gets all but `return_to` as they came.
@@ -535,104 +517,33 @@ struct CallbackParameters {
     responses((status = 200, description = "The caller", body = MeResponse), Protected, NeedsScope),
 )]
 async fn show_current_user(caller: CurrentUser) -> Response {
-    me(&caller)
+    json_response(&MeResponse::from(&caller))
 }
 
-fn me(caller: &CurrentUser) -> Response {
-    let verified = caller.claims();
-    let claims = verified.claims();
-    let is_connects = verified.kind() == TokenKind::Connect;
-    let user = match caller.user() {
-        Some(user) => json!(user),
-        None if verified.is_machine() => Value::Null,
-        None => json!({"object": "user", "id": claims.sub}),
-    };
-    Json(MeResponse {
-        user,
-        // What Connect calls so is the user's consent.
-        session_id: claims.sid.as_deref().filter(|_| !is_connects),
-        organization_id: claims.org_id.as_deref(),
-        role: claims.role.as_deref(),
-        roles: &claims.roles,
-        permissions: &claims.permissions,
-        entitlements: &claims.entitlements,
-        feature_flags: &claims.feature_flags,
-        impersonator: caller.impersonator(),
-        expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
-        client_id: claims.client_id.as_deref().filter(|_| is_connects),
-        scopes: is_connects.then_some(claims.scopes.as_slice()),
-    })
-    .into_response()
-}
-
-/// Go on in another organization
-///
-/// Where AuthKit wants something of the user first, the answer is 403 and says where to go. This site's own
-/// pages send a form instead, and are sent on to the expenses.
-#[utoipa::path(
-    post,
-    path = "/organization",
-    tag = "sign-in",
-    security(("session" = [])),
-    request_body = OrganizationRequest,
-    responses(
-        (status = 200, description = "The caller, in that organization", body = MeResponse,
-            headers(("Set-Cookie" = String))),
-        (status = 303, description = "After a form: to the expenses",
-            headers(("Location" = String), ("Set-Cookie" = String))),
-        (status = 403, description = "AuthKit refuses, or the request came from another site's page",
-            body = ErrorResponse),
-        Protected, ReadsBody,
-    ),
-)]
-async fn switch_organization(
-    caller: CurrentUser,
-    State(authkit): State<Arc<AuthKit>>,
-    challenge: Challenge,
-    origin: OwnOrigin,
-    request: Request,
-) -> Result<Response, AppError> {
-    let (parts, body) = request.into_parts();
-    let is_own_form = caller.has_session()
-        && origin.is_own_page(&parts.headers)
-        && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
-    let mut fields = if is_own_form {
-        Fields::of_form(&read_body(body).await?)
-    } else {
-        Fields::of(read_json(&parts.headers, body).await?)?
-    };
-    let organization_id = fields.required("organization_id", |value, loc| {
-        parse_text(value, loc, ORGANIZATION_ID_MAX_CHARS)
-    });
-    fields.finish().into_result()?;
-    // Without it there was a problem.
-    let organization_id = organization_id.unwrap_or_default();
-    match caller.switch_organization(&authkit, &organization_id, &parts).await {
-        Ok(_) if is_own_form => Ok(redirect(StatusCode::SEE_OTHER, SWITCHED)),
-        Ok(caller) => Ok(me(&caller)),
-        Err(SwitchError::NoSession) => Err(AppError::new(
-            StatusCode::FORBIDDEN,
-            "A bearer token is for one organization: ask AuthKit for a token of the other one",
-        )),
-        Err(SwitchError::Refresh(RefreshError::Refused { code, description })) => {
-            let query = form_urlencoded::Serializer::new(String::new())
-                .append_pair("organization_id", &organization_id)
-                .finish();
-            let said = description.map(|text| format!(" ({text})")).unwrap_or_default();
-            let detail = format!("AuthKit refused: {code}{said}. Sign in at /login?{query}");
-            Err(AppError::new(StatusCode::FORBIDDEN, detail)
-                .with_way_on("Sign in to that organization", format!("/login?{query}")))
-        }
-        Err(SwitchError::Refresh(RefreshError::Ended)) => {
-            Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")
-                .with_header(header::WWW_AUTHENTICATE, challenge.header(&[])))
-        }
-        Err(SwitchError::Refresh(RefreshError::Unavailable { reason, retry_after_secs })) => {
-            Err(AppError::unavailable(
-                "The organization cannot be changed right now: try again soon",
-                retry_after_secs,
-                reason,
-            ))
+impl<'a> From<&'a CurrentUser> for MeResponse<'a> {
+    fn from(caller: &'a CurrentUser) -> Self {
+        let verified = caller.claims();
+        let claims = verified.claims();
+        let is_connects = verified.kind() == TokenKind::Connect;
+        let user = match caller.user() {
+            Some(user) => json!(user),
+            None if verified.is_machine() => Value::Null,
+            None => json!({"object": "user", "id": claims.sub}),
+        };
+        Self {
+            user,
+            // What Connect calls so is the user's consent.
+            session_id: claims.sid.as_deref().filter(|_| !is_connects),
+            organization_id: claims.org_id.as_deref(),
+            role: claims.role.as_deref(),
+            roles: &claims.roles,
+            permissions: &claims.permissions,
+            entitlements: &claims.entitlements,
+            feature_flags: &claims.feature_flags,
+            impersonator: caller.impersonator(),
+            expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
+            client_id: claims.client_id.as_deref().filter(|_| is_connects),
+            scopes: is_connects.then_some(claims.scopes.as_slice()),
         }
     }
 }

@@ -14,7 +14,7 @@ use worker::{
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::runtime::{KvError, KvListing, KvNamespace, KvPut};
+use crate::{KvError, KvListing, KvNamespace, KvPut};
 
 #[wasm_bindgen]
 extern "C" {
@@ -38,7 +38,7 @@ extern "C" {
     fn list(this: &Namespace, options: &JsValue) -> Result<Promise, JsValue>;
 }
 
-#[wasm_bindgen(module = "/src/platform/host.js")]
+#[wasm_bindgen(module = "/src/workers/host.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = jsonBytes)]
     fn json_bytes(value: &JsValue) -> Result<Vec<u8>, JsValue>;

@@ -6,8 +6,11 @@
 
 pub mod fair;
 pub mod hash;
+#[cfg(feature = "memory")]
 pub mod memory;
 mod timed_kv;
+#[cfg(target_arch = "wasm32")]
+pub mod workers;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -19,6 +22,62 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub use timed_kv::{KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, TimedKv};
+
+/// The environment of an application: its configuration, and the services that it uses.
+pub trait Host {
+    /// The value of a variable or a secret; `None` where it is not set.
+    fn var(&self, name: &str) -> Option<String>;
+
+    /// The key-value namespace that is bound to a name; `None` where there is no such binding.
+    fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>>;
+
+    /// The wall clock.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// The client for outgoing requests.
+    fn http_client(&self) -> Arc<dyn HttpClient>;
+}
+
+/// Makes a crate a Worker that serves every request by one axum router.
+///
+/// The argument is a `fn(&impl Host) -> Router`. It runs once in an isolate, at the first request. The
+/// macro stands at the root of a crate of type `cdylib`; on any other target than wasm it expands to
+/// nothing.
+#[macro_export]
+macro_rules! serve {
+    ($build:path) => {
+        #[cfg(target_arch = "wasm32")]
+        mod __edge_host {
+            use ::std::cell::OnceCell;
+            use $crate::workers::{
+                private::{Context, Env, Request, Router, js_sys, wasm_bindgen, wasm_bindgen_futures},
+                serve,
+            };
+
+            ::std::thread_local! {
+                static ROUTER: OnceCell<Router> = const { OnceCell::new() };
+            }
+
+            #[wasm_bindgen::prelude::wasm_bindgen(start, wasm_bindgen = $crate::workers::private::wasm_bindgen)]
+            pub fn start() {
+                $crate::workers::start();
+            }
+
+            #[wasm_bindgen::prelude::wasm_bindgen(
+                wasm_bindgen = $crate::workers::private::wasm_bindgen,
+                wasm_bindgen_futures = $crate::workers::private::wasm_bindgen_futures,
+                js_sys = $crate::workers::private::js_sys
+            )]
+            pub async fn fetch(
+                request: Request,
+                env: Env,
+                context: Context,
+            ) -> Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue> {
+                serve(request, env, context, &ROUTER, $build).await
+            }
+        }
+    };
+}
 
 /// Wall-clock time.
 #[async_trait]

@@ -12,6 +12,7 @@
 //! that AuthKit refused), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself: it verifies
 //! WorkOS's events.
 
+pub mod browser;
 pub mod caller;
 pub mod carry;
 pub mod challenge;
@@ -19,15 +20,19 @@ pub mod client;
 pub mod config;
 pub mod connect;
 pub mod cookie;
+pub mod error;
 pub mod exchanges;
+mod json_response;
 pub mod jwks;
 pub mod kept;
 pub mod login;
+pub mod openapi;
 pub mod origin;
 pub mod refresh;
 pub mod refusal;
 pub mod remembered;
 pub mod routes;
+pub mod routing;
 pub mod seal;
 pub mod secret;
 pub mod session;
@@ -62,7 +67,7 @@ use self::{
     signed_out::SignedOutSessions,
     token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
 };
-use crate::runtime::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
+use edge_host::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
 
 /// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
 /// per isolate, shared by every request.

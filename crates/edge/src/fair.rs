@@ -3,7 +3,7 @@
 
 use std::{borrow::Borrow, cmp::Reverse, collections::VecDeque, hash::Hash, sync::Arc};
 
-use super::hash::HashMap;
+use crate::hash::HashMap;
 
 /// See the module's documentation. An entry that is inserted again is the newest.
 pub struct FairMap<K, V> {

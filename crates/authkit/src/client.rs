@@ -20,7 +20,7 @@ use super::{
     secret::Secret,
     session::{Impersonator, User},
 };
-use crate::runtime::{HttpClient, HttpClientError};
+use edge_host::{HttpClient, HttpClientError};
 
 /// WorkOS's word for a code or a refresh token that is spent, too old or made up (RFC 6749, section
 /// 5.2).

@@ -2,7 +2,6 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use maud::{DOCTYPE, html};
 
 /// Whether the client prefers HTML to JSON, as every browser's navigation does.
 #[must_use]
@@ -37,17 +36,17 @@ pub fn redirect(status: StatusCode, location: &str) -> Response {
 /// A page that leads to `path`, of this origin, by itself: a navigation that begins here.
 #[must_use]
 pub fn go_on(path: &str) -> Response {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="refresh" content={ "0;url=" (path) };
-                title { "Signed in" }
-            }
-            body { p { a href=(path) { "Go on" } } }
-        }
-    };
+    let href = escape_html(path);
+    let page = format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta http-equiv=\"refresh\" content=\"0;url={href}\"><title>Signed in</title></head>\
+         <body><p><a href=\"{href}\">Go on</a></p></body></html>"
+    );
     let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
-    (content_type, page.into_string()).into_response()
+    (content_type, page).into_response()
+}
+
+/// A text as it stands in an HTML attribute.
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

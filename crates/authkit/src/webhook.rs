@@ -9,15 +9,14 @@
 
 use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, Mac};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Deserialize;
-use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use super::{AuthKit, secret::Secret};
-use crate::json;
+use crate::error::AppError;
 
 /// What carries the signature.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("workos-signature");
@@ -63,6 +62,18 @@ struct EventResponse {
     event: String,
 }
 
+/// `user.deleted`, as far as it is read.
+#[derive(Deserialize)]
+struct UserDeletedEvent {
+    data: DeletedUser,
+}
+
+/// The user that WorkOS has deleted.
+#[derive(Deserialize)]
+struct DeletedUser {
+    id: String,
+}
+
 impl AuthKit {
     /// Whether there is a secret to know WorkOS's webhooks by.
     #[must_use]
@@ -83,6 +94,12 @@ impl AuthKit {
         let secret = self.config.webhook_secret.as_ref().ok_or(WebhookError::Mismatch)?;
         verify(headers, body, secret, self.clock.now())?;
         parse(body)
+    }
+}
+
+impl From<WebhookError> for AppError {
+    fn from(error: WebhookError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 }
 
@@ -151,7 +168,7 @@ fn parse(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
     if event.event != "user.deleted" {
         return Ok(WebhookEvent::Other);
     }
-    let event: Value = json::parse(body).map_err(|_| WebhookError::NotAnEvent)?;
-    let user_id = event["data"]["id"].as_str().ok_or(WebhookError::NotAnEvent)?;
-    Ok(WebhookEvent::UserDeleted(user_id.to_owned()))
+    let event: UserDeletedEvent =
+        serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
+    Ok(WebhookEvent::UserDeleted(event.data.id))
 }

@@ -1,13 +1,12 @@
 //! The one place where errors become HTTP: `{"detail": …}`, as FastAPI answers.
 //!
 //! An [`AppError`] carries what the caller is told and, apart from it, what the log is told. It
-//! travels in the answer's extensions too, where [`crate::report`] finds it.
+//! travels in the answer's extensions too, where a layer finds it.
 
 use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use maud::Markup;
 use serde_json::{Value, json};
 
 /// An answer that is not what was asked for.
@@ -30,7 +29,7 @@ pub struct Aside {
     /// What can be done about it: a link's text, and where it leads.
     pub way_on: Option<(&'static str, String)>,
     /// The page, instead of the one that all errors have.
-    pub page: Option<Markup>,
+    pub page: Option<Box<str>>,
 }
 
 impl AppError {
@@ -81,8 +80,8 @@ impl AppError {
 
     /// Answers browsers with `page`.
     #[must_use]
-    pub fn with_page(mut self, page: Markup) -> Self {
-        self.aside.page = Some(page);
+    pub fn with_page(mut self, page: impl Into<String>) -> Self {
+        self.aside.page = Some(page.into().into());
         self
     }
 }
@@ -95,5 +94,18 @@ impl IntoResponse for AppError {
         response.headers_mut().extend(self.headers.clone());
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// What the interfaces say of a failed KV operation, until each maps the store's own errors.
+impl From<edge_host::KvError> for AppError {
+    fn from(error: edge_host::KvError) -> Self {
+        let detail = if error.is_of_write() {
+            "Expenses cannot be reached right now, and the change may or may not have been saved: look, or \
+             send it again in a moment"
+        } else {
+            "Expenses cannot be reached right now: try again in a moment"
+        };
+        Self::unavailable(detail, 2, error)
     }
 }

@@ -36,7 +36,7 @@ use super::{
     seal::Sealer,
     secret::Secret,
 };
-use crate::runtime::random_bytes;
+use edge_host::random_bytes;
 
 /// As long as a code of AuthKit's lives.
 const SIGN_IN_TTL_SECS: u32 = 10 * 60;
@@ -321,7 +321,7 @@ fn same_origin(a: &Origin, b: &Origin) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authkit::seal::Purpose;
+    use crate::seal::Purpose;
     use http::{HeaderMap, header};
 
     const STATE_MAX_BYTES: usize = 1536;

@@ -27,7 +27,7 @@ use futures_util::future::join;
 use sha2::{Digest, Sha256};
 
 use super::{session::Session, token::UntrustedToken};
-use crate::runtime::{KV_TTL_MIN_SECS, KvError, KvNamespace, KvPut, hash::HashMap};
+use edge_host::{KV_TTL_MIN_SECS, KvError, KvNamespace, KvPut, hash::HashMap};
 
 /// Most sign-outs that an isolate remembers; KV has the older ones.
 const MAX_REMEMBERED: usize = 10_000;
@@ -162,8 +162,8 @@ fn key(session_id: &str, look: Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{KvListing, memory::MemoryKv};
     use async_trait::async_trait;
+    use edge_host::{KvListing, memory::MemoryKv};
 
     fn sessions(kv: &Arc<MemoryKv>) -> Arc<SignedOutSessions> {
         Arc::new(SignedOutSessions::new(Arc::clone(kv) as _, 34_560_000))

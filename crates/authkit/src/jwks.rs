@@ -29,7 +29,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{client::ClientError, seal::Sealer};
-use crate::runtime::{Clock, KvNamespace, KvPut, WaitUntil};
+use edge_host::{Clock, KvNamespace, KvPut, WaitUntil};
 
 /// How long a key set is used before it is asked for again. A key that WorkOS retires stops
 /// working here within this time.

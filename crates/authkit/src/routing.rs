@@ -3,17 +3,26 @@
 //!
 //! On the host these are `utoipa-axum`'s. In the Worker the same names make the same routes and leave
 //! the descriptions out: the code that builds them is a fifth of a bundle, and what it comes to is known
-//! beforehand (see [`super::DOCUMENT`]).
+//! beforehand (the application keeps the document).
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use utoipa_axum::router::OpenApiRouter;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use utoipa_axum::routes;
+pub use utoipa_axum::routes;
 
 #[cfg(target_arch = "wasm32")]
-pub use undescribed::OpenApiRouter;
+pub use crate::undescribed_routes as routes;
 #[cfg(target_arch = "wasm32")]
-pub(crate) use undescribed::routes;
+pub use undescribed::OpenApiRouter;
+
+/// Named by what [`routes!`](routes) expands to.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod private {
+    pub use axum::routing::MethodRouter;
+    pub use utoipa::Path;
+    pub use utoipa_axum::{PathItemExt, paste};
+}
 
 #[cfg(target_arch = "wasm32")]
 mod undescribed {
@@ -63,13 +72,15 @@ mod undescribed {
     }
 
     /// The path and the methods that stand in the handlers' `#[utoipa::path]`; all have one path.
-    macro_rules! routes {
+    #[doc(hidden)]
+    #[macro_export]
+    macro_rules! undescribed_routes {
         ($first:ident $(, $handler:ident)* $(,)?) => {
-            utoipa_axum::paste! {{
-                use utoipa::Path as _;
-                use utoipa_axum::PathItemExt as _;
+            $crate::routing::private::paste! {{
+                use $crate::routing::private::Path as _;
+                use $crate::routing::private::PathItemExt as _;
 
-                let handlers = axum::routing::MethodRouter::new();
+                let handlers = $crate::routing::private::MethodRouter::new();
                 let handlers = [<__path_ $first>]::methods()
                     .iter()
                     .fold(handlers, |handlers, method| handlers.on(method.to_method_filter(), $first));
@@ -80,5 +91,4 @@ mod undescribed {
             }}
         };
     }
-    pub(crate) use routes;
 }

@@ -1,0 +1,193 @@
+//! The OpenAPI 3.1 description of AuthKit's routes: the errors that protected operations share, and
+//! the two ways to show who calls. [`AuthKitParts`] adds them to an application's document.
+//!
+//! A Worker leaves the descriptions out: see [`crate::routing`].
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::{
+    Modify, ToSchema,
+    openapi::{
+        self, ContentBuilder, HeaderBuilder, Ref, ResponseBuilder,
+        schema::{ObjectBuilder, Type},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+pub use utoipa::{
+    IntoResponses,
+    openapi::{RefOr, Response},
+};
+
+/// The session cookie, as [`security`](openapi::SecurityRequirement) names it.
+pub const SESSION: &str = "session";
+/// An access token in the `Authorization` header.
+pub const BEARER: &str = "bearer";
+
+/// Adds to a document the security schemes and the errors of protected operations.
+#[derive(Debug, Clone, Copy)]
+pub struct AuthKitParts;
+
+impl Modify for AuthKitParts {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let cookie = ApiKeyValue::with_description(
+            "__Host-wos-session",
+            "The sealed session, which signing in at /login sets. On plain-http localhost its name is \
+             wos-session",
+        );
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("An access token of AuthKit; it counts before the cookie"));
+        components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme(BEARER, SecurityScheme::Http(token.build()));
+        for error in &AUTH_ERRORS {
+            components.responses.insert(error.name.to_owned(), error.response().into());
+        }
+    }
+}
+
+/// Every error but 422.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorResponse {
+    /// What is wrong and what to do next.
+    pub detail: String,
+}
+
+/// An error that many operations respond with: one of the document's reusable responses.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedError {
+    /// The component's name.
+    pub name: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// When an operation responds with it.
+    pub description: &'static str,
+    /// An example of the response.
+    pub example: ErrorExample,
+    /// Headers of the response, each with its description.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// An example of an error response.
+#[derive(Debug, Clone, Copy)]
+pub enum ErrorExample {
+    /// An [`ErrorResponse`] with this `detail`.
+    Detail(&'static str),
+    /// A value of another schema.
+    Other {
+        /// The schema's name.
+        schema: &'static str,
+        /// Makes the value.
+        value: fn() -> Value,
+    },
+}
+
+const AUTH_ERRORS: [SharedError; 4] = [
+    SharedError {
+        name: "Unauthorized",
+        status: 401,
+        description: "No credentials, or none that are good. A browser is sent to sign in instead",
+        example: ErrorExample::Detail("Not signed in"),
+        headers: &[(
+            "WWW-Authenticate",
+            "`Bearer`, with `error` where a token was given (RFC 6750)",
+        )],
+    },
+    SharedError {
+        name: "Forbidden",
+        status: 403,
+        description: "A change that comes from another site's page, or a token without the scope for it",
+        example: ErrorExample::Detail(
+            "Requests that change something must come from this site's own pages",
+        ),
+        headers: &[(
+            "WWW-Authenticate",
+            "For a token without the scope: `insufficient_scope`, and which one (RFC 6750)",
+        )],
+    },
+    SharedError {
+        name: "InternalServerError",
+        status: 500,
+        description: "Something failed inside; the log has more under the request's `cf-ray`",
+        example: ErrorExample::Detail("Internal error"),
+        headers: &[],
+    },
+    SharedError {
+        name: "Unavailable",
+        status: 503,
+        description: "Storage or AuthKit cannot be reached: nobody is signed out, nothing is lost",
+        example: ErrorExample::Detail(
+            "Expenses cannot be reached right now: try again in a moment",
+        ),
+        headers: &[("Retry-After", "Seconds to wait")],
+    },
+];
+
+impl SharedError {
+    /// The component.
+    #[must_use]
+    pub fn response(&self) -> Response {
+        let (schema, example) = match self.example {
+            ErrorExample::Detail(detail) => ("ErrorResponse", json!({"detail": detail})),
+            ErrorExample::Other { schema, value } => (schema, value()),
+        };
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(schema)))
+            .example(Some(example))
+            .build();
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        self.headers
+            .iter()
+            .fold(ResponseBuilder::new(), |response, (name, description)| {
+                let header =
+                    HeaderBuilder::new().schema(Some(text())).description(Some(*description));
+                response.header(*name, header.build())
+            })
+            .description(self.description)
+            .content("application/json", content)
+            .build()
+    }
+}
+
+/// The reusable responses with these statuses and names, as an operation's `responses(…)` takes them.
+#[must_use]
+pub fn reusable_responses(named: &[(u16, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    named
+        .iter()
+        .map(|(status, name)| (status.to_string(), Ref::from_response_name(*name).into()))
+        .collect()
+}
+
+/// Declares types that stand for reusable responses in an operation's `responses(…)`.
+#[macro_export]
+macro_rules! reusable_responses {
+    ($($(#[$doc:meta])* $type:ident: $($status:literal $name:literal),+;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $type;
+
+        impl $crate::openapi::IntoResponses for $type {
+            fn responses() -> ::std::collections::BTreeMap<
+                String,
+                $crate::openapi::RefOr<$crate::openapi::Response>,
+            > {
+                $crate::openapi::reusable_responses(&[$(($status, $name)),+])
+            }
+        }
+    )+};
+}
+
+reusable_responses! {
+    /// Responses of an operation that is only for signed-in callers.
+    Protected: 401 "Unauthorized", 500 "InternalServerError", 503 "Unavailable";
+    /// Responses of an operation that calls WorkOS.
+    NeedsAuthKit: 500 "InternalServerError", 503 "Unavailable";
+    /// The response of an operation that changes something: the request must not come from another site.
+    Changes: 403 "Forbidden";
+    /// The response of an operation that changes nothing and needs a scope.
+    NeedsScope: 403 "Forbidden";
+}

@@ -1,0 +1,83 @@
+//! Cloudflare Workers: the entry point, and the adapters that implement the host traits. The only folder
+//! that names `worker`, and the only one that deals with `Send`: a Worker has one thread, so its futures
+//! may be said to be `Send`.
+
+pub mod clock;
+mod console;
+mod fetch;
+mod kv;
+mod request;
+mod response;
+mod visitor;
+
+use std::{cell::OnceCell, sync::Arc, thread::LocalKey};
+
+use axum::Router;
+use wasm_bindgen::JsValue;
+use worker::{Context, Env, send::SendWrapper, worker_sys::web_sys};
+
+use crate::{Clock, Host, HttpClient, KvNamespace, WaitUntil};
+
+/// Named by what [`serve!`](crate::serve) expands to.
+#[doc(hidden)]
+pub mod private {
+    pub use axum::Router;
+    pub use worker::{
+        Env, js_sys, wasm_bindgen, wasm_bindgen_futures,
+        worker_sys::{Context, web_sys::Request},
+    };
+}
+
+/// A Worker's environment: its variables, secrets and bindings.
+pub struct WorkersHost(Env);
+
+impl Host for WorkersHost {
+    fn var(&self, name: &str) -> Option<String> {
+        self.0.var(name).ok().map(|value| value.to_string())
+    }
+
+    fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>> {
+        Some(Arc::new(kv::WorkersKv::bound(&self.0, binding)?))
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(clock::WorkersClock)
+    }
+
+    fn http_client(&self) -> Arc<dyn HttpClient> {
+        Arc::new(fetch::FetchClient)
+    }
+}
+
+/// Runs once, when the module is loaded.
+#[doc(hidden)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+    console::install();
+}
+
+/// Serves one request by the isolate's router, which the first request builds.
+#[doc(hidden)]
+pub async fn serve(
+    request: web_sys::Request,
+    env: Env,
+    context: worker::worker_sys::Context,
+    router: &'static LocalKey<OnceCell<Router>>,
+    build: fn(&WorkersHost) -> Router,
+) -> Result<JsValue, JsValue> {
+    let context = Context::new(context);
+    let web_request = request;
+    let (mut request, unread_body) =
+        request::from_web(&web_request).map_err(|error| JsValue::from_str(&error.to_string()))?;
+    let runtime_context = JsValue::from(context.as_ref());
+    let context = SendWrapper::new(context);
+    request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
+    request.extensions_mut().insert(visitor::time_zone(web_request));
+    let mut router = router.with(|cell| cell.get_or_init(|| build(&WorkersHost(env))).clone());
+    let response = tower_service::Service::call(&mut router, request).await;
+    if let Some(body) = unread_body {
+        body.read_rest(&runtime_context).await;
+    }
+    let response = response::into_web(response.unwrap_or_else(|never| match never {})).await;
+    Ok(response.map_err(JsValue::from)?.into())
+}

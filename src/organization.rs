@@ -1,0 +1,120 @@
+//! `POST /organization`: switches the caller's session to another organization.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRef, Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use url::form_urlencoded;
+use utoipa::ToSchema;
+
+use crate::{
+    authkit::{
+        AuthKit, Challenge, CurrentUser, caller::SwitchError, origin::OwnOrigin,
+        refresh::RefreshError, routes::MeResponse,
+    },
+    browser::redirect,
+    error::AppError,
+    json::Json,
+    openapi::{
+        ErrorResponse, Protected, ReadsBody,
+        routing::{OpenApiRouter, routes},
+    },
+    validation::{Fields, is_form, parse_text, read_body, read_json},
+};
+
+/// Where a form that has switched organizations leads.
+const SWITCHED: &str = "/expenses?switched=1";
+/// Longer than any of WorkOS's ids.
+const ORGANIZATION_ID_MAX_CHARS: usize = 255;
+
+/// The route.
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
+    OpenApiRouter::new().routes(routes!(switch_organization))
+}
+
+/// `POST /organization`.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "what `switch_organization` reads, for the schema")]
+struct OrganizationRequest {
+    #[schema(min_length = 1, max_length = 255, example = "org_01JD5Q3V9J8Y3N5M0A7ZK2W4XB")]
+    organization_id: String,
+}
+
+/// Go on in another organization
+///
+/// Where AuthKit wants something of the user first, the answer is 403 and says where to go. This site's own
+/// pages send a form instead, and are sent on to the expenses.
+#[utoipa::path(
+    post,
+    path = "/organization",
+    tag = "sign-in",
+    security(("session" = [])),
+    request_body = OrganizationRequest,
+    responses(
+        (status = 200, description = "The caller, in that organization", body = MeResponse,
+            headers(("Set-Cookie" = String))),
+        (status = 303, description = "After a form: to the expenses",
+            headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 403, description = "AuthKit refuses, or the request came from another site's page",
+            body = ErrorResponse),
+        Protected, ReadsBody,
+    ),
+)]
+async fn switch_organization(
+    caller: CurrentUser,
+    State(authkit): State<Arc<AuthKit>>,
+    challenge: Challenge,
+    origin: OwnOrigin,
+    request: Request,
+) -> Result<Response, AppError> {
+    let (parts, body) = request.into_parts();
+    let is_own_form = caller.has_session()
+        && origin.is_own_page(&parts.headers)
+        && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
+    let mut fields = if is_own_form {
+        Fields::of_form(&read_body(body).await?)
+    } else {
+        Fields::of(read_json(&parts.headers, body).await?)?
+    };
+    let organization_id = fields.required("organization_id", |value, loc| {
+        parse_text(value, loc, ORGANIZATION_ID_MAX_CHARS)
+    });
+    fields.finish().into_result()?;
+    // Without it there was a problem.
+    let organization_id = organization_id.unwrap_or_default();
+    match caller.switch_organization(&authkit, &organization_id, &parts).await {
+        Ok(_) if is_own_form => Ok(redirect(StatusCode::SEE_OTHER, SWITCHED)),
+        Ok(caller) => Ok(Json(MeResponse::from(&caller)).into_response()),
+        Err(SwitchError::NoSession) => Err(AppError::new(
+            StatusCode::FORBIDDEN,
+            "A bearer token is for one organization: ask AuthKit for a token of the other one",
+        )),
+        Err(SwitchError::Refresh(RefreshError::Refused { code, description })) => {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("organization_id", &organization_id)
+                .finish();
+            let said = description.map(|text| format!(" ({text})")).unwrap_or_default();
+            let detail = format!("AuthKit refused: {code}{said}. Sign in at /login?{query}");
+            Err(AppError::new(StatusCode::FORBIDDEN, detail)
+                .with_way_on("Sign in to that organization", format!("/login?{query}")))
+        }
+        Err(SwitchError::Refresh(RefreshError::Ended)) => {
+            Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")
+                .with_header(header::WWW_AUTHENTICATE, challenge.header(&[])))
+        }
+        Err(SwitchError::Refresh(RefreshError::Unavailable { reason, retry_after_secs })) => {
+            Err(AppError::unavailable(
+                "The organization cannot be changed right now: try again soon",
+                retry_after_secs,
+                reason,
+            ))
+        }
+    }
+}
