@@ -69,7 +69,11 @@ export async function measure({ servers, operations, connections, rounds, second
       result.rounds.push(bursts);
     }
   }
-  return results.map(({ operation, ...result }) => ({ operation: operation.name, ...result, ...summary(result.rounds) }));
+  return results.map(({ operation, ...result }) => ({
+    operation: operation.name,
+    ...result,
+    ...summary(result.rounds),
+  }));
 }
 
 /** How long {@link measure} takes, about. */

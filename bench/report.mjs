@@ -58,9 +58,12 @@ function legend(results, rounds) {
     ['', 'authentication (for /health: a constant). It gets the same requests, by turns with the Worker'],
     ['above', 'CPU s less bare: what the Worker itself costs. The figure to judge a change by'],
     ['in rounds', 'the lowest and the highest "above" of any round. Far apart: the machine was busy'],
-    ...(results.some(({ connections }) => connections === AIM_CONNECTIONS) ? [['aim', 'what "above" should not exceed']] : []),
+    ...(results.some(({ connections }) => connections === AIM_CONNECTIONS)
+      ? [['aim', 'what "above" should not exceed']]
+      : []),
   ];
-  const medians = rounds === 1 ? 'One round only: figures without weight.' : `Every figure is the median of ${rounds} rounds.`;
+  const medians =
+    rounds === 1 ? 'One round only: figures without weight.' : `Every figure is the median of ${rounds} rounds.`;
   const absent = results.some(({ cpuAbove }) => cpuAbove === null)
     ? `\nCPU time is not available on ${process.platform === 'darwin' ? 'macOS' : 'this system'}: it is read from /proc, which Linux has.`
     : '';

@@ -103,7 +103,15 @@ function rustflags() {
 
 /** Takes the functions' names out, which worker-build leaves in: a fifth of the bundle. Then some code can be shared. */
 async function stripNames() {
-  const args = [...WASM_FEATURES.map((feature) => `--enable-${feature}`), '-Os', '--strip-debug', '--strip-producers', WASM, '-o', WASM];
+  const args = [
+    ...WASM_FEATURES.map((feature) => `--enable-${feature}`),
+    '-Os',
+    '--strip-debug',
+    '--strip-producers',
+    WASM,
+    '-o',
+    WASM,
+  ];
   const { code, output } = await capture(BIN.wasmOpt, args, { env: {}, show: false });
   if (code !== 0) {
     process.stderr.write(output);

@@ -35,7 +35,8 @@ export function findChromium() {
   const candidates = COMMANDS.flatMap((command) => folders.map((folder) => join(folder, command)));
   if (process.platform === 'darwin') {
     for (const name of MAC_APPLICATIONS) {
-      for (const root of ['/', homedir()]) candidates.push(join(root, 'Applications', `${name}.app`, 'Contents/MacOS', name));
+      for (const root of ['/', homedir()])
+        candidates.push(join(root, 'Applications', `${name}.app`, 'Contents/MacOS', name));
     }
   }
   return candidates.find(isExecutable);

@@ -71,11 +71,27 @@ export async function installPythonPackages() {
     if (read(INSTALLED) === wanted) return;
     rmSync(FOLDER, { recursive: true, force: true });
     mkdirSync(FOLDER, { recursive: true });
-    const failure = "The Python packages could not be installed: see pip's own words above, check the network, and run the command again.";
-    if (usesVenv) await step('Making a virtual environment in .tools/python (once)', python.command, ['-m', 'venv', FOLDER], { failure });
+    const failure =
+      "The Python packages could not be installed: see pip's own words above, check the network, and run the command again.";
+    if (usesVenv)
+      await step('Making a virtual environment in .tools/python (once)', python.command, ['-m', 'venv', FOLDER], {
+        failure,
+      });
     const where = usesVenv ? [] : ['--target', packages];
-    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', ...where, '--requirement', REQUIREMENTS];
-    await step('Installing the Python packages of tests/python/requirements.txt (once)', installed.command, pip, { failure });
+    const pip = [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--no-input',
+      ...where,
+      '--requirement',
+      REQUIREMENTS,
+    ];
+    await step('Installing the Python packages of tests/python/requirements.txt (once)', installed.command, pip, {
+      failure,
+    });
     // Written last, so that an interrupted installation does not count as complete.
     writeFileSync(`${INSTALLED}.new`, wanted);
     renameSync(`${INSTALLED}.new`, INSTALLED);

@@ -52,7 +52,7 @@ const LAYERS = {
     passed: NODE_PASSED,
   },
   python: {
-    title: 'python: a client generated from the API\'s description (node --test, openapi-python-client)',
+    title: "python: a client generated from the API's description (node --test, openapi-python-client)",
     missing: async () => ((await findPython()) ? undefined : NO_PYTHON),
     run: async () => {
       await installPythonPackages();
@@ -102,7 +102,9 @@ await main(async () => {
     if (passed === 0) throw new Stop(`The ${name} layer ran no test.`);
     summary.push(`${name.padEnd(8)}${String(passed).padStart(5)} passed${seconds.padStart(8)} s`);
   }
-  const verdict = isWhole ? green('All tests passed.') : red('The tests that could run passed. Some were SKIPPED: see above.');
+  const verdict = isWhole
+    ? green('All tests passed.')
+    : red('The tests that could run passed. Some were SKIPPED: see above.');
   console.log(`\n${bold('== summary')}\n\n${summary.join('\n')}\n\n${verdict}`);
 });
 
@@ -110,7 +112,9 @@ await main(async () => {
 async function runOnBundle(folders) {
   await build('steps');
   const reporter = process.stdout.isTTY ? 'spec' : 'tap';
-  return capture(process.execPath, ['--test', `--test-reporter=${reporter}`, ...folders.flatMap(testFiles)], { show: true });
+  return capture(process.execPath, ['--test', `--test-reporter=${reporter}`, ...folders.flatMap(testFiles)], {
+    show: true,
+  });
 }
 
 /** Every `*.test.mjs` under the folder: Node 20 does not expand patterns itself. @param {string} folder @returns {string[]} */

@@ -28,7 +28,8 @@ function navigations({ React }) {
       spec: {
         wrapSelectors: {
           allowTryItOutFor: (original, system) => (state, path, method) =>
-            !isNavigation(system.specSelectors.specJson().getIn(['paths', path, method])) && original(state, path, method),
+            !isNavigation(system.specSelectors.specJson().getIn(['paths', path, method])) &&
+            original(state, path, method),
         },
       },
     },

@@ -36,7 +36,12 @@ export function authenticateRoutes(context) {
     const refreshToken = sessions.issueRefreshToken(session, organizationId);
 
     const organization = directory.organization(organizationId ?? '');
-    const claims = sessionClaims({ user, sessionId: session.id, organization }, context.issuer(session.clientId), now(), settings);
+    const claims = sessionClaims(
+      { user, sessionId: session.id, organization },
+      context.issuer(session.clientId),
+      now(),
+      settings,
+    );
     res.json({
       user: userResponse(user),
       organization_id: organizationId,
@@ -116,7 +121,10 @@ export function authenticateRoutes(context) {
     const pending = { pending_authentication_token: newSecret(), email: user.email };
     // WorkOS itself uses one shape for this refusal and the other for the rest.
     if (requirement === 'sso_required') {
-      throw new OAuthError(403, requirement, 'The organization asks for single sign-on.', { ...pending, connection_ids: [] });
+      throw new OAuthError(403, requirement, 'The organization asks for single sign-on.', {
+        ...pending,
+        connection_ids: [],
+      });
     }
     throw new ApiError(403, requirement, 'The sign-in needs a further step.', { ...pending, user: userResponse(user) });
   }

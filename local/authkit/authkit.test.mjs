@@ -39,11 +39,22 @@ async function start(t, options = {}) {
 
 function pkce() {
   const verifier = randomBytes(32).toString('base64url');
-  return { verifier, code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256' };
+  return {
+    verifier,
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  };
 }
 
 function authorization(extra = {}) {
-  return { client_id: CLIENT.client_id, redirect_uri: REDIRECT_URI, response_type: 'code', provider: 'authkit', state: 'st', ...extra };
+  return {
+    client_id: CLIENT.client_id,
+    redirect_uri: REDIRECT_URI,
+    response_type: 'code',
+    provider: 'authkit',
+    state: 'st',
+    ...extra,
+  };
 }
 
 function openSignIn(authkit, extra = {}, headers = {}) {
@@ -78,7 +89,8 @@ async function authenticate(authkit, body) {
   return { status: response.status, body: await response.json() };
 }
 
-const exchange = (authkit, code, extra = {}) => authenticate(authkit, { grant_type: 'authorization_code', code, ...extra });
+const exchange = (authkit, code, extra = {}) =>
+  authenticate(authkit, { grant_type: 'authorization_code', code, ...extra });
 const refresh = (authkit, token, extra = {}) =>
   authenticate(authkit, { grant_type: 'refresh_token', refresh_token: token, ...extra });
 
@@ -92,7 +104,11 @@ const SESSION_ISSUER = `https://api.workos.com/user_management/${CLIENT.client_i
 
 async function verify(authkit, token, options = {}) {
   const response = await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`);
-  return jwtVerify(token, createLocalJWKSet(await response.json()), { algorithms: ['RS256'], issuer: SESSION_ISSUER, ...options });
+  return jwtVerify(token, createLocalJWKSet(await response.json()), {
+    algorithms: ['RS256'],
+    issuer: SESSION_ISSUER,
+    ...options,
+  });
 }
 
 function assertRefused({ status, body }, expectedStatus, code) {
@@ -126,7 +142,11 @@ test('a code is exchanged for the user, the organization and both tokens', async
   const authkit = await start(t);
   const { verifier, ...challenge } = pkce();
   const code = await codeFor(authkit, ADA_ID, challenge);
-  const { status, body } = await exchange(authkit, code, { code_verifier: verifier, ip_address: '192.0.2.7', user_agent: 'tester' });
+  const { status, body } = await exchange(authkit, code, {
+    code_verifier: verifier,
+    ip_address: '192.0.2.7',
+    user_agent: 'tester',
+  });
   assert.equal(status, 200);
   assert.equal(body.user.id, ADA_ID);
   assert.equal(body.user.email, 'ada@example.com');
@@ -226,7 +246,10 @@ test('of parallel refreshes with one token exactly one wins', async (t) => {
   const { refresh_token } = await signedIn(authkit);
   const answers = await Promise.all(Array.from({ length: 8 }, () => refresh(authkit, refresh_token)));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 400, 400, 400, 400, 400, 400, 400]);
-  assert.equal(authkit.requests.count({ method: 'POST', path: '/user_management/authenticate', grantType: 'refresh_token' }), 8);
+  assert.equal(
+    authkit.requests.count({ method: 'POST', path: '/user_management/authenticate', grantType: 'refresh_token' }),
+    8,
+  );
   assert.equal(authkit.requests.count({ grantType: 'refresh_token', status: 200 }), 1);
   authkit.requests.clear();
   assert.equal(authkit.requests.count(), 0);
@@ -282,7 +305,10 @@ test('a refused organization switch says why and leaves the refresh token usable
 
 test('a sign-in can ask for an organization, of the user only', async (t) => {
   const authkit = await start(t);
-  assert.equal((await signedIn(authkit, GRACE_ID, { organization_id: COMPILERS_ORG_ID })).organization_id, COMPILERS_ORG_ID);
+  assert.equal(
+    (await signedIn(authkit, GRACE_ID, { organization_id: COMPILERS_ORG_ID })).organization_id,
+    COMPILERS_ORG_ID,
+  );
   const refused = locationOf(await submitSignIn(authkit, { user_id: ADA_ID }, { organization_id: COMPILERS_ORG_ID }));
   assert.equal(refused.searchParams.get('error'), 'access_denied');
   assert.equal(refused.searchParams.get('code'), null);
@@ -326,7 +352,10 @@ test('an invitation is recorded with the session that accepted it', async (t) =>
   const authkit = await start(t);
   await signedIn(authkit, ADA_ID, { invitation_token: 'an invitation' });
   await signedIn(authkit, GRACE_ID);
-  assert.deepEqual(authkit.sessions.map(({ invitationToken }) => invitationToken), ['an invitation', null]);
+  assert.deepEqual(
+    authkit.sessions.map(({ invitationToken }) => invitationToken),
+    ['an invitation', null],
+  );
 });
 
 test('sign-out kills the refresh token and the browser session, and returns', async (t) => {
@@ -334,10 +363,19 @@ test('sign-out kills the refresh token and the browser session, and returns', as
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
   const cookie = cookieFrom(signIn);
   const { body } = await exchange(authkit, locationOf(signIn).searchParams.get('code'));
-  const query = new URLSearchParams({ session_id: decodeJwt(body.access_token).sid, return_to: 'http://localhost:8787/' });
-  const response = await fetch(`${authkit.url}/user_management/sessions/logout?${query}`, { redirect: 'manual', headers: { cookie } });
+  const query = new URLSearchParams({
+    session_id: decodeJwt(body.access_token).sid,
+    return_to: 'http://localhost:8787/',
+  });
+  const response = await fetch(`${authkit.url}/user_management/sessions/logout?${query}`, {
+    redirect: 'manual',
+    headers: { cookie },
+  });
   assert.equal(locationOf(response).href, 'http://localhost:8787/');
-  assert.match(response.headers.getSetCookie()[0], /^local-authkit-session=; Path=\/user_management; Expires=Thu, 01 Jan 1970/);
+  assert.match(
+    response.headers.getSetCookie()[0],
+    /^local-authkit-session=; Path=\/user_management; Expires=Thu, 01 Jan 1970/,
+  );
   assertRefused(await refresh(authkit, body.refresh_token), 400, 'invalid_grant');
   assert.equal((await openSignIn(authkit, {}, { cookie })).status, 200);
 });
@@ -444,7 +482,9 @@ test('minted tokens are sound, or forged as asked', async (t) => {
   assert.equal(payload.plan, 1);
   assert.ok(!('jti' in payload));
   await assert.rejects(verify(authkit, authkit.mintToken({ expSecs: -1 })), { code: 'ERR_JWT_EXPIRED' });
-  await assert.rejects(verify(authkit, authkit.mintToken({ key: 'stranger' })), { code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' });
+  await assert.rejects(verify(authkit, authkit.mintToken({ key: 'stranger' })), {
+    code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED',
+  });
 
   const unsigned = authkit.mintToken({ key: 'none' });
   assert.equal(decodeProtectedHeader(unsigned).alg, 'none');
@@ -472,7 +512,10 @@ test('an authorization request with something missing or wrong is refused with a
     [{ code_challenge_method: 'S256' }, 'invalid_request'],
   ];
   for (const [extra, code] of wrong) {
-    for (const response of [await openSignIn(authkit, extra), await submitSignIn(authkit, { user_id: ADA_ID }, extra)]) {
+    for (const response of [
+      await openSignIn(authkit, extra),
+      await submitSignIn(authkit, { user_id: ADA_ID }, extra),
+    ]) {
       assert.equal(response.status, 400, JSON.stringify(extra));
       const body = await response.json();
       assert.equal(body.code, code, JSON.stringify(extra));
@@ -483,10 +526,21 @@ test('an authorization request with something missing or wrong is refused with a
 
 test('a redirect leads to this computer only', async (t) => {
   const authkit = await start(t);
-  for (const uri of ['http://127.0.0.1:1/cb', 'https://localhost/cb', 'http://app.localhost:8787/cb', 'http://[::1]:8787/cb']) {
+  for (const uri of [
+    'http://127.0.0.1:1/cb',
+    'https://localhost/cb',
+    'http://app.localhost:8787/cb',
+    'http://[::1]:8787/cb',
+  ]) {
     assert.equal((await openSignIn(authkit, { redirect_uri: uri })).status, 200, uri);
   }
-  const elsewhere = ['https://example.com/', 'http://localhost.example.com/', 'http://notlocalhost/', 'http://localhost@example.com/', 'javascript:alert(1)'];
+  const elsewhere = [
+    'https://example.com/',
+    'http://localhost.example.com/',
+    'http://notlocalhost/',
+    'http://localhost@example.com/',
+    'javascript:alert(1)',
+  ];
   for (const uri of [...elsewhere, 'localhost:1/cb', '/callback', 'http://local\thost/cb', 'ftp://localhost/cb']) {
     const response = await submitSignIn(authkit, { user_id: ADA_ID }, { redirect_uri: uri });
     assert.equal(response.status, 400, uri);
@@ -506,7 +560,10 @@ test('cancelling goes back with access_denied', async (t) => {
 test('an unknown e-mail makes a user, a known one in any case does not', async (t) => {
   const authkit = await start(t);
   const sub = async (email) => {
-    const { body } = await exchange(authkit, locationOf(await submitSignIn(authkit, { email })).searchParams.get('code'));
+    const { body } = await exchange(
+      authkit,
+      locationOf(await submitSignIn(authkit, { email })).searchParams.get('code'),
+    );
     return body.user.id;
   };
   const id = await sub('new@example.com');
@@ -542,7 +599,10 @@ test('pages escape everything they were given', async (t) => {
     assert.match(response.headers.get('content-security-policy'), /^default-src 'none'; style-src 'sha256-/);
     assert.match(page, /<html lang="en">/);
   }
-  assert.equal(locationOf(await submitSignIn(authkit, { user_id: ADA_ID }, { state: hostile })).searchParams.get('state'), hostile);
+  assert.equal(
+    locationOf(await submitSignIn(authkit, { user_id: ADA_ID }, { state: hostile })).searchParams.get('state'),
+    hostile,
+  );
 });
 
 test('a user can be signed in without a page, by setting or by request', async (t) => {
@@ -563,7 +623,13 @@ test('hooks inject failures over HTTP, as often as asked', async (t) => {
     fetch(hooksUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(hook) });
   const jwks = () => fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`);
 
-  const created = await add({ method: 'GET', path: '/sso/*', status: 503, body: { message: 'down', code: 'x' }, count: 2 });
+  const created = await add({
+    method: 'GET',
+    path: '/sso/*',
+    status: 503,
+    body: { message: 'down', code: 'x' },
+    count: 2,
+  });
   assert.equal(created.status, 201);
   assert.match((await created.json()).id, /^hook_/);
   assert.equal((await (await fetch(hooksUrl)).json()).length, 1);
@@ -583,7 +649,12 @@ test('hooks inject failures over HTTP, as often as asked', async (t) => {
   assert.equal((await fetch(hooksUrl, { method: 'DELETE' })).status, 204);
   assert.equal((await jwks()).status, 200);
 
-  for (const hook of [{}, { method: 'GET', path: '/' }, { method: 'GET', path: '/', status: 99 }, { method: 'GET', path: '/', status: 500, count: 0 }]) {
+  for (const hook of [
+    {},
+    { method: 'GET', path: '/' },
+    { method: 'GET', path: '/', status: 99 },
+    { method: 'GET', path: '/', status: 500, count: 0 },
+  ]) {
     assert.equal((await add(hook)).status, 400);
   }
 });
@@ -620,7 +691,10 @@ test('keys, sessions and typed-in users survive a restart', async (t) => {
   // A key of its own would show if the saved one were not used.
   const after = await start(t, { stateFile, privateKey: undefined });
   await verify(after, body.access_token);
-  assert.equal(locationOf(await openSignIn(after, {}, { cookie: cookieFrom(signIn) })).origin, new URL(REDIRECT_URI).origin);
+  assert.equal(
+    locationOf(await openSignIn(after, {}, { cookie: cookieFrom(signIn) })).origin,
+    new URL(REDIRECT_URI).origin,
+  );
   const refreshed = await refresh(after, body.refresh_token);
   assert.equal(refreshed.body.user.id, body.user.id);
 
@@ -630,7 +704,13 @@ test('keys, sessions and typed-in users survive a restart', async (t) => {
 
 test('a corrupt state file is replaced with a warning that does not quote it', async (t) => {
   const { stateFile } = temporaryStateFile(t);
-  const corrupt = ['sekret', '{"version":1,"keys":["sekret"]}', '{"version":1,"sessions":{"sessions":[["sekret",null]]}}', '{"version":9}', 'null'];
+  const corrupt = [
+    'sekret',
+    '{"version":1,"keys":["sekret"]}',
+    '{"version":1,"sessions":{"sessions":[["sekret",null]]}}',
+    '{"version":9}',
+    'null',
+  ];
   for (const text of corrupt) {
     writeFileSync(stateFile, text, { mode: 0o644 });
     const lines = [];
@@ -659,7 +739,10 @@ test('a port that is taken is named in the error', async (t) => {
   t.after(() => other.close());
   await once(other, 'listening');
   const { port } = other.address();
-  await assert.rejects(createAuthKit({ privateKey: PRIVATE_KEY }).listen({ port }), new RegExp(`port ${port} on 127\\.0\\.0\\.1 is taken`));
+  await assert.rejects(
+    createAuthKit({ privateKey: PRIVATE_KEY }).listen({ port }),
+    new RegExp(`port ${port} on 127\\.0\\.0\\.1 is taken`),
+  );
 });
 
 test('it listens on loopback addresses only', async (t) => {
@@ -683,10 +766,19 @@ test('the program says when it is ready, logs no secret and stops on a signal', 
   const { body } = await exchange({ url }, code);
   assert.equal(body.user.id, ADA_ID);
 
-  const { issuer, token_endpoint: tokenEndpoint } = await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json();
+  const { issuer, token_endpoint: tokenEndpoint } = await (
+    await fetch(`${url}/.well-known/oauth-authorization-server`)
+  ).json();
   assert.equal(issuer, url.replace('127.0.0.1', 'localhost'));
-  const machine = { client_id: 'client_local_machine', client_secret: 'sk_test_local_machine', grant_type: 'client_credentials' };
-  const response = await fetch(tokenEndpoint, { method: 'POST', body: new URLSearchParams({ ...machine, scope: 'expenses:read' }) });
+  const machine = {
+    client_id: 'client_local_machine',
+    client_secret: 'sk_test_local_machine',
+    grant_type: 'client_credentials',
+  };
+  const response = await fetch(tokenEndpoint, {
+    method: 'POST',
+    body: new URLSearchParams({ ...machine, scope: 'expenses:read' }),
+  });
   assert.equal(decodeJwt((await response.json()).access_token).scope, 'expenses:read');
 
   child.kill('SIGTERM');

@@ -61,9 +61,12 @@ export function authorizeRoutes(context) {
       parameters.prompt === 'login' ||
       parameters.screen_hint === 'sign-up' ||
       // In seconds, as in OpenID Connect: 0 asks every time.
-      (parameters.max_age !== undefined && (sessions.browserSessionAgeMs(cookie) ?? 0) >= Number(parameters.max_age) * 1000) ||
+      (parameters.max_age !== undefined &&
+        (sessions.browserSessionAgeMs(cookie) ?? 0) >= Number(parameters.max_age) * 1000) ||
       // A session cannot vouch for an organization with a requirement of its own.
-      (request.organization_id && known && (organization?.requirement || !membershipOf(known, request.organization_id)));
+      (request.organization_id &&
+        known &&
+        (organization?.requirement || !membershipOf(known, request.organization_id)));
     if (known && cookie && !askAgain) return sendCode(res, request, known, cookie);
     if (parameters.prompt === 'none') return sendError(res, request, 'login_required', 'The user is not signed in.');
 
@@ -145,7 +148,8 @@ function authorizationRequest(parameters, { clients }) {
   loopbackUrl('redirect_uri', redirect_uri);
   if (!client_id) throw invalid('client_id is required');
   if (!clients.has(client_id)) throw invalid('client_id is not known', 'invalid_client_id');
-  if (response_type !== 'code') throw invalid('response_type must be code', response_type ? 'unsupported_response_type' : undefined);
+  if (response_type !== 'code')
+    throw invalid('response_type must be code', response_type ? 'unsupported_response_type' : undefined);
   if (!parameters.provider && !parameters.connection_id && !parameters.organization_id) {
     throw invalid('one of provider, connection_id and organization_id is required');
   }
@@ -155,7 +159,8 @@ function authorizationRequest(parameters, { clients }) {
   if (parameters.max_age !== undefined && !/^\d{1,9}$/.test(parameters.max_age)) {
     throw invalid('max_age must be a whole number of seconds');
   }
-  if (code_challenge && !S256_CHALLENGE.test(code_challenge)) throw invalid('code_challenge must be the base64url of a SHA-256');
+  if (code_challenge && !S256_CHALLENGE.test(code_challenge))
+    throw invalid('code_challenge must be the base64url of a SHA-256');
   return /** @type {AuthorizationRequest} */ (parameters);
 }
 

@@ -48,10 +48,12 @@ export function errorHandler(log) {
     }
     const status = error?.status >= 400 && error?.status < 500 ? error.status : 500;
     if (status === 500) log(`${req.method} ${req.path} failed: ${error?.name ?? 'unknown error'}`);
-    return res.status(status).json(
-      status === 500
-        ? { message: 'The local AuthKit failed.', code: 'server_error' }
-        : { message: 'The request could not be read.', code: 'invalid_request_body' },
-    );
+    return res
+      .status(status)
+      .json(
+        status === 500
+          ? { message: 'The local AuthKit failed.', code: 'server_error' }
+          : { message: 'The request could not be read.', code: 'invalid_request_body' },
+      );
   };
 }

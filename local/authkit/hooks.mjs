@@ -90,7 +90,9 @@ export class Hooks {
         }
       }
       if (hook.status === undefined) return next();
-      res.status(hook.status).json(hook.body ?? { message: `Injected ${hook.status}`, code: CODES[hook.status] ?? 'error' });
+      res
+        .status(hook.status)
+        .json(hook.body ?? { message: `Injected ${hook.status}`, code: CODES[hook.status] ?? 'error' });
     };
   }
 
@@ -117,7 +119,8 @@ export class Hooks {
    */
   #take(method, path) {
     const hook = this.#hooks.find(
-      (candidate) => (candidate.method === '*' || candidate.method.toUpperCase() === method) && matches(candidate.path, path),
+      (candidate) =>
+        (candidate.method === '*' || candidate.method.toUpperCase() === method) && matches(candidate.path, path),
     );
     if (hook?.count !== undefined) {
       hook.count -= 1;
@@ -137,7 +140,8 @@ function problemWith({ method, path, status, body, count, delay_ms }) {
   if (status !== undefined && !isIntegerWithin(status, 200, 599)) return 'status must be between 200 and 599';
   if (body !== undefined && (typeof body !== 'object' || body === null)) return 'body must be an object';
   if (count !== undefined && !isIntegerWithin(count, 1, Infinity)) return 'count must be a positive integer';
-  if (delay_ms !== undefined && !isIntegerWithin(delay_ms, 0, MAX_DELAY_MS)) return `delay_ms must be between 0 and ${MAX_DELAY_MS}`;
+  if (delay_ms !== undefined && !isIntegerWithin(delay_ms, 0, MAX_DELAY_MS))
+    return `delay_ms must be between 0 and ${MAX_DELAY_MS}`;
   return null;
 }
 

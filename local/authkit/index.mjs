@@ -175,13 +175,18 @@ export class AuthKit {
    * @returns {Promise<AuthKit>}
    */
   async listen({ port = 0, host = '127.0.0.1' } = {}) {
-    if (!LOOPBACK_ADDRESSES.has(host)) throw new Error(`the local AuthKit listens on a loopback address only, not on ${host}`);
+    if (!LOOPBACK_ADDRESSES.has(host))
+      throw new Error(`the local AuthKit listens on a loopback address only, not on ${host}`);
     if (this.#server) throw new Error('the local AuthKit is listening already');
     const server = createServer(createApp(this.#context));
     await new Promise((resolve, reject) => {
       server.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
         const taken = error.code === 'EADDRINUSE';
-        reject(taken ? new Error(`port ${port} on ${host} is taken: is another local AuthKit running?`, { cause: error }) : error);
+        reject(
+          taken
+            ? new Error(`port ${port} on ${host} is taken: is another local AuthKit running?`, { cause: error })
+            : error,
+        );
       });
       server.listen(port, host, () => resolve(undefined));
     });

@@ -39,7 +39,8 @@ export class KeyRing {
     this.#firstKey = firstKey;
     this.#made = saved.map((jwk) => {
       const privateKey = createPrivateKey({ key: /** @type {any} */ (jwk), format: 'jwk' });
-      if (privateKey.asymmetricKeyType !== 'rsa' || typeof jwk.kid !== 'string') throw new TypeError('not an RSA signing key');
+      if (privateKey.asymmetricKeyType !== 'rsa' || typeof jwk.kid !== 'string')
+        throw new TypeError('not an RSA signing key');
       return { kid: jwk.kid, privateKey, publicKey: createPublicKey(privateKey) };
     });
   }
@@ -70,7 +71,12 @@ export class KeyRing {
   /** @returns {{keys: import('jose').JWK[]}} public members only */
   jwks() {
     return {
-      keys: this.#keys.map(({ kid, publicKey }) => ({ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS256' })),
+      keys: this.#keys.map(({ kid, publicKey }) => ({
+        ...publicKey.export({ format: 'jwk' }),
+        kid,
+        use: 'sig',
+        alg: 'RS256',
+      })),
     };
   }
 

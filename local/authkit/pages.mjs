@@ -103,7 +103,9 @@ export function sendPage(res, status, document) {
  * @param {string | null} options.problem with the e-mail that was sent
  */
 export function signInPage({ action, users, parameters, email, signUp, problem }) {
-  const carried = Object.entries(parameters).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">\n`);
+  const carried = Object.entries(parameters).map(
+    ([name, value]) => html`<input type="hidden" name="${name}" value="${value}">\n`,
+  );
   const invalid = problem ? html` aria-invalid="true" aria-describedby="problem"` : '';
   return page(
     signUp ? 'Sign up' : 'Sign in',

@@ -32,7 +32,11 @@ export function loopbackUrl(name, text) {
   const url = !/\p{Cc}/u.test(text) && URL.canParse(text) ? new URL(text) : undefined;
   const isLoopback = url && (LOOPBACK_HOSTS.has(url.hostname) || url.hostname.endsWith(LOOPBACK_SUFFIX));
   if (!isLoopback || !/^https?:$/.test(url.protocol)) {
-    throw new ApiError(400, 'invalid_redirect_uri', `${name} must be an http or https URL on localhost, 127.0.0.1 or [::1]`);
+    throw new ApiError(
+      400,
+      'invalid_redirect_uri',
+      `${name} must be an http or https URL on localhost, 127.0.0.1 or [::1]`,
+    );
   }
   return url;
 }

@@ -21,7 +21,9 @@ export class RequestLog {
    */
   count(match = {}) {
     const wanted = Object.entries(match);
-    return this.entries.filter((entry) => wanted.every(([key, value]) => entry[/** @type {keyof RequestEntry} */ (key)] === value)).length;
+    return this.entries.filter((entry) =>
+      wanted.every(([key, value]) => entry[/** @type {keyof RequestEntry} */ (key)] === value),
+    ).length;
   }
 
   clear() {

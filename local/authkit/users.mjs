@@ -121,7 +121,13 @@ export class Directory {
       firstName: 'Ada',
       lastName: 'Lovelace',
       createdAt: SEED_TIME,
-      memberships: [{ organizationId: ENGINES_ORG_ID, role: 'admin', permissions: ['expenses:read', 'expenses:write', 'members:manage'] }],
+      memberships: [
+        {
+          organizationId: ENGINES_ORG_ID,
+          role: 'admin',
+          permissions: ['expenses:read', 'expenses:write', 'members:manage'],
+        },
+      ],
     });
     this.addUser({
       id: GRACE_ID,
@@ -136,7 +142,8 @@ export class Directory {
     });
     this.#seedIds = new Set(this.#users.keys());
     for (const user of saved) {
-      if (typeof user.id !== 'string' || !isEmail(user.email) || !Array.isArray(user.memberships)) throw new TypeError('not a user');
+      if (typeof user.id !== 'string' || !isEmail(user.email) || !Array.isArray(user.memberships))
+        throw new TypeError('not a user');
       this.#users.set(user.id, user);
     }
     this.#onChange = onChange;
@@ -157,7 +164,9 @@ export class Directory {
    * @returns {User | undefined}
    */
   find(idOrEmail) {
-    return this.#users.get(idOrEmail) ?? this.users.find((user) => user.email.toLowerCase() === idOrEmail.toLowerCase());
+    return (
+      this.#users.get(idOrEmail) ?? this.users.find((user) => user.email.toLowerCase() === idOrEmail.toLowerCase())
+    );
   }
 
   /**
@@ -211,7 +220,13 @@ export class Directory {
    */
   addOrganization(fields) {
     /** @type {Organization} */
-    const organization = { id: newId('org', this.#now()), requirement: null, entitlements: [], featureFlags: [], ...fields };
+    const organization = {
+      id: newId('org', this.#now()),
+      requirement: null,
+      entitlements: [],
+      featureFlags: [],
+      ...fields,
+    };
     this.#organizations.set(organization.id, organization);
     return organization;
   }

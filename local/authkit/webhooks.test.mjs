@@ -18,7 +18,12 @@ async function endpoint(t, ...statuses) {
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    got.push({ method: request.method, path: request.url, headers: request.headers, body: Buffer.concat(chunks).toString() });
+    got.push({
+      method: request.method,
+      path: request.url,
+      headers: request.headers,
+      body: Buffer.concat(chunks).toString(),
+    });
     response.writeHead(statuses[got.length - 1] ?? 200).end();
   });
   server.listen(0, '127.0.0.1');
@@ -43,10 +48,18 @@ test('a deleted user is told of as WorkOS tells it, however often it is delivere
   assert.equal((await authkit.webhooks.deliver(event)).status, 200);
   assert.equal(got.length, 2);
   assert.equal(got[0].body, got[1].body);
-  assert.notEqual(got[0].headers['workos-signature'], got[1].headers['workos-signature'], 'each delivery is signed anew');
+  assert.notEqual(
+    got[0].headers['workos-signature'],
+    got[1].headers['workos-signature'],
+    'each delivery is signed anew',
+  );
   for (const { method, path, headers, body } of got) {
     assert.equal(`${method} ${path}`, 'POST /webhooks/workos');
-    const opened = await webhooks.constructEvent({ payload: JSON.parse(body), sigHeader: headers['workos-signature'], secret: SECRET });
+    const opened = await webhooks.constructEvent({
+      payload: JSON.parse(body),
+      sigHeader: headers['workos-signature'],
+      secret: SECRET,
+    });
     assert.equal(opened.event, 'user.deleted');
     assert.equal(opened.data.id, GRACE_ID);
     assert.equal(opened.data.email, 'grace@example.com');

@@ -18,7 +18,7 @@ async function tried(page, operation) {
   return answer.innerText();
 }
 
-test('what is tried on the page runs with the browser\'s session', async (t) => {
+test("what is tried on the page runs with the browser's session", async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await page.goto('/docs');
   assert.match(await tried(page, 'create_expense'), /^201[^]*"description": "Team lunch"/);

@@ -46,7 +46,10 @@ test('a sign-in that was cancelled says what AuthKit said, and can be tried agai
   await assertErrorPage(page, answer, 400);
   assert.match(await page.innerText('main'), /cancelled/i);
   await inspect(page, 'error-sign-in-refused');
-  await page.getByRole('link', { name: /sign in|try again/i }).first().click();
+  await page
+    .getByRole('link', { name: /sign in|try again/i })
+    .first()
+    .click();
   await page.getByRole('button', { name: /^Ada\b/ }).click();
   assert.equal(new URL(page.url()).origin, world.worker.origin);
 });
@@ -140,7 +143,9 @@ test("another site's form is refused", async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   // AuthKit's page is another site: a form there is one that anybody could write.
   await page.goto(`${world.authkit.url}/`);
-  await page.setContent(`<form method="post" action="${world.worker.origin}/logout"><button>Win a prize</button></form>`);
+  await page.setContent(
+    `<form method="post" action="${world.worker.origin}/logout"><button>Win a prize</button></form>`,
+  );
   const answer = await answerTo(page, () => page.getByRole('button').click());
   await assertErrorPage(page, answer, 403);
   await inspect(page, 'error-403');

@@ -59,7 +59,10 @@ for (const javaScriptEnabled of [true, false]) {
     await page.getByLabel('Category', { exact: true }).last().selectOption('travel');
     await page.getByRole('button', { name: 'Filter' }).click();
     assert.deepEqual(await rows(page), ['Night train']);
-    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download CSV' }).click()]);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'Download CSV' }).click(),
+    ]);
     const csv = readFileSync(await download.path(), 'utf8');
     assert.match(csv, /Night train/);
     assert.doesNotMatch(csv, /Keyboard/);
@@ -106,9 +109,12 @@ for (const [field, label, bad, message] of [
     const input = page.getByLabel(new RegExp(`^${label}`));
     assert.equal(await input.getAttribute('aria-invalid'), 'true');
     assert.equal(await input.inputValue(), bad);
-    const described = (await input.getAttribute('aria-describedby')).split(' ').map((id) => page.locator(`#${id}`).innerText());
+    const described = (await input.getAttribute('aria-describedby'))
+      .split(' ')
+      .map((id) => page.locator(`#${id}`).innerText());
     assert.match((await Promise.all(described)).join(' '), message);
-    if (field !== 'description') assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Kept');
+    if (field !== 'description')
+      assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Kept');
     // The summary of what is wrong has the focus, and leads to the field.
     assert.equal(await page.evaluate(() => document.activeElement.getAttribute('role')), 'alert');
     await expectAccessible(page);
@@ -136,7 +142,10 @@ test('a page left open while the session ends loses nothing that was typed', asy
   await page.getByRole('button', { name: 'Add expense' }).click();
   assert.ok(await page.getByRole('heading', { name: 'You are not signed in any more' }).isVisible());
   assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Typed for long');
-  const [tab] = await Promise.all([page.context().waitForEvent('page'), page.getByRole('link', { name: 'sign in in a new tab' }).click()]);
+  const [tab] = await Promise.all([
+    page.context().waitForEvent('page'),
+    page.getByRole('link', { name: 'sign in in a new tab' }).click(),
+  ]);
   await tab.getByRole('button', { name: /^Ada\b/ }).click();
   await tab.waitForURL(`${world.worker.origin}/**`);
   await page.getByRole('button', { name: 'Add expense' }).click();
@@ -175,9 +184,11 @@ test('the first page is small, and is all there is to load', async (t) => {
   assert.ok((await answer.body()).length < 30_000);
   await page.waitForLoadState('networkidle');
   const others = requests.slice(1).filter((url) => !url.startsWith('data:'));
-  assert.ok(others.every((url) => url.endsWith('.svg') || url.endsWith('.ico')), others.join(' '));
+  assert.ok(
+    others.every((url) => url.endsWith('.svg') || url.endsWith('.ico')),
+    others.join(' '),
+  );
 });
-
 
 test('whoever is impersonated is told so on every page, by whom and why', async (t) => {
   const grace = world.authkit.users.find(({ email }) => email === 'grace@example.com');
@@ -188,7 +199,11 @@ test('whoever is impersonated is told so on every page, by whom and why', async 
   const page = await visitors.signedIn(t, 'Grace');
   await page.goto('/expenses');
   await add(page, { description: 'By support', amount: '1' });
-  const pages = ['/', '/expenses', await page.getByRole('link', { name: 'Edit By support' }).first().getAttribute('href')];
+  const pages = [
+    '/',
+    '/expenses',
+    await page.getByRole('link', { name: 'Edit By support' }).first().getAttribute('href'),
+  ];
   for (const path of pages) {
     await page.goto(path);
     const body = await page.innerText('body');

@@ -22,7 +22,10 @@ async function noteRestored(page) {
       if (!persisted) return;
       const noted = JSON.parse(sessionStorage.getItem('restored') ?? '[]');
       const isVisible = document.documentElement.checkVisibility();
-      sessionStorage.setItem('restored', JSON.stringify([...noted, { path: location.pathname + location.search, isVisible }]));
+      sessionStorage.setItem(
+        'restored',
+        JSON.stringify([...noted, { path: location.pathname + location.search, isVisible }]),
+      );
     });
   });
 }
@@ -65,7 +68,11 @@ test('a page restored after a sign-out shows nothing of the user who left', asyn
     await signOut(page);
     await goBack(page);
     assert.equal(new URL(page.url()).search, `?run=${run}`);
-    assert.doesNotMatch(await page.innerText('body'), /ada@example\.com/, `run ${run}: ${JSON.stringify(await restored(page))}`);
+    assert.doesNotMatch(
+      await page.innerText('body'),
+      /ada@example\.com/,
+      `run ${run}: ${JSON.stringify(await restored(page))}`,
+    );
   }
   // Otherwise the test would show nothing.
   const pages = await restored(page);

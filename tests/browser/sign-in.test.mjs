@@ -17,7 +17,9 @@ const { world } = visitors;
 
 /** Serves an empty page at every address of an origin. @param {import('playwright-core').BrowserContext} context */
 async function serveEmptyPages(context, origin) {
-  await context.route(`${origin}/**`, (route) => route.fulfill({ contentType: 'text/html', body: '<title>empty</title>' }));
+  await context.route(`${origin}/**`, (route) =>
+    route.fulfill({ contentType: 'text/html', body: '<title>empty</title>' }),
+  );
 }
 
 function isSignInCookie({ name }) {
@@ -32,8 +34,13 @@ for (const name of [undefined, '__Host-session']) {
     const sibling = `https://evil.site.localhost:${port}`;
 
     // The attacker begins a sign-in of their own, and keeps the address that would finish it.
-    const begun = await world.anonymous(worker).request('GET', '/login?return_to=/me', { headers: { host: new URL(app).host } });
-    const approved = await fetch(begun.location, { redirect: 'manual', headers: { 'x-local-authkit-user': 'grace@example.com' } });
+    const begun = await world
+      .anonymous(worker)
+      .request('GET', '/login?return_to=/me', { headers: { host: new URL(app).host } });
+    const approved = await fetch(begun.location, {
+      redirect: 'manual',
+      headers: { 'x-local-authkit-user': 'grace@example.com' },
+    });
     const callback = approved.headers.get('location');
     assert.ok(callback.startsWith(`${app}/callback?`), callback);
     const [[pair]] = begun.setCookies.map((line) => line.split(';'));
@@ -55,7 +62,8 @@ for (const name of [undefined, '__Host-session']) {
           `\u0085${name}=${value}`,
         ];
         for (const pair of pairs) {
-          for (const path of ['/', '/callback']) document.cookie = `${pair}; domain=site.localhost; path=${path}; secure`;
+          for (const path of ['/', '/callback'])
+            document.cookie = `${pair}; domain=site.localhost; path=${path}; secure`;
         }
       },
       [cookieName, pair.slice(cookieName.length + 1)],

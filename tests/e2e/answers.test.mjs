@@ -22,7 +22,17 @@ test('HEAD answers as GET does, without a body', async () => {
   assert.equal(answer.text, '');
 });
 
-for (const path of ['/nowhere', '/expenses/', '/Expenses', '/me/', '/login/x', '//', '/.env', '/%2e%2e/etc/passwd', '/expenses/a/b']) {
+for (const path of [
+  '/nowhere',
+  '/expenses/',
+  '/Expenses',
+  '/me/',
+  '/login/x',
+  '//',
+  '/.env',
+  '/%2e%2e/etc/passwd',
+  '/expenses/a/b',
+]) {
   test(`there is nothing at ${path}`, async () => {
     assertDetail(await world.anonymous().request('GET', path), 404);
     assertDetail(await world.bearer().request('POST', path, { json: {} }), 404);
@@ -82,8 +92,13 @@ test("every answer says that it is nobody else's to keep, and exactly what it is
   for (const answer of answers) {
     assert.match(answer.headers['cache-control'] ?? '', /\bno-store\b/, `${answer}`);
     assert.equal(answer.headers['x-content-type-options'], 'nosniff', `${answer}`);
-    assert.match(answer.headers['referrer-policy'] ?? '', /^(same-origin|no-referrer|strict-origin(-when-cross-origin)?)$/, `${answer}`);
-    for (const name of ['opener', 'resource']) assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
+    assert.match(
+      answer.headers['referrer-policy'] ?? '',
+      /^(same-origin|no-referrer|strict-origin(-when-cross-origin)?)$/,
+      `${answer}`,
+    );
+    for (const name of ['opener', 'resource'])
+      assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
     for (const name of ['server', 'x-powered-by']) assert.equal(answer.headers[name], undefined, `${answer}`);
     assert.equal(answer.headers['access-control-allow-origin'], undefined, `${answer}`);
   }
@@ -92,7 +107,8 @@ test("every answer says that it is nobody else's to keep, and exactly what it is
 test('static files are kept apart from other sites as answers are', async () => {
   const answer = await world.anonymous().request('GET', '/docs/swagger-ui.css');
   assert.equal(answer.status, 200, `${answer}`);
-  for (const name of ['opener', 'resource']) assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
+  for (const name of ['opener', 'resource'])
+    assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
 });
 
 test('a page runs no script but the one its policy names, and stands in no frame', async () => {
@@ -109,7 +125,8 @@ test('a page runs no script but the one its policy names, and stands in no frame
     const [, allowed] = /script-src ([^;]*)/.exec(policy);
     const scripts = [...page.text.matchAll(/<script>(.*?)<\/script>/gs)].map(([, script]) => script);
     assert.equal(scripts.length, page.text.includes('Sign out') ? 1 : 0, page.text);
-    for (const script of scripts) assert.equal(allowed, `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
+    for (const script of scripts)
+      assert.equal(allowed, `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
     assert.doesNotMatch(page.text.replace(/<script>.*?<\/script>/s, ''), /<script|\son[a-z]+=|javascript:/i);
   }
 });

@@ -26,28 +26,51 @@ const relay = await startRelay(authkit.url);
 
 /** A machine's actor, with a token that AuthKit gave it. */
 async function machine(scopes, parameters = {}) {
-  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes }), { resource: worker.origin, ...parameters });
+  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes }), {
+    resource: worker.origin,
+    ...parameters,
+  });
   return world.bearer(token);
 }
 
 /** How often a Worker has asked Connect for anything. */
 function connectRequests() {
-  return authkit.requests.entries.filter(({ method, path }) => method === 'GET' && [METADATA_PATH, JWKS_PATH].includes(path)).length;
+  return authkit.requests.entries.filter(
+    ({ method, path }) => method === 'GET' && [METADATA_PATH, JWKS_PATH].includes(path),
+  ).length;
 }
 
 function assertInsufficientScope(answer, scope) {
   assertDetail(answer, 403, new RegExp(scope.replace(' ', ' and ')));
-  assert.match(answer.headers['www-authenticate'], new RegExp(`^Bearer error="insufficient_scope", scope="${scope}"`), `${answer}`);
+  assert.match(
+    answer.headers['www-authenticate'],
+    new RegExp(`^Bearer error="insufficient_scope", scope="${scope}"`),
+    `${answer}`,
+  );
 }
 
-const READS = [['GET', '/expenses'], ['GET', '/expenses/summary'], ['GET', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV']];
-const WRITES = [['POST', '/expenses'], ['PUT', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'], ['PATCH', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'], ['DELETE', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV']];
+const READS = [
+  ['GET', '/expenses'],
+  ['GET', '/expenses/summary'],
+  ['GET', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'],
+];
+const WRITES = [
+  ['POST', '/expenses'],
+  ['PUT', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'],
+  ['PATCH', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'],
+  ['DELETE', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'],
+];
 
 /** What that caller is refused for want of a scope, and nothing else. */
 async function assertLacks(caller, lacking) {
-  for (const [scope, requests] of [['expenses:read', READS], ['expenses:write', WRITES]]) {
+  for (const [scope, requests] of [
+    ['expenses:read', READS],
+    ['expenses:write', WRITES],
+  ]) {
     for (const [method, path] of requests) {
-      const answer = await caller.request(method, path, { json: ['PUT', 'POST', 'PATCH'].includes(method) ? LUNCH : undefined });
+      const answer = await caller.request(method, path, {
+        json: ['PUT', 'POST', 'PATCH'].includes(method) ? LUNCH : undefined,
+      });
       if (lacking.includes(scope)) assertInsufficientScope(answer, scope);
       else assert.ok([200, 201, 404].includes(answer.status), `${answer}`);
     }
@@ -83,13 +106,20 @@ test('a machine without a scope, or that asked for none, is told which one it la
 });
 
 test('a machine is told who it is, and nothing of a user or a session', async () => {
-  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes: ['expenses:read'], organizationId: COMPILERS_ORG_ID }), {
-    scope: 'expenses:read',
-    resource: worker.origin,
-  });
+  const { access_token: token } = await machineTokens(
+    as,
+    authkit.addMachine({ scopes: ['expenses:read'], organizationId: COMPILERS_ORG_ID }),
+    {
+      scope: 'expenses:read',
+      resource: worker.origin,
+    },
+  );
   const me = (await world.bearer(token).request('GET', '/me')).json;
   assert.deepEqual([me.user, me.session_id], [null, null]);
-  assert.deepEqual([me.client_id, me.scopes, me.organization_id], [decodeJwt(token).sub, ['expenses:read'], COMPILERS_ORG_ID]);
+  assert.deepEqual(
+    [me.client_id, me.scopes, me.organization_id],
+    [decodeJwt(token).sub, ['expenses:read'], COMPILERS_ORG_ID],
+  );
 });
 
 test('a token for this Worker, its /mcp or its environment is taken', async () => {
@@ -97,7 +127,9 @@ test('a token for this Worker, its /mcp or its environment is taken', async () =
     const caller = await machine(['expenses:read'], { scope: 'expenses:read', resource });
     assert.equal((await caller.request('GET', '/expenses')).status, 200, resource);
   }
-  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes: ['expenses:read'] }), { scope: 'expenses:read' });
+  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes: ['expenses:read'] }), {
+    scope: 'expenses:read',
+  });
   assert.equal(decodeJwt(token).aud, CLIENT_ID);
   assert.equal((await world.bearer(token).request('GET', '/expenses')).status, 200);
 });
@@ -112,7 +144,10 @@ test('a token for anybody else is refused', async () => {
     `${worker.origin}/mcp/deeper`,
   ];
   for (const resource of others) {
-    const caller = await machine(['expenses:read', 'expenses:write'], { scope: 'expenses:read expenses:write', resource });
+    const caller = await machine(['expenses:read', 'expenses:write'], {
+      scope: 'expenses:read expenses:write',
+      resource,
+    });
     assertInvalidToken(await caller.request('GET', '/expenses'));
     assertInvalidToken(await caller.request('POST', '/expenses', { json: LUNCH }));
   }
@@ -128,7 +163,8 @@ test("a user's client reaches exactly what the user sees in the browser", async 
   const browser = await world.signedIn('Grace');
   const byClient = (await caller.request('POST', '/expenses', { json: LUNCH })).json;
   const byBrowser = (await browser.request('POST', '/expenses', { json: { description: 'Dinner', amount: 30 } })).json;
-  for (const actor of [caller, browser]) assert.deepEqual((await actor.request('GET', '/expenses')).json, [byBrowser, byClient]);
+  for (const actor of [caller, browser])
+    assert.deepEqual((await actor.request('GET', '/expenses')).json, [byBrowser, byClient]);
   assert.equal((await browser.request('DELETE', `/expenses/${byClient.id}`)).status, 204);
   assertDetail(await caller.request('GET', `/expenses/${byClient.id}`), 404);
 
@@ -172,7 +208,7 @@ test('a token that has expired is refused, and the one that a refresh token brin
   assert.equal((await world.bearer(renewed).request('GET', '/expenses')).status, 200);
 });
 
-test("with one key for everything, the issuer decides which rules a token must meet", async () => {
+test('with one key for everything, the issuer decides which rules a token must meet', async () => {
   const ask = async (token) => world.bearer(token).request('GET', '/me');
   assert.equal((await ask(authkit.mintToken())).status, 200);
   assert.equal((await ask(authkit.mintConnectToken())).status, 200);
@@ -180,7 +216,8 @@ test("with one key for everything, the issuer decides which rules a token must m
   assertInvalidToken(await ask(authkit.mintConnectToken({ claims: { iss: session.iss } })));
   assertInvalidToken(await ask(authkit.mintConnectToken({ claims: { iss: session.iss, sid: session.sid } })));
   assertInvalidToken(await ask(authkit.mintToken({ claims: { iss: as.issuer } })));
-  for (const key of ['none', 'stranger', 'hs256-public']) assertInvalidToken(await ask(authkit.mintConnectToken({ key })));
+  for (const key of ['none', 'stranger', 'hs256-public'])
+    assertInvalidToken(await ask(authkit.mintConnectToken({ key })));
 });
 
 test('a client that knows the address alone is led to AuthKit, and its metadata is passed through', async () => {
@@ -200,7 +237,9 @@ test('a client that knows the address alone is led to AuthKit, and its metadata 
 test('without WORKOS_AUTHKIT_DOMAIN nothing of Connect is there, and its tokens are refused', async () => {
   const off = await world.startWorker();
   const before = connectRequests();
-  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes: ['expenses:read'] }), { scope: 'expenses:read' });
+  const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes: ['expenses:read'] }), {
+    scope: 'expenses:read',
+  });
   for (const given of [token, authkit.mintConnectToken()]) {
     const answer = await world.bearer(given, off).request('GET', '/expenses');
     assertInvalidToken(answer);
@@ -214,8 +253,18 @@ test('without WORKOS_AUTHKIT_DOMAIN nothing of Connect is there, and its tokens 
 for (const [what, hook] of [
   ['fails to give its metadata', { path: METADATA_PATH, status: 503 }],
   ['gives something else in place of its metadata', { path: METADATA_PATH, status: 200, body: { hello: 'world' } }],
-  ['names another issuer in its metadata', { path: METADATA_PATH, status: 200, body: { issuer: 'https://other.example', jwks_uri: `${authkit.url}${JWKS_PATH}` } }],
-  ['leads to keys on another host', { path: METADATA_PATH, status: 200, body: { issuer: authkit.url, jwks_uri: `${relay.url}${JWKS_PATH}` } }],
+  [
+    'names another issuer in its metadata',
+    {
+      path: METADATA_PATH,
+      status: 200,
+      body: { issuer: 'https://other.example', jwks_uri: `${authkit.url}${JWKS_PATH}` },
+    },
+  ],
+  [
+    'leads to keys on another host',
+    { path: METADATA_PATH, status: 200, body: { issuer: authkit.url, jwks_uri: `${relay.url}${JWKS_PATH}` } },
+  ],
   ['fails to give its keys', { path: JWKS_PATH, status: 500 }],
   ['has had too many requests', { path: METADATA_PATH, status: 429 }],
   ['does not answer', { path: METADATA_PATH, delay_ms: 60_000 }],

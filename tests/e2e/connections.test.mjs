@@ -49,7 +49,13 @@ function jsonOf(bytes) {
  */
 function refusals({ full, readOnly, cookie }) {
   const bearer = (token) => ({ authorization: `Bearer ${token}` });
-  const refusal = (name, method, path, headers, ...statuses) => ({ name, method, path, headers: { ...JSON_TYPE, ...headers }, statuses });
+  const refusal = (name, method, path, headers, ...statuses) => ({
+    name,
+    method,
+    path,
+    headers: { ...JSON_TYPE, ...headers },
+    statuses,
+  });
   return [
     refusal('no credentials', 'POST', '/mcp', {}, 401),
     refusal('no credentials', 'POST', '/expenses', {}, 401),
@@ -59,7 +65,13 @@ function refusals({ full, readOnly, cookie }) {
     refusal('a missing scope', 'POST', '/expenses', bearer(readOnly), 403),
     refusal("another site's page", 'POST', '/mcp', { ...bearer(full), origin: 'https://other.example' }, 403),
     refusal("another site's page", 'POST', '/expenses', { cookie, 'sec-fetch-site': 'cross-site' }, 403),
-    refusal("another site's form", 'POST', NO_SUCH_EXPENSE, { ...FORM_TYPE, cookie, 'sec-fetch-site': 'cross-site' }, 403),
+    refusal(
+      "another site's form",
+      'POST',
+      NO_SUCH_EXPENSE,
+      { ...FORM_TYPE, cookie, 'sec-fetch-site': 'cross-site' },
+      403,
+    ),
     refusal('no such path', 'POST', '/nowhere', bearer(full), 404),
     refusal('no such path', 'POST', '/webhooks/workos', {}, 404),
     refusal('a body that DELETE does not read', 'DELETE', NO_SUCH_EXPENSE, bearer(full), 404),
@@ -69,7 +81,14 @@ function refusals({ full, readOnly, cookie }) {
     refusal('a body too long', 'POST', '/expenses', bearer(full), 422, 413),
     refusal('a body too long', 'PUT', NO_SUCH_EXPENSE, bearer(full), 422, 413),
     refusal('another type of body', 'POST', '/expenses', { ...bearer(full), 'content-type': 'text/plain' }, 415, 413),
-    refusal('a body that is no message', 'POST', '/mcp', { ...bearer(full), accept: 'application/json, text/event-stream' }, 400, 413),
+    refusal(
+      'a body that is no message',
+      'POST',
+      '/mcp',
+      { ...bearer(full), accept: 'application/json, text/event-stream' },
+      400,
+      413,
+    ),
     refusal('a page that needs a session', 'POST', '/organization', { accept: 'text/html' }, 401, 302),
     refusal('a sign-out, which reads no body', 'POST', '/logout', FORM_TYPE, 303),
   ];
@@ -80,7 +99,13 @@ function soundRequests({ full }) {
   const authorization = { authorization: `Bearer ${full}` };
   return [
     { name: 'health', method: 'GET', path: '/health', headers: {}, statuses: [200] },
-    { name: 'metadata', method: 'GET', path: '/.well-known/oauth-protected-resource/mcp', headers: {}, statuses: [200] },
+    {
+      name: 'metadata',
+      method: 'GET',
+      path: '/.well-known/oauth-protected-resource/mcp',
+      headers: {},
+      statuses: [200],
+    },
     { name: 'list', method: 'GET', path: '/expenses?limit=1', headers: authorization, statuses: [200] },
     {
       name: 'ping',
@@ -111,7 +136,14 @@ function send(agent, origin, { method, path, headers }, body, isChunked) {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(origin);
     const length = body === undefined || isChunked ? {} : { 'content-length': String(Buffer.byteLength(body)) };
-    const request = http.request({ agent, host: '127.0.0.1', port, method, path, headers: { host: `${hostname}:${port}`, ...headers, ...length } });
+    const request = http.request({
+      agent,
+      host: '127.0.0.1',
+      port,
+      method,
+      path,
+      headers: { host: `${hostname}:${port}`, ...headers, ...length },
+    });
     request.setTimeout(TIMEOUT_MS, () => request.destroy(new Error(`no response within ${TIMEOUT_MS} ms`)));
     request.once('error', reject);
     request.once('response', (response) => {
@@ -212,7 +244,13 @@ test("Miniflare's front door loses no request", async () => {
 
 test('a Worker without its configuration loses no request', async () => {
   const world = await startWorld({ vars: { WORKOS_API_KEY: undefined } });
-  const refused = ['POST', 'PUT', 'DELETE'].map((method) => ({ name: 'misconfigured', method, path: '/expenses', headers: JSON_TYPE, statuses: [500] }));
+  const refused = ['POST', 'PUT', 'DELETE'].map((method) => ({
+    name: 'misconfigured',
+    method,
+    path: '/expenses',
+    headers: JSON_TYPE,
+    statuses: [500],
+  }));
   const sound = [{ name: 'misconfigured', method: 'GET', path: '/health', headers: {}, statuses: [500] }];
   await assertNoneIsLost(world.worker.origin, refused, sound, REQUESTS / 4);
 });

@@ -42,7 +42,8 @@ for (const parameters of [
 test('an empty value is none', async () => {
   const url = await authorizeUrl({ organization_id: '', connection_id: '', domain_hint: '', provider: '' });
   assert.deepEqual(url.searchParams.getAll('provider'), ['authkit']);
-  for (const name of ['organization_id', 'connection_id', 'domain_hint']) assert.equal(url.searchParams.has(name), false, name);
+  for (const name of ['organization_id', 'connection_id', 'domain_hint'])
+    assert.equal(url.searchParams.has(name), false, name);
 });
 
 for (const [organization, role] of [
@@ -86,7 +87,7 @@ for (const [what, parameters, method] of [
 test('an organization that the user is no member of is told of, and the session from before stays', async () => {
   const browser = await world.signedIn('Ada');
   const before = browser.cookies().get(SESSION_COOKIE);
-  for (const organization of [COMPILERS_ORG_ID, 'org_unknown', "org_<script>alert(1)</script>"]) {
+  for (const organization of [COMPILERS_ORG_ID, 'org_unknown', 'org_<script>alert(1)</script>']) {
     const page = await browser.submit(await browser.open(login({ organization_id: organization })), 'Ada');
     assert.equal(page.url.pathname, '/callback', `${page}`);
     assert.ok(page.status >= 400 && page.status < 500, `${page}`);
@@ -97,8 +98,14 @@ test('an organization that the user is no member of is told of, and the session 
   assert.equal((await browser.request('GET', '/me')).json.organization_id, ENGINES_ORG_ID);
 });
 
-test('a hint that AuthKit does not know, or that is given twice or far too long, is in nobody\'s way', async () => {
-  for (const query of ['domain_hint=no.such.example', 'domain_hint=a.example&domain_hint=b.example', `domain_hint=${'x'.repeat(2000)}`, 'domain_hint=%FF%00', 'unknown=1']) {
+test("a hint that AuthKit does not know, or that is given twice or far too long, is in nobody's way", async () => {
+  for (const query of [
+    'domain_hint=no.such.example',
+    'domain_hint=a.example&domain_hint=b.example',
+    `domain_hint=${'x'.repeat(2000)}`,
+    'domain_hint=%FF%00',
+    'unknown=1',
+  ]) {
     const browser = world.browser();
     const page = await browser.signIn('Ada', `/login?${query}&return_to=/me`);
     assert.equal(page.url.pathname, '/me', `${query}: ${page}`);

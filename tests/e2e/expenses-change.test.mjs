@@ -36,7 +36,13 @@ test('PUT replaces everything but the id and the time of the beginning', async (
   const answer = await actor.request('PUT', path, { json });
   assert.equal(answer.status, 200, `${answer}`);
   const { updated_at: updatedAt, ...rest } = answer.json;
-  assert.deepEqual(rest, { ...json, id: expense.id, description: 'Dinner', amount: 7.5, created_at: expense.created_at });
+  assert.deepEqual(rest, {
+    ...json,
+    id: expense.id,
+    description: 'Dinner',
+    amount: 7.5,
+    created_at: expense.created_at,
+  });
   const laterSecs = (Date.parse(updatedAt) - Date.parse(expense.updated_at)) / 1000;
   assert.ok(laterSecs >= 89 && laterSecs < 150, `${expense.updated_at} → ${updatedAt}`);
   assert.match(answer.text, /"amount":7\.50,/);
@@ -46,7 +52,8 @@ test('PUT replaces everything but the id and the time of the beginning', async (
 test('what PUT leaves out gets its default, and not what was there', async () => {
   const { actor, path } = await traveller();
   const before = daysNow();
-  const { currency, category, date } = (await actor.request('PUT', path, { json: { description: 'x', amount: 1 } })).json;
+  const { currency, category, date } = (await actor.request('PUT', path, { json: { description: 'x', amount: 1 } }))
+    .json;
   assert.deepEqual({ currency, category }, { currency: 'USD', category: 'other' });
   assert.ok([...before, ...daysNow()].includes(date), date);
 });
@@ -76,7 +83,13 @@ test('a changed expense stays where it was in the list', async () => {
   assert.deepEqual(await descriptions(actor), ['third', 'second', TRIP.description]);
 });
 
-for (const [name, value] of Object.entries({ description: 'Bus', amount: 0.1, currency: 'CHF', category: 'Zażółć', date: '2028-02-29' })) {
+for (const [name, value] of Object.entries({
+  description: 'Bus',
+  amount: 0.1,
+  currency: 'CHF',
+  category: 'Zażółć',
+  date: '2028-02-29',
+})) {
   test(`PATCH of the ${name} changes nothing else`, async () => {
     const { actor, expense, path } = await traveller();
     await world.advanceClock(90);
@@ -102,12 +115,19 @@ test('PATCH takes as many members as there are, checks them like any, and an emp
 });
 
 test('null in a patch puts a default back', async () => {
-  for (const [name, expected] of [['currency', 'USD'], ['category', 'other'], ['date', undefined]]) {
+  for (const [name, expected] of [
+    ['currency', 'USD'],
+    ['category', 'other'],
+    ['date', undefined],
+  ]) {
     const { actor, expense, path } = await traveller();
     const before = daysNow();
     const answer = await actor.request('PATCH', path, { json: { [name]: null } });
     assert.equal(answer.status, 200, `${name}: ${answer}`);
-    assert.deepEqual({ ...answer.json, updated_at: 0 }, { ...expense, [name]: expected ?? answer.json.date, updated_at: 0 });
+    assert.deepEqual(
+      { ...answer.json, updated_at: 0 },
+      { ...expense, [name]: expected ?? answer.json.date, updated_at: 0 },
+    );
     if (name === 'date') assert.ok([...before, ...daysNow()].includes(answer.json.date), answer.json.date);
     await assertKept(actor, answer.json);
   }
@@ -160,7 +180,10 @@ test("the merge patch's own media type is as good as JSON's, and a form is neith
   assert.equal((await patch('application/merge-patch+json; charset=utf-8')).status, 200);
   for (const type of [undefined, 'text/plain', 'application/merge-patch', 'application/x-www-form-urlencoded']) {
     for (const method of ['PUT', 'PATCH']) {
-      const answer = await actor.request(method, path, { body: JSON.stringify(TRIP), headers: { 'content-type': type } });
+      const answer = await actor.request(method, path, {
+        body: JSON.stringify(TRIP),
+        headers: { 'content-type': type },
+      });
       assertDetail(answer, 415);
     }
   }
@@ -230,7 +253,10 @@ test("another site's page changes nothing with this browser's cookie", async () 
       { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
       { 'sec-fetch-site': undefined, origin: 'https://evil.example' },
     ]) {
-      assertDetail(await browser.request(method, `/expenses/${expense.id}`, { json: { ...TRIP, amount: 1 }, headers }), 403);
+      assertDetail(
+        await browser.request(method, `/expenses/${expense.id}`, { json: { ...TRIP, amount: 1 }, headers }),
+        403,
+      );
     }
   }
   await assertKept(browser, expense);
@@ -242,7 +268,14 @@ test("no subject changes what is another's, whatever it holds", async () => {
   const victim = newSub();
   const owner = newcomer(world, victim);
   const expense = await add(owner, TRIP);
-  for (const sub of [`${victim}:`, `${victim}/`, `x/../${victim}`, `${victim}:${expense.id}`, victim.slice(0, -1), `${victim}\u0000`]) {
+  for (const sub of [
+    `${victim}:`,
+    `${victim}/`,
+    `x/../${victim}`,
+    `${victim}:${expense.id}`,
+    victim.slice(0, -1),
+    `${victim}\u0000`,
+  ]) {
     const actor = newcomer(world, sub);
     for (const method of ['PUT', 'PATCH', 'DELETE']) {
       const json = method === 'DELETE' ? undefined : { ...TRIP, amount: 1 };

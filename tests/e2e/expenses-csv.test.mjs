@@ -29,7 +29,13 @@ function rowsOf(answer) {
 
 test('CSV is the same expenses in the same order, as a file', async () => {
   const actor = newcomer(world);
-  await add(actor, { description: 'Team lunch', amount: '1234.5', currency: 'EUR', category: 'meals', date: '2026-02-28' });
+  await add(actor, {
+    description: 'Team lunch',
+    amount: '1234.5',
+    currency: 'EUR',
+    category: 'meals',
+    date: '2026-02-28',
+  });
   await add(actor, { description: 'Überweg 🍜', amount: '9999999999.99' });
   await add(actor, { description: 'small', amount: '0.01' });
   const answer = await download(actor);
@@ -49,24 +55,59 @@ test('an empty list is a header and nothing else', async () => {
 
 test('quotes, commas and line breaks stay in their cell', async () => {
   const actor = newcomer(world);
-  const texts = ['a,b', 'say "hi"', '"', '""', 'two\r\nlines', 'two\nlines', 'one\rline', 'a;b', 'a\tb', "it's", '",\r\n"=1+1', '\\"', 'back\\slash'];
+  const texts = [
+    'a,b',
+    'say "hi"',
+    '"',
+    '""',
+    'two\r\nlines',
+    'two\nlines',
+    'one\rline',
+    'a;b',
+    'a\tb',
+    "it's",
+    '",\r\n"=1+1',
+    '\\"',
+    'back\\slash',
+  ];
   for (const description of texts) await add(actor, { description, category: description });
   const rows = rowsOf(await download(actor));
   // A reader that knows no line breaks in quotes would begin a cell there.
   const expected = texts.map((text) => text.replace('\r\n"=1+1', '\r\n\'"=1+1')).toReversed();
-  assert.deepEqual(rows.map(({ description }) => description), expected);
-  assert.deepEqual(rows.map(({ category }) => category), expected);
+  assert.deepEqual(
+    rows.map(({ description }) => description),
+    expected,
+  );
+  assert.deepEqual(
+    rows.map(({ category }) => category),
+    expected,
+  );
 });
 
 test('no cell is a formula, and what one was can be seen', async () => {
   const actor = newcomer(world);
-  const formulas = ['=1+1', '=HYPERLINK("http://evil.example","x")', '+1', '-1', '-2+3', '@SUM(A1)', "=cmd|' /C calc'!A0", '=', '+', '-', '@'];
+  const formulas = [
+    '=1+1',
+    '=HYPERLINK("http://evil.example","x")',
+    '+1',
+    '-1',
+    '-2+3',
+    '@SUM(A1)',
+    "=cmd|' /C calc'!A0",
+    '=',
+    '+',
+    '-',
+    '@',
+  ];
   for (const description of formulas) await add(actor, { description, category: description });
   const answer = await download(actor);
   for (const { description, category } of rowsOf(answer)) {
     for (const cell of [description, category]) assert.match(cell, /^'[=+\-@]/);
   }
-  assert.deepEqual(rowsOf(answer).map(({ description }) => description.slice(1)), formulas.toReversed());
+  assert.deepEqual(
+    rowsOf(answer).map(({ description }) => description.slice(1)),
+    formulas.toReversed(),
+  );
   // Whatever reads it: after a separator, a line's end or a quote there is no sign of a formula.
   for (const cell of parseCsv(answer.text).flat()) assert.doesNotMatch(cell, /^[=+\-@\t\r]/);
   assert.doesNotMatch(answer.text, /(^|[,\n"])[=+@-]/);
@@ -82,7 +123,11 @@ test('an amount is a number, and a category without harm is as it was', async ()
 test('CSV comes in pages and through filters like JSON', async () => {
   const actor = newcomer(world);
   for (let number = 1; number <= 7; number += 1) {
-    await add(actor, { description: `${number}`, category: number % 2 === 0 ? 'even' : 'odd', date: `2026-01-0${number}` });
+    await add(actor, {
+      description: `${number}`,
+      category: number % 2 === 0 ? 'even' : 'odd',
+      date: `2026-01-0${number}`,
+    });
   }
   const seen = [];
   let next = '/expenses?category=odd&from=2026-01-02&limit=2';

@@ -32,14 +32,22 @@ async function assertWholeExport(actor, count) {
   assert.equal(answer.status, 200, `${answer}`);
   const rows = parseCsv(answer.text).slice(1);
   assert.equal(rows.length, count);
-  assert.ok(rows.every((row, index) => row[2].startsWith(`${index} `)), 'every row once, in order');
+  assert.ok(
+    rows.every((row, index) => row[2].startsWith(`${index} `)),
+    'every row once, in order',
+  );
 }
 
 /** A response that nobody reads until its caller does. @returns {Promise<http.IncomingMessage>} */
 function begin(actor, path) {
   return new Promise((resolve, reject) => {
     const { port } = new URL(actor.origin);
-    http.get({ host: '127.0.0.1', port, path, agent: false, headers: { host: `localhost:${port}`, ...actor.headers() } }, resolve).once('error', reject);
+    http
+      .get(
+        { host: '127.0.0.1', port, path, agent: false, headers: { host: `localhost:${port}`, ...actor.headers() } },
+        resolve,
+      )
+      .once('error', reject);
   });
 }
 
@@ -47,9 +55,13 @@ test("an export's memory does not grow with its rows", async (t) => {
   const [ten, thirty] = [userWith(10_000), userWith(30_000)];
   const one = await growth(() => assertWholeExport(ten, 10_000));
   const longer = await growth(() => assertWholeExport(thirty, 30_000));
-  const atOnce = await growth(() => Promise.all(Array.from({ length: CONCURRENT }, () => assertWholeExport(thirty, 30_000))));
+  const atOnce = await growth(() =>
+    Promise.all(Array.from({ length: CONCURRENT }, () => assertWholeExport(thirty, 30_000))),
+  );
   const { memoryBytes } = await world.worker.use();
-  t.diagnostic(`10,000 rows: +${one} bytes, 30,000: +${longer}, ${CONCURRENT} times 30,000 at once: +${atOnce}, in all ${memoryBytes}`);
+  t.diagnostic(
+    `10,000 rows: +${one} bytes, 30,000: +${longer}, ${CONCURRENT} times 30,000 at once: +${atOnce}, in all ${memoryBytes}`,
+  );
   assert.ok(longer <= 1024 * 1024, `30,000 rows took ${longer} bytes more than 10,000`);
   assert.ok(memoryBytes < ISOLATE_MAX_BYTES / 4, `${memoryBytes} bytes`);
 

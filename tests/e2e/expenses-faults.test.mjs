@@ -36,10 +36,15 @@ const CORRUPT = [
 async function damaged({ value, record }, index) {
   const sub = newSub();
   const ids = [0, 1, 2].map((hour) => idAt(NOON + index * 10_000_000 + hour * 3_600_000));
-  const good = [1, 2].map((hour) => stored(sub, idAt(NOON + index * 10_000_000 + hour * 3_600_000 + 1), { description: `good ${hour}` }));
+  const good = [1, 2].map((hour) =>
+    stored(sub, idAt(NOON + index * 10_000_000 + hour * 3_600_000 + 1), { description: `good ${hour}` }),
+  );
   const bad = ids.map((id) => ({ ...stored(sub, id, record), ...(value === undefined ? {} : { value }) }));
   // Where metadata has no room, or is no good, the value is what is read.
-  await worker.seedKv([...good, ...bad.map((entry, at) => (at === 0 && record ? entry : { ...entry, metadata: undefined }))]);
+  await worker.seedKv([
+    ...good,
+    ...bad.map((entry, at) => (at === 0 && record ? entry : { ...entry, metadata: undefined })),
+  ]);
   return { sub, ids, actor: newcomer(world, sub) };
 }
 
@@ -47,10 +52,16 @@ for (const [index, corrupt] of CORRUPT.entries()) {
   test(`a stored expense that is ${JSON.stringify(corrupt)} hides no other, and is logged by its id alone`, async () => {
     const { actor, sub, ids } = await damaged(corrupt, index);
     assert.deepEqual(await descriptions(actor), ['good 2', 'good 1']);
-    assert.deepEqual((await pages(actor, '/expenses?limit=1')).flat().map(({ description }) => description), ['good 2', 'good 1']);
+    assert.deepEqual(
+      (await pages(actor, '/expenses?limit=1')).flat().map(({ description }) => description),
+      ['good 2', 'good 1'],
+    );
     assert.deepEqual(await descriptions(actor, 'category=other'), ['good 2', 'good 1']);
     const csv = await actor.request('GET', '/expenses', { headers: { accept: 'text/csv' } });
-    assert.deepEqual(parseCsv(csv.text).map((row) => row[2]), ['description', 'good 2', 'good 1']);
+    assert.deepEqual(
+      parseCsv(csv.text).map((row) => row[2]),
+      ['description', 'good 2', 'good 1'],
+    );
     assert.match((await actor.request('GET', '/expenses/summary')).text, /"total":20\.00,"count":2/);
     await worker.flushLog();
     for (const id of ids) {
@@ -72,7 +83,9 @@ test('a key that ends in no id is logged and left out', async () => {
   const actor = newcomer(world, sub);
   const expense = await add(actor);
   await worker.seedKv(
-    ['', 'x', expense.id.toLowerCase(), `${expense.id}0`, `${expense.id}:x`, '8ZZZZZZZZZZZZZZZZZZZZZZZZZ'].map((name) => stored(sub, name)),
+    ['', 'x', expense.id.toLowerCase(), `${expense.id}0`, `${expense.id}:x`, '8ZZZZZZZZZZZZZZZZZZZZZZZZZ'].map((name) =>
+      stored(sub, name),
+    ),
   );
   assert.deepEqual(await list(actor), [expense]);
   assert.deepEqual((await pages(actor, '/expenses?limit=2')).flat(), [expense]);
@@ -96,7 +109,9 @@ test('while KV fails nothing is changed, and nothing is lost', async (t) => {
     ['put', 'POST'],
   ]) {
     await worker.failKv(operation);
-    const answer = await actor.request(method, method === 'POST' ? '/expenses' : path, { json: method === 'DELETE' ? undefined : json });
+    const answer = await actor.request(method, method === 'POST' ? '/expenses' : path, {
+      json: method === 'DELETE' ? undefined : json,
+    });
     assertUnavailable(answer);
     assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
     await worker.failKv();
@@ -146,7 +161,10 @@ test('a browser whose expenses cannot be reached stays signed in, and a failure 
   await worker.failKv();
   assert.deepEqual(await descriptions(browser), ['mine']);
   await worker.flushLog();
-  const lines = worker.log.slice(before).split('\n').filter((line) => /503/.test(line));
+  const lines = worker.log
+    .slice(before)
+    .split('\n')
+    .filter((line) => /503/.test(line));
   assert.equal(lines.length, 1, lines.join('\n'));
   assert.match(lines[0], /GET \/expenses 503: KV list failed/);
 });

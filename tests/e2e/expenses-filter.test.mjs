@@ -57,7 +57,10 @@ for (const [query, expected] of [
     for (const limit of [1, 4]) {
       const found = await days(`limit=${limit}&${query}`);
       assert.deepEqual(found.flat(), expected, `limit=${limit}`);
-      assert.ok(found.every((page) => page.length <= limit), `limit=${limit}`);
+      assert.ok(
+        found.every((page) => page.length <= limit),
+        `limit=${limit}`,
+      );
     }
   });
 }
@@ -72,11 +75,17 @@ test('a next page has the filters and the length of the one before, whatever cha
   const query = new URLSearchParams({ from: '2026-03-02', category, to: '2026-03-05', limit: '2', zebra: 'ö' });
   const first = await other.request('GET', `/expenses?${query}`);
   const next = new URLSearchParams(nextPath(first).split('?')[1]);
-  assert.deepEqual([...next].filter(([name]) => name !== 'cursor'), [...query]);
+  assert.deepEqual(
+    [...next].filter(([name]) => name !== 'cursor'),
+    [...query],
+  );
   const found = await pages(other, `/expenses?${query}`);
   assert.deepEqual(
     found.map((page) => page.map(({ description }) => description)),
-    [['number 5', 'number 4'], ['number 3', 'number 2']],
+    [
+      ['number 5', 'number 4'],
+      ['number 3', 'number 2'],
+    ],
   );
 });
 
@@ -85,7 +94,10 @@ test('the length of a page may change from one to the next', async () => {
     const { next } = await firstCursor(`limit=3${query}`);
     const rest = await pages(actor, next.replace('limit=3', 'limit=7'));
     const all = await days(query);
-    assert.deepEqual(rest.flat().map(({ description }) => Number(description)), all.flat().slice(3));
+    assert.deepEqual(
+      rest.flat().map(({ description }) => Number(description)),
+      all.flat().slice(3),
+    );
   }
 });
 
@@ -103,13 +115,17 @@ test('pages with a filter that are turned while expenses come and go show none t
       assert.equal((await other.request('DELETE', `/expenses/${doomed.pop().id}`)).status, 204);
     },
   });
-  assert.deepEqual(found.flat().map(({ description }) => description), odd);
+  assert.deepEqual(
+    found.flat().map(({ description }) => description),
+    odd,
+  );
 });
 
 test('a page ends where one of its rows is deleted, and the next begins behind it', async () => {
   const other = newcomer(world);
   const added = [];
-  for (let number = 1; number <= 6; number += 1) added.unshift(await add(other, { description: `${number}`, category: 'x' }));
+  for (let number = 1; number <= 6; number += 1)
+    added.unshift(await add(other, { description: `${number}`, category: 'x' }));
   for (const query of ['limit=2', 'limit=2&category=x']) {
     const first = await other.request('GET', `/expenses?${query}`);
     assert.equal((await other.request('DELETE', `/expenses/${first.json[1].id}`)).status, 204);
@@ -127,8 +143,12 @@ test('a query that is wrong gets every problem at once', async () => {
     ['date_from_datetime_parsing', 'query', 'from'],
     ['date_from_datetime_parsing', 'query', 'to'],
   ]);
-  assertProblems(await actor.request('GET', '/expenses?from=2026-01-13&to=2026-01-12'), [['value_error', 'query', 'to']]);
-  assertProblems(await actor.request('GET', `/expenses?category=${'é'.repeat(51)}`), [['string_too_long', 'query', 'category']]);
+  assertProblems(await actor.request('GET', '/expenses?from=2026-01-13&to=2026-01-12'), [
+    ['value_error', 'query', 'to'],
+  ]);
+  assertProblems(await actor.request('GET', `/expenses?category=${'é'.repeat(51)}`), [
+    ['string_too_long', 'query', 'category'],
+  ]);
   assert.equal((await actor.request('GET', `/expenses?category=${encodeURIComponent('é'.repeat(50))}`)).status, 200);
 });
 
@@ -148,7 +168,18 @@ async function assertNoCursor(who, cursor, query = '') {
 }
 
 test('a cursor that was never given out is refused', async () => {
-  for (const cursor of ['nonsense', '\u0000', '../..', 'A'.repeat(2_000), 'é', '0', 'null', '{}', 'expense:user_x:7', 'ZXhwZW5zZTo=']) {
+  for (const cursor of [
+    'nonsense',
+    '\u0000',
+    '../..',
+    'A'.repeat(2_000),
+    'é',
+    '0',
+    'null',
+    '{}',
+    'expense:user_x:7',
+    'ZXhwZW5zZTo=',
+  ]) {
     await assertNoCursor(actor, cursor);
   }
 });
@@ -172,7 +203,14 @@ test("another user's cursor is refused, and so is one from a page with another f
   for (const query of ['', '&category=a', '&from=2026-01-01']) {
     const { cursor } = await firstCursor(`limit=2${query}`);
     await assertNoCursor(other, cursor, query);
-    for (const changed of ['', '&category=a', '&category=b', '&from=2026-01-01', '&from=2026-01-01&to=2026-12-31', '&to=2026-01-01']) {
+    for (const changed of [
+      '',
+      '&category=a',
+      '&category=b',
+      '&from=2026-01-01',
+      '&from=2026-01-01&to=2026-12-31',
+      '&to=2026-01-01',
+    ]) {
       if (changed !== query) await assertNoCursor(actor, cursor, changed);
     }
     assert.equal((await actor.request('GET', `/expenses?cursor=${encodeURIComponent(cursor)}${query}`)).status, 200);

@@ -125,7 +125,9 @@ for (const [what, key, type] of [
 
 test('a key of 255 printable characters is one', async () => {
   const actor = newcomer(world);
-  const printable = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index)).join('').trim();
+  const printable = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index))
+    .join('')
+    .trim();
   for (const key of ['k', 'k'.repeat(255), printable, '"quoted"']) {
     const { id } = await created(actor, key);
     assert.equal((await created(actor, key)).id, id, key);

@@ -84,7 +84,11 @@ for (const [written, type] of [
 }
 
 test('an amount that is refused comes back with every digit that it came with', async () => {
-  for (const written of ['1.23456789012345678901', '123456789012345678901234567890', '0.1000000000000000055511151231257827']) {
+  for (const written of [
+    '1.23456789012345678901',
+    '123456789012345678901234567890',
+    '0.1000000000000000055511151231257827',
+  ]) {
     const answer = await sendText(newcomer(world), 'POST', '/expenses', `{"description":"x","amount":${written}}`);
     assert.ok(answer.text.includes(`"input":${written}`), `${answer}`);
   }
@@ -113,7 +117,11 @@ for (const [what, open, close] of [
     for (const depth of [50, 126, 127, 128, 1_000, Math.floor(DEEP / open.length)]) {
       const nested = `${open.repeat(depth)}1${close.repeat(depth)}`;
       for (const body of [`{"description":"x","amount":1,"extra":${nested}}`, `{"amount":${nested}}`, nested]) {
-        for (const [method, path] of [['POST', '/expenses'], ['PUT', `/expenses/${expense.id}`], ['PATCH', `/expenses/${expense.id}`]]) {
+        for (const [method, path] of [
+          ['POST', '/expenses'],
+          ['PUT', `/expenses/${expense.id}`],
+          ['PATCH', `/expenses/${expense.id}`],
+        ]) {
           const answer = await sendText(actor, method, path, body);
           assert.equal(answer.status, 422, `${depth}: ${answer}`);
           assert.equal(answer.json.detail[0].loc[0], 'body');
@@ -173,11 +181,17 @@ test('expenses of every size around the metadata that a key has room for are lis
   const actor = newcomer(world);
   const bodies = [
     // 800 bytes, and then up to 200 more: the record passes 1,024 on the way.
-    ...Array.from({ length: 50 }, (_, length) => ({ description: '🍜'.repeat(200), category: '🍜'.repeat(length + 1) })),
+    ...Array.from({ length: 50 }, (_, length) => ({
+      description: '🍜'.repeat(200),
+      category: '🍜'.repeat(length + 1),
+    })),
     ...Array.from({ length: 50 }, (_, length) => ({ description: '🍜'.repeat(200), category: 'x'.repeat(length + 1) })),
     // JSON needs two bytes for a quote, and six for a control character.
     ...Array.from({ length: 122 }, (_, length) => ({ description: '\u0001'.repeat(140 + (length % 61)) })),
-    ...['"', '\\', '\u007f', '\u200b', 'é', '日'].map((character) => ({ description: character.repeat(200), category: character.repeat(50) })),
+    ...['"', '\\', '\u007f', '\u200b', 'é', '日'].map((character) => ({
+      description: character.repeat(200),
+      category: character.repeat(50),
+    })),
   ];
   const added = await Promise.all(bodies.map((body) => add(actor, body)));
   const byId = (a, b) => (a.id < b.id ? -1 : 1);
@@ -191,7 +205,11 @@ test('a body is read to 64 KiB whatever its members are, and past it not at all'
   const actor = newcomer(world);
   const expense = await add(actor);
   const padded = (bytes, body) => body + ' '.repeat(bytes - body.length);
-  for (const [method, path] of [['POST', '/expenses'], ['PUT', `/expenses/${expense.id}`], ['PATCH', `/expenses/${expense.id}`]]) {
+  for (const [method, path] of [
+    ['POST', '/expenses'],
+    ['PUT', `/expenses/${expense.id}`],
+    ['PATCH', `/expenses/${expense.id}`],
+  ]) {
     const body = '{"description":"x","amount":1}';
     assert.ok((await sendText(actor, method, path, padded(65_536, body))).status < 300);
     assertDetail(await sendText(actor, method, path, padded(65_537, body)), 413);

@@ -28,15 +28,23 @@ before(async () => {
 
 /** Adds a few at once, while somebody reads. */
 function addSome() {
-  return Promise.all(Array.from({ length: LATE_ON_EACH_PAGE }, () => add(actor, { description: 'came later', category: 'late' })));
+  return Promise.all(
+    Array.from({ length: LATE_ON_EACH_PAGE }, () => add(actor, { description: 'came later', category: 'late' })),
+  );
 }
 
 test('the pages have all of them in order, none twice and none missing, while others are added', async () => {
   const adding = [];
   const found = await pages(actor, '/expenses?limit=1000', { between: async () => void adding.push(addSome()) });
   await Promise.all(adding);
-  assert.deepEqual(found.map((page) => page.length), Array.from({ length: 10 }, () => 1_000));
-  assert.deepEqual(found.flat().map(({ description }) => description), NEWEST_FIRST);
+  assert.deepEqual(
+    found.map((page) => page.length),
+    Array.from({ length: 10 }, () => 1_000),
+  );
+  assert.deepEqual(
+    found.flat().map(({ description }) => description),
+    NEWEST_FIRST,
+  );
   // The next reader finds the late ones first.
   const answer = await actor.request('GET', `/expenses?limit=${9 * LATE_ON_EACH_PAGE + 1}`);
   const late = answer.json.filter(({ description }) => description === 'came later');
@@ -47,7 +55,10 @@ test('the pages have all of them in order, none twice and none missing, while ot
 test('a filter finds the few that it means, wherever they are, and one page costs no more than any', async () => {
   const expected = NEWEST_FIRST.filter((description) => Number(description) % RARE_EVERY === 0);
   const found = await pages(actor, '/expenses?category=rare&limit=2');
-  assert.deepEqual(found.flat().map(({ description }) => description), expected);
+  assert.deepEqual(
+    found.flat().map(({ description }) => description),
+    expected,
+  );
   // Each page is what one list of KV's holds, so it may be short and not be the last.
   assert.ok(found.length >= 10 && found.length <= 12, `${found.length} pages`);
   const everyOther = await pages(actor, '/expenses?category=other&limit=700');
@@ -65,7 +76,10 @@ test('the CSV of all of them has every row', async () => {
     rows.push(...parseCsv(answer.text).slice(1));
     path = nextPath(answer);
   }
-  assert.deepEqual(rows.map((row) => row[2]), NEWEST_FIRST);
+  assert.deepEqual(
+    rows.map((row) => row[2]),
+    NEWEST_FIRST,
+  );
 });
 
 test('they add up to the cent', async () => {

@@ -81,7 +81,10 @@ for (const [query, expected] of [
     assert.deepEqual(Object.fromEntries(found.map(({ currency, total }) => [currency, total])), expected);
     for (const { count, by_category: categories, by_month: months } of found) {
       for (const parts of [categories, months]) {
-        assert.equal(parts.reduce((sum, part) => sum + part.count, 0), count);
+        assert.equal(
+          parts.reduce((sum, part) => sum + part.count, 0),
+          count,
+        );
       }
     }
   });
@@ -96,7 +99,10 @@ test('a change and a deletion are in the next summary', async () => {
   const other = newcomer(world);
   const { id } = await add(other, { amount: 5 });
   await other.request('PATCH', `/expenses/${id}`, { json: { amount: '0.05', currency: 'SEK' } });
-  assert.deepEqual((await summary('', other)).map(({ currency, total }) => [currency, total]), [['SEK', '0.05']]);
+  assert.deepEqual(
+    (await summary('', other)).map(({ currency, total }) => [currency, total]),
+    [['SEK', '0.05']],
+  );
   await other.request('DELETE', `/expenses/${id}`);
   assert.deepEqual(await summary('', other), []);
 });
@@ -106,7 +112,7 @@ test('2,500 amounts by chance add up to the cent, also those whose record is too
   const count = 2_500;
   const totals = { USD: 0n, EUR: 0n };
   const entries = Array.from({ length: count }, (_, index) => {
-    const cents = BigInt(randomInt(1, 2 ** 40)) % 999_999_999_999n + 1n;
+    const cents = (BigInt(randomInt(1, 2 ** 40)) % 999_999_999_999n) + 1n;
     const currency = index % 3 === 0 ? 'EUR' : 'USD';
     totals[currency] += cents;
     const amount = `${cents / 100n}.${String(cents % 100n).padStart(2, '0')}`;
@@ -118,9 +124,15 @@ test('2,500 amounts by chance add up to the cent, also those whose record is too
   const shown = (cents) => `${cents / 100n}.${String(cents % 100n).padStart(2, '0')}`;
   assert.deepEqual(
     found.map(({ currency, total }) => [currency, total]),
-    [['EUR', shown(totals.EUR)], ['USD', shown(totals.USD)]],
+    [
+      ['EUR', shown(totals.EUR)],
+      ['USD', shown(totals.USD)],
+    ],
   );
-  assert.equal(found.reduce((sum, currency) => sum + currency.count, 0), count);
+  assert.equal(
+    found.reduce((sum, currency) => sum + currency.count, 0),
+    count,
+  );
 });
 
 test("a summary is its caller's alone, and no id", async () => {
@@ -131,14 +143,18 @@ test("a summary is its caller's alone, and no id", async () => {
     if (other) assert.deepEqual(await summary('', newcomer(world, other)), [], JSON.stringify(other));
   }
   for (const method of ['DELETE', 'PUT', 'PATCH', 'POST']) {
-    const answer = await newcomer(world).request(method, '/expenses/summary', { json: { amount: 1, description: 'x' } });
+    const answer = await newcomer(world).request(method, '/expenses/summary', {
+      json: { amount: 1, description: 'x' },
+    });
     assertDetail(answer, 405);
     assert.match(answer.headers.allow, /\bGET\b/);
   }
 });
 
 test('a query that is wrong gets every problem at once', async () => {
-  assertProblems(await actor.request('GET', '/expenses/summary?from=2026-02-02&to=2026-02-01'), [['value_error', 'query', 'to']]);
+  assertProblems(await actor.request('GET', '/expenses/summary?from=2026-02-02&to=2026-02-01'), [
+    ['value_error', 'query', 'to'],
+  ]);
   assertProblems(await actor.request('GET', '/expenses/summary?currency=eur&from=x&to=2026-02-30'), [
     ['date_from_datetime_parsing', 'query', 'from'],
     ['date_from_datetime_parsing', 'query', 'to'],

@@ -56,7 +56,10 @@ test('texts are trimmed, and any character of Unicode is kept', async () => {
   const actor = newcomer(world);
   const description = `Zażółć 🍜 "quotes" \\ <b>&amp;</b> ${'𝔘'.repeat(100)}`;
   const { id } = await add(actor, { description: `  ${description}\t`, category: '\u00a0Überweg ' });
-  for (const expense of [(await actor.request('GET', `/expenses/${id}`)).json, (await actor.request('GET', '/expenses')).json[0]]) {
+  for (const expense of [
+    (await actor.request('GET', `/expenses/${id}`)).json,
+    (await actor.request('GET', '/expenses')).json[0],
+  ]) {
     assert.equal(expense.description, description);
     assert.equal(expense.category, 'Überweg');
   }
@@ -69,7 +72,10 @@ test('an expense too long for the metadata of its key is listed like any other',
   const { id } = await add(actor, { description, category });
   await add(actor, { description: 'short' });
   const listed = (await actor.request('GET', '/expenses')).json;
-  assert.deepEqual(listed.map((expense) => expense.description), ['short', description]);
+  assert.deepEqual(
+    listed.map((expense) => expense.description),
+    ['short', description],
+  );
   assert.equal(listed[1].id, id);
   assert.equal(listed[1].category, category);
 });
@@ -102,10 +108,14 @@ test('amounts are exact, in and out', async () => {
 test('25 expenses come in pages of 10, newest first, none twice and none missing', async () => {
   const actor = newcomer(world);
   const added = [];
-  for (let number = 1; number <= 25; number += 1) added.unshift(await add(actor, { description: `number ${number}`, amount: number }));
+  for (let number = 1; number <= 25; number += 1)
+    added.unshift(await add(actor, { description: `number ${number}`, amount: number }));
 
   const found = await pages(actor, '/expenses?limit=10');
-  assert.deepEqual(found.map((page) => page.length), [10, 10, 5]);
+  assert.deepEqual(
+    found.map((page) => page.length),
+    [10, 10, 5],
+  );
   assert.deepEqual(found.flat(), added);
   assert.deepEqual((await actor.request('GET', '/expenses')).json, added);
   // A page as long as all there is has no next one that is of any use.
@@ -129,7 +139,10 @@ test('a page has 100 rows unless asked for more or fewer, up to 1,000', async ()
   const actor = newcomer(world);
   await Promise.all(Array.from({ length: 101 }, (_, number) => add(actor, { description: `number ${number}` })));
   const found = await pages(actor, '/expenses');
-  assert.deepEqual(found.map((page) => page.length), [100, 1]);
+  assert.deepEqual(
+    found.map((page) => page.length),
+    [100, 1],
+  );
   assert.equal(new Set(found.flat().map(({ id }) => id)).size, 101);
   assert.equal((await actor.request('GET', '/expenses?limit=1')).json.length, 1);
   assert.equal((await actor.request('GET', '/expenses?limit=1000')).json.length, 101);
@@ -191,7 +204,11 @@ test('no subject reaches into the expenses of another, whatever it holds', async
     const own = await add(actor, { description: 'own' });
     assert.deepEqual((await actor.request('GET', '/expenses')).json, [own], JSON.stringify(sub));
     // Nor does what they keep show up elsewhere.
-    assert.deepEqual((await owner.request('GET', '/expenses')).json.map((expense) => expense.id), [id], JSON.stringify(sub));
+    assert.deepEqual(
+      (await owner.request('GET', '/expenses')).json.map((expense) => expense.id),
+      [id],
+      JSON.stringify(sub),
+    );
     assert.equal((await actor.request('DELETE', `/expenses/${own.id}`)).status, 204);
   }
   assert.equal((await owner.request('GET', '/expenses')).json.length, 1);
@@ -207,11 +224,22 @@ for (const id of [NO_SUCH_ID, 'x', '%20', '7ybqtsvwgkvqgmh7y926xy65q7', 'A'.repe
 
 /** What is sent, and every problem with it. @type {[string, unknown, [string, ...string[]][]][]} */
 const INVALID = [
-  ['nothing at all', {}, [['missing', 'body', 'description'], ['missing', 'body', 'amount']]],
+  [
+    'nothing at all',
+    {},
+    [
+      ['missing', 'body', 'description'],
+      ['missing', 'body', 'amount'],
+    ],
+  ],
   ['no amount', { description: 'x' }, [['missing', 'body', 'amount']]],
   ['an empty description', { description: '', amount: 1 }, [['string_too_short', 'body', 'description']]],
   ['a blank description', { description: ' \t\n', amount: 1 }, [['string_too_short', 'body', 'description']]],
-  ['a description of 201 characters', { description: 'é'.repeat(201), amount: 1 }, [['string_too_long', 'body', 'description']]],
+  [
+    'a description of 201 characters',
+    { description: 'é'.repeat(201), amount: 1 },
+    [['string_too_long', 'body', 'description']],
+  ],
   ['a number for a description', { description: 7, amount: 1 }, [['string_type', 'body', 'description']]],
   ['null for a description', { description: null, amount: 1 }, [['string_type', 'body', 'description']]],
   ['a word for an amount', { description: 'x', amount: 'ten' }, [['decimal_parsing', 'body', 'amount']]],
@@ -226,10 +254,22 @@ const INVALID = [
   ['thirteen digits', { description: 'x', amount: '12345678901.23' }, [['decimal_max_digits', 'body', 'amount']]],
   ['a thousand digits', { description: 'x', amount: '9'.repeat(1_000) }, [['decimal_max_digits', 'body', 'amount']]],
   ['an absurd exponent', { description: 'x', amount: '1e999999999' }, [['decimal_max_digits', 'body', 'amount']]],
-  ['a category of 51 characters', { description: 'x', amount: 1, category: 'c'.repeat(51) }, [['string_too_long', 'body', 'category']]],
+  [
+    'a category of 51 characters',
+    { description: 'x', amount: 1, category: 'c'.repeat(51) },
+    [['string_too_long', 'body', 'category']],
+  ],
   ['a blank category', { description: 'x', amount: 1, category: ' ' }, [['string_too_short', 'body', 'category']]],
-  ['a day that is not in the calendar', { description: 'x', amount: 1, date: '2026-02-30' }, [['date_from_datetime_parsing', 'body', 'date']]],
-  ['a date in words', { description: 'x', amount: 1, date: 'yesterday' }, [['date_from_datetime_parsing', 'body', 'date']]],
+  [
+    'a day that is not in the calendar',
+    { description: 'x', amount: 1, date: '2026-02-30' },
+    [['date_from_datetime_parsing', 'body', 'date']],
+  ],
+  [
+    'a date in words',
+    { description: 'x', amount: 1, date: 'yesterday' },
+    [['date_from_datetime_parsing', 'body', 'date']],
+  ],
   ['an unknown member', { description: 'x', amount: 1, tip: 2 }, [['extra_forbidden', 'body', 'tip']]],
   ['an id of its own', { description: 'x', amount: 1, id: NO_SUCH_ID }, [['extra_forbidden', 'body', 'id']]],
   [
@@ -255,13 +295,17 @@ for (const [what, json, problems] of INVALID) {
 }
 
 test('there is no year 0', async () => {
-  const answer = await newcomer(world).request('POST', '/expenses', { json: { description: 'x', amount: 1, date: '0000-01-01' } });
+  const answer = await newcomer(world).request('POST', '/expenses', {
+    json: { description: 'x', amount: 1, date: '0000-01-01' },
+  });
   assertProblems(answer, [['date_parsing', 'body', 'date']]);
 });
 
 for (const currency of ['usd', 'US', 'USDX', 'U$D', '', 'ÄÖÜ']) {
   test(`"${currency}" is no currency`, async () => {
-    const answer = await newcomer(world).request('POST', '/expenses', { json: { description: 'x', amount: 1, currency } });
+    const answer = await newcomer(world).request('POST', '/expenses', {
+      json: { description: 'x', amount: 1, currency },
+    });
     assert.equal(answer.status, 422, `${answer}`);
     assert.deepEqual(answer.json.detail[0].loc, ['body', 'currency']);
   });
@@ -285,7 +329,10 @@ for (const [what, body] of [
   ['nested brackets without end', '['.repeat(20_000)],
 ]) {
   test(`a body with ${what} is invalid JSON`, async () => {
-    const answer = await newcomer(world).request('POST', '/expenses', { body, headers: { 'content-type': 'application/json' } });
+    const answer = await newcomer(world).request('POST', '/expenses', {
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
     assert.equal(answer.status, 422, `${answer}`);
     assert.equal(answer.json.detail.length, 1);
     assert.equal(answer.json.detail[0].type, 'json_invalid');
@@ -299,21 +346,39 @@ for (const [what, body] of [
   ['null', 'null'],
 ]) {
   test(`a body that is ${what} is no expense`, async () => {
-    const answer = await newcomer(world).request('POST', '/expenses', { body, headers: { 'content-type': 'application/json' } });
+    const answer = await newcomer(world).request('POST', '/expenses', {
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
     assert.equal(answer.status, 422, `${answer}`);
     assert.deepEqual(answer.json.detail[0].loc, ['body']);
   });
 }
 
-for (const contentType of ['application/json', 'application/json; charset=utf-8', 'APPLICATION/JSON', 'application/vnd.x+json']) {
+for (const contentType of [
+  'application/json',
+  'application/json; charset=utf-8',
+  'APPLICATION/JSON',
+  'application/vnd.x+json',
+]) {
   test(`${contentType} is JSON`, async () => {
     const body = '{"description":"x","amount":1}';
-    const answer = await newcomer(world).request('POST', '/expenses', { body, headers: { 'content-type': contentType } });
+    const answer = await newcomer(world).request('POST', '/expenses', {
+      body,
+      headers: { 'content-type': contentType },
+    });
     assert.equal(answer.status, 201, `${answer}`);
   });
 }
 
-for (const contentType of [undefined, 'text/plain', 'multipart/form-data; boundary=x', 'application/jsonp', 'text/json-ish', 'x']) {
+for (const contentType of [
+  undefined,
+  'text/plain',
+  'multipart/form-data; boundary=x',
+  'application/jsonp',
+  'text/json-ish',
+  'x',
+]) {
   test(`${contentType ?? 'no type'} is not taken for JSON`, async () => {
     const actor = newcomer(world);
     const body = '{"description":"x","amount":1}';
@@ -335,7 +400,10 @@ test('a body of 64 KiB is read, and a longer one is not, whether or not it says 
   assert.equal(bodyOf(65_536).length, 65_536);
   for (const chunked of [false, true]) {
     const longest = await actor.request('POST', '/expenses', { body: bodyOf(65_536), headers, chunked });
-    assertProblems(longest, [['string_too_long', 'body', 'description'], ['missing', 'body', 'amount']]);
+    assertProblems(longest, [
+      ['string_too_long', 'body', 'description'],
+      ['missing', 'body', 'amount'],
+    ]);
     assertDetail(await actor.request('POST', '/expenses', { body: bodyOf(65_537), headers, chunked }), 413);
     assertDetail(await actor.request('POST', '/expenses', { body: bodyOf(1_000_000), headers, chunked }), 413);
   }
@@ -348,7 +416,10 @@ test('who is not signed in learns nothing of a body, a type or an id', async () 
   assertUnauthorized(await anonymous.request('POST', '/expenses', { body: 'x'.repeat(70_000) }));
   assertUnauthorized(await anonymous.request('POST', '/expenses', { json: {} }));
   assertUnauthorized(await anonymous.request('GET', '/expenses?limit=x'));
-  const [known, unknown] = [await anonymous.request('GET', `/expenses/${id}`), await anonymous.request('GET', `/expenses/${NO_SUCH_ID}`)];
+  const [known, unknown] = [
+    await anonymous.request('GET', `/expenses/${id}`),
+    await anonymous.request('GET', `/expenses/${NO_SUCH_ID}`),
+  ];
   assertUnauthorized(known);
   assert.equal(known.text, unknown.text);
 });
@@ -380,7 +451,10 @@ test('while KV fails the answer is 503, never an empty list or an expense that d
     assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
   }
   await world.worker.failKv();
-  assert.deepEqual((await actor.request('GET', '/expenses')).json.map((expense) => expense.id), [id]);
+  assert.deepEqual(
+    (await actor.request('GET', '/expenses')).json.map((expense) => expense.id),
+    [id],
+  );
   await world.worker.flushLog();
   assert.match(world.worker.log, /KV LIST failed/i);
 });

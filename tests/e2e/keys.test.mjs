@@ -180,7 +180,10 @@ test('a flood of unknown kids during an outage costs AuthKit one request in 30 s
     fetchesDuring(() =>
       Promise.all(
         Array.from({ length: 20 }, (_, index) =>
-          world.bearer(authkit.mintToken({ header: { kid: `made-up-${index}` } }), worker).request('GET', '/me').then(assertUnavailable),
+          world
+            .bearer(authkit.mintToken({ header: { kid: `made-up-${index}` } }), worker)
+            .request('GET', '/me')
+            .then(assertUnavailable),
         ),
       ),
     );
@@ -206,7 +209,10 @@ test('what lies in KV in place of the keys is not believed unless it is sealed',
   const browser = await world.signedIn('Ada', worker);
   const kv = await worker.kv();
   const { keys } = await kv.list({ prefix: KEY_SET_PREFIX });
-  assert.deepEqual(keys.map(({ name }) => name), [`${KEY_SET_PREFIX}${CLIENT_ID}`]);
+  assert.deepEqual(
+    keys.map(({ name }) => name),
+    [`${KEY_SET_PREFIX}${CLIENT_ID}`],
+  );
   const none = JSON.stringify({ fetched_at: Math.floor(Date.now() / 1000) + 1_000_000, keys: { keys: [] } });
   const values = [none, Buffer.from(none).toString('base64'), 'nonsense', browser.cookies().get(SESSION_COOKIE)];
   for (const [index, value] of values.entries()) {

@@ -79,7 +79,9 @@ test('five requests at once with one key make one expense', async () => {
     assert.deepEqual(answer.json, answers[0].json);
   }
   assert.deepEqual(await expensesOf(actor), [answers[0].json]);
-  assertProblems(await create(actor, 'key', { json: { ...LUNCH, amount: 1 } }), [['value_error', 'header', 'idempotency-key']]);
+  assertProblems(await create(actor, 'key', { json: { ...LUNCH, amount: 1 } }), [
+    ['value_error', 'header', 'idempotency-key'],
+  ]);
 });
 
 test('what a client began before it went away is finished, and its next try finds it', async (t) => {

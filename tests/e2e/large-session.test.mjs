@@ -26,7 +26,8 @@ function cookieNames(browser) {
 
 /** The session is complete, opens, and is all that the browser holds. */
 function assertWhole(browser, parts) {
-  const names = parts === 1 ? [SESSION_COOKIE] : Array.from({ length: parts }, (_, index) => `${SESSION_COOKIE}.${index}`);
+  const names =
+    parts === 1 ? [SESSION_COOKIE] : Array.from({ length: parts }, (_, index) => `${SESSION_COOKIE}.${index}`);
   assert.deepEqual(cookieNames(browser), names);
   assert.deepEqual(browser.droppedCookies, []);
   const session = world.sessionOf(browser);

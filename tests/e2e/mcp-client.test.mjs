@@ -50,7 +50,10 @@ function connectedMachine(scopes, expectedIssuer = authkit.url) {
   const { clientId, clientSecret } = authkit.addMachine({ scopes });
   world.keepSecret(clientSecret, "a machine's secret");
   const scope = scopes.length > 0 ? scopes.join(' ') : undefined;
-  return connect(world.worker.url('/mcp'), new ClientCredentialsProvider({ clientId, clientSecret, scope, expectedIssuer }));
+  return connect(
+    world.worker.url('/mcp'),
+    new ClientCredentialsProvider({ clientId, clientSecret, scope, expectedIssuer }),
+  );
 }
 
 function registrations() {
@@ -70,7 +73,12 @@ test('from the address alone it finds AuthKit, registers, signs in and finds the
   assert.match(client.getInstructions(), /expenses/);
   const { tools } = await client.listTools();
   assert.deepEqual(
-    tools.map(({ name, annotations: { readOnlyHint, destructiveHint, idempotentHint } }) => [name, readOnlyHint, destructiveHint, idempotentHint]),
+    tools.map(({ name, annotations: { readOnlyHint, destructiveHint, idempotentHint } }) => [
+      name,
+      readOnlyHint,
+      destructiveHint,
+      idempotentHint,
+    ]),
     [
       ['list_expenses', true, false, true],
       ['add_expense', false, false, false],
@@ -97,7 +105,11 @@ test('what it adds, changes and removes shows in the browser, and the other way 
   const added = await call(client, 'add_expense', { ...LUNCH, category: 'meals' });
   assert.deepEqual((await browser.request('GET', '/expenses')).json, [added]);
 
-  const byBrowser = (await browser.request('POST', '/expenses', { json: { description: 'Taxi', amount: 30, category: 'travel', date: '2026-11-24' } })).json;
+  const byBrowser = (
+    await browser.request('POST', '/expenses', {
+      json: { description: 'Taxi', amount: 30, category: 'travel', date: '2026-11-24' },
+    })
+  ).json;
   assert.deepEqual(await call(client, 'list_expenses'), { expenses: [byBrowser, added], next_cursor: null });
   const first = await call(client, 'list_expenses', { limit: 1 });
   assert.deepEqual(first.expenses, [byBrowser]);
@@ -109,7 +121,10 @@ test('what it adds, changes and removes shows in the browser, and the other way 
 
   const summary = await call(client, 'summarize_expenses', { from: '2026-11-01', to: '2026-11-30' });
   assert.deepEqual(summary, (await browser.request('GET', '/expenses/summary?from=2026-11-01&to=2026-11-30')).json);
-  assert.deepEqual(summary.currencies.map(({ currency, total, count }) => [currency, total, count]), [['USD', 44.6, 2]]);
+  assert.deepEqual(
+    summary.currencies.map(({ currency, total, count }) => [currency, total, count]),
+    [['USD', 44.6, 2]],
+  );
 
   await call(client, 'delete_expense', { id: added.id });
   assert.deepEqual((await browser.request('GET', '/expenses')).json, [updated]);
@@ -137,9 +152,13 @@ test("another person's client sees nothing of it, and can change nothing", async
 
 test('what is wrong with its arguments is told as a result that a model can act on', async () => {
   const { client } = await connected('Ada');
-  const result = await client.callTool({ name: 'add_expense', arguments: { description: '', amount: -1, date: 'yesterday', colour: 'red' } });
+  const result = await client.callTool({
+    name: 'add_expense',
+    arguments: { description: '', amount: -1, date: 'yesterday', colour: 'red' },
+  });
   assert.equal(result.isError, true);
-  for (const word of ['description', 'amount', 'date', 'colour']) assert.match(result.content[0].text, new RegExp(`\\b${word}\\b`));
+  for (const word of ['description', 'amount', 'date', 'colour'])
+    assert.match(result.content[0].text, new RegExp(`\\b${word}\\b`));
   await assert.rejects(client.callTool({ name: 'no_such_tool', arguments: {} }), { code: -32602 });
   assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
 });
@@ -176,7 +195,9 @@ test('a client that has a metadata document does not register', async () => {
 test('a token for one Worker is none for another', async () => {
   const other = await world.startWorker({ connect: true });
   const { person } = await connected('Ada');
-  const answer = await world.bearer(person.tokens().access_token, other).request('POST', '/mcp', { json: { jsonrpc: '2.0', id: 1, method: 'ping' } });
+  const answer = await world
+    .bearer(person.tokens().access_token, other)
+    .request('POST', '/mcp', { json: { jsonrpc: '2.0', id: 1, method: 'ping' } });
   assert.equal(answer.status, 401, `${answer}`);
   assert.match(answer.headers['www-authenticate'], /error="invalid_token".*resource_metadata="[^"]*\/mcp"/);
 });
@@ -198,7 +219,11 @@ for (const [scopes, refused] of [
     const client = await connectedMachine(scopes);
     assert.equal((await client.listTools()).tools.length, 5);
     for (const name of refused) {
-      await assert.rejects(client.callTool({ name, arguments: {} }), (error) => error instanceof StreamableHTTPError && error.code === 403, name);
+      await assert.rejects(
+        client.callTool({ name, arguments: {} }),
+        (error) => error instanceof StreamableHTTPError && error.code === 403,
+        name,
+      );
     }
   });
 }

@@ -23,7 +23,9 @@ const TIMEOUT_MS = 120_000;
 const ON_NODE_20 = new URL('conformance/node-20.mjs', import.meta.url).href;
 
 /** By reason, the checks that fail, each as `scenario:check` with the revisions in which it does. */
-const EXPECTED_FAILURES = JSON.parse(readFileSync(new URL('conformance/expected-failures.json', import.meta.url), 'utf8'));
+const EXPECTED_FAILURES = JSON.parse(
+  readFileSync(new URL('conformance/expected-failures.json', import.meta.url), 'utf8'),
+);
 
 const world = await startWorld({ connect: true });
 const token = world.authkit.mintConnectToken({ expSecs: 3600 });
@@ -51,12 +53,18 @@ after(() => {
 
 /** @param {string} revision @returns {string[]} */
 function expectedIn(revision) {
-  return Object.values(EXPECTED_FAILURES).flatMap((checks) => Object.keys(checks).filter((check) => checks[check].split(' ').includes(revision)));
+  return Object.values(EXPECTED_FAILURES).flatMap((checks) =>
+    Object.keys(checks).filter((check) => checks[check].split(' ').includes(revision)),
+  );
 }
 
 /** @param {string[]} args @returns {Promise<{ code: number, output: string }>} */
 async function run(args) {
-  const child = spawn(process.execPath, ['--import', ON_NODE_20, RUNNER, 'server', ...args], { cwd: folder, timeout: TIMEOUT_MS, env: { ...process.env, NO_COLOR: '1' } });
+  const child = spawn(process.execPath, ['--import', ON_NODE_20, RUNNER, 'server', ...args], {
+    cwd: folder,
+    timeout: TIMEOUT_MS,
+    env: { ...process.env, NO_COLOR: '1' },
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const [code] = await once(child, 'close');
@@ -70,7 +78,16 @@ for (const revision of ['2025-06-18', '2025-11-25', '2026-07-28']) {
     const baseline = join(folder, `${revision}.yaml`);
     writeFileSync(baseline, JSON.stringify({ server: expected }));
     const url = `http://localhost:${relay.address().port}/mcp`;
-    const { code, output } = await run(['--url', url, '--suite', 'all', '--spec-version', revision, '--expected-failures', baseline]);
+    const { code, output } = await run([
+      '--url',
+      url,
+      '--suite',
+      'all',
+      '--spec-version',
+      revision,
+      '--expected-failures',
+      baseline,
+    ]);
     assert.equal(code, 0, output);
     const failed = [...output.matchAll(/^ {2}~ (\S+)$/gm)].map(([, check]) => check);
     assert.deepEqual(failed.sort(), expected.sort(), 'of an entry that it has not come to the runner says nothing');

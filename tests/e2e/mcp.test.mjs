@@ -20,7 +20,9 @@ const outputs = new Map(TOOLS.map(({ name, outputSchema }) => [name, ajv.compile
 
 /** @param {Record<string, unknown>} message @param {Record<string, string>} [headers] */
 function send(message, headers = {}) {
-  return world.bearer().request('POST', '/mcp', { json: { jsonrpc: '2.0', ...message }, headers: { accept: ACCEPT, ...headers } });
+  return world
+    .bearer()
+    .request('POST', '/mcp', { json: { jsonrpc: '2.0', ...message }, headers: { accept: ACCEPT, ...headers } });
 }
 
 /** The output of a tool, by the newest revision, held against its schema. */
@@ -49,7 +51,10 @@ test('a client of an older revision shakes hands, and finds the tools', async ()
 test('every tool does what it says, and the browser sees it', async () => {
   const browser = await world.signedIn('Ada');
   const added = await call('add_expense', { description: 'by an agent', amount: '12.30', idempotency_key: 'e2e' });
-  assert.deepEqual(await call('add_expense', { amount: '12.30', description: 'by an agent', idempotency_key: 'e2e' }), added);
+  assert.deepEqual(
+    await call('add_expense', { amount: '12.30', description: 'by an agent', idempotency_key: 'e2e' }),
+    added,
+  );
   assert.deepEqual((await browser.request('GET', `/expenses/${added.id}`)).json, added);
   const { expenses } = await call('list_expenses', { limit: 1000 });
   assert.ok(expenses.some(({ id }) => id === added.id));
@@ -64,7 +69,10 @@ test('a page of another site, a cookie and a body without end are refused', asyn
   const ping = { id: 1, method: 'ping' };
   assert.equal((await send(ping)).status, 200);
   assert.equal((await send(ping, { origin: 'https://example.com' })).status, 403);
-  assert.equal((await (await world.signedIn('Ada')).request('POST', '/mcp', { json: { jsonrpc: '2.0', ...ping } })).status, 401);
+  assert.equal(
+    (await (await world.signedIn('Ada')).request('POST', '/mcp', { json: { jsonrpc: '2.0', ...ping } })).status,
+    401,
+  );
   assert.equal((await send({ ...ping, params: { x: 'x'.repeat(70_000) } })).status, 413);
   assert.equal((await world.bearer().request('GET', '/mcp')).headers.allow, 'POST');
 });

@@ -24,7 +24,8 @@ const document = answer.json;
 const ajv = new Ajv({ strict: true, allErrors: true });
 addFormats(ajv);
 // Words of OpenAPI that JSON Schema does not know.
-for (const word of ['openapi', 'info', 'servers', 'paths', 'components', 'tags', 'security', 'example']) ajv.addKeyword(word);
+for (const word of ['openapi', 'info', 'servers', 'paths', 'components', 'tags', 'security', 'example'])
+  ajv.addKeyword(word);
 ajv.addSchema(document, 'openapi');
 
 /**
@@ -62,15 +63,25 @@ function escaped(step) {
 test('a public linter finds no error in the description', async () => {
   const config = await createConfig({ extends: ['recommended'] });
   const problems = await lintFromString({ source: answer.text, absoluteRef: 'openapi.json', config });
-  const told = problems.map(({ severity, ruleId, message, location }) => `${severity} ${ruleId}: ${message} ${location[0]?.pointer}`);
-  assert.deepEqual(told.filter((text) => text.startsWith('error')), []);
+  const told = problems.map(
+    ({ severity, ruleId, message, location }) => `${severity} ${ruleId}: ${message} ${location[0]?.pointer}`,
+  );
+  assert.deepEqual(
+    told.filter((text) => text.startsWith('error')),
+    [],
+  );
   // Sign-in only ever redirects, and what is public and takes no input cannot be asked wrongly.
   const expected = ['operation-2xx-response', 'operation-4xx-response'];
-  assert.deepEqual(problems.map(({ ruleId }) => ruleId).filter((rule) => !expected.includes(rule)), [], told.join('\n'));
+  assert.deepEqual(
+    problems.map(({ ruleId }) => ruleId).filter((rule) => !expected.includes(rule)),
+    [],
+    told.join('\n'),
+  );
 });
 
 test('every schema is one, with nothing that JSON Schema does not know', () => {
-  for (const name of Object.keys(document.components.schemas)) ajv.compile({ $ref: `openapi#/components/schemas/${name}` });
+  for (const name of Object.keys(document.components.schemas))
+    ajv.compile({ $ref: `openapi#/components/schemas/${name}` });
 });
 
 test('examples of what can be sent are accepted, and answers are as they are described', async () => {
@@ -99,10 +110,17 @@ test('examples of what can be sent are accepted, and answers are as they are des
     assert.ok(answer.status < 300, `${answer}`);
     assertDescribed(answer, method, operation);
   }
-  assertDescribed(await world.bearer(authkit.mintToken({ claims: { sub: 'user_bearer' } })).request('GET', '/me'), 'get', '/me');
+  assertDescribed(
+    await world.bearer(authkit.mintToken({ claims: { sub: 'user_bearer' } })).request('GET', '/me'),
+    'get',
+    '/me',
+  );
   const csv = await browser.request('GET', '/expenses', { headers: { accept: 'text/csv' } });
   assertDescribed(csv, 'get', '/expenses');
-  assert.equal(document.paths['/expenses'].get.responses[200].content['text/csv'].example.split('\r\n')[0], csv.text.split('\r\n')[0]);
+  assert.equal(
+    document.paths['/expenses'].get.responses[200].content['text/csv'].example.split('\r\n')[0],
+    csv.text.split('\r\n')[0],
+  );
 });
 
 test('refusals are as they are described', async () => {
@@ -113,20 +131,53 @@ test('refusals are as they are described', async () => {
   await browser.request('POST', '/expenses', { json, headers: key });
   for (const [status, method, operation, answer] of [
     [401, 'get', '/expenses', await world.anonymous().request('GET', '/expenses')],
-    [403, 'post', '/expenses', await browser.request('POST', '/expenses', { json, headers: { 'sec-fetch-site': 'cross-site' } })],
+    [
+      403,
+      'post',
+      '/expenses',
+      await browser.request('POST', '/expenses', { json, headers: { 'sec-fetch-site': 'cross-site' } }),
+    ],
     [404, 'get', '/expenses/{id}', await browser.request('GET', missing)],
     [404, 'put', '/expenses/{id}', await browser.request('PUT', missing, { json })],
     [404, 'delete', '/expenses/{id}', await browser.request('DELETE', missing)],
-    [422, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { ...json, amount: 2 }, headers: key })],
-    [413, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { description: 'x'.repeat(70_000) } })],
-    [415, 'post', '/expenses', await browser.request('POST', '/expenses', { body: 'x', headers: { 'content-type': 'text/plain' } })],
+    [
+      422,
+      'post',
+      '/expenses',
+      await browser.request('POST', '/expenses', { json: { ...json, amount: 2 }, headers: key }),
+    ],
+    [
+      413,
+      'post',
+      '/expenses',
+      await browser.request('POST', '/expenses', { json: { description: 'x'.repeat(70_000) } }),
+    ],
+    [
+      415,
+      'post',
+      '/expenses',
+      await browser.request('POST', '/expenses', { body: 'x', headers: { 'content-type': 'text/plain' } }),
+    ],
     [422, 'post', '/expenses', await browser.request('POST', '/expenses', { json: { amount: 'x', note: 1 } })],
-    [422, 'post', '/expenses', await browser.request('POST', '/expenses', { body: '{"a', headers: { 'content-type': 'application/json' } })],
+    [
+      422,
+      'post',
+      '/expenses',
+      await browser.request('POST', '/expenses', { body: '{"a', headers: { 'content-type': 'application/json' } }),
+    ],
     [422, 'get', '/expenses', await browser.request('GET', '/expenses?limit=0')],
     [422, 'get', '/expenses/summary', await browser.request('GET', '/expenses/summary?from=x')],
     [405, 'post', '/expenses/{id}', await browser.request('POST', missing, { json })],
     [405, 'post', '/expenses/{id}/delete', await browser.request('POST', `${missing}/delete`, { json })],
-    [415, 'post', '/organization', await world.bearer(authkit.mintToken()).request('POST', '/organization', { body: 'organization_id=org_1', headers: { 'content-type': 'application/x-www-form-urlencoded' } })],
+    [
+      415,
+      'post',
+      '/organization',
+      await world.bearer(authkit.mintToken()).request('POST', '/organization', {
+        body: 'organization_id=org_1',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      }),
+    ],
     [422, 'post', '/organization', await browser.request('POST', '/organization', { json: {} })],
     [400, 'get', '/callback', await world.anonymous().request('GET', '/callback?error=access_denied')],
   ]) {

@@ -4,7 +4,13 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
 import { COMPILERS_ORG_ID, ENGINES_ORG_ID, GRACE_ID } from '../../local/authkit/index.mjs';
-import { assertDetail, assertInvalidToken, assertProblems, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
+import {
+  assertDetail,
+  assertInvalidToken,
+  assertProblems,
+  assertUnauthorized,
+  assertUnavailable,
+} from './support/assertions.mjs';
 import { AUTHENTICATE_PATH, SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const world = await startWorld();
@@ -85,8 +91,15 @@ test('a session that has expired switches too', async () => {
 test('two switches at the same time both succeed, and nobody is signed out', async () => {
   const browser = await world.signedIn('Grace');
   const answers = await Promise.all([switchTo(browser, COMPILERS_ORG_ID), switchTo(browser, ENGINES_ORG_ID)]);
-  assert.deepEqual(answers.map(({ status }) => status), [200, 200], `${answers}`);
-  assert.deepEqual(answers.map(({ json }) => json.organization_id), [COMPILERS_ORG_ID, ENGINES_ORG_ID]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200],
+    `${answers}`,
+  );
+  assert.deepEqual(
+    answers.map(({ json }) => json.organization_id),
+    [COMPILERS_ORG_ID, ENGINES_ORG_ID],
+  );
   const { organization_id: organization } = await me(browser);
   await world.expire();
   assert.equal((await me(browser)).organization_id, organization);
@@ -106,7 +119,13 @@ test('who comes with the session from before the switch goes on, and lands in th
   assert.ok(world.refreshes() - refreshes <= 1);
 });
 
-for (const reason of ['sso_required', 'mfa_enrollment', 'mfa_challenge', 'email_verification_required', 'organization_authentication_methods_required']) {
+for (const reason of [
+  'sso_required',
+  'mfa_enrollment',
+  'mfa_challenge',
+  'email_verification_required',
+  'organization_authentication_methods_required',
+]) {
   test(`${reason} is said, with where to go, and the session stays as it is`, async () => {
     const browser = await world.signedIn('Grace');
     const before = await me(browser);
@@ -176,13 +195,28 @@ const INVALID = {
     options: { body: '', headers: { 'content-type': 'application/json' } },
     problems: [['missing', 'body']],
   },
-  'no JSON': { options: { body: '{]', headers: { 'content-type': 'application/json' } }, problems: [['json_invalid', 'body', 1]] },
+  'no JSON': {
+    options: { body: '{]', headers: { 'content-type': 'application/json' } },
+    problems: [['json_invalid', 'body', 1]],
+  },
   'a list': { options: { json: [] }, problems: [['model_attributes_type', 'body']] },
   'no organization': { options: { json: {} }, problems: [['missing', 'body', 'organization_id']] },
-  'an organization that is null': { options: { json: { organization_id: null } }, problems: [['string_type', 'body', 'organization_id']] },
-  'an organization that is a number': { options: { json: { organization_id: 7 } }, problems: [['string_type', 'body', 'organization_id']] },
-  'an empty organization': { options: { json: { organization_id: '' } }, problems: [['string_too_short', 'body', 'organization_id']] },
-  'an organization of spaces': { options: { json: { organization_id: '  ' } }, problems: [['string_too_short', 'body', 'organization_id']] },
+  'an organization that is null': {
+    options: { json: { organization_id: null } },
+    problems: [['string_type', 'body', 'organization_id']],
+  },
+  'an organization that is a number': {
+    options: { json: { organization_id: 7 } },
+    problems: [['string_type', 'body', 'organization_id']],
+  },
+  'an empty organization': {
+    options: { json: { organization_id: '' } },
+    problems: [['string_too_short', 'body', 'organization_id']],
+  },
+  'an organization of spaces': {
+    options: { json: { organization_id: '  ' } },
+    problems: [['string_too_short', 'body', 'organization_id']],
+  },
   'an organization that is too long': {
     options: { json: { organization_id: 'x'.repeat(256) } },
     problems: [['string_too_long', 'body', 'organization_id']],
@@ -244,7 +278,11 @@ for (const method of ['GET', 'HEAD', 'PUT', 'DELETE']) {
   });
 }
 
-for (const [what, hook] of Object.entries({ 'is down': { status: 503 }, 'has had too many requests': { status: 429 }, 'does not answer': { delay_ms: 60_000 } })) {
+for (const [what, hook] of Object.entries({
+  'is down': { status: 503 },
+  'has had too many requests': { status: 429 },
+  'does not answer': { delay_ms: 60_000 },
+})) {
   test(`while AuthKit ${what} a switch is 503, and the session goes on as it was`, async () => {
     const worker = await world.startWorker();
     const browser = await world.signedIn('Grace', worker);

@@ -19,7 +19,9 @@ assert.equal(authkit.settings.allowRefreshReuseSecs, 0);
 
 /** Sends as many requests at the same time, in turn to each of the isolates, all with the cookies of now. */
 function atOnce(browser, count, where = isolates, request = (at) => at.request('GET', '/me')) {
-  return Promise.all(Array.from({ length: count }, (_, index) => request(browser.at(where[index % where.length]), index)));
+  return Promise.all(
+    Array.from({ length: count }, (_, index) => request(browser.at(where[index % where.length]), index)),
+  );
 }
 
 /** AuthKit answers late, so that every isolate has asked before the first has its answer. */
@@ -35,7 +37,9 @@ function assertStatuses(answers, status) {
 
 /** All of these answers bring one and the same session, and it is the browser's now. */
 function assertOneSession(answers, browser) {
-  const tokens = answers.map((answer) => openSession(answer.setCookie(SESSION_COOKIE)?.value ?? '', world.cookiePassword).refresh_token);
+  const tokens = answers.map(
+    (answer) => openSession(answer.setCookie(SESSION_COOKIE)?.value ?? '', world.cookiePassword).refresh_token,
+  );
   assert.deepEqual([...new Set(tokens)], [world.sessionOf(browser).refresh_token]);
 }
 
@@ -96,7 +100,11 @@ test('an isolate that was asked second shares the session of the one that was fi
   assertStatuses(answers, 200);
   assertOneSession(answers, browser);
   t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
-  assert.equal(authkit.requests.entries.filter(({ grantType }) => grantType === 'refresh_token').at(-1).status, 400, 'a race');
+  assert.equal(
+    authkit.requests.entries.filter(({ grantType }) => grantType === 'refresh_token').at(-1).status,
+    400,
+    'a race',
+  );
   assert.equal(world.refreshes() - before, 2);
 });
 
@@ -131,10 +139,7 @@ test("two users' sessions that are renewed at the same time stay theirs", async 
   const ada = await world.signedIn('Ada');
   const grace = await world.expired('Grace');
   const before = world.refreshes();
-  const [adas, graces] = await Promise.all([
-    atOnce(ada, 20, [isolates[1]]),
-    atOnce(grace, 20, [isolates[1]]),
-  ]);
+  const [adas, graces] = await Promise.all([atOnce(ada, 20, [isolates[1]]), atOnce(grace, 20, [isolates[1]])]);
   assert.deepEqual([...new Set(adas.map(({ json }) => json.user.id))], [ADA_ID]);
   assert.deepEqual([...new Set(graces.map(({ json }) => json.user.id))], [GRACE_ID]);
   assert.equal(world.refreshes() - before, 2);
@@ -211,7 +216,9 @@ test('what somebody else has put in its place is not taken for a session', async
   const adas = (await rotatedKeys()).map(({ name }) => name).filter((name) => !before.has(name));
   assert.equal((await grace.request('GET', '/me')).status, 200);
   await world.worker.settle();
-  const graces = (await rotatedKeys()).map(({ name }) => name).filter((name) => !before.has(name) && !adas.includes(name));
+  const graces = (await rotatedKeys())
+    .map(({ name }) => name)
+    .filter((name) => !before.has(name) && !adas.includes(name));
   const record = await kv.get(adas[0]);
   for (const name of graces) await kv.put(name, record);
   // Her old session is spent, and nothing leads on from it.
@@ -284,7 +291,9 @@ for (const [where, other] of [
     const slow = browser.request('GET', '/expenses');
     await eventually(() => world.refreshes() === before + 1);
     await world.worker.settle();
-    const switched = await browser.at(other).request('POST', '/organization', { json: { organization_id: COMPILERS_ORG_ID } });
+    const switched = await browser
+      .at(other)
+      .request('POST', '/organization', { json: { organization_id: COMPILERS_ORG_ID } });
     assert.equal(switched.status, 200, `${switched}`);
     await world.worker.settle();
     await world.worker.holdKv();
@@ -298,7 +307,9 @@ test('a switch of organization among requests with one expired session is done, 
   const before = world.refreshes();
   slowAuthKit(t, 50);
   const answers = await atOnce(browser, 20, isolates.slice(0, 1), (at, index) =>
-    index === 10 ? at.request('POST', '/organization', { json: { organization_id: COMPILERS_ORG_ID } }) : at.request('GET', '/me'),
+    index === 10
+      ? at.request('POST', '/organization', { json: { organization_id: COMPILERS_ORG_ID } })
+      : at.request('GET', '/me'),
   );
   assertStatuses(answers, 200);
   assert.equal(answers[10].json.organization_id, COMPILERS_ORG_ID);

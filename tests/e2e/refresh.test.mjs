@@ -85,10 +85,20 @@ const PROTECTED = {
   'GET /me': { method: 'GET', path: '/me', status: 200 },
   'HEAD /me': { method: 'HEAD', path: '/me', status: 200 },
   'GET /expenses': { method: 'GET', path: '/expenses', status: 200 },
-  'POST /expenses': { method: 'POST', path: '/expenses', options: { json: { description: 'x', amount: 1 } }, status: 201 },
+  'POST /expenses': {
+    method: 'POST',
+    path: '/expenses',
+    options: { json: { description: 'x', amount: 1 } },
+    status: 201,
+  },
   'GET an expense': { method: 'GET', path: newExpense, status: 200 },
   'DELETE an expense': { method: 'DELETE', path: newExpense, status: 204 },
-  'POST /organization': { method: 'POST', path: '/organization', options: { json: { organization_id: ENGINES_ORG_ID } }, status: 200 },
+  'POST /organization': {
+    method: 'POST',
+    path: '/organization',
+    options: { json: { organization_id: ENGINES_ORG_ID } },
+    status: 200,
+  },
   'GET an expense that is not there': { method: 'GET', path: UNKNOWN_EXPENSE, status: 404 },
   'DELETE an expense that is not there': { method: 'DELETE', path: UNKNOWN_EXPENSE, status: 404 },
   'GET /expenses with a bad limit': { method: 'GET', path: '/expenses?limit=0', status: 422 },
@@ -111,14 +121,24 @@ const PROTECTED = {
     options: { json: { description: 'x'.repeat(70_000), amount: 1 } },
     status: 413,
   },
-  'POST /organization with nothing in it': { method: 'POST', path: '/organization', options: { json: {} }, status: 422 },
+  'POST /organization with nothing in it': {
+    method: 'POST',
+    path: '/organization',
+    options: { json: {} },
+    status: 422,
+  },
   'POST /organization with a text': {
     method: 'POST',
     path: '/organization',
     options: { body: 'x', headers: { 'content-type': 'text/plain' } },
     status: 415,
   },
-  'GET /expenses while KV fails': { method: 'GET', path: '/expenses', status: 503, kv: ['get', 'put', 'list', 'delete'] },
+  'GET /expenses while KV fails': {
+    method: 'GET',
+    path: '/expenses',
+    status: 503,
+    kv: ['get', 'put', 'list', 'delete'],
+  },
   'POST /expenses while KV fails': {
     method: 'POST',
     path: '/expenses',
@@ -217,14 +237,18 @@ test('AuthKit is told which browser renews its session, and gets nothing of it b
 
 for (const [what, hook] of Object.entries({
   'is down': { status: 503 },
-  'fails': { status: 500 },
+  fails: { status: 500 },
   'has had too many requests': { status: 429 },
   'does not answer': { delay_ms: 60_000 },
   'answers with a page of something else': { status: 200, body: { hello: 'world' } },
   "does not take this Worker's own secret": { status: 401, body: { error: 'invalid_client', error_description: 'x' } },
   'gives tokens that nobody has signed': {
     status: 200,
-    body: { user: { object: 'user', id: ADA_ID, email: 'ada@example.com' }, access_token: 'a.b.c', refresh_token: 'another refresh token' },
+    body: {
+      user: { object: 'user', id: ADA_ID, email: 'ada@example.com' },
+      access_token: 'a.b.c',
+      refresh_token: 'another refresh token',
+    },
   },
 })) {
   test(`while AuthKit ${what} an expired session is 503 and stays, and goes on afterwards`, async (t) => {
@@ -327,7 +351,12 @@ test('a session that AuthKit has ended is over: curl learns it, a page is sent t
 
 test('a session cookie whose refresh token AuthKit never gave is over when it expires', async () => {
   const accessToken = authkit.mintToken({ expSecs: -1 });
-  const session = { access_token: accessToken, refresh_token: 'a made-up refresh token', user: null, impersonator: null };
+  const session = {
+    access_token: accessToken,
+    refresh_token: 'a made-up refresh token',
+    user: null,
+    impersonator: null,
+  };
   const cookie = `${SESSION_COOKIE}=${sealSession(session, world.cookiePassword)}`;
   const answer = await world.anonymous().request('GET', '/me', { headers: { cookie } });
   assertUnauthorized(answer);
@@ -337,7 +366,10 @@ test('a session cookie whose refresh token AuthKit never gave is over when it ex
 test('what AuthKit wants of the user first it asks for at sign-in, and the cookie stays', async (t) => {
   const browser = await world.expired('Ada');
   const cookie = browser.cookies().get(SESSION_COOKIE);
-  const { remove } = hookRefresh(t, { status: 403, body: { code: 'mfa_enrollment', message: 'The sign-in needs a further step.' } });
+  const { remove } = hookRefresh(t, {
+    status: 403,
+    body: { code: 'mfa_enrollment', message: 'The sign-in needs a further step.' },
+  });
   assertUnauthorized(await browser.request('GET', '/me'));
   const page = await browser.open('/me', { until: () => true });
   assert.equal(page.status, 302);
@@ -355,7 +387,11 @@ test("tokens of another user's are not put in this one's place", async (t) => {
   world.keepSecret(graces, 'an access token');
   hookRefresh(t, {
     status: 200,
-    body: { user: { object: 'user', id: GRACE_ID, email: 'grace@example.com' }, access_token: graces, refresh_token: "Grace's refresh token" },
+    body: {
+      user: { object: 'user', id: GRACE_ID, email: 'grace@example.com' },
+      access_token: graces,
+      refresh_token: "Grace's refresh token",
+    },
   });
   const answer = await browser.request('GET', '/me');
   assert.ok(answer.status >= 400, `${answer}`);

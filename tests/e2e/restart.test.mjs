@@ -35,7 +35,10 @@ test('expenses and sessions outlive the Worker', async () => {
   assertDetail(await again.request('GET', `/expenses/${deleted}`), 404);
 
   const graceAgain = await world.signedIn('Grace');
-  assert.deepEqual((await graceAgain.request('GET', '/expenses')).json.map(({ description }) => description), ["Grace's"]);
+  assert.deepEqual(
+    (await graceAgain.request('GET', '/expenses')).json.map(({ description }) => description),
+    ["Grace's"],
+  );
 });
 
 test('pages go on after a restart where they stopped before it', async () => {

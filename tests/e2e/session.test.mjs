@@ -80,7 +80,14 @@ test('the home page knows who is signed in, and offers sign-in to whoever is not
 test('a session cookie with one bit changed anywhere is no session', async () => {
   const sealed = await sessionCookieOf('Ada');
   const bytes = Buffer.from(sealed, 'base64');
-  const positions = { nonce: 0, 'nonce, last': 11, ciphertext: 12, middle: bytes.length >> 1, 'tag, first': bytes.length - 16, 'tag, last': bytes.length - 1 };
+  const positions = {
+    nonce: 0,
+    'nonce, last': 11,
+    ciphertext: 12,
+    middle: bytes.length >> 1,
+    'tag, first': bytes.length - 16,
+    'tag, last': bytes.length - 1,
+  };
   for (const [where, position] of Object.entries(positions)) {
     const changed = Buffer.from(bytes);
     changed[position] ^= 1;
@@ -107,7 +114,10 @@ test('a session cookie that is cut, garbled or no cookie of this Worker is no se
     'cut at its start': sealed.slice(4),
     twice: sealed + sealed,
     'sealed, but no session': sealSession({ hello: 'world' }, world.cookiePassword),
-    'sealed, with a token that is none': sealSession({ access_token: 'x', refresh_token: 'y', user: { id: ADA_ID } }, world.cookiePassword),
+    'sealed, with a token that is none': sealSession(
+      { access_token: 'x', refresh_token: 'y', user: { id: ADA_ID } },
+      world.cookiePassword,
+    ),
     'sealed, with an empty token': sealSession({ access_token: '', refresh_token: '' }, world.cookiePassword),
     'sealed for a sign-in': signInCookie,
   };
@@ -190,7 +200,10 @@ test('a session of 9 KB is split over cookies that a browser keeps, and leaves n
   assert.equal(long.status, 200, `${long}`);
   assert.deepEqual(browser.droppedCookies, []);
   assert.ok(parts(browser).length > 1);
-  assert.deepEqual(parts(browser), parts(browser).map((_, index) => `${SESSION_COOKIE}.${index}`));
+  assert.deepEqual(
+    parts(browser),
+    parts(browser).map((_, index) => `${SESSION_COOKIE}.${index}`),
+  );
   assert.ok(!browser.cookies().has(SESSION_COOKIE), 'the short form is gone');
   assert.ok(long.answer.json.permissions.length > 300);
   for (const line of long.to('/callback')[0].setCookies.filter((cookie) => cookie.startsWith(`${SESSION_COOKIE}.`))) {
@@ -390,11 +403,17 @@ test("another site's page changes nothing with this browser's cookie", async () 
     { 'sec-fetch-site': undefined, origin: `${world.worker.origin}.evil.example` },
     { 'sec-fetch-site': undefined, origin: 'null' },
   ]) {
-    assertDetail(await browser.request('POST', '/expenses', { json: { description: 'theirs', amount: 1 }, headers }), 403);
+    assertDetail(
+      await browser.request('POST', '/expenses', { json: { description: 'theirs', amount: 1 }, headers }),
+      403,
+    );
     assertDetail(await browser.request('DELETE', path, { headers }), 403);
   }
   const expenses = (await browser.request('GET', '/expenses')).json;
-  assert.deepEqual(expenses.map(({ description }) => description), ['mine']);
+  assert.deepEqual(
+    expenses.map(({ description }) => description),
+    ['mine'],
+  );
   // What only reads may come from elsewhere: a link on another site's page.
   assert.equal((await browser.open('/me', { from: 'https://example.com' })).status, 200);
   // An old browser's own page, and curl with a cookie, are nobody else's.

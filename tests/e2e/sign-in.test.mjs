@@ -88,7 +88,9 @@ test('no two sign-ins share a state or a challenge', async () => {
 });
 
 test('hints are passed on, and parameters that are not known do no harm', async () => {
-  const url = await beginSignIn('?screen_hint=sign-up&login_hint=ada%40example.com&domain_hint=example.com&utm_source=x&state=mine');
+  const url = await beginSignIn(
+    '?screen_hint=sign-up&login_hint=ada%40example.com&domain_hint=example.com&utm_source=x&state=mine',
+  );
   assert.equal(url.searchParams.get('screen_hint'), 'sign-up');
   assert.equal(url.searchParams.get('login_hint'), 'ada@example.com');
   assert.equal(url.searchParams.get('domain_hint'), 'example.com');
@@ -144,7 +146,10 @@ test('on plain http at localhost curl can sign in with a jar of its own', async 
   const curl = world.anonymous();
   const begun = await curl.request('GET', '/login?return_to=/me');
   const jar = begun.setCookies.map((line) => line.split(';')[0]).join('; ');
-  const authorized = await fetch(begun.location, { redirect: 'manual', headers: { 'x-local-authkit-user': 'grace@example.com' } });
+  const authorized = await fetch(begun.location, {
+    redirect: 'manual',
+    headers: { 'x-local-authkit-user': 'grace@example.com' },
+  });
   const callback = new URL(authorized.headers.get('location'));
   const signedIn = await curl.request('GET', callback.pathname + callback.search, { headers: { cookie: jar } });
   assert.equal(signedIn.status, 302, `${signedIn}`);
@@ -179,7 +184,11 @@ test('two tabs that sign in at once both end where they began, in either order',
   const firstDone = await browser.submit(first, 'Ada');
   assert.equal(secondDone.url.href, world.worker.url('/me?tab=2'), `${secondDone}`);
   assert.equal(firstDone.url.href, world.worker.url('/me?tab=1'), `${firstDone}`);
-  assert.equal(secondDone.to('/callback').length + firstDone.to('/callback').length, 2, 'one of the tabs had to begin again');
+  assert.equal(
+    secondDone.to('/callback').length + firstDone.to('/callback').length,
+    2,
+    'one of the tabs had to begin again',
+  );
 });
 
 test('a callback that is opened a second time exchanges no code', async () => {
@@ -418,7 +427,11 @@ test("AuthKit's error is said to curl in JSON, for a sign-in that curl began", a
   const curl = world.anonymous();
   const begun = await curl.request('GET', '/login');
   const cookie = begun.setCookies.map((line) => line.split(';')[0]).join('; ');
-  const error = { error: 'access_denied', error_description: 'Not today', state: begun.location.searchParams.get('state') };
+  const error = {
+    error: 'access_denied',
+    error_description: 'Not today',
+    state: begun.location.searchParams.get('state'),
+  };
   const path = `/callback?${new URLSearchParams(error)}`;
   assertDetail(await curl.request('GET', path, { headers: { cookie } }), 400, /cancelled.*access_denied: Not today/);
   const unasked = await curl.request('GET', path);
@@ -430,7 +443,9 @@ test('whatever stands in an error is escaped on the page', async () => {
   const browser = world.browser();
   const script = '<script>alert(1)</script><img src=x onerror=alert(1)>';
   const state = (await browser.open('/login')).url.searchParams.get('state');
-  const page = await browser.open(`/callback?${new URLSearchParams({ error: script, error_description: script, state })}`);
+  const page = await browser.open(
+    `/callback?${new URLSearchParams({ error: script, error_description: script, state })}`,
+  );
   assert.equal(page.status, 400);
   assert.ok(page.text.includes('&lt;script&gt;'), page.text);
   assert.ok(!page.text.includes('<script') && !page.text.includes('<img'), page.text);
@@ -481,7 +496,11 @@ test('a session that the next request would refuse is never set, and the failure
     method: 'POST',
     path: AUTHENTICATE_PATH,
     status: 200,
-    body: { user: { object: 'user', id: 'user_x', email: 'x@example.com' }, access_token: forged, refresh_token: 'a refresh token' },
+    body: {
+      user: { object: 'user', id: 'user_x', email: 'x@example.com' },
+      access_token: forged,
+      refresh_token: 'a refresh token',
+    },
     count: 1,
   });
   const answer = await browser.request('GET', url.pathname + url.search, {
@@ -546,7 +565,10 @@ test('AuthKit asks again where /login is told to, and gets the invitation', asyn
     const page = await browser.open(`/login?${query}&return_to=/me`);
     assert.equal(page.url.origin, authkit.url, `${query}: ${page}`);
   }
-  const page = await browser.submit(await browser.open('/login?prompt=login&invitation_token=an-invitation&return_to=/me'), 'Ada');
+  const page = await browser.submit(
+    await browser.open('/login?prompt=login&invitation_token=an-invitation&return_to=/me'),
+    'Ada',
+  );
   const { session_id: id } = page.answer.json;
   assert.equal(authkit.sessions.find((session) => session.id === id).invitationToken, 'an-invitation');
 });

@@ -10,7 +10,12 @@ const world = await startWorld();
 
 /** The date at the world's time. @param {string} timeZone */
 function dateIn(timeZone) {
-  const parts = new Intl.DateTimeFormat('en', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' }).formatToParts(world.now());
+  const parts = new Intl.DateTimeFormat('en', {
+    timeZone,
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+  }).formatToParts(world.now());
   const value = (name) => parts.find(({ type }) => type === name).value;
   return `${value('year')}-${value('month')}-${value('day')}`;
 }

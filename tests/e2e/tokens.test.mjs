@@ -89,7 +89,8 @@ const REFUSED = {
   'with alg none and a good signature': () => authkit.mintToken({ header: { alg: 'none' } }),
   'of good alg and no signature': () => authkit.mintToken({ key: 'none', header: { alg: 'RS256' } }),
   "with HS256 and the public key's PEM for a secret": () => authkit.mintToken({ key: 'hs256-public' }),
-  "with HS256 and the public key's DER for a secret": () => hmacToken(publicKey.export({ format: 'der', type: 'spki' })),
+  "with HS256 and the public key's DER for a secret": () =>
+    hmacToken(publicKey.export({ format: 'der', type: 'spki' })),
   "with HS256 and the public key's modulus for a secret": () =>
     hmacToken(Buffer.from(publicKey.export({ format: 'jwk' }).n, 'base64url')),
   "with HS256 and the JWK's text for a secret": () => hmacToken(JSON.stringify(publicKey.export({ format: 'jwk' }))),

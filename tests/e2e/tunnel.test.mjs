@@ -85,7 +85,10 @@ test('with PUBLIC_ORIGIN a browser and an agent work through the tunnel', async 
   const { access_token: token } = await signIn(as, await register(as), { parameters: { resource } });
   assert.equal(decodeJwt(token).aud, resource);
   const list = (bearer) =>
-    through('POST', '/mcp', { headers: { authorization: `Bearer ${bearer}` }, json: { jsonrpc: '2.0', id: 1, method: 'tools/list' } });
+    through('POST', '/mcp', {
+      headers: { authorization: `Bearer ${bearer}` },
+      json: { jsonrpc: '2.0', id: 1, method: 'tools/list' },
+    });
   assert.equal((await list(token)).status, 200);
   assertInvalidToken(await list(authkit.mintConnectToken({ claims: { aud: `http://${INNER_HOST}/mcp` } })));
 });

@@ -35,11 +35,30 @@ test('a TypeScript client is made without a warning, and lists, adds, changes an
   const document = join(folder, 'openapi.json');
   writeFileSync(document, (await world.anonymous().request('GET', '/openapi.json')).text);
   // A field of a request that has a default may be left out; without the option it may not.
-  const said = await run([GENERATOR, document, '--output', join(folder, 'schema.d.ts'), '--default-non-nullable', 'false']);
+  const said = await run([
+    GENERATOR,
+    document,
+    '--output',
+    join(folder, 'schema.d.ts'),
+    '--default-non-nullable',
+    'false',
+  ]);
   assert.doesNotMatch(said, /warn|error|⚠|✘/i);
   copyFileSync(STORY, join(folder, 'story.ts'));
   writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
-  const options = ['--strict', '--noUncheckedIndexedAccess', '--target', 'es2022', '--module', 'nodenext', '--lib', 'es2022,dom', '--types', 'node', '--skipLibCheck'];
+  const options = [
+    '--strict',
+    '--noUncheckedIndexedAccess',
+    '--target',
+    'es2022',
+    '--module',
+    'nodenext',
+    '--lib',
+    'es2022,dom',
+    '--types',
+    'node',
+    '--skipLibCheck',
+  ];
   await run([COMPILER, ...options, join(folder, 'story.ts')]);
 
   const token = world.authkit.mintToken({ claims: { sub: newSub() } });

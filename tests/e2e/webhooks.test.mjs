@@ -25,7 +25,12 @@ authkit.settings.webhook = { url: worker.url(PATH), secret: SECRET };
 
 /** @param {string} name @param {string} userId */
 function eventOf(name, userId) {
-  return authkit.webhooks.event(name, { object: 'user', id: userId, first_name: 'Zażółć 🍜', email: 'someone@example.com' });
+  return authkit.webhooks.event(name, {
+    object: 'user',
+    id: userId,
+    first_name: 'Zażółć 🍜',
+    email: 'someone@example.com',
+  });
 }
 
 /** The header that WorkOS's SDK makes. */

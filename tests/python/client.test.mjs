@@ -26,7 +26,16 @@ test('a Python client is made without a warning, and lists, adds, changes and de
   const document = join(folder, 'openapi.json');
   writeFileSync(document, (await world.anonymous().request('GET', '/openapi.json')).text);
   const client = join(folder, 'client');
-  const generate = ['-m', 'openapi_python_client', 'generate', '--path', document, '--output-path', client, '--fail-on-warning'];
+  const generate = [
+    '-m',
+    'openapi_python_client',
+    'generate',
+    '--path',
+    document,
+    '--output-path',
+    client,
+    '--fail-on-warning',
+  ];
   const made = await capture(python.command, generate, { env: python.env });
   assert.equal(made.code, 0, made.output);
   assert.ok(readdirSync(client).includes('expenses_api_client'), `${readdirSync(client)}`);

@@ -54,7 +54,9 @@ export function mayIntrospect(client, clientId) {
  */
 export async function introspect(token, client, verifier) {
   const claims = await verifiedClaims(token, verifier);
-  return claims && mayIntrospect(client, claims.client_id) ? { active: true, token_type: 'Bearer', ...claims } : { active: false };
+  return claims && mayIntrospect(client, claims.client_id)
+    ? { active: true, token_type: 'Bearer', ...claims }
+    : { active: false };
 }
 
 /**
@@ -63,7 +65,10 @@ export async function introspect(token, client, verifier) {
  */
 export function userinfoRoutes(current) {
   const router = express.Router();
-  const answer = async (/** @type {import('express').Request} */ req, /** @type {import('express').Response} */ res) => {
+  const answer = async (
+    /** @type {import('express').Request} */ req,
+    /** @type {import('express').Response} */ res,
+  ) => {
     const { directory, ...verifier } = current();
     const refused = (/** @type {number} */ status, /** @type {string} */ code, /** @type {string} */ message) => {
       res.set('WWW-Authenticate', `Bearer error="${code}"`);
@@ -76,7 +81,10 @@ export function userinfoRoutes(current) {
     const scopes = String(claims.scope ?? '').split(' ');
     if (!scopes.includes('openid')) throw refused(403, 'insufficient_scope', 'The access token has no scope openid.');
 
-    const open = ['sub', ...scopes.flatMap((scope) => CLAIMS_OF_SCOPE[/** @type {'profile' | 'email'} */ (scope)] ?? [])];
+    const open = [
+      'sub',
+      ...scopes.flatMap((scope) => CLAIMS_OF_SCOPE[/** @type {'profile' | 'email'} */ (scope)] ?? []),
+    ];
     res.set('Access-Control-Allow-Origin', '*');
     res.json(Object.fromEntries(Object.entries(profileClaims(user)).filter(([name]) => open.includes(name))));
   };

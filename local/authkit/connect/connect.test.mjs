@@ -54,7 +54,7 @@ async function refusal(call) {
   return assert.fail('it was not refused');
 }
 
-test('the metadata names WorkOS\'s endpoints under its own origin, in both documents', async (t) => {
+test("the metadata names WorkOS's endpoints under its own origin, in both documents", async (t) => {
   const { authkit, as } = await start(t);
   assert.deepEqual(await discover(authkit.url, 'oidc'), as);
   assert.equal(as.issuer, authkit.url);
@@ -105,7 +105,7 @@ test('the resource of the authorization request holds where the token request na
   assert.equal(decodeJwt(tokens.access_token).aud, RESOURCE);
 });
 
-test('a request that names no scope gets WorkOS\'s own', async (t) => {
+test("a request that names no scope gets WorkOS's own", async (t) => {
   const { as } = await start(t);
   const tokens = await signIn(as, await register(as), { parameters: { scope: undefined, resource: RESOURCE } });
   assert.equal(decodeJwt(tokens.access_token).scope, 'openid profile email');
@@ -163,7 +163,10 @@ test('a user named by header is signed in, and allows it, without a page', async
   const cookies = new Map();
   let url = request.url;
   for (let hops = 0; !isAnswer(url) && hops < 10; hops += 1) {
-    const headers = { [AUTO_SIGN_IN_HEADER]: 'grace@example.com', cookie: [...cookies].map((pair) => pair.join('=')).join('; ') };
+    const headers = {
+      [AUTO_SIGN_IN_HEADER]: 'grace@example.com',
+      cookie: [...cookies].map((pair) => pair.join('=')).join('; '),
+    };
     const response = await fetch(url, { redirect: 'manual', headers });
     for (const line of response.headers.getSetCookie()) cookies.set(...line.split(';')[0].split('=', 2));
     url = new URL(response.headers.get('location'), url);
@@ -228,11 +231,16 @@ test('a machine gets the scopes it asks for, of those it has, and is its own sub
   assert.ok(!('scope' in none) && !('org_id' in none) && !('sid' in none));
 });
 
-test('only a machine with its secret gets a machine\'s token', async (t) => {
+test("only a machine with its secret gets a machine's token", async (t) => {
   const { authkit, as } = await start(t);
   const machine = authkit.addMachine({ scopes: ['expenses:read'] });
   assert.equal(await refusal(machineTokens(as, { ...machine, clientSecret: 'wrong' }, {})), 'invalid_client');
-  const registered = await register(as, { grant_types: ['client_credentials'], response_types: [], redirect_uris: [], token_endpoint_auth_method: 'client_secret_post' });
+  const registered = await register(as, {
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    token_endpoint_auth_method: 'client_secret_post',
+  });
   const itself = { clientId: registered.client_id, clientSecret: registered.client_secret };
   assert.equal(await refusal(machineTokens(as, itself, { scope: 'expenses:read' })), 'unauthorized_client');
 });
@@ -243,8 +251,13 @@ test('introspection knows its own tokens, by whom they may be asked about, and n
   const client = await register(as);
   const { access_token: token } = await signIn(as, client);
   const ask = async (asker, authentication, asked) =>
-    oauth.processIntrospectionResponse(as, asker, await oauth.introspectionRequest(as, asker, authentication, asked, INSECURE));
-  const byMachine = (asked) => ask({ client_id: machine.clientId }, oauth.ClientSecretPost(machine.clientSecret), asked);
+    oauth.processIntrospectionResponse(
+      as,
+      asker,
+      await oauth.introspectionRequest(as, asker, authentication, asked, INSECURE),
+    );
+  const byMachine = (asked) =>
+    ask({ client_id: machine.clientId }, oauth.ClientSecretPost(machine.clientSecret), asked);
 
   const known = await byMachine(token);
   assert.equal(known.active, true);
@@ -278,7 +291,13 @@ test('userinfo tells what the scopes open', async (t) => {
 
 test('a client known by its metadata document needs no registration', async (t) => {
   const clientId = 'https://client.example/metadata.json';
-  const document = { client_id: clientId, client_name: 'Documented', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'none', grant_types: ['authorization_code'] };
+  const document = {
+    client_id: clientId,
+    client_name: 'Documented',
+    redirect_uris: [REDIRECT_URI],
+    token_endpoint_auth_method: 'none',
+    grant_types: ['authorization_code'],
+  };
   const fetched = [];
   const { as } = await start(t, {
     fetch: async (url) => {
@@ -299,7 +318,10 @@ test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) =
   const published = async (url) => (await (await fetch(url)).json()).keys;
   const ofConnect = await published(as.jwks_uri);
   const ofSessions = await published(`${authkit.url}/sso/jwks/${DEFAULT_CLIENT_ID}`);
-  assert.deepEqual(ofConnect.map(({ kid, n }) => [kid, n]), ofSessions.map(({ kid, n }) => [kid, n]));
+  assert.deepEqual(
+    ofConnect.map(({ kid, n }) => [kid, n]),
+    ofSessions.map(({ kid, n }) => [kid, n]),
+  );
   const client = await register(as);
   const tokens = await signIn(as, client, { parameters: { scope: 'openid email' } });
   for (const keys of [createLocalJWKSet({ keys: ofConnect }), createLocalJWKSet({ keys: ofSessions })]) {
@@ -333,7 +355,10 @@ test('a state file from when Connect had a key of its own is taken up', async (t
   const { refresh_token: token } = await signIn(as, client);
   await authkit.close();
   const state = JSON.parse(readFileSync(stateFile, 'utf8'));
-  writeFileSync(stateFile, JSON.stringify({ ...state, connectKeys: [{ ...state.keys[0], kid: 'local_key_of_connect' }] }));
+  writeFileSync(
+    stateFile,
+    JSON.stringify({ ...state, connectKeys: [{ ...state.keys[0], kid: 'local_key_of_connect' }] }),
+  );
 
   const lines = [];
   const { as: moved } = await start(t, { stateFile, log: (line) => lines.push(line) });
@@ -349,7 +374,10 @@ test('keys rotate under a server that goes on: clients and refresh tokens stay',
   const before = await signIn(as, client);
   const kid = authkit.rotateKeys({ retireOld: true });
   const keys = async () => (await (await fetch(as.jwks_uri)).json()).keys;
-  assert.deepEqual((await keys()).map((key) => key.kid), [kid]);
+  assert.deepEqual(
+    (await keys()).map((key) => key.kid),
+    [kid],
+  );
   assert.ok((await keys()).every((key) => !('d' in key) && !('p' in key)));
 
   const after = await refresh(as, client, before.refresh_token);
@@ -408,7 +436,11 @@ test('clients and refresh tokens survive a restart', async (t) => {
 
 test('a script of another origin may register and exchange, as MCP Inspector does', async (t) => {
   const { as } = await start(t);
-  const headers = { origin: 'http://localhost:6274', 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
+  const headers = {
+    origin: 'http://localhost:6274',
+    'access-control-request-method': 'POST',
+    'access-control-request-headers': 'content-type',
+  };
   for (const url of [as.registration_endpoint, as.token_endpoint]) {
     const preflight = await fetch(url, { method: 'OPTIONS', headers });
     assert.equal(preflight.status, 204);
@@ -418,7 +450,7 @@ test('a script of another origin may register and exchange, as MCP Inspector doe
   }
 });
 
-test('a page of no sign-in, or of another browser\'s, says so', async (t) => {
+test("a page of no sign-in, or of another browser's, says so", async (t) => {
   const { as } = await start(t);
   const { url } = await begin(as, await register(as));
   const page = await newBrowser(as).open(url.href);

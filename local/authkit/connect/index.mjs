@@ -59,7 +59,12 @@ export class Connect {
    * @param {Partial<import('./provider.mjs').Machine>} [fields]
    * @returns {import('./provider.mjs').Machine}
    */
-  addMachine({ clientId = newId('client', this.#options.now()), clientSecret = newSecret(), scopes = [], organizationId = null } = {}) {
+  addMachine({
+    clientId = newId('client', this.#options.now()),
+    clientSecret = newSecret(),
+    scopes = [],
+    organizationId = null,
+  } = {}) {
     const machine = { clientId, clientSecret, scopes, organizationId };
     this.#machines.set(clientId, machine);
     return machine;
@@ -108,5 +113,8 @@ export class Connect {
 function allowAnyOrigin(req, res, next) {
   res.set('Access-Control-Allow-Origin', '*');
   if (req.method !== 'OPTIONS') return next();
-  return res.set({ 'Access-Control-Allow-Methods': 'POST', 'Access-Control-Allow-Headers': 'content-type' }).status(204).end();
+  return res
+    .set({ 'Access-Control-Allow-Methods': 'POST', 'Access-Control-Allow-Headers': 'content-type' })
+    .status(204)
+    .end();
 }

@@ -34,7 +34,8 @@ export function interactionRoutes(context, currentProvider) {
   router.post(`${INTERACTION_PATH}/:uid`, express.urlencoded({ extended: false }), async (req, res) => {
     const { provider, details } = await interaction(req, res);
     const form = parametersOf(req.body);
-    if (form.cancel) return finish(provider, req, res, { error: 'access_denied', error_description: 'The sign-in was cancelled.' });
+    if (form.cancel)
+      return finish(provider, req, res, { error: 'access_denied', error_description: 'The sign-in was cancelled.' });
     if (details.prompt.name === 'login') {
       const { user, email, problem } = chosenUser(form, directory);
       return user ? finish(provider, req, res, signedIn(user)) : showSignIn(res, 400, details, email, problem);
@@ -50,7 +51,11 @@ export function interactionRoutes(context, currentProvider) {
       return { provider, details: await provider.interactionDetails(req, res) };
     } catch (error) {
       if (/** @type {any} */ (error)?.error !== 'invalid_request') throw error;
-      throw new ApiError(400, 'invalid_request', 'No sign-in is under way in this browser: go back to the application.');
+      throw new ApiError(
+        400,
+        'invalid_request',
+        'No sign-in is under way in this browser: go back to the application.',
+      );
     }
   }
 
@@ -63,7 +68,11 @@ export function interactionRoutes(context, currentProvider) {
    */
   function showSignIn(res, status, details, email, problem) {
     const action = `${INTERACTION_PATH}/${details.uid}`;
-    sendPage(res, status, signInPage({ action, users: directory.users, parameters: {}, email, signUp: false, problem }));
+    sendPage(
+      res,
+      status,
+      signInPage({ action, users: directory.users, parameters: {}, email, signUp: false, problem }),
+    );
   }
 
   /** What the page has to say. */
@@ -102,7 +111,8 @@ async function consent(provider, { grantId, session, params, prompt }) {
     : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
   const { missingOIDCScope, missingResourceScopes } = prompt.details;
   if (missingOIDCScope) grant.addOIDCScope(missingOIDCScope.join(' '));
-  for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {})) grant.addResourceScope(resource, scopes.join(' '));
+  for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))
+    grant.addResourceScope(resource, scopes.join(' '));
   return { consent: { grantId: await grant.save() } };
 }
 

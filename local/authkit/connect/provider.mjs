@@ -49,7 +49,8 @@ export async function createProvider(options) {
   const { Provider, errors } = await importProvider();
 
   const provider = new Provider(issuer, {
-    adapter: (/** @type {string} */ model) => (model === 'Client' ? clientAdapter(store, machines) : store.adapter(model)),
+    adapter: (/** @type {string} */ model) =>
+      model === 'Client' ? clientAdapter(store, machines) : store.adapter(model),
     jwks: { keys: keys.toJSON().map((jwk) => ({ ...jwk, alg: 'RS256', use: 'sig' })) },
     findAccount: (_, /** @type {string} */ id) => account(directory, id),
 
@@ -64,7 +65,11 @@ export async function createProvider(options) {
     },
     // Cookies know no ports: without a path they would go to the application too.
     cookies: {
-      names: { session: 'local-authkit-connect', interaction: 'local-authkit-interaction', resume: 'local-authkit-resume' },
+      names: {
+        session: 'local-authkit-connect',
+        interaction: 'local-authkit-interaction',
+        resume: 'local-authkit-resume',
+      },
       long: { httpOnly: true, sameSite: 'lax', path: '/oauth2' },
       short: { httpOnly: true, sameSite: 'lax' },
     },
@@ -162,7 +167,9 @@ export async function createProvider(options) {
       ctx.body = await introspect(ctx.oidc.params.token, ctx.oidc.client, options);
     }
   });
-  provider.on('server_error', (ctx, error) => options.log(`${ctx.method} ${ctx.path} failed: ${error?.name ?? 'unknown error'}`));
+  provider.on('server_error', (ctx, error) =>
+    options.log(`${ctx.method} ${ctx.path} failed: ${error?.name ?? 'unknown error'}`),
+  );
   return provider;
 }
 

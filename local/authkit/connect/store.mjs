@@ -40,10 +40,15 @@ export class ConnectStore {
     const find = (/** @type {string} */ id) => this.#live(this.#entries.get(keyOf(model, id)));
     return {
       find: async (/** @type {string} */ id) => find(id),
-      findByUid: async (/** @type {string} */ uid) => this.#live(this.#all(model).find(({ payload }) => payload.uid === uid)),
+      findByUid: async (/** @type {string} */ uid) =>
+        this.#live(this.#all(model).find(({ payload }) => payload.uid === uid)),
       // Of the device flow, which is off.
       findByUserCode: async () => undefined,
-      upsert: async (/** @type {string} */ id, /** @type {Record<string, any>} */ payload, /** @type {number} */ expiresIn) => {
+      upsert: async (
+        /** @type {string} */ id,
+        /** @type {Record<string, any>} */ payload,
+        /** @type {number} */ expiresIn,
+      ) => {
         this.#prune();
         const expiresAt = expiresIn ? Date.now() + expiresIn * 1000 : null;
         this.#entries.set(keyOf(model, id), { model, id, payload, expiresAt });

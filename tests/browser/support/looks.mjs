@@ -73,13 +73,18 @@ export async function expectAccessible(page) {
   // A page without a background is painted in the scheme's own, which axe takes for white.
   await page.evaluate(() => {
     const transparent = (element) => getComputedStyle(element).backgroundColor === 'rgba(0, 0, 0, 0)';
-    if ([document.documentElement, document.body].every(transparent)) document.documentElement.style.backgroundColor = 'Canvas';
+    if ([document.documentElement, document.body].every(transparent))
+      document.documentElement.style.backgroundColor = 'Canvas';
   });
   await inEveryWindow(page, async ({ width }) => {
     for (const colorScheme of COLOUR_SCHEMES) {
       await page.emulateMedia({ colorScheme });
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-      assert.equal(violations.length, 0, `axe, ${page.url()}, ${width} pixels, ${colorScheme}:\n${described(violations)}`);
+      assert.equal(
+        violations.length,
+        0,
+        `axe, ${page.url()}, ${width} pixels, ${colorScheme}:\n${described(violations)}`,
+      );
     }
   });
 }

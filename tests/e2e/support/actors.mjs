@@ -54,7 +54,11 @@ class Actor {
     const answer = await send({
       method,
       url: this.origin + path,
-      headers: { ...this.headers(method), ...(json === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        ...this.headers(method),
+        ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       body: json === undefined ? body : JSON.stringify(json),
       chunked,
       signal,

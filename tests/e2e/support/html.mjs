@@ -9,7 +9,9 @@ function unescaped(text) {
 
 /** @param {string} tag what stands between a tag's name and its end @returns {Record<string, string>} */
 function attributesOf(tag) {
-  return Object.fromEntries([...tag.matchAll(/([\w-]+)(?:="([^"]*)")?/g)].map(([, name, value]) => [name, unescaped(value ?? '')]));
+  return Object.fromEntries(
+    [...tag.matchAll(/([\w-]+)(?:="([^"]*)")?/g)].map(([, name, value]) => [name, unescaped(value ?? '')]),
+  );
 }
 
 /**

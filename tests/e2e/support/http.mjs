@@ -41,7 +41,8 @@ export class Answer {
   /** The body, which must be JSON and say so. */
   get json() {
     const type = this.headers['content-type'] ?? '';
-    if (!/^application\/(.+\+)?json\b/.test(type)) throw new Error(`${this} is not JSON but ${type || 'without a type'}`);
+    if (!/^application\/(.+\+)?json\b/.test(type))
+      throw new Error(`${this} is not JSON but ${type || 'without a type'}`);
     return JSON.parse(this.text);
   }
 
@@ -98,7 +99,8 @@ export function send({ method = 'GET', url, headers = {}, body, chunked = false,
       maxHeaderSize: MAX_HEADER_BYTES,
       timeout: TIMEOUT_MS,
       // `localhost` is this computer whatever the resolver says (RFC 6761, section 6.3).
-      lookup: (_, { all }, done) => (all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4)),
+      lookup: (_, { all }, done) =>
+        all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4),
       // Miniflare's certificate is its own.
       rejectUnauthorized: false,
     });
@@ -108,12 +110,16 @@ export function send({ method = 'GET', url, headers = {}, body, chunked = false,
       reject(signal.reason);
       sent.socket?.resetAndDestroy();
     });
-    sent.once('timeout', () => sent.destroy(new Error(`${method} ${target.pathname}: no answer within ${TIMEOUT_MS} ms`)));
+    sent.once('timeout', () =>
+      sent.destroy(new Error(`${method} ${target.pathname}: no answer within ${TIMEOUT_MS} ms`)),
+    );
     sent.once('response', async (response) => {
       try {
         const chunks = [];
         for await (const chunk of response) chunks.push(chunk);
-        resolve(new Answer({ method, url: target }, response.statusCode, response.headers, Buffer.concat(chunks).toString()));
+        resolve(
+          new Answer({ method, url: target }, response.statusCode, response.headers, Buffer.concat(chunks).toString()),
+        );
       } catch (error) {
         reject(error);
       }

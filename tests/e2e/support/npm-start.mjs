@@ -107,11 +107,15 @@ function descendants(pid) {
 
 /** @param {number} port @param {number} authkitPort */
 export function start(port, authkitPort) {
-  const child = spawn(process.execPath, [join(clone, 'local', 'start.mjs'), '--port', String(port), '--authkit-port', String(authkitPort)], {
-    cwd: clone,
-    env: { ...process.env, TZ: TIME_ZONE, NO_COLOR: '1', CI: 'true', CARGO_TARGET_DIR: join(clone, 'target') },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [join(clone, 'local', 'start.mjs'), '--port', String(port), '--authkit-port', String(authkitPort)],
+    {
+      cwd: clone,
+      env: { ...process.env, TZ: TIME_ZONE, NO_COLOR: '1', CI: 'true', CARGO_TARGET_DIR: join(clone, 'target') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const started = { child, output: '', exit: once(child, 'close') };
   running.add(child);
   child.once('close', () => running.delete(child));
@@ -128,7 +132,11 @@ export async function printedAddress(started) {
   await until(
     () => {
       assert.equal(started.child.exitCode, null, `npm start has ended: ${started.output}`);
-      assert.doesNotMatch(started.output, /Building the Worker/, 'the bundle in build/ is older than its sources: run npm run build first');
+      assert.doesNotMatch(
+        started.output,
+        /Building the Worker/,
+        'the bundle in build/ is older than its sources: run npm run build first',
+      );
       return address() !== undefined;
     },
     `npm start has printed no address (${started.output})`,

@@ -32,7 +32,9 @@ export async function register(as, metadata = {}) {
     grant_types: ['authorization_code', 'refresh_token'],
     ...metadata,
   };
-  return oauth.processDynamicClientRegistrationResponse(await oauth.dynamicClientRegistrationRequest(as, fields, INSECURE));
+  return oauth.processDynamicClientRegistrationResponse(
+    await oauth.dynamicClientRegistrationRequest(as, fields, INSECURE),
+  );
 }
 
 /**
@@ -91,10 +93,18 @@ export async function allow(url, name, browser) {
  */
 export async function exchange(as, client, { verifier, state }, answer, parameters = {}) {
   const checked = oauth.validateAuthResponse(as, client, answer, state);
-  const response = await oauth.authorizationCodeGrantRequest(as, client, authentication(client), checked, REDIRECT_URI, verifier, {
-    additionalParameters: parameters,
-    ...INSECURE,
-  });
+  const response = await oauth.authorizationCodeGrantRequest(
+    as,
+    client,
+    authentication(client),
+    checked,
+    REDIRECT_URI,
+    verifier,
+    {
+      additionalParameters: parameters,
+      ...INSECURE,
+    },
+  );
   return oauth.processAuthorizationCodeResponse(as, client, response);
 }
 
@@ -124,7 +134,13 @@ export async function refresh(as, client, token) {
  */
 export async function machineTokens(as, { clientId, clientSecret }, parameters = {}) {
   const client = { client_id: clientId };
-  const response = await oauth.clientCredentialsGrantRequest(as, client, oauth.ClientSecretPost(clientSecret), parameters, INSECURE);
+  const response = await oauth.clientCredentialsGrantRequest(
+    as,
+    client,
+    oauth.ClientSecretPost(clientSecret),
+    parameters,
+    INSECURE,
+  );
   return oauth.processClientCredentialsResponse(as, client, response);
 }
 

@@ -46,7 +46,8 @@ class Relay {
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     const headers = without(HOP_BY_HOP, request.headers);
-    if (headers['content-type']?.startsWith('application/json')) this.bodies.push(JSON.parse(body.toString() || 'null'));
+    if (headers['content-type']?.startsWith('application/json'))
+      this.bodies.push(JSON.parse(body.toString() || 'null'));
     const answer = await send({
       method: request.method,
       url: this.#authkitUrl + request.url,

@@ -217,7 +217,8 @@ export class Worker {
 
   /** @param {WorkerOptions} options */
   async #start({ vars, kvFolder, bindKv = true, https = false, timeZone, isolates = [{}] }) {
-    if (!existsSync(join(BUILD, 'index.js'))) throw new Error('there is no bundle in build/: run npm test, or npm run build first');
+    if (!existsSync(join(BUILD, 'index.js')))
+      throw new Error('there is no bundle in build/: run npm test, or npm run build first');
     this.kvFolder = kvFolder;
     this.#miniflare = new Miniflare({
       host: '127.0.0.1',

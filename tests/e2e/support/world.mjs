@@ -48,7 +48,8 @@ export async function eventually(isSo) {
 /** The parts of a session that is too long for one cookie. @param {(name: string) => string | undefined} valueOf */
 function joinedParts(valueOf) {
   let joined = '';
-  for (let index = 0; valueOf(`${SESSION_COOKIE}.${index}`); index += 1) joined += valueOf(`${SESSION_COOKIE}.${index}`);
+  for (let index = 0; valueOf(`${SESSION_COOKIE}.${index}`); index += 1)
+    joined += valueOf(`${SESSION_COOKIE}.${index}`);
   return joined;
 }
 
@@ -65,7 +66,8 @@ class World {
     apiKey: this.apiKey,
     privateKey: this.privateKey,
     // No test leaves this computer.
-    fetch: async (url) => this.clientDocuments[url] ? Response.json(this.clientDocuments[url]) : new Response(null, { status: 404 }),
+    fetch: async (url) =>
+      this.clientDocuments[url] ? Response.json(this.clientDocuments[url]) : new Response(null, { status: 404 }),
     now: () => this.now(),
   });
   /** Client ID Metadata Documents, by their address, which is the client's id. @type {Record<string, object>} */
@@ -102,7 +104,11 @@ class World {
         if (given[name]) this.#secrets.set(given[name], name);
       }
     }
-    const worker = await Worker.start({ kvFolder: join(this.#folder, `kv-${this.#workers.length}`), ...options, vars: all });
+    const worker = await Worker.start({
+      kvFolder: join(this.#folder, `kv-${this.#workers.length}`),
+      ...options,
+      vars: all,
+    });
     this.#workers.push(worker);
     if (this.#aheadMs > 0) await worker.advanceClock(this.#aheadMs / 1000);
     return worker;

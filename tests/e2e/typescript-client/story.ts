@@ -46,7 +46,10 @@ const changed = await client.PATCH('/expenses/{id}', { params: { path }, body: {
 assert.ok(changed.data);
 assert.deepEqual([changed.data.amount, changed.data.category, changed.data.description], [45, 'other', 'Team lunch']);
 const { data: summary } = await client.GET('/expenses/summary');
-assert.deepEqual(summary?.currencies.map(({ currency, total, count }) => [currency, total, count]), [['USD', 45, 1]]);
+assert.deepEqual(
+  summary?.currencies.map(({ currency, total, count }) => [currency, total, count]),
+  [['USD', 45, 1]],
+);
 
 const wrong = await client.POST('/expenses', { body: { description: '', amount: 0 } });
 assert.equal(wrong.response.status, 422);

@@ -38,7 +38,12 @@ export function visitorDate(request, millis) {
   try {
     let calendar = calendars.get(timeZone);
     if (!calendar) {
-      calendar = new Intl.DateTimeFormat('en-u-ca-gregory-nu-latn', { timeZone, year: 'numeric', month: 'numeric', day: 'numeric' });
+      calendar = new Intl.DateTimeFormat('en-u-ca-gregory-nu-latn', {
+        timeZone,
+        year: 'numeric',
+        month: 'numeric',
+        day: 'numeric',
+      });
       if (calendars.size >= CALENDARS_MAX) calendars.clear();
       calendars.set(timeZone, calendar);
     }
