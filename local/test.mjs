@@ -6,6 +6,7 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 import { build } from './build.mjs';
 import { NO_CHROMIUM, findChromium } from './chromium.mjs';
@@ -91,7 +92,7 @@ await main(async () => {
     const began = Date.now();
     const { code, output } = await layer.run();
     const seconds = ((Date.now() - began) / 1000).toFixed(1);
-    const plain = output.replace(/\x1b\[[0-9;]*m/g, '');
+    const plain = stripVTControlCharacters(output);
     const passed = [...plain.matchAll(layer.passed)].reduce((sum, match) => sum + Number(match[1]), 0);
     if (code !== 0)
       throw new Stop(

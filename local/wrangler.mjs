@@ -3,6 +3,8 @@
  * of what `wrangler dev` prints only what the Worker and its requests have to say.
  */
 
+import { stripVTControlCharacters } from 'node:util';
+
 /** The environment every wrangler command gets. */
 export const WRANGLER_ENV = {
   WRANGLER_SEND_METRICS: 'false',
@@ -33,7 +35,6 @@ const NOISE = [
 const FAILED_BUILD = [/\[ERROR\] Error: Command failed with exit code \d+: node local\/build\.mjs/, /^\s*\}$/];
 const BINDINGS_TABLE = /^Your Worker has access to the following bindings/;
 const PREFIX = /^\[(?:wrangler:(?:info|log)|custom build)\] ?/;
-const COLOURS = /\x1b\[[0-9;]*m/g;
 
 /**
  * A filter for `wrangler dev`'s output, line by line.
@@ -45,7 +46,7 @@ export function wranglerOutput() {
   let inFailedBuild = false;
   let blank = true;
   return (line) => {
-    const plain = line.replace(COLOURS, '').trimEnd();
+    const plain = stripVTControlCharacters(line).trimEnd();
     if (inFailedBuild) {
       inFailedBuild = !FAILED_BUILD[1].test(plain);
       return undefined;

@@ -18,7 +18,7 @@ export function createApp(context) {
   app.disable('x-powered-by');
   app.disable('etag');
 
-  app.use((req, res, next) => {
+  app.use((_req, res, next) => {
     res.set('Cache-Control', 'no-store');
     next();
   });
@@ -48,8 +48,8 @@ export function createApp(context) {
 function sessionRoutes({ clients, directory, keys, sessions }) {
   const router = express.Router();
 
-  router.get('/', (req, res) => sendPage(res, 200, homePage(directory.users)));
-  router.get('/health', (req, res) => void res.json({ status: 'ok' }));
+  router.get('/', (_req, res) => sendPage(res, 200, homePage(directory.users)));
+  router.get('/health', (_req, res) => void res.json({ status: 'ok' }));
 
   router.get('/sso/jwks/:clientId', (req, res) => {
     if (!clients.has(req.params.clientId)) throw new ApiError(404, 'not_found', 'client_id is not known');

@@ -99,9 +99,9 @@ export class Hooks {
   /** @returns {import('express').Router} */
   routes() {
     const router = express.Router();
-    router.get('/_emulate/hooks', (req, res) => void res.json(this.list()));
+    router.get('/_emulate/hooks', (_req, res) => void res.json(this.list()));
     router.post('/_emulate/hooks', express.json(), (req, res) => void res.status(201).json(this.add(req.body ?? {})));
-    router.delete('/_emulate/hooks', (req, res) => {
+    router.delete('/_emulate/hooks', (_req, res) => {
       this.clear();
       res.status(204).end();
     });

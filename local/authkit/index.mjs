@@ -294,7 +294,7 @@ export class AuthKit {
    */
   mintToken(options) {
     const { issuer, now } = this.#context;
-    return this.#mint(options, { iss: issuer(this.#clientId), sub: ADA_ID, sid: newId('session', now()) });
+    return this.#mint({ iss: issuer(this.#clientId), sub: ADA_ID, sid: newId('session', now()) }, options);
   }
 
   /**
@@ -305,7 +305,7 @@ export class AuthKit {
    * @returns {string}
    */
   mintConnectToken(options) {
-    return this.#mint(options, this.#context.connect.soundClaims(ADA_ID));
+    return this.#mint(this.#context.connect.soundClaims(ADA_ID), options);
   }
 
   /**
@@ -319,11 +319,11 @@ export class AuthKit {
   }
 
   /**
-   * @param {MintOptions} [options]
    * @param {Record<string, unknown>} sound claims
+   * @param {MintOptions} [options]
    * @returns {string}
    */
-  #mint({ claims = {}, header = {}, key = 'current', expSecs = this.settings.accessTokenTtlSecs } = {}, sound) {
+  #mint(sound, { claims = {}, header = {}, key = 'current', expSecs = this.settings.accessTokenTtlSecs } = {}) {
     const { keys, now } = this.#context;
     const iat = Math.floor(now() / 1000);
     const times = { jti: newId('jti', now()), iat, exp: iat + expSecs };

@@ -21,8 +21,8 @@ async function tried(page, operation) {
 test("what is tried on the page runs with the browser's session", async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await page.goto('/docs');
-  assert.match(await tried(page, 'create_expense'), /^201[^]*"description": "Team lunch"/);
-  assert.match(await tried(page, 'list_expenses'), /^200[^]*"description": "Team lunch"/);
+  assert.match(await tried(page, 'create_expense'), /^201.*"description": "Team lunch"/s);
+  assert.match(await tried(page, 'list_expenses'), /^200.*"description": "Team lunch"/s);
 });
 
 test('an operation that redirects to AuthKit is offered as a link, and the link works', async (t) => {
@@ -34,7 +34,7 @@ test('an operation that redirects to AuthKit is offered as a link, and the link 
     await block.getByText('This redirects to AuthKit').waitFor();
     assert.equal(await block.getByRole('button', { name: /Execute|Try it out/ }).count(), 0, operation);
   }
-  assert.match(await tried(page, 'show_current_user'), /^200[^]*"email": "ada@example.com"/);
+  assert.match(await tried(page, 'show_current_user'), /^200.*"email": "ada@example.com"/s);
   await page.getByRole('link', { name: 'Open /logout' }).click();
   await page.getByRole('link', { name: 'Sign in' }).first().waitFor();
   assert.equal(new URL(page.url()).origin, visitors.world.worker.origin);

@@ -62,15 +62,17 @@ for (const name of [undefined, '__Host-session']) {
           `\u0085${name}=${value}`,
         ];
         for (const pair of pairs) {
-          for (const path of ['/', '/callback'])
+          for (const path of ['/', '/callback']) {
+            // biome-ignore lint/suspicious/noDocumentCookie: the Cookie Store API refuses these names and values
             document.cookie = `${pair}; domain=site.localhost; path=${path}; secure`;
+          }
         }
       },
       [cookieName, pair.slice(cookieName.length + 1)],
     );
     const planted = (await victim.context().cookies(`${app}/callback`)).filter(isSignInCookie);
     assert.ok(planted.length >= 2, `the sibling host has planted ${planted.length} cookies`);
-    await victim.evaluate((url) => void (location.href = url), callback);
+    await victim.evaluate((url) => location.assign(url), callback);
     await victim.waitForURL(/user_management\/authorize|\/me$/);
 
     await victim.goto(`${app}/`);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { inspect } from './support/looks.mjs';
-import { signIn, startVisitors } from './support/visitors.mjs';
+import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
 const { world } = visitors;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { assertDetail, assertProblems, assertUnavailable } from './support/assertions.mjs';
-import { add, descriptions, list, newSub, newcomer, sendText } from './support/expenses.mjs';
+import { descriptions, list, newSub, newcomer, sendText } from './support/expenses.mjs';
 import { startWorld } from './support/world.mjs';
 
 const LUNCH = '{"description": "Team lunch", "amount": 42.5, "category": "meals"}';

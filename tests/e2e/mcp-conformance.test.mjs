@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 
 import { startWorld } from './support/world.mjs';
 
@@ -68,7 +69,7 @@ async function run(args) {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const [code] = await once(child, 'close');
-  return { code, output: output.replace(/\x1b\[[0-9;]*m/g, '') };
+  return { code, output: stripVTControlCharacters(output) };
 }
 
 for (const revision of ['2025-06-18', '2025-11-25', '2026-07-28']) {

@@ -196,7 +196,8 @@ export class Browser extends Actor {
     this.#jar.setCookieSync(line, this.origin);
   }
 
-  async #navigate(method, url, form, initiator, until) {
+  async #navigate(startMethod, startUrl, startForm, initiator, until) {
+    let [method, url, form] = [startMethod, startUrl, startForm];
     /** @type {import('./http.mjs').Answer[]} */
     const hops = [];
     // Of all the hops so far the one farthest from where the navigation began.

@@ -226,7 +226,9 @@ export class Worker {
       https,
       kvPersist: kvFolder,
       cf: timeZone === undefined ? {} : { timezone: timeZone },
-      handleRuntimeStdio: (...streams) => streams.forEach((stream) => this.#keepLog(stream)),
+      handleRuntimeStdio: (...streams) => {
+        for (const stream of streams) this.#keepLog(stream);
+      },
       // A script under another name is another isolate. All but the first have a port of their own.
       workers: isolates.map((changes, index) => ({
         name: isolateName(index),

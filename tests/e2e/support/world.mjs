@@ -45,11 +45,11 @@ export async function eventually(isSo) {
   }
 }
 
-/** The parts of a session that is too long for one cookie. @param {(name: string) => string | undefined} valueOf */
-function joinedParts(valueOf) {
+/** The parts of a session that is too long for one cookie. @param {(name: string) => string | undefined} cookieValue */
+function joinedParts(cookieValue) {
   let joined = '';
-  for (let index = 0; valueOf(`${SESSION_COOKIE}.${index}`); index += 1)
-    joined += valueOf(`${SESSION_COOKIE}.${index}`);
+  for (let index = 0; cookieValue(`${SESSION_COOKIE}.${index}`); index += 1)
+    joined += cookieValue(`${SESSION_COOKIE}.${index}`);
   return joined;
 }
 

@@ -13,8 +13,8 @@ type Expense = components['schemas']['Expense'];
 type Problem = components['schemas']['Problem'];
 
 const client = createClient<paths>({
-  baseUrl: process.env['BASE_URL'] ?? '',
-  headers: { authorization: `Bearer ${process.env['ACCESS_TOKEN']}` },
+  baseUrl: process.env.BASE_URL ?? '',
+  headers: { authorization: `Bearer ${process.env.ACCESS_TOKEN}` },
 });
 
 const list = async (query: NonNullable<paths['/expenses']['get']['parameters']['query']> = {}): Promise<Expense[]> => {

@@ -1,0 +1,76 @@
+/**
+ * `npm run check`: set-up, then formatting, lints, types and documentation, the fastest step first. Stops at
+ * the first step that fails, with its whole output and what to do about it.
+ */
+
+import { join } from 'node:path';
+
+import { ROOT, Stop, capture, dim, main } from './commands.mjs';
+import { setUp } from './setup.mjs';
+
+const NPM_BIN = join(ROOT, 'node_modules', '.bin');
+const BIOME = join(NPM_BIN, 'biome');
+const COLOUR = process.stdout.isTTY ? 'always' : 'never';
+
+/**
+ * @typedef {object} Check
+ * @property {string} title
+ * @property {string} command
+ * @property {string[]} args
+ * @property {Record<string, string>} [env]
+ * @property {string} advice what to do when the step fails
+ */
+
+/** @type {Check[]} */
+const CHECKS = [
+  {
+    title: 'JavaScript: format',
+    command: BIOME,
+    args: ['format'],
+    advice: 'Run npm run format.',
+  },
+  {
+    title: 'JavaScript: lints',
+    command: BIOME,
+    args: ['lint', '--error-on-warnings'],
+    advice: 'Correct the code; the rules are in biome.jsonc.',
+  },
+  {
+    title: 'Rust: format',
+    command: 'cargo',
+    args: ['fmt', '--check'],
+    advice: 'Run npm run format.',
+  },
+  {
+    title: 'Rust: lints on the host',
+    command: 'cargo',
+    args: ['clippy', '--all-targets', '--', '-D', 'warnings'],
+    advice: 'Correct the code; the lints are in Cargo.toml and clippy.toml.',
+  },
+  {
+    title: 'Rust: lints on wasm',
+    command: 'cargo',
+    args: ['clippy', '--lib', '--test', 'wasm', '--target', 'wasm32-unknown-unknown', '--', '-D', 'warnings'],
+    advice: 'Correct the code; the lints are in Cargo.toml and clippy.toml.',
+  },
+  {
+    title: 'Rust: documentation',
+    command: 'cargo',
+    args: ['doc', '--no-deps', '--quiet'],
+    env: { RUSTDOCFLAGS: '-D warnings' },
+    advice: 'Correct the comments that rustdoc names.',
+  },
+];
+
+await main(async () => {
+  await setUp();
+  for (const { title, command, args, env, advice } of CHECKS) {
+    const began = Date.now();
+    const { code, output } = await capture(command, args, { env: { CARGO_TERM_COLOR: COLOUR, ...env } });
+    if (code !== 0) {
+      console.error(`\n${output.trimEnd()}`);
+      throw new Stop(`The check "${title}" failed: see above. ${advice}`, code);
+    }
+    console.log(`${title.padEnd(26)} ${dim(`${((Date.now() - began) / 1000).toFixed(1)} s`)}`);
+  }
+});
