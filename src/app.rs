@@ -24,9 +24,10 @@ use crate::{
         self, NeedsAuthKit,
         routing::{OpenApiRouter, routes},
     },
-    organization, pages,
+    organization,
     report::report,
     runtime::{Clock, Host, KvNamespace},
+    web::views,
     webhooks,
 };
 
@@ -79,7 +80,7 @@ pub fn build(host: &impl Host) -> Router {
 
 /// The Worker: every route, and the layers around them.
 pub fn router(state: AppState) -> Router {
-    let policy = pages::content_security_policy(&state.authkit.sign_out_origins());
+    let policy = views::content_security_policy(&state.authkit.sign_out_origins());
     let public_origin = state.authkit.public_origin().cloned();
     let pages = expenses::pages(state.clone());
     let mut routes = Router::from(routes());
@@ -117,7 +118,7 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
-    with_layers(routes, pages::content_security_policy(&[]), None)
+    with_layers(routes, views::content_security_policy(&[]), None)
 }
 
 fn with_layers(router: Router, policy: HeaderValue, public_origin: Option<Url>) -> Router {

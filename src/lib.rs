@@ -8,7 +8,7 @@
 //! - [`mcp`]: the same for agents, as tools of the Model Context Protocol.
 //! - [`app`]: the state and the only list of routes and layers.
 //! - [`webhooks`]: what WorkOS tells of users, and what it means for what is kept of them.
-//! - [`pages`]: the HTML a browser sees.
+//! - [`web`]: the HTML a browser sees.
 //! - [`openapi`]: the API's description, and what it shares among operations.
 //! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
 //!   pages of them.
@@ -26,10 +26,10 @@ pub mod json;
 pub mod mcp;
 pub mod openapi;
 pub mod organization;
-pub mod pages;
 pub mod report;
 pub mod syntax;
 pub mod validation;
+pub mod web;
 pub mod webhooks;
 
 pub use axum_authkit::{self as authkit, browser, error};

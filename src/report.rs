@@ -13,11 +13,11 @@ use maud::PreEscaped;
 use crate::{
     browser::wants_html,
     error::AppError,
-    pages::{
-        self,
-        failure::{self, Failure},
-    },
     runtime::random_bytes,
+    web::views::{
+        self,
+        error::{self as view, Failure},
+    },
 };
 
 /// Longest address that a page links to for another try; no page's own is half as long.
@@ -65,7 +65,7 @@ pub async fn report(request: Request, next: Next) -> Response {
 
 fn page(error: &AppError, request_id: Option<&str>, retry: Option<&str>) -> Response {
     let page = error.aside.page.clone().map(|page| PreEscaped(page.into())).unwrap_or_else(|| {
-        failure::page(&Failure {
+        view::page(&Failure {
             status: error.status,
             detail: &error.detail,
             request_id,
@@ -73,7 +73,7 @@ fn page(error: &AppError, request_id: Option<&str>, retry: Option<&str>) -> Resp
             way_on: error.aside.way_on.as_ref().map(|(label, href)| (*label, href.as_str())),
         })
     });
-    pages::respond(error.status, page)
+    views::respond(error.status, page)
 }
 
 /// What Cloudflare calls the request.

@@ -21,7 +21,7 @@ use authkit_edge::{
         token::{TokenError, TokenKind, UntrustedToken},
     },
     expenses::form::Typed,
-    pages::Locale,
+    web::views::Locale,
 };
 use base64::{
     Engine,

@@ -1,5 +1,5 @@
 //! What a browser gets where programs get JSON: pages. [`prefer_pages`] tells the two apart, `Visitor`
-//! is who looks, [`crate::pages`] is how pages look, and [`super::edit`] takes their forms.
+//! is who looks, [`crate::web::views`] is how pages look, and [`super::edit`] takes their forms.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -35,15 +35,15 @@ use crate::{
     authkit::{CurrentUser, origin::OwnOrigin},
     browser::{accepts, wants_html},
     error::AppError,
-    pages::{
-        Account, Locale, entry, home,
+    runtime::VisitorTimeZone,
+    validation::Problem,
+    web::views::{
+        Account, Locale, expense as view, home,
         list::FilterTyped,
         overview,
         overview::{FirstPage, Notice, Overview},
         respond,
     },
-    runtime::VisitorTimeZone,
-    validation::Problem,
 };
 
 /// Rows of a page, unless `limit` says otherwise: what fits on a few screens, and a first page under
@@ -179,8 +179,7 @@ async fn show_expenses(
         idempotency_key: new_idempotency_key(),
         ..Typed::default()
     };
-    let form =
-        entry::Form { id: None, typed: &typed, errors: &[], categories: &categories, locale };
+    let form = view::Form { id: None, typed: &typed, errors: &[], categories: &categories, locale };
     let next = view.page.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
     let page = overview::page(&Overview {
         account: &account,
@@ -215,8 +214,8 @@ async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppEr
     let typed = Typed::from_expense(&expense, locale);
     let categories = [expense.content.category.as_str()];
     let form =
-        entry::Form { id: Some(id), typed: &typed, errors: &[], categories: &categories, locale };
-    Ok(respond(StatusCode::OK, entry::page(&expense, &form, &visitor.time_zone, &visitor.account)))
+        view::Form { id: Some(id), typed: &typed, errors: &[], categories: &categories, locale };
+    Ok(respond(StatusCode::OK, view::page(&expense, &form, &visitor.time_zone, &visitor.account)))
 }
 
 fn is_about(problem: &Problem, parameter: &str) -> bool {

@@ -35,10 +35,10 @@ use crate::{
         Changes, FindsOne, NeedsScope, Protected, ReadsForm,
         routing::{OpenApiRouter, routes},
     },
-    pages::{Account, Locale, entry, respond},
     report::request_id,
     runtime::{KvError, random_bytes},
     validation::{is_form, read_body},
+    web::views::{Account, Locale, expense as view, respond},
 };
 
 /// What only pages use; they share `POST /expenses` with programs (see [`super::browse`]).
@@ -196,7 +196,7 @@ async fn change_expense(
 )]
 async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
     let expense = visitor.expenses.get(id).await?.ok_or_else(no_such_expense)?;
-    let page = entry::confirm_delete(&expense, visitor.locale, &visitor.account);
+    let page = view::confirm_delete(&expense, visitor.locale, &visitor.account);
     Ok(respond(StatusCode::OK, page))
 }
 
@@ -267,24 +267,24 @@ impl ReturnedForm {
     fn page(
         &self,
         errors: &[FieldError],
-        why: entry::Returned,
+        why: view::Returned,
         account: Option<&Account>,
     ) -> Markup {
         let Self { id, typed, locale, .. } = self;
         let categories = &[];
-        let form = entry::Form { id: *id, typed, errors, categories, locale: *locale };
-        entry::returned(&form, why, account)
+        let form = view::Form { id: *id, typed, errors, categories, locale: *locale };
+        view::returned(&form, why, account)
     }
 
     fn invalid(&self, errors: &[FieldError], account: &Account) -> Response {
-        let page = self.page(errors, entry::Returned::Invalid, Some(account));
+        let page = self.page(errors, view::Returned::Invalid, Some(account));
         respond(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
     /// With a new key: this time it is meant.
     fn sent_before(mut self, account: &Account) -> Response {
         self.typed.idempotency_key = new_idempotency_key();
-        let page = self.page(&[], entry::Returned::SentBefore, Some(account));
+        let page = self.page(&[], view::Returned::SentBefore, Some(account));
         respond(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
@@ -298,7 +298,7 @@ impl ReturnedForm {
     fn unavailable(&self, error: AppError, account: Option<&Account>) -> Response {
         let detail = error.detail.as_str().unwrap_or_default();
         let request_id = self.request_id.as_deref();
-        let why = entry::Returned::Unavailable { detail, request_id };
+        let why = view::Returned::Unavailable { detail, request_id };
         let page = self.page(&[], why, account);
         error.with_page(page).into_response()
     }
@@ -307,9 +307,9 @@ impl ReturnedForm {
     fn rejected(&self, mut rejection: Response) -> Response {
         if let Some(error) = rejection.extensions_mut().remove::<AppError>() {
             return match error.status {
-                StatusCode::UNAUTHORIZED => error
-                    .with_page(self.page(&[], entry::Returned::SignedOut, None))
-                    .into_response(),
+                StatusCode::UNAUTHORIZED => {
+                    error.with_page(self.page(&[], view::Returned::SignedOut, None)).into_response()
+                }
                 status if status.is_server_error() => self.unavailable(error, None),
                 _ => error.into_response(),
             };

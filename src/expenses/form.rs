@@ -17,8 +17,8 @@ use super::{
     validation::{CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense},
 };
 use crate::{
-    pages::{Locale, locale::TypedMoney},
     validation::Problem,
+    web::views::{Locale, locale::TypedMoney},
 };
 
 /// What stands in the fields of a form.

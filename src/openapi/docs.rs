@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     authkit::{AuthKit, CurrentUser},
-    pages::{Account, layout::impersonation},
+    web::views::{Account, layout::impersonation},
 };
 
 /// Scripts, styles and requests of this origin alone. Swagger UI draws its icons as `data:` images.

@@ -3,15 +3,15 @@
 //! [`crate::expenses::browse`]'s and [`crate::report`]'s.
 //!
 //! [`layout`] is what stands around every page, with its style and its policy; [`home`] is for who is
-//! not signed in, [`overview`] with its [`list`] for who is, [`entry`] one expense and its forms,
-//! [`failure`] what is said instead. [`charts`] draws, [`locale`] writes amounts and days.
+//! not signed in, [`overview`] with its [`list`] for who is, [`expense`] one expense and its forms,
+//! [`mod@error`] what is said instead. [`charts`] draws, [`locale`] writes amounts and days.
 //!
 //! No page needs a script. Pages that show an account have one of two lines, which reloads a page that
 //! the browser restores from its back/forward cache.
 
 pub mod charts;
-pub mod entry;
-pub mod failure;
+pub mod error;
+pub mod expense;
 pub mod home;
 pub mod layout;
 pub mod list;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use url::form_urlencoded;
 
 use super::{
-    Locale, entry,
+    Locale, expense,
     overview::{CURRENCIES, Overview, count},
 };
 use crate::expenses::{
@@ -98,7 +98,7 @@ fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
     let path = format!("/expenses/{}", expense.id);
     html! {
         tr role="row" {
-            td.day role="cell" { (entry::date(locale, content.date)) }
+            td.day role="cell" { (expense::date(locale, content.date)) }
             th.what role="rowheader" scope="row" id={ "d" (index) } { bdi { (content.description) } }
             td.category role="cell" { bdi { (content.category) } }
             td.num role="cell" { (locale.money(content.amount, &content.currency)) }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{
     Account, Layout, Locale,
     charts::{self, Caption, Row, month_name},
-    entry,
+    expense,
     list::{FilterTyped, field_id, filter_form, list},
 };
 use crate::expenses::{
@@ -48,7 +48,7 @@ pub struct Overview<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct FirstPage<'a> {
     /// The form that adds.
-    pub form: entry::Form<'a>,
+    pub form: expense::Form<'a>,
     /// This month and the last, of all expenses.
     pub months: &'a [MonthComparison],
     /// What is meant adds up to this.

@@ -1,0 +1,3 @@
+//! The HTML interface of the expense tracker.
+
+pub mod views;
