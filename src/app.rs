@@ -17,6 +17,7 @@ use crate::{
     authkit::{self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::OwnOrigin},
     browser::redirect,
     error::AppError,
+    error_layer::report,
     expenses::{self, Access, ExpenseStore, store},
     json::Json,
     mcp,
@@ -25,9 +26,8 @@ use crate::{
         routing::{OpenApiRouter, routes},
     },
     organization,
-    report::report,
     runtime::{Clock, Host, KvNamespace},
-    web::views,
+    web::{self, views},
     webhooks,
 };
 
@@ -82,7 +82,7 @@ pub fn build(host: &impl Host) -> Router {
 pub fn router(state: AppState) -> Router {
     let policy = views::content_security_policy(&state.authkit.sign_out_origins());
     let public_origin = state.authkit.public_origin().cloned();
-    let pages = expenses::pages(state.clone());
+    let pages = web::pages(state.clone());
     let mut routes = Router::from(routes());
     if state.authkit.takes_webhooks() {
         routes = routes.merge(webhooks::routes());
@@ -92,7 +92,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
-        .layer(from_fn_with_state(pages, expenses::prefer_pages))
+        .layer(from_fn_with_state(pages, web::prefer_pages))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::confirm_session))
         .with_state(state);

@@ -10,7 +10,7 @@
 //! - [`webhooks`]: what WorkOS tells of users, and what it means for what is kept of them.
 //! - [`web`]: the HTML a browser sees.
 //! - [`openapi`]: the API's description, and what it shares among operations.
-//! - [`error`]: the one place where errors become HTTP; [`report`]: the layer that logs them and makes
+//! - [`error`]: the one place where errors become HTTP; [`error_layer`]: the layer that logs them and makes
 //!   pages of them.
 //! - [`browser`]: telling a browser from other clients; [`json`]: answering those.
 //! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it;
@@ -21,12 +21,12 @@
 //! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
 
 pub mod app;
+pub mod error_layer;
 pub mod expenses;
 pub mod json;
 pub mod mcp;
 pub mod openapi;
 pub mod organization;
-pub mod report;
 pub mod syntax;
 pub mod validation;
 pub mod web;

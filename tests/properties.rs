@@ -20,8 +20,7 @@ use authkit_edge::{
         session::{Impersonator, Session, User},
         token::{TokenError, TokenKind, UntrustedToken},
     },
-    expenses::form::Typed,
-    web::views::Locale,
+    web::{expense_form::Typed, views::Locale},
 };
 use base64::{
     Engine,

@@ -4,14 +4,10 @@
 //! how a day may be written, [`store`] how expenses lie in KV, [`idempotency`] how one is made once,
 //! [`erase`] how all of a user's are removed, [`summary`] what they add up to, [`csv`] how they look as
 //! a table, [`schema`] how the API's description shows them, [`mod@routes`] what the API answers.
-//! [`browse`] and [`edit`] answer browsers, and [`form`] reads what is typed there.
 
-pub mod browse;
 pub mod csv;
 pub mod date;
-pub mod edit;
 pub mod erase;
-pub mod form;
 pub mod idempotency;
 pub mod model;
 pub mod routes;
@@ -20,6 +16,5 @@ pub mod store;
 pub mod summary;
 pub mod validation;
 
-pub use browse::{pages, prefer_pages};
 pub use routes::routes;
 pub use store::{Access, ExpenseStore};

@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
-    csv, edit,
+    csv,
     idempotency::{CreateError, canonical, key_reused, parse_key},
     model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
     schema::{
@@ -28,14 +28,15 @@ use crate::{
     app::AppState,
     browser::{accepts, wants_html},
     error::AppError,
+    error_layer::request_id,
     json::Json,
     openapi::{
         Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
         routing::{OpenApiRouter, routes},
     },
-    report::request_id,
     runtime::KvError,
     validation::{Problems, read_json},
+    web,
 };
 
 /// What is waited before KV is asked again.
@@ -44,7 +45,7 @@ const KV_RETRY_AFTER_SECS: u32 = 2;
 const IN_PROCESS_RETRY_AFTER_SECS: u32 = 1;
 
 /// What is said when KV has failed. A write may have taken place all the same.
-pub(super) const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
+pub(crate) const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
 const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the expense may or may not \
     have been saved: look before you send it again. With an Idempotency-Key it is safe to";
 const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, and the expense may or may \
@@ -63,7 +64,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(download_expenses))
         .routes(routes!(summarize_expenses))
         .routes(routes!(show_expense, replace_expense, patch_expense, delete_expense))
-        .merge(edit::routes())
+        .merge(web::routes())
 }
 
 /// Add an expense
@@ -232,14 +233,14 @@ const LIST_PARAMETERS: [&str; 4] = ["limit", "category", "from", "to"];
 const QUERY_REPEATED_MAX_BYTES: usize = 1024;
 
 /// `Link` to the next page (RFC 8288).
-pub(super) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
+pub(crate) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
     let query = next_query(query, cursor);
     HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
 }
 
 /// The query of the next page: each parameter once, in the order given, with another cursor. Of a long
 /// query only what the list reads is repeated, so that a request cannot make the header grow.
-pub(super) fn next_query(query: &str, cursor: &str) -> String {
+pub(crate) fn next_query(query: &str, cursor: &str) -> String {
     let is_short = query.len() <= QUERY_REPEATED_MAX_BYTES;
     let mut repeated: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -401,7 +402,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
 }
 
 /// Also for another user's, whose existence is nobody's business.
-pub(super) fn no_such_expense() -> AppError {
+pub(crate) fn no_such_expense() -> AppError {
     AppError::new(StatusCode::NOT_FOUND, "Expense not found")
 }
 

@@ -29,7 +29,7 @@ pub enum ExpenseRequest {}
 #[derive(Debug)]
 pub enum ExpensePatch {}
 
-/// An expense as the page's own form sends it: what [`super::form::Typed`] reads.
+/// An expense as the page's own form sends it: what [`crate::web::expense_form::Typed`] reads.
 #[derive(Debug)]
 pub enum ExpenseForm {}
 

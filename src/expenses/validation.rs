@@ -11,11 +11,11 @@ use super::{
 use crate::runtime::KV_LIST_MAX_KEYS;
 use crate::validation::{Fields, Parsed, Problem, Problems, parse_string, parse_text};
 
-pub(super) const DESCRIPTION_MAX_CHARS: usize = 200;
-pub(super) const CATEGORY_MAX_CHARS: usize = 50;
+pub(crate) const DESCRIPTION_MAX_CHARS: usize = 200;
+pub(crate) const CATEGORY_MAX_CHARS: usize = 50;
 pub(super) const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
 pub(super) const DEFAULT_LIMIT: usize = 100;
-pub(super) const DEFAULT_CURRENCY: &str = "USD";
+pub(crate) const DEFAULT_CURRENCY: &str = "USD";
 pub(super) const DEFAULT_CATEGORY: &str = "other";
 
 /// Checks a whole expense; what is not given gets its default, the date `today`.

@@ -1,3 +1,9 @@
 //! The HTML interface of the expense tracker.
 
+pub mod expense_form;
+pub mod show;
+pub mod submit;
 pub mod views;
+
+pub use show::{pages, prefer_pages};
+pub use submit::routes;

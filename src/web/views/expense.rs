@@ -5,11 +5,9 @@ use maud::{Markup, html};
 
 use super::{Account, Layout, Locale};
 use crate::{
-    expenses::{
-        form::{Field, FieldError, Typed},
-        model::{Expense, ExpenseId, Timestamp},
-    },
+    expenses::model::{Expense, ExpenseId, Timestamp},
     runtime::VisitorTimeZone,
+    web::expense_form::{Field, FieldError, Typed},
 };
 
 /// What is offered first; any three letters do.

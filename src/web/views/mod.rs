@@ -1,6 +1,6 @@
 //! What a browser sees. Functions from data to [`maud::Markup`], which escapes whatever is put into
 //! it: what a user typed never becomes markup. They ask nothing and answer nothing: requests are
-//! [`crate::expenses::browse`]'s and [`crate::report`]'s.
+//! [`crate::web::show`]'s and [`crate::error_layer`]'s.
 //!
 //! [`layout`] is what stands around every page, with its style and its policy; [`home`] is for who is
 //! not signed in, [`overview`] with its [`list`] for who is, [`expense`] one expense and its forms,

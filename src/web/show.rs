@@ -1,5 +1,5 @@
 //! What a browser gets where programs get JSON: pages. [`prefer_pages`] tells the two apart, `Visitor`
-//! is who looks, [`crate::web::views`] is how pages look, and [`super::edit`] takes their forms.
+//! is who looks, [`crate::web::views`] is how pages look, and [`super::submit`] takes their forms.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -22,28 +22,30 @@ use http::{Method, StatusCode, header, request::Parts};
 use url::form_urlencoded;
 
 use super::{
-    edit::{add_expense, is_own_form, new_idempotency_key},
-    form::Typed,
-    model::{Expense, ExpenseId},
-    routes::{next_link, next_query, no_such_expense},
-    store::{ListError, UserExpenses},
-    summary::{Sums, compare_months},
-    validation::{self, ListQuery},
-};
-use crate::{
-    app::AppState,
-    authkit::{CurrentUser, origin::OwnOrigin},
-    browser::{accepts, wants_html},
-    error::AppError,
-    runtime::VisitorTimeZone,
-    validation::Problem,
-    web::views::{
+    expense_form::Typed,
+    submit::{add_expense, is_own_form, new_idempotency_key},
+    views::{
         Account, Locale, expense as view, home,
         list::FilterTyped,
         overview,
         overview::{FirstPage, Notice, Overview},
         respond,
     },
+};
+use crate::{
+    app::AppState,
+    authkit::{CurrentUser, origin::OwnOrigin},
+    browser::{accepts, wants_html},
+    error::AppError,
+    expenses::{
+        model::{Expense, ExpenseId},
+        routes::{next_link, next_query, no_such_expense},
+        store::{ListError, UserExpenses},
+        summary::{Sums, compare_months},
+        validation::{self, ListQuery},
+    },
+    runtime::VisitorTimeZone,
+    validation::Problem,
 };
 
 /// Rows of a page, unless `limit` says otherwise: what fits on a few screens, and a first page under

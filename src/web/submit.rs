@@ -19,29 +19,31 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::Markup;
 
 use super::{
-    browse::Visitor,
-    form::{FieldError, Typed},
-    idempotency::CreateError,
-    model::{Expense, ExpenseId},
-    routes::{NOT_REACHED, no_such_expense},
-    schema::{DeleteForm, ExpenseForm},
+    expense_form::{FieldError, Typed},
+    show::Visitor,
+    views::{Account, Locale, expense as view, respond},
 };
 use crate::{
     app::AppState,
     authkit::{has_bearer, origin::OwnOrigin},
     browser::redirect,
     error::AppError,
+    error_layer::request_id,
+    expenses::{
+        idempotency::CreateError,
+        model::{Expense, ExpenseId},
+        routes::{NOT_REACHED, no_such_expense},
+        schema::{DeleteForm, ExpenseForm},
+    },
     openapi::{
         Changes, FindsOne, NeedsScope, Protected, ReadsForm,
         routing::{OpenApiRouter, routes},
     },
-    report::request_id,
     runtime::{KvError, random_bytes},
     validation::{is_form, read_body},
-    web::views::{Account, Locale, expense as view, respond},
 };
 
-/// What only pages use; they share `POST /expenses` with programs (see [`super::browse`]).
+/// What only pages use; they share `POST /expenses` with programs (see [`super::show`]).
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(change_expense))

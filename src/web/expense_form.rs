@@ -1,5 +1,5 @@
 //! What a person types into a form, and what is wrong with it in words. What an expense is stays
-//! [`super::validation`]'s: this turns what was typed into the body that an API client would have
+//! [`crate::expenses::validation`]'s: this turns what was typed into the body that an API client would have
 //! sent, and the problems of that body into sentences.
 //!
 //! Amounts are read whatever the visitor's language: `42.50` and `42,50`, `1,234.50`, `1.234,50` and
@@ -12,13 +12,13 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use url::form_urlencoded;
 
-use super::{
-    model::{Amount, Expense, ExpenseContent},
-    validation::{CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense},
-};
+use super::views::{Locale, locale::TypedMoney};
 use crate::{
+    expenses::{
+        model::{Amount, Expense, ExpenseContent},
+        validation::{CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense},
+    },
     validation::Problem,
-    web::views::{Locale, locale::TypedMoney},
 };
 
 /// What stands in the fields of a form.
