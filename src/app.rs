@@ -14,11 +14,12 @@ use url::Url;
 use utoipa::ToSchema;
 
 use crate::{
+    api,
     authkit::{self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::OwnOrigin},
     browser::redirect,
     error::AppError,
     error_layer::report,
-    expenses::{self, Access, ExpenseStore, store},
+    expenses::{Access, ExpenseStore, store},
     json::Json,
     mcp,
     openapi::{
@@ -107,7 +108,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(openapi::routes())
         .merge(authkit::routes())
         .merge(organization::routes())
-        .merge(expenses::routes())
+        .merge(api::routes())
         .merge(mcp::routes())
 }
 

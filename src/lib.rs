@@ -4,7 +4,7 @@
 //!
 //! - [`authkit`]: signing in, the sealed session, access tokens, keys. Everything WorkOS, and
 //!   nothing of expenses.
-//! - [`expenses`]: what a signed-in user keeps: the model, its validation, the KV schema.
+//! - [`expenses`]: what a signed-in user keeps: the model and the KV schema; [`api`]: its JSON interface.
 //! - [`mcp`]: the same for agents, as tools of the Model Context Protocol.
 //! - [`app`]: the state and the only list of routes and layers.
 //! - [`webhooks`]: what WorkOS tells of users, and what it means for what is kept of them.
@@ -13,24 +13,28 @@
 //! - [`error`]: the one place where errors become HTTP; [`error_layer`]: the layer that logs them and makes
 //!   pages of them.
 //! - [`browser`]: telling a browser from other clients; [`json`]: answering those.
-//! - [`validation`]: reading what a client sent, and FastAPI's words for what is wrong with it;
-//!   [`syntax`]: where it stops being JSON.
+//! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
 //! - `platform`: that host on Workers. The only folder that names `worker`.
 //!
 //! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
 
+pub mod api;
 pub mod app;
 pub mod error_layer;
 pub mod expenses;
+pub mod fastapi;
 pub mod json;
 pub mod mcp;
 pub mod openapi;
 pub mod organization;
-pub mod syntax;
-pub mod validation;
 pub mod web;
 pub mod webhooks;
+
+/// The former place of [`fastapi::input`].
+pub mod validation {
+    pub use crate::fastapi::input::*;
+}
 
 pub use axum_authkit::{self as authkit, browser, error};
 pub use edge_host as runtime;

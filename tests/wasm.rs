@@ -14,10 +14,8 @@ use authkit_edge::{
         session::Session,
         token::{TokenError, TokenKind, UntrustedToken},
     },
-    expenses::{
-        model::{Amount, ExpenseId},
-        validation,
-    },
+    expenses::model::{Amount, ExpenseId},
+    fastapi::expense,
     runtime::workers::clock::WorkersClock,
     runtime::{Clock, hash::SeededState, random_bytes},
 };
@@ -139,8 +137,8 @@ fn the_largest_amount_is_exact() {
 
 #[test]
 fn a_limit_past_32_bits_is_too_large_and_not_small() {
-    assert!(validation::parse_list_query("limit=4294967297").is_err());
-    assert!(validation::parse_list_query("limit=99999999999999999999").is_err());
+    assert!(expense::parse_list_query("limit=4294967297").is_err());
+    assert!(expense::parse_list_query("limit=99999999999999999999").is_err());
 }
 
 /// std's own maps fail this here: they have no randomness on this target.

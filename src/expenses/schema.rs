@@ -14,18 +14,20 @@ use utoipa::{
 use super::{
     idempotency::IDEMPOTENCY_KEY_MAX_CHARS,
     model::{Amount, ExpenseId, Timestamp, Total},
-    validation::{
+};
+use crate::{
+    fastapi::expense::{
         CATEGORY_MAX_CHARS, CURRENCY_PATTERN, DEFAULT_CATEGORY, DEFAULT_CURRENCY, DEFAULT_LIMIT,
         DESCRIPTION_MAX_CHARS,
     },
+    runtime::KV_LIST_MAX_KEYS,
 };
-use crate::runtime::KV_LIST_MAX_KEYS;
 
-/// An expense as it is sent: what [`super::validation::parse_expense`] reads.
+/// An expense as it is sent: what [`crate::fastapi::expense::parse_expense`] reads.
 #[derive(Debug)]
 pub enum ExpenseRequest {}
 
-/// Changes to an expense: what [`super::validation::parse_patch`] reads.
+/// Changes to an expense: what [`crate::fastapi::expense::parse_patch`] reads.
 #[derive(Debug)]
 pub enum ExpensePatch {}
 
@@ -129,19 +131,19 @@ schema_of!(
         .examples([json!(42.5)])
 );
 
-/// The header that [`mod@super::routes`] reads when an expense is made.
+/// The header that [`crate::api`] reads when an expense is made.
 #[derive(Debug)]
 pub enum IdempotencyKey {}
 
-/// What [`super::validation::parse_list_query`] reads.
+/// What [`crate::fastapi::expense::parse_list_query`] reads.
 #[derive(Debug)]
 pub enum ListParameters {}
 
-/// What [`super::validation::parse_list_query`] reads of an operation that has no pages.
+/// What [`crate::fastapi::expense::parse_list_query`] reads of an operation that has no pages.
 #[derive(Debug)]
 pub enum FilterParameters {}
 
-/// What [`super::validation::parse_summary_query`] reads.
+/// What [`crate::fastapi::expense::parse_summary_query`] reads.
 #[derive(Debug)]
 pub enum SummaryParameters {}
 

@@ -34,7 +34,6 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    date::parse_date,
     idempotency::Attempts,
     model::{Amount, Expense, ExpenseContent, ExpenseId, Filter, Timestamp},
     summary::Sums,
@@ -43,6 +42,7 @@ use crate::{
     app::AppState,
     authkit::{Challenge, CurrentUser, UnscopedUser, seal::Sealer},
     error::AppError,
+    fastapi::date::parse_date,
     runtime::{
         Clock, KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
         KvError, KvKey, KvNamespace, KvPut, TimedKv, WaitUntil,

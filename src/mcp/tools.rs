@@ -25,8 +25,8 @@ use crate::{
         model::{Expense, ExpenseId},
         store::{ListError, UserExpenses},
         summary::Summary,
-        validation::{self, ListQuery, SummaryQuery},
     },
+    fastapi::expense::{self, ListQuery, SummaryQuery},
     runtime::WaitUntil,
     validation::{Fields, Problem, Problems, parse_string},
 };
@@ -180,7 +180,7 @@ async fn list_expenses(
     arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
     let ListQuery { limit, cursor, filter } =
-        validation::parse_list_arguments(Value::Object(arguments))?;
+        expense::parse_list_arguments(Value::Object(arguments))?;
     let page = expenses.list(limit, cursor.as_deref(), &filter).await;
     let page = page.map_err(|error| match error {
         ListError::Cursor => ToolError::Cursor,
@@ -200,7 +200,7 @@ async fn add_expense(
     let key = key.map(|key| parse_key(key, &["body", "idempotency_key"])).transpose();
     let body = Value::Object(arguments);
     let once = key.map(|key| key.map(|key| (key, canonical(&body)))).map_err(Problems::from);
-    let content = validation::parse_expense(body, now.date_naive());
+    let content = expense::parse_expense(body, now.date_naive());
     let (once, content) = Problems::both(once, content)?;
     let expense = Expense::new(content, now);
     let Some((key, canonical_body)) = once else {
@@ -219,7 +219,7 @@ async fn update_expense(
     let now = state.clock.now();
     let id = take_id(&mut arguments);
     let changes_nothing = arguments.is_empty();
-    let changes = validation::parse_patch(Value::Object(arguments), now.date_naive());
+    let changes = expense::parse_patch(Value::Object(arguments), now.date_naive());
     let (id, changes) = Problems::both(id, changes)?;
     if changes_nothing {
         return Err(ToolError::NothingToChange);
@@ -250,7 +250,7 @@ async fn summarize_expenses(
     arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
     let SummaryQuery { currency, filter } =
-        validation::parse_summary_arguments(Value::Object(arguments))?;
+        expense::parse_summary_arguments(Value::Object(arguments))?;
     let sums = expenses.sum(currency.as_deref(), &filter).await?;
     output(&Summary::from(sums))
 }

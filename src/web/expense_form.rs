@@ -1,5 +1,5 @@
 //! What a person types into a form, and what is wrong with it in words. What an expense is stays
-//! [`crate::expenses::validation`]'s: this turns what was typed into the body that an API client would have
+//! [`crate::fastapi`]'s: this turns what was typed into the body that an API client would have
 //! sent, and the problems of that body into sentences.
 //!
 //! Amounts are read whatever the visitor's language: `42.50` and `42,50`, `1,234.50`, `1.234,50` and
@@ -14,9 +14,9 @@ use url::form_urlencoded;
 
 use super::views::{Locale, locale::TypedMoney};
 use crate::{
-    expenses::{
-        model::{Amount, Expense, ExpenseContent},
-        validation::{CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense},
+    expenses::model::{Amount, Expense, ExpenseContent},
+    fastapi::expense::{
+        CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense,
     },
     validation::Problem,
 };

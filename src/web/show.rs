@@ -33,17 +33,17 @@ use super::{
     },
 };
 use crate::{
+    api::expenses::{next_link, next_query, no_such_expense},
     app::AppState,
     authkit::{CurrentUser, origin::OwnOrigin},
     browser::{accepts, wants_html},
     error::AppError,
     expenses::{
         model::{Expense, ExpenseId},
-        routes::{next_link, next_query, no_such_expense},
         store::{ListError, UserExpenses},
         summary::{Sums, compare_months},
-        validation::{self, ListQuery},
     },
+    fastapi::expense::{self, ListQuery},
     runtime::VisitorTimeZone,
     validation::Problem,
 };
@@ -134,7 +134,7 @@ async fn show_expenses(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = PageQuery::parse(&query.unwrap_or_default());
-    let ListQuery { limit, cursor, filter } = match validation::parse_list_query(&query.filtering) {
+    let ListQuery { limit, cursor, filter } = match expense::parse_list_query(&query.filtering) {
         Ok(query) => query,
         Err(problems) if problems.iter().any(|problem| is_about(problem, "limit")) => {
             return AppError::from(problems).into_response();

@@ -24,6 +24,7 @@ use super::{
     views::{Account, Locale, expense as view, respond},
 };
 use crate::{
+    api::expenses::{NOT_REACHED, no_such_expense},
     app::AppState,
     authkit::{has_bearer, origin::OwnOrigin},
     browser::redirect,
@@ -32,7 +33,6 @@ use crate::{
     expenses::{
         idempotency::CreateError,
         model::{Expense, ExpenseId},
-        routes::{NOT_REACHED, no_such_expense},
         schema::{DeleteForm, ExpenseForm},
     },
     openapi::{

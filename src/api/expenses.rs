@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Part
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{
+use crate::expenses::{
     csv,
     idempotency::{CreateError, canonical, key_reused, parse_key},
     model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
@@ -22,13 +22,13 @@ use super::{
     },
     store::{ListError, UserExpenses},
     summary::Summary,
-    validation::{self, ListQuery, SummaryQuery},
 };
 use crate::{
     app::AppState,
     browser::{accepts, wants_html},
     error::AppError,
     error_layer::request_id,
+    fastapi::expense::{self, ListQuery, SummaryQuery},
     json::Json,
     openapi::{
         Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
@@ -99,7 +99,7 @@ async fn create_expense(
     let now = state.clock.now();
     let body = read_json(&headers, body).await?;
     let once = idempotency_key(&headers).map(|key| key.map(|key| (key, canonical(&body))));
-    let content = validation::parse_expense(body, now.date_naive());
+    let content = expense::parse_expense(body, now.date_naive());
     let (once, content) = Problems::both(once, content)?;
     let mut expense = Expense::new(content, now);
     match once {
@@ -141,12 +141,12 @@ async fn list_expenses(
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
     let query = query.unwrap_or_default();
-    let ListQuery { limit, cursor, filter } = validation::parse_list_query(&query)?;
+    let ListQuery { limit, cursor, filter } = expense::parse_list_query(&query)?;
     let page = match expenses.list(limit, cursor.as_deref(), &filter).await {
         Ok(page) => page,
         Err(ListError::Kv(error)) => return Err(error.into()),
         Err(ListError::Cursor) => {
-            return Err(validation::not_a_cursor(&cursor.unwrap_or_default()).into());
+            return Err(expense::not_a_cursor(&cursor.unwrap_or_default()).into());
         }
     };
     let mut response = if accepts(&headers, "text/csv") {
@@ -184,7 +184,7 @@ async fn download_expenses(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let filter = validation::parse_list_query(&query.unwrap_or_default())?.filter;
+    let filter = expense::parse_list_query(&query.unwrap_or_default())?.filter;
     let mut export = expenses.export(filter);
     // A failure here has an answer of its own; a later one can only break the file off.
     let first = export.next().await?.unwrap_or_default();
@@ -275,7 +275,7 @@ async fn summarize_expenses(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Summary>, AppError> {
     let SummaryQuery { currency, filter } =
-        validation::parse_summary_query(&query.unwrap_or_default())?;
+        expense::parse_summary_query(&query.unwrap_or_default())?;
     let sums = expenses.sum(currency.as_deref(), &filter).await?;
     Ok(Json(sums.into()))
 }
@@ -317,7 +317,7 @@ async fn replace_expense(
 ) -> Result<Json<Expense>, AppError> {
     let body = read_json(&headers, body).await?;
     let today = state.clock.now().date_naive();
-    let content = validation::parse_expense(body, today)?;
+    let content = expense::parse_expense(body, today)?;
     change(&expenses, id, &state, |_| Ok(content)).await
 }
 
@@ -346,13 +346,8 @@ async fn patch_expense(
 ) -> Result<Json<Expense>, AppError> {
     let body = read_json(&headers, body).await?;
     let today = state.clock.now().date_naive();
-    change(
-        &expenses,
-        id,
-        &state,
-        |content| Ok(validation::parse_patch(body, today)?.apply(content)),
-    )
-    .await
+    change(&expenses, id, &state, |content| Ok(expense::parse_patch(body, today)?.apply(content)))
+        .await
 }
 
 /// Writes what `new_content` makes of an expense that is there.

@@ -1,22 +1,24 @@
 //! Checking that a body is an expense and a query a page's. How problems are told is
-//! [`crate::validation`]'s.
+//! [`super::input`]'s.
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use super::{
     date::{self, DateError},
-    model::{Amount, AmountError, ExpenseContent, Filter},
+    input::{Fields, Parsed, Problem, Problems, parse_string, parse_text},
 };
-use crate::runtime::KV_LIST_MAX_KEYS;
-use crate::validation::{Fields, Parsed, Problem, Problems, parse_string, parse_text};
+use crate::{
+    expenses::model::{Amount, AmountError, ExpenseContent, Filter},
+    runtime::KV_LIST_MAX_KEYS,
+};
 
 pub(crate) const DESCRIPTION_MAX_CHARS: usize = 200;
 pub(crate) const CATEGORY_MAX_CHARS: usize = 50;
-pub(super) const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
-pub(super) const DEFAULT_LIMIT: usize = 100;
+pub(crate) const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
+pub(crate) const DEFAULT_LIMIT: usize = 100;
 pub(crate) const DEFAULT_CURRENCY: &str = "USD";
-pub(super) const DEFAULT_CATEGORY: &str = "other";
+pub(crate) const DEFAULT_CATEGORY: &str = "other";
 
 /// Checks a whole expense; what is not given gets its default, the date `today`.
 ///
@@ -298,7 +300,7 @@ fn parse_limit(value: Value, loc: &[&str], max: usize) -> Parsed<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::validation::parse_json;
+    use crate::fastapi::input::parse_json;
 
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
-use crate::{error::AppError, json, syntax};
+use super::json_error;
+use crate::{error::AppError, json};
 
 /// Longest body that is read.
 const MAX_BODY_KIB: usize = 64;
@@ -167,7 +168,7 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     };
     let parsed = parsed.map_err(|error| {
         let own_words = error.to_string();
-        let (position, reason) = syntax::check(body).err().unwrap_or_else(|| {
+        let (position, reason) = json_error::check(body).err().unwrap_or_else(|| {
             let position = offset(body, error.line(), error.column());
             (position, own_words.split(" at line ").next().unwrap_or_default())
         });

@@ -1,0 +1,5 @@
+//! The JSON interface to expenses.
+
+pub mod expenses;
+
+pub use expenses::routes;
