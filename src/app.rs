@@ -15,7 +15,9 @@ use utoipa::ToSchema;
 
 use crate::{
     api,
-    authkit::{self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::OwnOrigin},
+    authkit::{
+        self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::RequestOrigin,
+    },
     browser::redirect,
     error::AppError,
     error_layer::report,
@@ -56,7 +58,7 @@ impl AppState {
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
         let expenses = ExpenseStore::new(kv, Arc::clone(&clock), cursor_sealer);
-        Self { authkit: Arc::new(authkit.protecting(RESOURCE)), expenses, clock }
+        Self { authkit: Arc::new(authkit.with_resource(RESOURCE)), expenses, clock }
     }
 }
 
@@ -85,7 +87,7 @@ pub fn router(state: AppState) -> Router {
     let public_origin = state.authkit.public_origin().cloned();
     let pages = web::pages(state.clone());
     let mut routes = Router::from(routes());
-    if state.authkit.takes_webhooks() {
+    if state.authkit.has_webhook_secret() {
         routes = routes.merge(webhooks::routes());
     }
     let routes = routes
@@ -137,7 +139,7 @@ async fn settle_origin(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    if let Some(origin) = OwnOrigin::of_request(&parts, (*public_origin).as_ref()) {
+    if let Some(origin) = RequestOrigin::of_request(&parts, (*public_origin).as_ref()) {
         parts.extensions.insert(origin);
     }
     next.run(Request::from_parts(parts, body)).await
@@ -146,7 +148,7 @@ async fn settle_origin(
 /// Serves nothing by plain http but on this machine: everybody on the way reads it and changes it. A client
 /// that has sent a token so is told, because a redirect would hide that others may have the token now.
 async fn require_https(request: Request, next: Next) -> Response {
-    let exposed = request.extensions().get::<OwnOrigin>().filter(|origin| origin.is_exposed());
+    let exposed = request.extensions().get::<RequestOrigin>().filter(|origin| origin.is_exposed());
     let Some(origin) = exposed else { return next.run(request).await };
     if authkit::has_bearer(request.headers()) {
         let detail = "The token was sent over plain http, where others can read it: \
@@ -162,7 +164,7 @@ async fn set_security_headers(
     request: Request,
     next: Next,
 ) -> Response {
-    let origin = request.extensions().get::<OwnOrigin>();
+    let origin = request.extensions().get::<RequestOrigin>();
     let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

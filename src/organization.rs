@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     authkit::{
-        AuthKit, Challenge, CurrentUser, caller::SwitchError, origin::OwnOrigin,
+        AuthKit, Challenge, CurrentUser, current_user::SwitchError, origin::RequestOrigin,
         refresh::RefreshError, routes::MeResponse,
     },
     browser::redirect,
@@ -71,12 +71,12 @@ async fn switch_organization(
     caller: CurrentUser,
     State(authkit): State<Arc<AuthKit>>,
     challenge: Challenge,
-    origin: OwnOrigin,
+    origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {
     let (parts, body) = request.into_parts();
     let is_own_form = caller.has_session()
-        && origin.is_own_page(&parts.headers)
+        && origin.is_same_origin_form(&parts.headers)
         && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
     let mut fields = if is_own_form {
         Fields::of_form(&read_body(body).await?)

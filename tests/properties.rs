@@ -12,12 +12,12 @@ use authkit_edge::{
         AuthKitConfig,
         config::{CookieConfig, SameSite},
         cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies, SessionCookie, TooLong},
-        jwks::{JwkSet, KeySet},
-        login::{ReturnTo, SignInCookies, SignInState},
-        origin::OwnOrigin,
+        keys::{JwkSet, KeySet},
+        origin::RequestOrigin,
         seal::{OpenError, Opened, Purpose, Sealer},
         secret::Secret,
         session::{Impersonator, Session, User},
+        sign_in::{ReturnTo, SignInCookies, SignInState},
         token::{TokenError, TokenKind, UntrustedToken},
     },
     web::{expense_form::Typed, views::Locale},
@@ -181,9 +181,9 @@ fn cookie_config() -> impl Strategy<Value = CookieConfig> {
         })
 }
 
-fn origin(secure: bool) -> OwnOrigin {
+fn origin(secure: bool) -> RequestOrigin {
     let url = if secure { "https://app.test" } else { "http://localhost" };
-    OwnOrigin::of_url(Url::parse(url).unwrap()).unwrap()
+    RequestOrigin::of_url(Url::parse(url).unwrap()).unwrap()
 }
 
 /// How much of a value goes into one part.

@@ -7,11 +7,11 @@
 use authkit_edge::{
     authkit::{
         AuthKitConfig,
-        jwks::{JwkSet, KeySet},
-        login::{PendingSignIn, ReturnTo, SignInState},
+        keys::{JwkSet, KeySet},
         seal::{OpenError, Purpose, Sealer},
         secret::Secret,
         session::Session,
+        sign_in::{PendingSignIn, ReturnTo, SignInState},
         token::{TokenError, TokenKind, UntrustedToken},
     },
     expenses::model::{Amount, ExpenseId},

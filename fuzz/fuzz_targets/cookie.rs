@@ -7,14 +7,14 @@ use std::sync::LazyLock;
 use axum_authkit::{
     config::{CookieConfig, SameSite},
     cookie::{COOKIE_MAX_BYTES, RequestCookies},
-    origin::OwnOrigin,
+    origin::RequestOrigin,
 };
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 
-static ORIGIN: LazyLock<OwnOrigin> = LazyLock::new(|| {
+static ORIGIN: LazyLock<RequestOrigin> = LazyLock::new(|| {
     let url = "https://app.test".parse().expect("a constant URL");
-    OwnOrigin::of_url(url).expect("the URL has a host")
+    RequestOrigin::of_url(url).expect("the URL has a host")
 });
 
 /// A short name is found by the fuzzer.

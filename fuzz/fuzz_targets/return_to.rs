@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use axum_authkit::login::ReturnTo;
+use axum_authkit::sign_in::ReturnTo;
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 

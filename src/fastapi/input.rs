@@ -443,7 +443,7 @@ pub async fn read_body_up_to(body: Body, max_kib: usize) -> Result<Bytes, AppErr
 }
 
 /// `application/x-www-form-urlencoded`, which a page of any site can have a browser send: see
-/// [`OwnOrigin::is_own_page`](crate::authkit::origin::OwnOrigin::is_own_page).
+/// [`RequestOrigin::is_same_origin_form`](crate::authkit::origin::RequestOrigin::is_same_origin_form).
 #[must_use]
 pub fn is_form(content_type: &HeaderValue) -> bool {
     essence(content_type).as_deref() == Some("application/x-www-form-urlencoded")

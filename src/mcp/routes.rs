@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::AppState,
-    authkit::{BearerUser, Challenge, origin::OwnOrigin},
+    authkit::{BearerUser, Challenge, origin::RequestOrigin},
     browser::accepts,
     error::AppError,
     openapi::routing::OpenApiRouter,
@@ -57,7 +57,7 @@ async fn answer_message(
     body: Body,
 ) -> Result<Response, Response> {
     let refuse = IntoResponse::into_response;
-    let origin = OwnOrigin::from_request_parts(parts, state).await.map_err(refuse)?;
+    let origin = RequestOrigin::from_request_parts(parts, state).await.map_err(refuse)?;
     check_origin(&origin, &parts.headers).map_err(refuse)?;
     let BearerUser(user) = BearerUser::from_request_parts(parts, state).await?;
     let challenge = Challenge::from_request_parts(parts, state).await.map_err(refuse)?;
@@ -223,7 +223,7 @@ fn object(value: Value) -> Map<String, Value> {
 ///
 /// A name that a page points at this machine (DNS rebinding) looks like an origin of its own. Over https it
 /// has no certificate, and the application serves plain http to localhost alone.
-fn check_origin(origin: &OwnOrigin, headers: &HeaderMap) -> Result<(), AppError> {
+fn check_origin(origin: &RequestOrigin, headers: &HeaderMap) -> Result<(), AppError> {
     if origin.is_cross_origin(headers) {
         let detail = "Pages of other sites cannot use this: connect from a server or a program";
         return Err(AppError::new(StatusCode::FORBIDDEN, detail));

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     api::expenses::{next_link, next_query, no_such_expense},
     app::AppState,
-    authkit::{CurrentUser, origin::OwnOrigin},
+    authkit::{CurrentUser, origin::RequestOrigin},
     browser::{accepts, wants_html},
     error::AppError,
     expenses::{
@@ -74,7 +74,7 @@ pub async fn prefer_pages(
         Method::GET | Method::HEAD => {
             has_page(path) && wants_html(&parts.headers) && !accepts(&parts.headers, "text/csv")
         }
-        Method::POST if path == "/expenses" => OwnOrigin::from_request_parts(&mut parts, &())
+        Method::POST if path == "/expenses" => RequestOrigin::from_request_parts(&mut parts, &())
             .await
             .is_ok_and(|origin| is_own_form(&parts.headers, &origin)),
         _ => false,

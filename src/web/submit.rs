@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::expenses::{NOT_REACHED, no_such_expense},
     app::AppState,
-    authkit::{has_bearer, origin::OwnOrigin},
+    authkit::{has_bearer, origin::RequestOrigin},
     browser::redirect,
     error::AppError,
     error_layer::request_id,
@@ -51,10 +51,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Whether one of this site's own pages has sent this form, with no credentials but a cookie.
-pub(super) fn is_own_form(headers: &HeaderMap, origin: &OwnOrigin) -> bool {
+pub(super) fn is_own_form(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(is_form)
         && !has_bearer(headers)
-        && origin.is_own_page(headers)
+        && origin.is_same_origin_form(headers)
 }
 
 /// A form of one of this site's own pages.
@@ -72,7 +72,7 @@ impl FromRequest<AppState> for OwnForm {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await;
-        let origin = OwnOrigin::from_request_parts(&mut parts, state)
+        let origin = RequestOrigin::from_request_parts(&mut parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
         if !parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form) {

@@ -35,7 +35,7 @@ pub fn redirect(status: StatusCode, location: &str) -> Response {
 
 /// A page that leads to `path`, of this origin, by itself: a navigation that begins here.
 #[must_use]
-pub fn go_on(path: &str) -> Response {
+pub fn meta_refresh_page(path: &str) -> Response {
     let href = escape_html(path);
     let page = format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\

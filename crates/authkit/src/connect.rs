@@ -13,9 +13,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    client::{ClientError, WorkosClient},
-    jwks::{KeySetCache, KeySource, Published},
-    origin::OwnOrigin,
+    keys::{KeySetCache, KeySource, Published},
+    origin::RequestOrigin,
+    workos::{WorkosClient, WorkosError},
 };
 
 /// Where an issuer's metadata is: RFC 8414, section 3, else OpenID Connect Discovery 1.0, section 4.
@@ -59,20 +59,20 @@ impl ConnectSource {
         &self.issuer
     }
 
-    async fn metadata(&self) -> Result<String, ClientError> {
+    async fn metadata(&self) -> Result<String, WorkosError> {
         for path in METADATA_PATHS {
             let mut url = self.url.clone();
             url.set_path(path);
-            if let Some(body) = self.client.document(&url).await? {
+            if let Some(body) = self.client.get_public(&url).await? {
                 return String::from_utf8(body.into())
                     .ok()
                     .filter(|text| text.len() <= METADATA_MAX_BYTES)
                     .ok_or_else(|| {
-                        ClientError::unavailable("metadata that is too long, or no text")
+                        WorkosError::unavailable("metadata that is too long, or no text")
                     });
             }
         }
-        Err(ClientError::unavailable("there is no metadata at WORKOS_AUTHKIT_DOMAIN"))
+        Err(WorkosError::unavailable("there is no metadata at WORKOS_AUTHKIT_DOMAIN"))
     }
 }
 
@@ -82,18 +82,18 @@ impl KeySource for ConnectSource {
         &self.issuer
     }
 
-    async fn fetch(&self) -> Result<Published, ClientError> {
+    async fn fetch(&self) -> Result<Published, WorkosError> {
         let metadata = self.metadata().await?;
         let IssuerMetadata { issuer, jwks_uri } = serde_json::from_str(&metadata)
-            .map_err(|_| ClientError::unavailable("metadata without an issuer or a key set"))?;
+            .map_err(|_| WorkosError::unavailable("metadata without an issuer or a key set"))?;
         if issuer != self.issuer {
-            return Err(ClientError::unavailable("metadata of another issuer"));
+            return Err(WorkosError::unavailable("metadata of another issuer"));
         }
         let jwks_uri =
             Url::parse(&jwks_uri)
                 .ok()
                 .filter(|uri| uri.origin() == self.url.origin())
-                .ok_or_else(|| ClientError::unavailable("a key set not on its issuer's origin"))?;
+                .ok_or_else(|| WorkosError::unavailable("a key set not on its issuer's origin"))?;
         let keys = self.client.key_set(&jwks_uri).await?;
         Ok(Published { keys, metadata: Some(metadata) })
     }
@@ -115,7 +115,7 @@ pub struct ProtectedResource {
 impl ProtectedResource {
     /// Whether `audience` is the origin or one of the paths, with a slash at its end or without.
     #[must_use]
-    pub fn is_at(&self, audience: &str, origin: &OwnOrigin) -> bool {
+    pub fn is_at(&self, audience: &str, origin: &RequestOrigin) -> bool {
         let origin = origin.url().origin().ascii_serialization();
         audience.strip_prefix(&origin).is_some_and(|path| {
             let path = path.strip_suffix('/').unwrap_or(path);
@@ -147,7 +147,7 @@ mod tests {
         let resource = ProtectedResource { paths: &["/mcp"], ..ProtectedResource::default() };
         let request = http::Request::builder().uri("https://app.test/x").body(()).unwrap();
         let (mut parts, ()) = request.into_parts();
-        let origin = OwnOrigin::from_request_parts(&mut parts, &()).await.unwrap();
+        let origin = RequestOrigin::from_request_parts(&mut parts, &()).await.unwrap();
         for audience in [
             "https://app.test",
             "https://app.test/",

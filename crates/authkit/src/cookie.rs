@@ -19,7 +19,7 @@ use url::Host;
 
 use super::{
     config::{CookieConfig, HOST_PREFIX, SECURE_PREFIX, SameSite, has_prefix},
-    origin::OwnOrigin,
+    origin::RequestOrigin,
 };
 
 /// Longest cookie that browsers keep: name, value and attributes together (RFC 6265bis, section 5.6).
@@ -327,7 +327,7 @@ fn is_same_domain(a: &str, b: &str) -> bool {
 
 /// The host and its parents of two labels and more. Browsers refuse cookies for top-level domains and
 /// other public suffixes, addresses have no domains, and `localhost` has no parent.
-fn host_domains(origin: &OwnOrigin) -> Vec<String> {
+fn host_domains(origin: &RequestOrigin) -> Vec<String> {
     let Some(Host::Domain(host)) = origin.url().host() else { return Vec::new() };
     let labels: Vec<&str> = host.split('.').collect();
     let parents = 0..labels.len().saturating_sub(1);
@@ -337,7 +337,7 @@ fn host_domains(origin: &OwnOrigin) -> Vec<String> {
 impl CookieConfig {
     /// The session cookie as it is set on `origin`.
     #[must_use]
-    pub fn session_cookie(&self, origin: &OwnOrigin) -> SessionCookie<'_> {
+    pub fn session_cookie(&self, origin: &RequestOrigin) -> SessionCookie<'_> {
         let secure = origin.is_secure() || self.must_be_secure();
         // Browsers drop `SameSite=None` without `Secure`.
         let same_site = match self.same_site {
@@ -372,8 +372,8 @@ mod tests {
     const PLAIN: &str = "wos-session";
     const PREFIXED: &str = "__Host-wos-session";
 
-    fn origin(url: &str) -> OwnOrigin {
-        OwnOrigin::of_url(Url::parse(url).unwrap()).unwrap()
+    fn origin(url: &str) -> RequestOrigin {
+        RequestOrigin::of_url(Url::parse(url).unwrap()).unwrap()
     }
 
     fn config(name: Option<&str>, domain: Option<&str>) -> CookieConfig {
@@ -453,7 +453,7 @@ mod tests {
         }
     }
 
-    fn https() -> OwnOrigin {
+    fn https() -> RequestOrigin {
         origin(&format!("https://{HOST}"))
     }
 

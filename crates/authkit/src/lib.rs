@@ -2,70 +2,70 @@
 //! protects, and could be a crate of its own together with the small modules it stands on:
 //! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
 //!
-//! The dangerous parts first: [`seal`] (cryptography), [`token`], `remembered` and [`jwks`] (who signed),
-//! [`connect`] (the second issuer), [`login`] (the authorization code flow), [`exchanges`] (one code
+//! The dangerous parts first: [`seal`] (cryptography), [`token`], `remembered` and [`keys`] (who signed),
+//! [`connect`] (the second issuer), [`sign_in`] (the authorization code flow), [`code_exchanges`] (one code
 //! exchange per sign-in), [`origin`] (where a request comes from). On them stand [`session`] and
-//! [`cookie`] (what a browser carries), [`client`] (what WorkOS answers), [`signed_out`] (sessions that
-//! stay over) and [`refresh`] (one new session for many requests), and on those [`caller`] (the
-//! [`CurrentUser`] extractor), [`challenge`] (401 and 403 responses), [`carry`] (the layer that hands the browser
-//! its new session), [`kept`] (the page for browsers that drop it), [`refusal`] (the page for a sign-in
-//! that AuthKit refused), [`mod@routes`] and [`well_known`]. [`webhook`] stands by itself: it verifies
+//! [`cookie`] (what a browser carries), [`workos`] (what WorkOS answers), [`signed_out`] (sessions that
+//! stay over) and [`refresh`] (one new session for many requests), and on those [`current_user`] (the
+//! [`CurrentUser`] extractor), [`rejection`] (401 and 403 responses), [`layer`] (the layer that hands the browser
+//! its new session), [`session_kept`] (the page for browsers that drop it), [`refusal`] (the page for a sign-in
+//! that AuthKit refused), [`mod@routes`] and [`oauth_metadata`]. [`webhook`] stands by itself: it verifies
 //! WorkOS's events.
 
 pub mod browser;
-pub mod caller;
-pub mod carry;
-pub mod challenge;
-pub mod client;
+pub mod code_exchanges;
 pub mod config;
 pub mod connect;
 pub mod cookie;
+pub mod current_user;
 pub mod error;
-pub mod exchanges;
+pub mod isolate_cache;
 mod json_response;
-pub mod jwks;
-pub mod kept;
-pub mod login;
+pub mod keys;
+pub mod layer;
+pub mod oauth_metadata;
 pub mod openapi;
 pub mod origin;
 pub mod refresh;
 pub mod refusal;
-pub mod remembered;
+pub mod rejection;
 pub mod routes;
 pub mod routing;
 pub mod seal;
 pub mod secret;
 pub mod session;
+pub mod session_kept;
+pub mod sign_in;
 pub mod signed_out;
 pub mod token;
 pub mod webhook;
-pub mod well_known;
+pub mod workos;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 use url::Url;
 
-pub use caller::{BearerUser, CurrentUser, UnscopedUser, has_bearer};
-pub use carry::carry_session;
-pub use challenge::Challenge;
 pub use config::{AuthKitConfig, ConfigError};
 pub use connect::ProtectedResource;
-pub use kept::confirm_session;
+pub use current_user::{BearerUser, CurrentUser, UnscopedUser, has_bearer};
+pub use layer::carry_session;
+pub use rejection::Challenge;
 pub use routes::routes;
+pub use session_kept::confirm_session;
 
 use self::{
-    client::{ClientError, WorkosClient},
+    code_exchanges::CodeExchanges,
     connect::{Connect, ConnectSource},
-    exchanges::CodeExchanges,
-    jwks::{KeyError, KeySet, KeySetCache},
-    origin::OwnOrigin,
+    isolate_cache::{CachedSession, CachedToken, IsolateCache, TextHash},
+    keys::{KeyError, KeySet, KeySetCache},
+    origin::RequestOrigin,
     refresh::Refresher,
-    remembered::{KnownSession, Remembered, SignedToken, TextHash},
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
     signed_out::SignedOutSessions,
     token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
+    workos::{WorkosClient, WorkosError},
 };
 use edge_host::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
 
@@ -78,8 +78,8 @@ pub struct AuthKit {
     /// `None` where `WORKOS_AUTHKIT_DOMAIN` is not set.
     connect: Option<Connect>,
     resource: ProtectedResource,
-    signed_tokens: Remembered<SignedToken>,
-    opened_sessions: Remembered<KnownSession>,
+    signed_tokens: IsolateCache<CachedToken>,
+    opened_sessions: IsolateCache<CachedSession>,
     refresher: Arc<Refresher>,
     session_sealer: Sealer,
     sign_in_sealer: Sealer,
@@ -96,7 +96,7 @@ pub enum VerifyError {
     Token(#[from] TokenError),
     /// It could not be told, because WorkOS's keys are not to be had.
     #[error(transparent)]
-    Unavailable(ClientError),
+    Unavailable(WorkosError),
 }
 
 impl AuthKit {
@@ -160,8 +160,8 @@ impl AuthKit {
             session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
             connect,
             resource: ProtectedResource::default(),
-            signed_tokens: Remembered::default(),
-            opened_sessions: Remembered::default(),
+            signed_tokens: IsolateCache::default(),
+            opened_sessions: IsolateCache::default(),
             refresher: Arc::new(refresher),
             session_sealer: sealer(Purpose::Session),
             sign_in_sealer: sealer(Purpose::SignIn),
@@ -175,7 +175,7 @@ impl AuthKit {
 
     /// Says what Connect's tokens may be for, and what may stand in their scope.
     #[must_use]
-    pub fn protecting(self, resource: ProtectedResource) -> Self {
+    pub fn with_resource(self, resource: ProtectedResource) -> Self {
         Self { resource, ..self }
     }
 
@@ -198,7 +198,7 @@ impl AuthKit {
         token: &str,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
-        self.unexpired(self.verify_expired(token, wait_until).await?)
+        self.reject_expired(self.verify_ignoring_expiry(token, wait_until).await?)
     }
 
     /// Verifies what a bearer has shown: a session's access token, or where Connect is on one of its
@@ -210,7 +210,7 @@ impl AuthKit {
     pub async fn verify_bearer(
         &self,
         token: &str,
-        origin: &OwnOrigin,
+        origin: &RequestOrigin,
         wait_until: Option<&WaitUntil>,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, true, wait_until).await?;
@@ -221,10 +221,10 @@ impl AuthKit {
             }
             _ => signed.of_session_bearer(&self.config, now),
         };
-        self.unexpired(claims?)
+        self.reject_expired(claims?)
     }
 
-    fn unexpired(&self, claims: VerifiedClaims) -> Result<VerifiedClaims, VerifyError> {
+    fn reject_expired(&self, claims: VerifiedClaims) -> Result<VerifiedClaims, VerifyError> {
         if claims.is_expired(self.clock.now()) {
             return Err(TokenError::Expired.into());
         }
@@ -232,7 +232,7 @@ impl AuthKit {
     }
 
     /// Verifies a session access token that may have expired.
-    async fn verify_expired(
+    async fn verify_ignoring_expiry(
         &self,
         token: &str,
         wait_until: Option<&WaitUntil>,
@@ -242,14 +242,14 @@ impl AuthKit {
     }
 
     /// Opens a sealed session, once in an isolate.
-    fn open_session(&self, sealed: &str) -> Option<KnownSession> {
+    fn open_session(&self, sealed: &str) -> Option<CachedSession> {
         let hash = TextHash::of(sealed);
         if let Some(known) = self.opened_sessions.get(&hash) {
             return Some(known);
         }
         let OpenedSession { session, by_previous_password } =
             Session::open(sealed, &self.session_sealer).ok()?;
-        let opened = KnownSession { session: Arc::new(session), by_previous_password };
+        let opened = CachedSession { session: Arc::new(session), by_previous_password };
         self.opened_sessions.insert(hash, opened.clone(), sealed.len());
         Some(opened)
     }
@@ -288,7 +288,7 @@ impl AuthKit {
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
         let claims = token.verify_signature(kind, key)?;
         let kid = token.kid().to_owned();
-        let signed = SignedToken { kid, claims: claims.clone(), key_set };
+        let signed = CachedToken { kid, claims: claims.clone(), key_set };
         self.signed_tokens.insert(hash, signed, length);
         Ok(claims)
     }

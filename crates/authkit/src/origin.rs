@@ -13,11 +13,11 @@ use crate::error::AppError;
 
 /// The origin that the browser sees this Worker under.
 #[derive(Debug, Clone)]
-pub struct OwnOrigin {
+pub struct RequestOrigin {
     url: Url,
 }
 
-impl OwnOrigin {
+impl RequestOrigin {
     /// The origin of every request: `public_origin` where it is set, else that of the request's URL.
     /// Nothing for a request without a host.
     #[must_use]
@@ -99,7 +99,7 @@ impl OwnOrigin {
     /// must show. A browser that sends no `Sec-Fetch-Site`, or `none` when it loads an answer to a form
     /// again, sends `Origin`.
     #[must_use]
-    pub fn is_own_page(&self, headers: &HeaderMap) -> bool {
+    pub fn is_same_origin_form(&self, headers: &HeaderMap) -> bool {
         match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
             Some(b"same-origin") => true,
             None | Some(b"none") => {
@@ -139,7 +139,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for OwnOrigin {
+impl<S: Sync> FromRequestParts<S> for RequestOrigin {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
@@ -167,8 +167,8 @@ mod tests {
     use super::*;
     use http::HeaderName;
 
-    fn origin(url: &str) -> OwnOrigin {
-        OwnOrigin { url: Url::parse(url).unwrap() }
+    fn origin(url: &str) -> RequestOrigin {
+        RequestOrigin { url: Url::parse(url).unwrap() }
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -257,7 +257,7 @@ mod tests {
             (&[("sec-fetch-site", "cross-site"), ("origin", "https://app.test")], false),
             (&[("origin", "null")], false),
         ] {
-            assert_eq!(own.is_own_page(&headers(pairs)), is_own, "{pairs:?}");
+            assert_eq!(own.is_same_origin_form(&headers(pairs)), is_own, "{pairs:?}");
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
             let request =
                 http::Request::builder().uri(uri).header(header::HOST, host).body(()).unwrap();
             let (mut parts, ()) = request.into_parts();
-            let origin = OwnOrigin::from_request_parts(&mut parts, &()).await.unwrap();
+            let origin = RequestOrigin::from_request_parts(&mut parts, &()).await.unwrap();
             assert_eq!(origin.url().as_str(), expected);
         }
     }

@@ -33,11 +33,11 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    client::{ClientError, Grant, INVALID_GRANT, Requester, WorkosClient},
     seal::Sealer,
     secret::Secret,
     session::Session,
     signed_out::{Look, SignedOutSessions, session_id},
+    workos::{ClientInfo, Grant, INVALID_GRANT, WorkosClient, WorkosError},
 };
 use edge_host::{Clock, KvError, KvNamespace, KvPut, WaitUntil, fair::FairMap};
 
@@ -120,12 +120,12 @@ pub enum RefreshError {
     },
 }
 
-impl From<ClientError> for RefreshError {
-    fn from(error: ClientError) -> Self {
+impl From<WorkosError> for RefreshError {
+    fn from(error: WorkosError) -> Self {
         match error {
-            ClientError::Refused { code, .. } if code == INVALID_GRANT => Self::Ended,
-            ClientError::Refused { code, description } => Self::Refused { code, description },
-            ClientError::Unavailable { reason, retry_after_secs } => {
+            WorkosError::Refused { code, .. } if code == INVALID_GRANT => Self::Ended,
+            WorkosError::Refused { code, description } => Self::Refused { code, description },
+            WorkosError::Unavailable { reason, retry_after_secs } => {
                 Self::Unavailable { reason, retry_after_secs }
             }
         }
@@ -155,7 +155,7 @@ struct Exchange {
     session_id: Option<String>,
     hash: TokenHash,
     organization_id: Option<String>,
-    requester: Requester,
+    requester: ClientInfo,
     ttl_secs: u64,
     wait_until: Option<WaitUntil>,
 }
@@ -192,7 +192,7 @@ impl Refresher {
         session: &Session,
         expires_at: Option<DateTime<Utc>>,
         organization_id: Option<&str>,
-        requester: &Requester,
+        requester: &ClientInfo,
         wait_until: Option<&WaitUntil>,
     ) -> Result<Renewed, RefreshError> {
         let mut session = session.clone();
@@ -416,7 +416,7 @@ impl Exchange {
         let outcome = self.outcome().await;
         let Self { refresher, session, hash, organization_id, .. } = &self;
         match &outcome {
-            // Remembered already, the moment that it was known.
+            // IsolateCache already, the moment that it was known.
             Ok(_) => {}
             // What WorkOS says of one organization says nothing of the session.
             Err(_) if organization_id.is_some() => refresher.forget_attempt(hash),

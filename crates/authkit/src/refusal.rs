@@ -8,7 +8,7 @@
 use http::StatusCode;
 use url::form_urlencoded;
 
-use super::login::{DEFAULT_RETURN_TO, ReturnTo};
+use super::sign_in::{DEFAULT_RETURN_TO, ReturnTo};
 use crate::error::AppError;
 
 /// More than any of AuthKit's sentences.

@@ -17,22 +17,22 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AuthKit, CurrentUser, VerifyError,
-    caller::has_bearer,
-    client::{AuthorizeRequest, ClientError, Grant, INVALID_GRANT, Requester},
     config::SameSite,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
-    kept::{KeptMarker, session_not_kept},
-    login::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
-    origin::{OwnOrigin, is_prefetch},
+    current_user::has_bearer,
+    oauth_metadata,
+    origin::{RequestOrigin, is_prefetch},
     refusal,
     secret::Secret,
     session::{Impersonator, Session},
+    session_kept::{SignedInMarker, session_not_kept},
+    sign_in::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
     signed_out,
     token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
-    well_known,
+    workos::{AuthorizeRequest, ClientInfo, Grant, INVALID_GRANT, WorkosError},
 };
 use crate::{
-    browser::{go_on, redirect},
+    browser::{meta_refresh_page, redirect},
     error::AppError,
     json_response::json_response,
     openapi::{Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected},
@@ -63,11 +63,11 @@ where
     OpenApiRouter::new()
         .routes(routes!(begin_sign_in))
         .routes(routes!(finish_sign_in))
-        .route(login::CALLBACK_PATH, head(async || refuse_head("GET")))
+        .route(sign_in::CALLBACK_PATH, head(async || refuse_head("GET")))
         .routes(routes!(sign_out_by_link, sign_out_by_form))
         .route("/logout", head(async || refuse_head("GET,POST")))
         .routes(routes!(show_current_user))
-        .merge(well_known::routes())
+        .merge(oauth_metadata::routes())
 }
 
 /// For paths whose `GET` changes something, which a `HEAD` must not do.
@@ -117,7 +117,7 @@ impl Query {
 )]
 async fn begin_sign_in(
     State(authkit): State<Arc<AuthKit>>,
-    origin: OwnOrigin,
+    origin: RequestOrigin,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -131,7 +131,7 @@ async fn begin_sign_in(
         .unwrap_or_default();
     let cookies = RequestCookies::from_headers(&headers);
     let session_cookie = authkit.config.cookie.session_cookie(&origin);
-    let marker = KeptMarker::new(session_cookie.name(), origin.is_secure());
+    let marker = SignedInMarker::new(session_cookie.name(), origin.is_secure());
     if marker.is_needed(&session_cookie)
         && marker.is_in(&cookies)
         && !session_cookie.is_sent(&cookies)
@@ -167,7 +167,7 @@ async fn begin_sign_in(
 /// Where AuthKit sends the browser back to.
 #[utoipa::path(
     get,
-    path = login::CALLBACK_PATH,
+    path = sign_in::CALLBACK_PATH,
     tag = "sign-in",
     security(()),
     params(CallbackParameters),
@@ -183,7 +183,7 @@ async fn begin_sign_in(
 )]
 async fn finish_sign_in(
     State(authkit): State<Arc<AuthKit>>,
-    origin: OwnOrigin,
+    origin: RequestOrigin,
     headers: HeaderMap,
     wait_until: Option<Extension<WaitUntil>>,
     RawQuery(query): RawQuery,
@@ -235,10 +235,10 @@ async fn finish_sign_in(
         return with_cookie(answer, free_slot);
     }
     let grant = Grant::AuthorizationCode { code: &code, code_verifier: pending.code_verifier() };
-    let exchanged = authkit.client.authenticate(grant, &Requester::from_headers(&headers)).await;
+    let exchanged = authkit.client.authenticate(grant, &ClientInfo::from_headers(&headers)).await;
     match &exchanged {
-        Ok(_) | Err(ClientError::Refused { .. }) => authkit.code_exchanges.end(&pending),
-        Err(ClientError::Unavailable { .. }) => authkit.code_exchanges.put_off(&pending),
+        Ok(_) | Err(WorkosError::Refused { .. }) => authkit.code_exchanges.end(&pending),
+        Err(WorkosError::Unavailable { .. }) => authkit.code_exchanges.put_off(&pending),
     }
     match exchanged {
         Ok(answer) => {
@@ -257,18 +257,18 @@ async fn finish_sign_in(
         }
         // Used already, by this tab's twin or before the back button was pressed, or too old.
         // Asking once more costs no click.
-        Err(ClientError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
+        Err(WorkosError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
             let onward = redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
             with_cookie(onward, free_slot)
         }
-        Err(ClientError::Refused { code, description }) => {
+        Err(WorkosError::Refused { code, description }) => {
             // What WorkOS says of a spent code repeats the code.
             let description = description.filter(|_| code != INVALID_GRANT);
             let page = refusal::refused(&code, description.as_deref(), &return_to);
             with_cookie(page.into_response(), free_slot)
         }
         // The cookie stays: reloading the page may yet succeed.
-        Err(ClientError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
+        Err(WorkosError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
             "Sign-in cannot be finished right now: reload this page in a moment",
             retry_after_secs,
             reason,
@@ -280,7 +280,7 @@ async fn finish_sign_in(
 fn signed_in(
     authkit: &AuthKit,
     session: &Session,
-    origin: &OwnOrigin,
+    origin: &RequestOrigin,
     cookies: &RequestCookies<'_>,
     return_to: &ReturnTo,
 ) -> Response {
@@ -293,14 +293,14 @@ fn signed_in(
     let Ok(mut set_cookies) = cookie.write(&session.seal(&authkit.session_sealer), cookies) else {
         return too_large(session).into_response();
     };
-    let marker = KeptMarker::new(cookie.name(), origin.is_secure());
+    let marker = SignedInMarker::new(cookie.name(), origin.is_secure());
     if marker.is_needed(&cookie) {
         set_cookies.push(marker.set());
     }
     // Browsers count a redirect as part of the navigation that AuthKit began, and would not send a
     // strict cookie with it. A page of ours begins a new one.
     let onward = match cookie.same_site() {
-        SameSite::Strict => go_on(return_to.as_str()),
+        SameSite::Strict => meta_refresh_page(return_to.as_str()),
         SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to.as_str()),
     };
     set_cookies.into_iter().fold(onward, with_cookie)
@@ -312,7 +312,7 @@ fn signed_in(
 fn finish_sign_out(
     authkit: &AuthKit,
     session: &Session,
-    origin: &OwnOrigin,
+    origin: &RequestOrigin,
     cookies: &RequestCookies<'_>,
 ) -> Response {
     let location = authkit.sign_out_location(signed_out::session_id(session).as_deref(), origin);
@@ -354,7 +354,7 @@ fn too_large(session: &Session) -> AppError {
 )]
 async fn sign_out_by_form(
     State(authkit): State<Arc<AuthKit>>,
-    origin: OwnOrigin,
+    origin: RequestOrigin,
     headers: HeaderMap,
     wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
@@ -380,7 +380,7 @@ async fn sign_out_by_form(
 )]
 async fn sign_out_by_link(
     State(authkit): State<Arc<AuthKit>>,
-    origin: OwnOrigin,
+    origin: RequestOrigin,
     headers: HeaderMap,
     wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
@@ -394,7 +394,7 @@ async fn sign_out_by_link(
 /// Clears the cookie and sends the browser to end its session at WorkOS too.
 async fn sign_out(
     authkit: &AuthKit,
-    origin: &OwnOrigin,
+    origin: &RequestOrigin,
     headers: &HeaderMap,
     wait_until: Option<&WaitUntil>,
     status: StatusCode,
@@ -554,13 +554,13 @@ fn with_cookie(mut response: Response, set_cookie: HeaderValue) -> Response {
 }
 
 impl AuthKit {
-    fn redirect_uri(&self, origin: &OwnOrigin) -> String {
-        let default = || origin.join(login::CALLBACK_PATH);
+    fn redirect_uri(&self, origin: &RequestOrigin) -> String {
+        let default = || origin.join(sign_in::CALLBACK_PATH);
         self.config.redirect_uri.clone().unwrap_or_else(default).into()
     }
 
     /// Where the browser ends the session at WorkOS, or the page after sign-out where there is none.
-    fn sign_out_location(&self, session_id: Option<&str>, origin: &OwnOrigin) -> Url {
+    fn sign_out_location(&self, session_id: Option<&str>, origin: &RequestOrigin) -> Url {
         let return_to = match &self.config.logout_redirect {
             Some(url) => url.clone(),
             None => origin.join("/"),
@@ -576,7 +576,7 @@ impl AuthKit {
     fn record_replaced_sessions(
         &self,
         session: &Session,
-        origin: &OwnOrigin,
+        origin: &RequestOrigin,
         cookies: &RequestCookies<'_>,
     ) {
         let id = signed_out::session_id(session);

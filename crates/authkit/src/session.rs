@@ -9,9 +9,9 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use super::{
-    client::AuthenticateResponse,
     seal::{OpenError, Sealer},
     secret::Secret,
+    workos::AuthenticateResponse,
 };
 
 /// A session as it stands in the cookie, opened.

@@ -45,11 +45,11 @@ pub enum Look {
 pub struct SignedOutSessions {
     kv: Arc<dyn KvNamespace>,
     ttl_secs: u64,
-    remembered: Mutex<Remembered>,
+    remembered: Mutex<IsolateCache>,
 }
 
 #[derive(Default)]
-struct Remembered {
+struct IsolateCache {
     ids: HashMap<String, ()>,
     /// Oldest first.
     order: VecDeque<String>,
@@ -138,7 +138,7 @@ impl SignedOutSessions {
     }
 
     /// A panic cannot leave the set half-written: nothing under the lock runs foreign code.
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+    fn remembered(&self) -> MutexGuard<'_, IsolateCache> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{
-    config::AuthKitConfig, connect::ProtectedResource, origin::OwnOrigin, session::Impersonator,
+    config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin, session::Impersonator,
 };
 
 const ALGORITHM: StrongAlg<Rsa> = StrongAlg(Rsa::rs256());
@@ -472,7 +472,7 @@ impl SignedClaims {
         config: &AuthKitConfig,
         issuer: &str,
         resource: &ProtectedResource,
-        origin: &OwnOrigin,
+        origin: &RequestOrigin,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
         self.check_not_before(now)?;

@@ -77,7 +77,7 @@ struct DeletedUser {
 impl AuthKit {
     /// Whether there is a secret to know WorkOS's webhooks by.
     #[must_use]
-    pub fn takes_webhooks(&self) -> bool {
+    pub fn has_webhook_secret(&self) -> bool {
         self.config.webhook_secret.is_some()
     }
 

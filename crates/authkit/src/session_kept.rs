@@ -19,9 +19,9 @@ use http::{HeaderValue, header};
 use super::{
     AuthKit,
     cookie::{Cookie, RequestCookies, SessionCookie},
-    login::{ReturnTo, own_cookie, own_cookie_name},
-    origin::OwnOrigin,
+    origin::RequestOrigin,
     refusal::try_again,
+    sign_in::{ReturnTo, own_cookie, own_cookie_name},
 };
 use crate::error::AppError;
 
@@ -29,12 +29,12 @@ use crate::error::AppError;
 const MARKER_TTL_SECS: u32 = 60;
 
 /// The marker of one origin.
-pub struct KeptMarker {
+pub struct SignedInMarker {
     name: String,
     is_secure: bool,
 }
 
-impl KeptMarker {
+impl SignedInMarker {
     /// The marker beside a session cookie of that name, on an origin where cookies have `Secure` or
     /// do not.
     #[must_use]
@@ -75,7 +75,7 @@ impl KeptMarker {
 #[must_use]
 pub fn session_not_kept(
     cookie: &SessionCookie<'_>,
-    origin: &OwnOrigin,
+    origin: &RequestOrigin,
     return_to: &ReturnTo,
 ) -> AppError {
     let name = cookie.name();
@@ -104,10 +104,10 @@ pub async fn confirm_session(
     let (mut parts, body) = request.into_parts();
     let mut clear = None;
     if parts.headers.contains_key(header::COOKIE)
-        && let Ok(origin) = OwnOrigin::from_request_parts(&mut parts, &()).await
+        && let Ok(origin) = RequestOrigin::from_request_parts(&mut parts, &()).await
     {
         let cookie = authkit.config.cookie.session_cookie(&origin);
-        let marker = KeptMarker::new(cookie.name(), origin.is_secure());
+        let marker = SignedInMarker::new(cookie.name(), origin.is_secure());
         let cookies = RequestCookies::from_headers(&parts.headers);
         if marker.is_in(&cookies) && cookie.is_sent(&cookies) {
             clear = Some((marker.name.clone(), marker.clear()));

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{client::ClientError, seal::Sealer};
+use super::{seal::Sealer, workos::WorkosError};
 use edge_host::{Clock, KvNamespace, KvPut, WaitUntil};
 
 /// How long a key set is used before it is asked for again. A key that WorkOS retires stops
@@ -55,7 +55,7 @@ pub trait KeySource: Send + Sync {
     fn base_url(&self) -> &str;
 
     /// What the issuer publishes now.
-    async fn fetch(&self) -> Result<Published, ClientError>;
+    async fn fetch(&self) -> Result<Published, WorkosError>;
 }
 
 /// What an issuer publishes.
@@ -140,7 +140,7 @@ pub enum KeyError {
     Unknown,
     /// Whether there is such a key could not be told.
     #[error(transparent)]
-    Unavailable(ClientError),
+    Unavailable(WorkosError),
 }
 
 /// The key set of one issuer, shared by every request of an isolate.
@@ -158,7 +158,7 @@ struct CacheState {
     /// The newest there is.
     known: Option<Known>,
     /// When a set was last asked for, with the failure if it has failed.
-    last_fetch: Option<(DateTime<Utc>, Option<ClientError>)>,
+    last_fetch: Option<(DateTime<Utc>, Option<WorkosError>)>,
     /// When the fetch that is under way began.
     fetching_since: Option<DateTime<Utc>>,
 }
@@ -310,7 +310,7 @@ impl KeySetCache {
     fn finish_fetch(
         &self,
         published: Option<Published>,
-        failure: Option<ClientError>,
+        failure: Option<WorkosError>,
         now: DateTime<Utc>,
     ) {
         let mut state = self.state();

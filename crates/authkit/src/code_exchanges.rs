@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{login::PendingSignIn, secret::Secret};
+use super::{secret::Secret, sign_in::PendingSignIn};
 use edge_host::hash::HashMap;
 
 /// Sign-ins that an isolate remembers, in about 2 MB. What passes the bound is forgotten oldest first;
@@ -118,8 +118,8 @@ fn make_room(attempts: &mut HashMap<String, Attempt>, now: DateTime<Utc>) {
 mod tests {
     use super::*;
     use crate::{
-        login::{ReturnTo, SignInState},
         seal::{Purpose, Sealer},
+        sign_in::{ReturnTo, SignInState},
     };
 
     fn noon() -> DateTime<Utc> {

@@ -15,7 +15,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
-use super::{AuthKit, client::ClientError, jwks::KeyError, origin::OwnOrigin};
+use super::{AuthKit, keys::KeyError, origin::RequestOrigin, workos::WorkosError};
 use crate::{error::AppError, json_response::json_response, routing::OpenApiRouter};
 use edge_host::WaitUntil;
 
@@ -62,7 +62,7 @@ fn resource_path(authkit: &AuthKit, uri: &Uri, document: &str) -> Option<&'stati
 /// The origin or a path of it, as a protected resource.
 async fn show_protected_resource(
     State(authkit): State<Arc<AuthKit>>,
-    origin: OwnOrigin,
+    origin: RequestOrigin,
     uri: Uri,
 ) -> Result<Response, AppError> {
     let connect = authkit.connect.as_ref().ok_or_else(not_found)?;
@@ -96,7 +96,7 @@ async fn show_authorization_server(
         }
         Err(error) => {
             let (reason, retry_after_secs) = match error {
-                KeyError::Unavailable(ClientError::Unavailable { reason, retry_after_secs }) => {
+                KeyError::Unavailable(WorkosError::Unavailable { reason, retry_after_secs }) => {
                     (reason, retry_after_secs)
                 }
                 error => (error.to_string(), RETRY_AFTER_SECS),

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use thiserror::Error;
 
 use super::{
-    AuthKit, login::ReturnTo, origin::OwnOrigin, refresh::RefreshError, token::TokenError,
-    well_known::PROTECTED_RESOURCE_PATH,
+    AuthKit, oauth_metadata::PROTECTED_RESOURCE_PATH, origin::RequestOrigin, refresh::RefreshError,
+    sign_in::ReturnTo, token::TokenError,
 };
 use crate::{
     browser::{redirect, wants_html},
@@ -29,7 +29,7 @@ pub struct Challenge {
 impl Challenge {
     /// The challenge of a request to `path` of `origin`.
     #[must_use]
-    pub fn new(authkit: &AuthKit, origin: &OwnOrigin, path: &str) -> Self {
+    pub fn new(authkit: &AuthKit, origin: &RequestOrigin, path: &str) -> Self {
         let resource_metadata = authkit.connect.as_ref().map(|_| {
             let resource = authkit.resource.of_path(path);
             origin.join(&format!("{PROTECTED_RESOURCE_PATH}{resource}")).into()
@@ -85,7 +85,7 @@ where
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
-        let origin = OwnOrigin::from_request_parts(parts, state).await?;
+        let origin = RequestOrigin::from_request_parts(parts, state).await?;
         Ok(Self::new(&Arc::<AuthKit>::from_ref(state), &origin, parts.uri.path()))
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn rejection(
     error: &CallerError,
     parts: &Parts,
     authkit: &AuthKit,
-    origin: &OwnOrigin,
+    origin: &RequestOrigin,
 ) -> Response {
     let detail = error.to_string();
     let challenge = Challenge::new(authkit, origin, parts.uri.path());
@@ -160,7 +160,7 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// `/login`, coming back to where the request was going.
-fn sign_in_path(parts: &Parts, origin: &OwnOrigin) -> String {
+fn sign_in_path(parts: &Parts, origin: &RequestOrigin) -> String {
     let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let return_to = ReturnTo::parse(wanted, origin.url()).unwrap_or_default();
     let query = url::form_urlencoded::Serializer::new(String::new())

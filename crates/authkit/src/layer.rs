@@ -1,7 +1,7 @@
 //! Carrying the session: when a request has renewed or ended its session, its answer tells the
 //! browser, whatever else the answer says.
 //!
-//! The [`carry_session`] layer puts a [`SessionChange`] into the request; the extractor writes into
+//! The [`carry_session`] layer puts a [`SessionUpdate`] into the request; the extractor writes into
 //! it, and the layer sets the cookies of the answer by it.
 //!
 //! An answer may be late: by the time it is there, another request may have spent the session that
@@ -17,12 +17,12 @@ use axum::{
 use http::{HeaderMap, header};
 
 use super::{
-    AuthKit, cookie::RequestCookies, origin::OwnOrigin, refresh::RefreshError, session::Session,
+    AuthKit, cookie::RequestCookies, origin::RequestOrigin, refresh::RefreshError, session::Session,
 };
 
 /// What became of a request's session. Shared by the request and the layer around it.
 #[derive(Clone, Default)]
-pub struct SessionChange(Arc<Mutex<Option<Change>>>);
+pub struct SessionUpdate(Arc<Mutex<Option<Change>>>);
 
 #[derive(Clone)]
 enum Change {
@@ -30,7 +30,7 @@ enum Change {
     Ended,
 }
 
-impl SessionChange {
+impl SessionUpdate {
     /// The browser is to have `session`, or what comes after it by then.
     pub fn set(&self, session: Arc<Session>) {
         self.replace(Change::Set(session));
@@ -79,10 +79,10 @@ pub async fn carry_session(
     if !parts.headers.contains_key(header::COOKIE) {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let change = SessionChange::default();
+    let change = SessionUpdate::default();
     let began = authkit.clock.now();
     parts.extensions.insert(change.clone());
-    let origin = OwnOrigin::from_request_parts(&mut parts, &()).await;
+    let origin = RequestOrigin::from_request_parts(&mut parts, &()).await;
     let cookie_headers: HeaderMap = parts
         .headers
         .get_all(header::COOKIE)

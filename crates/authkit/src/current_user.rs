@@ -3,8 +3,8 @@
 //!
 //! A caller shows the session cookie or `Authorization: Bearer` (RFC 6750); with both, the header
 //! counts, and for a [`BearerUser`] nothing else. A session whose access token has expired is renewed on
-//! the way ([`super::refresh`]), and the answer carries the new one ([`super::carry`]). The three
-//! answers stay apart ([`super::challenge`]): refused is 401 (a browser is sent to sign in), and what
+//! the way ([`super::refresh`]), and the answer carries the new one ([`super::layer`]). The three
+//! answers stay apart ([`super::rejection`]): refused is 401 (a browser is sent to sign in), and what
 //! could not be told is 503, never a sign-out.
 
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use thiserror::Error;
 
 use super::{
     AuthKit, VerifyError,
-    carry::SessionChange,
-    challenge::{CallerError, Challenge, rejection},
-    client::{INVALID_GRANT, Requester},
     cookie::RequestCookies,
-    origin::OwnOrigin,
+    isolate_cache::CachedSession,
+    layer::SessionUpdate,
+    origin::RequestOrigin,
     refresh::{RefreshError, Renewed},
-    remembered::KnownSession,
+    rejection::{CallerError, Challenge, rejection},
     session::{Impersonator, Session, User},
     token::{TokenError, VerifiedClaims},
+    workos::{ClientInfo, INVALID_GRANT},
 };
 use crate::error::AppError;
 use edge_host::WaitUntil;
@@ -126,7 +126,7 @@ impl CurrentUser {
     async fn identify(
         authkit: &AuthKit,
         parts: &Parts,
-        origin: &OwnOrigin,
+        origin: &RequestOrigin,
     ) -> Result<Self, CallerError> {
         if has_bearer(&parts.headers) {
             return Self::identify_bearer(authkit, parts, origin).await;
@@ -139,7 +139,7 @@ impl CurrentUser {
         if !parts.method.is_safe() && origin.is_cross_origin(&parts.headers) {
             return Err(CallerError::CrossOrigin);
         }
-        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
+        let change = parts.extensions.get::<SessionUpdate>().cloned().unwrap_or_default();
         // More than one when a copy for another domain is left over, or another host of the domain has
         // planted one. A session that has ended hides no other, and one that needs no renewal wins.
         let mut expired = Vec::new();
@@ -188,7 +188,7 @@ impl CurrentUser {
     async fn identify_bearer(
         authkit: &AuthKit,
         parts: &Parts,
-        origin: &OwnOrigin,
+        origin: &RequestOrigin,
     ) -> Result<Self, CallerError> {
         let value = bearer_value(&parts.headers).ok_or(CallerError::NoCredentials)?;
         let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
@@ -212,7 +212,7 @@ impl CurrentUser {
         parts: &Parts,
     ) -> Result<Self, SwitchError> {
         let session = self.session.as_ref().ok_or(SwitchError::NoSession)?;
-        let change = parts.extensions.get::<SessionChange>().cloned().unwrap_or_default();
+        let change = parts.extensions.get::<SessionUpdate>().cloned().unwrap_or_default();
         let expires_at = Some(self.claims.expires_at());
         let user_id = self.id();
         let renew = async |organization_id| {
@@ -258,12 +258,12 @@ impl Standing {
     /// [`CallerError::Unavailable`] when WorkOS's keys cannot be fetched.
     async fn of(
         authkit: &AuthKit,
-        known: &KnownSession,
+        known: &CachedSession,
         parts: &Parts,
     ) -> Result<Self, CallerError> {
         let session = &known.session;
         let verified =
-            authkit.verify_expired(session.access_token.expose(), wait_until(parts)).await;
+            authkit.verify_ignoring_expiry(session.access_token.expose(), wait_until(parts)).await;
         match verified {
             Ok(claims) if authkit.refresher.is_signed_out(claims.claims().sid.as_deref()) => {
                 Ok(Self::SignedOut)
@@ -311,7 +311,7 @@ impl AuthKit {
         organization_id: Option<&str>,
         parts: &Parts,
     ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
-        let requester = Requester::from_headers(&parts.headers);
+        let requester = ClientInfo::from_headers(&parts.headers);
         let wait_until = wait_until(parts);
         let mut session = Arc::new(session.clone());
         for _ in 0..MAX_SUCCESSORS {
@@ -376,7 +376,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let authkit = Arc::<AuthKit>::from_ref(state);
-        let origin = OwnOrigin::from_request_parts(parts, state)
+        let origin = RequestOrigin::from_request_parts(parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
         CurrentUser::identify(&authkit, parts, &origin)
@@ -408,7 +408,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let authkit = Arc::<AuthKit>::from_ref(state);
-        let origin = OwnOrigin::from_request_parts(parts, state)
+        let origin = RequestOrigin::from_request_parts(parts, state)
             .await
             .map_err(IntoResponse::into_response)?;
         let user = CurrentUser::identify_bearer(&authkit, parts, &origin)

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::{jwks::KeySet, session::Session, token::SignedClaims};
+use super::{keys::KeySet, session::Session, token::SignedClaims};
 use edge_host::fair::FairMap;
 
 /// Most bytes of texts of one kind; an isolate has 128 MB.
@@ -31,7 +31,7 @@ impl TextHash {
 /// A token with a good signature. Each request checks what the token allows, because the cookie's rules
 /// and the header's differ.
 #[derive(Clone)]
-pub struct SignedToken {
+pub struct CachedToken {
     /// The name of the key that signed it.
     pub kid: String,
     /// The set that had the key.
@@ -42,7 +42,7 @@ pub struct SignedToken {
 
 /// A session that was opened. Whether it goes on is for its access token to say.
 #[derive(Clone)]
-pub struct KnownSession {
+pub struct CachedSession {
     /// What the cookie held.
     pub session: Arc<Session>,
     /// Whether it was sealed with the password before.
@@ -55,28 +55,28 @@ pub trait Owned {
     fn owner(&self) -> &str;
 }
 
-impl Owned for SignedToken {
+impl Owned for CachedToken {
     fn owner(&self) -> &str {
         self.claims.subject()
     }
 }
 
-impl Owned for KnownSession {
+impl Owned for CachedSession {
     fn owner(&self) -> &str {
         self.session.user_id()
     }
 }
 
 /// The results for tokens or cookies that one isolate has checked.
-pub struct Remembered<T>(Mutex<FairMap<TextHash, T>>);
+pub struct IsolateCache<T>(Mutex<FairMap<TextHash, T>>);
 
-impl<T> Default for Remembered<T> {
+impl<T> Default for IsolateCache<T> {
     fn default() -> Self {
         Self(Mutex::new(FairMap::new(MAX_BYTES)))
     }
 }
 
-impl<T: Clone + Owned> Remembered<T> {
+impl<T: Clone + Owned> IsolateCache<T> {
     /// What is known of a text.
     pub fn get(&self, hash: &TextHash) -> Option<T> {
         self.known().get(hash).cloned()
@@ -100,16 +100,16 @@ mod tests {
 
     use super::*;
 
-    fn session_of(user_id: &str) -> KnownSession {
+    fn session_of(user_id: &str) -> CachedSession {
         let user = json!({"id": user_id, "email": "a@example.com"});
         let session = json!({"access_token": "a", "refresh_token": "r", "user": user});
         let session = serde_json::from_value(session).unwrap();
-        KnownSession { session: Arc::new(session), by_previous_password: false }
+        CachedSession { session: Arc::new(session), by_previous_password: false }
     }
 
     #[test]
     fn a_user_with_many_sessions_forgets_no_other_users() {
-        let remembered = Remembered::default();
+        let remembered = IsolateCache::default();
         let graces = TextHash::of("grace");
         remembered.insert(graces, session_of("user_grace"), 4_000);
         for number in 0..1_000 {

@@ -1,8 +1,8 @@
 //! Requests to WorkOS and their answers: the user management API and the key set.
 //! <https://workos.com/docs/reference/authkit>
 //!
-//! What WorkOS refuses ([`ClientError::Refused`]) and what it could not answer
-//! ([`ClientError::Unavailable`]) stay apart: only the first may ever end a session.
+//! What WorkOS refuses ([`WorkosError::Refused`]) and what it could not answer
+//! ([`WorkosError::Unavailable`]) stay apart: only the first may ever end a session.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use url::Url;
 
 use super::{
     config::AuthKitConfig,
-    jwks::{JwkSet, KeySource, Published},
+    keys::{JwkSet, KeySource, Published},
     secret::Secret,
     session::{Impersonator, User},
 };
@@ -50,14 +50,14 @@ pub struct AuthorizeRequest<'a> {
 
 /// Who asks, as WorkOS wants to know it for its own log and fraud checks.
 #[derive(Debug, Clone, Default)]
-pub struct Requester {
+pub struct ClientInfo {
     /// The browser's address.
     pub ip_address: Option<String>,
     /// The browser's `User-Agent`.
     pub user_agent: Option<String>,
 }
 
-impl Requester {
+impl ClientInfo {
     /// Whoever sent a request with these headers.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
@@ -83,7 +83,7 @@ pub struct AuthenticateResponse {
 
 /// Why a request to WorkOS has no good answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ClientError {
+pub enum WorkosError {
     /// WorkOS understood and said no.
     #[error("WorkOS refused: {code}")]
     Refused {
@@ -102,7 +102,7 @@ pub enum ClientError {
     },
 }
 
-impl ClientError {
+impl WorkosError {
     /// No answer that could be used, for `reason`.
     #[must_use]
     pub fn unavailable(reason: impl Into<String>) -> Self {
@@ -110,7 +110,7 @@ impl ClientError {
     }
 }
 
-impl From<HttpClientError> for ClientError {
+impl From<HttpClientError> for WorkosError {
     fn from(error: HttpClientError) -> Self {
         Self::unavailable(error.to_string())
     }
@@ -188,13 +188,13 @@ impl WorkosClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Refused`] for a spent or unknown code, a sign-in that needs another step, …;
-    /// [`ClientError::Unavailable`] when WorkOS could not tell.
+    /// [`WorkosError::Refused`] for a spent or unknown code, a sign-in that needs another step, …;
+    /// [`WorkosError::Unavailable`] when WorkOS could not tell.
     pub async fn authenticate(
         &self,
         grant: Grant<'_>,
-        requester: &Requester,
-    ) -> Result<AuthenticateResponse, ClientError> {
+        requester: &ClientInfo,
+    ) -> Result<AuthenticateResponse, WorkosError> {
         let mut body = match grant {
             Grant::AuthorizationCode { code, code_verifier } => json!({
                 "grant_type": "authorization_code",
@@ -229,8 +229,8 @@ impl WorkosClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unavailable`].
-    pub async fn session_keys(&self) -> Result<JwkSet, ClientError> {
+    /// [`WorkosError::Unavailable`].
+    pub async fn session_keys(&self) -> Result<JwkSet, WorkosError> {
         self.key_set(&self.endpoint(&format!("/sso/jwks/{}", self.config.client_id))).await
     }
 
@@ -238,18 +238,18 @@ impl WorkosClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unavailable`].
-    pub async fn key_set(&self, url: &Url) -> Result<JwkSet, ClientError> {
-        let body = self.document(url).await?;
-        parse(&body.ok_or_else(|| ClientError::unavailable("there is no key set"))?)
+    /// [`WorkosError::Unavailable`].
+    pub async fn key_set(&self, url: &Url) -> Result<JwkSet, WorkosError> {
+        let body = self.get_public(url).await?;
+        parse(&body.ok_or_else(|| WorkosError::unavailable("there is no key set"))?)
     }
 
     /// What is published at `url` for anybody, or `None` where there is nothing.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unavailable`]: a document refuses nobody.
-    pub async fn document(&self, url: &Url) -> Result<Option<Bytes>, ClientError> {
+    /// [`WorkosError::Unavailable`]: a document refuses nobody.
+    pub async fn get_public(&self, url: &Url) -> Result<Option<Bytes>, WorkosError> {
         let response = self.exchange(Method::GET, url, String::new()).await?;
         match response.status() {
             StatusCode::OK => Ok(Some(response.into_body())),
@@ -266,7 +266,7 @@ impl WorkosClient {
         url
     }
 
-    async fn send(&self, method: Method, url: &Url, body: String) -> Result<Bytes, ClientError> {
+    async fn send(&self, method: Method, url: &Url, body: String) -> Result<Bytes, WorkosError> {
         let response = self.exchange(method, url, body).await?;
         if response.status().is_success() {
             return Ok(response.into_body());
@@ -279,7 +279,7 @@ impl WorkosClient {
         method: Method,
         url: &Url,
         body: String,
-    ) -> Result<http::Response<Bytes>, ClientError> {
+    ) -> Result<http::Response<Bytes>, WorkosError> {
         let request = Request::builder()
             .method(method)
             .uri(url.as_str())
@@ -287,7 +287,7 @@ impl WorkosClient {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")))
             .body(Bytes::from(body))
-            .map_err(|_| ClientError::unavailable("not a URL to send to"))?;
+            .map_err(|_| WorkosError::unavailable("not a URL to send to"))?;
         Ok(self.http.send(request).await?)
     }
 }
@@ -299,14 +299,14 @@ impl KeySource for WorkosClient {
         self.config.base_url.as_str()
     }
 
-    async fn fetch(&self) -> Result<Published, ClientError> {
+    async fn fetch(&self) -> Result<Published, WorkosError> {
         Ok(Published { keys: self.session_keys().await?, metadata: None })
     }
 }
 
 /// An answer that tells nothing.
-fn failure(response: &http::Response<Bytes>) -> ClientError {
-    ClientError::Unavailable {
+fn failure(response: &http::Response<Bytes>) -> WorkosError {
+    WorkosError::Unavailable {
         reason: format!("status {}", response.status().as_u16()),
         retry_after_secs: retry_after_secs(response),
     }
@@ -329,7 +329,7 @@ const NOT_THE_USERS: [&str; 9] = [
 /// Reads an answer that refuses the user. `None` for everything else, which is no answer about the
 /// user: another status, another form (a proxy's `{"error": "Forbidden"}`), or a word of
 /// [`NOT_THE_USERS`].
-fn refusal(response: &http::Response<Bytes>) -> Option<ClientError> {
+fn refusal(response: &http::Response<Bytes>) -> Option<WorkosError> {
     let is_about_the_request = matches!(
         response.status(),
         StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
@@ -343,7 +343,7 @@ fn refusal(response: &http::Response<Bytes>) -> Option<ClientError> {
     if !is_code || NOT_THE_USERS.contains(&code.as_str()) {
         return None;
     }
-    Some(ClientError::Refused { code, description: body.error_description.or(body.message) })
+    Some(WorkosError::Refused { code, description: body.error_description.or(body.message) })
 }
 
 /// `Retry-After` in seconds; its other form, a date, is not worth a clock here.
@@ -355,8 +355,8 @@ fn retry_after_secs(response: &http::Response<Bytes>) -> u32 {
         .unwrap_or(DEFAULT_RETRY_AFTER_SECS)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, WorkosError> {
     // serde's message may quote what it read, and what it read holds tokens.
     serde_json::from_slice(body)
-        .map_err(|_| ClientError::unavailable("an answer that is not as documented"))
+        .map_err(|_| WorkosError::unavailable("an answer that is not as documented"))
 }
