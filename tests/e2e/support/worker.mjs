@@ -9,6 +9,17 @@ import { fileURLToPath } from 'node:url';
 import { Miniflare } from 'miniflare';
 
 import { send } from './http.mjs';
+import {
+  BUSY_PATH,
+  CLOCK_PATH,
+  KV_BINDING,
+  KV_HELD_PATH,
+  KV_PATH,
+  LOG_PATH,
+  SETTLE_PATH,
+  USE_PATH,
+  WAITS_PATH,
+} from './runtime/controls.mjs';
 
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BUILD = join(ROOT, 'build');
@@ -20,168 +31,13 @@ const ASSETS = {
   assetConfig: { html_handling: 'none' },
 };
 
-/** Names of what the Worker needs, as the contract has them. */
-const KV_BINDING = 'EXPENSES';
 const LOG_TIMEOUT_MS = 5_000;
-
-const CLOCK_PATH = '/.test/clock';
-const LOG_PATH = '/.test/log';
-const KV_PATH = '/.test/kv';
-const KV_HELD_PATH = '/.test/kv-held';
-const WAITS_PATH = '/.test/waits';
-const SETTLE_PATH = '/.test/settle';
-const BUSY_PATH = '/.test/busy';
-const USE_PATH = '/.test/use';
-/** How many keys are written to KV by one request of the harness's, and how many of them at a time. */
+/** How many keys one request of the harness writes to KV. */
 const SEED_BATCH = 500;
-const SEED_WIDTH = 16;
-/** The limits that the Worker sets KV are its only timers of this length or longer. */
-const KV_LIMIT_MIN_MS = 5_000;
-/**
- * Goes between the runtime and the bundle. When told to, it sets the isolate's clock forward and cuts
- * timers and the time that an outgoing request may take, so that no test waits for time to pass; writes
- * a mark to the log, so that a test knows what stands before it; waits for what requests have left to
- * `waitUntil`, or for requests to come; writes to KV, four times as fast as through Miniflare; and makes KV's operations fail, or
- * stand still. Everything else goes through as it came.
- */
-const ENTRY_MODULE = `
-import { WorkerEntrypoint } from 'cloudflare:workers';
-import { memory } from './test-memory.mjs';
-import Bundle from './index.js';
 
-const RealDate = Date;
-let aheadMs = 0;
-globalThis.Date = class extends RealDate {
-  constructor(...given) {
-    if (given.length > 0) super(...given);
-    else super(RealDate.now() + aheadMs);
-  }
-  static now() {
-    return RealDate.now() + aheadMs;
-  }
-};
-
-const timeout = AbortSignal.timeout.bind(AbortSignal);
-const setTimer = globalThis.setTimeout.bind(globalThis);
-let timeoutMaxMs = Infinity;
-let timerMaxMs = Infinity;
-let kvLimitMaxMs = Infinity;
-AbortSignal.timeout = (ms) => timeout(Math.min(ms, timeoutMaxMs));
-globalThis.setTimeout = (run, ms, ...given) =>
-  setTimer(run, Math.min(ms, ms < ${KV_LIMIT_MIN_MS} ? timerMaxMs : kvLimitMaxMs), ...given);
-
-let leftToRun = 0;
-function counted(ctx) {
-  const waitUntil = ctx.waitUntil.bind(ctx);
-  ctx.waitUntil = (promise) => {
-    leftToRun += 1;
-    waitUntil(Promise.resolve(promise).finally(() => (leftToRun -= 1)));
-  };
-  return ctx;
-}
-
-/** A user of so many expenses, each as long as metadata may be, that nobody has to write first. */
-function listMadeUp(count, { prefix, limit, cursor }) {
-  const from = Number(cursor ?? 0);
-  const to = Math.min(from + limit, count);
-  const keys = [];
-  for (let index = from; index < to; index += 1) {
-    const metadata = {
-      description: index + ' ' + '\\u{1f35c}'.repeat(150),
-      amount: '10.00',
-      currency: 'USD',
-      category: 'category ' + index + ' ' + 'y'.repeat(30),
-      date: '2026-01-31',
-      created_at: 1_700_000_000,
-      updated_at: 1_700_000_000,
-    };
-    keys.push({ name: prefix + '7YBQTSVWGKVQGMH7Y9' + String(index).padStart(8, '0'), metadata });
-  }
-  return { keys, list_complete: to === count, cursor: to === count ? undefined : String(to) };
-}
-
-let inFlight = 0;
-let lists = 0;
-let kv;
-let failingOperations = [];
-let heldOperations = [];
-let isOneHeld = false;
-function kvWithFailures(namespace) {
-  return new Proxy(namespace, {
-    get(target, name) {
-      if (typeof target[name] !== 'function') return target[name];
-      return async (...given) => {
-        if (failingOperations.includes(name)) {
-          throw new Error('KV ' + name.toUpperCase() + ' failed: 500 Internal Server Error');
-        }
-        // A request may not wait for another's promise: it looks again.
-        if (name === 'list') lists += 1;
-        while (heldOperations.includes(name)) {
-          isOneHeld = true;
-          await scheduler.wait(5);
-        }
-        const [, count] = (name === 'list' && /^expense:made-up-(\\d+):$/.exec(given[0].prefix)) || [];
-        return count === undefined ? target[name](...given) : listMadeUp(Number(count), given[0]);
-      };
-    },
-  });
-}
-
-export default class extends WorkerEntrypoint {
-  async fetch(request) {
-    const url = new URL(request.url);
-    if (url.pathname === '${CLOCK_PATH}') {
-      aheadMs += Number(url.searchParams.get('ms'));
-    } else if (url.pathname === '${LOG_PATH}') {
-      console.log(url.searchParams.get('mark'));
-      console.error(url.searchParams.get('mark'));
-    } else if (url.pathname === '${KV_PATH}' && request.method === 'POST') {
-      const entries = await request.json();
-      const put = ({ key, value, metadata }) => this.env.${KV_BINDING}.put(key, value, { metadata });
-      const putRest = async () => {
-        for (let entry; (entry = entries.pop()); ) await put(entry);
-      };
-      await Promise.all(Array.from({ length: ${SEED_WIDTH} }, putRest));
-    } else if (url.pathname === '${KV_PATH}') {
-      failingOperations = url.searchParams.getAll('fail');
-      heldOperations = url.searchParams.getAll('hold');
-      isOneHeld = false;
-    } else if (url.pathname === '${KV_HELD_PATH}') {
-      while (!isOneHeld) await scheduler.wait(5);
-    } else if (url.pathname === '${WAITS_PATH}') {
-      timeoutMaxMs = Number(url.searchParams.get('timeout') ?? timeoutMaxMs);
-      timerMaxMs = Number(url.searchParams.get('timer') ?? timerMaxMs);
-      kvLimitMaxMs = Number(url.searchParams.get('kv') ?? kvLimitMaxMs);
-    } else if (url.pathname === '${SETTLE_PATH}') {
-      while (leftToRun > 0) await scheduler.wait(5);
-    } else if (url.pathname === '${USE_PATH}') {
-      return Response.json({ lists, memoryBytes: memory().byteLength });
-    } else if (url.pathname === '${BUSY_PATH}') {
-      while (inFlight < Number(url.searchParams.get('requests'))) await scheduler.wait(5);
-    } else {
-      kv ??= this.env.${KV_BINDING} && kvWithFailures(this.env.${KV_BINDING});
-      inFlight += 1;
-      try {
-        return await new Bundle(counted(this.ctx), { ...this.env, ...(kv && { ${KV_BINDING}: kv }) }).fetch(request);
-      } finally {
-        inFlight -= 1;
-      }
-    }
-    return new Response(null, { status: 204 });
-  }
-}
-`;
-
-/** Evaluated before the bundle, which keeps its memory to itself: sees the bundle make it. */
-const MEMORY_MODULE = `
-const RealInstance = WebAssembly.Instance;
-let latest;
-WebAssembly.Instance = function Instance(...given) {
-  latest = new RealInstance(...given);
-  return latest;
-};
-export const memory = () => latest.exports.memory.buffer;
-`;
+/** Files that the tests load beside the bundle; runtime/entry.mjs says what for. */
+const RUNTIME_MODULES = ['entry.mjs', 'controls.mjs', 'memory.mjs'];
+const RUNTIME_FOLDER = fileURLToPath(new URL('runtime', import.meta.url));
 
 /**
  * @typedef {object} WorkerOptions
@@ -194,6 +50,8 @@ export const memory = () => latest.exports.memory.buffer;
  *   these variables over the others; default: one
  */
 
+/** @typedef {{ type: 'ESModule', path: string, contents: string }} ESModule */
+
 /**
  * One of the places where a Worker runs, with a memory of its own.
  *
@@ -201,7 +59,12 @@ export const memory = () => latest.exports.memory.buffer;
  */
 
 export class Worker {
+  /** @type {Miniflare | undefined} nothing before the start and after the end */
   #miniflare;
+  /** The origin of the first isolate. */
+  origin = '';
+  /** The folder that KV is kept in. */
+  kvFolder = '';
   /** @type {Isolate[]} the first has the Worker's own origin */
   isolates = [];
   /** What the Worker has written, a list for each stream. @type {string[][]} */
@@ -220,13 +83,13 @@ export class Worker {
     if (!existsSync(join(BUILD, 'index.js')))
       throw new Error('there is no bundle in build/: run npm test, or npm run build first');
     this.kvFolder = kvFolder;
-    this.#miniflare = new Miniflare({
+    const miniflare = new Miniflare({
       host: '127.0.0.1',
       port: 0,
       https,
       kvPersist: kvFolder,
       cf: timeZone === undefined ? {} : { timezone: timeZone },
-      handleRuntimeStdio: (...streams) => {
+      handleRuntimeStdio: (/** @type {import('node:stream').Readable[]} */ ...streams) => {
         for (const stream of streams) this.#keepLog(stream);
       },
       // A script under another name is another isolate. All but the first have a port of their own.
@@ -235,8 +98,7 @@ export class Worker {
         ...runtimeSettings(),
         modulesRoot: BUILD,
         modules: [
-          { type: 'ESModule', path: join(BUILD, 'test-entry.mjs'), contents: ENTRY_MODULE },
-          { type: 'ESModule', path: join(BUILD, 'test-memory.mjs'), contents: MEMORY_MODULE },
+          ...RUNTIME_MODULES.map((name) => esModule(name)),
           { type: 'ESModule', path: join(BUILD, 'index.js') },
           { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
         ],
@@ -247,12 +109,13 @@ export class Worker {
         unsafeDirectSockets: index === 0 ? [] : [{ host: '127.0.0.1', port: 0 }],
       })),
     });
-    const { port } = await this.#miniflare.ready;
+    this.#miniflare = miniflare;
+    const { port } = await miniflare.ready;
     // Not 127.0.0.1, where AuthKit is: two hosts are two sites, as they are in production.
     this.origin = `${https ? 'https' : 'http'}://localhost:${port}`;
     this.isolates.push(this);
     for (let index = 1; index < isolates.length; index += 1) {
-      const { port } = await this.#miniflare.unsafeGetDirectURL(isolateName(index));
+      const { port } = await miniflare.unsafeGetDirectURL(isolateName(index));
       this.isolates.push({ origin: `http://localhost:${port}` });
     }
   }
@@ -278,12 +141,12 @@ export class Worker {
 
   /** From now on these of KV's operations fail, and no others. @param {('get' | 'put' | 'list' | 'delete')[]} operations */
   async failKv(...operations) {
-    await this.#tell(`${KV_PATH}?${new URLSearchParams(operations.map((operation) => ['fail', operation]))}`);
+    await this.#tell(`${KV_PATH}?${query('fail', operations)}`);
   }
 
   /** From now on these of KV's operations stand still, and no others. @param {('get' | 'put' | 'list' | 'delete')[]} operations */
   async holdKv(...operations) {
-    await this.#tell(`${KV_PATH}?${new URLSearchParams(operations.map((operation) => ['hold', operation]))}`);
+    await this.#tell(`${KV_PATH}?${query('hold', operations)}`);
   }
 
   /**
@@ -339,6 +202,7 @@ export class Worker {
 
   /** The KV namespace itself, as its operator sees it. */
   kv() {
+    if (!this.#miniflare) throw new Error('the Worker has stopped');
     return this.#miniflare.getKVNamespace(KV_BINDING, isolateName(0));
   }
 
@@ -365,6 +229,7 @@ export class Worker {
 
   /** @param {import('node:stream').Readable} stream */
   #keepLog(stream) {
+    /** @type {string[]} */
     const texts = [];
     this.#log.push(texts);
     stream.setEncoding('utf8');
@@ -381,13 +246,28 @@ export class Worker {
   }
 }
 
+/** A test module, where the bundle finds it: beside itself. @param {string} name @returns {ESModule} */
+function esModule(name) {
+  return { type: 'ESModule', path: join(BUILD, name), contents: readFileSync(join(RUNTIME_FOLDER, name), 'utf8') };
+}
+
+/** @param {number} index */
 function isolateName(index) {
   return `isolate-${index}`;
 }
 
-/** What is not `undefined`. @param {Record<string, string | undefined>} vars @returns {Record<string, string>} */
+/** A query that has each of the values under one name. @param {string} name @param {string[]} values */
+function query(name, values) {
+  const parameters = new URLSearchParams();
+  for (const value of values) parameters.append(name, value);
+  return parameters;
+}
+
+/** The variables that have a value. @param {Record<string, string | undefined>} vars @returns {Record<string, string>} */
 function given(vars) {
-  return Object.fromEntries(Object.entries(vars).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(
+    Object.entries(vars).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
 
 /** What wrangler.toml says of the runtime, so that the tests run on the one that is deployed to. */
