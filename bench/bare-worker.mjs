@@ -4,7 +4,10 @@
  * validation: never to be deployed. `PREFIX` is what the keys of the one user's expenses begin with.
  */
 
+/** @typedef {{ EXPENSES: KVNamespace, PREFIX: string }} Env */
+
 export default {
+  /** @param {Request} request @param {Env} env */
   async fetch(request, env) {
     const { pathname } = new URL(request.url);
     if (pathname === '/health') return Response.json({ status: 'ok' });
@@ -13,17 +16,21 @@ export default {
   },
 };
 
+/** @param {Env} env */
 async function list({ EXPENSES, PREFIX }) {
+  /** @type {KVNamespaceListResult<object>} */
   const { keys } = await EXPENSES.list({ prefix: PREFIX, limit: 100 });
   return Response.json(keys.map(({ name, metadata }) => ({ id: name.slice(PREFIX.length), ...metadata })));
 }
 
+/** @param {string} id @param {Env} env */
 async function get(id, { EXPENSES, PREFIX }) {
   const value = await EXPENSES.get(PREFIX + id);
   if (value === null) return Response.json({ detail: 'Not found' }, { status: 404 });
   return new Response(value, { headers: { 'content-type': 'application/json' } });
 }
 
+/** @param {{ amount: unknown }} content @param {Env} env */
 async function put(content, { EXPENSES }) {
   const id = crypto.randomUUID();
   const now = Math.floor(Date.now() / 1000);

@@ -10,6 +10,7 @@ import { setUp } from './setup.mjs';
 
 const NPM_BIN = join(ROOT, 'node_modules', '.bin');
 const BIOME = join(NPM_BIN, 'biome');
+const TSC = join(NPM_BIN, 'tsc');
 const COLOUR = process.stdout.isTTY ? 'always' : 'never';
 
 /**
@@ -34,6 +35,18 @@ const CHECKS = [
     command: BIOME,
     args: ['lint', '--error-on-warnings'],
     advice: 'Correct the code; the rules are in biome.jsonc.',
+  },
+  {
+    title: 'JavaScript: types on Node',
+    command: TSC,
+    args: ['--project', 'tsconfig.json'],
+    advice: 'Correct the types; they are JSDoc.',
+  },
+  {
+    title: 'JavaScript: types on workerd',
+    command: TSC,
+    args: ['--project', 'tsconfig.workerd.json'],
+    advice: 'Correct the types; they are JSDoc.',
   },
   {
     title: 'Rust: format',
@@ -71,6 +84,6 @@ await main(async () => {
       console.error(`\n${output.trimEnd()}`);
       throw new Stop(`The check "${title}" failed: see above. ${advice}`, code);
     }
-    console.log(`${title.padEnd(26)} ${dim(`${((Date.now() - began) / 1000).toFixed(1)} s`)}`);
+    console.log(`${title.padEnd(28)} ${dim(`${((Date.now() - began) / 1000).toFixed(1)} s`)}`);
   }
 });

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 
+import { jsonOf, portOf, present } from '../../tests/e2e/support/values.mjs';
 import { ADA_ID, AUTO_SIGN_IN_HEADER, COMPILERS_ORG_ID, createAuthKit, ENGINES_ORG_ID, GRACE_ID } from './index.mjs';
 
 const CLIENT = { client_id: 'client_test', client_secret: 'sk_test_secret' };
@@ -57,43 +58,65 @@ function authorization(extra = {}) {
   };
 }
 
+/** @typedef {Pick<import('./index.mjs').AuthKit, 'url'>} Server a running AuthKit, in this process or in another */
+/** @typedef {Record<string, string | undefined>} Parameters of a request, over the usual ones */
+
+/** @param {Server} authkit @param {Parameters} [extra] @param {Record<string, string>} [headers] */
 function openSignIn(authkit, extra = {}, headers = {}) {
   const query = new URLSearchParams(authorization(extra));
   return fetch(`${authkit.url}/user_management/authorize?${query}`, { redirect: 'manual', headers });
 }
 
+/** @param {Server} authkit @param {Record<string, string>} fields @param {Parameters} [extra] */
 function submitSignIn(authkit, fields, extra = {}) {
   const body = new URLSearchParams({ ...authorization(extra), ...fields });
   return fetch(`${authkit.url}/user_management/authorize`, { method: 'POST', body, redirect: 'manual' });
 }
 
+/** @param {Response} response */
 function locationOf(response) {
   assert.equal(response.status, 302);
-  return new URL(response.headers.get('location'));
+  return new URL(present(response.headers.get('location')));
 }
 
+/** The `Cookie` header that sends a response's first cookie back. @param {Response} response */
 function cookieFrom(response) {
   return response.headers.getSetCookie()[0].split(';')[0];
 }
 
-async function codeFor(authkit, userId, extra = {}) {
-  return locationOf(await submitSignIn(authkit, { user_id: userId }, extra)).searchParams.get('code');
+/** @param {Response} response a redirect with an authorization code */
+function codeFrom(response) {
+  return present(locationOf(response).searchParams.get('code'));
 }
 
+/** @param {Server} authkit @param {string} userId @param {Parameters} [extra] */
+async function codeFor(authkit, userId, extra = {}) {
+  return codeFrom(await submitSignIn(authkit, { user_id: userId }, extra));
+}
+
+/** The session that an access token is of. @param {string} accessToken */
+function sessionIdOf(accessToken) {
+  return String(decodeJwt(accessToken).sid);
+}
+
+/** @param {Server} authkit @param {Parameters} body */
 async function authenticate(authkit, body) {
   const response = await fetch(`${authkit.url}/user_management/authenticate`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ ...CLIENT, ...body }),
   });
-  return { status: response.status, body: await response.json() };
+  return { status: response.status, body: await jsonOf(response) };
 }
 
+/** @param {Server} authkit @param {string} code @param {Parameters} [extra] */
 const exchange = (authkit, code, extra = {}) =>
   authenticate(authkit, { grant_type: 'authorization_code', code, ...extra });
+/** @param {Server} authkit @param {string} token @param {Parameters} [extra] */
 const refresh = (authkit, token, extra = {}) =>
   authenticate(authkit, { grant_type: 'refresh_token', refresh_token: token, ...extra });
 
+/** @param {Server} authkit @param {string} [userId] @param {Parameters} [extra] */
 async function signedIn(authkit, userId = ADA_ID, extra = {}) {
   const answer = await exchange(authkit, await codeFor(authkit, userId, extra));
   assert.equal(answer.status, 200);
@@ -102,20 +125,27 @@ async function signedIn(authkit, userId = ADA_ID, extra = {}) {
 
 const SESSION_ISSUER = `https://api.workos.com/user_management/${CLIENT.client_id}`;
 
+/** @param {Server} authkit @param {string} token @param {import('jose').JWTVerifyOptions} [options] */
 async function verify(authkit, token, options = {}) {
   const response = await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`);
-  return jwtVerify(token, createLocalJWKSet(await response.json()), {
+  return jwtVerify(token, createLocalJWKSet(await jsonOf(response)), {
     algorithms: ['RS256'],
     issuer: SESSION_ISSUER,
     ...options,
   });
 }
 
+/**
+ * @param {Awaited<ReturnType<typeof authenticate>>} answer
+ * @param {number} expectedStatus
+ * @param {string} code
+ */
 function assertRefused({ status, body }, expectedStatus, code) {
   assert.equal(status, expectedStatus);
   assert.equal(body.error ?? body.code, code);
 }
 
+/** @param {import('node:test').TestContext} t */
 function temporaryStateFile(t) {
   const folder = mkdtempSync(join(tmpdir(), 'authkit-test-'));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -290,7 +320,7 @@ test('a refused organization switch says why and leaves the refresh token usable
   const foreign = await refresh(authkit, refresh_token, { organization_id: 'org_nobody' });
   assertRefused(foreign, 403, 'organization_membership_not_found');
 
-  const compilers = authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID);
+  const compilers = present(authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID));
   for (const requirement of ['sso_required', 'mfa_enrollment']) {
     compilers.requirement = requirement;
     const answer = await refresh(authkit, refresh_token, { organization_id: COMPILERS_ORG_ID });
@@ -298,7 +328,7 @@ test('a refused organization switch says why and leaves the refresh token usable
     assert.ok(answer.body.pending_authentication_token);
   }
   compilers.requirement = null;
-  authkit.findUser(GRACE_ID).requirement = 'mfa_enrollment';
+  present(authkit.findUser(GRACE_ID)).requirement = 'mfa_enrollment';
   assertRefused(await refresh(authkit, refresh_token, { organization_id: COMPILERS_ORG_ID }), 403, 'mfa_enrollment');
   assert.equal((await refresh(authkit, refresh_token)).status, 200);
 });
@@ -318,7 +348,7 @@ test('an organization with a requirement asks again where a browser session is n
   const authkit = await start(t);
   const cookie = cookieFrom(await submitSignIn(authkit, { user_id: GRACE_ID }));
   assert.equal((await openSignIn(authkit, { organization_id: COMPILERS_ORG_ID }, { cookie })).status, 302);
-  authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID).requirement = 'sso_required';
+  present(authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID)).requirement = 'sso_required';
   assert.equal((await openSignIn(authkit, { organization_id: COMPILERS_ORG_ID }, { cookie })).status, 200);
   const { authentication_method } = await signedIn(authkit, GRACE_ID, { organization_id: COMPILERS_ORG_ID });
   assert.equal(authentication_method, 'SSO');
@@ -362,9 +392,9 @@ test('sign-out kills the refresh token and the browser session, and returns', as
   const authkit = await start(t);
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
   const cookie = cookieFrom(signIn);
-  const { body } = await exchange(authkit, locationOf(signIn).searchParams.get('code'));
+  const { body } = await exchange(authkit, codeFrom(signIn));
   const query = new URLSearchParams({
-    session_id: decodeJwt(body.access_token).sid,
+    session_id: sessionIdOf(body.access_token),
     return_to: 'http://localhost:8787/',
   });
   const response = await fetch(`${authkit.url}/user_management/sessions/logout?${query}`, {
@@ -382,7 +412,8 @@ test('sign-out kills the refresh token and the browser session, and returns', as
 
 test('sign-out needs a session and returns to this computer only', async (t) => {
   const authkit = await start(t);
-  const logout = (query) => fetch(`${authkit.url}/user_management/sessions/logout?${query}`, { redirect: 'manual' });
+  const logout = (/** @type {string} */ query) =>
+    fetch(`${authkit.url}/user_management/sessions/logout?${query}`, { redirect: 'manual' });
   assert.equal((await logout('')).status, 422);
   assert.equal((await logout('session_id=s&return_to=https://example.com/')).status, 400);
   assert.equal((await logout('session_id=s')).status, 200);
@@ -398,9 +429,9 @@ test('sign-out of a session that is gone still ends the browser session', async 
 test('a revoked session cannot be refreshed, nor its browser session used', async (t) => {
   const authkit = await start(t);
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
-  const { access_token, refresh_token } = (await exchange(authkit, locationOf(signIn).searchParams.get('code'))).body;
-  assert.equal(authkit.revokeSession(decodeJwt(access_token).sid), true);
-  assert.equal(authkit.revokeSession(decodeJwt(access_token).sid), false);
+  const { access_token, refresh_token } = (await exchange(authkit, codeFrom(signIn))).body;
+  assert.equal(authkit.revokeSession(sessionIdOf(access_token)), true);
+  assert.equal(authkit.revokeSession(sessionIdOf(access_token)), false);
   assertRefused(await refresh(authkit, refresh_token), 400, 'invalid_grant');
   assert.equal((await openSignIn(authkit, {}, { cookie: cookieFrom(signIn) })).status, 200);
 });
@@ -435,7 +466,7 @@ test('settings shape the tokens', async (t) => {
   const authkit = await start(t, { settings: { accessTokenTtlSecs: 2, issuer: 'https://issuer.example' } });
   authkit.settings.extraClaims[ADA_ID] = { plan: 'gold' };
   authkit.settings.minAccessTokenBytes = 8192;
-  authkit.findUser(ADA_ID).impersonator = { email: 'support@example.com', reason: 'help' };
+  present(authkit.findUser(ADA_ID)).impersonator = { email: 'support@example.com', reason: 'help' };
   Object.assign(authkit.organizations[0], { entitlements: ['audit'], featureFlags: ['beta'] });
   const { access_token, impersonator, authentication_method } = await signedIn(authkit);
   const claims = decodeJwt(access_token);
@@ -453,7 +484,7 @@ test('settings shape the tokens', async (t) => {
 
 test('the key set publishes public RS256 keys, per known client', async (t) => {
   const authkit = await start(t);
-  const { keys } = await (await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`)).json();
+  const { keys } = await jsonOf(await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`));
   assert.equal(keys.length, 1);
   assert.deepEqual(Object.keys(keys[0]).sort(), ['alg', 'e', 'kid', 'kty', 'n', 'use']);
   assert.equal(keys[0].use, 'sig');
@@ -491,7 +522,7 @@ test('minted tokens are sound, or forged as asked', async (t) => {
   assert.ok(unsigned.endsWith('.'));
 
   const confused = authkit.mintToken({ key: 'hs256-public' });
-  const [{ kid, ...jwk }] = (await (await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`)).json()).keys;
+  const [{ kid, ...jwk }] = (await jsonOf(await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`))).keys;
   assert.equal(decodeProtectedHeader(confused).kid, kid);
   const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' });
   await jwtVerify(confused, Buffer.from(pem), { algorithms: ['HS256'] });
@@ -499,6 +530,7 @@ test('minted tokens are sound, or forged as asked', async (t) => {
 
 test('an authorization request with something missing or wrong is refused with a reason', async (t) => {
   const authkit = await start(t);
+  /** @type {[Parameters, string][]} */
   const wrong = [
     [{ redirect_uri: '' }, 'invalid_request'],
     [{ client_id: '' }, 'invalid_request'],
@@ -517,7 +549,7 @@ test('an authorization request with something missing or wrong is refused with a
       await submitSignIn(authkit, { user_id: ADA_ID }, extra),
     ]) {
       assert.equal(response.status, 400, JSON.stringify(extra));
-      const body = await response.json();
+      const body = await jsonOf(response);
       assert.equal(body.code, code, JSON.stringify(extra));
       assert.equal(typeof body.message, 'string');
     }
@@ -544,7 +576,7 @@ test('a redirect leads to this computer only', async (t) => {
   for (const uri of [...elsewhere, 'localhost:1/cb', '/callback', 'http://local\thost/cb', 'ftp://localhost/cb']) {
     const response = await submitSignIn(authkit, { user_id: ADA_ID }, { redirect_uri: uri });
     assert.equal(response.status, 400, uri);
-    assert.equal((await response.json()).code, 'invalid_redirect_uri');
+    assert.equal((await jsonOf(response)).code, 'invalid_redirect_uri');
   }
 });
 
@@ -559,11 +591,8 @@ test('cancelling goes back with access_denied', async (t) => {
 
 test('an unknown e-mail makes a user, a known one in any case does not', async (t) => {
   const authkit = await start(t);
-  const sub = async (email) => {
-    const { body } = await exchange(
-      authkit,
-      locationOf(await submitSignIn(authkit, { email })).searchParams.get('code'),
-    );
+  const sub = async (/** @type {string} */ email) => {
+    const { body } = await exchange(authkit, codeFrom(await submitSignIn(authkit, { email })));
     return body.user.id;
   };
   const id = await sub('new@example.com');
@@ -596,7 +625,7 @@ test('pages escape everything they were given', async (t) => {
     const page = await response.text();
     assert.doesNotMatch(page, /<script|<img|<b>/);
     assert.match(page, /&lt;img\/src=x&gt;@example\.com/);
-    assert.match(response.headers.get('content-security-policy'), /^default-src 'none'; style-src 'sha256-/);
+    assert.match(response.headers.get('content-security-policy') ?? '', /^default-src 'none'; style-src 'sha256-/);
     assert.match(page, /<html lang="en">/);
   }
   assert.equal(
@@ -607,8 +636,7 @@ test('pages escape everything they were given', async (t) => {
 
 test('a user can be signed in without a page, by setting or by request', async (t) => {
   const authkit = await start(t, { settings: { autoSignIn: 'grace@example.com' } });
-  const userBy = async (response) =>
-    (await exchange(authkit, locationOf(response).searchParams.get('code'))).body.user.id;
+  const userBy = async (/** @type {Response} */ response) => (await exchange(authkit, codeFrom(response))).body.user.id;
   assert.equal(await userBy(await openSignIn(authkit)), GRACE_ID);
   assert.equal(await userBy(await openSignIn(authkit, {}, { [AUTO_SIGN_IN_HEADER]: ADA_ID })), ADA_ID);
   assert.equal((await openSignIn(authkit, {}, { [AUTO_SIGN_IN_HEADER]: 'nobody' })).status, 400);
@@ -619,7 +647,7 @@ test('a user can be signed in without a page, by setting or by request', async (
 test('hooks inject failures over HTTP, as often as asked', async (t) => {
   const authkit = await start(t);
   const hooksUrl = `${authkit.url}/_emulate/hooks`;
-  const add = (hook) =>
+  const add = (/** @type {Partial<import('./hooks.mjs').HookInput>} */ hook) =>
     fetch(hooksUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(hook) });
   const jwks = () => fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`);
 
@@ -631,16 +659,16 @@ test('hooks inject failures over HTTP, as often as asked', async (t) => {
     count: 2,
   });
   assert.equal(created.status, 201);
-  assert.match((await created.json()).id, /^hook_/);
-  assert.equal((await (await fetch(hooksUrl)).json()).length, 1);
+  assert.match((await jsonOf(created)).id, /^hook_/);
+  assert.equal((await jsonOf(await fetch(hooksUrl))).length, 1);
   const failed = await jwks();
   assert.equal(failed.status, 503);
-  assert.deepEqual(await failed.json(), { message: 'down', code: 'x' });
+  assert.deepEqual(await jsonOf(failed), { message: 'down', code: 'x' });
   assert.equal((await jwks()).status, 503);
   assert.equal((await jwks()).status, 200);
 
-  const { id } = await (await add({ method: '*', path: '*', status: 429 })).json();
-  assert.equal((await (await jwks()).json()).code, 'rate_limit_exceeded');
+  const { id } = await jsonOf(await add({ method: '*', path: '*', status: 429 }));
+  assert.equal((await jsonOf(await jwks())).code, 'rate_limit_exceeded');
   assert.equal((await fetch(`${hooksUrl}/${id}`, { method: 'DELETE' })).status, 204);
   assert.equal((await fetch(`${hooksUrl}/${id}`, { method: 'DELETE' })).status, 404);
   assert.equal((await jwks()).status, 200);
@@ -663,7 +691,7 @@ test('a hook with a delay alone makes the real answer late', async (t) => {
   const authkit = await start(t);
   authkit.hooks.add({ method: 'GET', path: '/health', delay_ms: 60, count: 1 });
   const before = performance.now();
-  assert.deepEqual(await (await fetch(`${authkit.url}/health`)).json(), { status: 'ok' });
+  assert.deepEqual(await jsonOf(await fetch(`${authkit.url}/health`)), { status: 'ok' });
   assert.ok(performance.now() - before >= 55);
 });
 
@@ -681,7 +709,7 @@ test('keys, sessions and typed-in users survive a restart', async (t) => {
   const { folder, stateFile } = temporaryStateFile(t);
   const before = await start(t, { stateFile });
   const signIn = await submitSignIn(before, { email: 'kept@example.com' });
-  const { body } = await exchange(before, locationOf(signIn).searchParams.get('code'));
+  const { body } = await exchange(before, codeFrom(signIn));
   await before.close();
 
   assert.equal(statSync(stateFile).mode & 0o777, 0o600);
@@ -713,6 +741,7 @@ test('a corrupt state file is replaced with a warning that does not quote it', a
   ];
   for (const text of corrupt) {
     writeFileSync(stateFile, text, { mode: 0o644 });
+    /** @type {string[]} */
     const lines = [];
     const authkit = await start(t, { stateFile, log: (line) => lines.push(line) });
     assert.equal(lines.length, 1, text);
@@ -738,7 +767,7 @@ test('a port that is taken is named in the error', async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   t.after(() => other.close());
   await once(other, 'listening');
-  const { port } = other.address();
+  const port = portOf(other);
   await assert.rejects(
     createAuthKit({ privateKey: PRIVATE_KEY }).listen({ port }),
     new RegExp(`port ${port} on 127\\.0\\.0\\.1 is taken`),
@@ -761,14 +790,14 @@ test('the program says when it is ready, logs no secret and stops on a signal', 
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   await once(child.stdout, 'data');
-  const url = /ready at (http:\/\/127\.0\.0\.1:\d+)/.exec(output)[1];
-  const code = locationOf(await openSignIn({ url })).searchParams.get('code');
+  const url = present(/ready at (http:\/\/127\.0\.0\.1:\d+)/.exec(output))[1];
+  const code = codeFrom(await openSignIn({ url }));
   const { body } = await exchange({ url }, code);
   assert.equal(body.user.id, ADA_ID);
 
-  const { issuer, token_endpoint: tokenEndpoint } = await (
-    await fetch(`${url}/.well-known/oauth-authorization-server`)
-  ).json();
+  const { issuer, token_endpoint: tokenEndpoint } = await jsonOf(
+    await fetch(`${url}/.well-known/oauth-authorization-server`),
+  );
   assert.equal(issuer, url.replace('127.0.0.1', 'localhost'));
   const machine = {
     client_id: 'client_local_machine',
@@ -779,7 +808,7 @@ test('the program says when it is ready, logs no secret and stops on a signal', 
     method: 'POST',
     body: new URLSearchParams({ ...machine, scope: 'expenses:read' }),
   });
-  assert.equal(decodeJwt((await response.json()).access_token).scope, 'expenses:read');
+  assert.equal(decodeJwt((await jsonOf(response)).access_token).scope, 'expenses:read');
 
   child.kill('SIGTERM');
   assert.deepEqual(await once(child, 'exit'), [0, null]);

@@ -26,7 +26,7 @@ export class ApiError extends Error {
 }
 
 export class OAuthError extends ApiError {
-  /** @returns {Record<string, unknown>} the response body */
+  /** @override @returns {Record<string, unknown>} the response body */
   toBody() {
     return { error: this.code, error_description: this.message, ...this.extra };
   }

@@ -163,7 +163,7 @@ export class AuthKit {
       requests: this.requests,
       now,
       // As WorkOS names itself, wherever its tokens come from: its own emulator does so too.
-      issuer: (id) => this.settings.issuer ?? `https://api.workos.com/user_management/${id}`,
+      issuer: (/** @type {string} */ id) => this.settings.issuer ?? `https://api.workos.com/user_management/${id}`,
       log,
     };
   }

@@ -80,18 +80,18 @@ export function userResponse(user) {
 
 /**
  * @param {User} user
- * @returns {Record<string, unknown>} OpenID Connect's standard claims
+ * @returns {import('oidc-provider').AccountClaims} OpenID Connect's standard claims
  */
 export function profileClaims(user) {
   const claims = {
-    sub: user.id,
     email: user.email,
     email_verified: true,
     name: displayName(user),
     given_name: user.firstName,
     family_name: user.lastName,
   };
-  return Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== null));
+  const known = Object.entries(claims).filter(([, value]) => value !== null);
+  return { sub: user.id, ...Object.fromEntries(known) };
 }
 
 export class Directory {

@@ -7,13 +7,28 @@ import { test } from 'node:test';
 
 import { WorkOS } from '@workos-inc/node';
 
+import { portOf } from '../../tests/e2e/support/values.mjs';
 import { createAuthKit, GRACE_ID } from './index.mjs';
 
 const SECRET = 'whsec_of_the_endpoint';
+/**
+ * @typedef {object} Delivery
+ * @property {string | undefined} method
+ * @property {string | undefined} path
+ * @property {string} signature
+ * @property {string} body
+ */
+
 const { webhooks } = new WorkOS('sk_test_unused', { clientId: 'client_unused' });
 
-/** What an endpoint gets, which answers with these statuses in turn. @param {import('node:test').TestContext} t */
+/**
+ * An endpoint that keeps the requests it gets, and answers with these statuses in turn.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {number[]} statuses
+ */
 async function endpoint(t, ...statuses) {
+  /** @type {Delivery[]} */
   const got = [];
   const server = createServer(async (request, response) => {
     const chunks = [];
@@ -21,7 +36,7 @@ async function endpoint(t, ...statuses) {
     got.push({
       method: request.method,
       path: request.url,
-      headers: request.headers,
+      signature: String(request.headers['workos-signature']),
       body: Buffer.concat(chunks).toString(),
     });
     response.writeHead(statuses[got.length - 1] ?? 200).end();
@@ -32,10 +47,10 @@ async function endpoint(t, ...statuses) {
     server.closeAllConnections();
     server.close();
   });
-  return { got, url: `http://127.0.0.1:${server.address().port}/webhooks/workos` };
+  return { got, url: `http://127.0.0.1:${portOf(server)}/webhooks/workos` };
 }
 
-test('a deleted user is told of as WorkOS tells it, however often it is delivered', async (t) => {
+test('deleteUser makes an event that the WorkOS SDK accepts', async (t) => {
   const { got, url } = await endpoint(t, 503, 200);
   let nowMs = Date.now();
   const authkit = createAuthKit({ now: () => nowMs, settings: { webhook: { url, secret: SECRET } } });
@@ -43,32 +58,28 @@ test('a deleted user is told of as WorkOS tells it, however often it is delivere
   assert.equal(authkit.findUser(GRACE_ID), undefined);
   assert.throws(() => authkit.deleteUser(GRACE_ID), TypeError);
 
-  assert.equal((await authkit.webhooks.deliver(event)).status, 503);
+  assert.equal((await authkit.webhooks.deliver(event))?.status, 503);
   nowMs += 1_000;
-  assert.equal((await authkit.webhooks.deliver(event)).status, 200);
+  assert.equal((await authkit.webhooks.deliver(event))?.status, 200);
   assert.equal(got.length, 2);
   assert.equal(got[0].body, got[1].body);
-  assert.notEqual(
-    got[0].headers['workos-signature'],
-    got[1].headers['workos-signature'],
-    'each delivery is signed anew',
-  );
-  for (const { method, path, headers, body } of got) {
+  assert.notEqual(got[0].signature, got[1].signature, 'each delivery is signed anew');
+  for (const { method, path, signature, body } of got) {
     assert.equal(`${method} ${path}`, 'POST /webhooks/workos');
     const opened = await webhooks.constructEvent({
       payload: JSON.parse(body),
-      sigHeader: headers['workos-signature'],
+      sigHeader: signature,
       secret: SECRET,
     });
     assert.equal(opened.event, 'user.deleted');
     assert.equal(opened.data.id, GRACE_ID);
     assert.equal(opened.data.email, 'grace@example.com');
-    const forged = { payload: JSON.parse(body), sigHeader: headers['workos-signature'], secret: `${SECRET}!` };
+    const forged = { payload: JSON.parse(body), sigHeader: signature, secret: `${SECRET}!` };
     await assert.rejects(webhooks.constructEvent(forged));
   }
 });
 
-test('events go nowhere without an endpoint, and never off this computer', async () => {
+test('deliver sends events to loopback endpoints only', async () => {
   const authkit = createAuthKit();
   const event = authkit.deleteUser(GRACE_ID);
   assert.equal(await authkit.webhooks.deliver(event), null);

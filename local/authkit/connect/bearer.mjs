@@ -38,7 +38,7 @@ async function verifiedClaims(token, { issuer, keys, now }) {
 }
 
 /**
- * @param {{clientId: string, clientAuthMethod: string}} client who asks
+ * @param {import('oidc-provider').Client} client the client that asks
  * @param {unknown} clientId whose token it is
  * @returns {boolean} a client that has no secret may be anybody, and learns of its own tokens only
  */
@@ -48,7 +48,7 @@ export function mayIntrospect(client, clientId) {
 
 /**
  * @param {string} token
- * @param {{clientId: string, clientAuthMethod: string}} client who asks
+ * @param {import('oidc-provider').Client} client the client that asks
  * @param {Verifier} verifier
  * @returns {Promise<Record<string, unknown>>}
  */

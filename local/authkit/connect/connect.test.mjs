@@ -24,13 +24,21 @@ import {
   register,
   signIn,
 } from '../../../tests/e2e/support/oauth-client.mjs';
+import { jsonOf, present } from '../../../tests/e2e/support/values.mjs';
 import { ADA_ID, AUTO_SIGN_IN_HEADER, createAuthKit, DEFAULT_CLIENT_ID, ENGINES_ORG_ID, GRACE_ID } from '../index.mjs';
 
 /** Shared, because making it takes longer than all the rest of a test. */
 const PRIVATE_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
 const RESOURCE = 'http://localhost:8787/mcp';
 
-/** A listening AuthKit, closed when the test ends, and its metadata. */
+/** @typedef {import('../../../tests/e2e/support/oauth-client.mjs').AuthorizationServer} AuthorizationServer */
+
+/**
+ * A listening AuthKit, closed when the test ends, and its metadata.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {import('../index.mjs').Options} [options]
+ */
 async function start(t, options = {}) {
   const authkit = createAuthKit({ privateKey: PRIVATE_KEY, ...options });
   t.after(() => authkit.close());
@@ -38,17 +46,24 @@ async function start(t, options = {}) {
   return { authkit, as: await discover(authkit.url) };
 }
 
-/** As a resource server would check a token: RFC 9068. */
+/**
+ * The claims of a token that a resource server accepts (RFC 9068).
+ *
+ * @param {AuthorizationServer} as
+ * @param {string} token
+ * @param {string} audience
+ */
 function checkedToken(as, token, audience) {
   const request = new Request('http://localhost:8787/expenses', { headers: { authorization: `Bearer ${token}` } });
   return oauth.validateJwtAccessToken(as, request, audience, INSECURE);
 }
 
-/** The OAuth error code that a call fails with. */
+/** The OAuth error code that a call fails with. @param {Promise<unknown>} call */
 async function refusal(call) {
   try {
     await call;
-  } catch (error) {
+  } catch (thrown) {
+    const error = /** @type {{ error?: string, code?: string, cause?: { error?: string } }} */ (thrown);
     return error.error ?? error.cause?.error ?? error.code ?? error;
   }
   return assert.fail('it was not refused');
@@ -86,7 +101,7 @@ test('a client registers, a person signs in and allows it, and the token is for 
     org_id: ENGINES_ORG_ID,
     scope: 'openid profile email',
   });
-  assert.match(sid, /^app_consent_/);
+  assert.match(String(sid), /^app_consent_/);
   assert.equal(exp - iat, 300);
   assert.ok(jti);
 });
@@ -121,7 +136,7 @@ test('the pages say who asks for what, and a name cannot bring markup with it', 
   const asked = await browser.submit(signIn, 'Ada');
   assert.match(asked.text, /&lt;b&gt;Bold&lt;\/b&gt; &amp; Co/);
   for (const shown of ['Ada Lovelace', RESOURCE, REDIRECT_URI, 'email']) assert.ok(asked.text.includes(shown), shown);
-  assert.match(asked.answer.headers['content-security-policy'], /default-src 'none'/);
+  assert.match(String(asked.answer.headers['content-security-policy']), /default-src 'none'/);
 });
 
 test('a person may say no, on either page', async (t) => {
@@ -168,8 +183,11 @@ test('a user named by header is signed in, and allows it, without a page', async
       cookie: [...cookies].map((pair) => pair.join('=')).join('; '),
     };
     const response = await fetch(url, { redirect: 'manual', headers });
-    for (const line of response.headers.getSetCookie()) cookies.set(...line.split(';')[0].split('=', 2));
-    url = new URL(response.headers.get('location'), url);
+    for (const line of response.headers.getSetCookie()) {
+      const [name, value] = line.split(';')[0].split('=', 2);
+      cookies.set(name, value);
+    }
+    url = new URL(present(response.headers.get('location')), url);
   }
   const tokens = await exchange(as, client, request, url);
   assert.equal(decodeJwt(tokens.access_token).sub, GRACE_ID);
@@ -241,7 +259,7 @@ test("only a machine with its secret gets a machine's token", async (t) => {
     redirect_uris: [],
     token_endpoint_auth_method: 'client_secret_post',
   });
-  const itself = { clientId: registered.client_id, clientSecret: registered.client_secret };
+  const itself = { clientId: registered.client_id, clientSecret: String(registered.client_secret) };
   assert.equal(await refusal(machineTokens(as, itself, { scope: 'expenses:read' })), 'unauthorized_client');
 });
 
@@ -250,13 +268,18 @@ test('introspection knows its own tokens, by whom they may be asked about, and n
   const machine = authkit.addMachine();
   const client = await register(as);
   const { access_token: token } = await signIn(as, client);
+  /**
+   * @param {import('oauth4webapi').Client} asker
+   * @param {import('oauth4webapi').ClientAuth} authentication
+   * @param {string} asked a token
+   */
   const ask = async (asker, authentication, asked) =>
     oauth.processIntrospectionResponse(
       as,
       asker,
       await oauth.introspectionRequest(as, asker, authentication, asked, INSECURE),
     );
-  const byMachine = (asked) =>
+  const byMachine = (/** @type {string} */ asked) =>
     ask({ client_id: machine.clientId }, oauth.ClientSecretPost(machine.clientSecret), asked);
 
   const known = await byMachine(token);
@@ -271,7 +294,7 @@ test('introspection knows its own tokens, by whom they may be asked about, and n
 test('userinfo tells what the scopes open', async (t) => {
   const { as } = await start(t);
   const client = await register(as);
-  const ask = async (scope) => {
+  const ask = async (/** @type {string} */ scope) => {
     const { access_token: token } = await signIn(as, client, { parameters: { scope, resource: RESOURCE } });
     return oauth.processUserInfoResponse(as, client, ADA_ID, await oauth.userInfoRequest(as, client, token, INSECURE));
   };
@@ -286,7 +309,7 @@ test('userinfo tells what the scopes open', async (t) => {
   });
   const response = await fetch(as.userinfo_endpoint);
   assert.equal(response.status, 401);
-  assert.match(response.headers.get('www-authenticate'), /^Bearer error="invalid_token"/);
+  assert.match(response.headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token"/);
 });
 
 test('a client known by its metadata document needs no registration', async (t) => {
@@ -298,6 +321,7 @@ test('a client known by its metadata document needs no registration', async (t) 
     token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code'],
   };
+  /** @type {string[]} */
   const fetched = [];
   const { as } = await start(t, {
     fetch: async (url) => {
@@ -315,7 +339,8 @@ test('a client known by its metadata document needs no registration', async (t) 
 
 test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) => {
   const { authkit, as } = await start(t);
-  const published = async (url) => (await (await fetch(url)).json()).keys;
+  /** @returns {Promise<import('jose').JWK[]>} */
+  const published = async (/** @type {string} */ url) => (await jsonOf(await fetch(url))).keys;
   const ofConnect = await published(as.jwks_uri);
   const ofSessions = await published(`${authkit.url}/sso/jwks/${DEFAULT_CLIENT_ID}`);
   assert.deepEqual(
@@ -325,9 +350,9 @@ test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) =
   const client = await register(as);
   const tokens = await signIn(as, client, { parameters: { scope: 'openid email' } });
   for (const keys of [createLocalJWKSet({ keys: ofConnect }), createLocalJWKSet({ keys: ofSessions })]) {
-    assert.match((await jwtVerify(authkit.mintToken(), keys)).payload.sid, /^session_/);
+    assert.match(String((await jwtVerify(authkit.mintToken(), keys)).payload.sid), /^session_/);
     assert.equal((await jwtVerify(tokens.access_token, keys)).payload.aud, DEFAULT_CLIENT_ID);
-    const { payload } = await jwtVerify(tokens.id_token, keys);
+    const { payload } = await jwtVerify(present(tokens.id_token), keys);
     assert.deepEqual([payload.iss, payload.aud, payload.sub], [as.issuer, client.client_id, ADA_ID]);
     assert.ok(!('client_id' in payload) && !('scope' in payload));
   }
@@ -335,11 +360,13 @@ test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) =
 
 test("a user's client may ask for the application's scopes, for a resource or for none", async (t) => {
   const { as } = await start(t);
-  for (const [parameters, aud] of [
+  /** @type {[Record<string, string>, string][]} */
+  const cases = [
     [{ scope: 'openid expenses:read' }, DEFAULT_CLIENT_ID],
     [{ scope: 'openid expenses:read', resource: RESOURCE }, RESOURCE],
     [{ scope: 'openid' }, DEFAULT_CLIENT_ID],
-  ]) {
+  ];
+  for (const [parameters, aud] of cases) {
     const { access_token: token } = await signIn(as, await register(as), { parameters });
     const claims = await checkedToken(as, token, aud);
     assert.equal(claims.scope, parameters.scope);
@@ -360,10 +387,11 @@ test('a state file from when Connect had a key of its own is taken up', async (t
     JSON.stringify({ ...state, connectKeys: [{ ...state.keys[0], kid: 'local_key_of_connect' }] }),
   );
 
+  /** @type {string[]} */
   const lines = [];
   const { as: moved } = await start(t, { stateFile, log: (line) => lines.push(line) });
   const { access_token: renewed } = await refresh(moved, client, token);
-  const { keys } = await (await fetch(moved.jwks_uri)).json();
+  const { keys } = await jsonOf(await fetch(moved.jwks_uri));
   assert.equal((await jwtVerify(renewed, createLocalJWKSet({ keys }))).payload.sub, ADA_ID);
   assert.deepEqual(lines, []);
 });
@@ -373,7 +401,8 @@ test('keys rotate under a server that goes on: clients and refresh tokens stay',
   const client = await register(as);
   const before = await signIn(as, client);
   const kid = authkit.rotateKeys({ retireOld: true });
-  const keys = async () => (await (await fetch(as.jwks_uri)).json()).keys;
+  /** @returns {Promise<import('jose').JWK[]>} */
+  const keys = async () => (await jsonOf(await fetch(as.jwks_uri))).keys;
   assert.deepEqual(
     (await keys()).map((key) => key.kid),
     [kid],
@@ -428,7 +457,7 @@ test('clients and refresh tokens survive a restart', async (t) => {
   const again = createAuthKit({ stateFile });
   t.after(() => again.close());
   await again.listen();
-  const { keys } = await (await fetch(`${again.url}/oauth2/jwks`)).json();
+  const { keys } = await jsonOf(await fetch(`${again.url}/oauth2/jwks`));
   await jwtVerify(tokens.access_token, createLocalJWKSet({ keys }));
   const moved = await discover(again.url);
   assert.equal(decodeJwt((await refresh(moved, client, tokens.refresh_token)).access_token).sub, ADA_ID);
@@ -444,9 +473,9 @@ test('a script of another origin may register and exchange, as MCP Inspector doe
   for (const url of [as.registration_endpoint, as.token_endpoint]) {
     const preflight = await fetch(url, { method: 'OPTIONS', headers });
     assert.equal(preflight.status, 204);
-    assert.match(preflight.headers.get('access-control-allow-headers'), /content-type/i);
+    assert.match(preflight.headers.get('access-control-allow-headers') ?? '', /content-type/i);
     const answer = await fetch(url, { method: 'POST', headers: { origin: headers.origin } });
-    assert.match(answer.headers.get('access-control-allow-origin'), /^(\*|http:\/\/localhost:6274)$/, url);
+    assert.match(answer.headers.get('access-control-allow-origin') ?? '', /^(\*|http:\/\/localhost:6274)$/, url);
   }
 });
 
@@ -456,5 +485,5 @@ test("a page of no sign-in, or of another browser's, says so", async (t) => {
   const page = await newBrowser(as).open(url.href);
   const response = await fetch(page.url);
   assert.equal(response.status, 400);
-  assert.match((await response.json()).message, /No sign-in is under way/);
+  assert.match((await jsonOf(response)).message, /No sign-in is under way/);
 });

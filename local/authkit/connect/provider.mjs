@@ -52,7 +52,7 @@ export async function createProvider(options) {
     adapter: (/** @type {string} */ model) =>
       model === 'Client' ? clientAdapter(store, machines) : store.adapter(model),
     jwks: { keys: keys.toJSON().map((jwk) => ({ ...jwk, alg: 'RS256', use: 'sig' })) },
-    findAccount: (_, /** @type {string} */ id) => account(directory, id),
+    findAccount: (_, id) => account(directory, id),
 
     routes: {
       authorization: AUTHORIZE_PATH,
@@ -118,12 +118,12 @@ export async function createProvider(options) {
       resourceIndicators: {
         enabled: true,
         // The library takes a resource to be a URL, and lets its audience be another name.
-        defaultResource: async (_, __, /** @type {string | string[]} */ oneOf) => oneOf ?? issuer,
+        defaultResource: async (_, __, oneOf) => oneOf ?? issuer,
         useGrantedResource: async () => true,
         getResourceServerInfo: async (ctx, /** @type {string} */ resource, client) => {
           const machine = machines.get(client.clientId);
           // A client that registered itself is no machine of the environment's.
-          if (ctx.oidc.params.grant_type === 'client_credentials' && !machine) {
+          if (ctx.oidc.params?.grant_type === 'client_credentials' && !machine) {
             throw new errors.UnauthorizedClient('the client is no machine-to-machine application');
           }
           return {
@@ -136,8 +136,9 @@ export async function createProvider(options) {
       },
     },
     extraTokenClaims: async (_, token) => {
-      if (token.kind === 'ClientCredentials') return given({ org_id: machines.get(token.clientId)?.organizationId });
-      const organizationId = directory.find(token.accountId)?.memberships[0]?.organizationId;
+      if (token.kind === 'ClientCredentials')
+        return given({ org_id: machines.get(token.clientId ?? '')?.organizationId });
+      const organizationId = directory.find(token.accountId ?? '')?.memberships[0]?.organizationId;
       return given({ sid: `app_consent_${token.grantId}`, org_id: organizationId });
     },
     formats: {
@@ -145,8 +146,8 @@ export async function createProvider(options) {
         // The library has only the computer's clock, and tests set this one.
         jwt: async (_, __, { payload }) => {
           const aheadSecs = Math.round((options.now() - Date.now()) / 1000);
-          payload.iat += aheadSecs;
-          payload.exp += aheadSecs;
+          payload.iat = Number(payload.iat) + aheadSecs;
+          payload.exp = Number(payload.exp) + aheadSecs;
         },
       },
     },
@@ -217,6 +218,7 @@ function clientAdapter(store, machines) {
 /**
  * @param {import('../users.mjs').Directory} directory
  * @param {string} id
+ * @returns {import('oidc-provider').Account | undefined}
  */
 function account(directory, id) {
   const user = directory.find(id);

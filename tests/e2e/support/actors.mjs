@@ -24,6 +24,16 @@ const NAVIGATION_HEADERS = {
   'sec-fetch-dest': 'document',
 };
 
+/** @typedef {import('./http.mjs').Answer} Answer */
+
+/**
+ * @typedef {object} ActorOptions
+ * @property {string} origin the Worker's
+ * @property {(answer: Answer) => void} record gets every response
+ */
+
+/** How a cookie's SameSite attribute sees a request. @typedef {'strict' | 'lax' | 'none'} SameSiteContext */
+
 /**
  * @typedef {object} RequestOptions
  * @property {unknown} [json] a body, sent as JSON
@@ -34,13 +44,16 @@ const NAVIGATION_HEADERS = {
  */
 
 class Actor {
-  /** @param {{ origin: string, record: (answer: import('./http.mjs').Answer) => void }} options */
+  /** @param {ActorOptions} options */
   constructor({ origin, record }) {
     this.origin = origin;
     this.record = record;
   }
 
-  /** @returns {Record<string, string | undefined>} what this actor sends with every request */
+  /**
+   * @param {string} _method
+   * @returns {Record<string, string | undefined>} what this actor sends with every request
+   */
   headers(_method) {
     return CURL_HEADERS;
   }
@@ -75,11 +88,13 @@ export class Anonymous extends Actor {}
 export class Bearer extends Actor {
   #token;
 
+  /** @param {ActorOptions & { token: string }} options */
   constructor({ token, ...options }) {
     super(options);
     this.#token = token;
   }
 
+  /** @override */
   headers() {
     return { ...CURL_HEADERS, authorization: `Bearer ${this.#token}` };
   }
@@ -92,6 +107,7 @@ export class Browser extends Actor {
   #jar;
   #keepsCookies;
 
+  /** @param {ActorOptions & { keepsCookies?: boolean }} options */
   constructor({ keepsCookies = true, ...options }) {
     super(options);
     this.#keepsCookies = keepsCookies;
@@ -114,11 +130,20 @@ export class Browser extends Actor {
   /** Another browser that has this one's cookies, as they are now. */
   twin() {
     const browser = new Browser({ origin: this.origin, record: this.record, keepsCookies: this.#keepsCookies });
-    browser.#jar = this.#jar.cloneSync();
+    const jar = this.#jar.cloneSync();
+    if (!jar) throw new Error('the cookie jar cannot be copied');
+    browser.#jar = jar;
     return browser;
   }
 
-  /** As the script of a page of the Worker's. */
+  /**
+   * Sends a request as the script of one of the Worker's pages.
+   *
+   * @override
+   * @param {string} method
+   * @param {string} path
+   * @param {RequestOptions} [options]
+   */
   async request(method, path, { headers = {}, ...options } = {}) {
     const url = this.origin + path;
     const answer = await super.request(method, path, {
@@ -157,9 +182,11 @@ export class Browser extends Actor {
    */
   submit(page, button, { fill = {}, until } = {}) {
     const forms = formsOf(page.text);
-    const form = forms.find(({ buttons }) => buttons.some(({ text }) => text.includes(button)));
-    if (!form) throw new Error(`no form with a button "${button}" in ${page}`);
-    const { name, value } = form.buttons.find(({ text }) => text.includes(button));
+    const isIt = (/** @type {{ text: string }} */ { text }) => text.includes(button);
+    const form = forms.find(({ buttons }) => buttons.some(isIt));
+    const pressed = form?.buttons.find(isIt);
+    if (!form || !pressed) throw new Error(`no form with a button "${button}" in ${page}`);
+    const { name, value } = pressed;
     const fields = new URLSearchParams({ ...form.fields, ...fill });
     if (name) fields.set(name, value ?? '');
     const action = new URL(form.action ?? '', page.url);
@@ -181,7 +208,7 @@ export class Browser extends Actor {
     return page.url.origin === this.origin ? page : this.submit(page, name);
   }
 
-  /** @param {string} url @param {'strict' | 'lax' | 'none'} [context] */
+  /** @param {string} url @param {SameSiteContext} [context] */
   cookieHeader(url, context = 'strict') {
     return this.#jar.getCookieStringSync(url, { sameSiteContext: context }) || undefined;
   }
@@ -191,14 +218,21 @@ export class Browser extends Actor {
     return new Map(this.#jar.getCookiesSync(this.origin + path).map(({ key, value }) => [key, value]));
   }
 
-  /** Puts a cookie into the jar by hand, as an attacker with the browser's owner's help would. */
+  /** Puts a cookie into the jar by hand, as an attacker with the browser's owner's help would. @param {string} line a `Set-Cookie` header's value */
   plantCookie(line) {
     this.#jar.setCookieSync(line, this.origin);
   }
 
+  /**
+   * @param {string} startMethod
+   * @param {URL} startUrl
+   * @param {string | undefined} startForm the body
+   * @param {string | undefined} initiator the origin of the page that starts the navigation
+   * @param {((url: URL) => boolean) | undefined} until
+   */
   async #navigate(startMethod, startUrl, startForm, initiator, until) {
     let [method, url, form] = [startMethod, startUrl, startForm];
-    /** @type {import('./http.mjs').Answer[]} */
+    /** @type {Answer[]} */
     const hops = [];
     // Of all the hops so far the one farthest from where the navigation began.
     let site = initiator === undefined ? 'none' : 'same-origin';
@@ -229,6 +263,7 @@ export class Browser extends Actor {
     }
   }
 
+  /** @param {Answer} answer @param {SameSiteContext} context */
   #keep(answer, context) {
     for (const line of this.#keepsCookies ? answer.setCookies : []) {
       if (Buffer.byteLength(line) > COOKIE_MAX_BYTES) this.droppedCookies.push(line.split('=')[0]);
@@ -239,7 +274,7 @@ export class Browser extends Actor {
 
 /** Where a navigation has ended, and how it came there. */
 export class Page {
-  /** @param {import('./http.mjs').Answer} answer @param {import('./http.mjs').Answer[]} hops */
+  /** @param {Answer} answer @param {Answer[]} hops */
   constructor(answer, hops) {
     this.answer = answer;
     this.hops = hops;
@@ -265,6 +300,7 @@ export class Page {
 
 const DISTANCES = ['none', 'same-origin', 'same-site', 'cross-site'];
 
+/** @param {string} a @param {string} b */
 function farther(a, b) {
   return DISTANCES.indexOf(a) > DISTANCES.indexOf(b) ? a : b;
 }

@@ -42,6 +42,8 @@ export function assertUnavailable(answer) {
   assert.match(answer.headers['retry-after'] ?? '', /^[1-9]\d*$/, `${answer}`);
 }
 
+/** @typedef {{ type: string, loc: (string | number)[], msg: string }} Problem as FastAPI writes it */
+
 /**
  * 422 in FastAPI's form, with exactly these problems.
  *
@@ -52,7 +54,7 @@ export function assertProblems(answer, problems) {
   assert.equal(answer.status, 422, `${answer}`);
   assert.deepEqual(Object.keys(answer.json), ['detail']);
   assert.deepEqual(
-    answer.json.detail.map(({ type, loc }) => [type, ...loc]),
+    answer.json.detail.map((/** @type {Problem} */ { type, loc }) => [type, ...loc]),
     problems,
     `${answer}`,
   );

@@ -10,6 +10,22 @@ export const MAX_PAGES = 100;
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** @typedef {import('./actors.mjs').Bearer} Bearer */
+/** @typedef {import('./actors.mjs').Browser} Browser */
+/** @typedef {import('./world.mjs').World} World */
+
+/**
+ * An expense as the API shows it.
+ *
+ * @typedef {object} Expense
+ * @property {string} id
+ * @property {string} description
+ * @property {string} amount
+ * @property {string} currency
+ * @property {string} category
+ * @property {string} date
+ * @property {number} created_at
+ * @property {number} updated_at
+ */
 
 /** A `sub` that nobody else has. */
 export function newSub() {
@@ -19,6 +35,7 @@ export function newSub() {
 /**
  * Somebody who has no expenses yet, by token.
  *
+ * @param {World} world
  * @param {string} [sub]
  * @param {import('./worker.mjs').Isolate} [isolate] default: the world's Worker
  */
@@ -33,27 +50,42 @@ export async function add(actor, expense = {}) {
   return answer.json;
 }
 
-/** Sends JSON as it is written: a number keeps its digits, a member may be there twice. */
+/**
+ * Sends JSON as it is written: a number keeps its digits, a member may be there twice.
+ *
+ * @param {Bearer | Browser} actor
+ * @param {string} method
+ * @param {string} path
+ * @param {string} body
+ * @param {Record<string, string | undefined>} [headers]
+ */
 export function sendText(actor, method, path, body, headers = {}) {
   return actor.request(method, path, { body, headers: { ...JSON_TYPE, ...headers } });
 }
 
-/** All that an actor has, if it goes on one page of the longest. @param {Bearer} actor */
+/**
+ * All that an actor has, if it goes on one page of the longest.
+ *
+ * @param {Bearer | Browser} actor
+ * @param {string} [query]
+ * @returns {Promise<Expense[]>}
+ */
 export async function list(actor, query = '') {
   const answer = await actor.request('GET', `/expenses?limit=1000${query && `&${query}`}`);
   assert.equal(answer.status, 200, `${answer}`);
   return answer.json;
 }
 
-/** @param {Bearer} actor @returns {Promise<string[]>} */
+/** @param {Bearer | Browser} actor @param {string} [query] @returns {Promise<string[]>} */
 export async function descriptions(actor, query) {
   return (await list(actor, query)).map(({ description }) => description);
 }
 
 /** The path of the next page, or nothing on the last. @param {import('./http.mjs').Answer} answer */
 export function nextPath(answer) {
-  if (answer.headers.link === undefined) return undefined;
-  const [, target] = /^<([^>]*)>; rel="next"$/.exec(answer.headers.link) ?? assert.fail(`Link: ${answer.headers.link}`);
+  const { link } = answer.headers;
+  if (link === undefined) return undefined;
+  const [, target] = /^<([^>]*)>; rel="next"$/.exec(String(link)) ?? assert.fail(`Link: ${link}`);
   const url = new URL(target, answer.request.url);
   assert.equal(url.origin, answer.request.url.origin);
   return url.pathname + url.search;
@@ -68,7 +100,7 @@ export function nextPath(answer) {
  */
 export async function pages(actor, path, { between } = {}) {
   const all = [];
-  for (let next = path; next !== undefined; ) {
+  for (let next = /** @type {string | undefined} */ (path); next !== undefined; ) {
     if (all.length > 0) await between?.();
     const answer = await actor.request('GET', next);
     assert.equal(answer.status, 200, `${answer}`);

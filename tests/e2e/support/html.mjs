@@ -1,5 +1,6 @@
 /** As much of HTML as the pages of the Worker and of the local AuthKit need: their forms. */
 
+/** @type {Record<string, string>} */
 const ENTITIES = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" };
 
 /** @param {string} text */

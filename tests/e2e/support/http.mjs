@@ -15,7 +15,7 @@ const MAX_HEADER_BYTES = 256 * 1024;
  * @typedef {object} Outgoing
  * @property {string} [method] default GET
  * @property {string | URL} url
- * @property {Record<string, string | undefined>} [headers]
+ * @property {Record<string, string | string[] | undefined>} [headers]
  * @property {string | Buffer} [body]
  * @property {boolean} [chunked] send the body without saying how long it is
  * @property {AbortSignal} [signal] breaks the connection off
@@ -118,7 +118,12 @@ export function send({ method = 'GET', url, headers = {}, body, chunked = false,
         const chunks = [];
         for await (const chunk of response) chunks.push(chunk);
         resolve(
-          new Answer({ method, url: target }, response.statusCode, response.headers, Buffer.concat(chunks).toString()),
+          new Answer(
+            { method, url: target },
+            response.statusCode ?? 0,
+            response.headers,
+            Buffer.concat(chunks).toString(),
+          ),
         );
       } catch (error) {
         reject(error);

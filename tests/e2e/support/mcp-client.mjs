@@ -5,12 +5,17 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
 import { allow, REDIRECT_URI } from './oauth-client.mjs';
+import { present } from './values.mjs';
+
+/** @typedef {import('@modelcontextprotocol/sdk/client/auth.js').OAuthClientProvider} OAuthClientProvider */
+/** @typedef {import('@modelcontextprotocol/sdk/shared/auth.js').OAuthClientInformationMixed} ClientInformation */
+/** @typedef {import('@modelcontextprotocol/sdk/shared/auth.js').OAuthTokens} OAuthTokens */
 
 /**
  * What a client keeps for one server, and what it does when it is to sign in: a person does it, on
  * AuthKit's own pages.
  *
- * @implements {import('@modelcontextprotocol/sdk/client/auth.js').OAuthClientProvider}
+ * @implements {OAuthClientProvider}
  */
 export class Person {
   /** How often the person has been asked. */
@@ -27,10 +32,14 @@ export class Person {
   };
   #name;
   #browser;
+  /** @type {ClientInformation | undefined} */
   #client;
+  /** @type {OAuthTokens | undefined} */
   #tokens;
+  /** @type {string | undefined} */
   #verifier;
-  #code;
+  /** @type {string | null} */
+  #code = null;
 
   /**
    * @param {'Ada' | 'Grace'} name
@@ -52,6 +61,7 @@ export class Person {
     return this.#client;
   }
 
+  /** @param {ClientInformation} client */
   saveClientInformation(client) {
     this.#client = client;
   }
@@ -60,18 +70,21 @@ export class Person {
     return this.#tokens;
   }
 
+  /** @param {OAuthTokens} tokens */
   saveTokens(tokens) {
     this.#tokens = tokens;
   }
 
   codeVerifier() {
-    return this.#verifier;
+    return present(this.#verifier, 'the code verifier');
   }
 
+  /** @param {string} verifier */
   saveCodeVerifier(verifier) {
     this.#verifier = verifier;
   }
 
+  /** @param {URL} url */
   async redirectToAuthorization(url) {
     this.signIns += 1;
     this.request = url;
@@ -83,7 +96,7 @@ export class Person {
  * A client of the server at `url`, connected. Where the server asks for it, the person signs in.
  *
  * @param {string} url
- * @param {import('@modelcontextprotocol/sdk/client/auth.js').OAuthClientProvider} provider
+ * @param {Person} provider
  * @returns {Promise<Client>}
  */
 export async function connect(url, provider) {
@@ -94,7 +107,7 @@ export async function connect(url, provider) {
     await client.connect(first);
   } catch (error) {
     if (!(error instanceof UnauthorizedError)) throw error;
-    await first.finishAuth(/** @type {Person} */ (provider).code);
+    await first.finishAuth(present(provider.code, 'the authorization code'));
     await client.connect(transport());
   }
   return client;

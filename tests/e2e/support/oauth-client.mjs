@@ -6,6 +6,7 @@
 import * as oauth from 'oauth4webapi';
 
 import { Browser } from './actors.mjs';
+import { present } from './values.mjs';
 
 export { oauth };
 
@@ -14,13 +15,31 @@ export const REDIRECT_URI = 'http://localhost:9/callback';
 /** Everything in these tests is on this computer, without TLS. */
 export const INSECURE = { [oauth.allowInsecureRequests]: true };
 
-/** @typedef {import('oauth4webapi').AuthorizationServer} AuthorizationServer */
+/**
+ * The metadata of a server that has all of Connect's endpoints.
+ *
+ * @typedef {import('oauth4webapi').AuthorizationServer & {
+ *   authorization_endpoint: string,
+ *   token_endpoint: string,
+ *   registration_endpoint: string,
+ *   userinfo_endpoint: string,
+ *   jwks_uri: string,
+ * }} AuthorizationServer
+ */
 /** @typedef {import('oauth4webapi').Client} Client */
 
 /** @param {string} issuer @param {'oauth2' | 'oidc'} [algorithm] @returns {Promise<AuthorizationServer>} */
 export async function discover(issuer, algorithm = 'oauth2') {
   const url = new URL(issuer);
-  return oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { algorithm, ...INSECURE }));
+  const as = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { algorithm, ...INSECURE }));
+  return {
+    ...as,
+    authorization_endpoint: present(as.authorization_endpoint, 'authorization_endpoint'),
+    token_endpoint: present(as.token_endpoint, 'token_endpoint'),
+    registration_endpoint: present(as.registration_endpoint, 'registration_endpoint'),
+    userinfo_endpoint: present(as.userinfo_endpoint, 'userinfo_endpoint'),
+    jwks_uri: present(as.jwks_uri, 'jwks_uri'),
+  };
 }
 
 /** @param {AuthorizationServer} as @param {object} [metadata] over a public client's @returns {Promise<Client>} */
@@ -121,9 +140,15 @@ export async function signIn(as, client, { name = 'Ada', parameters = {} } = {})
   return exchange(as, client, request, await allow(request.url, name, newBrowser(as)), resource ? { resource } : {});
 }
 
-/** @param {AuthorizationServer} as @param {Client} client @param {string} token */
+/** @param {AuthorizationServer} as @param {Client} client @param {string | undefined} token a refresh token */
 export async function refresh(as, client, token) {
-  const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), token, INSECURE);
+  const response = await oauth.refreshTokenGrantRequest(
+    as,
+    client,
+    authentication(client),
+    present(token, 'the refresh token'),
+    INSECURE,
+  );
   return oauth.processRefreshTokenResponse(as, client, response);
 }
 

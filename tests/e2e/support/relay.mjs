@@ -6,6 +6,7 @@ import { after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { send } from './http.mjs';
+import { portOf } from './values.mjs';
 
 /** Headers that are about one connection, and are made anew for the next (RFC 9110, section 7.6.1). */
 const HOP_BY_HOP = ['host', 'connection', 'keep-alive', 'transfer-encoding', 'content-length'];
@@ -15,11 +16,11 @@ const HOP_BY_HOP = ['host', 'connection', 'keep-alive', 'transfer-encoding', 'co
  * @returns {Promise<Relay>}
  */
 export async function startRelay(authkitUrl) {
-  const relay = new Relay(authkitUrl);
-  const server = createServer((request, response) => relay.forward(request, response));
+  const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  relay.url = `http://127.0.0.1:${server.address().port}`;
+  const relay = new Relay(authkitUrl, `http://127.0.0.1:${portOf(server)}`);
+  server.on('request', (request, response) => relay.forward(request, response));
   after(() => {
     server.closeAllConnections();
     server.close();
@@ -28,15 +29,15 @@ export async function startRelay(authkitUrl) {
 }
 
 class Relay {
-  /** @type {string} what takes the place of AuthKit's own address */
-  url;
   /** @type {unknown[]} the JSON that has been sent */
   bodies = [];
   /** How long answers that are good are kept back. What AuthKit has done by then is done. */
   delayMs = 0;
   #authkitUrl;
 
-  constructor(authkitUrl) {
+  /** @param {string} authkitUrl @param {string} url the address that takes the place of AuthKit's */
+  constructor(authkitUrl, url) {
+    this.url = url;
     this.#authkitUrl = authkitUrl;
   }
 
@@ -46,7 +47,7 @@ class Relay {
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     const headers = without(HOP_BY_HOP, request.headers);
-    if (headers['content-type']?.startsWith('application/json'))
+    if (request.headers['content-type']?.startsWith('application/json'))
       this.bodies.push(JSON.parse(body.toString() || 'null'));
     const answer = await send({
       method: request.method,

@@ -22,6 +22,8 @@ export const AUTHENTICATE_PATH = '/user_management/authenticate';
 const EVENTUALLY_MS = 5_000;
 
 /** @typedef {import('./worker.mjs').WorkerOptions} WorkerOptions */
+/** @typedef {import('./worker.mjs').Isolate} Isolate */
+/** @typedef {import('./http.mjs').Answer} Answer */
 
 /**
  * @param {Partial<WorkerOptions>} [options] of the first Worker
@@ -29,8 +31,7 @@ const EVENTUALLY_MS = 5_000;
 export async function startWorld(options) {
   const world = new World();
   after(() => world.stop());
-  await world.authkit.listen();
-  world.worker = await world.startWorker(options);
+  await world.start(options);
   return world;
 }
 
@@ -53,7 +54,7 @@ function joinedParts(cookieValue) {
   return joined;
 }
 
-class World {
+export class World {
   /** How far the clocks are ahead of the real one. */
   #aheadMs = 0;
   /** The key that AuthKit signs with, for tokens that it would not make. */
@@ -66,22 +67,35 @@ class World {
     apiKey: this.apiKey,
     privateKey: this.privateKey,
     // No test leaves this computer.
-    fetch: async (url) =>
-      this.clientDocuments[url] ? Response.json(this.clientDocuments[url]) : new Response(null, { status: 404 }),
+    fetch: async (url) => {
+      const document = this.clientDocuments[String(url)];
+      return document ? Response.json(document) : new Response(null, { status: 404 });
+    },
     now: () => this.now(),
   });
   /** Client ID Metadata Documents, by their address, which is the client's id. @type {Record<string, object>} */
   clientDocuments = {};
-  /** @type {Worker} the one that actors talk to unless told otherwise */
-  worker;
-
+  /** @type {Worker | undefined} */
+  #worker;
   #folder = mkdtempSync(join(tmpdir(), 'authkit-edge-e2e-'));
   /** @type {Worker[]} */
   #workers = [];
-  /** @type {import('./http.mjs').Answer[]} every answer of every Worker */
+  /** @type {Answer[]} every answer of every Worker */
   #answers = [];
   /** @type {Map<string, string>} what must never be shown, and what it is */
   #secrets = new Map([[this.apiKey, 'the API key']]);
+
+  /** @param {Partial<WorkerOptions>} [options] of the first Worker */
+  async start(options) {
+    await this.authkit.listen();
+    this.#worker = await this.startWorker(options);
+  }
+
+  /** The first Worker, which actors talk to unless told otherwise. */
+  get worker() {
+    if (!this.#worker) throw new Error('the world has not started');
+    return this.#worker;
+  }
 
   /**
    * A Worker on the same AuthKit, with a KV of its own unless `kvFolder` says otherwise.
@@ -91,6 +105,7 @@ class World {
    *   tokens too
    */
   async startWorker({ vars = {}, connect = false, ...options } = {}) {
+    /** @type {Record<string, string | undefined>} */
     const all = {
       WORKOS_API_KEY: this.apiKey,
       WORKOS_CLIENT_ID: CLIENT_ID,
@@ -101,7 +116,8 @@ class World {
     };
     for (const given of [all, ...(options.isolates ?? [])]) {
       for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
-        if (given[name]) this.#secrets.set(given[name], name);
+        const value = given[name];
+        if (value) this.#secrets.set(value, name);
       }
     }
     const worker = await Worker.start({
@@ -112,6 +128,10 @@ class World {
     this.#workers.push(worker);
     if (this.#aheadMs > 0) await worker.advanceClock(this.#aheadMs / 1000);
     return worker;
+  }
+
+  set worker(worker) {
+    this.#worker = worker;
   }
 
   /** Milliseconds, as AuthKit and every Worker have it. */
@@ -125,22 +145,23 @@ class World {
     await Promise.all(this.#workers.filter(({ isRunning }) => isRunning).map((worker) => worker.advanceClock(secs)));
   }
 
+  /** @param {Isolate} [worker] */
   anonymous(worker = this.worker) {
     return new Anonymous(this.#actorOptions(worker));
   }
 
-  /** @param {string} [token] default: a sound one, Ada's */
+  /** @param {string} [token] default: a sound one, Ada's @param {Isolate} [worker] */
   bearer(token = this.authkit.mintToken(), worker = this.worker) {
     this.keepSecret(token, 'an access token');
     return new Bearer({ token, ...this.#actorOptions(worker) });
   }
 
-  /** @param {{ keepsCookies?: boolean }} [options] */
+  /** @param {Isolate} [worker] @param {{ keepsCookies?: boolean }} [options] */
   browser(worker = this.worker, options = {}) {
     return new Browser({ ...options, ...this.#actorOptions(worker) });
   }
 
-  /** A browser in which that user is signed in. @param {'Ada' | 'Grace'} name */
+  /** A browser in which that user is signed in. @param {'Ada' | 'Grace'} name @param {Isolate} [worker] */
   async signedIn(name, worker = this.worker) {
     const browser = this.browser(worker);
     const page = await browser.signIn(name);
@@ -148,7 +169,7 @@ class World {
     return browser;
   }
 
-  /** A browser that was signed in, and whose access token has just expired. @param {'Ada' | 'Grace'} name */
+  /** A browser that was signed in, and whose access token has just expired. @param {'Ada' | 'Grace'} name @param {Isolate} [worker] */
   async expired(name, worker = this.worker) {
     const browser = await this.signedIn(name, worker);
     await this.expire();
@@ -229,7 +250,7 @@ class World {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** A session cookie, and the tokens in it. */
+  /** A session cookie, and the tokens in it. @param {Answer} answer */
   #learnSecretsOf(answer) {
     const value = answer.setCookie(SESSION_COOKIE)?.value || joinedParts((name) => answer.setCookie(name)?.value);
     if (!value) return;
@@ -243,8 +264,9 @@ class World {
     }
   }
 
-  #actorOptions(worker) {
-    return { origin: worker.origin, record: (answer) => void this.#answers.push(answer) };
+  /** @param {Isolate} isolate @returns {import('./actors.mjs').ActorOptions} */
+  #actorOptions({ origin }) {
+    return { origin, record: (answer) => void this.#answers.push(answer) };
   }
 
   async #stopWorkers() {

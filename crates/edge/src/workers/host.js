@@ -19,7 +19,11 @@ export function requestHead(request) {
   return encoder.encode(head);
 }
 
-/** Formatters by time zone: making one takes 0.3 ms, and most visitors of a location share a zone. */
+/**
+ * Formatters by time zone: making one takes 0.3 ms, and most visitors of a location share a zone.
+ *
+ * @type {Map<string, Intl.DateTimeFormat>}
+ */
 const calendars = new Map();
 /** More are forgotten: ICU keeps some kilobytes for each. */
 const CALENDARS_MAX = 16;
@@ -73,6 +77,7 @@ const REST_MAX_MS = 1_000;
  */
 export class RequestBody {
   #request;
+  /** @type {ReadableStreamDefaultReader<Uint8Array> | undefined} */
   #reader;
   #readBytes = 0;
   #isAtEnd = false;
@@ -97,7 +102,7 @@ export class RequestBody {
 
   async #next() {
     if (this.#isAtEnd) return undefined;
-    if (this.length <= WHOLE_MAX_BYTES) {
+    if (this.length !== undefined && this.length <= WHOLE_MAX_BYTES) {
       const whole = new Uint8Array(await this.#request.arrayBuffer());
       this.#isAtEnd = true;
       return whole;
@@ -118,7 +123,8 @@ export class RequestBody {
    */
   readRest(context) {
     const isUntouched = this.#request.body !== null && !this.#request.bodyUsed;
-    if (this.#isAtEnd || this.#request.body === null || (isUntouched && this.length > REST_MAX_BYTES)) return undefined;
+    const isTooLong = this.length !== undefined && this.length > REST_MAX_BYTES;
+    if (this.#isAtEnd || this.#request.body === null || (isUntouched && isTooLong)) return undefined;
     const rest = this.#discard();
     context.waitUntil(rest);
     return Promise.race([rest, scheduler.wait(REST_MAX_MS)]);
