@@ -59,7 +59,7 @@ export function wranglerOutput() {
     if (inTable || NOISE.some((noise) => noise.test(plain))) return undefined;
     const kept = plain.replace(PREFIX, '') === plain ? line.trimEnd() : plain.replace(PREFIX, '');
     // One empty line is as good as three.
-    if (kept.replace(COLOURS, '').trim() === '') {
+    if (stripVTControlCharacters(kept).trim() === '') {
       if (blank) return undefined;
       blank = true;
       return '';
