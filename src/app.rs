@@ -14,6 +14,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use crate::{
+    access::Access,
     api,
     authkit::{
         self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::RequestOrigin,
@@ -21,7 +22,7 @@ use crate::{
     browser::redirect,
     error::AppError,
     error_layer::report,
-    expenses::{Access, ExpenseStore, store},
+    expenses::{Expenses, store},
     json::Json,
     mcp,
     openapi::{
@@ -47,7 +48,7 @@ pub struct AppState {
     /// Sign-in, sessions, tokens.
     pub authkit: Arc<AuthKit>,
     /// What users keep.
-    pub expenses: ExpenseStore,
+    pub expenses: Expenses,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -57,7 +58,7 @@ impl AppState {
     #[must_use]
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
-        let expenses = ExpenseStore::new(kv, Arc::clone(&clock), cursor_sealer);
+        let expenses = Expenses::new(kv, Arc::clone(&clock), cursor_sealer);
         Self { authkit: Arc::new(authkit.with_resource(RESOURCE)), expenses, clock }
     }
 }
@@ -111,6 +112,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(authkit::routes())
         .merge(organization::routes())
         .merge(api::routes())
+        .merge(web::routes())
         .merge(mcp::routes())
 }
 

@@ -19,8 +19,10 @@
 //!
 //! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
 
+pub mod access;
 pub mod api;
 pub mod app;
+pub mod body;
 pub mod error_layer;
 pub mod expenses;
 pub mod fastapi;
@@ -30,11 +32,6 @@ pub mod openapi;
 pub mod organization;
 pub mod web;
 pub mod webhooks;
-
-/// The former place of [`fastapi::input`].
-pub mod validation {
-    pub use crate::fastapi::input::*;
-}
 
 pub use axum_authkit::{self as authkit, browser, error};
 pub use edge_host as runtime;

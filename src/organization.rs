@@ -15,14 +15,15 @@ use crate::{
         AuthKit, Challenge, CurrentUser, current_user::SwitchError, origin::RequestOrigin,
         refresh::RefreshError, routes::MeResponse,
     },
+    body::{is_form, read_body, read_json},
     browser::redirect,
     error::AppError,
+    fastapi::{Fields, parse_text},
     json::Json,
     openapi::{
         ErrorResponse, Protected, ReadsBody,
         routing::{OpenApiRouter, routes},
     },
-    validation::{Fields, is_form, parse_text, read_body, read_json},
 };
 
 /// Where a form that has switched organizations leads.
@@ -83,9 +84,8 @@ async fn switch_organization(
     } else {
         Fields::of(read_json(&parts.headers, body).await?)?
     };
-    let organization_id = fields.required("organization_id", |value, loc| {
-        parse_text(value, loc, ORGANIZATION_ID_MAX_CHARS)
-    });
+    let organization_id =
+        fields.required("organization_id", |value| parse_text(value, ORGANIZATION_ID_MAX_CHARS));
     fields.finish().into_result()?;
     // Without it there was a problem.
     let organization_id = organization_id.unwrap_or_default();

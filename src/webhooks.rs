@@ -12,8 +12,8 @@ use http::HeaderMap;
 use serde::Serialize;
 
 use crate::{
-    app::AppState, authkit::webhook::WebhookEvent, error::AppError, expenses::erase::Erasure,
-    json::Json, runtime::WaitUntil, validation::read_body_up_to,
+    app::AppState, authkit::webhook::WebhookEvent, body::read_body_up_to, error::AppError,
+    expenses::erase::Erasure, json::Json, runtime::WaitUntil,
 };
 
 /// Longest event that is read: an object of WorkOS's with all that a directory knows of it takes some

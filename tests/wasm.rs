@@ -14,7 +14,7 @@ use authkit_edge::{
         sign_in::{PendingSignIn, ReturnTo, SignInState},
         token::{TokenError, TokenKind, UntrustedToken},
     },
-    expenses::model::{Amount, ExpenseId},
+    expenses::{amount::Amount, model::ExpenseId},
     fastapi::expense,
     runtime::workers::clock::WorkersClock,
     runtime::{Clock, hash::SeededState, random_bytes},

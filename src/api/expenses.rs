@@ -1,70 +1,67 @@
-//! `/expenses`: handlers that take [`UserExpenses`] and so are protected.
+//! The handlers. They take [`UserExpenses`], which protects them.
 
-use std::{borrow::Cow, future::ready};
+use std::{borrow::Cow, future::ready, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, RawPathParams, RawQuery, State},
+    extract::{FromRef, RawQuery},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::expenses::{
-    csv,
-    idempotency::{CreateError, canonical, key_reused, parse_key},
-    model::{Expense, ExpenseContent, ExpenseId, ExpenseResponse},
-    schema::{
-        CSV_EXAMPLE, ExpensePatch, ExpenseRequest, FilterParameters, IdempotencyKey,
-        ListParameters, SummaryParameters,
-    },
-    store::{ListError, UserExpenses},
-    summary::Summary,
-};
+use super::error::{IN_PROCESS, not_added, not_changed, not_got, not_read, not_removed};
 use crate::{
-    app::AppState,
+    access::no_such_expense,
+    authkit::AuthKit,
+    body::read_json,
     browser::{accepts, wants_html},
     error::AppError,
     error_layer::request_id,
-    fastapi::expense::{self, ListQuery, SummaryQuery},
+    expenses::{
+        Expenses, UserExpenses, csv,
+        idempotency::{IdempotencyKey, IdempotentRequest},
+        model::{Expense, ExpenseId},
+        summary::Summary,
+        user_expenses::ListError,
+    },
+    fastapi::{
+        Fault, Problem, Problems, Source,
+        expense::{
+            ListQuery, SummaryQuery, foreign_cursor, parse_expense, parse_idempotency_key,
+            parse_list_query, parse_patch, parse_summary_query,
+        },
+    },
     json::Json,
     openapi::{
         Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
         routing::{OpenApiRouter, routes},
+        schema::{
+            CSV_EXAMPLE, ExpensePatch, ExpenseRequest, ExpenseResponse, FilterParameters,
+            IdempotencyKeyHeader, ListParameters, SummaryParameters, SummaryResponse,
+        },
     },
     runtime::KvError,
-    validation::{Problems, read_json},
-    web,
 };
 
-/// What is waited before KV is asked again.
-const KV_RETRY_AFTER_SECS: u32 = 2;
-/// What is waited for another request with the same idempotency key.
-const IN_PROCESS_RETRY_AFTER_SECS: u32 = 1;
-
-/// What is said when KV has failed. A write may have taken place all the same.
-pub(crate) const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
-const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the expense may or may not \
-    have been saved: look before you send it again. With an Idempotency-Key it is safe to";
-const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, and the expense may or may \
-    not have been saved: look, or send it again with the same Idempotency-Key";
-
-const IN_PROCESS: &str =
-    "A request with this Idempotency-Key is still being answered: send it again in a moment";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Where a problem with it is.
-const IDEMPOTENCY_KEY_LOC: [&str; 2] = ["header", "idempotency-key"];
+/// Where a problem of the key is.
+const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key");
 
 /// The routes of expenses.
-pub fn routes() -> OpenApiRouter<AppState> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    Arc<AuthKit>: FromRef<S>,
+    Expenses: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
     OpenApiRouter::new()
         .routes(routes!(list_expenses, create_expense))
         .routes(routes!(download_expenses))
         .routes(routes!(summarize_expenses))
         .routes(routes!(show_expense, replace_expense, patch_expense, delete_expense))
-        .merge(web::routes())
 }
 
 /// Add an expense
@@ -77,10 +74,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
     path = "/expenses",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
-    params(IdempotencyKey),
+    params(IdempotencyKeyHeader),
     request_body = ExpenseRequest,
     responses(
-        (status = 201, description = "The new expense", body = ExpenseResponse<'_>,
+        (status = 201, description = "The new expense", body = ExpenseResponse,
             headers(("Location" = String, description = "Where it is"))),
         (status = 303, description = "After a form: to the list",
             headers(("Location" = String))),
@@ -92,25 +89,16 @@ pub fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn create_expense(
     expenses: UserExpenses,
-    State(state): State<AppState>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AppError> {
-    let now = state.clock.now();
     let body = read_json(&headers, body).await?;
-    let once = idempotency_key(&headers).map(|key| key.map(|key| (key, canonical(&body))));
-    let content = expense::parse_expense(body, now.date_naive());
-    let (once, content) = Problems::both(once, content)?;
-    let mut expense = Expense::new(content, now);
-    match once {
-        Some((key, canonical_body)) => {
-            let made = expenses.create_once(expense, &key, canonical_body.as_bytes()).await;
-            expense = made.map_err(|error| not_created(error, &key))?;
-        }
-        None => {
-            expenses.put(&expense).await.map_err(|error| unavailable(NEW_MAYBE_SAVED, error))?
-        }
-    }
+    let key = idempotency_key(&headers);
+    let once = key.map(|key| key.map(|key| IdempotentRequest::of_json(key, &body)));
+    let (once, new) = Problems::both(once, parse_expense(body))?;
+    let has_key = once.is_some();
+    let added = expenses.add(new, once).await;
+    let expense = added.map_err(|error| not_added(error, has_key, || key_reused(&headers)))?;
     let location = format!("/expenses/{}", expense.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(expense)).into_response())
 }
@@ -127,7 +115,7 @@ async fn create_expense(
     responses(
         (status = 200, description = "A page",
             content(
-                (Vec<ExpenseResponse<'_>> = "application/json"),
+                (Vec<ExpenseResponse> = "application/json"),
                 (String = "text/csv", example = json!(CSV_EXAMPLE)),
                 (String = "text/html"),
             ),
@@ -141,14 +129,12 @@ async fn list_expenses(
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
     let query = query.unwrap_or_default();
-    let ListQuery { limit, cursor, filter } = expense::parse_list_query(&query)?;
-    let page = match expenses.list(limit, cursor.as_deref(), &filter).await {
-        Ok(page) => page,
-        Err(ListError::Kv(error)) => return Err(error.into()),
-        Err(ListError::Cursor) => {
-            return Err(expense::not_a_cursor(&cursor.unwrap_or_default()).into());
-        }
-    };
+    let ListQuery { limit, cursor, filter } = parse_list_query(&query)?;
+    let page = expenses.list(limit, cursor.as_deref(), &filter).await;
+    let page = page.map_err(|error| match error {
+        ListError::Kv(error) => not_read(error),
+        ListError::ForeignCursor => foreign_cursor(&cursor.unwrap_or_default()).into(),
+    })?;
     let mut response = if accepts(&headers, "text/csv") {
         csv_download(csv_beginning(&headers, &page.expenses).into())
     } else {
@@ -184,10 +170,10 @@ async fn download_expenses(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let filter = expense::parse_list_query(&query.unwrap_or_default())?.filter;
+    let filter = parse_list_query(&query.unwrap_or_default())?.filter;
     let mut export = expenses.export(filter);
-    // A failure here has an answer of its own; a later one can only break the file off.
-    let first = export.next().await?.unwrap_or_default();
+    // A failure here has its own response; a later one can only break the file off.
+    let first = export.next().await.map_err(not_read)?.unwrap_or_default();
     let beginning = csv_beginning(&headers, &first);
     if export.is_done() {
         return Ok(csv_download(beginning.into()));
@@ -214,7 +200,7 @@ fn csv_beginning(headers: &HeaderMap, expenses: &[Expense]) -> String {
     [mark, csv::HEADER, &csv::lines(expenses)].concat()
 }
 
-/// Whether a browser shows or saves the response, rather than hands it to a script.
+/// Whether a browser shows or saves the response, rather than passing it to a script.
 fn is_for_browser(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate") || wants_html(headers)
 }
@@ -268,15 +254,14 @@ pub(crate) fn next_query(query: &str, cursor: &str) -> String {
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(SummaryParameters),
-    responses((status = 200, description = "The sums", body = Summary), Protected, NeedsScope, ReadsQuery),
+    responses((status = 200, description = "The sums", body = SummaryResponse), Protected, NeedsScope, ReadsQuery),
 )]
 async fn summarize_expenses(
     expenses: UserExpenses,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Summary>, AppError> {
-    let SummaryQuery { currency, filter } =
-        expense::parse_summary_query(&query.unwrap_or_default())?;
-    let sums = expenses.sum(currency.as_deref(), &filter).await?;
+    let SummaryQuery { currency, filter } = parse_summary_query(&query.unwrap_or_default())?;
+    let sums = expenses.sum(currency, &filter).await.map_err(not_read)?;
     Ok(Json(sums.into()))
 }
 
@@ -287,10 +272,10 @@ async fn summarize_expenses(
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses((status = 200, description = "The expense", body = ExpenseResponse<'_>), Protected, NeedsScope, FindsOne),
+    responses((status = 200, description = "The expense", body = ExpenseResponse), Protected, NeedsScope, FindsOne),
 )]
 async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
-    expenses.get(id).await?.map(Json).ok_or_else(no_such_expense)
+    expenses.get(id).await.map_err(not_got)?.map(Json).ok_or_else(no_such_expense)
 }
 
 /// Replace an expense
@@ -304,21 +289,18 @@ async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expe
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     request_body = ExpenseRequest,
     responses(
-        (status = 200, description = "The expense as it is now", body = ExpenseResponse<'_>),
+        (status = 200, description = "The expense as it is now", body = ExpenseResponse),
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
 async fn replace_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    State(state): State<AppState>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Expense>, AppError> {
-    let body = read_json(&headers, body).await?;
-    let today = state.clock.now().date_naive();
-    let content = expense::parse_expense(body, today)?;
-    change(&expenses, id, &state, |_| Ok(content)).await
+    let new = parse_expense(read_json(&headers, body).await?)?;
+    expenses.replace(id, new).await.map(Json).map_err(not_changed)
 }
 
 /// Change an expense
@@ -333,35 +315,18 @@ async fn replace_expense(
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     request_body(content = ExpensePatch, content_type = "application/merge-patch+json"),
     responses(
-        (status = 200, description = "The expense as it is now", body = ExpenseResponse<'_>),
+        (status = 200, description = "The expense as it is now", body = ExpenseResponse),
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
 async fn patch_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    State(state): State<AppState>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Expense>, AppError> {
-    let body = read_json(&headers, body).await?;
-    let today = state.clock.now().date_naive();
-    change(&expenses, id, &state, |content| Ok(expense::parse_patch(body, today)?.apply(content)))
-        .await
-}
-
-/// Writes what `new_content` makes of an expense that is there.
-async fn change(
-    expenses: &UserExpenses,
-    id: ExpenseId,
-    state: &AppState,
-    new_content: impl FnOnce(&ExpenseContent) -> Result<ExpenseContent, Problems>,
-) -> Result<Json<Expense>, AppError> {
-    let expense = expenses.get(id).await?.ok_or_else(no_such_expense)?;
-    let content = new_content(&expense.content)?;
-    let changed = Expense { content, updated_at: state.clock.now().into(), ..expense };
-    expenses.put(&changed).await?;
-    Ok(Json(changed))
+    let changes = parse_patch(read_json(&headers, body).await?)?;
+    expenses.change(id, changes).await.map(Json).map_err(not_changed)
 }
 
 /// Delete an expense
@@ -374,45 +339,23 @@ async fn change(
     responses((status = 204, description = "It is gone"), Protected, Changes, FindsOne),
 )]
 async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusCode, AppError> {
-    if expenses.delete(id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_such_expense()) }
+    expenses.remove(id).await.map_err(not_removed)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The `Idempotency-Key` header.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problems> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problems> {
+    sent_key(headers).map(|key| parse_idempotency_key(&key, IDEMPOTENCY_KEY_FIELD)).transpose()
+}
+
+fn sent_key(headers: &HeaderMap) -> Option<Value> {
+    let value = headers.get(IDEMPOTENCY_KEY)?;
     // A header is ISO 8859-1, in which a byte is a character.
-    let key = value.as_bytes().iter().copied().map(char::from).collect();
-    Ok(Some(parse_key(Value::String(key), &IDEMPOTENCY_KEY_LOC)?))
+    Some(Value::String(value.as_bytes().iter().copied().map(char::from).collect()))
 }
 
-/// The `{id}` of a path. One that is no id names no expense.
-impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
-    type Rejection = AppError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
-        let params = RawPathParams::from_request_parts(parts, state).await.ok();
-        let id = params.iter().flatten().find(|(name, _)| *name == "id");
-        id.and_then(|(_, id)| Self::parse(id).ok()).ok_or_else(no_such_expense)
-    }
-}
-
-/// Also for another user's, whose existence is nobody's business.
-pub(crate) fn no_such_expense() -> AppError {
-    AppError::new(StatusCode::NOT_FOUND, "Expense not found")
-}
-
-/// The answer when KV has failed: `maybe_saved` when it was a write.
-fn unavailable(maybe_saved: &str, error: KvError) -> AppError {
-    let detail = if error.is_of_write() { maybe_saved } else { NOT_REACHED };
-    AppError::unavailable(detail, KV_RETRY_AFTER_SECS, error)
-}
-
-/// The answer when a request with an idempotency key has made nothing.
-fn not_created(error: CreateError, key: &str) -> AppError {
-    match error {
-        CreateError::Kv(error) => unavailable(NEW_MAYBE_SAVED_WITH_KEY, error),
-        CreateError::KeyReused => Problems::from(key_reused(key, &IDEMPOTENCY_KEY_LOC)).into(),
-        CreateError::InProcess => AppError::new(StatusCode::CONFLICT, IN_PROCESS)
-            .with_header(header::RETRY_AFTER, IN_PROCESS_RETRY_AFTER_SECS.into()),
-    }
+fn key_reused(headers: &HeaderMap) -> AppError {
+    let (source, name) = IDEMPOTENCY_KEY_FIELD;
+    let key = sent_key(headers).unwrap_or_default();
+    Problems::from(Problem::of_field(source, name, Fault::KeyReused, key)).into()
 }

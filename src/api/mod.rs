@@ -1,5 +1,6 @@
-//! The JSON interface to expenses.
+//! The JSON interface to expenses: `/expenses`, `/expenses.csv`, `/expenses/summary`, `/expenses/{id}`.
 
-pub mod expenses;
+mod error;
+pub(crate) mod expenses;
 
 pub use expenses::routes;

@@ -1,25 +1,24 @@
-//! Creating an expense once for one `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header
-//! has it: a key with another body than before is 422, and 409 is for a key whose first request is still
-//! being answered.
+//! Adds an expense once per `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header describes:
+//! a key with another body than before is 422, and a key whose first request is still being answered is
+//! 409.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
 //! | `idempotency:{owner}:{hash}` | `{"body_hash", "id", "expense": record}` | 24 hours |
 //!
-//! `hash` is the key's SHA-256. The record is written before the expense and has the whole expense in
-//! it: whoever is cut off in between, or told that KV has failed, tries again with the same key, and
-//! what is missing is written then.
+//! `hash` is the key's SHA-256. The record is written before the expense and holds the whole expense: a
+//! client that is cut off in between, or that gets an error, sends the request again with the same key,
+//! and the expense is written then.
 //!
-//! In an isolate one request makes the expense. Another with the same key looks again after a short
-//! sleep of its own, because a request on Workers may not await another's I/O. For ten minutes the
-//! isolate remembers what each key has made, and what it was to make where the outcome is not known, so
-//! that the next try writes the same expense and not another.
+//! In one isolate, one request adds the expense. Another with the same key sleeps shortly and looks
+//! again, because a request on Workers may not await another's I/O. For ten minutes the isolate keeps
+//! the expense of each key, also where the outcome is unknown: the next try writes the same expense.
 //!
-//! KV has no locks, and tells of a write up to a minute late. So a second expense is made when two
-//! requests with one key come to two isolates and the later one is not told of the earlier one's record
-//! yet, and when KV carries out a write that was given up after the next try came to another isolate.
+//! KV has no locks and shows a write up to a minute late. A second expense is made when two requests
+//! with one key reach two isolates and the later one does not see the earlier one's record yet, and when
+//! KV carries out a write that timed out after the next try reached another isolate.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
@@ -28,103 +27,123 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{
-    model::{Expense, ExpenseId},
-    store::{ExpenseRecord, UserExpenses, expense_of, sha256_hex},
+    keys::{Owner, sha256_hex},
+    model::{Expense, ExpenseId, TextError},
+    record::ExpenseRecord,
+    store::ExpenseStore,
 };
-use crate::{
-    runtime::{KvError, KvPut, fair::FairMap},
-    validation::{Parsed, Problem, parse_string},
-};
+use crate::runtime::{Clock, KvError, KvPut, WaitUntil, fair::FairMap};
 
-/// Longest key that is taken.
-pub(super) const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
-
-/// How long a key means the same request.
+/// How long a key stands for the same request.
 const TTL_SECS: u64 = 24 * 60 * 60;
 /// How long after its key's record an expense may be missing because nobody has written it yet.
 const UNFINISHED_MAX_SECS: i64 = 10 * 60;
-/// How often a request looks for what another makes of the same key.
+/// How often a request looks for the outcome of another with the same key.
 const WAIT_STEP_MILLIS: u32 = 20;
 /// How long it looks.
 const WAIT_MAX_SECS: i64 = 5;
-/// After this long whoever was writing is gone: a read and two writes take less, by
+/// After this long the writing request is gone: a read and two writes take less, by
 /// [`crate::runtime::TimedKv`].
 const WRITING_MAX_SECS: i64 = 30;
-/// How long an isolate remembers a key: well over the minute that KV may be late.
+/// How long an isolate keeps a key: well over the minute that KV may lag.
 const MEMORY_SECS: i64 = 10 * 60;
-/// An isolate that has seen more keys forgets the oldest of the user who has the most; KV still has them.
+/// Most keys that an isolate keeps: then it drops the oldest of the user with the most. KV still has them.
 const MAX_REMEMBERED: usize = 1000;
 
-/// Reads a key: 1 to 255 printable ASCII characters.
-///
-/// # Errors
-///
-/// `string_type`, `string_too_short`, `string_too_long`, `string_pattern_mismatch`.
-pub fn parse_key(value: Value, loc: &[&str]) -> Parsed<String> {
-    let key = parse_string(value, loc)?;
-    let (kind, msg, ctx) = match key.chars().count() {
-        0 => {
-            let msg = "String should have at least 1 character";
-            ("string_too_short", msg, json!({"min_length": 1}))
-        }
-        1..=IDEMPOTENCY_KEY_MAX_CHARS if key.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
-            return Ok(key);
-        }
-        1..=IDEMPOTENCY_KEY_MAX_CHARS => {
-            let msg = "String should match pattern '^[\\x20-\\x7e]+$'";
-            ("string_pattern_mismatch", msg, json!({"pattern": "^[\\x20-\\x7e]+$"}))
-        }
-        _ => {
-            let msg = "String should have at most 255 characters";
-            ("string_too_long", msg, json!({"max_length": IDEMPOTENCY_KEY_MAX_CHARS}))
-        }
-    };
-    Err(Problem::new(kind, loc, msg, json!(key)).with_ctx(ctx).into())
+/// An idempotency key: 1 to 255 printable ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+/// Why a text is not an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum IdempotencyKeyError {
+    /// The text is empty or too long.
+    #[error(transparent)]
+    Length(#[from] TextError),
+    /// The text has characters other than printable ASCII.
+    #[error("the text has characters other than printable ASCII")]
+    NotPrintable,
 }
 
-/// The problem of a key that was used with another body.
-#[must_use]
-pub fn key_reused(key: &str, loc: &[&str]) -> Problem {
-    let msg = "Value error, this key was used with another body: use a new key for a new expense";
-    Problem::new("value_error", loc, msg, json!(key))
+impl IdempotencyKey {
+    /// Most characters.
+    pub const MAX_CHARS: usize = 255;
+
+    /// Reads a key. White space counts.
+    ///
+    /// # Errors
+    ///
+    /// [`IdempotencyKeyError`].
+    pub fn parse(text: &str) -> Result<Self, IdempotencyKeyError> {
+        match text.chars().count() {
+            0 => Err(TextError::Empty.into()),
+            1..=Self::MAX_CHARS if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+                Ok(Self(text.to_owned()))
+            }
+            1..=Self::MAX_CHARS => Err(IdempotencyKeyError::NotPrintable),
+            _ => Err(TextError::TooLong { max_chars: Self::MAX_CHARS }.into()),
+        }
+    }
 }
 
-/// What of a body is compared: members sorted, no white space, so that it is what a client means.
-#[must_use]
-pub fn canonical(body: &Value) -> String {
-    let mut sorted = body.clone();
-    sorted.sort_all_objects();
-    sorted.to_string()
+/// A request that adds an expense once.
+#[derive(Debug, Clone)]
+pub struct IdempotentRequest {
+    key: IdempotencyKey,
+    body_hash: String,
 }
 
-/// Why there is no new expense.
+impl IdempotentRequest {
+    /// The request with this key; bodies of the same meaning have the same `canonical_body`.
+    #[must_use]
+    pub fn new(key: IdempotencyKey, canonical_body: &str) -> Self {
+        Self { key, body_hash: sha256_hex(canonical_body.as_bytes()) }
+    }
+
+    /// The request with this key and JSON body. The order of members and white space do not count.
+    #[must_use]
+    pub fn of_json(key: IdempotencyKey, body: &Value) -> Self {
+        let mut sorted = body.clone();
+        sorted.sort_all_objects();
+        Self::new(key, &sorted.to_string())
+    }
+}
+
+/// Why no expense was added.
 #[derive(Debug, Clone, Error)]
-pub enum CreateError {
-    /// The key was used with another body.
+pub enum AddError {
+    /// The key came with another body before.
     #[error("the idempotency key was used with another body")]
     KeyReused,
-    /// Another request with the key is being answered, and takes its time.
+    /// Another request with the key is being answered, and takes long.
     #[error("a request with the same idempotency key is in process")]
     InProcess,
-    /// KV failed; with the same key it is safe to try again.
+    /// The key was used, but its record cannot be read: which expense it made is unknown.
+    #[error("the stored record of an idempotency key cannot be read")]
+    UnreadableKey,
+    /// KV failed to read: nothing was written.
     #[error(transparent)]
-    Kv(#[from] KvError),
+    Read(KvError),
+    /// KV failed to write: the expense may have been added, now or later. With a key it is safe to try
+    /// again.
+    #[error(transparent)]
+    Write(KvError),
 }
 
-/// What a key has made.
+/// The record of a key.
 #[derive(Serialize, Deserialize)]
 struct IdempotencyRecord<'a> {
-    /// Of the body that it came with.
+    /// The hash of the body that the key came with.
     body_hash: String,
     id: String,
     #[serde(borrow)]
     expense: ExpenseRecord<'a>,
 }
 
-/// What an isolate knows of keys, by their key in KV.
-pub struct Attempts(Mutex<FairMap<String, Attempt>>);
+/// The keys of recent and unfinished requests in this isolate, by their key in KV.
+pub(super) struct InFlight(Mutex<FairMap<String, Attempt>>);
 
-impl Default for Attempts {
+impl Default for InFlight {
     fn default() -> Self {
         Self(Mutex::new(FairMap::new(MAX_REMEMBERED)))
     }
@@ -139,12 +158,12 @@ struct Attempt {
 
 enum Progress {
     Writing,
-    /// It failed, and may or may not have been written.
+    /// The write failed, and may or may not have taken effect.
     Unknown,
     Made,
 }
 
-/// What a look at [`Attempts`] tells a request to do.
+/// What a request does next.
 enum Step {
     Make(Box<Expense>),
     Use(Box<Expense>),
@@ -152,7 +171,7 @@ enum Step {
     Refuse,
 }
 
-impl Attempts {
+impl InFlight {
     fn next_step(
         &self,
         owner: &str,
@@ -183,7 +202,7 @@ impl Attempts {
                 Progress::Writing | Progress::Unknown if is_same && is_within(MEMORY_SECS) => {
                     to_make = &attempt.expense;
                 }
-                // Which body came first, if any did, is for KV to say.
+                // KV has the first body, if there was one.
                 Progress::Writing | Progress::Unknown | Progress::Made => {}
             }
         }
@@ -199,7 +218,7 @@ impl Attempts {
         Step::Make(Box::new(expense))
     }
 
-    fn finish(&self, key: &str, outcome: &Result<Expense, CreateError>, now: DateTime<Utc>) {
+    fn finish(&self, key: &str, outcome: &Result<Expense, AddError>, now: DateTime<Utc>) {
         let mut attempts = self.attempts();
         let Some(attempt) = attempts.get_mut(key) else { return };
         attempt.since = now;
@@ -208,7 +227,7 @@ impl Attempts {
                 attempt.expense = expense.clone();
                 attempt.progress = Progress::Made;
             }
-            Err(CreateError::Kv(_)) => attempt.progress = Progress::Unknown,
+            Err(AddError::Read(_) | AddError::Write(_)) => attempt.progress = Progress::Unknown,
             Err(_) => drop(attempts.remove(key)),
         }
     }
@@ -219,34 +238,40 @@ impl Attempts {
     }
 }
 
-impl UserExpenses {
-    /// Writes a new expense once for one idempotency key: `expense`, or the one that the key has made before from a body of the same hash. What has begun is finished
-    /// although the client goes away.
-    ///
-    /// # Errors
-    ///
-    /// [`CreateError`].
-    pub async fn create_once(
+/// Adds expenses of one owner, each once per key.
+#[derive(Clone)]
+pub(super) struct OnceWriter {
+    pub(super) store: ExpenseStore,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) owner: Owner,
+}
+
+impl OnceWriter {
+    /// Adds `expense`, or returns the expense that the key added before for a body of the same hash.
+    /// `wait_until` finishes the writes when the client goes away.
+    pub(super) async fn add(
         &self,
         expense: Expense,
-        idempotency_key: &str,
-        body: &[u8],
-    ) -> Result<Expense, CreateError> {
-        let key = format!("idempotency:{}:{}", self.owner, sha256_hex(idempotency_key.as_bytes()));
-        let body_hash = sha256_hex(body);
-        let began = self.store.clock.now();
+        request: IdempotentRequest,
+        wait_until: Option<&WaitUntil>,
+    ) -> Result<Expense, AddError> {
+        let IdempotentRequest { key, body_hash } = request;
+        let key = self.owner.idempotency_key(&key.0);
+        let owner = self.owner.as_str();
+        let began = self.clock.now();
         loop {
-            let now = self.store.clock.now();
-            match self.store.attempts.next_step(&self.owner, &key, &body_hash, &expense, now) {
+            let now = self.clock.now();
+            match self.in_flight.next_step(owner, &key, &body_hash, &expense, now) {
                 Step::Use(made) => return Ok(*made),
-                Step::Refuse => return Err(CreateError::KeyReused),
+                Step::Refuse => return Err(AddError::KeyReused),
                 Step::Wait if now - began >= Duration::seconds(WAIT_MAX_SECS) => {
-                    return Err(CreateError::InProcess);
+                    return Err(AddError::InProcess);
                 }
-                Step::Wait => self.store.clock.sleep(WAIT_STEP_MILLIS).await,
+                Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,
                 Step::Make(expense) => {
-                    let make = self.clone().make_once(*expense, key, body_hash).boxed().shared();
-                    if let Some(wait_until) = &self.wait_until {
+                    let make = self.clone().make(*expense, key, body_hash).boxed().shared();
+                    if let Some(wait_until) = wait_until {
                         wait_until.run(make.clone().map(drop).boxed());
                     }
                     return make.await;
@@ -255,14 +280,14 @@ impl UserExpenses {
         }
     }
 
-    async fn make_once(
+    async fn make(
         self,
         expense: Expense,
         key: String,
         body_hash: String,
-    ) -> Result<Expense, CreateError> {
+    ) -> Result<Expense, AddError> {
         let outcome = self.find_or_write(expense, &key, body_hash).await;
-        self.store.attempts.finish(&key, &outcome, self.store.clock.now());
+        self.in_flight.finish(&key, &outcome, self.clock.now());
         outcome
     }
 
@@ -271,9 +296,9 @@ impl UserExpenses {
         expense: Expense,
         key: &str,
         body_hash: String,
-    ) -> Result<Expense, CreateError> {
-        if let Some(value) = self.store.kv.get(key).await? {
-            return self.finish_first(&value, &body_hash).await;
+    ) -> Result<Expense, AddError> {
+        if let Some(record) = self.store.kv().get(key).await.map_err(AddError::Read)? {
+            return self.finish_first(&record, &body_hash).await;
         }
         let record = IdempotencyRecord {
             body_hash,
@@ -281,33 +306,29 @@ impl UserExpenses {
             expense: ExpenseRecord::from(&expense),
         };
         let options = KvPut { expiration_ttl_secs: Some(TTL_SECS), ..KvPut::default() };
-        self.store.kv.put(key, &json!(record).to_string(), options).await?;
-        self.put(&expense).await?;
+        let written = self.store.kv().put(key, &json!(record).to_string(), options).await;
+        written.map_err(AddError::Write)?;
+        self.store.put(&self.owner, &expense).await.map_err(AddError::Write)?;
         Ok(expense)
     }
 
-    /// The expense of a record that is there already.
-    async fn finish_first(&self, record: &str, body_hash: &str) -> Result<Expense, CreateError> {
-        let unreadable = || KvError {
-            operation: "get",
-            reason: "an idempotency record that cannot be read".to_owned(),
-        };
+    /// The expense of an earlier request's record.
+    async fn finish_first(&self, record: &str, body_hash: &str) -> Result<Expense, AddError> {
         let record: IdempotencyRecord<'_> =
-            serde_json::from_slice(record.as_bytes()).map_err(|_| unreadable())?;
+            serde_json::from_slice(record.as_bytes()).map_err(|_| AddError::UnreadableKey)?;
         if record.body_hash != body_hash {
-            return Err(CreateError::KeyReused);
+            return Err(AddError::KeyReused);
         }
-        let first = ExpenseId::parse(&record.id)
-            .ok()
-            .and_then(|id| expense_of(id, record.expense))
-            .ok_or_else(unreadable)?;
-        if self.get(first.id).await?.is_some() {
+        let id = ExpenseId::parse(&record.id).map_err(|_| AddError::UnreadableKey)?;
+        let first = record.expense.into_expense(id).ok_or(AddError::UnreadableKey)?;
+        if self.store.contains(&self.owner, id).await.map_err(AddError::Read)? {
             return Ok(first);
         }
-        // Whoever wrote the record may have been cut off before it wrote the expense. Later, its
-        // user has deleted it, and it must stay away.
-        if self.store.clock.now().timestamp() - first.created_at.unix_secs() < UNFINISHED_MAX_SECS {
-            self.put(&first).await?;
+        // The first request may have ended before it wrote the expense. Later, the user has deleted the
+        // expense, and it must stay deleted.
+        let age_secs = self.clock.now().timestamp() - first.created_at.unix_secs();
+        if age_secs < UNFINISHED_MAX_SECS {
+            self.store.put(&self.owner, &first).await.map_err(AddError::Write)?;
         }
         Ok(first)
     }

@@ -1,15 +1,20 @@
-//! Expenses: what a signed-in user keeps.
+//! Expenses: the domain. It knows KV and the clock, and neither HTTP nor JSON requests.
 //!
-//! [`model`] says what an expense is, [`store`] how expenses lie in KV, [`idempotency`] how one is made once,
-//! [`erase`] how all of a user's are removed, [`summary`] what they add up to, [`csv`] how they look as
-//! a table, [`schema`] how the API's description shows them.
+//! [`user_expenses`] has the use cases, [`model`], [`amount`], [`filter`] and [`summary`] the types;
+//! [`store`], `keys` and `record` the storage, `cursor` the pages, [`idempotency`] adds an expense once,
+//! [`erase`] deletes a user's data, and [`csv`] writes expenses as a table.
 
+pub mod amount;
 pub mod csv;
+mod cursor;
 pub mod erase;
+pub mod filter;
 pub mod idempotency;
+mod keys;
 pub mod model;
-pub mod schema;
+mod record;
 pub mod store;
 pub mod summary;
+pub mod user_expenses;
 
-pub use store::{Access, ExpenseStore};
+pub use user_expenses::{Expenses, UserExpenses};

@@ -1,33 +1,31 @@
-//! What was spent: exact totals and counts, for each currency by category and by month. Amounts of
-//! different currencies are never added.
+//! Exact totals and counts, for each currency by category and by month. Amounts of different currencies
+//! are never added.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::{Datelike, Months, NaiveDate};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{
-    model::{ExpenseContent, Total},
-    schema,
+    amount::Total,
+    model::{Currency, ExpenseContent},
 };
 
-/// `GET /expenses/summary`.
-#[derive(Debug, Default, Serialize, ToSchema)]
+/// The totals of a user's expenses.
+#[derive(Debug, Default, Serialize)]
 pub struct Summary {
-    /// One for each currency, in the order of their letters.
+    /// One per currency, in alphabetical order.
     pub currencies: Vec<CurrencySummary>,
 }
 
-/// What was spent in one currency.
-#[derive(Debug, Default, Serialize, ToSchema)]
+/// The totals in one currency.
+#[derive(Debug, Default, Serialize)]
 pub struct CurrencySummary {
     /// Three letters of ISO 4217.
-    #[schema(schema_with = schema::currency)]
     pub currency: String,
-    /// The sum of all.
+    /// The total.
     pub total: Total,
-    /// How many there are.
+    /// The number of expenses.
     pub count: u64,
     /// The largest first.
     pub by_category: Vec<CategorySummary>,
@@ -35,42 +33,41 @@ pub struct CurrencySummary {
     pub by_month: Vec<MonthSummary>,
 }
 
-/// What was spent on one category.
-#[derive(Debug, Serialize, ToSchema)]
+/// The total of one category.
+#[derive(Debug, Serialize)]
 pub struct CategorySummary {
     /// The category.
     pub category: String,
-    /// The sum.
+    /// The total.
     pub total: Total,
-    /// How many.
+    /// The number of expenses.
     pub count: u64,
 }
 
-/// What was spent in one month.
-#[derive(Debug, Serialize, ToSchema)]
+/// The total of one month.
+#[derive(Debug, Serialize)]
 pub struct MonthSummary {
     /// `YYYY-MM`.
-    #[schema(schema_with = schema::month)]
     pub month: String,
-    /// The sum.
+    /// The total.
     pub total: Total,
-    /// How many.
+    /// The number of expenses.
     pub count: u64,
 }
 
-/// What this month has cost, beside the one before, in one currency.
+/// The total of this month and of the month before, in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonthComparison {
     /// Three letters of ISO 4217.
     pub currency: String,
-    /// So far.
+    /// The total of this month so far.
     pub this: Total,
-    /// All of the month before.
+    /// The total of the month before.
     pub last: Total,
 }
 
-/// Sets the month of `today` against the one before, for each currency spent in either; what costs
-/// most now comes first.
+/// Compares the month of `today` with the one before, for each currency of either; the largest total of
+/// this month comes first.
 pub fn compare_months<'a>(
     expenses: impl Iterator<Item = &'a ExpenseContent>,
     today: NaiveDate,
@@ -100,7 +97,7 @@ pub fn compare_months<'a>(
 
 /// Adds up expenses, one after the other.
 #[derive(Debug, Default)]
-pub struct Sums(BTreeMap<String, CurrencySums>);
+pub struct SummaryBuilder(BTreeMap<Currency, CurrencySums>);
 
 #[derive(Debug, Default)]
 struct CurrencySums {
@@ -122,25 +119,25 @@ impl Sum {
     }
 }
 
-impl Sums {
+impl SummaryBuilder {
     /// Adds one expense.
     pub fn add(&mut self, expense: &ExpenseContent) {
-        let sums = self.0.entry(expense.currency.clone()).or_default();
+        let sums = self.0.entry(expense.currency).or_default();
         sums.all.add(expense);
-        sums.by_category.entry(expense.category.clone()).or_default().add(expense);
+        sums.by_category.entry(expense.category.to_string()).or_default().add(expense);
         let month = (expense.date.year(), expense.date.month());
         sums.by_month.entry(month).or_default().add(expense);
     }
 }
 
-impl From<Sums> for Summary {
-    fn from(sums: Sums) -> Self {
+impl From<SummaryBuilder> for Summary {
+    fn from(sums: SummaryBuilder) -> Self {
         Self { currencies: sums.0.into_iter().map(CurrencySummary::from).collect() }
     }
 }
 
-impl From<(String, CurrencySums)> for CurrencySummary {
-    fn from((currency, sums): (String, CurrencySums)) -> Self {
+impl From<(Currency, CurrencySums)> for CurrencySummary {
+    fn from((currency, sums): (Currency, CurrencySums)) -> Self {
         let mut by_category: Vec<CategorySummary> = sums
             .by_category
             .into_iter()
@@ -154,7 +151,7 @@ impl From<(String, CurrencySums)> for CurrencySummary {
             count: sum.count,
         });
         Self {
-            currency,
+            currency: currency.to_string(),
             total: sums.all.total,
             count: sums.all.count,
             by_category,

@@ -1,6 +1,5 @@
-//! Reading a day as Pydantic reads one: `YYYY-MM-DD`; or a moment, if it is a midnight: RFC 3339 with
-//! or without a zone, or Unix time in seconds or milliseconds. The zone moves nothing: the day is the one
-//! that is written.
+//! Calendar dates in Pydantic's grammar: `YYYY-MM-DD`, or an instant at midnight, as RFC 3339 with or
+//! without an offset, or as Unix time in seconds or milliseconds. An offset does not shift the date.
 
 use chrono::{DateTime, Datelike, NaiveDate};
 use thiserror::Error;
@@ -9,16 +8,16 @@ const SECS_PER_DAY: i64 = 86_400;
 /// A larger Unix time is in milliseconds. In seconds it is the year 2603, in milliseconds 1970.
 const MAX_UNIX_SECS: u64 = 20_000_000_000;
 
-/// Why something is no day, in Pydantic's words.
+/// Why a text or a number is not a calendar date, in Pydantic's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DateError {
-    /// It is written wrongly, or not in the calendar.
+    /// The text does not match the grammar, or the calendar does not have the date.
     #[error("Input should be a valid date or datetime, {0}")]
     Malformed(&'static str),
-    /// It is a time of the day.
+    /// The instant is not midnight.
     #[error("Datetimes provided to dates should have zero time - e.g. be exact dates")]
     NotMidnight,
-    /// It is in the year 0, which Python does not have.
+    /// The year is 0, which Python does not have.
     #[error("Input should be a valid date in the format YYYY-MM-DD, year 0 is out of range")]
     YearZero,
 }
@@ -29,22 +28,21 @@ impl From<&'static str> for DateError {
     }
 }
 
-/// A day, and whether it is its midnight that is meant.
+/// A date, and whether the instant is its midnight.
 type Moment = (NaiveDate, bool);
 
-/// Reads a day from a text.
+/// Reads a date from a text.
 ///
 /// # Errors
 ///
 /// [`DateError`].
-pub fn parse_date(text: &str) -> Result<NaiveDate, DateError> {
+pub(super) fn parse_date(text: &str) -> Result<NaiveDate, DateError> {
     let moment = parse_rfc3339(text).or_else(|reason| parse_unix(text).unwrap_or(Err(reason)))?;
     day_of(moment)
 }
 
-/// Reads a day from Unix time; `None` when `number` is no decimal number without an exponent, or past
-/// 64 bits.
-pub fn parse_unix_date(number: &str) -> Option<Result<NaiveDate, DateError>> {
+/// Reads a date from Unix time; `None` where `number` has an exponent or is past 64 bits.
+pub(super) fn parse_unix_date(number: &str) -> Option<Result<NaiveDate, DateError>> {
     parse_unix(number).map(|parsed| day_of(parsed?))
 }
 
@@ -129,7 +127,7 @@ fn parse_rfc3339(text: &str) -> Result<Moment, &'static str> {
     }
 }
 
-/// What is left of a text.
+/// The unread part of a text.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -190,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_midnight_is_its_day() {
+    fn parse_date_reads_dates_and_midnights() {
         for text in [
             "2026-11-23",
             "2026-11-23T00:00",
@@ -211,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_the_day_is_no_day() {
+    fn parse_date_refuses_other_times_of_day() {
         for text in [
             "2026-11-23T10:00:00Z",
             "2026-11-23T00:01",
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day_is_refused_for_what_it_is() {
+    fn parse_date_says_why_a_date_is_invalid() {
         for (text, reason) in [
             ("", "input is too short"),
             ("2026-1-1", "input is too short"),

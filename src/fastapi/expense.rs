@@ -1,31 +1,35 @@
-//! Checking that a body is an expense and a query a page's. How problems are told is
-//! [`super::input`]'s.
+//! Reads the requests of the expense tracker: bodies, merge patches, and the parameters of lists and
+//! summaries, from JSON, a query or the arguments of a tool.
 
 use chrono::NaiveDate;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    date::{self, DateError},
-    input::{Fields, Parsed, Problem, Problems, parse_string, parse_text},
+    date::{parse_date as parse_date_text, parse_unix_date},
+    decimal,
+    fields::{Fields, parse_string},
+    integer::parse_positive,
+    problem::{Fault, Problem, Problems, Source},
 };
 use crate::{
-    expenses::model::{Amount, AmountError, ExpenseContent, Filter},
+    expenses::{
+        amount::Amount,
+        filter::Filter,
+        idempotency::IdempotencyKey,
+        model::{Category, Currency, Description, ExpenseChanges, ExpenseId, NewExpense, Update},
+    },
     runtime::KV_LIST_MAX_KEYS,
 };
 
-pub(crate) const DESCRIPTION_MAX_CHARS: usize = 200;
-pub(crate) const CATEGORY_MAX_CHARS: usize = 50;
-pub(crate) const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
+/// Rows of a page where `limit` is absent.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
-pub(crate) const DEFAULT_CURRENCY: &str = "USD";
-pub(crate) const DEFAULT_CATEGORY: &str = "other";
 
-/// Checks a whole expense; what is not given gets its default, the date `today`.
+/// Reads a new expense, or one that replaces another.
 ///
 /// # Errors
 ///
 /// Every problem, in the order of the fields, then unknown members.
-pub fn parse_expense(body: Value, today: NaiveDate) -> Result<ExpenseContent, Problems> {
+pub fn parse_expense(body: Value) -> Result<NewExpense, Problems> {
     let mut fields = Fields::of(body)?;
     let description = fields.required("description", parse_description);
     let amount = fields.required("amount", parse_amount);
@@ -34,164 +38,149 @@ pub fn parse_expense(body: Value, today: NaiveDate) -> Result<ExpenseContent, Pr
     let date = fields.optional("date", parse_date);
     let problems = fields.finish();
     match (description, amount) {
-        (Some(description), Some(amount)) if problems.is_empty() => Ok(ExpenseContent {
-            description,
-            amount,
-            currency: currency.unwrap_or_else(|| DEFAULT_CURRENCY.to_owned()),
-            category: category.unwrap_or_else(|| DEFAULT_CATEGORY.to_owned()),
-            date: date.unwrap_or(today),
-        }),
+        (Some(description), Some(amount)) if problems.is_empty() => {
+            Ok(NewExpense { description, amount, currency, category, date })
+        }
         _ => Err(problems),
     }
 }
 
-fn parse_currency(value: Value, loc: &[&str]) -> Parsed<String> {
-    let text = parse_string(value, loc)?;
-    if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Ok(text);
-    }
-    let msg = format!("String should match pattern '{CURRENCY_PATTERN}'");
-    let problem = Problem::new("string_pattern_mismatch", loc, msg, json!(text));
-    Err(problem.with_ctx(json!({"pattern": CURRENCY_PATTERN})).into())
-}
-
-fn parse_amount(value: Value, loc: &[&str]) -> Parsed<Amount> {
-    let parsed = match &value {
-        Value::Number(number) => Amount::parse(number.as_str()),
-        Value::String(text) => Amount::parse(text),
-        _ => {
-            let msg = "Decimal input should be an integer, float, string or Decimal object";
-            return Err(Problem::new("decimal_type", loc, msg, value).into());
-        }
-    };
-    parsed.map_err(|error| {
-        let (kind, ctx) = match error {
-            AmountError::NotADecimal => ("decimal_parsing", None),
-            AmountError::NotFinite => ("finite_number", None),
-            AmountError::TooManyDigits => {
-                ("decimal_max_digits", Some(json!({"max_digits": Amount::MAX_DIGITS})))
-            }
-            AmountError::TooManyPlaces => {
-                ("decimal_max_places", Some(json!({"decimal_places": Amount::MAX_PLACES})))
-            }
-            AmountError::TooManyWholeDigits => {
-                let whole_digits = Amount::MAX_DIGITS - Amount::MAX_PLACES;
-                ("decimal_whole_digits", Some(json!({"whole_digits": whole_digits})))
-            }
-            AmountError::NotPositive => ("greater_than", Some(json!({"gt": 0}))),
-        };
-        Problem { ctx, ..Problem::new(kind, loc, error.to_string(), value.clone()) }.into()
-    })
-}
-
-fn parse_date(value: Value, loc: &[&str]) -> Parsed<NaiveDate> {
-    let parsed = match &value {
-        Value::String(text) => Some(date::parse_date(text)),
-        Value::Number(number) => date::parse_unix_date(number.as_str()),
-        _ => None,
-    };
-    let Some(parsed) = parsed else {
-        return Err(Problem::new("date_type", loc, "Input should be a valid date", value).into());
-    };
-    parsed.map_err(|error| {
-        let (kind, reason) = match error {
-            DateError::Malformed(reason) => ("date_from_datetime_parsing", Some(reason)),
-            DateError::NotMidnight => ("date_from_datetime_inexact", None),
-            DateError::YearZero => ("date_parsing", Some("year 0 is out of range")),
-        };
-        let ctx = reason.map(|reason| json!({"error": reason}));
-        Problem { ctx, ..Problem::new(kind, loc, error.to_string(), value.clone()) }.into()
-    })
-}
-
-/// What a patch names, valid.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExpenseChanges {
-    description: Option<String>,
-    amount: Option<Amount>,
-    currency: Option<String>,
-    category: Option<String>,
-    date: Option<NaiveDate>,
-}
-
-impl ExpenseChanges {
-    /// What they make of `content`: what is not named stays.
-    #[must_use]
-    pub fn apply(self, content: &ExpenseContent) -> ExpenseContent {
-        ExpenseContent {
-            description: self.description.unwrap_or_else(|| content.description.clone()),
-            amount: self.amount.unwrap_or(content.amount),
-            currency: self.currency.unwrap_or_else(|| content.currency.clone()),
-            category: self.category.unwrap_or_else(|| content.category.clone()),
-            date: self.date.unwrap_or(content.date),
-        }
-    }
-}
-
-/// Checks a JSON merge patch (RFC 7396): `null` puts a member that has a default back to it, the date to
-/// `today`.
+/// Reads a JSON merge patch (RFC 7396): `null` resets a field that has a default.
 ///
 /// # Errors
 ///
-/// As [`parse_expense`], but nothing is missing.
-pub fn parse_patch(body: Value, today: NaiveDate) -> Result<ExpenseChanges, Problems> {
+/// As [`parse_expense`], but no field is required.
+pub fn parse_patch(body: Value) -> Result<ExpenseChanges, Problems> {
     let mut fields = Fields::of(body)?;
-    let changes = ExpenseChanges {
-        description: fields.optional("description", parse_description),
-        amount: fields.optional("amount", parse_amount),
-        currency: fields.optional("currency", |value, loc| {
-            or_default(value, DEFAULT_CURRENCY, loc, parse_currency)
-        }),
-        category: fields.optional("category", |value, loc| {
-            or_default(value, DEFAULT_CATEGORY, loc, parse_category)
-        }),
-        date: fields.optional("date", |value, loc| match value {
-            Value::Null => Ok(today),
-            value => parse_date(value, loc),
-        }),
-    };
+    let changes = read_changes(&mut fields);
     fields.finish().into_result()?;
     Ok(changes)
 }
 
-fn or_default(
-    value: Value,
-    default: &str,
-    loc: &[&str],
-    parse: impl Fn(Value, &[&str]) -> Parsed<String>,
-) -> Parsed<String> {
-    if value.is_null() { Ok(default.to_owned()) } else { parse(value, loc) }
+/// Reads a merge patch whose object has the expense's `id` too.
+///
+/// # Errors
+///
+/// As [`parse_patch`]; the id is required.
+pub fn parse_patch_arguments(arguments: Value) -> Result<(ExpenseId, ExpenseChanges), Problems> {
+    let mut fields = Fields::of(arguments)?;
+    let id = read_id(&mut fields);
+    let changes = read_changes(&mut fields);
+    finish_with(fields, id).map(|id| (id, changes))
 }
 
-fn parse_description(value: Value, loc: &[&str]) -> Parsed<String> {
-    parse_text(value, loc, DESCRIPTION_MAX_CHARS)
+/// Reads an object with an expense's `id` alone.
+///
+/// # Errors
+///
+/// Every problem.
+pub fn parse_id_argument(arguments: Value) -> Result<ExpenseId, Problems> {
+    let mut fields = Fields::of(arguments)?;
+    let id = read_id(&mut fields);
+    finish_with(fields, id)
 }
 
-fn parse_category(value: Value, loc: &[&str]) -> Parsed<String> {
-    parse_text(value, loc, CATEGORY_MAX_CHARS)
+/// The value of a required field, where the fields have no problems.
+fn finish_with<T>(fields: Fields, required: Option<T>) -> Result<T, Problems> {
+    let problems = fields.finish();
+    required.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
-/// The query of a page.
+fn read_id(fields: &mut Fields) -> Option<ExpenseId> {
+    fields.required("id", |value| {
+        ExpenseId::parse(parse_string(value)?).map_err(|_| Fault::NotAnExpenseId)
+    })
+}
+
+fn read_changes(fields: &mut Fields) -> ExpenseChanges {
+    ExpenseChanges {
+        description: fields.optional("description", parse_description),
+        amount: fields.optional("amount", parse_amount),
+        currency: update(fields.optional("currency", |value| or_null(value, parse_currency))),
+        category: update(fields.optional("category", |value| or_null(value, parse_category))),
+        date: update(fields.optional("date", |value| or_null(value, parse_date))),
+    }
+}
+
+fn or_null<T>(
+    value: &Value,
+    parse: impl Fn(&Value) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    if value.is_null() { Ok(None) } else { parse(value).map(Some) }
+}
+
+fn update<T>(member: Option<Option<T>>) -> Update<T> {
+    match member {
+        None => Update::Keep,
+        Some(None) => Update::Reset,
+        Some(Some(value)) => Update::Set(value),
+    }
+}
+
+fn parse_description(value: &Value) -> Result<Description, Fault> {
+    Ok(Description::parse(parse_string(value)?)?)
+}
+
+fn parse_category(value: &Value) -> Result<Category, Fault> {
+    Ok(Category::parse(parse_string(value)?)?)
+}
+
+fn parse_currency(value: &Value) -> Result<Currency, Fault> {
+    Ok(Currency::parse(parse_string(value)?)?)
+}
+
+fn parse_amount(value: &Value) -> Result<Amount, Fault> {
+    let text = match value {
+        Value::Number(number) => number.as_str(),
+        Value::String(text) => text,
+        _ => return Err(Fault::NotADecimal),
+    };
+    decimal::parse_amount(text).map_err(Fault::Decimal)
+}
+
+fn parse_date(value: &Value) -> Result<NaiveDate, Fault> {
+    let parsed = match value {
+        Value::String(text) => Some(parse_date_text(text)),
+        Value::Number(number) => parse_unix_date(number.as_str()),
+        _ => None,
+    };
+    parsed.ok_or(Fault::NotADate)?.map_err(Fault::Date)
+}
+
+/// Reads the `Idempotency-Key` header, or the argument of that name: `name` says where.
+///
+/// # Errors
+///
+/// The problem of the key.
+pub fn parse_idempotency_key(
+    value: &Value,
+    (source, name): (Source, &'static str),
+) -> Result<IdempotencyKey, Problems> {
+    let key = parse_string(value).and_then(|key| Ok(IdempotencyKey::parse(key)?));
+    key.map_err(|fault| Problem::of_field(source, name, fault, value.clone()).into())
+}
+
+/// The parameters of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Rows at the most.
+    /// Most rows of the page.
     pub limit: usize,
-    /// Where an earlier page has ended, sealed.
+    /// The sealed end of the page before.
     pub cursor: Option<String>,
-    /// Which rows.
+    /// The expenses to list.
     pub filter: Filter,
 }
 
-/// The query of a summary.
+/// The parameters of a summary.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SummaryQuery {
     /// Only this currency.
-    pub currency: Option<String>,
-    /// Which expenses.
+    pub currency: Option<Currency>,
+    /// The expenses to add up.
     pub filter: Filter,
 }
 
-/// Reads `limit`, `cursor`, `category`, `from` and `to` of a query.
+/// Reads `limit`, `cursor`, `category`, `from` and `to` from a query string.
 ///
 /// # Errors
 ///
@@ -200,7 +189,7 @@ pub fn parse_list_query(query: &str) -> Result<ListQuery, Problems> {
     read_list(Fields::of_query(query))
 }
 
-/// The same of a JSON object, in which `limit` may be a number and nothing else may be.
+/// Reads the same from a JSON object. `limit` may be a number; unknown members are problems.
 ///
 /// # Errors
 ///
@@ -210,19 +199,19 @@ pub fn parse_list_arguments(arguments: Value) -> Result<ListQuery, Problems> {
 }
 
 fn read_list(mut fields: Fields) -> Result<ListQuery, Problems> {
-    let limit = fields.optional("limit", |value, loc| parse_limit(value, loc, KV_LIST_MAX_KEYS));
-    let cursor = fields.optional("cursor", parse_string);
+    let limit = fields.optional("limit", |value| parse_positive(value, KV_LIST_MAX_KEYS));
+    let cursor = fields.optional("cursor", |value| parse_string(value).map(str::to_owned));
     let category = fields.optional("category", parse_category);
-    let (from, to) = parse_range(&mut fields);
+    let filter = read_filter(&mut fields, category);
     fields.finish().into_result()?;
     Ok(ListQuery {
         limit: limit.unwrap_or(DEFAULT_LIMIT),
         cursor: cursor.filter(|cursor| !cursor.is_empty()),
-        filter: Filter { category, from, to },
+        filter,
     })
 }
 
-/// Reads `from`, `to` and `currency` of a query.
+/// Reads `from`, `to` and `currency` from a query string.
 ///
 /// # Errors
 ///
@@ -231,7 +220,7 @@ pub fn parse_summary_query(query: &str) -> Result<SummaryQuery, Problems> {
     read_summary(Fields::of_query(query))
 }
 
-/// The same of a JSON object, in which nothing else may be.
+/// Reads the same from a JSON object; unknown members are problems.
 ///
 /// # Errors
 ///
@@ -241,66 +230,35 @@ pub fn parse_summary_arguments(arguments: Value) -> Result<SummaryQuery, Problem
 }
 
 fn read_summary(mut fields: Fields) -> Result<SummaryQuery, Problems> {
-    let (from, to) = parse_range(&mut fields);
+    let filter = read_filter(&mut fields, None);
     let currency = fields.optional("currency", parse_currency);
     fields.finish().into_result()?;
-    Ok(SummaryQuery { currency, filter: Filter { category: None, from, to } })
+    Ok(SummaryQuery { currency, filter })
 }
 
-fn parse_range(fields: &mut Fields) -> (Option<NaiveDate>, Option<NaiveDate>) {
-    let range = (fields.optional("from", parse_date), fields.optional("to", parse_date));
-    if let (Some(from), Some(to)) = range
-        && to < from
-    {
-        fields.reject("to", "to is earlier than from: give a later to, or an earlier from");
-    }
-    range
+fn read_filter(fields: &mut Fields, category: Option<Category>) -> Filter {
+    let (from, to) = (fields.optional("from", parse_date), fields.optional("to", parse_date));
+    Filter::new(category, from, to).unwrap_or_else(|_| {
+        fields.reject("to", Fault::RangeReversed);
+        Filter::default()
+    })
 }
 
-/// What is said of a cursor that did not come from here, or was another user's or another filter's.
+/// The problem of a cursor that another list, user or filter made.
 #[must_use]
-pub fn not_a_cursor(cursor: &str) -> Problems {
-    let msg = "Value error, not a cursor of this list: follow the Link header of the page before";
-    Problem::new("value_error", &["query", "cursor"], msg, json!(cursor)).into()
-}
-
-/// An integer from 1 to `max`, as Pydantic reads one from a string: single underscores between the digits
-/// and a fraction of zeros do no harm.
-fn parse_limit(value: Value, loc: &[&str], max: usize) -> Parsed<usize> {
-    let text = match value {
-        Value::Number(number) => number.as_str().to_owned(),
-        value => parse_string(value, loc)?,
-    };
-    let problem = |kind, msg: &str| Problem::new(kind, loc, msg, json!(text));
-    let trimmed = text.trim();
-    let (whole, fraction) = trimmed.split_once('.').unwrap_or((trimmed, "0"));
-    let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
-    let is_integer = !fraction.is_empty()
-        && fraction.bytes().all(|byte| byte == b'0')
-        && digits
-            .split('_')
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    if !is_integer {
-        let msg = "Input should be a valid integer, unable to parse string as an integer";
-        return Err(problem("int_parsing", msg).into());
-    }
-    let is_negative = trimmed.starts_with('-');
-    let limit = if is_negative { 0 } else { digits.replace('_', "").parse().unwrap_or(usize::MAX) };
-    if limit < 1 {
-        let msg = "Input should be greater than or equal to 1";
-        return Err(problem("greater_than_equal", msg).with_ctx(json!({"ge": 1})).into());
-    }
-    if limit > max {
-        let msg = format!("Input should be less than or equal to {max}");
-        return Err(problem("less_than_equal", &msg).with_ctx(json!({"le": max})).into());
-    }
-    Ok(limit)
+pub fn foreign_cursor(cursor: &str) -> Problems {
+    Problem::of_field(Source::Query, "cursor", Fault::ForeignCursor, cursor.into()).into()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::fastapi::input::parse_json;
+    use crate::{
+        error::AppError,
+        fastapi::{Loc, parse_json},
+    };
 
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
@@ -308,13 +266,17 @@ mod tests {
 
     /// The `type` and last `loc` of every problem.
     fn problems(body: &str) -> Vec<(&'static str, String)> {
-        let parsed = parse_json(body.as_bytes()).and_then(|body| parse_expense(body, today()));
+        let parsed = parse_json(body.as_bytes()).and_then(parse_expense);
         let Err(problems) = parsed else { return Vec::new() };
         problems
             .iter()
             .map(|problem| {
-                let loc = problem.loc.last().unwrap();
-                (problem.kind, loc.as_str().map_or_else(|| loc.to_string(), str::to_owned))
+                let loc = match &problem.loc {
+                    Loc::Body => "body".to_owned(),
+                    Loc::Position(position) => position.to_string(),
+                    Loc::Field(_, name) => name.to_string(),
+                };
+                (problem.fault.kind(), loc)
             })
             .collect()
     }
@@ -326,17 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_gets_its_default() {
+    fn absent_fields_get_their_defaults() {
         let body = parse_json(br#"{"description": " Lunch ", "amount": 42.50}"#).unwrap();
-        let content = parse_expense(body, today()).unwrap();
-        assert_eq!(content.description, "Lunch");
+        let content = parse_expense(body).unwrap().into_content(today());
+        assert_eq!(&*content.description, "Lunch");
         assert_eq!(content.amount.to_string(), "42.50");
         assert_eq!((&*content.currency, &*content.category), ("USD", "other"));
         assert_eq!(content.date, today());
     }
 
     #[test]
-    fn every_problem_is_reported_at_once_and_in_order() {
+    fn parse_expense_reports_every_problem_in_order() {
         let body = r#"{"zebra": 1, "date": "x", "currency": "usd", "description": 5, "ape": 1}"#;
         assert_eq!(
             problems(body),
@@ -352,18 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_shows_the_whole_input() {
+    fn missing_field_repeats_the_whole_input() {
         let body = json!({"description": "x"});
-        let problems: Vec<_> =
-            parse_expense(body.clone(), today()).unwrap_err().iter().cloned().collect();
+        let error = AppError::from(parse_expense(body.clone()).unwrap_err());
         assert_eq!(
-            json!(problems),
+            error.detail,
             json!([{"type": "missing", "loc": ["body", "amount"], "msg": "Field required", "input": body}])
         );
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_refused() {
+    fn bodies_other_than_objects_are_refused() {
         assert_eq!(problem(""), ("missing", "body".into()));
         assert_eq!(problem("{\"a\":"), ("json_invalid", "5".into()));
         assert_eq!(problem("{\"é\":}"), ("json_invalid", "5".into()), "in characters");
@@ -385,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_refused_by_pydantics_names() {
+    fn amount_problems_have_pydantics_names() {
         for (amount, kind) in [
             ("null", "decimal_type"),
             ("true", "decimal_type"),
@@ -403,15 +364,15 @@ mod tests {
     }
 
     #[test]
-    fn the_input_is_shown_as_it_was_written() {
+    fn problem_repeats_the_input_digit_by_digit() {
         let body =
             parse_json(br#"{"description": "x", "amount": 1.23456789012345678901}"#).unwrap();
-        let problems = parse_expense(body, today()).unwrap_err();
+        let problems = parse_expense(body).unwrap_err();
         assert_eq!(problems.iter().next().unwrap().input.to_string(), "1.23456789012345678901");
     }
 
     #[test]
-    fn a_limit_is_a_whole_number_in_its_range() {
+    fn limit_is_an_integer_from_1_to_1000() {
         let limit = |text: &str| parse_list_query(&format!("limit={text}"));
         assert_eq!(limit("1").unwrap().limit, 1);
         assert_eq!(limit("1000").unwrap().limit, 1000);
@@ -428,23 +389,29 @@ mod tests {
             ("1001", "less_than_equal"),
             ("99999999999999999999999", "less_than_equal"),
         ] {
-            assert_eq!(limit(text).unwrap_err().iter().next().unwrap().kind, kind, "{text}");
+            assert_eq!(
+                limit(text).unwrap_err().iter().next().unwrap().fault.kind(),
+                kind,
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn every_problem_of_a_query_is_reported_and_unknown_parameters_do_no_harm() {
+    fn query_reports_every_problem_and_ignores_unknown_parameters() {
         let problems = parse_list_query("limit=0&from=x&to=2026-02-30&category=&zebra=1");
         let problems = problems.unwrap_err();
-        let found: Vec<_> =
-            problems.iter().map(|problem| (problem.kind, &problem.loc[1])).collect();
+        let found: Vec<_> = problems
+            .iter()
+            .map(|problem| (problem.fault.kind(), problem.field().unwrap()))
+            .collect();
         assert_eq!(
             found,
             [
-                ("greater_than_equal", &json!("limit")),
-                ("string_too_short", &json!("category")),
-                ("date_from_datetime_parsing", &json!("from")),
-                ("date_from_datetime_parsing", &json!("to")),
+                ("greater_than_equal", "limit"),
+                ("string_too_short", "category"),
+                ("date_from_datetime_parsing", "from"),
+                ("date_from_datetime_parsing", "to"),
             ]
         );
         let query = parse_list_query("zebra=1&limit=5&limit=7").unwrap();
@@ -452,19 +419,20 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_changes_what_it_names_and_null_puts_a_default_back() {
+    fn patch_changes_named_fields_and_null_resets() {
         let body = json!({"description": "x", "amount": 1, "currency": "EUR", "category": "a", "date": "2026-01-01"});
-        let content = parse_expense(body, today()).unwrap();
-        let patched =
-            |patch: Value| parse_patch(patch, today()).map(|changes| changes.apply(&content));
+        let content = parse_expense(body).unwrap().into_content(today());
+        let patched = |patch: Value| {
+            parse_patch(patch).map(|changes| changes.apply(content.clone(), today()))
+        };
         assert_eq!(patched(json!({})).unwrap(), content);
         let changed = patched(json!({"amount": "2.5"})).unwrap();
-        assert_eq!((changed.amount.to_string(), &changed.currency), ("2.50".into(), &"EUR".into()));
+        assert_eq!((changed.amount.to_string(), &*changed.currency), ("2.50".into(), "EUR"));
         let reset = patched(json!({"currency": null, "category": null, "date": null})).unwrap();
         assert_eq!((&*reset.currency, &*reset.category, reset.date), ("USD", "other", today()));
         let problems =
             patched(json!({"description": null, "amount": null, "id": "x"})).unwrap_err();
-        let kinds: Vec<_> = problems.iter().map(|problem| problem.kind).collect();
+        let kinds: Vec<_> = problems.iter().map(|problem| problem.fault.kind()).collect();
         assert_eq!(kinds, ["string_type", "decimal_type", "extra_forbidden"]);
     }
 }

@@ -1,17 +1,25 @@
-//! Where a body stops being JSON and why, by the position and in the words of Python's `json`, which
-//! are what FastAPI tells. Asked only about bodies that `serde_json` has refused.
+//! Locates a body's first syntax error as Python's `json` does: FastAPI's response has Python's position
+//! and message. Only bodies that `serde_json` has refused are scanned.
 
-/// Where a text stops being JSON, in bytes from 0, and why.
-pub type Stop = (usize, &'static str);
+use std::borrow::Cow;
 
-/// Goes through `text` as Python does.
-///
-/// # Errors
-///
-/// The first [`Stop`]. There is none in what Python reads and `serde_json` does not: half of a
-/// surrogate pair, and nesting past its limit.
-pub fn check(text: &[u8]) -> Result<(), Stop> {
-    Scanner { text, at: 0 }.document()
+/// A syntax error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonSyntaxError {
+    /// The offset in the body, in bytes from 0.
+    pub(super) offset: usize,
+    /// Python's message.
+    pub(super) reason: Cow<'static, str>,
+}
+
+/// The first syntax error of `text`. Python finds none in two kinds of text that `serde_json` refuses:
+/// half of a surrogate pair, and nesting past its limit.
+pub(super) fn locate_error(text: &[u8]) -> Option<JsonSyntaxError> {
+    Scanner { text, at: 0 }.document().err()
+}
+
+fn error(offset: usize, reason: &'static str) -> JsonSyntaxError {
+    JsonSyntaxError { offset, reason: reason.into() }
 }
 
 const UNTERMINATED: &str = "Unterminated string starting at";
@@ -22,9 +30,9 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    /// Calls no function that calls it again: a body may be nothing but `[`.
-    fn document(&mut self) -> Result<(), Stop> {
-        // What ends the arrays and objects around.
+    /// Does not recurse: a body may be 64 KiB of `[`.
+    fn document(&mut self) -> Result<(), JsonSyntaxError> {
+        // The closing brackets of the arrays and objects that are open.
         let mut ends = Vec::new();
         'value: loop {
             self.skip_space();
@@ -50,36 +58,36 @@ impl Scanner<'_> {
                     self.name_before(end)?;
                     continue 'value;
                 } else {
-                    return Err((self.at, "Expecting ',' delimiter"));
+                    return Err(error(self.at, "Expecting ',' delimiter"));
                 }
             }
             self.skip_space();
             let is_end = self.at == self.text.len();
-            return if is_end { Ok(()) } else { Err((self.at, "Extra data")) };
+            return if is_end { Ok(()) } else { Err(error(self.at, "Extra data")) };
         }
     }
 
-    /// In an object, a value's name and the colon.
-    fn name_before(&mut self, end: u8) -> Result<(), Stop> {
+    /// In an object, the name of a value and the colon.
+    fn name_before(&mut self, end: u8) -> Result<(), JsonSyntaxError> {
         if end != b'}' {
             return Ok(());
         }
         self.skip_space();
         if self.peek() != Some(b'"') {
-            return Err((self.at, "Expecting property name enclosed in double quotes"));
+            return Err(error(self.at, "Expecting property name enclosed in double quotes"));
         }
         self.string()?;
         self.skip_space();
-        if self.take(b':') { Ok(()) } else { Err((self.at, "Expecting ':' delimiter")) }
+        if self.take(b':') { Ok(()) } else { Err(error(self.at, "Expecting ':' delimiter")) }
     }
 
-    fn string(&mut self) -> Result<(), Stop> {
+    fn string(&mut self) -> Result<(), JsonSyntaxError> {
         let start = self.at;
         loop {
             self.at += 1;
             match self.peek() {
-                None => return Err((start, UNTERMINATED)),
-                Some(0..=0x1f) => return Err((self.at, "Invalid control character at")),
+                None => return Err(error(start, UNTERMINATED)),
+                Some(0..=0x1f) => return Err(error(self.at, "Invalid control character at")),
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
@@ -90,26 +98,26 @@ impl Scanner<'_> {
         }
     }
 
-    fn escape(&mut self, string_start: usize) -> Result<(), Stop> {
+    fn escape(&mut self, string_start: usize) -> Result<(), JsonSyntaxError> {
         self.at += 1;
         match self.peek() {
-            None => Err((string_start, UNTERMINATED)),
+            None => Err(error(string_start, UNTERMINATED)),
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
             Some(b'u') => {
-                // Python asks whether anything follows the four digits before it looks at them.
+                // Python checks that a byte follows the four digits before it reads them.
                 let digits = self.text.get(self.at + 1..self.at + 6);
                 if !digits.is_some_and(|digits| digits[..4].iter().all(u8::is_ascii_hexdigit)) {
-                    return Err((self.at, "Invalid \\uXXXX escape"));
+                    return Err(error(self.at, "Invalid \\uXXXX escape"));
                 }
                 self.at += 4;
                 Ok(())
             }
-            Some(_) => Err((self.at - 1, "Invalid \\escape")),
+            Some(_) => Err(error(self.at - 1, "Invalid \\escape")),
         }
     }
 
-    /// A word or a number. Of a number, what follows the last digit that makes sense is not part.
-    fn literal(&mut self) -> Result<(), Stop> {
+    /// A word or a number. A number ends at its last valid digit; the rest is extra data.
+    fn literal(&mut self) -> Result<(), JsonSyntaxError> {
         let start = self.at;
         let words: [&[u8]; 3] = [b"true", b"false", b"null"];
         if let Some(word) = words.into_iter().find(|word| self.text[start..].starts_with(word)) {
@@ -118,7 +126,7 @@ impl Scanner<'_> {
         }
         self.take(b'-');
         if !self.take(b'0') && !self.take_digits() {
-            return Err((start, "Expecting value"));
+            return Err(error(start, "Expecting value"));
         }
         for marks in [&b"."[..], b"eE"] {
             let before = self.at;
@@ -164,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_stops_being_json_where_python_says() {
+    fn locate_error_finds_pythons_position_and_message() {
         for (text, at, reason) in [
             ("", 0, "Expecting value"),
             ("{", 1, "Expecting property name enclosed in double quotes"),
@@ -187,25 +195,25 @@ mod tests {
             ("\"\\u12g4\"", 2, "Invalid \\uXXXX escape"),
             ("\"\\u1234", 2, "Invalid \\uXXXX escape"),
         ] {
-            assert_eq!(check(text.as_bytes()), Err((at, reason)), "{text}");
+            assert_eq!(locate_error(text.as_bytes()), Some(error(at, reason)), "{text}");
         }
     }
 
     #[test]
-    fn json_has_no_stop() {
+    fn locate_error_finds_nothing_in_json() {
         for text in [
             " {\"a\": [1, -0.5e-3, true, false, null, {}, []], \"\\u00e9\\n\": \"é\"} ",
             "0",
             "\"\\ud800\"",
         ] {
-            assert_eq!(check(text.as_bytes()), Ok(()), "{text}");
+            assert_eq!(locate_error(text.as_bytes()), None, "{text}");
         }
     }
 
     #[test]
-    fn brackets_without_end_need_no_stack() {
+    fn locate_error_scans_a_million_brackets_without_recursion() {
         let nested = "[".repeat(1_000_000);
-        assert_eq!(check(nested.as_bytes()), Err((1_000_000, "Expecting value")));
-        assert_eq!(check((nested + &"]".repeat(1_000_000)).as_bytes()), Ok(()));
+        assert_eq!(locate_error(nested.as_bytes()), Some(error(1_000_000, "Expecting value")));
+        assert_eq!(locate_error((nested + &"]".repeat(1_000_000)).as_bytes()), None);
     }
 }

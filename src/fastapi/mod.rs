@@ -1,6 +1,28 @@
-//! The grammars of Pydantic and Python and FastAPI's 422 responses.
+//! FastAPI's side of the API: the grammars of Pydantic and Python that input is read by, and the 422
+//! responses that list everything wrong with it.
+//!
+//! Input is parsed once, into the domain's types or into [`Problems`]: each names a field and a
+//! [`Fault`], a typed reason. The JSON of a 422 response is one rendering of a fault; pages and tools
+//! have their own.
+//!
+//! `decimal`, `date` and `integer` are the grammars of values, `json_error` finds where a body stops
+//! being JSON, `json` reads bodies, [`Fields`] takes members from them, and [`mod@expense`] reads the
+//! requests of the expense tracker.
 
-pub mod date;
+mod date;
+mod decimal;
 pub mod expense;
-pub mod input;
-pub mod json_error;
+mod fields;
+mod integer;
+mod json;
+mod json_error;
+mod problem;
+
+pub use date::DateError;
+pub use decimal::DecimalError;
+pub use fields::{Fields, parse_string, parse_text};
+pub use json::parse_json;
+pub use json_error::JsonSyntaxError;
+pub use problem::{
+    Fault, Loc, Problem, ProblemResponse, Problems, Source, ValidationErrorResponse,
+};

@@ -9,7 +9,10 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 
-use crate::{json::Json, validation::parse_json};
+use crate::{
+    fastapi::{Fault, parse_json},
+    json::Json,
+};
 
 /// Most messages of a batch. Most calls cost up to four operations on KV, and an invocation on Workers'
 /// free plan has 50 subrequests; calls past that number fail, each with an error of its own.
@@ -177,10 +180,11 @@ impl Incoming {
     /// As `Message::read`, and status 400 for a batch that may not be one or has too many messages.
     pub fn parse(body: &[u8], takes_batches: bool) -> Result<Self, Box<NotAMessage>> {
         let value = parse_json(body).map_err(|problems| {
-            let too_long = problems.iter().find(|problem| problem.kind == "too_long");
+            let mut faults = problems.iter().map(|problem| &problem.fault);
+            let too_long = faults.find(|fault| matches!(fault, Fault::TooManyMembers { .. }));
             let error = match too_long {
-                Some(problem) => {
-                    bad_request(Code::InvalidRequest, &format!("Invalid request: {}", problem.msg))
+                Some(fault) => {
+                    bad_request(Code::InvalidRequest, &format!("Invalid request: {fault}"))
                 }
                 None => bad_request(Code::ParseError, "Parse error: the body is not JSON"),
             };

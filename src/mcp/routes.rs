@@ -4,9 +4,11 @@
 //! Connect on or off. Cookies are never looked at, so that a browser can be made to send nothing that
 //! counts.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRef, FromRequestParts, State},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -16,15 +18,18 @@ use serde_json::{Map, Value, json};
 use super::{
     message::{Code, Incoming, Message, NotAMessage, Reply, RpcError},
     revision::{REVISIONS, Revision},
+    tool,
     tools::{self, CallError, Caller},
 };
 use crate::{
-    app::AppState,
-    authkit::{BearerUser, Challenge, origin::RequestOrigin},
+    authkit::{AuthKit, BearerUser, Challenge, CurrentUser, origin::RequestOrigin},
+    body::read_bytes,
     browser::accepts,
     error::AppError,
+    error_layer::request_id,
+    expenses::Expenses,
     openapi::routing::OpenApiRouter,
-    validation::read_bytes,
+    runtime::WaitUntil,
 };
 
 /// Where it is.
@@ -39,47 +44,66 @@ const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact dec
 
 /// The routes.
 #[allow(clippy::disallowed_methods, reason = "another specification's, not the API's")]
-pub fn routes() -> OpenApiRouter<AppState> {
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    Arc<AuthKit>: FromRef<S>,
+    Expenses: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
     // Some clients add a slash, and do not follow a redirect with a POST.
-    OpenApiRouter::new().route(PATH, post(answer)).route(&format!("{PATH}/"), post(answer))
+    let handlers = || post(answer_message);
+    OpenApiRouter::new().route(PATH, handlers()).route(&format!("{PATH}/"), handlers())
 }
 
-async fn answer(State(state): State<AppState>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    match answer_message(&state, &mut parts, body).await {
-        Ok(response) | Err(response) => response,
+/// The caller of a request that this transport takes.
+struct Client {
+    user: CurrentUser,
+    challenge: Challenge,
+    wait_until: Option<WaitUntil>,
+}
+
+impl<S> FromRequestParts<S> for Client
+where
+    Arc<AuthKit>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let refuse = IntoResponse::into_response;
+        let origin = RequestOrigin::from_request_parts(parts, state).await.map_err(refuse)?;
+        check_origin(&origin, &parts.headers).map_err(refuse)?;
+        let BearerUser(user) = BearerUser::from_request_parts(parts, state).await?;
+        let challenge = Challenge::from_request_parts(parts, state).await.map_err(refuse)?;
+        check_accept(&parts.headers).map_err(refuse)?;
+        Ok(Self { user, challenge, wait_until: parts.extensions.get().cloned() })
     }
 }
 
 async fn answer_message(
-    state: &AppState,
-    parts: &mut Parts,
+    client: Client,
+    State(expenses): State<Expenses>,
+    headers: HeaderMap,
     body: Body,
-) -> Result<Response, Response> {
-    let refuse = IntoResponse::into_response;
-    let origin = RequestOrigin::from_request_parts(parts, state).await.map_err(refuse)?;
-    check_origin(&origin, &parts.headers).map_err(refuse)?;
-    let BearerUser(user) = BearerUser::from_request_parts(parts, state).await?;
-    let challenge = Challenge::from_request_parts(parts, state).await.map_err(refuse)?;
-    check_accept(&parts.headers).map_err(refuse)?;
-    let body = read_bytes(&parts.headers, body).await.map_err(refuse)?;
-
-    let takes_batches = Revision::takes_batches(&parts.headers);
-    let incoming = Incoming::parse(&body, takes_batches);
-    let incoming = incoming.map_err(|error| error.into_reply().into_response())?;
-    let request_id = parts.headers.get("cf-ray").and_then(|ray| ray.to_str().ok());
+) -> Result<Response, AppError> {
+    let body = read_bytes(&headers, body).await?;
+    let incoming = match Incoming::parse(&body, Revision::takes_batches(&headers)) {
+        Ok(incoming) => incoming,
+        Err(error) => return Ok(error.into_reply().into_response()),
+    };
+    let request_id = request_id(&headers);
     let caller = Caller {
-        state,
-        user: &user,
-        challenge: &challenge,
-        wait_until: parts.extensions.get().cloned(),
-        request_id: request_id.unwrap_or("-"),
+        expenses: &expenses,
+        user: &client.user,
+        challenge: &client.challenge,
+        wait_until: client.wait_until,
+        request_id: request_id.as_deref().unwrap_or("-"),
     };
     let reply = match incoming {
         Incoming::One(message) => {
-            reply_to(&caller, &parts.headers, message).await.map_err(|error| refuse(*error))?
+            reply_to(&caller, &headers, message).await.map_err(|error| *error)?
         }
-        Incoming::Batch(messages) => reply_to_batch(&caller, &parts.headers, messages).await,
+        Incoming::Batch(messages) => reply_to_batch(&caller, &headers, messages).await,
     };
     Ok(reply.into_response())
 }
@@ -159,10 +183,10 @@ async fn result_for(
 ) -> Result<Map<String, Value>, CallError> {
     match (revision, method) {
         (_, "tools/call") => tools::call(caller, &mut params).await,
-        (Revision::WithHandshake, "tools/list") => Ok(object(json!({"tools": tools::list()}))),
+        (Revision::WithHandshake, "tools/list") => Ok(object(json!({"tools": tool::list()}))),
         (Revision::WithHandshake, "initialize") => initialize(&params).map_err(CallError::Protocol),
         (Revision::WithHandshake, "ping") => Ok(Map::new()),
-        (Revision::Stateless, "tools/list") => Ok(cacheable(json!({"tools": tools::list()}))),
+        (Revision::Stateless, "tools/list") => Ok(cacheable(json!({"tools": tool::list()}))),
         (Revision::Stateless, "server/discover") => Ok(cacheable(json!({
             "supportedVersions": REVISIONS,
             "capabilities": capabilities(),

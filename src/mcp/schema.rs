@@ -1,31 +1,30 @@
-//! How the tools are described to agents. The schemas are the API's own, with what they refer to put in
-//! place of the reference: clients take schemas that stand for themselves, with an object at the root.
+//! Makes the descriptions of the tools. The schemas are the API's own, each reference replaced by its
+//! target: clients take self-contained schemas with an object at the root.
 //!
-//! Clients hand the input schemas to a model's provider, and each provider takes a part of JSON Schema:
+//! Clients pass the input schemas to a model's provider, and each provider takes a part of JSON Schema:
 //! OpenAI's strict tools no `default` and no `oneOf`, Anthropic's no limits of lengths and numbers,
 //! Gemini's declarations few formats and no `exclusiveMinimum`. An input schema here has the keywords that
-//! all of them take, and its descriptions say the rest in words. What a tool accepts is not the schema's
-//! business: the API's own validation reads the arguments.
+//! all of them take, and its descriptions say the rest in words. The schema does not decide what a tool
+//! accepts: the API's own parsers read the arguments.
 //!
-//! It is made on the host and lies beside this file as `tools.json`, because the code for it costs more
-//! than the document; `tests/app/mcp_tools.rs` fails while that is not what this says, and writes it anew.
+//! The host makes the document, and `tools.json` beside this file holds it, because this code is larger than
+//! the document. `tests/app/mcp_tools.rs` fails and rewrites the file when it is out of date.
 
 use serde_json::{Map, Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, openapi::OpenApi};
 
-use super::tools::Tool;
-use crate::expenses::schema::{IdempotencyKey, ListParameters, SummaryParameters};
+use super::tool::Tool;
+use crate::openapi::schema::{IdempotencyKeyHeader, ListParameters, SummaryParameters};
 
 const COMPONENT: &str = "#/components/schemas/";
 
-/// The document, as it is to be committed.
+/// The document to commit, made of the API's description.
 ///
 /// # Panics
 ///
-/// Where a schema refers to none, or has a pattern that is not known in words.
+/// Where a schema's reference is dangling, or its pattern has no words here.
 #[must_use]
-pub fn document() -> String {
-    let openapi = crate::app::routes().into_openapi();
+pub fn document(openapi: &OpenApi) -> String {
     let components = json!(openapi.components)["schemas"].take();
     let tools: Vec<Value> = Tool::ALL.iter().map(|tool| describe(*tool, &components)).collect();
     format!("{:#}\n", Value::Array(tools))
@@ -109,7 +108,7 @@ fn arguments<P: IntoParams>() -> Value {
 }
 
 fn with_key(mut request: Value) -> Value {
-    let parameter = json!(IdempotencyKey::into_params(|| None))[0].take();
+    let parameter = json!(IdempotencyKeyHeader::into_params(|| None))[0].take();
     let mut schema = parameter["schema"].clone();
     schema["description"] = json!(
         "Makes it safe to call again: a new one for each expense, such as a UUID, and the same one with \

@@ -1,21 +1,25 @@
-//! Why a tool failed, in words that say what to do next.
+//! Errors of tools, in words that tell the model what to do next.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 use thiserror::Error;
 
-use super::tools::{Tool, input_schema};
+use super::tool::{Tool, input_schema};
 use crate::{
-    expenses::{idempotency::CreateError, model::ExpenseId},
+    expenses::{
+        idempotency::AddError,
+        model::ExpenseId,
+        user_expenses::{ChangeError, RemoveError},
+    },
+    fastapi::{Fault, Problem, Problems},
     runtime::KvError,
-    validation::{Problem, Problems},
 };
 
 /// Most characters of a wrong value that are repeated.
 const INPUT_MAX_CHARS: usize = 100;
 
-/// Why a tool has no output. The words are the model's to read.
+/// Why a tool has no output. The model reads the message.
 #[derive(Debug, Error)]
 pub(super) enum ToolError {
     /// The arguments are wrong: every problem.
@@ -30,13 +34,25 @@ pub(super) enum ToolError {
     /// Also for another user's.
     #[error("There is no expense {0}. It may have been deleted: look with list_expenses")]
     NoSuchExpense(ExpenseId),
-    /// A cursor that did not come from here, or goes with other arguments.
+    /// A cursor that was made up, or goes with other arguments.
     #[error(
         "The arguments are not valid, and nothing was done:\n- cursor: not one of this list; give the \
          next_cursor of the page before with the same category, from and to, or none to begin anew"
     )]
-    Cursor,
-    /// KV failed to tell.
+    ForeignCursor,
+    /// The record of the expense cannot be read.
+    #[error(
+        "The stored record of expense {0} cannot be read, so it cannot be changed: tell the user. \
+         delete_expense deletes it, and add_expense adds it again"
+    )]
+    Unreadable(ExpenseId),
+    /// The record of the key cannot be read.
+    #[error(
+        "The stored record of this idempotency_key cannot be read: look with list_expenses whether the \
+         expense was added, and use a new key for the next one"
+    )]
+    UnreadableKey,
+    /// KV failed to read.
     #[error(
         "Expenses cannot be reached right now, so nothing can be said about them: try again in a moment"
     )]
@@ -59,25 +75,56 @@ pub(super) enum ToolError {
          in a moment with the same idempotency_key and arguments, which adds it once"
     )]
     KeyedMaybeSaved(KvError),
-    /// The key was used before, for something else.
+    /// The key was used with other arguments.
     #[error(
         "This idempotency_key was used with other arguments, and nothing was added: use a new key for \
          another expense"
     )]
     KeyReused,
-    /// Another call with the key takes its time.
+    /// Another call with the key is still being answered.
     #[error(
         "Another call with this idempotency_key is still being answered: try again in a moment with the \
          same key and arguments"
     )]
     InProcess,
-    /// A mistake in here.
+    /// A fault of the server.
     #[error("Something went wrong on the server's side: tell the user")]
     Internal(String),
 }
 
 impl ToolError {
-    /// What the log is told, and nobody else.
+    /// Why an expense was not added; `has_key` where the call had an idempotency key.
+    pub(super) fn not_added(error: AddError, has_key: bool) -> Self {
+        match error {
+            AddError::KeyReused => Self::KeyReused,
+            AddError::InProcess => Self::InProcess,
+            AddError::UnreadableKey => Self::UnreadableKey,
+            AddError::Read(error) => Self::NotReached(error),
+            AddError::Write(error) if has_key => Self::KeyedMaybeSaved(error),
+            AddError::Write(error) => Self::NewMaybeSaved(error),
+        }
+    }
+
+    /// Why the expense was not changed.
+    pub(super) fn not_changed(error: ChangeError, id: ExpenseId) -> Self {
+        match error {
+            ChangeError::Absent => Self::NoSuchExpense(id),
+            ChangeError::Unreadable(id) => Self::Unreadable(id),
+            ChangeError::Read(error) => Self::NotReached(error),
+            ChangeError::Write(error) => Self::MaybeSaved(error),
+        }
+    }
+
+    /// Why the expense was not deleted.
+    pub(super) fn not_removed(error: RemoveError, id: ExpenseId) -> Self {
+        match error {
+            RemoveError::Absent => Self::NoSuchExpense(id),
+            RemoveError::Read(error) => Self::NotReached(error),
+            RemoveError::Write(error) => Self::MaybeSaved(error),
+        }
+    }
+
+    /// The cause, for the log alone.
     pub(super) fn cause(&self) -> Option<String> {
         match self {
             Self::NotReached(error)
@@ -89,7 +136,7 @@ impl ToolError {
         }
     }
 
-    /// What the model is told: of wrong arguments a line for each problem, with what is allowed.
+    /// The text for the model: for invalid arguments a line per problem, with the allowed values.
     pub(super) fn explain(&self, tool: Tool) -> String {
         let mut text = self.to_string();
         if let Self::Arguments(problems) = self {
@@ -104,9 +151,9 @@ impl ToolError {
 }
 
 fn explain(problem: &Problem, schema: &Value) -> String {
-    let name = problem.loc.get(1).and_then(Value::as_str).unwrap_or("arguments");
-    let mut line = format!("{name}: {}", problem.msg);
-    if problem.kind != "missing" {
+    let name = problem.field().unwrap_or("arguments");
+    let mut line = format!("{name}: {}", problem.fault);
+    if problem.fault != Fault::Missing {
         let input = problem.input.to_string();
         let shown: String = input.chars().take(INPUT_MAX_CHARS).collect();
         let rest = if shown.len() < input.len() { "…" } else { "" };
@@ -127,22 +174,5 @@ fn explain(problem: &Problem, schema: &Value) -> String {
 impl From<Problems> for ToolError {
     fn from(problems: Problems) -> Self {
         Self::Arguments(problems)
-    }
-}
-
-impl From<KvError> for ToolError {
-    fn from(error: KvError) -> Self {
-        if error.is_of_write() { Self::MaybeSaved(error) } else { Self::NotReached(error) }
-    }
-}
-
-impl From<CreateError> for ToolError {
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::Kv(error) if error.is_of_write() => Self::KeyedMaybeSaved(error),
-            CreateError::Kv(error) => Self::NotReached(error),
-            CreateError::KeyReused => Self::KeyReused,
-            CreateError::InProcess => Self::InProcess,
-        }
     }
 }

@@ -1,94 +1,46 @@
-//! What agents can do. A tool's arguments are read by what reads the API's bodies and queries, and its
-//! output is what the API answers.
+//! Calls of tools. The API's parsers read the arguments, and the output is the API's JSON.
 //!
-//! What a model can mend by itself is a result of the tool with `isError`, never an error of the protocol,
-//! of which it may not be told. So is an outage, which is over when it tries again. What only the client
-//! can mend is an error of the protocol's, and a scope that is missing is HTTP's: the client asks the user
-//! for it.
-
-use std::sync::LazyLock;
+//! An error that a model can act on is a result of the tool with `isError`: a client may not show the model
+//! errors of the protocol. An outage is one of them: the model can try again. An error that only the client
+//! can act on is an error of the protocol, and a missing scope is an HTTP response: the client asks the user
+//! for the scope.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     message::{Code, RpcError},
+    tool::{Tool, input_schema},
     tool_error::ToolError,
 };
 use crate::{
-    app::AppState,
     authkit::{Challenge, CurrentUser},
     error::AppError,
     expenses::{
-        Access,
-        idempotency::{canonical, parse_key},
-        model::{Expense, ExpenseId},
-        store::{ListError, UserExpenses},
-        summary::Summary,
+        Expenses, UserExpenses, idempotency::IdempotentRequest, model::ExpenseChanges,
+        summary::Summary, user_expenses::ListError,
     },
-    fastapi::expense::{self, ListQuery, SummaryQuery},
+    fastapi::{
+        Problems, Source,
+        expense::{
+            ListQuery, SummaryQuery, parse_expense, parse_id_argument, parse_idempotency_key,
+            parse_list_arguments, parse_patch_arguments, parse_summary_arguments,
+        },
+    },
     runtime::WaitUntil,
-    validation::{Fields, Problem, Problems, parse_string},
 };
 
-/// The tools' descriptions as `tools/list` has them, made by `schema` on the host.
-pub const DOCUMENT: &str = include_str!("tools.json");
-
-static LIST: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(DOCUMENT).unwrap_or_else(|_| json!([])));
-
-/// Every tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    /// `list_expenses`.
-    List,
-    /// `add_expense`.
-    Add,
-    /// `update_expense`.
-    Update,
-    /// `delete_expense`.
-    Delete,
-    /// `summarize_expenses`.
-    Summarize,
-}
-
-impl Tool {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::List, Self::Add, Self::Update, Self::Delete, Self::Summarize];
-
-    /// What it is called.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::List => "list_expenses",
-            Self::Add => "add_expense",
-            Self::Update => "update_expense",
-            Self::Delete => "delete_expense",
-            Self::Summarize => "summarize_expenses",
-        }
-    }
-
-    /// What it does with expenses.
-    #[must_use]
-    pub fn access(self) -> Access {
-        match self {
-            Self::List | Self::Summarize => Access::Read,
-            Self::Add | Self::Update | Self::Delete => Access::Write,
-        }
-    }
-}
-
-/// Who calls a tool.
+/// The request that calls tools.
 pub struct Caller<'a> {
-    /// The application.
-    pub state: &'a AppState,
-    /// Whose expenses.
+    /// Every user's expenses.
+    pub expenses: &'a Expenses,
+    /// The caller.
     pub user: &'a CurrentUser,
-    /// What is said where a scope is missing.
+    /// The challenge for a token without the scope.
     pub challenge: &'a Challenge,
-    /// What finishes a write although the client goes away.
+    /// Finishes a write when the client goes away.
     pub wait_until: Option<WaitUntil>,
-    /// The request, as the log names it.
+    /// The id of the request in the log.
     pub request_id: &'a str,
 }
 
@@ -99,19 +51,6 @@ pub enum CallError {
     Protocol(RpcError),
     /// The caller may not call it.
     Refused(Box<AppError>),
-}
-
-/// The tools' descriptions.
-#[must_use]
-pub fn list() -> &'static Value {
-    &LIST
-}
-
-/// One argument of a tool's, or all of them, as JSON Schema has it.
-pub(super) fn input_schema(tool: Tool) -> &'static Value {
-    let tools = LIST.as_array().into_iter().flatten();
-    let described = tools.into_iter().find(|described| described["name"] == tool.name());
-    described.map_or(&Value::Null, |described| &described["inputSchema"])
 }
 
 /// Calls the tool that `params` name; the result says whether it went well.
@@ -136,13 +75,13 @@ pub async fn call(
         Some(Value::Object(arguments)) => without_nulls(tool, arguments),
         Some(_) => return Err(invalid("Invalid params: arguments must be an object".to_owned())),
     };
-    let Caller { state, user, challenge, wait_until, request_id } = caller;
-    let expenses = UserExpenses::of_caller(state, user, tool.access(), challenge)
-        .map_err(|error| CallError::Refused(Box::new(error)))?
-        .finishing_by(wait_until.clone());
+    let Caller { expenses, user, challenge, wait_until, request_id } = caller;
+    user.require_scope(tool.access().scope(), challenge)
+        .map_err(|error| CallError::Refused(Box::new(error)))?;
+    let expenses = expenses.of_user(user.id(), wait_until.clone());
 
     let mut result = Map::new();
-    let text = match run(tool, state, &expenses, arguments).await {
+    let text = match run(tool, &expenses, arguments).await {
         Ok(output) => {
             let text = output.to_string();
             result.insert("structuredContent".to_owned(), output);
@@ -162,14 +101,13 @@ pub async fn call(
 
 async fn run(
     tool: Tool,
-    state: &AppState,
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
     match tool {
         Tool::List => list_expenses(expenses, arguments).await,
-        Tool::Add => add_expense(state, expenses, arguments).await,
-        Tool::Update => update_expense(state, expenses, arguments).await,
+        Tool::Add => add_expense(expenses, arguments).await,
+        Tool::Update => update_expense(expenses, arguments).await,
         Tool::Delete => delete_expense(expenses, arguments).await,
         Tool::Summarize => summarize_expenses(expenses, arguments).await,
     }
@@ -179,102 +117,69 @@ async fn list_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let ListQuery { limit, cursor, filter } =
-        expense::parse_list_arguments(Value::Object(arguments))?;
+    let ListQuery { limit, cursor, filter } = parse_list_arguments(Value::Object(arguments))?;
     let page = expenses.list(limit, cursor.as_deref(), &filter).await;
     let page = page.map_err(|error| match error {
-        ListError::Cursor => ToolError::Cursor,
-        ListError::Kv(error) => error.into(),
+        ListError::ForeignCursor => ToolError::ForeignCursor,
+        ListError::Kv(error) => ToolError::NotReached(error),
     })?;
     Ok(json!({"expenses": page.expenses, "next_cursor": page.cursor}))
 }
 
 async fn add_expense(
-    state: &AppState,
     expenses: &UserExpenses,
     mut arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let now = state.clock.now();
-    // In the order of the API, where it is a header.
+    // First, as in the API, where the key is a header.
     let key = arguments.shift_remove("idempotency_key");
-    let key = key.map(|key| parse_key(key, &["body", "idempotency_key"])).transpose();
+    let key = key.map(|key| parse_idempotency_key(&key, (Source::Body, "idempotency_key")));
     let body = Value::Object(arguments);
-    let once = key.map(|key| key.map(|key| (key, canonical(&body)))).map_err(Problems::from);
-    let content = expense::parse_expense(body, now.date_naive());
-    let (once, content) = Problems::both(once, content)?;
-    let expense = Expense::new(content, now);
-    let Some((key, canonical_body)) = once else {
-        expenses.put(&expense).await.map_err(ToolError::NewMaybeSaved)?;
-        return output(&expense);
-    };
-    let expense = expenses.create_once(expense, &key, canonical_body.as_bytes()).await?;
-    output(&expense)
+    let once = key.transpose();
+    let once = once.map(|key| key.map(|key| IdempotentRequest::of_json(key, &body)));
+    let (once, new) = Problems::both(once, parse_expense(body))?;
+    let has_key = once.is_some();
+    let added = expenses.add(new, once).await;
+    output(&added.map_err(|error| ToolError::not_added(error, has_key))?)
 }
 
 async fn update_expense(
-    state: &AppState,
     expenses: &UserExpenses,
-    mut arguments: Map<String, Value>,
+    arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let now = state.clock.now();
-    let id = take_id(&mut arguments);
-    let changes_nothing = arguments.is_empty();
-    let changes = expense::parse_patch(Value::Object(arguments), now.date_naive());
-    let (id, changes) = Problems::both(id, changes)?;
-    if changes_nothing {
+    let (id, changes) = parse_patch_arguments(Value::Object(arguments))?;
+    if changes == ExpenseChanges::default() {
         return Err(ToolError::NothingToChange);
     }
-    let expense = expenses.get(id).await?.ok_or(ToolError::NoSuchExpense(id))?;
-    let content = changes.apply(&expense.content);
-    let changed = Expense { content, updated_at: now.into(), ..expense };
-    expenses.put(&changed).await?;
-    output(&changed)
+    let changed = expenses.change(id, changes).await;
+    output(&changed.map_err(|error| ToolError::not_changed(error, id))?)
 }
 
 async fn delete_expense(
     expenses: &UserExpenses,
-    mut arguments: Map<String, Value>,
+    arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let id = take_id(&mut arguments);
-    let others = Fields::of(Value::Object(arguments)).and_then(|rest| rest.finish().into_result());
-    let (id, ()) = Problems::both(id, others)?;
-    if expenses.delete(id).await? {
-        Ok(json!({"id": id, "deleted": true}))
-    } else {
-        Err(ToolError::NoSuchExpense(id))
-    }
+    let id = parse_id_argument(Value::Object(arguments))?;
+    expenses.remove(id).await.map_err(|error| ToolError::not_removed(error, id))?;
+    Ok(json!({"id": id, "deleted": true}))
 }
 
 async fn summarize_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
-    let SummaryQuery { currency, filter } =
-        expense::parse_summary_arguments(Value::Object(arguments))?;
-    let sums = expenses.sum(currency.as_deref(), &filter).await?;
+    let SummaryQuery { currency, filter } = parse_summary_arguments(Value::Object(arguments))?;
+    let sums = expenses.sum(currency, &filter).await.map_err(ToolError::NotReached)?;
     output(&Summary::from(sums))
 }
 
-/// Without the arguments that are `null`: models give so what they leave out, as `cursor` what the last
-/// page has answered. In a change it means that a default is put back.
+/// The arguments without those that are `null`: models send `null` for an argument that they leave out,
+/// and for `cursor` the last page's `next_cursor`. In a change, `null` resets a field.
 fn without_nulls(tool: Tool, mut arguments: Map<String, Value>) -> Map<String, Value> {
     let known = &input_schema(tool)["properties"];
     if tool != Tool::Update {
         arguments.retain(|name, value| !value.is_null() || known.get(name).is_none());
     }
     arguments
-}
-
-fn take_id(arguments: &mut Map<String, Value>) -> Result<ExpenseId, Problems> {
-    let loc = ["body", "id"];
-    let Some(id) = arguments.shift_remove("id") else {
-        let input = Value::Object(arguments.clone());
-        return Err(Problem::new("missing", &loc, "Field required", input).into());
-    };
-    let text = parse_string(id, &loc)?;
-    ExpenseId::parse(&text).map_err(|_| {
-        Problem::new("value_error", &loc, "Value error, not an expense id", json!(text)).into()
-    })
 }
 
 fn output(value: &impl Serialize) -> Result<Value, ToolError> {

@@ -6,6 +6,7 @@
 //! diff; `tests/app/openapi.rs` fails while it is not what the code says, and writes it anew.
 
 mod docs;
+pub mod schema;
 
 use axum_authkit::{openapi::AuthKitParts, reusable_responses};
 use utoipa::{
@@ -13,7 +14,7 @@ use utoipa::{
     openapi::{self, Server},
 };
 
-use crate::validation::{Problem, ValidationErrorResponse};
+use crate::fastapi::{ProblemResponse, ValidationErrorResponse};
 
 pub use axum_authkit::{
     openapi::{
@@ -36,7 +37,7 @@ pub const DOCUMENT: &str = include_str!("openapi.json");
             [/login](/login?return_to=/docs) and try the operations here with your browser's session, or send \
             `Authorization: Bearer <access token>`.",
     ),
-    components(schemas(ErrorResponse, ValidationErrorResponse, Problem)),
+    components(schemas(ErrorResponse, ValidationErrorResponse, ProblemResponse)),
     tags(
         (name = "expenses", description = "What the caller spent: each sees and changes their own"),
         (name = "sign-in", description = "Signing in and out through AuthKit, and who is signed in"),

@@ -14,11 +14,11 @@ use url::form_urlencoded;
 
 use super::views::{Locale, locale::TypedMoney};
 use crate::{
-    expenses::model::{Amount, Expense, ExpenseContent},
-    fastapi::expense::{
-        CATEGORY_MAX_CHARS, DEFAULT_CURRENCY, DESCRIPTION_MAX_CHARS, parse_expense,
+    expenses::{
+        amount::{Amount, AmountError},
+        model::{Category, Currency, Expense, ExpenseContent, TextError},
     },
-    validation::Problem,
+    fastapi::{DecimalError, Fault, Problem, expense::parse_expense},
 };
 
 /// What stands in the fields of a form.
@@ -67,7 +67,7 @@ impl Field {
     }
 
     fn of(problem: &Problem) -> Self {
-        let name = problem.loc.last().and_then(Value::as_str);
+        let name = problem.field();
         [Self::Amount, Self::Currency, Self::Category, Self::Date]
             .into_iter()
             .find(|field| Some(field.name()) == name)
@@ -109,10 +109,10 @@ impl Typed {
     pub fn from_expense(expense: &Expense, locale: Locale) -> Self {
         let ExpenseContent { description, amount, currency, category, date } = &expense.content;
         Self {
-            description: description.clone(),
+            description: description.to_string(),
             amount: locale.typed(amount),
-            currency: currency.clone(),
-            category: category.clone(),
+            currency: currency.to_string(),
+            category: category.to_string(),
             date: date.to_string(),
             idempotency_key: String::new(),
         }
@@ -152,7 +152,7 @@ impl Typed {
         locale: Locale,
     ) -> Result<ExpenseContent, Vec<FieldError>> {
         let currency = self.currency.trim().to_ascii_uppercase();
-        let chosen = if currency.is_empty() { DEFAULT_CURRENCY } else { &currency };
+        let chosen = if currency.is_empty() { &*Currency::DEFAULT } else { &currency };
         let amount = read_amount(&self.amount, chosen, locale);
         let members = [
             ("description", self.description.clone()),
@@ -166,7 +166,8 @@ impl Typed {
             .filter(|(name, value)| !(value.trim().is_empty() && may_be_empty.contains(name)))
             .map(|(name, value)| (name.to_owned(), Value::String(value)))
             .collect();
-        parse_expense(Value::Object(body), today).map_err(|problems| {
+        let parsed = parse_expense(Value::Object(body));
+        parsed.map(|new| new.into_content(today)).map_err(|problems| {
             let message = |problem: &Problem| match (Field::of(problem), &amount) {
                 (Field::Amount, Err(reason)) => reason.to_string(),
                 _ => self.message(problem, today, locale),
@@ -182,20 +183,21 @@ impl Typed {
     #[must_use]
     pub fn canonical(content: &ExpenseContent) -> String {
         let ExpenseContent { description, amount, currency, category, date } = content;
-        json!([description, amount.to_string(), currency, category, date]).to_string()
+        json!([&**description, amount.to_string(), &**currency, &**category, date]).to_string()
     }
 
     fn message(&self, problem: &Problem, today: NaiveDate, locale: Locale) -> String {
         let characters = |text: &str| text.trim().chars().count();
         let example = locale.typed("42.50");
-        match (Field::of(problem), problem.kind) {
-            (Field::Description, "string_too_long") => format!(
-                "Use at most {DESCRIPTION_MAX_CHARS} characters for the description: these are {}.",
+        match (Field::of(problem), &problem.fault) {
+            (Field::Description, Fault::Text(TextError::TooLong { max_chars })) => format!(
+                "Use at most {max_chars} characters for the description: these are {}.",
                 characters(&self.description)
             ),
             (Field::Description, _) => "Say what it was, such as “Team lunch”.".to_owned(),
             (Field::Category, _) => format!(
-                "Use at most {CATEGORY_MAX_CHARS} characters for the category: these are {}.",
+                "Use at most {} characters for the category: these are {}.",
+                Category::MAX_CHARS,
                 characters(&self.category)
             ),
             (Field::Currency, _) => {
@@ -204,11 +206,18 @@ impl Typed {
             (Field::Date, _) => {
                 format!("Give a day that exists, as year-month-day, such as {today}.")
             }
-            (Field::Amount, "greater_than") => "The amount must be more than zero.".to_owned(),
-            (Field::Amount, "decimal_max_places") => {
+            (Field::Amount, Fault::Decimal(DecimalError::Amount(AmountError::NotPositive))) => {
+                "The amount must be more than zero.".to_owned()
+            }
+            (Field::Amount, Fault::Decimal(DecimalError::Amount(AmountError::TooManyPlaces))) => {
                 format!("Write the amount with at most two decimal places, such as {example}.")
             }
-            (Field::Amount, "decimal_max_digits" | "decimal_whole_digits") => format!(
+            (
+                Field::Amount,
+                Fault::Decimal(DecimalError::Amount(
+                    AmountError::TooManyDigits | AmountError::TooManyWholeDigits,
+                )),
+            ) => format!(
                 "The amount is too large: it can have {} digits before the decimal sign.",
                 Amount::MAX_DIGITS - Amount::MAX_PLACES
             ),
@@ -222,9 +231,9 @@ impl Typed {
     }
 }
 
-/// Why an amount is not read although it looks like one.
+/// Why a typed amount is ambiguous, or does not fit the currency.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-enum AmountError {
+enum TypedAmountError {
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
     #[error("“{mark}” stands for {code}, but the currency is {chosen}: change one of the two.")]
@@ -249,7 +258,7 @@ struct Ambiguous {
 }
 
 /// The typed amount as [`decimal`] has it, without the currency that may stand beside it.
-fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, AmountError> {
+fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, TypedAmountError> {
     let text: String = text.trim().chars().map(plain).collect();
     let unsigned = text.trim_start_matches(['+', '-']);
     let sign = &text[..text.len() - unsigned.len()];
@@ -259,8 +268,8 @@ fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, Amoun
         for mark in &marks {
             let (mark, chosen) = ((*mark).to_owned(), chosen.to_owned());
             locale.check_mark(&mark, &chosen).map_err(|code| match code {
-                Some(code) => AmountError::OtherCurrency { mark, code, chosen },
-                None => AmountError::ForeignMark { mark, chosen },
+                Some(code) => TypedAmountError::OtherCurrency { mark, code, chosen },
+                None => TypedAmountError::ForeignMark { mark, chosen },
             })?;
         }
     }
@@ -421,7 +430,7 @@ mod tests {
     ) -> Result<String, Vec<FieldError>> {
         let typed = Typed { amount: text.into(), currency: currency.into(), ..typed() };
         let content = typed.to_new(today(), locale(language))?;
-        assert_eq!(content.currency, if currency.is_empty() { "USD" } else { currency });
+        assert_eq!(&*content.currency, if currency.is_empty() { "USD" } else { currency });
         Ok(content.amount.to_string())
     }
 
@@ -603,7 +612,7 @@ mod tests {
     #[test]
     fn small_letters_make_a_currency_too() {
         let content = Typed { currency: " eur ".into(), ..typed() }.to_new(today(), locale("de"));
-        assert_eq!(content.unwrap().currency, "EUR");
+        assert_eq!(&*content.unwrap().currency, "EUR");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The HTML interface of the expense tracker.
 
+mod error;
 pub mod expense_form;
 pub mod show;
 pub mod submit;

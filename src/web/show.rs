@@ -22,6 +22,7 @@ use http::{Method, StatusCode, header, request::Parts};
 use url::form_urlencoded;
 
 use super::{
+    error::{not_got, not_reached},
     expense_form::Typed,
     submit::{add_expense, is_own_form, new_idempotency_key},
     views::{
@@ -33,19 +34,23 @@ use super::{
     },
 };
 use crate::{
-    api::expenses::{next_link, next_query, no_such_expense},
+    access::{expenses_of, no_such_expense},
+    api::expenses::{next_link, next_query},
     app::AppState,
     authkit::{CurrentUser, origin::RequestOrigin},
     browser::{accepts, wants_html},
     error::AppError,
     expenses::{
+        UserExpenses,
         model::{Expense, ExpenseId},
-        store::{ListError, UserExpenses},
-        summary::{Sums, compare_months},
+        summary::{SummaryBuilder, compare_months},
+        user_expenses::ListError,
     },
-    fastapi::expense::{self, ListQuery},
+    fastapi::{
+        Fault,
+        expense::{self, ListQuery},
+    },
     runtime::VisitorTimeZone,
-    validation::Problem,
 };
 
 /// Rows of a page, unless `limit` says otherwise: what fits on a few screens, and a first page under
@@ -111,7 +116,8 @@ impl FromRequestParts<AppState> for Visitor {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
         let caller = CurrentUser::from_request_parts(parts, state).await?;
         let account = Account::from(&caller);
-        let expenses = UserExpenses::from_caller(&caller, parts, state).await?;
+        let expenses = expenses_of(&caller, parts, state).await;
+        let expenses = expenses.map_err(IntoResponse::into_response)?;
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
         Ok(Self { account, expenses, locale, time_zone })
@@ -136,7 +142,7 @@ async fn show_expenses(
     let query = PageQuery::parse(&query.unwrap_or_default());
     let ListQuery { limit, cursor, filter } = match expense::parse_list_query(&query.filtering) {
         Ok(query) => query,
-        Err(problems) if problems.iter().any(|problem| is_about(problem, "limit")) => {
+        Err(problems) if problems.iter().any(|problem| problem.field() == Some("limit")) => {
             return AppError::from(problems).into_response();
         }
         Err(problems) => {
@@ -145,8 +151,8 @@ async fn show_expenses(
                 .filter_map(|problem| {
                     let field = ["from", "to", "category"]
                         .into_iter()
-                        .find(|field| is_about(problem, field))?;
-                    Some((field, filter_message(field, problem.kind).to_owned()))
+                        .find(|field| problem.field() == Some(field))?;
+                    Some((field, filter_message(field, &problem.fault).to_owned()))
                 })
                 .collect();
             let page = overview::filter_refused(&account, &query.typed(), &messages);
@@ -154,10 +160,10 @@ async fn show_expenses(
         }
     };
     let limit = if query.has("limit") { limit } else { ROWS };
-    let view = match expenses.view(limit, cursor.as_deref(), &filter).await {
+    let view = match expenses.list_with_batch(limit, cursor.as_deref(), &filter).await {
         Ok(view) => view,
-        Err(ListError::Kv(error)) => return AppError::from(error).into_response(),
-        Err(ListError::Cursor) => {
+        Err(ListError::Kv(error)) => return not_reached(error).into_response(),
+        Err(ListError::ForeignCursor) => {
             return AppError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "This part of the list is not to be had: its address is incomplete or another user's",
@@ -169,11 +175,11 @@ async fn show_expenses(
 
     let today = time_zone.date(state.clock.now());
     let listed = || view.listed.iter().map(|expense| &expense.content);
-    let mut sums = Sums::default();
+    let mut sums = SummaryBuilder::default();
     listed().filter(|content| filter.matches(content)).for_each(|content| sums.add(content));
     let summary = sums.into();
     let months = compare_months(listed(), today);
-    let categories = by_use(listed().map(|content| content.category.as_str()));
+    let categories = by_use(listed().map(|content| &*content.category));
     let currency = view.listed.first().map_or(locale.currency(), |newest| &newest.content.currency);
     let typed = Typed {
         currency: currency.to_owned(),
@@ -211,22 +217,18 @@ async fn show_expenses(
 }
 
 async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let expense = visitor.expenses.get(id).await?.ok_or_else(no_such_expense)?;
+    let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
     let locale = visitor.locale;
     let typed = Typed::from_expense(&expense, locale);
-    let categories = [expense.content.category.as_str()];
+    let categories = [&*expense.content.category];
     let form =
         view::Form { id: Some(id), typed: &typed, errors: &[], categories: &categories, locale };
     Ok(respond(StatusCode::OK, view::page(&expense, &form, &visitor.time_zone, &visitor.account)))
 }
 
-fn is_about(problem: &Problem, parameter: &str) -> bool {
-    problem.loc.last().is_some_and(|last| last == parameter)
-}
-
-fn filter_message(parameter: &str, kind: &str) -> &'static str {
-    match (parameter, kind) {
-        ("to", "value_error") => {
+fn filter_message(parameter: &str, fault: &Fault) -> &'static str {
+    match (parameter, fault) {
+        ("to", Fault::RangeReversed) => {
             "The last day comes before the first: give a later one, or an earlier first day."
         }
         ("from", _) => "Give the first day as year-month-day, such as 2026-01-31.",

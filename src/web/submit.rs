@@ -19,28 +19,31 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::Markup;
 
 use super::{
+    error::{not_got, not_reached, not_removed, unreadable},
     expense_form::{FieldError, Typed},
     show::Visitor,
     views::{Account, Locale, expense as view, respond},
 };
 use crate::{
-    api::expenses::{NOT_REACHED, no_such_expense},
+    access::no_such_expense,
     app::AppState,
     authkit::{has_bearer, origin::RequestOrigin},
+    body::{is_form, read_body},
     browser::redirect,
     error::AppError,
     error_layer::request_id,
     expenses::{
-        idempotency::CreateError,
-        model::{Expense, ExpenseId},
-        schema::{DeleteForm, ExpenseForm},
+        idempotency::{AddError, IdempotencyKey, IdempotentRequest},
+        model::{ExpenseId, NewExpense},
+        store::GetError,
+        user_expenses::{ChangeError, RemoveError},
     },
     openapi::{
         Changes, FindsOne, NeedsScope, Protected, ReadsForm,
         routing::{OpenApiRouter, routes},
+        schema::{DeleteForm, ExpenseForm},
     },
     runtime::{KvError, random_bytes},
-    validation::{is_form, read_body},
 };
 
 /// What only pages use; they share `POST /expenses` with programs (see [`super::show`]).
@@ -118,21 +121,22 @@ pub(super) async fn add_expense(
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
     };
-    let canonical = Typed::canonical(&content);
-    let expense = Expense::new(content, now);
-    let key = match returned.typed.idempotency_key.as_str() {
-        "" => new_idempotency_key(),
-        key => key.to_owned(),
-    };
-    match visitor.expenses.create_once(expense, &key, canonical.as_bytes()).await {
+    let key = IdempotencyKey::parse(&returned.typed.idempotency_key);
+    let key = key.or_else(|_| IdempotencyKey::parse(&new_idempotency_key()));
+    let once = key.ok().map(|key| IdempotentRequest::new(key, &Typed::canonical(&content)));
+    match visitor.expenses.add(NewExpense::from(content), once).await {
         Ok(expense) => Ok(see_expenses(&format!("added={}", expense.id))),
-        Err(CreateError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
-        Err(CreateError::InProcess) => {
+        Err(AddError::KeyReused | AddError::UnreadableKey) => {
+            Ok(returned.sent_before(&visitor.account))
+        }
+        Err(AddError::InProcess) => {
             let detail = "It was sent twice, and the first is still being saved";
             let error = AppError::new(StatusCode::CONFLICT, detail);
             Ok(returned.unavailable(error, Some(&visitor.account)))
         }
-        Err(CreateError::Kv(error)) => Ok(returned.not_reached(error, &visitor.account)),
+        Err(AddError::Read(error) | AddError::Write(error)) => {
+            Ok(returned.not_reached(error, &visitor.account))
+        }
     }
 }
 
@@ -165,20 +169,28 @@ async fn change_expense(
             Err(answer) => return Ok(*answer),
         };
     let Visitor { account, expenses, time_zone, .. } = &visitor;
-    let expense = match expenses.get(id).await {
-        Ok(Some(expense)) => expense,
+    match expenses.get(id).await {
+        Ok(Some(expense)) => {
+            let current = Typed::from_expense(&expense, returned.locale);
+            returned.typed = Typed::from_form(&body, current);
+        }
         Ok(None) => return Err(no_such_expense()),
-        Err(error) => return Ok(returned.not_reached(error, account)),
-    };
-    returned.typed = Typed::from_form(&body, Typed::from_expense(&expense, returned.locale));
+        // The form has all the fields that the record lacks.
+        Err(GetError::Unreadable(_)) => {}
+        Err(GetError::Kv(error)) => return Ok(returned.not_reached(error, account)),
+    }
     let now = state.clock.now();
     let content = match returned.typed.to_changed(time_zone.date(now), returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, account)),
     };
-    match expenses.put(&Expense { content, updated_at: now.into(), ..expense }).await {
-        Ok(()) => Ok(see_expenses(&format!("changed={id}"))),
-        Err(error) => Ok(returned.not_reached(error, account)),
+    match expenses.replace(id, NewExpense::from(content)).await {
+        Ok(_) => Ok(see_expenses(&format!("changed={id}"))),
+        Err(ChangeError::Absent) => Err(no_such_expense()),
+        Err(ChangeError::Unreadable(_)) => Err(unreadable()),
+        Err(ChangeError::Read(error) | ChangeError::Write(error)) => {
+            Ok(returned.not_reached(error, account))
+        }
     }
 }
 
@@ -197,7 +209,7 @@ async fn change_expense(
     ),
 )]
 async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let expense = visitor.expenses.get(id).await?.ok_or_else(no_such_expense)?;
+    let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
     let page = view::confirm_delete(&expense, visitor.locale, &visitor.account);
     Ok(respond(StatusCode::OK, page))
 }
@@ -218,15 +230,15 @@ async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, App
     ),
 )]
 async fn delete_expense_by_form(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
-    let deleted = form.visitor?.expenses.delete(id).await;
-    match deleted.map_err(|error| AppError::from(error).into_response())? {
-        true => Ok(see_expenses("deleted=1")),
-        // The second click of two comes here as well.
-        false => Err(AppError::new(
+    match form.visitor?.expenses.remove(id).await {
+        Ok(()) => Ok(see_expenses("deleted=1")),
+        // The second click of a double click ends here.
+        Err(RemoveError::Absent) => Err(AppError::new(
             StatusCode::NOT_FOUND,
             "Expense not found: it may be deleted already",
         )
         .into_response()),
+        Err(error) => Err(not_removed(error).into_response()),
     }
 }
 
@@ -291,10 +303,7 @@ impl ReturnedForm {
     }
 
     fn not_reached(&self, error: KvError, account: &Account) -> Response {
-        let mut error = AppError::from(error);
-        // The page says the rest, and not in a program's words.
-        error.detail = NOT_REACHED.into();
-        self.unavailable(error, Some(account))
+        self.unavailable(not_reached(error), Some(account))
     }
 
     fn unavailable(&self, error: AppError, account: Option<&Account>) -> Response {

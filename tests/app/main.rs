@@ -32,5 +32,6 @@ mod statuses;
 mod support;
 mod token_kinds;
 mod tokens;
+mod unreadable;
 mod vectors;
 mod webhooks;

@@ -1,6 +1,6 @@
 //! `tools/call`: what agents can do, and what they are told when it does not go well.
 
-use authkit_edge::mcp::tools;
+use authkit_edge::mcp::tool;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ async fn a_result_has_its_output_as_text_too() {
 async fn outputs_have_the_members_that_their_schemas_name() {
     let app = TestApp::new();
     let id = output(&app, "add_expense", lunch()).await["id"].clone();
-    for tool in tools::list().as_array().unwrap() {
+    for tool in tool::list().as_array().unwrap() {
         let arguments = match tool["name"].as_str().unwrap() {
             "add_expense" => lunch(),
             "update_expense" => json!({"id": id, "amount": 1}),

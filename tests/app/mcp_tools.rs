@@ -1,14 +1,17 @@
 //! `tools.json`: that it is what the code says, stands for itself, and allows what is accepted.
 
-use authkit_edge::mcp::{schema, tools};
+use authkit_edge::{
+    app,
+    mcp::{schema, tool},
+};
 use serde_json::{Value, json};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/mcp/tools.json");
 
 #[test]
 fn the_committed_tools_are_what_the_code_says() {
-    let document = schema::document();
-    if document != tools::DOCUMENT {
+    let document = schema::document(&app::routes().into_openapi());
+    if document != tool::DOCUMENT {
         std::fs::write(COMMITTED, document).unwrap();
         panic!("src/mcp/tools.json was out of date and is written anew: look at it, commit it");
     }
@@ -27,7 +30,7 @@ fn visit(value: &Value, see: &mut impl FnMut(&str, &Value)) {
 
 #[test]
 fn every_schema_is_an_object_that_refers_to_nothing() {
-    for tool in tools::list().as_array().unwrap() {
+    for tool in tool::list().as_array().unwrap() {
         for schema in [&tool["inputSchema"], &tool["outputSchema"]] {
             assert_eq!(schema["type"], "object", "{tool}");
             assert!(schema["properties"].is_object(), "{tool}");
@@ -57,7 +60,7 @@ fn an_input_schema_has_only_what_every_provider_takes() {
     // The keywords common to OpenAI's and Anthropic's strict tools and of Gemini's declarations of functions.
     let allowed =
         ["type", "description", "properties", "required", "items", "enum", "additionalProperties"];
-    for tool in tools::list().as_array().unwrap() {
+    for tool in tool::list().as_array().unwrap() {
         keywords(&tool["inputSchema"], &mut |keyword| {
             assert!(allowed.contains(&keyword), "{keyword}: {tool}");
         });
@@ -70,7 +73,7 @@ fn an_input_schema_has_only_what_every_provider_takes() {
 #[test]
 fn a_description_has_what_the_schema_may_not_say() {
     let description = |tool: &str, argument: &str| {
-        let tools = tools::list().as_array().unwrap();
+        let tools = tool::list().as_array().unwrap();
         let tool = tools.iter().find(|described| described["name"] == tool).unwrap();
         tool["inputSchema"]["properties"][argument]["description"].as_str().unwrap().to_owned()
     };
@@ -105,7 +108,7 @@ fn a_description_has_what_the_schema_may_not_say() {
 
 #[test]
 fn adding_says_once_what_becomes_of_a_currency() {
-    let tools = tools::list().as_array().unwrap();
+    let tools = tool::list().as_array().unwrap();
     let add = tools.iter().find(|tool| tool["name"] == "add_expense").unwrap();
     let description = add["description"].as_str().unwrap();
     assert!(description.contains("Do not guess an amount: ask."), "{description}");
@@ -116,7 +119,7 @@ fn adding_says_once_what_becomes_of_a_currency() {
 #[test]
 fn each_tool_says_what_it_does_to_what_there_is() {
     let hints = |name: &str| {
-        let tools = tools::list().as_array().unwrap();
+        let tools = tool::list().as_array().unwrap();
         let tool = tools.iter().find(|tool| tool["name"] == name).unwrap();
         let hints = &tool["annotations"];
         assert_eq!((&hints["title"], &hints["openWorldHint"]), (&tool["title"], &json!(false)));
@@ -131,7 +134,7 @@ fn each_tool_says_what_it_does_to_what_there_is() {
 
 #[test]
 fn a_change_has_no_defaults_that_a_client_could_fill_in() {
-    let tools = tools::list().as_array().unwrap();
+    let tools = tool::list().as_array().unwrap();
     let update = tools.iter().find(|tool| tool["name"] == "update_expense").unwrap();
     visit(&update["inputSchema"], &mut |name, _| assert_ne!(name, "default", "{update}"));
 }

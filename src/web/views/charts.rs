@@ -8,7 +8,7 @@ use std::fmt;
 
 use maud::{Markup, html};
 
-use crate::expenses::model::Total;
+use crate::expenses::amount::Total;
 
 /// A label longer than this ends in `…` in the picture; the table has all of it.
 const LABEL_MAX_CHARS: usize = 24;

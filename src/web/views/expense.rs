@@ -175,7 +175,7 @@ pub fn page(
         |timestamp: Timestamp| html! { (date(form.locale, time_zone.date(timestamp.into()))) };
     let markup = html! {
         p { a href="/expenses" { "Back to your expenses" } }
-        h1 { bdi { (content.description) } }
+        h1 { bdi { (&*content.description) } }
         p.total { (form.locale.money(content.amount, &content.currency)) }
         p.muted {
             "Added on " (day(expense.created_at))
@@ -199,8 +199,8 @@ pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> M
         h1 { "Delete this expense?" }
         section.card.narrow {
             p.total { (locale.money(content.amount, &content.currency)) }
-            p { bdi { (content.description) } }
-            p.muted { bdi { (content.category) } ", " (date(locale, content.date)) }
+            p { bdi { (&*content.description) } }
+            p.muted { bdi { (&*content.category) } ", " (date(locale, content.date)) }
             p { "It cannot be brought back." }
             form.actions method="post" action={ "/expenses/" (expense.id) "/delete" } {
                 button.danger { "Delete" }

@@ -8,10 +8,7 @@ use super::{
     Locale, expense,
     overview::{CURRENCIES, Overview, count},
 };
-use crate::expenses::{
-    model::{Expense, Filter},
-    summary::Summary,
-};
+use crate::expenses::{filter::Filter, model::Expense, summary::Summary};
 
 /// Categories to filter by: those used most.
 const FILTER_CATEGORIES: usize = 100;
@@ -99,8 +96,8 @@ fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
     html! {
         tr role="row" {
             td.day role="cell" { (expense::date(locale, content.date)) }
-            th.what role="rowheader" scope="row" id={ "d" (index) } { bdi { (content.description) } }
-            td.category role="cell" { bdi { (content.category) } }
+            th.what role="rowheader" scope="row" id={ "d" (index) } { bdi { (&*content.description) } }
+            td.category role="cell" { bdi { (&*content.category) } }
             td.num role="cell" { (locale.money(content.amount, &content.currency)) }
             td.do role="cell" {
                 a href=(path) id={ "e" (index) } aria-labelledby={ "e" (index) " d" (index) } { "Edit" }
@@ -127,9 +124,9 @@ impl From<&Filter> for FilterTyped {
     fn from(filter: &Filter) -> Self {
         let day = |day: Option<NaiveDate>| day.map(|day| day.to_string()).unwrap_or_default();
         Self {
-            from: day(filter.from),
-            to: day(filter.to),
-            category: filter.category.clone().unwrap_or_default(),
+            from: day(filter.from()),
+            to: day(filter.to()),
+            category: filter.category().unwrap_or_default().to_owned(),
         }
     }
 }

@@ -10,7 +10,9 @@ use super::{
     list::{FilterTyped, field_id, filter_form, list},
 };
 use crate::expenses::{
-    model::{Expense, Filter, Total},
+    amount::Total,
+    filter::Filter,
+    model::Expense,
     summary::{CurrencySummary, MonthComparison, Summary},
 };
 
@@ -122,7 +124,7 @@ fn notice_line(notice: Notice, locale: Locale) -> Markup {
     let of = |expense: &Expense| {
         let content = &expense.content;
         html! {
-            " “" bdi { (content.description) } "”, " (locale.money(content.amount, &content.currency))
+            " “" bdi { (&*content.description) } "”, " (locale.money(content.amount, &content.currency))
         }
     };
     html! {
@@ -323,12 +325,12 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
 
 /// Twelve months up to the one that the filter ends with, or this one; fewer if it begins later.
 fn months_until(filter: &Filter, today: NaiveDate) -> Vec<String> {
-    let last = filter.to.unwrap_or(today);
+    let last = filter.to().unwrap_or(today);
     let mut months: Vec<String> = (0..MONTHS)
         .filter_map(|back| last.with_day(1)?.checked_sub_months(Months::new(back)))
         .take_while(|first| {
             filter
-                .from
+                .from()
                 .is_none_or(|from| (from.year(), from.month()) <= (first.year(), first.month()))
         })
         .map(|first| format!("{:04}-{:02}", first.year(), first.month()))

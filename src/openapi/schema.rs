@@ -1,6 +1,7 @@
-//! Schemas of what the API reads and writes (OpenAPI 3.1, that is JSON Schema 2020-12), with the
-//! validation's own limits. `tests/app/openapi.rs` holds what they allow against what is accepted.
+//! JSON Schemas (OpenAPI 3.1, JSON Schema 2020-12) of requests and responses, with the domain's own
+//! limits. `tests/app/openapi.rs` holds what they allow against what is accepted.
 
+use chrono::NaiveDate;
 use serde_json::json;
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
@@ -11,33 +12,103 @@ use utoipa::{
     },
 };
 
-use super::{
-    idempotency::IDEMPOTENCY_KEY_MAX_CHARS,
-    model::{Amount, ExpenseId, Timestamp, Total},
-};
 use crate::{
-    fastapi::expense::{
-        CATEGORY_MAX_CHARS, CURRENCY_PATTERN, DEFAULT_CATEGORY, DEFAULT_CURRENCY, DEFAULT_LIMIT,
-        DESCRIPTION_MAX_CHARS,
+    expenses::{
+        amount::{Amount, Total},
+        idempotency::IdempotencyKey,
+        model::{Category, Currency, Description, ExpenseId, Timestamp},
     },
+    fastapi::expense::DEFAULT_LIMIT,
     runtime::KV_LIST_MAX_KEYS,
 };
 
-/// An expense as it is sent: what [`crate::fastapi::expense::parse_expense`] reads.
+/// An expense as it is sent: [`parse_expense`](crate::fastapi::expense::parse_expense) reads it.
 #[derive(Debug)]
 pub enum ExpenseRequest {}
 
-/// Changes to an expense: what [`crate::fastapi::expense::parse_patch`] reads.
+/// Changes to an expense: [`parse_patch`](crate::fastapi::expense::parse_patch) reads them.
 #[derive(Debug)]
 pub enum ExpensePatch {}
 
-/// An expense as the page's own form sends it: what [`crate::web::expense_form::Typed`] reads.
+/// An expense as the page's own form sends it.
 #[derive(Debug)]
 pub enum ExpenseForm {}
 
-/// The form of the question before an expense is deleted.
+/// The form that confirms a removal.
 #[derive(Debug)]
 pub enum DeleteForm {}
+
+/// An expense as the API shows it.
+#[derive(ToSchema)]
+#[schema(as = Expense)]
+#[expect(dead_code, reason = "describes the JSON of `Expense`; a test holds the two together")]
+pub struct ExpenseResponse {
+    /// Its name in paths.
+    id: ExpenseId,
+    #[schema(schema_with = description)]
+    description: String,
+    amount: Amount,
+    #[schema(schema_with = currency)]
+    currency: String,
+    #[schema(schema_with = category)]
+    category: String,
+    /// The day it was spent.
+    #[schema(schema_with = date)]
+    date: NaiveDate,
+    /// When it was made.
+    created_at: Timestamp,
+    /// When it was last changed.
+    updated_at: Timestamp,
+}
+
+/// `GET /expenses/summary`.
+#[derive(ToSchema)]
+#[schema(as = Summary)]
+#[expect(dead_code, reason = "describes the JSON of `Summary`; a test holds the two together")]
+pub struct SummaryResponse {
+    /// One for each currency, in the order of their letters.
+    currencies: Vec<CurrencySummary>,
+}
+
+/// What was spent in one currency.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "as above")]
+struct CurrencySummary {
+    #[schema(schema_with = currency)]
+    currency: String,
+    /// The sum of all.
+    total: Total,
+    /// How many there are.
+    count: u64,
+    /// The largest first.
+    by_category: Vec<CategorySummary>,
+    /// The newest first.
+    by_month: Vec<MonthSummary>,
+}
+
+/// What was spent on one category.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "as above")]
+struct CategorySummary {
+    /// The category.
+    category: String,
+    /// The sum.
+    total: Total,
+    /// How many.
+    count: u64,
+}
+
+/// What was spent in one month.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "as above")]
+struct MonthSummary {
+    #[schema(schema_with = month)]
+    month: String,
+    /// The sum.
+    total: Total,
+    /// How many.
+    count: u64,
+}
 
 macro_rules! schema_of {
     ($type:ident, $schema:expr) => {
@@ -131,23 +202,23 @@ schema_of!(
         .examples([json!(42.5)])
 );
 
-/// The header that [`crate::api`] reads when an expense is made.
+/// The header of a request that adds an expense once.
 #[derive(Debug)]
-pub enum IdempotencyKey {}
+pub enum IdempotencyKeyHeader {}
 
-/// What [`crate::fastapi::expense::parse_list_query`] reads.
+/// The parameters of a list.
 #[derive(Debug)]
 pub enum ListParameters {}
 
-/// What [`crate::fastapi::expense::parse_list_query`] reads of an operation that has no pages.
+/// The parameters of a list without pages.
 #[derive(Debug)]
 pub enum FilterParameters {}
 
-/// What [`crate::fastapi::expense::parse_summary_query`] reads.
+/// The parameters of a summary.
 #[derive(Debug)]
 pub enum SummaryParameters {}
 
-impl IntoParams for IdempotencyKey {
+impl IntoParams for IdempotencyKeyHeader {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "Names the attempt: the same key and body within 24 hours answer with the \
             first expense, the same key with another body is 422";
@@ -202,7 +273,7 @@ fn parameter(place: ParameterIn, name: &str, description: &str, schema: Object) 
         .build()
 }
 
-/// A page as a table.
+/// A page as CSV.
 pub const CSV_EXAMPLE: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n\
     7YTQKYCKQZ8PXVQ6R2M0F5N3JA,2026-11-23,\"Team lunch\",\"meals\",42.50,\"USD\",\
     2026-11-23T18:00:00Z,2026-11-23T18:00:00Z\r\n";
@@ -211,7 +282,7 @@ fn idempotency_key() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .min_length(Some(1))
-        .max_length(Some(IDEMPOTENCY_KEY_MAX_CHARS))
+        .max_length(Some(IdempotencyKey::MAX_CHARS))
         .pattern(Some("^[ -~]+$"))
         .build()
 }
@@ -229,14 +300,12 @@ fn cursor() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
-/// The schema of [`super::model::ExpenseContent`]'s `description`.
-pub(super) fn description() -> Object {
-    text(DESCRIPTION_MAX_CHARS, "What it was for; white space around it is cut off", "Team lunch")
+fn description() -> Object {
+    text(Description::MAX_CHARS, "What it was for; white space around it is cut off", "Team lunch")
 }
 
-/// The schema of [`super::model::ExpenseContent`]'s `category`.
-pub(super) fn category() -> Object {
-    text(CATEGORY_MAX_CHARS, "A word of your own; white space around it is cut off", "meals")
+fn category() -> Object {
+    text(Category::MAX_CHARS, "A word of your own; white space around it is cut off", "meals")
 }
 
 fn text(max_chars: usize, description: &str, example: &str) -> Object {
@@ -249,18 +318,16 @@ fn text(max_chars: usize, description: &str, example: &str) -> Object {
         .build()
 }
 
-/// The schema of [`super::model::ExpenseContent`]'s `currency`.
-pub(super) fn currency() -> Object {
+fn currency() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .pattern(Some(CURRENCY_PATTERN))
+        .pattern(Some(Currency::PATTERN))
         .description(Some("Three capital letters of ISO 4217"))
         .examples(["USD"])
         .build()
 }
 
-/// The schema of a day.
-pub(super) fn date() -> Object {
+fn date() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
@@ -268,8 +335,7 @@ pub(super) fn date() -> Object {
         .build()
 }
 
-/// The schema of a month of [`super::summary::MonthSummary`].
-pub(super) fn month() -> Object {
+fn month() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^[0-9]{4}-[0-9]{2}$"))
@@ -315,11 +381,11 @@ fn currency_typed() -> Object {
 }
 
 fn currency_input() -> Object {
-    ObjectBuilder::from(currency()).default(Some(json!(DEFAULT_CURRENCY))).build()
+    ObjectBuilder::from(currency()).default(Some(json!(&*Currency::DEFAULT))).build()
 }
 
 fn category_input() -> Object {
-    ObjectBuilder::from(category()).default(Some(json!(DEFAULT_CATEGORY))).build()
+    ObjectBuilder::from(category()).default(Some(json!(Category::DEFAULT))).build()
 }
 
 fn date_input() -> Object {
@@ -329,4 +395,51 @@ fn date_input() -> Object {
 
 fn or_null(schema: Object) -> Schema {
     OneOfBuilder::new().item(schema).item(ObjectBuilder::new().schema_type(Type::Null)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde::Serialize;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::expenses::{
+        model::{Expense, NewExpense},
+        summary::{Summary, SummaryBuilder},
+    };
+
+    /// The names of a JSON object's members, sorted.
+    fn names(object: &Value) -> Vec<&String> {
+        let mut names: Vec<&String> = object.as_object().unwrap().keys().collect();
+        names.sort();
+        names
+    }
+
+    fn assert_describes<T: ToSchema>(value: &impl Serialize) {
+        let (schema, value) = (json!(T::schema()), json!(value));
+        assert_eq!(names(&schema["properties"]), names(&value), "{}", T::name());
+        assert_eq!(schema["required"].as_array().unwrap().len(), names(&value).len());
+    }
+
+    #[test]
+    fn response_schemas_have_the_members_of_the_json() {
+        let noon = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
+        let new = NewExpense {
+            description: Description::parse("Lunch").unwrap(),
+            amount: Amount::parse("42.50").unwrap(),
+            currency: None,
+            category: None,
+            date: None,
+        };
+        let content = new.into_content(noon.date_naive());
+        let mut sums = SummaryBuilder::default();
+        sums.add(&content);
+        let summary = Summary::from(sums);
+        assert_describes::<ExpenseResponse>(&Expense::new(content, noon));
+        assert_describes::<SummaryResponse>(&summary);
+        assert_describes::<CurrencySummary>(&summary.currencies[0]);
+        assert_describes::<CategorySummary>(&summary.currencies[0].by_category[0]);
+        assert_describes::<MonthSummary>(&summary.currencies[0].by_month[0]);
+    }
 }

@@ -1,0 +1,84 @@
+//! Request bodies: read up to a limit, and by their media type.
+
+use axum::body::{Body, HttpBody as _, to_bytes};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+use crate::{error::AppError, fastapi::parse_json};
+
+/// Longest body that is read.
+const MAX_BODY_KIB: usize = 64;
+
+/// Reads a JSON body and parses it.
+///
+/// # Errors
+///
+/// As [`read_bytes`], and 422 for text that is not JSON.
+pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
+    Ok(parse_json(&read_bytes(headers, body).await?)?)
+}
+
+/// Reads a JSON body.
+///
+/// # Errors
+///
+/// 415 for another media type, 413 past 64 KiB.
+pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppError> {
+    let body = read_body(body).await?;
+    // An empty body has no type.
+    if !body.is_empty() && !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return Err(AppError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body must be JSON: send Content-Type: application/json",
+        ));
+    }
+    Ok(body)
+}
+
+/// Reads a body of any media type.
+///
+/// # Errors
+///
+/// 413 past 64 KiB.
+pub async fn read_body(body: Body) -> Result<Bytes, AppError> {
+    read_body_up_to(body, MAX_BODY_KIB).await
+}
+
+/// Reads a body of any media type. A body whose declared length is over the limit is not touched.
+///
+/// # Errors
+///
+/// 413 past `max_kib`.
+pub async fn read_body_up_to(body: Body, max_kib: usize) -> Result<Bytes, AppError> {
+    let max_bytes = max_kib * 1024;
+    let too_long = || {
+        let detail = format!("The body must not be longer than {max_kib} KiB");
+        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    if body.size_hint().lower() > max_bytes as u64 {
+        return Err(too_long());
+    }
+    to_bytes(body, max_bytes).await.map_err(|_| too_long())
+}
+
+/// `application/x-www-form-urlencoded`, which a page of any site can make a browser send: see
+/// [`RequestOrigin::is_same_origin_form`](crate::authkit::origin::RequestOrigin::is_same_origin_form).
+#[must_use]
+pub fn is_form(content_type: &HeaderValue) -> bool {
+    essence(content_type).as_deref() == Some("application/x-www-form-urlencoded")
+}
+
+/// The media type in lower case, without its parameters.
+fn essence(content_type: &HeaderValue) -> Option<String> {
+    let essence = content_type.to_str().ok()?.split(';').next()?;
+    Some(essence.trim().to_ascii_lowercase())
+}
+
+/// `application/json`, or a type with the suffix `+json` (RFC 6839).
+fn is_json(content_type: &HeaderValue) -> bool {
+    essence(content_type).is_some_and(|essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}

@@ -1,0 +1,66 @@
+//! Pages of a list, and the cursors between them.
+//!
+//! A cursor is sealed: a client cannot make one up, and one of another user or another filter, where
+//! its position means nothing, is refused.
+
+use std::borrow::Borrow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{filter::Filter, keys::Owner, model::Expense};
+use crate::authkit::seal::Sealer;
+
+/// Where a page begins.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Position {
+    owner: String,
+    /// The signature of the filter that the position goes with.
+    filter: String,
+    /// KV's cursor of the list that has the page's rows.
+    pub(super) kv_cursor: Option<String>,
+    /// The last row of that list that an earlier page has shown.
+    pub(super) after: Option<String>,
+}
+
+/// Seals and opens cursors.
+pub(super) struct Cursors(pub(super) Sealer);
+
+impl Cursors {
+    pub(super) fn seal(&self, owner: &Owner, position: Position, filter: &Filter) -> String {
+        let position =
+            Position { owner: owner.as_str().to_owned(), filter: filter.signature(), ..position };
+        // A struct of strings always serializes.
+        self.0.seal(&serde_json::to_vec(&position).unwrap_or_default())
+    }
+
+    /// The position of a cursor; `None` for a cursor of another user, of another filter or of nobody's.
+    pub(super) fn open(&self, owner: &Owner, cursor: &str, filter: &Filter) -> Option<Position> {
+        let opened = self.0.open(cursor).ok()?;
+        let position: Position = serde_json::from_slice(&opened.plaintext).ok()?;
+        let is_here = position.owner == owner.as_str() && position.filter == filter.signature();
+        is_here.then_some(position)
+    }
+}
+
+/// The rows of the page that begins at `position` of one `list`, and the position of the next page.
+pub(super) fn paginate<E: Borrow<Expense>>(
+    listed: impl IntoIterator<Item = E>,
+    position: Position,
+    next_list: Option<String>,
+    limit: usize,
+    filter: &Filter,
+) -> (Vec<E>, Option<Position>) {
+    let after = position.after.as_deref();
+    let mut selected = listed
+        .into_iter()
+        .filter(|expense| filter.matches(&expense.borrow().content))
+        .filter(|expense| after.is_none_or(|id| expense.borrow().id.to_string().as_str() > id));
+    let rows: Vec<E> = selected.by_ref().take(limit).collect();
+    let next = if selected.next().is_some() {
+        let after = rows.last().map(|expense| expense.borrow().id.to_string());
+        Some(Position { after, ..position })
+    } else {
+        next_list.map(|cursor| Position { kv_cursor: Some(cursor), ..Position::default() })
+    };
+    (rows, next)
+}

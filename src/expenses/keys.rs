@@ -1,0 +1,67 @@
+//! The keys of expenses in KV.
+//!
+//! | key | value | metadata | lives |
+//! | --- | --- | --- | --- |
+//! | `expense:{owner}:{id}` | the record: `super::record` | the record, if it fits | until it is deleted |
+//! | `idempotency:{owner}:{hash}` | the record of an `Idempotency-Key`: `super::idempotency` | | 24 hours |
+//!
+//! `owner` is the user's `sub` with every character but letters, digits, `-`, `_`, `.` and `~`
+//! percent-encoded, so that no `sub` reaches into another's prefix. A `sub` too long for a key becomes
+//! `sha256=` and its hash, which no encoded `sub` can be. Ids sort newest first, and so does `list`.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
+
+use super::model::ExpenseId;
+use crate::runtime::KV_KEY_MAX_BYTES;
+
+/// All but RFC 3986's unreserved characters.
+const ENCODED_IN_OWNER: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// `idempotency:` and `:` and a hash of 64 characters: the longest text around an owner.
+const KEY_OVERHEAD_BYTES: usize = 12 + 1 + 64;
+
+/// A user, as keys name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner(String);
+
+impl Owner {
+    /// The owner whose `sub` this is.
+    pub(super) fn new(sub: &str) -> Self {
+        let encoded = utf8_percent_encode(sub, ENCODED_IN_OWNER).to_string();
+        if encoded.len() > KV_KEY_MAX_BYTES - KEY_OVERHEAD_BYTES {
+            return Self(format!("sha256={}", sha256_hex(sub.as_bytes())));
+        }
+        Self(encoded)
+    }
+
+    /// The owner as in keys.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The beginning of the keys of the owner's expenses.
+    pub(super) fn expense_prefix(&self) -> String {
+        format!("expense:{}:", self.0)
+    }
+
+    /// The key of an expense.
+    pub(super) fn expense_key(&self, id: ExpenseId) -> String {
+        format!("expense:{}:{id}", self.0)
+    }
+
+    /// The beginning of the keys of the owner's idempotency records.
+    pub(super) fn idempotency_prefix(&self) -> String {
+        format!("idempotency:{}:", self.0)
+    }
+
+    /// The key of the record of an `Idempotency-Key`.
+    pub(super) fn idempotency_key(&self, key: &str) -> String {
+        format!("idempotency:{}:{}", self.0, sha256_hex(key.as_bytes()))
+    }
+}
+
+/// The SHA-256 of `bytes` in hexadecimal.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
+}

@@ -1,0 +1,428 @@
+//! Validation problems, and the 422 response that FastAPI with Pydantic 2 makes of them: every problem
+//! at once, each with a `type`, a `loc`, a `msg` and the `input`.
+//! <https://docs.pydantic.dev/latest/errors/validation_errors/>
+
+use std::{borrow::Cow, io};
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use thiserror::Error;
+use utoipa::ToSchema;
+
+use super::{date::DateError, decimal::DecimalError, json_error::JsonSyntaxError};
+use crate::{
+    error::AppError,
+    expenses::{
+        amount::{Amount, AmountError},
+        idempotency::IdempotencyKeyError,
+        model::{Currency, CurrencyError, TextError},
+    },
+};
+
+/// Longest input or member name that a problem repeats: ten times the longest valid text.
+const MAX_ECHO_BYTES: usize = 2048;
+
+/// What is wrong with one field, or with the whole body. The message is Pydantic's.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// A required field is absent.
+    #[error("Field required")]
+    Missing,
+    /// The body is not JSON.
+    #[error("JSON decode error")]
+    Json(JsonSyntaxError),
+    /// The body's objects have more members together than the parser reads.
+    #[error("Data should have at most {max} members, those of nested objects included")]
+    TooManyMembers {
+        /// The most that are read.
+        max: usize,
+    },
+    /// The body is JSON, but not an object.
+    #[error("Input should be a valid dictionary or object to extract fields from")]
+    NotAnObject,
+    /// The body has a member of an unknown name.
+    #[error("Extra inputs are not permitted")]
+    Unknown,
+    /// The body has more unknown members than the response lists.
+    #[error("Extra inputs are not permitted: {0} more are not listed")]
+    MoreUnknown(usize),
+    /// The value is not a string.
+    #[error("Input should be a valid string")]
+    NotAString,
+    /// The text has the wrong length.
+    #[error("{}", text_message(*.0))]
+    Text(TextError),
+    /// The text does not match this regular expression.
+    #[error("String should match pattern '{0}'")]
+    Pattern(&'static str),
+    /// The value is neither a number nor a string.
+    #[error("Decimal input should be an integer, float, string or Decimal object")]
+    NotADecimal,
+    /// The number is not an amount.
+    #[error("{}", decimal_message(*.0))]
+    Decimal(DecimalError),
+    /// The value is neither a string nor a number of Unix time.
+    #[error("Input should be a valid date")]
+    NotADate,
+    /// The text or number is not a calendar date.
+    #[error(transparent)]
+    Date(DateError),
+    /// The text is not an integer.
+    #[error("Input should be a valid integer, unable to parse string as an integer")]
+    NotAnInteger,
+    /// The integer is below the minimum.
+    #[error("Input should be greater than or equal to {min}")]
+    TooSmall {
+        /// The minimum.
+        min: usize,
+    },
+    /// The integer is above the maximum.
+    #[error("Input should be less than or equal to {max}")]
+    TooLarge {
+        /// The maximum.
+        max: usize,
+    },
+    /// The last day of a range comes before the first.
+    #[error("Value error, to is earlier than from: give a later to, or an earlier from")]
+    RangeReversed,
+    /// The cursor was not made for this list.
+    #[error("Value error, not a cursor of this list: follow the Link header of the page before")]
+    ForeignCursor,
+    /// The idempotency key came with another body before.
+    #[error("Value error, this key was used with another body: use a new key for a new expense")]
+    KeyReused,
+    /// The text is not the id of an expense.
+    #[error("Value error, not an expense id")]
+    NotAnExpenseId,
+}
+
+fn text_message(error: TextError) -> Cow<'static, str> {
+    match error {
+        TextError::Empty => "String should have at least 1 character".into(),
+        TextError::TooLong { max_chars } => {
+            format!("String should have at most {max_chars} characters").into()
+        }
+    }
+}
+
+fn decimal_message(error: DecimalError) -> &'static str {
+    match error {
+        DecimalError::Malformed => "Input should be a valid decimal",
+        DecimalError::NotFinite => "Input should be a finite number",
+        DecimalError::Amount(AmountError::TooManyDigits) => {
+            "Decimal input should have no more than 12 digits in total"
+        }
+        DecimalError::Amount(AmountError::TooManyPlaces) => {
+            "Decimal input should have no more than 2 decimal places"
+        }
+        DecimalError::Amount(AmountError::TooManyWholeDigits) => {
+            "Decimal input should have no more than 10 digits before the decimal point"
+        }
+        DecimalError::Amount(AmountError::NotPositive) => "Input should be greater than 0",
+    }
+}
+
+/// The sentences of [`decimal_message`] name these numbers.
+const _: () = assert!(Amount::MAX_DIGITS == 12 && Amount::MAX_PLACES == 2);
+
+impl Fault {
+    /// Pydantic's name of the error.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Json(_) => "json_invalid",
+            Self::TooManyMembers { .. } => "too_long",
+            Self::NotAnObject => "model_attributes_type",
+            Self::Unknown | Self::MoreUnknown(_) => "extra_forbidden",
+            Self::NotAString => "string_type",
+            Self::Text(TextError::Empty) => "string_too_short",
+            Self::Text(TextError::TooLong { .. }) => "string_too_long",
+            Self::Pattern(_) => "string_pattern_mismatch",
+            Self::NotADecimal => "decimal_type",
+            Self::Decimal(DecimalError::Malformed) => "decimal_parsing",
+            Self::Decimal(DecimalError::NotFinite) => "finite_number",
+            Self::Decimal(DecimalError::Amount(AmountError::TooManyDigits)) => "decimal_max_digits",
+            Self::Decimal(DecimalError::Amount(AmountError::TooManyPlaces)) => "decimal_max_places",
+            Self::Decimal(DecimalError::Amount(AmountError::TooManyWholeDigits)) => {
+                "decimal_whole_digits"
+            }
+            Self::Decimal(DecimalError::Amount(AmountError::NotPositive)) => "greater_than",
+            Self::NotADate => "date_type",
+            Self::Date(DateError::Malformed(_)) => "date_from_datetime_parsing",
+            Self::Date(DateError::NotMidnight) => "date_from_datetime_inexact",
+            Self::Date(DateError::YearZero) => "date_parsing",
+            Self::NotAnInteger => "int_parsing",
+            Self::TooSmall { .. } => "greater_than_equal",
+            Self::TooLarge { .. } => "less_than_equal",
+            Self::RangeReversed | Self::ForeignCursor | Self::KeyReused | Self::NotAnExpenseId => {
+                "value_error"
+            }
+        }
+    }
+
+    /// The numbers and texts of the message, by Pydantic's names.
+    fn context(&self) -> Option<Value> {
+        Some(match self {
+            Self::Json(error) => json!({"error": error.reason}),
+            Self::TooManyMembers { max } => json!({"max_length": max}),
+            Self::Text(TextError::Empty) => json!({"min_length": 1}),
+            Self::Text(TextError::TooLong { max_chars }) => json!({"max_length": max_chars}),
+            Self::Pattern(pattern) => json!({"pattern": pattern}),
+            Self::Decimal(DecimalError::Amount(error)) => match error {
+                AmountError::TooManyDigits => json!({"max_digits": Amount::MAX_DIGITS}),
+                AmountError::TooManyPlaces => json!({"decimal_places": Amount::MAX_PLACES}),
+                AmountError::TooManyWholeDigits => {
+                    json!({"whole_digits": Amount::MAX_DIGITS - Amount::MAX_PLACES})
+                }
+                AmountError::NotPositive => json!({"gt": 0}),
+            },
+            Self::Date(DateError::Malformed(reason)) => json!({"error": reason}),
+            Self::Date(DateError::YearZero) => json!({"error": "year 0 is out of range"}),
+            Self::TooSmall { min } => json!({"ge": min}),
+            Self::TooLarge { max } => json!({"le": max}),
+            _ => return None,
+        })
+    }
+}
+
+impl From<TextError> for Fault {
+    fn from(error: TextError) -> Self {
+        Self::Text(error)
+    }
+}
+
+impl From<CurrencyError> for Fault {
+    fn from(_: CurrencyError) -> Self {
+        Self::Pattern(Currency::PATTERN)
+    }
+}
+
+impl From<IdempotencyKeyError> for Fault {
+    fn from(error: IdempotencyKeyError) -> Self {
+        match error {
+            IdempotencyKeyError::Length(error) => Self::Text(error),
+            IdempotencyKeyError::NotPrintable => Self::Pattern("^[\\x20-\\x7e]+$"),
+        }
+    }
+}
+
+/// The part of a request that a field is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The body: a member of its object, or a field of a form.
+    Body,
+    /// The query string.
+    Query,
+    /// The headers.
+    Header,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Query => "query",
+            Self::Header => "header",
+        }
+    }
+}
+
+/// Where a problem is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loc {
+    /// The whole body.
+    Body,
+    /// A position in the body, in characters from 0.
+    Position(usize),
+    /// A field.
+    Field(Source, Cow<'static, str>),
+}
+
+/// A field, and what is wrong with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// Where.
+    pub loc: Loc,
+    /// What.
+    pub fault: Fault,
+    /// The value, or its beginning where it is long.
+    pub input: Value,
+}
+
+impl Problem {
+    /// A problem of the value `input` at `loc`.
+    #[must_use]
+    pub fn new(loc: Loc, fault: Fault, input: Value) -> Self {
+        Self { loc, fault, input: shortened(input) }
+    }
+
+    /// A problem of a field.
+    #[must_use]
+    pub fn of_field(source: Source, name: &'static str, fault: Fault, input: Value) -> Self {
+        Self::new(Loc::Field(source, name.into()), fault, input)
+    }
+
+    /// The field's name; `None` for a problem of the whole body.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match &self.loc {
+            Loc::Field(_, name) => Some(name),
+            Loc::Body | Loc::Position(_) => None,
+        }
+    }
+}
+
+/// Everything that is wrong with a request's input.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Two results as one, with the problems of both in their order.
+    ///
+    /// # Errors
+    ///
+    /// All the problems.
+    pub fn both<A, B>(a: Result<A, Self>, b: Result<B, Self>) -> Result<(A, B), Self> {
+        match (a, b) {
+            (Ok(a), Ok(b)) => Ok((a, b)),
+            (Err(Self(a)), Err(Self(b))) => Err(Self([a, b].concat())),
+            (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+        }
+    }
+
+    /// `Ok` where there are no problems.
+    ///
+    /// # Errors
+    ///
+    /// The problems.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// Whether there are no problems.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The problems, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
+    pub(super) fn add(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl From<Problems> for AppError {
+    fn from(problems: Problems) -> Self {
+        let detail: Vec<ProblemResponse> =
+            problems.0.into_iter().map(ProblemResponse::from).collect();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, json!(detail))
+    }
+}
+
+/// One thing that is wrong with the input.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemResponse {
+    /// Pydantic's name of the error.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Where: `body`, `query` or `header`, then the field, or for broken JSON the position.
+    loc: Vec<LocPart>,
+    /// For people.
+    msg: String,
+    /// The rejected input; of more than 2 KiB of JSON its beginning, as a string that ends in `…`.
+    input: Value,
+    /// The numbers and texts in `msg`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    ctx: Option<Value>,
+}
+
+/// A step on the way to what is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum LocPart {
+    /// A field.
+    Name(String),
+    /// A position.
+    Position(u64),
+}
+
+impl From<Problem> for ProblemResponse {
+    fn from(Problem { loc, fault, input }: Problem) -> Self {
+        let (source, part) = match loc {
+            Loc::Body => (Source::Body, None),
+            Loc::Position(position) => (Source::Body, Some(LocPart::Position(position as u64))),
+            Loc::Field(source, name) => (source, Some(LocPart::Name(name.into_owned()))),
+        };
+        let loc = [LocPart::Name(source.name().to_owned())].into_iter().chain(part).collect();
+        Self { kind: fault.kind(), loc, msg: fault.to_string(), input, ctx: fault.context() }
+    }
+}
+
+/// 422: everything that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValidationErrorResponse {
+    /// In the order of the fields.
+    detail: Vec<ProblemResponse>,
+}
+
+impl ValidationErrorResponse {
+    /// An example for the API's description.
+    #[must_use]
+    pub fn example() -> Value {
+        let input = json!({"description": "Team lunch"});
+        let problem = Problem::of_field(Source::Body, "amount", Fault::Missing, input);
+        json!(Self { detail: vec![problem.into()] })
+    }
+}
+
+/// The input as a problem repeats it, cut so that a response does not grow with its request.
+fn shortened(input: Value) -> Value {
+    if let Value::String(text) = input {
+        return Value::String(beginning(text));
+    }
+    let mut echo = Echo::default();
+    if serde_json::to_writer(&mut echo, &input).is_ok() {
+        return input;
+    }
+    let text = String::from_utf8_lossy(&echo.0);
+    Value::String(format!("{}…", text.trim_end_matches('\u{fffd}')))
+}
+
+/// The text, or its beginning.
+pub(super) fn beginning(mut text: String) -> String {
+    if text.len() > MAX_ECHO_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_ECHO_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+/// A writer that keeps the first bytes and fails past them.
+#[derive(Default)]
+struct Echo(Vec<u8>);
+
+impl io::Write for Echo {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = MAX_ECHO_BYTES - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

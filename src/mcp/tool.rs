@@ -1,0 +1,67 @@
+//! The tools, and how `tools/list` describes them.
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use crate::access::Access;
+
+/// The tools' descriptions as `tools/list` has them, made by `schema` on the host.
+pub const DOCUMENT: &str = include_str!("tools.json");
+
+static LIST: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(DOCUMENT).unwrap_or_else(|_| json!([])));
+
+/// Every tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// `list_expenses`.
+    List,
+    /// `add_expense`.
+    Add,
+    /// `update_expense`.
+    Update,
+    /// `delete_expense`.
+    Delete,
+    /// `summarize_expenses`.
+    Summarize,
+}
+
+impl Tool {
+    /// Every tool, in the order of `tools/list`.
+    pub const ALL: [Self; 5] = [Self::List, Self::Add, Self::Update, Self::Delete, Self::Summarize];
+
+    /// The name that clients call the tool by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list_expenses",
+            Self::Add => "add_expense",
+            Self::Update => "update_expense",
+            Self::Delete => "delete_expense",
+            Self::Summarize => "summarize_expenses",
+        }
+    }
+
+    /// What the tool does with expenses.
+    #[must_use]
+    pub fn access(self) -> Access {
+        match self {
+            Self::List | Self::Summarize => Access::Read,
+            Self::Add | Self::Update | Self::Delete => Access::Write,
+        }
+    }
+}
+
+/// The tools' descriptions.
+#[must_use]
+pub fn list() -> &'static Value {
+    &LIST
+}
+
+/// The JSON Schema of a tool's arguments.
+pub(super) fn input_schema(tool: Tool) -> &'static Value {
+    let tools = LIST.as_array().into_iter().flatten();
+    let described = tools.into_iter().find(|described| described["name"] == tool.name());
+    described.map_or(&Value::Null, |described| &described["inputSchema"])
+}

@@ -1,0 +1,102 @@
+//! Stored records that cannot be read: an error of their own, which a client can mend.
+
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use crate::support::{ADA, TestApp, app::request, mcp};
+
+const KEY_OF_ADAS_EXPENSE: &str = "expense:user_ada:";
+const BODY: &str = r#"{"description": "Mended", "amount": 7}"#;
+
+/// An expense of Ada's whose stored record is damaged: its path.
+async fn damaged(app: &TestApp, record: &str) -> String {
+    let token = app.authkit.access_token(ADA);
+    let made = app.post_as(&token, "/expenses", BODY).await.expect(201).json();
+    let id = made["id"].as_str().unwrap();
+    app.kv.insert_raw(&format!("{KEY_OF_ADAS_EXPENSE}{id}"), record, None);
+    format!("/expenses/{id}")
+}
+
+async fn send(
+    app: &TestApp,
+    method: Method,
+    path: &str,
+    body: &str,
+) -> crate::support::app::Answer {
+    let request = request(method, path)
+        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
+        .header(header::CONTENT_TYPE, "application/json");
+    app.send(request.body(body.to_owned().into()).unwrap()).await
+}
+
+#[tokio::test]
+async fn unreadable_record_is_500_and_says_so() {
+    let app = TestApp::new();
+    for record in ["", "{", "{}", "[]", r#"{"amount": 1}"#] {
+        let path = damaged(&app, record).await;
+        for (method, body) in [(Method::GET, ""), (Method::PATCH, r#"{"amount": 1}"#)] {
+            let answer = send(&app, method, &path, body).await.expect(500);
+            assert!(answer.detail().contains("cannot be read"), "{record}: {answer:?}");
+            assert!(!answer.headers.contains_key(header::RETRY_AFTER), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn put_replaces_an_unreadable_record() {
+    let app = TestApp::new();
+    let path = damaged(&app, "{").await;
+    app.clock.advance(chrono::Duration::hours(1));
+    let mended = send(&app, Method::PUT, &path, BODY).await.expect(200).json();
+    assert_eq!(mended["description"], "Mended");
+    assert_eq!(mended["created_at"], "2026-11-23T12:00:00Z", "the time is in the id");
+    assert_eq!(mended["updated_at"], "2026-11-23T13:00:00Z");
+    assert_eq!(send(&app, Method::GET, &path, "").await.expect(200).json(), mended);
+    assert_eq!(app.expenses_of(ADA).await, [mended]);
+}
+
+#[tokio::test]
+async fn delete_removes_an_unreadable_record() {
+    let app = TestApp::new();
+    let path = damaged(&app, "{").await;
+    send(&app, Method::DELETE, &path, "").await.expect(204);
+    send(&app, Method::GET, &path, "").await.expect(404);
+}
+
+#[tokio::test]
+async fn page_of_an_unreadable_record_is_500_and_says_so() {
+    let app = TestApp::new();
+    let path = damaged(&app, "{").await;
+    let page = app.signed_in(ADA).await.open(&path).await.expect(500);
+    assert!(page.body.contains("cannot be read"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn update_tool_tells_of_an_unreadable_record() {
+    let app = TestApp::new();
+    let path = damaged(&app, "{").await;
+    let id = path.strip_prefix("/expenses/").unwrap();
+    let told = mcp::complaint(&app, "update_expense", json!({"id": id, "amount": 1})).await;
+    assert!(told.contains("cannot be read") && told.contains("delete_expense"), "{told}");
+    mcp::output(&app, "delete_expense", json!({"id": id})).await;
+}
+
+#[tokio::test]
+async fn unreadable_record_of_a_key_is_500_and_says_so() {
+    let app = TestApp::new();
+    let create = || {
+        request(Method::POST, "/expenses")
+            .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", "key")
+    };
+    app.send(create().body(BODY.to_owned().into()).unwrap()).await.expect(201);
+    let of_key = |key: &String| key.starts_with("idempotency:");
+    let key = app.kv.keys().into_iter().find(of_key).unwrap();
+    app.kv.insert_raw(&key, "{", None);
+    let elsewhere = app.isolate_with_variables(&[]);
+    let answer = elsewhere.send(create().body(BODY.to_owned().into()).unwrap()).await.expect(500);
+    assert!(answer.detail().contains("Idempotency-Key"), "{answer:?}");
+    let made: Vec<Value> = app.expenses_of(ADA).await;
+    assert_eq!(made.len(), 1);
+}
