@@ -17,7 +17,7 @@ use crate::{
     access::no_such_expense,
     authkit::AuthKit,
     body::read_json,
-    browser::{accepts, wants_html},
+    browser::{CSV, JSON, prefers, wants_html},
     error::AppError,
     error_layer::request_id,
     expenses::{
@@ -135,7 +135,7 @@ async fn list_expenses(
         ListError::Kv(error) => not_read(error),
         ListError::ForeignCursor => foreign_cursor(&cursor.unwrap_or_default()).into(),
     })?;
-    let mut response = if accepts(&headers, "text/csv") {
+    let mut response = if prefers(&headers, CSV, JSON) {
         csv_download(csv_beginning(&headers, &page.expenses).into())
     } else {
         Json(page.expenses).into_response()

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     authkit::{AuthKit, BearerUser, Challenge, CurrentUser, origin::RequestOrigin},
     body::read_bytes,
-    browser::accepts,
+    browser::{JSON, is_acceptable},
     error::AppError,
     error_layer::request_id,
     expenses::Expenses,
@@ -257,8 +257,7 @@ fn check_origin(origin: &RequestOrigin, headers: &HeaderMap) -> Result<(), AppEr
 
 /// A client has to name `text/event-stream` too. It does no harm if it does not, since no stream comes.
 fn check_accept(headers: &HeaderMap) -> Result<(), AppError> {
-    let json = ["application/json", "application/*", "*/*"];
-    if headers.contains_key(header::ACCEPT) && !json.iter().any(|range| accepts(headers, range)) {
+    if !is_acceptable(headers, JSON) {
         let detail = "Answers are JSON: send Accept: application/json, text/event-stream";
         return Err(AppError::new(StatusCode::NOT_ACCEPTABLE, detail));
     }

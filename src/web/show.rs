@@ -38,7 +38,7 @@ use crate::{
     api::expenses::{next_link, next_query},
     app::AppState,
     authkit::{CurrentUser, origin::RequestOrigin},
-    browser::{accepts, wants_html},
+    browser::{CSV, HTML, prefers, wants_html},
     error::AppError,
     expenses::{
         UserExpenses,
@@ -77,7 +77,7 @@ pub async fn prefer_pages(
     let path = parts.uri.path();
     let is_for_page = match parts.method {
         Method::GET | Method::HEAD => {
-            has_page(path) && wants_html(&parts.headers) && !accepts(&parts.headers, "text/csv")
+            has_page(path) && wants_html(&parts.headers) && !prefers(&parts.headers, CSV, HTML)
         }
         Method::POST if path == "/expenses" => RequestOrigin::from_request_parts(&mut parts, &())
             .await

@@ -161,7 +161,9 @@ async fn a_body_is_json_of_at_most_64_kib_for_whoever_takes_json() {
     for accept in ["application/json, text/event-stream", "application/*", "*/*;q=0.1"] {
         post(&app, &with(header::ACCEPT, accept), ping.clone()).await.expect(200);
     }
-    for accept in ["text/event-stream", "image/*", "application/json;q=0"] {
+    for accept in
+        ["text/event-stream", "image/*", "application/json;q=0", "*/*, application/json;q=0.0"]
+    {
         post(&app, &with(header::ACCEPT, accept), ping.clone()).await.expect(406);
     }
 }

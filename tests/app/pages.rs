@@ -149,6 +149,28 @@ async fn programs_get_what_they_got_before() {
 }
 
 #[tokio::test]
+async fn list_media_type_follows_the_weights_in_accept() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    add(&mut browser, json!({})).await;
+    for (accept, media_type) in [
+        ("application/json, text/html;q=0.1", "application/json"),
+        ("text/html;q=0.5, */*", "application/json"),
+        ("application/json, text/csv;q=0.5", "application/json"),
+        ("text/csv;q=0, */*", "application/json"),
+        ("text/html, text/csv;q=0.1", "text/html"),
+        ("text/html, */*;q=0.8", "text/html"),
+        ("text/csv, text/html;q=0.5", "text/csv"),
+        ("text/csv, application/json", "text/csv"),
+    ] {
+        let list = request(Method::GET, "/expenses").header(header::ACCEPT, accept);
+        let list = browser.send(list, axum::body::Body::empty()).await.expect(200);
+        let content_type = list.header("content-type");
+        assert_eq!(content_type.split(';').next(), Some(media_type), "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn this_month_stands_against_the_last_in_each_currency_across_the_turn_of_a_year() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;

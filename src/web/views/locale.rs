@@ -14,6 +14,8 @@ use std::{
 use chrono::{Datelike, NaiveDate};
 use http::{HeaderMap, header};
 
+use crate::browser::{Weighted, weighted};
+
 /// How one visitor writes amounts and days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Locale {
@@ -305,21 +307,12 @@ impl Locale {
     /// The first of the table that the visitor asks for, by `q`.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut wanted: Vec<(u32, &str)> = headers
-            .get_all(header::ACCEPT_LANGUAGE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|range| {
-                let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-                let weight =
-                    parameters.trim().strip_prefix("q=").map_or(Some(1000), thousandths)?;
-                (weight > 0).then_some((weight, tag.trim()))
-            })
+        let mut wanted: Vec<Weighted> = weighted(headers, &header::ACCEPT_LANGUAGE)
+            .filter(|language| language.weight > 0)
             .collect();
         // Stable: of equals, the first.
-        wanted.sort_by_key(|(weight, _)| Reverse(*weight));
-        wanted.into_iter().find_map(|(_, tag)| Self::find(tag)).unwrap_or(NEUTRAL)
+        wanted.sort_by_key(|language| Reverse(language.weight));
+        wanted.into_iter().find_map(|language| Self::find(language.value)).unwrap_or(NEUTRAL)
     }
 
     /// `de-CH-1996` is `de-CH`, `fr-LU` is `fr`.
@@ -472,14 +465,6 @@ impl Locale {
             _ => in_table(&SIGNS).unwrap_or(currency),
         }
     }
-}
-
-/// A weight (RFC 9110, section 12.4.2): `1`, `0.8`, at most three decimal places.
-fn thousandths(weight: &str) -> Option<u32> {
-    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
-    let fraction = format!("{fraction:0<3}");
-    let thousandths = whole.parse::<u32>().ok()?.checked_mul(1000)?;
-    thousandths.checked_add(fraction.get(..3)?.parse().ok()?)
 }
 
 #[cfg(test)]
