@@ -225,7 +225,7 @@ impl Typed {
                 format!("Give the amount, such as {example}.")
             }
             (Field::Amount, _) => {
-                format!("Write the amount as a number alone, such as {example}.")
+                format!("Enter only a number, such as {example}.")
             }
         }
     }
@@ -238,9 +238,7 @@ enum TypedAmountError {
     Ambiguous(#[from] Ambiguous),
     #[error("“{mark}” stands for {code}, but the currency is {chosen}: change one of the two.")]
     OtherCurrency { mark: String, code: String, chosen: String },
-    #[error(
-        "“{mark}” does not stand for {chosen}: change the currency, or write the amount as a number alone."
-    )]
+    #[error("“{mark}” does not stand for {chosen}: change the currency, or enter only a number.")]
     ForeignMark { mark: String, chosen: String },
 }
 
@@ -482,7 +480,7 @@ mod tests {
                 "en-US",
                 "USD",
                 "42 kr",
-                "“kr” does not stand for USD: change the currency, or write the amount as a number alone.",
+                "“kr” does not stand for USD: change the currency, or enter only a number.",
             ),
             ("en-US", "USD", "$42 EUR", "“EUR” stands for EUR, but the currency is USD"),
             ("en-US", "USD", "€1,234", "“€” stands for EUR"),
@@ -539,23 +537,23 @@ mod tests {
         for (text, words) in [
             ("", "Give the amount, such as 42.50."),
             ("  ", "Give the amount"),
-            ("abc", "number alone"),
-            ("€", "number alone"),
-            ("USD", "number alone"),
-            ("42 $$", "number alone"),
-            ("42 dollars", "number alone"),
-            ("42 US$ 1", "number alone"),
-            ("4 USD 2", "number alone"),
-            ("$1,23,45", "number alone"),
-            ("USD.50", "number alone"),
-            ("Rs.500", "number alone"),
-            ("12 34", "number alone"),
-            ("1 234.567,00", "number alone"),
-            ("1.2.3", "number alone"),
-            ("1,23,45", "number alone"),
-            ("1.234.56", "number alone"),
-            ("..", "number alone"),
-            ("NaN", "number alone"),
+            ("abc", "Enter only a number"),
+            ("€", "Enter only a number"),
+            ("USD", "Enter only a number"),
+            ("42 $$", "Enter only a number"),
+            ("42 dollars", "Enter only a number"),
+            ("42 US$ 1", "Enter only a number"),
+            ("4 USD 2", "Enter only a number"),
+            ("$1,23,45", "Enter only a number"),
+            ("USD.50", "Enter only a number"),
+            ("Rs.500", "Enter only a number"),
+            ("12 34", "Enter only a number"),
+            ("1 234.567,00", "Enter only a number"),
+            ("1.2.3", "Enter only a number"),
+            ("1,23,45", "Enter only a number"),
+            ("1.234.56", "Enter only a number"),
+            ("..", "Enter only a number"),
+            ("NaN", "Enter only a number"),
             ("1.2345", "two decimal places"),
             ("1,234.567", "two decimal places"),
             ("1234.567", "two decimal places"),

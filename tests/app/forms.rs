@@ -128,7 +128,7 @@ async fn what_is_wrong_stands_beside_its_field_and_what_was_typed_stays() {
         ("description", &long, "Use at most 200 characters for the description: these are 201."),
         ("amount", "", "Give the amount"),
         ("amount", "1.234", "can be read as 1234 or as a little more than 1."),
-        ("amount", "much", "number alone"),
+        ("amount", "much", "Enter only a number"),
         ("amount", "-1", "more than zero"),
         ("amount", "99999999999", "too large"),
         ("currency", "euro", "three letters"),
@@ -272,7 +272,7 @@ async fn a_session_that_ended_while_somebody_typed_takes_nothing_with_it() {
         assert_has(
             &page,
             &[
-                "You are not signed in any more",
+                "You are signed out",
                 "href=\"/login\"",
                 "value=\"Team lunch\"",
                 "value=\"42,50\"",
@@ -319,7 +319,7 @@ async fn a_form_that_is_too_long_is_a_page() {
     let mut browser = app.signed_in(ADA).await;
     let long = "x".repeat(64 * 1024);
     let page = browser.submit("/expenses", &[("description", &long)]).await.expect(413);
-    assert_has(&page, &["<h1>That is too long</h1>"]);
+    assert_has(&page, &["<h1>Too long</h1>"]);
 }
 
 #[tokio::test]
@@ -328,7 +328,7 @@ async fn a_form_goes_on_in_another_organization() {
     let mut browser = app.signed_in(ADA).await;
     let answer = browser.submit("/organization", &[("organization_id", "org_other")]).await;
     let page = follow(&mut browser, answer).await;
-    assert_has(&page, &["You go on in another organization", "<code>org_other</code>"]);
+    assert_has(&page, &["Organization switched", "<code>org_other</code>"]);
 
     let refusal = json!({"error": "sso_required", "error_description": "SSO <b>"});
     app.authkit.close_organization("org_2", refusal);

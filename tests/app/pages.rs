@@ -81,7 +81,7 @@ async fn a_session_that_cannot_be_checked_is_no_sign_out() {
     app.clock.advance(Duration::hours(1));
     app.authkit.set_outage(Some(Outage::NoAnswer));
     let page = browser.open("/").await.expect(503);
-    assert_has(&page, &["<h1>Not to be reached right now</h1>", "<code>ray-of-the-test</code>"]);
+    assert_has(&page, &["<h1>Temporarily unavailable</h1>", "<code>ray-of-the-test</code>"]);
     assert!(!page.body.contains("href=\"/login\""));
 }
 
@@ -308,7 +308,7 @@ async fn pictures_have_their_figures_as_a_table_whatever_there_is_to_draw() {
     assert_has(&page, &["13 other categories", "…</text>"]);
     // Nobody asks what a hundred names have in common.
     let page = browser.open("/expenses?category=nothing").await.expect(200);
-    assert_has(&page, &["No expense is one that you asked for.", "href=\"/expenses\">Show all"]);
+    assert_has(&page, &["No expenses match.", "href=\"/expenses\">Show all"]);
     assert!(!page.body.contains("<figure"));
 }
 
@@ -448,8 +448,8 @@ async fn a_failures_page_has_plain_words_a_way_on_and_the_requests_id() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for (path, status, words, way_on) in [
-        ("/nowhere", 404, "Nothing is here", "href=\"/expenses\""),
-        ("/expenses/", 404, "Nothing is here", "href=\"/expenses\""),
+        ("/nowhere", 404, "<h1>Not found</h1>", "href=\"/expenses\""),
+        ("/expenses/", 404, "<h1>Not found</h1>", "href=\"/expenses\""),
         ("/expenses/unknown", 404, "Expense not found", "href=\"/expenses\""),
         (
             "/callback?error=access_denied",

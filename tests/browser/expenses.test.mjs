@@ -71,7 +71,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.getByRole('link', { name: 'Delete Night train' }).click();
     assert.ok(await page.getByRole('heading', { name: 'Delete this expense?' }).isVisible());
     if (javaScriptEnabled) await inspect(page, 'expense-delete');
-    await page.getByRole('link', { name: 'Keep it' }).click();
+    await page.getByRole('link', { name: 'Cancel' }).click();
     await page.getByRole('link', { name: 'Delete Night train' }).click();
     await page.getByRole('button', { name: 'Delete' }).click();
     assert.match(await page.getByRole('status').innerText(), /^Deleted/);
@@ -140,7 +140,7 @@ test('a page left open while the session ends loses nothing that was typed', asy
   await type(page, { description: 'Typed for long', amount: '12' });
   await page.context().clearCookies();
   await page.getByRole('button', { name: 'Add expense' }).click();
-  assert.ok(await page.getByRole('heading', { name: 'You are not signed in any more' }).isVisible());
+  assert.ok(await page.getByRole('heading', { name: 'You are signed out' }).isVisible());
   assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Typed for long');
   const [tab] = await Promise.all([
     page.context().waitForEvent('page'),

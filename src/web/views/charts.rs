@@ -142,7 +142,7 @@ fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Mar
                 (picture)
             }
             details {
-                summary { "In figures" span.vh { ": " (title) } }
+                summary { "Show as table" span.vh { ": " (title) } }
                 table {
                     caption.vh { (title) }
                     thead {

@@ -49,7 +49,7 @@ pub fn page(failure: &Failure) -> Markup {
                 }
             }
             @if let Some(id) = request_id {
-                p.muted { "If you ask for help, tell this request’s id: " code { (id) } }
+                p.muted { "If you ask for help, give this request ID: " code { (id) } }
             }
         }
     };
@@ -61,11 +61,11 @@ fn title(status: StatusCode) -> &'static str {
         400 => "That did not work",
         401 => "Sign in first",
         403 => "Not allowed",
-        404 => "Nothing is here",
+        404 => "Not found",
         409 | 422 => "That cannot be done",
-        413 => "That is too long",
-        429 => "Too fast",
-        503 => "Not to be reached right now",
+        413 => "Too long",
+        429 => "Too many requests",
+        503 => "Temporarily unavailable",
         500..=599 => "Something went wrong",
         _ => status.canonical_reason().unwrap_or("Error"),
     }

@@ -113,7 +113,7 @@ pub enum Returned<'a> {
 /// A form that could not be taken, with what was typed and what to do about it.
 #[must_use]
 pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup {
-    let heading = if form.id.is_none() { "Add an expense" } else { "Change the expense" };
+    let heading = if form.id.is_none() { "Add an expense" } else { "Edit expense" };
     let title = format!("Error: {heading}");
     let content = html! {
         h1 { (heading) }
@@ -121,7 +121,7 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
         div.alert role="alert" tabindex="-1" autofocus aria-labelledby="problem" {
             @match why {
                 Returned::Invalid => {
-                    h2 #problem { "Nothing was saved yet" }
+                    h2 #problem { "Not saved" }
                     ul {
                         @for error in form.errors {
                             li { a href={ "#" (error.field.name()) } { (error.message) } }
@@ -131,14 +131,14 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
                 Returned::SentBefore => {
                     h2 #problem { "This form has already added an expense" }
                     p {
-                        "It was sent before with something else in it, and that was saved. To add what "
-                        "stands here now as well, choose “Add expense” once more."
+                        "It was sent before with other values, and those were saved. To add these values as "
+                        "well, choose “Add expense” again."
                     }
                 },
                 Returned::SignedOut => {
-                    h2 #problem { "You are not signed in any more" }
+                    h2 #problem { "You are signed out" }
                     p {
-                        "Nothing was saved yet, and nothing that you typed is lost: "
+                        "Not saved. Your input is kept: "
                         a href="/login" target="_blank" { "sign in in a new tab" }
                         ", then come back to this one and send the form again."
                     }
@@ -147,11 +147,11 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
                     h2 #problem { "This may not have been saved" }
                     p { (detail) "." }
                     p {
-                        "What you typed is still here."
-                        @if form.id.is_none() { " However often you send it, it adds one expense." }
+                        "Your input is kept."
+                        @if form.id.is_none() { " Sending the form again adds no second expense." }
                     }
                     @if let Some(id) = request_id {
-                        p.muted { "If you ask for help, tell this request’s id: " code { (id) } }
+                        p.muted { "If you ask for help, give this request ID: " code { (id) } }
                     }
                 },
             }
@@ -183,7 +183,7 @@ pub fn page(
             "."
         }
         section.card.narrow aria-labelledby="change" {
-            h2 #change { "Change it" }
+            h2 #change { "Edit expense" }
             (form.markup())
         }
         p { a.danger href={ "/expenses/" (expense.id) "/delete" } { "Delete this expense" } }
@@ -201,10 +201,10 @@ pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> M
             p.total { (locale.money(content.amount, &content.currency)) }
             p { bdi { (&*content.description) } }
             p.muted { bdi { (&*content.category) } ", " (date(locale, content.date)) }
-            p { "It cannot be brought back." }
+            p { "This cannot be undone." }
             form.actions method="post" action={ "/expenses/" (expense.id) "/delete" } {
                 button.danger { "Delete" }
-                a href="/expenses" { "Keep it" }
+                a href="/expenses" { "Cancel" }
             }
         }
     };

@@ -192,8 +192,8 @@ fn account_section(account: &Account) -> Markup {
             }
             form.switch method="post" action="/organization" {
                 div.field {
-                    label for="organization_id" { "Go on in another organization" }
-                    p.hint #organization-hint { "Its id begins with org_. Your expenses stay the same." }
+                    label for="organization_id" { "Switch organization" }
+                    p.hint #organization-hint { "The ID begins with org_. Your expenses stay the same." }
                     input #organization_id name="organization_id" required
                         autocomplete="off" autocapitalize="none" spellcheck="false"
                         aria-describedby="organization-hint";

@@ -21,7 +21,7 @@ pub(super) fn list(overview: &Overview) -> Markup {
     html! {
         section.card.list aria-labelledby="list" {
             div.head {
-                h2 #list { @if is_filtered { "Expenses you asked for" } @else { "All expenses" } }
+                h2 #list { @if is_filtered { "Filtered expenses" } @else { "All expenses" } }
                 a.download href={ "/expenses.csv" (query) } { "Download CSV" }
             }
             (filter_form(&typed, overview.categories, &[]))
@@ -30,9 +30,9 @@ pub(super) fn list(overview: &Overview) -> Markup {
             }
             @if rows.is_empty() {
                 @if next.is_some() {
-                    p { "None of the expenses looked at so far is one that you asked for. There are older ones." }
+                    p { "No expenses match so far. There are older ones." }
                 } @else {
-                    p { "No expense is one that you asked for." }
+                    p { "No expenses match." }
                 }
                 p { a href="/expenses" { "Show all expenses" } }
             } @else {

@@ -136,7 +136,7 @@ fn notice_line(notice: Notice, locale: Locale) -> Markup {
                     "Saved. It can take a minute until it is everywhere, this list included."
                 },
                 Notice::Deleted => "Deleted. It can take a minute until it is gone everywhere.",
-                Notice::Switched => "You go on in another organization: see the foot of the page.",
+                Notice::Switched => "Organization switched: the foot of the page shows it.",
             }
         }
     }
@@ -147,7 +147,7 @@ fn welcome(first_page: &FirstPage) -> Markup {
         div.columns.begin {
             section.card aria-labelledby="begin" {
                 h2 #begin { "Nothing here yet" }
-                p { "Begin with the last thing you paid for: what it was, and how much." }
+                p { "Add the last thing you paid for: what it was, and how much." }
                 p.muted {
                     "Totals, charts and the list come by themselves. What you add is yours alone, and "
                     "you can change it, delete it or download it at any time."
