@@ -1,16 +1,11 @@
 //! Extractors that the interfaces to expenses share: the caller's expenses, for what the caller's token
 //! allows, and the id in a path.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::{FromRef, FromRequestParts, RawPathParams},
-    response::{IntoResponse, Response},
-};
+use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use http::{Method, StatusCode, request::Parts};
 
 use crate::{
-    authkit::{AuthKit, Challenge, CurrentUser, UnscopedUser},
+    authkit::{CurrentUser, Rejection, UnscopedUser},
     error::AppError,
     expenses::{Expenses, UserExpenses, model::ExpenseId},
 };
@@ -50,22 +45,15 @@ impl Access {
 /// request's method.
 impl<S> FromRequestParts<S> for UserExpenses
 where
-    Arc<AuthKit>: FromRef<S>,
     Expenses: FromRef<S>,
     S: Send + Sync,
 {
-    type Rejection = Response;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let caller = UnscopedUser::from_request_parts(parts, state).await?;
-        let challenge = Challenge::from_request_parts(parts, state).await;
-        let caller = challenge
-            .and_then(|challenge| {
-                caller.require_scope(Access::for_method(&parts.method).scope(), &challenge)
-            })
-            .map_err(IntoResponse::into_response)?;
-        let expenses = Expenses::from_ref(state);
-        Ok(expenses.of_user(caller.id(), parts.extensions.get().cloned()))
+        let caller = caller.require_scope(Access::for_method(&parts.method).scope())?;
+        Ok(Expenses::from_ref(state).of_user(caller.id(), caller.wait_until().clone()))
     }
 }
 
@@ -74,20 +62,13 @@ where
 /// # Errors
 ///
 /// 403 `insufficient_scope`.
-pub async fn expenses_of<S>(
+pub fn expenses_of(
     caller: &CurrentUser,
-    parts: &mut Parts,
-    state: &S,
-) -> Result<UserExpenses, AppError>
-where
-    Arc<AuthKit>: FromRef<S>,
-    Expenses: FromRef<S>,
-    S: Send + Sync,
-{
-    let challenge = Challenge::from_request_parts(parts, state).await?;
-    caller.require_scope(Access::for_method(&parts.method).scope(), &challenge)?;
-    let expenses = Expenses::from_ref(state);
-    Ok(expenses.of_user(caller.id(), parts.extensions.get().cloned()))
+    method: &Method,
+    expenses: &Expenses,
+) -> Result<UserExpenses, Rejection> {
+    caller.require_scope(Access::for_method(method).scope())?;
+    Ok(expenses.of_user(caller.id(), caller.wait_until().clone()))
 }
 
 /// The `{id}` of a path. A text that is not an id names no expense.

@@ -59,7 +59,11 @@ impl AppState {
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
         let expenses = Expenses::new(kv, Arc::clone(&clock), cursor_sealer);
-        Self { authkit: Arc::new(authkit.with_resource(RESOURCE)), expenses, clock }
+        Self {
+            authkit: Arc::new(authkit.with_resource(RESOURCE).with_landing_path("/expenses")),
+            expenses,
+            clock,
+        }
     }
 }
 

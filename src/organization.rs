@@ -1,9 +1,7 @@
 //! `POST /organization`: switches the caller's session to another organization.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{FromRef, Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -12,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     authkit::{
-        AuthKit, Challenge, CurrentUser, current_user::SwitchError, origin::RequestOrigin,
+        Challenge, CurrentUser, current_user::SwitchError, origin::RequestOrigin,
         refresh::RefreshError, routes::MeResponse,
     },
     body::{is_form, read_body, read_json},
@@ -32,11 +30,7 @@ const SWITCHED: &str = "/expenses?switched=1";
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
 /// The route.
-pub fn routes<S>() -> OpenApiRouter<S>
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Clone + Send + Sync + 'static,
-{
+pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new().routes(routes!(switch_organization))
 }
 
@@ -70,7 +64,6 @@ struct OrganizationRequest {
 )]
 async fn switch_organization(
     caller: CurrentUser,
-    State(authkit): State<Arc<AuthKit>>,
     challenge: Challenge,
     origin: RequestOrigin,
     request: Request,
@@ -89,7 +82,7 @@ async fn switch_organization(
     fields.finish().into_result()?;
     // Without it there was a problem.
     let organization_id = organization_id.unwrap_or_default();
-    match caller.switch_organization(&authkit, &organization_id, &parts).await {
+    match caller.switch_organization(&organization_id).await {
         Ok(_) if is_own_form => Ok(redirect(StatusCode::SEE_OTHER, SWITCHED)),
         Ok(caller) => Ok(Json(MeResponse::from(&caller)).into_response()),
         Err(SwitchError::NoSession) => Err(AppError::new(

@@ -6,14 +6,22 @@
 //! 503. Removing what is gone does no harm, so a second delivery, or a late one, needs no memory of the
 //! first.
 
-use axum::{Extension, Router, body::Body, extract::State, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRef, State},
+    routing::post,
+};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use serde::Serialize;
 
 use crate::{
-    app::AppState, authkit::webhook::WebhookEvent, body::read_body_up_to, error::AppError,
-    expenses::erase::Erasure, json::Json, runtime::WaitUntil,
+    authkit::{RequestContext, webhook::WebhookEvent},
+    body::read_body_up_to,
+    error::AppError,
+    expenses::{Expenses, erase::Erasure},
+    json::Json,
 };
 
 /// Longest event that is read: an object of WorkOS's with all that a directory knows of it takes some
@@ -32,24 +40,26 @@ struct WebhookResponse {
 
 /// The route.
 #[expect(clippy::disallowed_methods, reason = "no client of the API's is to call it; WorkOS does")]
-pub fn routes() -> Router<AppState> {
+pub fn routes<S>() -> Router<S>
+where
+    Expenses: FromRef<S>,
+    S: Clone + Send + Sync + 'static,
+{
     Router::new().route("/webhooks/workos", post(receive_event))
 }
 
 async fn receive_event(
-    State(state): State<AppState>,
-    wait_until: Option<Extension<WaitUntil>>,
+    context: RequestContext,
+    State(expenses): State<Expenses>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<WebhookResponse>, AppError> {
     let body = read_body_up_to(body, MAX_BODY_KIB).await?;
-    match state.authkit.webhook_event(&headers, &body)? {
+    match context.authkit().webhook_event(&headers, &body)? {
         WebhookEvent::UserDeleted(user_id) => {
-            // Goes on when whoever delivers it has waited long enough.
-            let erasure = erase_user(state, user_id).boxed().shared();
-            if let Some(Extension(wait_until)) = wait_until {
-                wait_until.run(erasure.clone().map(drop).boxed());
-            }
+            // Goes on when WorkOS has closed the connection.
+            let erasure = erase_user(expenses, user_id).boxed().shared();
+            context.wait_until().keep_alive(erasure.clone().map(drop));
             erasure.await?;
         }
         WebhookEvent::Other => {}
@@ -57,8 +67,8 @@ async fn receive_event(
     Ok(Json(WebhookResponse { status: "ok" }))
 }
 
-async fn erase_user(state: AppState, user_id: String) -> Result<(), AppError> {
-    match state.expenses.erase_user(&user_id).await {
+async fn erase_user(expenses: Expenses, user_id: String) -> Result<(), AppError> {
+    match expenses.erase_user(&user_id).await {
         Ok(Erasure::Done) => Ok(()),
         Ok(Erasure::Unfinished) => {
             let cause = "more of a deleted user's is kept than one request may remove";

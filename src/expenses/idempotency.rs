@@ -254,7 +254,7 @@ impl OnceWriter {
         &self,
         expense: Expense,
         request: IdempotentRequest,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<Expense, AddError> {
         let IdempotentRequest { key, body_hash } = request;
         let key = self.owner.idempotency_key(&key.0);
@@ -271,9 +271,7 @@ impl OnceWriter {
                 Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,
                 Step::Make(expense) => {
                     let make = self.clone().make(*expense, key, body_hash).boxed().shared();
-                    if let Some(wait_until) = wait_until {
-                        wait_until.run(make.clone().map(drop).boxed());
-                    }
+                    wait_until.keep_alive(make.clone().map(drop));
                     return make.await;
                 }
             }

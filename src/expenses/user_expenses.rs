@@ -44,7 +44,7 @@ impl Expenses {
     /// The expenses of the user with this id. `wait_until` belongs to the request: it finishes writes
     /// when the client goes away.
     #[must_use]
-    pub fn of_user(&self, user_id: &str, wait_until: Option<WaitUntil>) -> UserExpenses {
+    pub fn of_user(&self, user_id: &str, wait_until: WaitUntil) -> UserExpenses {
         let Self { store, in_flight, cursors, clock } = self.clone();
         let owner = Owner::new(user_id);
         UserExpenses { writer: OnceWriter { store, in_flight, clock, owner }, cursors, wait_until }
@@ -65,7 +65,7 @@ impl Expenses {
 pub struct UserExpenses {
     writer: OnceWriter,
     cursors: Arc<Cursors>,
-    wait_until: Option<WaitUntil>,
+    wait_until: WaitUntil,
 }
 
 /// One page of a list, newest first.
@@ -154,7 +154,7 @@ impl UserExpenses {
         let now = clock.now();
         let expense = Expense::new(new.into_content(now.date_naive()), now);
         match once {
-            Some(request) => self.writer.add(expense, request, self.wait_until.as_ref()).await,
+            Some(request) => self.writer.add(expense, request, &self.wait_until).await,
             None => match store.put(owner, &expense).await {
                 Ok(()) => Ok(expense),
                 Err(error) => Err(AddError::Write(error)),
@@ -389,7 +389,8 @@ mod tests {
 
     fn user_expenses(kv: &Arc<MemoryKv>, sub: &str) -> UserExpenses {
         let sealer = Sealer::new(Purpose::Application("test"), &"password".into(), None);
-        Expenses::new(Arc::clone(kv) as _, Arc::new(Noon), sealer).of_user(sub, None)
+        Expenses::new(Arc::clone(kv) as _, Arc::new(Noon), sealer)
+            .of_user(sub, WaitUntil::default())
     }
 
     async fn put(expenses: &UserExpenses, expense: &Expense) {

@@ -4,8 +4,6 @@
 //! Connect on or off. Cookies are never looked at, so that a browser can be made to send nothing that
 //! counts.
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
     extract::{FromRef, FromRequestParts, State},
@@ -22,14 +20,13 @@ use super::{
     tools::{self, CallError, Caller},
 };
 use crate::{
-    authkit::{AuthKit, BearerUser, Challenge, CurrentUser, origin::RequestOrigin},
+    authkit::{BearerUser, CurrentUser, origin::RequestOrigin},
     body::read_bytes,
     browser::{JSON, is_acceptable},
     error::AppError,
     error_layer::request_id,
     expenses::Expenses,
     openapi::routing::OpenApiRouter,
-    runtime::WaitUntil,
 };
 
 /// Where it is.
@@ -46,7 +43,6 @@ const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact dec
 #[allow(clippy::disallowed_methods, reason = "another specification's, not the API's")]
 pub fn routes<S>() -> OpenApiRouter<S>
 where
-    Arc<AuthKit>: FromRef<S>,
     Expenses: FromRef<S>,
     S: Clone + Send + Sync + 'static,
 {
@@ -56,32 +52,22 @@ where
 }
 
 /// The caller of a request that this transport takes.
-struct Client {
-    user: CurrentUser,
-    challenge: Challenge,
-    wait_until: Option<WaitUntil>,
-}
+struct Client(CurrentUser);
 
-impl<S> FromRequestParts<S> for Client
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Send + Sync,
-{
-    type Rejection = Response;
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = AppError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let refuse = IntoResponse::into_response;
-        let origin = RequestOrigin::from_request_parts(parts, state).await.map_err(refuse)?;
-        check_origin(&origin, &parts.headers).map_err(refuse)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
+        let origin = RequestOrigin::from_request_parts(parts, state).await?;
+        check_origin(&origin, &parts.headers)?;
         let BearerUser(user) = BearerUser::from_request_parts(parts, state).await?;
-        let challenge = Challenge::from_request_parts(parts, state).await.map_err(refuse)?;
-        check_accept(&parts.headers).map_err(refuse)?;
-        Ok(Self { user, challenge, wait_until: parts.extensions.get().cloned() })
+        check_accept(&parts.headers)?;
+        Ok(Self(user))
     }
 }
 
 async fn answer_message(
-    client: Client,
+    Client(user): Client,
     State(expenses): State<Expenses>,
     headers: HeaderMap,
     body: Body,
@@ -94,9 +80,7 @@ async fn answer_message(
     let request_id = request_id(&headers);
     let caller = Caller {
         expenses: &expenses,
-        user: &client.user,
-        challenge: &client.challenge,
-        wait_until: client.wait_until,
+        user: &user,
         request_id: request_id.as_deref().unwrap_or("-"),
     };
     let reply = match incoming {

@@ -14,7 +14,7 @@ use super::{
     tool_error::ToolError,
 };
 use crate::{
-    authkit::{Challenge, CurrentUser},
+    authkit::CurrentUser,
     error::AppError,
     expenses::{
         Expenses, UserExpenses, idempotency::IdempotentRequest, model::ExpenseChanges,
@@ -27,7 +27,6 @@ use crate::{
             parse_list_arguments, parse_patch_arguments, parse_summary_arguments,
         },
     },
-    runtime::WaitUntil,
 };
 
 /// The request that calls tools.
@@ -36,10 +35,6 @@ pub struct Caller<'a> {
     pub expenses: &'a Expenses,
     /// The caller.
     pub user: &'a CurrentUser,
-    /// The challenge for a token without the scope.
-    pub challenge: &'a Challenge,
-    /// Finishes a write when the client goes away.
-    pub wait_until: Option<WaitUntil>,
     /// The id of the request in the log.
     pub request_id: &'a str,
 }
@@ -75,10 +70,10 @@ pub async fn call(
         Some(Value::Object(arguments)) => without_nulls(tool, arguments),
         Some(_) => return Err(invalid("Invalid params: arguments must be an object".to_owned())),
     };
-    let Caller { expenses, user, challenge, wait_until, request_id } = caller;
-    user.require_scope(tool.access().scope(), challenge)
-        .map_err(|error| CallError::Refused(Box::new(error)))?;
-    let expenses = expenses.of_user(user.id(), wait_until.clone());
+    let Caller { expenses, user, request_id } = caller;
+    user.require_scope(tool.access().scope())
+        .map_err(|error| CallError::Refused(Box::new(error.into())))?;
+    let expenses = expenses.of_user(user.id(), user.wait_until().clone());
 
     let mut result = Map::new();
     let text = match run(tool, &expenses, arguments).await {

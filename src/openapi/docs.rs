@@ -1,12 +1,7 @@
 //! `GET /openapi.json`, and `GET /docs`: Swagger UI on it. The page is made here; its script and style are
 //! the Worker's static assets (`assets/docs`, and `swagger-ui-dist`, which the build puts beside it).
 
-use std::sync::Arc;
-
-use axum::{
-    extract::FromRef,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::header;
 use maud::{DOCTYPE, Markup, html};
 
@@ -15,7 +10,7 @@ use super::{
     routing::{OpenApiRouter, routes},
 };
 use crate::{
-    authkit::{AuthKit, CurrentUser},
+    authkit::{CurrentUser, Rejection},
     web::views::{Account, layout::impersonation},
 };
 
@@ -24,11 +19,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The routes of the API's description.
-pub fn routes<S>() -> OpenApiRouter<S>
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Clone + Send + Sync + 'static,
-{
+pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new().routes(routes!(show_openapi)).routes(routes!(show_docs))
 }
 
@@ -54,7 +45,7 @@ async fn show_openapi() -> Response {
     security(()),
     responses((status = 200, description = "A page", body = String, content_type = "text/html")),
 )]
-async fn show_docs(caller: Result<CurrentUser, Response>) -> Response {
+async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -92,14 +83,14 @@ async fn show_docs(caller: Result<CurrentUser, Response>) -> Response {
 
 /// The links to the pages, and who is signed in. The documentation is public: a session that is over, or
 /// that cannot be checked, only changes this line.
-fn header(caller: Result<&CurrentUser, &Response>) -> Markup {
+fn header(caller: Result<&CurrentUser, &Rejection>) -> Markup {
     html! {
         header.top {
             nav aria-label="Pages" { a href="/" { "Your expenses" } }
             p.who {
                 @match caller {
                     Ok(caller) => { "Signed in as " bdi { (Account::from(caller).name) } },
-                    Err(response) if response.status().is_server_error() => {
+                    Err(Rejection::Unavailable { .. }) => {
                         "Whether you are signed in cannot be checked right now."
                     },
                     Err(_) => {

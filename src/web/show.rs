@@ -37,7 +37,7 @@ use crate::{
     access::{expenses_of, no_such_expense},
     api::expenses::{next_link, next_query},
     app::AppState,
-    authkit::{CurrentUser, origin::RequestOrigin},
+    authkit::{CurrentUser, Rejection, origin::RequestOrigin},
     browser::{CSV, HTML, prefers, wants_html},
     error::AppError,
     expenses::{
@@ -111,13 +111,12 @@ pub(super) struct Visitor {
 }
 
 impl FromRequestParts<AppState> for Visitor {
-    type Rejection = Response;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Rejection> {
         let caller = CurrentUser::from_request_parts(parts, state).await?;
         let account = Account::from(&caller);
-        let expenses = expenses_of(&caller, parts, state).await;
-        let expenses = expenses.map_err(IntoResponse::into_response)?;
+        let expenses = expenses_of(&caller, &parts.method, &state.expenses)?;
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
         Ok(Self { account, expenses, locale, time_zone })
@@ -128,9 +127,11 @@ async fn show_home(state: State<AppState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     match Visitor::from_request_parts(&mut parts, &state.0).await {
         Ok(visitor) => show_expenses(visitor, state, RawQuery(None)).await,
-        // Not knowing is not being signed out.
-        Err(answer) if answer.status().is_server_error() => answer,
-        Err(_) => respond(StatusCode::OK, home::page()),
+        Err(Rejection::SignedOut { .. } | Rejection::Forbidden { .. }) => {
+            respond(StatusCode::OK, home::page())
+        }
+        // An outage is not a sign-out.
+        Err(error) => error.into_response(),
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     access::no_such_expense,
     app::AppState,
-    authkit::{has_bearer, origin::RequestOrigin},
+    authkit::{Rejection, has_bearer, origin::RequestOrigin},
     body::{is_form, read_body},
     browser::redirect,
     error::AppError,
@@ -63,7 +63,7 @@ pub(super) fn is_own_form(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
 /// A form of one of this site's own pages.
 pub(super) struct OwnForm {
     /// Who has sent it. A session can end while somebody types: what was typed must not go with it.
-    visitor: Result<Visitor, Response>,
+    visitor: Result<Visitor, Rejection>,
     body: Bytes,
     locale: Locale,
     request_id: Option<String>,
@@ -82,7 +82,7 @@ impl FromRequest<AppState> for OwnForm {
             return Err(not_a_form(parts.uri.path()).into_response());
         }
         if !is_own_form(&parts.headers, &origin) {
-            visitor?;
+            visitor.map_err(IntoResponse::into_response)?;
             return Err(not_an_own_form().into_response());
         }
         let body = read_body(body).await.map_err(IntoResponse::into_response)?;
@@ -230,7 +230,8 @@ async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, App
     ),
 )]
 async fn delete_expense_by_form(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
-    match form.visitor?.expenses.remove(id).await {
+    let visitor = form.visitor.map_err(IntoResponse::into_response)?;
+    match visitor.expenses.remove(id).await {
         Ok(()) => Ok(see_expenses("deleted=1")),
         // The second click of a double click ends here.
         Err(RemoveError::Absent) => Err(AppError::new(
@@ -315,16 +316,13 @@ impl ReturnedForm {
     }
 
     /// The answer to a request that nobody is known to have sent.
-    fn rejected(&self, mut rejection: Response) -> Response {
-        if let Some(error) = rejection.extensions_mut().remove::<AppError>() {
-            return match error.status {
-                StatusCode::UNAUTHORIZED => {
-                    error.with_page(self.page(&[], view::Returned::SignedOut, None)).into_response()
-                }
-                status if status.is_server_error() => self.unavailable(error, None),
-                _ => error.into_response(),
-            };
+    fn rejected(&self, rejection: Rejection) -> Response {
+        match rejection {
+            Rejection::SignedOut { .. } => AppError::from(rejection)
+                .with_page(self.page(&[], view::Returned::SignedOut, None))
+                .into_response(),
+            Rejection::Unavailable { .. } => self.unavailable(rejection.into(), None),
+            _ => rejection.into_response(),
         }
-        rejection
     }
 }

@@ -318,7 +318,7 @@ async fn secure_cookie_dropped_on_http_ends_on_a_page() {
         let page = go_round(&mut browser, "http://localhost:8787", name).await.expect(400);
         assert!(page.body.contains(name) && page.body.contains("WORKOS_COOKIE_NAME"), "{page:?}");
         assert!(page.body.contains("https"), "{page:?}");
-        assert!(page.body.contains("href=\"/login\">Try again"), "{page:?}");
+        assert!(page.body.contains("href=\"/login?return_to=%2Fexpenses\">Try again"), "{page:?}");
         // Trying again is a try, and ends on the page again.
         browser.open("http://localhost:8787/login").await.expect(302);
         go_round(&mut browser, "http://localhost:8787", name).await.expect(400);

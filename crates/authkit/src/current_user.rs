@@ -7,30 +7,26 @@
 //! answers stay apart ([`super::rejection`]): refused is 401 (a browser is sent to sign in), and what
 //! could not be told is 503, never a sign-out.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use axum::{
-    extract::{FromRef, FromRequestParts},
-    response::{IntoResponse, Response},
-};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use chrono::{DateTime, Utc};
+use edge_host::WaitUntil;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use thiserror::Error;
 
-use super::{
+use crate::{
     AuthKit, VerifyError,
     cookie::RequestCookies,
     isolate_cache::CachedSession,
-    layer::SessionUpdate,
+    layer::RequestContext,
     origin::RequestOrigin,
     refresh::{RefreshError, Renewed},
-    rejection::{CallerError, Challenge, rejection},
+    rejection::{Challenge, IdentifyError, Rejection, SignedOut},
     session::{Impersonator, Session, User},
     token::{TokenError, VerifiedClaims},
-    workos::{ClientInfo, INVALID_GRANT},
+    workos::INVALID_GRANT,
 };
-use crate::error::AppError;
-use edge_host::WaitUntil;
 
 /// Most expired sessions of one request that are renewed. Two are there when a copy for another domain
 /// is left over; each costs an exchange at WorkOS, and a request has room for eighty.
@@ -42,11 +38,18 @@ const MAX_SUCCESSORS: usize = 1000;
 const RETRY_AFTER_SECS: u32 = 5;
 
 /// The signed-in caller.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CurrentUser {
     claims: VerifiedClaims,
-    /// What the cookie held, or what came after it; bearer tokens come without.
+    /// The session of the cookie, or its successor; bearer tokens come without.
     session: Option<Arc<Session>>,
+    context: RequestContext,
+}
+
+impl fmt::Debug for CurrentUser {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("CurrentUser").field(&self.id()).finish()
+    }
 }
 
 /// The caller by the `Authorization` header alone: a route that takes one is out of reach of whatever
@@ -65,12 +68,8 @@ impl UnscopedUser {
     /// # Errors
     ///
     /// 403 `insufficient_scope`.
-    pub fn require_scope(
-        self,
-        scope: &str,
-        challenge: &Challenge,
-    ) -> Result<CurrentUser, AppError> {
-        self.0.require_scope(scope, challenge)?;
+    pub fn require_scope(self, scope: &str) -> Result<CurrentUser, Rejection> {
+        self.0.require_scope(scope)?;
         Ok(self.0)
     }
 }
@@ -110,11 +109,66 @@ impl CurrentUser {
     /// # Errors
     ///
     /// 403 `insufficient_scope`.
-    pub fn require_scope(&self, scope: &str, challenge: &Challenge) -> Result<(), AppError> {
+    pub fn require_scope(&self, scope: &str) -> Result<(), Rejection> {
         if self.claims.allows(scope) {
             return Ok(());
         }
-        Err(challenge.insufficient_scope(scope))
+        Err(Challenge::new(&self.context).insufficient_scope(scope))
+    }
+
+    /// The organization that the caller acts in.
+    #[must_use]
+    pub fn organization_id(&self) -> Option<&str> {
+        self.claims.claims().org_id.as_deref()
+    }
+
+    /// Whether the caller has this role in the organization.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        let claims = self.claims.claims();
+        claims.role.as_deref() == Some(role) || claims.roles.iter().any(|own| own == role)
+    }
+
+    /// Whether the caller's roles include this permission.
+    #[must_use]
+    pub fn has_permission(&self, permission: &str) -> bool {
+        self.claims.claims().permissions.iter().any(|own| own == permission)
+    }
+
+    /// Lets only a caller with this role on.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Forbidden`].
+    pub fn require_role(&self, role: &str) -> Result<(), Rejection> {
+        let error = || Rejection::forbidden(format!("This needs the role {role}"));
+        self.has_role(role).then_some(()).ok_or_else(error)
+    }
+
+    /// Lets only a caller with this permission on.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Forbidden`].
+    pub fn require_permission(&self, permission: &str) -> Result<(), Rejection> {
+        let error = || Rejection::forbidden(format!("This needs the permission {permission}"));
+        self.has_permission(permission).then_some(()).ok_or_else(error)
+    }
+
+    /// The id of the organization that the caller acts in.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Forbidden`] for a caller without one.
+    pub fn require_organization(&self) -> Result<&str, Rejection> {
+        let error = || Rejection::forbidden("Choose an organization first: sign in to one");
+        self.organization_id().ok_or_else(error)
+    }
+
+    /// Finishes work that outlives the response to this caller's request.
+    #[must_use]
+    pub fn wait_until(&self) -> &WaitUntil {
+        self.context.wait_until()
     }
 
     /// Whether the caller came with the session cookie, and not with a token.
@@ -123,110 +177,116 @@ impl CurrentUser {
         self.session.is_some()
     }
 
+    fn with_session(
+        claims: VerifiedClaims,
+        session: Arc<Session>,
+        context: &RequestContext,
+    ) -> Self {
+        Self { claims, session: Some(session), context: context.clone() }
+    }
+
     async fn identify(
-        authkit: &AuthKit,
+        context: &RequestContext,
         parts: &Parts,
         origin: &RequestOrigin,
-    ) -> Result<Self, CallerError> {
+    ) -> Result<Self, IdentifyError> {
         if has_bearer(&parts.headers) {
-            return Self::identify_bearer(authkit, parts, origin).await;
+            return Self::identify_bearer(context, parts, origin).await;
         }
+        let authkit = context.authkit();
         let cookies = RequestCookies::from_headers(&parts.headers);
         let cookie = authkit.config.cookie.session_cookie(origin);
         if !cookie.is_sent(&cookies) {
-            return Err(CallerError::NoCredentials);
+            return Err(SignedOut::NoCredentials.into());
         }
         if !parts.method.is_safe() && origin.is_cross_origin(&parts.headers) {
-            return Err(CallerError::CrossOrigin);
+            return Err(IdentifyError::CrossOrigin);
         }
-        let change = parts.extensions.get::<SessionUpdate>().cloned().unwrap_or_default();
+        let update = context.session_update();
         // More than one when a copy for another domain is left over, or another host of the domain has
         // planted one. A session that has ended hides no other, and one that needs no renewal wins.
         let mut expired = Vec::new();
-        let mut refusal = CallerError::Session;
+        let mut refusal = IdentifyError::from(SignedOut::Session);
         for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
-            match Standing::of(authkit, &known, parts).await {
+            match Standing::of(context, &known).await {
                 Ok(Standing::Good(claims)) => {
-                    change.reset();
+                    update.reset();
                     if known.by_previous_password || cookie.is_under_former_name(&cookies) {
-                        change.set(Arc::clone(&known.session));
+                        update.set(Arc::clone(&known.session));
                     }
-                    return Ok(Self { claims, session: Some(known.session) });
+                    return Ok(Self::with_session(claims, known.session, context));
                 }
                 Ok(Standing::Expired { user_id, expires_at }) => {
                     expired.push((known.session, user_id, expires_at));
                 }
-                Ok(Standing::SignedOut) => change.end(),
+                Ok(Standing::SignedOut) => update.end(),
                 Ok(Standing::Refused) => {}
                 Err(unavailable) => refusal = unavailable,
             }
         }
         let is_one_untried = expired.len() > MAX_RENEWALS;
         for (session, user_id, expires_at) in expired.into_iter().take(MAX_RENEWALS) {
-            match authkit.renew(&session, &user_id, expires_at, None, parts).await {
+            match authkit.renew(&session, &user_id, expires_at, None, context).await {
                 Ok((renewed, claims)) => {
-                    change.set(Arc::clone(&renewed));
-                    return Ok(Self { claims, session: Some(renewed) });
+                    update.set(Arc::clone(&renewed));
+                    return Ok(Self::with_session(claims, renewed, context));
                 }
                 // The response of the sign-out has cleared the cookie: a cookie that the browser holds by
                 // now is newer.
                 Err(RefreshError::Ended) if authkit.refresher.is_over(&session) => {}
-                Err(RefreshError::Ended) => change.end(),
+                Err(RefreshError::Ended) => update.end(),
                 Err(error) => match error.into() {
-                    CallerError::Session => {}
+                    IdentifyError::SignedOut(_) => {}
                     unavailable => refusal = unavailable,
                 },
             }
         }
-        if is_one_untried || !matches!(refusal, CallerError::Session) {
+        if is_one_untried || !matches!(refusal, IdentifyError::SignedOut(_)) {
             // One of the sessions may be alive: the browser keeps its cookies.
-            change.reset();
+            update.reset();
         }
         Err(refusal)
     }
 
     async fn identify_bearer(
-        authkit: &AuthKit,
+        context: &RequestContext,
         parts: &Parts,
         origin: &RequestOrigin,
-    ) -> Result<Self, CallerError> {
-        let value = bearer_value(&parts.headers).ok_or(CallerError::NoCredentials)?;
-        let token = bearer_token(value).ok_or(CallerError::NotABearer)?;
-        let verified = authkit.verify_bearer(token, origin, wait_until(parts)).await;
+    ) -> Result<Self, IdentifyError> {
+        let value = bearer_value(&parts.headers).ok_or(SignedOut::NoCredentials)?;
+        let token = bearer_token(value).ok_or(SignedOut::NotABearer)?;
+        let wait_until = context.wait_until();
+        let verified = context.authkit().verify_bearer(token, origin, wait_until).await;
         let claims = verified.map_err(|error| match error {
-            VerifyError::Token(error) => CallerError::Token(error),
-            VerifyError::Unavailable(error) => RefreshError::from(error).into(),
+            VerifyError::Token(error) => SignedOut::Token(error).into(),
+            VerifyError::Unavailable(error) => IdentifyError::from(RefreshError::from(error)),
         })?;
-        Ok(Self { claims, session: None })
+        Ok(Self { claims, session: None, context: context.clone() })
     }
 
-    /// Goes on in another organization, for this request and, by its answer, for the browser.
+    /// Switches to another organization, for this request and, by its response, for the browser.
     ///
     /// # Errors
     ///
     /// [`SwitchError`].
-    pub async fn switch_organization(
-        self,
-        authkit: &AuthKit,
-        organization_id: &str,
-        parts: &Parts,
-    ) -> Result<Self, SwitchError> {
+    pub async fn switch_organization(self, organization_id: &str) -> Result<Self, SwitchError> {
         let session = self.session.as_ref().ok_or(SwitchError::NoSession)?;
-        let change = parts.extensions.get::<SessionUpdate>().cloned().unwrap_or_default();
+        let authkit = self.context.authkit();
+        let update = self.context.session_update();
         let expires_at = Some(self.claims.expires_at());
         let user_id = self.id();
         let renew = async |organization_id| {
-            authkit.renew(session, user_id, expires_at, organization_id, parts).await
+            authkit.renew(session, user_id, expires_at, organization_id, &self.context).await
         };
         match renew(Some(organization_id)).await {
             Ok((renewed, claims)) => {
-                change.set(Arc::clone(&renewed));
-                Ok(Self { claims, session: Some(renewed) })
+                update.set(Arc::clone(&renewed));
+                Ok(Self::with_session(claims, renewed, &self.context))
             }
             // Of the organization, or of the session? Without the organization WorkOS tells.
             Err(RefreshError::Ended) => {
-                let (renewed, _) = change.end_if_ended(renew(None).await)?;
-                change.set(renewed);
+                let (renewed, _) = update.end_if_ended(renew(None).await)?;
+                update.set(renewed);
                 let code = INVALID_GRANT.to_owned();
                 Err(RefreshError::Refused { code, description: None }.into())
             }
@@ -255,15 +315,13 @@ enum Standing {
 impl Standing {
     /// # Errors
     ///
-    /// [`CallerError::Unavailable`] when WorkOS's keys cannot be fetched.
-    async fn of(
-        authkit: &AuthKit,
-        known: &CachedSession,
-        parts: &Parts,
-    ) -> Result<Self, CallerError> {
+    /// [`IdentifyError::Unavailable`] when WorkOS's keys cannot be fetched.
+    async fn of(context: &RequestContext, known: &CachedSession) -> Result<Self, IdentifyError> {
+        let authkit = context.authkit();
         let session = &known.session;
-        let verified =
-            authkit.verify_ignoring_expiry(session.access_token.expose(), wait_until(parts)).await;
+        let verified = authkit
+            .verify_ignoring_expiry(session.access_token.expose(), context.wait_until())
+            .await;
         match verified {
             Ok(claims) if authkit.refresher.is_signed_out(claims.claims().sid.as_deref()) => {
                 Ok(Self::SignedOut)
@@ -309,15 +367,14 @@ impl AuthKit {
         user_id: &str,
         expires_at: Option<DateTime<Utc>>,
         organization_id: Option<&str>,
-        parts: &Parts,
+        context: &RequestContext,
     ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
-        let requester = ClientInfo::from_headers(&parts.headers);
-        let wait_until = wait_until(parts);
+        let wait_until = context.wait_until();
         let mut session = Arc::new(session.clone());
         for _ in 0..MAX_SUCCESSORS {
             let Renewed { session: newer, is_fresh } = self
                 .refresher
-                .refresh(&session, expires_at, organization_id, &requester, wait_until)
+                .refresh(&session, expires_at, organization_id, context.client(), wait_until)
                 .await?;
             session = newer;
             let reason = match self.verify(session.access_token.expose(), wait_until).await {
@@ -342,10 +399,6 @@ impl AuthKit {
     }
 }
 
-fn wait_until(parts: &Parts) -> Option<&WaitUntil> {
-    parts.extensions.get()
-}
-
 /// Whether the request carries a bearer token, or an `Authorization` header that tries to be one. Other
 /// schemes are not for this application: a password in front of a staging site is one of them.
 #[must_use]
@@ -367,73 +420,62 @@ fn bearer_token(value: &HeaderValue) -> Option<&str> {
     Some(token.trim()).filter(|token| !token.is_empty())
 }
 
-impl<S> FromRequestParts<S> for UnscopedUser
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Send + Sync,
-{
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let authkit = Arc::<AuthKit>::from_ref(state);
-        let origin = RequestOrigin::from_request_parts(parts, state)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        CurrentUser::identify(&authkit, parts, &origin)
-            .await
-            .map(Self)
-            .map_err(|error| rejection(&error, parts, &authkit, &origin))
+impl UnscopedUser {
+    async fn extract(parts: &Parts) -> Result<Self, Rejection> {
+        let context = RequestContext::of(parts)?;
+        let identified = CurrentUser::identify(context, parts, context.origin()?).await;
+        identified.map(Self).map_err(|error| Rejection::of_request(error, parts, context))
     }
 }
 
-impl<S> FromRequestParts<S> for CurrentUser
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Send + Sync,
-{
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let UnscopedUser(user) = UnscopedUser::from_request_parts(parts, state).await?;
-        require_any_scope(user, parts, state).await
+impl CurrentUser {
+    /// Lets only a caller on whose token may be used for something here.
+    fn require_any_scope(self) -> Result<Self, Rejection> {
+        if !self.claims.allows_nothing() {
+            return Ok(self);
+        }
+        let known_scopes = self.context.authkit().resource.scopes;
+        Err(Challenge::new(&self.context).no_scope(known_scopes))
     }
 }
 
-impl<S> FromRequestParts<S> for BearerUser
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Send + Sync,
-{
-    type Rejection = Response;
+impl<S: Sync> FromRequestParts<S> for UnscopedUser {
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let authkit = Arc::<AuthKit>::from_ref(state);
-        let origin = RequestOrigin::from_request_parts(parts, state)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        let user = CurrentUser::identify_bearer(&authkit, parts, &origin)
-            .await
-            .map_err(|error| rejection(&error, parts, &authkit, &origin))?;
-        require_any_scope(user, parts, state).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        Self::extract(parts).await
     }
 }
 
-/// Lets only a caller on whose token may be used for something here.
-async fn require_any_scope<S>(
-    user: CurrentUser,
-    parts: &mut Parts,
-    state: &S,
-) -> Result<CurrentUser, Response>
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Send + Sync,
-{
-    if !user.claims.allows_nothing() {
-        return Ok(user);
+impl<S: Sync> FromRequestParts<S> for CurrentUser {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        UnscopedUser::extract(parts).await?.0.require_any_scope()
     }
-    let known_scopes = Arc::<AuthKit>::from_ref(state).resource.scopes;
-    let challenge = Challenge::from_request_parts(parts, state).await;
-    Err(challenge.map_or_else(IntoResponse::into_response, |challenge| {
-        challenge.no_scope(known_scopes).into_response()
-    }))
+}
+
+/// `None` when nobody is signed in; an error when WorkOS or KV could not be reached, so that an outage
+/// never looks like a signed-out visitor.
+impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Rejection> {
+        match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(user) => Ok(Some(user)),
+            Err(Rejection::SignedOut { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for BearerUser {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        let context = RequestContext::of(parts)?;
+        let identified = CurrentUser::identify_bearer(context, parts, context.origin()?).await;
+        let user = identified.map_err(|error| Rejection::of_request(error, parts, context))?;
+        user.require_any_scope().map(Self)
+    }
 }

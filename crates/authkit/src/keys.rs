@@ -211,7 +211,7 @@ impl KeySetCache {
     pub async fn set_with(
         self: &Arc<Self>,
         kid: &str,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<Arc<KeySet>, KeyError> {
         Ok(self.known(Wanted::Key(kid), wait_until).await?.set)
     }
@@ -221,17 +221,14 @@ impl KeySetCache {
     /// # Errors
     ///
     /// [`KeyError::Unavailable`]; [`KeyError::Unknown`] for an issuer without metadata.
-    pub async fn metadata(
-        self: &Arc<Self>,
-        wait_until: Option<&WaitUntil>,
-    ) -> Result<Arc<str>, KeyError> {
+    pub async fn metadata(self: &Arc<Self>, wait_until: &WaitUntil) -> Result<Arc<str>, KeyError> {
         self.known(Wanted::Metadata, wait_until).await?.metadata.ok_or(KeyError::Unknown)
     }
 
     async fn known(
         self: &Arc<Self>,
         wanted: Wanted<'_>,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<Known, KeyError> {
         // Ends: a fetch finds a newer set in KV or is followed by a cool-down, in which no step is
         // `Fetch` or `Wait`.
@@ -242,9 +239,7 @@ impl KeySetCache {
                 Step::Fetch => {
                     // Goes on when whoever began it goes away: others wait for it.
                     let fetch = Arc::clone(self).fetch().boxed().shared();
-                    if let Some(wait_until) = wait_until {
-                        wait_until.run(fetch.clone().boxed());
-                    }
+                    wait_until.keep_alive(fetch.clone());
                     fetch.await;
                 }
                 Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,

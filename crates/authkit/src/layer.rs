@@ -1,42 +1,122 @@
-//! Carrying the session: when a request has renewed or ended its session, its answer tells the
-//! browser, whatever else the answer says.
+//! The layer around a protected application. It gives each request a [`RequestContext`], which the
+//! extractors need, and writes the session that a request has renewed or ended into the response's
+//! cookies, for every response of the application.
 //!
-//! The [`carry_session`] layer puts a [`SessionUpdate`] into the request; the extractor writes into
-//! it, and the layer sets the cookies of the answer by it.
-//!
-//! An answer may be late: by the time it is there, another request may have spent the session that
-//! it would set, or signed out. So the layer asks what has come after it, and sets that.
+//! A response may be late: by then, another request may have renewed the session that this one would set,
+//! or its user may have signed out. So the layer looks for the newest session and sets that one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
+    Router,
     extract::{FromRequestParts, Request, State},
-    middleware::Next,
-    response::Response,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use edge_host::WaitUntil;
+use http::{HeaderMap, StatusCode, header, request::Parts};
 
-use super::{
-    AuthKit, cookie::RequestCookies, origin::RequestOrigin, refresh::RefreshError, session::Session,
+use crate::{
+    AuthKit, browser::redirect, cookie::RequestCookies, current_user::has_bearer, error::AppError,
+    origin::RequestOrigin, refresh::RefreshError, rejection::Rejection, session::Session,
+    session_kept::confirm_session, workos::ClientInfo,
 };
 
-/// What became of a request's session. Shared by the request and the layer around it.
-#[derive(Clone, Default)]
-pub struct SessionUpdate(Arc<Mutex<Option<Change>>>);
-
+/// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
 #[derive(Clone)]
-enum Change {
+pub struct RequestContext(Arc<Context>);
+
+struct Context {
+    authkit: Arc<AuthKit>,
+    origin: Option<RequestOrigin>,
+    path: Box<str>,
+    client: ClientInfo,
+    wait_until: WaitUntil,
+    session_update: SessionUpdate,
+}
+
+impl RequestContext {
+    fn new(authkit: Arc<AuthKit>, parts: &Parts) -> Self {
+        let origin = parts.extensions.get::<RequestOrigin>().cloned();
+        Self(Arc::new(Context {
+            origin: origin.or_else(|| RequestOrigin::of_request(parts, authkit.public_origin())),
+            path: parts.uri.path().into(),
+            client: ClientInfo::from_headers(&parts.headers),
+            wait_until: parts.extensions.get().cloned().unwrap_or_default(),
+            session_update: SessionUpdate::default(),
+            authkit,
+        }))
+    }
+
+    /// The application's AuthKit.
+    #[must_use]
+    pub fn authkit(&self) -> &Arc<AuthKit> {
+        &self.0.authkit
+    }
+
+    /// The origin that the browser sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::NoHost`].
+    pub fn origin(&self) -> Result<&RequestOrigin, Rejection> {
+        self.0.origin.as_ref().ok_or(Rejection::NoHost)
+    }
+
+    /// The path that the client asked for.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// The client's address and user agent, as WorkOS's audit log shows them.
+    #[must_use]
+    pub fn client(&self) -> &ClientInfo {
+        &self.0.client
+    }
+
+    /// Finishes work that outlives the response.
+    #[must_use]
+    pub fn wait_until(&self) -> &WaitUntil {
+        &self.0.wait_until
+    }
+
+    pub(crate) fn session_update(&self) -> &SessionUpdate {
+        &self.0.session_update
+    }
+
+    /// # Errors
+    ///
+    /// [`Rejection::MissingLayer`] outside of the layer.
+    pub(crate) fn of(parts: &Parts) -> Result<&Self, Rejection> {
+        parts.extensions.get().ok_or(Rejection::MissingLayer)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        Self::of(parts).cloned()
+    }
+}
+
+/// The session that the response of a request hands to the browser.
+#[derive(Default)]
+pub(crate) struct SessionUpdate(Mutex<Option<Update>>);
+
+enum Update {
     Set(Arc<Session>),
     Ended,
 }
 
 impl SessionUpdate {
-    /// The browser is to have `session`, or what comes after it by then.
+    /// The browser gets `session`, or the newest session that has followed it by then.
     pub fn set(&self, session: Arc<Session>) {
-        self.replace(Change::Set(session));
+        self.replace(Some(Update::Set(session)));
     }
 
-    /// Where WorkOS has ended the session, the browser's is over too.
+    /// Ends the browser's session where WorkOS has ended it.
     ///
     /// # Errors
     ///
@@ -51,38 +131,45 @@ impl SessionUpdate {
 
     /// The session is over: its user has signed out, or WorkOS has ended it.
     pub fn end(&self) {
-        self.replace(Change::Ended);
+        self.replace(Some(Update::Ended));
     }
 
-    /// Nothing has become of the session.
+    /// The browser keeps the session that it has.
     pub fn reset(&self) {
-        self.take();
+        self.replace(None);
     }
 
-    fn replace(&self, change: Change) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(change);
+    fn replace(&self, update: Option<Update>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = update;
     }
 
-    fn take(&self) -> Option<Change> {
+    fn take(&self) -> Option<Update> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// The layer; it goes around every route whose handler asks who is calling.
+/// Puts `app` behind AuthKit: its handlers can take the extractors of this crate, sessions are renewed on
+/// the way, and plain http is redirected. The application's own layers go around the result.
+pub fn layer(authkit: &Arc<AuthKit>, app: Router) -> Router {
+    app.layer(from_fn_with_state(Arc::clone(authkit), carry_session))
+        .layer(from_fn_with_state(Arc::clone(authkit), confirm_session))
+}
+
+/// The layer that makes the request's context and carries the session.
 pub async fn carry_session(
     State(authkit): State<Arc<AuthKit>>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
+    let context = RequestContext::new(authkit, &parts);
+    parts.extensions.insert(context.clone());
     // Without a cookie there is no session to carry.
     if !parts.headers.contains_key(header::COOKIE) {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let change = SessionUpdate::default();
+    let authkit = context.authkit();
     let began = authkit.clock.now();
-    parts.extensions.insert(change.clone());
-    let origin = RequestOrigin::from_request_parts(&mut parts, &()).await;
     let cookie_headers: HeaderMap = parts
         .headers
         .get_all(header::COOKIE)
@@ -91,12 +178,14 @@ pub async fn carry_session(
         .collect();
 
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    let (Some(change), Ok(origin)) = (change.take(), origin) else { return response };
+    let (Some(update), Ok(origin)) = (context.session_update().take(), context.origin()) else {
+        return response;
+    };
     let cookies = RequestCookies::from_headers(&cookie_headers);
-    let cookie = authkit.config.cookie.session_cookie(&origin);
-    let set_cookies = match change {
-        Change::Ended => cookie.remove(&cookies),
-        Change::Set(session) => match authkit.refresher.newest(session, began).await {
+    let cookie = authkit.config.cookie.session_cookie(origin);
+    let set_cookies = match update {
+        Update::Ended => cookie.remove(&cookies),
+        Update::Set(session) => match authkit.refresher.newest(session, began).await {
             Some(newest) => cookie
                 .write(&newest.seal(&authkit.session_sealer), &cookies)
                 .unwrap_or_else(|error| {
@@ -111,4 +200,33 @@ pub async fn carry_session(
         response.headers_mut().append(header::SET_COOKIE, value);
     }
     response
+}
+
+/// The layer that serves nothing by plain http except on this machine: everybody on the way reads and
+/// changes it. A client that has sent a token is told so, because a redirect would hide that others may
+/// have the token now.
+pub async fn require_https(request: Request, next: Next) -> Response {
+    let exposed = request.extensions().get::<RequestOrigin>().filter(|origin| origin.is_exposed());
+    let Some(origin) = exposed else { return next.run(request).await };
+    if has_bearer(request.headers()) {
+        let detail = "The token was sent over plain http, where others can read it: \
+                      get another one, and send it to the https address";
+        return AppError::new(StatusCode::FORBIDDEN, detail).into_response();
+    }
+    redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
+}
+
+/// The outermost layer: gives each request its [`RequestOrigin`].
+pub async fn settle_origin(
+    State(authkit): State<Arc<AuthKit>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let origin = RequestOrigin::of_request(&parts, authkit.public_origin());
+    request = Request::from_parts(parts, body);
+    if let Some(origin) = origin {
+        request.extensions_mut().insert(origin);
+    }
+    next.run(request).await
 }

@@ -49,8 +49,8 @@ use url::Url;
 pub use config::{AuthKitConfig, ConfigError};
 pub use connect::ProtectedResource;
 pub use current_user::{BearerUser, CurrentUser, UnscopedUser, has_bearer};
-pub use layer::carry_session;
-pub use rejection::Challenge;
+pub use layer::{RequestContext, carry_session};
+pub use rejection::{Challenge, Rejection, SignedOut};
 pub use routes::routes;
 pub use session_kept::confirm_session;
 
@@ -86,6 +86,7 @@ pub struct AuthKit {
     sign_in_state_sealer: Sealer,
     code_exchanges: CodeExchanges,
     clock: Arc<dyn Clock>,
+    landing_path: Box<str>,
 }
 
 /// Why a token's bearer is not known.
@@ -170,6 +171,7 @@ impl AuthKit {
             client,
             clock,
             config,
+            landing_path: "/".into(),
         }
     }
 
@@ -177,6 +179,12 @@ impl AuthKit {
     #[must_use]
     pub fn with_resource(self, resource: ProtectedResource) -> Self {
         Self { resource, ..self }
+    }
+
+    /// Sets the path that a sign-in leads to when the browser asked for no other page; `/` without it.
+    #[must_use]
+    pub fn with_landing_path(self, path: &'static str) -> Self {
+        Self { landing_path: path.into(), ..self }
     }
 
     /// A sealer for something of the application's own, which opens nothing of AuthKit's nor of any
@@ -196,7 +204,7 @@ impl AuthKit {
     pub async fn verify(
         &self,
         token: &str,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         self.reject_expired(self.verify_ignoring_expiry(token, wait_until).await?)
     }
@@ -211,7 +219,7 @@ impl AuthKit {
         &self,
         token: &str,
         origin: &RequestOrigin,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, true, wait_until).await?;
         let now = self.clock.now();
@@ -235,7 +243,7 @@ impl AuthKit {
     async fn verify_ignoring_expiry(
         &self,
         token: &str,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, false, wait_until).await?;
         Ok(signed.of_cookie(&self.config, self.clock.now())?)
@@ -261,7 +269,7 @@ impl AuthKit {
         &self,
         token: &str,
         may_be_connects: bool,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<SignedClaims, VerifyError> {
         let hash = TextHash::of(token);
         if let Some(known) = self.signed_tokens.get(&hash)
@@ -304,7 +312,7 @@ impl AuthKit {
 async fn key_set(
     keys: &Arc<KeySetCache>,
     kid: &str,
-    wait_until: Option<&WaitUntil>,
+    wait_until: &WaitUntil,
 ) -> Result<Arc<KeySet>, VerifyError> {
     keys.set_with(kid, wait_until).await.map_err(|error| match error {
         KeyError::Unknown => TokenError::UnknownKey.into(),

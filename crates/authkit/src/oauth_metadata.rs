@@ -4,20 +4,17 @@
 //! All of it is public, and browsers' scripts of any origin may read it. Where Connect is off there is
 //! nothing here.
 
-use std::sync::Arc;
-
 use axum::{
-    Extension,
-    extract::{FromRef, State},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
-use super::{AuthKit, keys::KeyError, origin::RequestOrigin, workos::WorkosError};
-use crate::{error::AppError, json_response::json_response, routing::OpenApiRouter};
-use edge_host::WaitUntil;
+use super::{AuthKit, keys::KeyError, workos::WorkosError};
+use crate::{
+    error::AppError, json_response::json_response, layer::RequestContext, routing::OpenApiRouter,
+};
 
 /// Where a protected resource's metadata is; its path comes after (RFC 9728, section 3.1).
 pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
@@ -31,11 +28,7 @@ const RETRY_AFTER_SECS: u32 = 5;
 
 /// The routes.
 #[allow(clippy::disallowed_methods, reason = "other specifications' documents, not the API's")]
-pub fn routes<S>() -> OpenApiRouter<S>
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Clone + Send + Sync + 'static,
-{
+pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     let with_preflight = |route: MethodRouter<S>| route.options(answer_preflight);
     let at = |routes: OpenApiRouter<S>, path: &str, handler: MethodRouter<S>| {
         let handler = with_preflight(handler);
@@ -60,13 +53,10 @@ fn resource_path(authkit: &AuthKit, uri: &Uri, document: &str) -> Option<&'stati
 }
 
 /// The origin or a path of it, as a protected resource.
-async fn show_protected_resource(
-    State(authkit): State<Arc<AuthKit>>,
-    origin: RequestOrigin,
-    uri: Uri,
-) -> Result<Response, AppError> {
+async fn show_protected_resource(context: RequestContext, uri: Uri) -> Result<Response, AppError> {
+    let (authkit, origin) = (context.authkit(), context.origin()?);
     let connect = authkit.connect.as_ref().ok_or_else(not_found)?;
-    let path = resource_path(&authkit, &uri, PROTECTED_RESOURCE_PATH).ok_or_else(not_found)?;
+    let path = resource_path(authkit, &uri, PROTECTED_RESOURCE_PATH).ok_or_else(not_found)?;
     // The same value with and without a slash at the end of the URL: it becomes the audience of tokens,
     // and AuthKit knows the one that its dashboard lists.
     let resource = format!("{}{path}", origin.url().origin().ascii_serialization());
@@ -82,14 +72,13 @@ async fn show_protected_resource(
 /// Clients of MCP's revision 2025-03-26 take the resource's server for the authorization server, and ask
 /// for its metadata at the origin or with the resource's path inserted (RFC 8414, section 3.1).
 async fn show_authorization_server(
-    State(authkit): State<Arc<AuthKit>>,
+    context: RequestContext,
     uri: Uri,
-    wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
+    let authkit = context.authkit();
     let connect = authkit.connect.as_ref().ok_or_else(not_found)?;
-    resource_path(&authkit, &uri, AUTHORIZATION_SERVER_PATH).ok_or_else(not_found)?;
-    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
-    match connect.published.metadata(wait_until).await {
+    resource_path(authkit, &uri, AUTHORIZATION_SERVER_PATH).ok_or_else(not_found)?;
+    match connect.published.metadata(context.wait_until()).await {
         Ok(metadata) => {
             let content_type = [(header::CONTENT_TYPE, "application/json")];
             Ok((public(true), content_type, metadata.to_string()).into_response())
@@ -109,8 +98,8 @@ async fn show_authorization_server(
 }
 
 /// Clients send headers of their own, such as `MCP-Protocol-Version`, which browsers ask about first.
-async fn answer_preflight(State(authkit): State<Arc<AuthKit>>) -> Result<Response, AppError> {
-    if authkit.connect.is_none() {
+async fn answer_preflight(context: RequestContext) -> Result<Response, AppError> {
+    if context.authkit().connect.is_none() {
         return Err(not_found());
     }
     let allowed = [

@@ -157,7 +157,7 @@ struct Exchange {
     organization_id: Option<String>,
     requester: ClientInfo,
     ttl_secs: u64,
-    wait_until: Option<WaitUntil>,
+    wait_until: WaitUntil,
 }
 
 impl Refresher {
@@ -193,7 +193,7 @@ impl Refresher {
         expires_at: Option<DateTime<Utc>>,
         organization_id: Option<&str>,
         requester: &ClientInfo,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<Renewed, RefreshError> {
         let mut session = session.clone();
         let session_id = session_id(&session);
@@ -228,12 +228,10 @@ impl Refresher {
                         organization_id: organization_id.map(str::to_owned),
                         requester: requester.clone(),
                         ttl_secs: self.rotation_ttl_secs(expires_at),
-                        wait_until: wait_until.cloned(),
+                        wait_until: wait_until.clone(),
                     };
                     let exchange = exchange.run().boxed().shared();
-                    if let Some(wait_until) = wait_until {
-                        wait_until.run(exchange.clone().map(drop).boxed());
-                    }
+                    wait_until.keep_alive(exchange.clone().map(drop));
                     let renewed = exchange.await?;
                     if renewed.is_fresh || organization_id.is_none() {
                         return Ok(renewed);
@@ -274,14 +272,11 @@ impl Refresher {
 
     /// Records that the user has signed out of the session: it is refused from now on, and neither a
     /// late response nor another isolate brings it back.
-    pub async fn sign_out(&self, session: &Session, wait_until: Option<&WaitUntil>) {
+    pub async fn sign_out(&self, session: &Session, wait_until: &WaitUntil) {
         let Some(id) = session_id(session) else { return };
         self.signed_out.remember(&id);
         let publish = Arc::clone(&self.signed_out).publish(id);
-        match wait_until {
-            Some(wait_until) => wait_until.run(publish.boxed()),
-            None => publish.await,
-        }
+        wait_until.finish(publish).await;
     }
 
     /// Records that a sign-in replaces the session in its browser, so that no response that was under way
@@ -507,10 +502,7 @@ impl Exchange {
         refresher.remember(self.session.user_id(), hash, Rotation::Done(Arc::clone(&session)));
         if is_rotated {
             let leave = Arc::clone(refresher).leave(hash.clone(), Arc::clone(&session), *ttl_secs);
-            match wait_until {
-                Some(wait_until) => wait_until.run(leave.boxed()),
-                None => leave.await,
-            }
+            wait_until.finish(leave).await;
         }
         Renewed { session, is_fresh: true }
     }

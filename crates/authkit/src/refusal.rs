@@ -8,7 +8,7 @@
 use http::StatusCode;
 use url::form_urlencoded;
 
-use super::sign_in::{DEFAULT_RETURN_TO, ReturnTo};
+use super::sign_in::ReturnTo;
 use crate::error::AppError;
 
 /// More than any of AuthKit's sentences.
@@ -125,15 +125,15 @@ pub fn try_again(detail: impl Into<String>, return_to: &ReturnTo) -> AppError {
         .with_way_on("Try again", login_path(false, return_to))
 }
 
-/// `/login` with where it leads, where that is not the default.
+/// `/login`, with the path that it leads to unless that is the landing page.
 #[must_use]
 pub fn login_path(is_retry: bool, return_to: &ReturnTo) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     if is_retry {
         query.append_pair("retry", "1");
     }
-    if return_to.as_str() != DEFAULT_RETURN_TO {
-        query.append_pair("return_to", return_to.as_str());
+    if let Some(path) = return_to.path() {
+        query.append_pair("return_to", path);
     }
     let query = query.finish();
     if query.is_empty() { "/login".to_owned() } else { format!("/login?{query}") }

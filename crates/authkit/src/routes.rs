@@ -1,10 +1,7 @@
 //! `/login`, `/callback`, `/logout`, `/me`, `/organization`: the sign-in as HTTP.
 
-use std::sync::Arc;
-
 use axum::{
-    Extension,
-    extract::{FromRef, RawQuery, State},
+    extract::RawQuery,
     response::{IntoResponse, Response},
     routing::head,
 };
@@ -29,13 +26,15 @@ use super::{
     sign_in::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
     signed_out,
     token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
-    workos::{AuthorizeRequest, ClientInfo, Grant, INVALID_GRANT, WorkosError},
+    workos::{AuthorizeRequest, Grant, INVALID_GRANT, WorkosError},
 };
 use crate::{
     browser::{meta_refresh_page, redirect},
     error::AppError,
     json_response::json_response,
+    layer::RequestContext,
     openapi::{Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected},
+    rejection::Rejection,
     routing::{OpenApiRouter, routes},
 };
 use edge_host::WaitUntil;
@@ -55,11 +54,7 @@ const HINTS: [&str; 9] = [
 
 /// The routes of signing in and out, and of who is signed in.
 #[allow(clippy::disallowed_methods, reason = "what refuses HEAD is no operation of its own")]
-pub fn routes<S>() -> OpenApiRouter<S>
-where
-    Arc<AuthKit>: FromRef<S>,
-    S: Clone + Send + Sync + 'static,
-{
+pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(begin_sign_in))
         .routes(routes!(finish_sign_in))
@@ -116,28 +111,28 @@ impl Query {
     ),
 )]
 async fn begin_sign_in(
-    State(authkit): State<Arc<AuthKit>>,
-    origin: RequestOrigin,
+    context: RequestContext,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Response {
+) -> Result<Response, Rejection> {
     if is_prefetch(&headers) {
-        return refuse_prefetch().into_response();
+        return Ok(refuse_prefetch().into_response());
     }
+    let (authkit, origin) = (context.authkit(), context.origin()?);
     let query = Query::parse(query);
     let return_to = query
         .get("return_to")
         .and_then(|value| ReturnTo::parse(value, origin.url()))
         .unwrap_or_default();
     let cookies = RequestCookies::from_headers(&headers);
-    let session_cookie = authkit.config.cookie.session_cookie(&origin);
+    let session_cookie = authkit.config.cookie.session_cookie(origin);
     let marker = SignedInMarker::new(session_cookie.name(), origin.is_secure());
     if marker.is_needed(&session_cookie)
         && marker.is_in(&cookies)
         && !session_cookie.is_sent(&cookies)
     {
-        let page = session_not_kept(&session_cookie, &origin, &return_to).into_response();
-        return with_cookie(page, marker.clear());
+        let page = session_not_kept(&session_cookie, origin, &return_to).into_response();
+        return Ok(with_cookie(page, marker.clear()));
     }
 
     let is_retry = query.get("retry").is_some();
@@ -146,7 +141,7 @@ async fn begin_sign_in(
     let pending = PendingSignIn::begin(&state, now);
     let hints: Vec<(&'static str, &str)> =
         HINTS.into_iter().filter_map(|name| Some((name, query.get(name)?))).collect();
-    let redirect_uri = authkit.redirect_uri(&origin);
+    let redirect_uri = authkit.redirect_uri(origin);
     let location = authkit.client.authorize_url(&AuthorizeRequest {
         redirect_uri: &redirect_uri,
         state: state.as_str(),
@@ -156,10 +151,10 @@ async fn begin_sign_in(
 
     let slots = SignInCookies::new(session_cookie.name(), origin.is_secure());
     let slot = slots.choose(&cookies, &authkit.sign_in_sealer, now);
-    with_cookie(
+    Ok(with_cookie(
         redirect(StatusCode::FOUND, location.as_str()),
         slots.set(slot, &pending, &authkit.sign_in_sealer),
-    )
+    ))
 }
 
 /// Finish signing in
@@ -182,20 +177,18 @@ async fn begin_sign_in(
     ),
 )]
 async fn finish_sign_in(
-    State(authkit): State<Arc<AuthKit>>,
-    origin: RequestOrigin,
+    context: RequestContext,
     headers: HeaderMap,
-    wait_until: Option<Extension<WaitUntil>>,
     RawQuery(query): RawQuery,
-) -> Response {
+) -> Result<Response, Rejection> {
     if is_prefetch(&headers) {
-        return refuse_prefetch().into_response();
+        return Ok(refuse_prefetch().into_response());
     }
-    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
+    let (authkit, origin) = (context.authkit(), context.origin()?);
     let query = Query::parse(query);
     let cookies = RequestCookies::from_headers(&headers);
     let now = authkit.clock.now();
-    let session_cookie = authkit.config.cookie.session_cookie(&origin);
+    let session_cookie = authkit.config.cookie.session_cookie(origin);
     let slots = SignInCookies::new(session_cookie.name(), origin.is_secure());
     let state = query
         .get("state")
@@ -210,18 +203,18 @@ async fn finish_sign_in(
     // Anybody can send a browser here with an error of their own making.
     if let Some(error) = query.get("error") {
         let Some((slot, _)) = pending else {
-            return refusal::refused_elsewhere().into_response();
+            return Ok(refusal::refused_elsewhere().into_response());
         };
         let page = refusal::refused(error, query.get("error_description"), &return_to);
-        return with_cookie(page.into_response(), slots.clear(slot));
+        return Ok(with_cookie(page.into_response(), slots.clear(slot)));
     }
     let (Some((slot, pending)), Some(code)) = (pending, query.get("code")) else {
         if is_retry {
-            return refusal::cookie_not_kept(&return_to).into_response();
+            return Ok(refusal::cookie_not_kept(&return_to).into_response());
         }
         // Nobody in this browser asked for this sign-in. Asking now is safe, and costs no click:
         // AuthKit answers from its own session.
-        return redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
+        return Ok(redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to)));
     };
 
     let code = Secret::from(code);
@@ -232,24 +225,24 @@ async fn finish_sign_in(
         } else {
             redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to))
         };
-        return with_cookie(answer, free_slot);
+        return Ok(with_cookie(answer, free_slot));
     }
     let grant = Grant::AuthorizationCode { code: &code, code_verifier: pending.code_verifier() };
-    let exchanged = authkit.client.authenticate(grant, &ClientInfo::from_headers(&headers)).await;
+    let exchanged = authkit.client.authenticate(grant, context.client()).await;
     match &exchanged {
         Ok(_) | Err(WorkosError::Refused { .. }) => authkit.code_exchanges.end(&pending),
         Err(WorkosError::Unavailable { .. }) => authkit.code_exchanges.put_off(&pending),
     }
-    match exchanged {
+    Ok(match exchanged {
         Ok(answer) => {
             let session = Session::from(answer);
-            let response = match authkit.check_new_session(&session, wait_until).await {
+            let response = match authkit.check_new_session(&session, context.wait_until()).await {
                 Ok(()) if authkit.refresher.is_over(&session) => {
-                    finish_sign_out(&authkit, &session, &origin, &cookies)
+                    finish_sign_out(authkit, &session, origin, &cookies)
                 }
                 Ok(()) => {
-                    authkit.record_replaced_sessions(&session, &origin, &cookies);
-                    signed_in(&authkit, &session, &origin, &cookies, &return_to)
+                    authkit.record_replaced_sessions(&session, origin, &cookies);
+                    signed_in(authkit, &session, origin, &cookies, &return_to)
                 }
                 Err(error) => error.into_response(),
             };
@@ -274,7 +267,7 @@ async fn finish_sign_in(
             reason,
         )
         .into_response(),
-    }
+    })
 }
 
 fn signed_in(
@@ -299,9 +292,10 @@ fn signed_in(
     }
     // Browsers count a redirect as part of the navigation that AuthKit began, and would not send a
     // strict cookie with it. A page of ours begins a new one.
+    let path = return_to.path().unwrap_or(&authkit.landing_path);
     let onward = match cookie.same_site() {
-        SameSite::Strict => meta_refresh_page(return_to.as_str()),
-        SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, return_to.as_str()),
+        SameSite::Strict => meta_refresh_page(path),
+        SameSite::Lax | SameSite::None => redirect(StatusCode::FOUND, path),
     };
     set_cookies.into_iter().fold(onward, with_cookie)
 }
@@ -353,13 +347,10 @@ fn too_large(session: &Session) -> AppError {
     ),
 )]
 async fn sign_out_by_form(
-    State(authkit): State<Arc<AuthKit>>,
-    origin: RequestOrigin,
+    context: RequestContext,
     headers: HeaderMap,
-    wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
-    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
-    sign_out(&authkit, &origin, &headers, wait_until, StatusCode::SEE_OTHER).await
+    sign_out(&context, &headers, StatusCode::SEE_OTHER).await
 }
 
 /// Sign out by a link
@@ -379,26 +370,22 @@ async fn sign_out_by_form(
     ),
 )]
 async fn sign_out_by_link(
-    State(authkit): State<Arc<AuthKit>>,
-    origin: RequestOrigin,
+    context: RequestContext,
     headers: HeaderMap,
-    wait_until: Option<Extension<WaitUntil>>,
 ) -> Result<Response, AppError> {
     if is_prefetch(&headers) {
         return Err(refuse_prefetch());
     }
-    let wait_until = wait_until.as_ref().map(|Extension(wait_until)| wait_until);
-    sign_out(&authkit, &origin, &headers, wait_until, StatusCode::FOUND).await
+    sign_out(&context, &headers, StatusCode::FOUND).await
 }
 
 /// Clears the cookie and sends the browser to end its session at WorkOS too.
 async fn sign_out(
-    authkit: &AuthKit,
-    origin: &RequestOrigin,
+    context: &RequestContext,
     headers: &HeaderMap,
-    wait_until: Option<&WaitUntil>,
     status: StatusCode,
 ) -> Result<Response, AppError> {
+    let (authkit, origin) = (context.authkit(), context.origin()?);
     if has_bearer(headers) {
         // Saying that someone is signed out would be a lie: the token goes on until it expires.
         return Err(AppError::new(
@@ -418,7 +405,7 @@ async fn sign_out(
     let opened = cookie.read_all(&cookies, |sealed| authkit.open_session(sealed));
     // Every copy is signed out of: none that is left over may work.
     for known in &opened {
-        authkit.refresher.sign_out(&known.session, wait_until).await;
+        authkit.refresher.sign_out(&known.session, context.wait_until()).await;
     }
     // Not verified, so that signing out needs no keys.
     let session_id = opened.iter().find_map(|known| signed_out::session_id(&known.session));
@@ -594,7 +581,7 @@ impl AuthKit {
     async fn check_new_session(
         &self,
         session: &Session,
-        wait_until: Option<&WaitUntil>,
+        wait_until: &WaitUntil,
     ) -> Result<(), AppError> {
         if session.access_token.expose().len() > TOKEN_MAX_BYTES {
             return Err(too_large(session));

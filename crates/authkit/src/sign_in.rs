@@ -46,8 +46,6 @@ const SIGN_IN_TTL_SECS: u32 = 10 * 60;
 const SLOTS: u8 = 10;
 /// Longer than the page's own filters and cursors; `state` carries it in a URL.
 const RETURN_TO_MAX_BYTES: usize = 1024;
-/// Where a sign-in leads when nothing else was asked for.
-pub const DEFAULT_RETURN_TO: &str = "/expenses";
 /// The path that AuthKit sends the browser back to.
 pub const CALLBACK_PATH: &str = "/callback";
 
@@ -59,7 +57,7 @@ pub struct SignInState {
     is_retry: bool,
 }
 
-/// The sealed part of [`SignInState`].
+/// The sealed part of [`SignInState`]. An empty path is the application's landing page.
 #[derive(Serialize, Deserialize)]
 struct StateRecord {
     return_to: String,
@@ -71,7 +69,8 @@ impl SignInState {
     /// came back without its cookie.
     #[must_use]
     pub fn new(return_to: ReturnTo, is_retry: bool, sealer: &Sealer) -> Self {
-        let record = StateRecord { return_to: return_to.0.clone(), is_retry };
+        let path = return_to.path().unwrap_or_default().to_owned();
+        let record = StateRecord { return_to: path, is_retry };
         // A struct of a string and a flag always serializes.
         let sealed = sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
         // `+` and `/` do not survive every URL parser. The sealer writes base64.
@@ -275,9 +274,10 @@ pub fn own_cookie(name: &str, max_age_secs: u32, secure: bool) -> Cookie<'_> {
     Cookie { name, path: "/", max_age_secs, domain: None, same_site: SameSite::Lax, secure }
 }
 
-/// A path of this very origin, with its query and fragment: safe to redirect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReturnTo(String);
+/// Where a sign-in leads: a path of this very origin, with its query and fragment, which is safe to redirect
+/// to. The default is the application's landing page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReturnTo(Option<String>);
 
 impl ReturnTo {
     /// Checks `value` as a browser on `base` would resolve it. `None` for anything that leaves the
@@ -297,19 +297,13 @@ impl ReturnTo {
         // Encoded by now, so this is what goes into `state`.
         let path = &url[url::Position::BeforePath..];
         let fits = path.len() <= RETURN_TO_MAX_BYTES;
-        (stays && fits && !is_sign_in).then(|| Self(path.to_owned()))
+        (stays && fits && !is_sign_in).then(|| Self(Some(path.to_owned())))
     }
 
-    /// The path.
+    /// The path; `None` for the landing page.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for ReturnTo {
-    fn default() -> Self {
-        Self(DEFAULT_RETURN_TO.to_owned())
+    pub fn path(&self) -> Option<&str> {
+        self.0.as_deref()
     }
 }
 
@@ -349,7 +343,7 @@ mod tests {
     }
 
     fn return_to(value: &str) -> Option<String> {
-        ReturnTo::parse(value, &base()).map(|return_to| return_to.0)
+        ReturnTo::parse(value, &base()).and_then(|return_to| return_to.0)
     }
 
     /// A browser's cookies after these `Set-Cookie` headers, each under its own name.

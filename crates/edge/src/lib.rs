@@ -17,7 +17,7 @@ use std::{borrow::Cow, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -120,21 +120,36 @@ pub enum HttpClientError {
     Connection,
 }
 
-/// Keeps work alive that must be finished although nobody waits for it any more, as a request's
-/// `waitUntil()` does on Workers. It belongs to one request and travels in its extensions.
-#[derive(Clone)]
-pub struct WaitUntil(Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>);
+/// Finishes work that outlives the response, as `waitUntil()` does on Workers. It belongs to one request
+/// and travels in its extensions.
+///
+/// The default is a host without background work: [`finish`](Self::finish) then awaits the work.
+#[derive(Clone, Default)]
+pub struct WaitUntil(Option<Arc<RunInBackground>>);
+
+type RunInBackground = dyn Fn(BoxFuture<'static, ()>) + Send + Sync;
 
 impl WaitUntil {
     /// Hands work to `run`.
     #[must_use]
     pub fn new(run: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(run))
+        Self(Some(Arc::new(run)))
     }
 
-    /// Runs `work` to its end, whatever becomes of the request.
-    pub fn run(&self, work: BoxFuture<'static, ()>) {
-        (self.0)(work);
+    /// Keeps shared work alive when the request that awaits it is dropped. Does nothing on a host without
+    /// background work.
+    pub fn keep_alive(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(run) = &self.0 {
+            run(work.boxed());
+        }
+    }
+
+    /// Runs `work` in the background; awaits it on a host without.
+    pub async fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
+        match &self.0 {
+            Some(run) => run(work.boxed()),
+            None => work.await,
+        }
     }
 }
 
