@@ -1,60 +1,49 @@
-//! The application: its state, and the only list of routes and layers.
+//! The application: its state, and the list of its routes.
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{FromRef, Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
-};
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde::Serialize;
-use url::Url;
-use utoipa::ToSchema;
+use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::post};
+use http::StatusCode;
 
 use crate::{
     access::Access,
-    api,
-    authkit::{
-        self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource, origin::RequestOrigin,
-    },
-    browser::redirect,
+    api::expenses as api,
+    authkit::{self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource},
     error::AppError,
-    error_layer::report,
     expenses::{Expenses, store},
-    json::Json,
-    mcp,
+    layers, mcp,
+    negotiation::{by_accept, by_form},
     openapi::{
-        self, NeedsAuthKit,
+        self,
         routing::{OpenApiRouter, routes},
     },
     organization,
     runtime::{Clock, Host, KvNamespace},
-    web::{self, views},
+    service,
+    web::{show, submit, views},
     webhooks,
 };
 
-/// What AuthKit Connect's tokens may be for, and their scopes.
+/// The resource that AuthKit Connect's tokens are for, and their scopes.
 const RESOURCE: ProtectedResource = ProtectedResource {
     paths: &[mcp::PATH],
     scopes: &Access::SCOPES,
     scope_prefix: Access::SCOPE_PREFIX,
 };
 
-/// What every request shares. Made once per isolate.
+/// The state that requests share, made once per isolate.
 #[derive(Clone, FromRef)]
 pub struct AppState {
     /// Sign-in, sessions, tokens.
     pub authkit: Arc<AuthKit>,
-    /// What users keep.
+    /// The users' expenses.
     pub expenses: Expenses,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl AppState {
-    /// Expenses in `kv`, for whoever `authkit` knows.
+    /// Expenses in `kv`, for the users that `authkit` authenticates.
     #[must_use]
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
@@ -87,190 +76,63 @@ pub fn build(host: &impl Host) -> Router {
 }
 
 /// The Worker: every route, and the layers around them.
+#[expect(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
 pub fn router(state: AppState) -> Router {
     let policy = views::content_security_policy(&state.authkit.sign_out_origins());
     let public_origin = state.authkit.public_origin().cloned();
-    let pages = web::pages(state.clone());
     let mut routes = Router::from(routes());
     if state.authkit.has_webhook_secret() {
-        routes = routes.merge(webhooks::routes());
+        routes = routes.route(webhooks::PATH, post(webhooks::receive_event));
     }
     let routes = routes
         .fallback(|| async { AppError::new(StatusCode::NOT_FOUND, "Not Found") })
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
-        .layer(from_fn_with_state(pages, web::prefer_pages))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
         .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::confirm_session))
         .with_state(state);
-    with_layers(routes, policy, public_origin)
+    layers::with_layers(routes, policy, public_origin)
 }
 
-/// Every route, with its description.
+/// Every route but the web hook's, which [`router`] adds, with its description. [`authkit::routes()`] has
+/// the routes of the sign-in.
+///
+/// Where a path has JSON and HTML, [`by_accept`] and [`by_form`] choose the handler. After a change here,
+/// `cargo test` writes `src/openapi/openapi.json` anew and says so: commit it.
+#[allow(clippy::disallowed_methods, reason = "MCP describes its own tools")]
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(show_home))
-        .routes(routes!(show_health))
-        .merge(openapi::routes())
+        .routes(routes!(service::show_home => by_accept(show::show_home)))
+        .routes(routes!(service::show_health))
+        .routes(routes!(openapi::show_openapi))
+        .routes(routes!(show::show_docs))
+        .routes(routes!(
+            api::list_expenses => by_accept(show::list_expenses),
+            api::create_expense => by_form(submit::add_expense),
+        ))
+        .routes(routes!(api::download_expenses))
+        .routes(routes!(api::summarize_expenses))
+        .routes(routes!(
+            api::show_expense => by_accept(show::show_expense),
+            api::replace_expense,
+            api::patch_expense,
+            api::delete_expense,
+            submit::change_expense,
+        ))
+        .routes(routes!(show::confirm_delete, submit::delete_expense))
+        .routes(routes!(organization::switch_organization))
         .merge(authkit::routes())
-        .merge(organization::routes())
-        .merge(api::routes())
-        .merge(web::routes())
-        .merge(mcp::routes())
+        .route(mcp::PATH, post(mcp::answer_message))
+        .route(mcp::PATH_WITH_SLASH, post(mcp::answer_message))
 }
 
-/// What stands in for [`router`] while the configuration is wrong: every path answers with the
-/// names of the variables to mend.
+/// Replaces [`router`] while the configuration is invalid: every path responds with the names of the
+/// variables to set.
 pub fn misconfigured(error: &ConfigError) -> Router {
     let detail = format!("The Worker is not configured: {error}");
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
-    with_layers(routes, views::content_security_policy(&[]), None)
-}
-
-fn with_layers(router: Router, policy: HeaderValue, public_origin: Option<Url>) -> Router {
-    router
-        .layer(from_fn(require_https))
-        .layer(from_fn(report))
-        .layer(from_fn_with_state(policy, set_security_headers))
-        .layer(from_fn_with_state(Arc::new(public_origin), settle_origin))
-}
-
-/// Settles which origin a request has, for all that asks.
-async fn settle_origin(
-    State(public_origin): State<Arc<Option<Url>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (mut parts, body) = request.into_parts();
-    if let Some(origin) = RequestOrigin::of_request(&parts, (*public_origin).as_ref()) {
-        parts.extensions.insert(origin);
-    }
-    next.run(Request::from_parts(parts, body)).await
-}
-
-/// Serves nothing by plain http but on this machine: everybody on the way reads it and changes it. A client
-/// that has sent a token so is told, because a redirect would hide that others may have the token now.
-async fn require_https(request: Request, next: Next) -> Response {
-    let exposed = request.extensions().get::<RequestOrigin>().filter(|origin| origin.is_exposed());
-    let Some(origin) = exposed else { return next.run(request).await };
-    if authkit::has_bearer(request.headers()) {
-        let detail = "The token was sent over plain http, where others can read it: \
-                      get another one, and send it to the https address";
-        return AppError::new(StatusCode::FORBIDDEN, detail).into_response();
-    }
-    redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
-}
-
-/// Headers that every answer needs, unless its handler has set them otherwise; `policy` is for pages.
-async fn set_security_headers(
-    State(policy): State<HeaderValue>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let origin = request.extensions().get::<RequestOrigin>();
-    let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    let is_html = headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"));
-    let mut set_default = |name, value| {
-        headers.entry(name).or_insert(value);
-    };
-    set_default(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    set_default(header::VARY, HeaderValue::from_static("Cookie, Authorization, Accept"));
-    set_default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // `same-origin` and not `no-referrer`: with that, browsers send `Origin: null` with forms.
-    set_default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    // A page of another site that opens this one in a window gets no hold of the window, and shows
-    // nothing of this site inside of its own pages.
-    let same_origin = HeaderValue::from_static("same-origin");
-    set_default(HeaderName::from_static("cross-origin-opener-policy"), same_origin.clone());
-    set_default(HeaderName::from_static("cross-origin-resource-policy"), same_origin);
-    if is_https {
-        // Two years, as browsers' preload lists ask; not for subdomains, which may be others'.
-        set_default(
-            header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=63072000"),
-        );
-    }
-    if is_html {
-        set_default(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    response
-}
-
-/// Whether the service is there
-///
-/// Touches nothing: neither storage nor AuthKit.
-#[utoipa::path(
-    get,
-    path = "/health",
-    tag = "service",
-    security(()),
-    responses((status = 200, description = "It is", body = HealthResponse)),
-)]
-async fn show_health() -> Json<HealthResponse> {
-    Json(HealthResponse { status: "ok" })
-}
-
-/// `GET /health`.
-#[derive(Serialize, ToSchema)]
-struct HealthResponse {
-    #[schema(example = "ok")]
-    status: &'static str,
-}
-
-/// Where things are
-///
-/// For a browser, the home page.
-#[utoipa::path(
-    get,
-    path = "/",
-    tag = "service",
-    security(()),
-    responses(
-        (
-            status = 200,
-            description = "Paths by what is there",
-            content((HomeResponse = "application/json"), (String = "text/html")),
-        ),
-        NeedsAuthKit,
-    ),
-)]
-async fn show_home() -> Json<HomeResponse> {
-    Json(HomeResponse::default())
-}
-
-/// `GET /` for programs.
-#[derive(Serialize, ToSchema)]
-struct HomeResponse {
-    expenses: &'static str,
-    summary: &'static str,
-    mcp: &'static str,
-    me: &'static str,
-    login: &'static str,
-    logout: &'static str,
-    openapi: &'static str,
-    docs: &'static str,
-    health: &'static str,
-}
-
-impl Default for HomeResponse {
-    fn default() -> Self {
-        Self {
-            expenses: "/expenses",
-            summary: "/expenses/summary",
-            mcp: mcp::PATH,
-            me: "/me",
-            login: "/login",
-            logout: "/logout",
-            openapi: "/openapi.json",
-            docs: "/docs",
-            health: "/health",
-        }
-    }
+    layers::with_layers(routes, views::content_security_policy(&[]), None)
 }

@@ -7,12 +7,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use maud::PreEscaped;
 
 use crate::{
     browser::wants_html,
     error::AppError,
+    request_id::request_id,
     runtime::random_bytes,
     web::views::{
         self,
@@ -74,12 +75,6 @@ fn page(error: &AppError, request_id: Option<&str>, retry: Option<&str>) -> Resp
         })
     });
     views::respond(error.status, page)
-}
-
-/// What Cloudflare calls the request.
-#[must_use]
-pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned)
 }
 
 fn hex(bytes: &[u8]) -> String {

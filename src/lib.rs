@@ -27,9 +27,14 @@ pub mod error_layer;
 pub mod expenses;
 pub mod fastapi;
 pub mod json;
+pub mod layers;
 pub mod mcp;
+pub mod negotiation;
 pub mod openapi;
 pub mod organization;
+pub mod paging;
+pub mod request_id;
+pub mod service;
 pub mod web;
 pub mod webhooks;
 

@@ -18,21 +18,13 @@ use crate::{
     error::AppError,
     fastapi::{Fields, parse_text},
     json::Json,
-    openapi::{
-        ErrorResponse, Protected, ReadsBody,
-        routing::{OpenApiRouter, routes},
-    },
+    openapi::{ErrorResponse, Protected, ReadsBody},
 };
 
 /// Where a form that has switched organizations leads.
 const SWITCHED: &str = "/expenses?switched=1";
 /// Longer than any of WorkOS's ids.
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
-
-/// The route.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    OpenApiRouter::new().routes(routes!(switch_organization))
-}
 
 /// `POST /organization`.
 #[derive(Debug, ToSchema)]
@@ -62,7 +54,7 @@ struct OrganizationRequest {
         Protected, ReadsBody,
     ),
 )]
-async fn switch_organization(
+pub(crate) async fn switch_organization(
     caller: CurrentUser,
     challenge: Challenge,
     origin: RequestOrigin,

@@ -20,7 +20,7 @@ use authkit_edge::{
         sign_in::{ReturnTo, SignInCookies, SignInState},
         token::{TokenError, TokenKind, UntrustedToken},
     },
-    web::{expense_form::Typed, views::Locale},
+    web::{Locale, expense_form::FormInput},
 };
 use base64::{
     Engine,
@@ -706,11 +706,11 @@ fn locale_of(language: &'static str) -> Locale {
 
 /// The amount that the form reads.
 fn read(amount: &str, currency: &str, locale: Locale) -> Option<String> {
-    let typed = Typed {
+    let typed = FormInput {
         description: "Lunch".to_owned(),
         amount: amount.to_owned(),
         currency: currency.to_owned(),
-        ..Typed::default()
+        ..FormInput::default()
     };
     let content = typed.to_new(noon().date_naive(), locale).ok()?;
     assert_eq!(&*content.currency, currency);

@@ -1,27 +1,24 @@
 //! The handlers. They take [`UserExpenses`], which protects them.
 
-use std::{borrow::Cow, future::ready, sync::Arc};
+use std::future::ready;
 
 use axum::{
     body::Body,
-    extract::{FromRef, RawQuery},
+    extract::RawQuery,
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
-use url::form_urlencoded;
 
 use super::error::{IN_PROCESS, not_added, not_changed, not_got, not_read, not_removed};
 use crate::{
     access::no_such_expense,
-    authkit::AuthKit,
     body::read_json,
     browser::{CSV, JSON, prefers, wants_html},
     error::AppError,
-    error_layer::request_id,
     expenses::{
-        Expenses, UserExpenses, csv,
+        UserExpenses, csv,
         idempotency::{IdempotencyKey, IdempotentRequest},
         model::{Expense, ExpenseId},
         summary::Summary,
@@ -37,32 +34,19 @@ use crate::{
     json::Json,
     openapi::{
         Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
-        routing::{OpenApiRouter, routes},
         schema::{
             CSV_EXAMPLE, ExpensePatch, ExpenseRequest, ExpenseResponse, FilterParameters,
             IdempotencyKeyHeader, ListParameters, SummaryParameters, SummaryResponse,
         },
     },
+    paging::next_link,
+    request_id::request_id,
     runtime::KvError,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where a problem of the key is.
 const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key");
-
-/// The routes of expenses.
-pub fn routes<S>() -> OpenApiRouter<S>
-where
-    Arc<AuthKit>: FromRef<S>,
-    Expenses: FromRef<S>,
-    S: Clone + Send + Sync + 'static,
-{
-    OpenApiRouter::new()
-        .routes(routes!(list_expenses, create_expense))
-        .routes(routes!(download_expenses))
-        .routes(routes!(summarize_expenses))
-        .routes(routes!(show_expense, replace_expense, patch_expense, delete_expense))
-}
 
 /// Add an expense
 ///
@@ -87,7 +71,7 @@ where
         Protected, Changes, ReadsBody,
     ),
 )]
-async fn create_expense(
+pub(crate) async fn create_expense(
     expenses: UserExpenses,
     headers: HeaderMap,
     body: Body,
@@ -123,7 +107,7 @@ async fn create_expense(
         Protected, NeedsScope, ReadsQuery,
     ),
 )]
-async fn list_expenses(
+pub(crate) async fn list_expenses(
     expenses: UserExpenses,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -165,7 +149,7 @@ async fn list_expenses(
         Protected, NeedsScope, ReadsQuery,
     ),
 )]
-async fn download_expenses(
+pub(crate) async fn download_expenses(
     expenses: UserExpenses,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -213,38 +197,6 @@ fn csv_download(body: Body) -> Response {
     (headers, body).into_response()
 }
 
-/// The parameters that a list reads beside the cursor.
-const LIST_PARAMETERS: [&str; 4] = ["limit", "category", "from", "to"];
-/// A query of the page's own filters, with room for a link's tracking parameters.
-const QUERY_REPEATED_MAX_BYTES: usize = 1024;
-
-/// `Link` to the next page (RFC 8288).
-pub(crate) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppError> {
-    let query = next_query(query, cursor);
-    HeaderValue::try_from(format!("</expenses?{query}>; rel=\"next\"")).map_err(AppError::internal)
-}
-
-/// The query of the next page: each parameter once, in the order given, with another cursor. Of a long
-/// query only what the list reads is repeated, so that a request cannot make the header grow.
-pub(crate) fn next_query(query: &str, cursor: &str) -> String {
-    let is_short = query.len() <= QUERY_REPEATED_MAX_BYTES;
-    let mut repeated: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if name == "cursor" || !(is_short || LIST_PARAMETERS.contains(&&*name)) {
-            continue;
-        }
-        // The last of a name counts.
-        match repeated.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => repeated.push((name, value)),
-        }
-    }
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(repeated)
-        .append_pair("cursor", cursor)
-        .finish()
-}
-
 /// Add up expenses
 ///
 /// Exact, for each currency by category and by month. Amounts of different currencies are never added.
@@ -256,7 +208,7 @@ pub(crate) fn next_query(query: &str, cursor: &str) -> String {
     params(SummaryParameters),
     responses((status = 200, description = "The sums", body = SummaryResponse), Protected, NeedsScope, ReadsQuery),
 )]
-async fn summarize_expenses(
+pub(crate) async fn summarize_expenses(
     expenses: UserExpenses,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Summary>, AppError> {
@@ -274,7 +226,10 @@ async fn summarize_expenses(
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     responses((status = 200, description = "The expense", body = ExpenseResponse), Protected, NeedsScope, FindsOne),
 )]
-async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expense>, AppError> {
+pub(crate) async fn show_expense(
+    expenses: UserExpenses,
+    id: ExpenseId,
+) -> Result<Json<Expense>, AppError> {
     expenses.get(id).await.map_err(not_got)?.map(Json).ok_or_else(no_such_expense)
 }
 
@@ -293,7 +248,7 @@ async fn show_expense(expenses: UserExpenses, id: ExpenseId) -> Result<Json<Expe
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
-async fn replace_expense(
+pub(crate) async fn replace_expense(
     expenses: UserExpenses,
     id: ExpenseId,
     headers: HeaderMap,
@@ -319,7 +274,7 @@ async fn replace_expense(
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
-async fn patch_expense(
+pub(crate) async fn patch_expense(
     expenses: UserExpenses,
     id: ExpenseId,
     headers: HeaderMap,
@@ -338,7 +293,10 @@ async fn patch_expense(
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     responses((status = 204, description = "It is gone"), Protected, Changes, FindsOne),
 )]
-async fn delete_expense(expenses: UserExpenses, id: ExpenseId) -> Result<StatusCode, AppError> {
+pub(crate) async fn delete_expense(
+    expenses: UserExpenses,
+    id: ExpenseId,
+) -> Result<StatusCode, AppError> {
     expenses.remove(id).await.map_err(not_removed)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,5 +2,3 @@
 
 mod error;
 pub(crate) mod expenses;
-
-pub use expenses::routes;

@@ -18,4 +18,5 @@ pub mod tool;
 mod tool_error;
 mod tools;
 
-pub use routes::{PATH, routes};
+pub(crate) use routes::answer_message;
+pub use routes::{PATH, PATH_WITH_SLASH};

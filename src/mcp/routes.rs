@@ -6,9 +6,8 @@
 
 use axum::{
     body::Body,
-    extract::{FromRef, FromRequestParts, State},
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::{Map, Value, json};
@@ -24,13 +23,14 @@ use crate::{
     body::read_bytes,
     browser::{JSON, is_acceptable},
     error::AppError,
-    error_layer::request_id,
     expenses::Expenses,
-    openapi::routing::OpenApiRouter,
+    request_id::request_id,
 };
 
-/// Where it is.
+/// The path.
 pub const PATH: &str = "/mcp";
+/// The path with a slash, which some clients add: they do not follow a redirect with a `POST`.
+pub const PATH_WITH_SLASH: &str = "/mcp/";
 
 /// How long a client may keep what [`tools`] there are, which only a new version changes.
 const TTL_MILLIS: u32 = 5 * 60 * 1000;
@@ -39,20 +39,8 @@ const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact dec
     currencies are never added. summarize_expenses gives totals: do not add up list_expenses yourself. \
     A tool's error says what to mend; one that says to try again is safe to repeat as it says.";
 
-/// The routes.
-#[allow(clippy::disallowed_methods, reason = "another specification's, not the API's")]
-pub fn routes<S>() -> OpenApiRouter<S>
-where
-    Expenses: FromRef<S>,
-    S: Clone + Send + Sync + 'static,
-{
-    // Some clients add a slash, and do not follow a redirect with a POST.
-    let handlers = || post(answer_message);
-    OpenApiRouter::new().route(PATH, handlers()).route(&format!("{PATH}/"), handlers())
-}
-
 /// The caller of a request that this transport takes.
-struct Client(CurrentUser);
+pub(crate) struct Client(CurrentUser);
 
 impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = AppError;
@@ -66,7 +54,8 @@ impl<S: Sync> FromRequestParts<S> for Client {
     }
 }
 
-async fn answer_message(
+/// `POST /mcp`.
+pub(crate) async fn answer_message(
     Client(user): Client,
     State(expenses): State<Expenses>,
     headers: HeaderMap,

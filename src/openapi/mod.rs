@@ -5,10 +5,12 @@
 //! The document is made on the host and lies beside this file, where a change to the API shows in the
 //! diff; `tests/app/openapi.rs` fails while it is not what the code says, and writes it anew.
 
-mod docs;
+pub mod routing;
 pub mod schema;
 
+use axum::response::{IntoResponse, Response};
 use axum_authkit::{openapi::AuthKitParts, reusable_responses};
+use http::header;
 use utoipa::{
     Modify, OpenApi,
     openapi::{self, Server},
@@ -16,16 +18,24 @@ use utoipa::{
 
 use crate::fastapi::{ProblemResponse, ValidationErrorResponse};
 
-pub use axum_authkit::{
-    openapi::{
-        Changes, ErrorExample, ErrorResponse, NeedsAuthKit, NeedsScope, Protected, SharedError,
-    },
-    routing,
+pub use axum_authkit::openapi::{
+    Changes, ErrorExample, ErrorResponse, NeedsAuthKit, NeedsScope, Protected, SharedError,
 };
-pub use docs::routes;
 
 /// The document, as it is served.
 pub const DOCUMENT: &str = include_str!("openapi.json");
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "service",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+)]
+pub(crate) async fn show_openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
+}
 
 /// The document without its operations, which the router adds.
 #[derive(Debug, OpenApi)]

@@ -1,40 +1,42 @@
-//! What a person types into a form, and what is wrong with it in words. What an expense is stays
-//! [`crate::fastapi`]'s: this turns what was typed into the body that an API client would have
-//! sent, and the problems of that body into sentences.
+//! The fields of an expense's form as they are typed, and error messages for them. The rules for an
+//! expense are in [`crate::fastapi::expense`]: this module turns the input into the body that an API
+//! client would send, and the problems of that body into sentences.
 //!
-//! Amounts are read whatever the visitor's language: `42.50` and `42,50`, `1,234.50`, `1.234,50` and
-//! `1 234,50`. `1,234` is 1234 to some and 1.234 to others; it is refused rather than guessed. What the
-//! pages print is read too, currency included: `$130.00`, `1.234,50 €`, `¥1,234`. The currency beside an
-//! amount must be the one of the currency field.
+//! Amounts are read in every language's format: `42.50` and `42,50`, `1,234.50`, `1.234,50` and
+//! `1 234,50`. `1,234` means 1234 or 1.234; it is refused, not guessed. The format of the pages is read
+//! too, with its currency: `$130.00`, `1.234,50 €`, `¥1,234`. The currency beside an amount must be the one
+//! in the currency field.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 use url::form_urlencoded;
 
-use super::views::{Locale, locale::TypedMoney};
+use super::locale::{Locale, TypedMoney};
 use crate::{
     expenses::{
         amount::{Amount, AmountError},
         model::{Category, Currency, Expense, ExpenseContent, TextError},
     },
     fastapi::{DecimalError, Fault, Problem, expense::parse_expense},
+    runtime::random_bytes,
 };
 
-/// What stands in the fields of a form.
+/// The values of the form's fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Typed {
-    /// What it was for.
+pub struct FormInput {
+    /// The description.
     pub description: String,
-    /// In the visitor's own way.
+    /// The amount, in any language's format.
     pub amount: String,
-    /// In any case of letters.
+    /// The currency, in upper or lower case.
     pub currency: String,
-    /// Empty is the default.
+    /// The category; empty for the default.
     pub category: String,
-    /// `YYYY-MM-DD`, as a date field sends it in every language.
+    /// `YYYY-MM-DD`, which date fields send in every language.
     pub date: String,
-    /// Hidden in a form that adds: however often it is sent, it adds one.
+    /// A hidden field of the form that adds: sending the form twice adds one expense.
     pub idempotency_key: String,
 }
 
@@ -75,36 +77,36 @@ impl Field {
     }
 }
 
-/// What is wrong with a field, as a sentence.
+/// An error message for a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Which.
+    /// The field.
     pub field: Field,
-    /// For the person who typed it.
+    /// A sentence for the visitor.
     pub message: String,
 }
 
-impl Typed {
-    /// What a form has sent (`application/x-www-form-urlencoded`); what it has not, from `otherwise`.
-    /// The last of a name counts; unknown names do no harm.
+impl FormInput {
+    /// Reads a body of `application/x-www-form-urlencoded`. Fields that it lacks come from `otherwise`.
+    /// Of equal names the last counts, as in the API; unknown names are ignored.
     #[must_use]
     pub fn from_form(body: &[u8], otherwise: Self) -> Self {
-        form_urlencoded::parse(body).fold(otherwise, |mut typed, (name, value)| {
+        form_urlencoded::parse(body).fold(otherwise, |mut input, (name, value)| {
             let field = match &*name {
-                "description" => &mut typed.description,
-                "amount" => &mut typed.amount,
-                "currency" => &mut typed.currency,
-                "category" => &mut typed.category,
-                "date" => &mut typed.date,
-                "idempotency_key" => &mut typed.idempotency_key,
-                _ => return typed,
+                "description" => &mut input.description,
+                "amount" => &mut input.amount,
+                "currency" => &mut input.currency,
+                "category" => &mut input.category,
+                "date" => &mut input.date,
+                "idempotency_key" => &mut input.idempotency_key,
+                _ => return input,
             };
             *field = value.into_owned();
-            typed
+            input
         })
     }
 
-    /// An expense, ready to be changed.
+    /// The input that an expense's form begins with.
     #[must_use]
     pub fn from_expense(expense: &Expense, locale: Locale) -> Self {
         let ExpenseContent { description, amount, currency, category, date } = &expense.content;
@@ -118,11 +120,11 @@ impl Typed {
         }
     }
 
-    /// A new expense. What is left empty gets the API's defaults, the date `today`.
+    /// A new expense. Empty fields get the API's defaults, the date is `today` then.
     ///
     /// # Errors
     ///
-    /// Every field that is wrong.
+    /// A message for every invalid field.
     pub fn to_new(
         &self,
         today: NaiveDate,
@@ -131,12 +133,12 @@ impl Typed {
         self.parse(&["currency", "category", "date"], today, locale)
     }
 
-    /// What an expense is changed to. A category that is left empty gets the default; an empty date or
-    /// currency is more likely a slip.
+    /// The new content of an expense. An empty category gets the default; an empty date or currency is an
+    /// error, because it is more likely a slip.
     ///
     /// # Errors
     ///
-    /// Every field that is wrong.
+    /// A message for every invalid field.
     pub fn to_changed(
         &self,
         today: NaiveDate,
@@ -179,7 +181,7 @@ impl Typed {
         })
     }
 
-    /// A body of the same meaning is the same text, whoever typed it and how.
+    /// A text that is equal for equal expenses, however their amounts and dates were typed.
     #[must_use]
     pub fn canonical(content: &ExpenseContent) -> String {
         let ExpenseContent { description, amount, currency, category, date } = content;
@@ -231,6 +233,12 @@ impl Typed {
     }
 }
 
+/// A new value for the hidden field of a form that adds.
+#[must_use]
+pub fn new_idempotency_key() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<16>())
+}
+
 /// Why a typed amount is ambiguous, or does not fit the currency.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 enum TypedAmountError {
@@ -242,7 +250,7 @@ enum TypedAmountError {
     ForeignMark { mark: String, chosen: String },
 }
 
-/// A number that means one thing to some and another to others.
+/// A number with two meanings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "“{whole}{separator}{rest}” can be read as {whole}{rest} or as a little more than {whole}. \
@@ -261,7 +269,7 @@ fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, Typed
     let unsigned = text.trim_start_matches(['+', '-']);
     let sign = &text[..text.len() - unsigned.len()];
     let TypedMoney { marks, number } = TypedMoney::split(unsigned);
-    // An unknown currency has an error of its own.
+    // An invalid currency gets a message of its own.
     if chosen.len() == 3 && chosen.bytes().all(|byte| byte.is_ascii_uppercase()) {
         for mark in &marks {
             let (mark, chosen) = ((*mark).to_owned(), chosen.to_owned());
@@ -373,13 +381,13 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
     }
 
-    fn typed() -> Typed {
-        Typed { description: "Lunch".into(), amount: "42.50".into(), ..Typed::default() }
+    fn lunch() -> FormInput {
+        FormInput { description: "Lunch".into(), amount: "42.50".into(), ..FormInput::default() }
     }
 
     fn amount(text: &str) -> Result<String, String> {
-        let typed = Typed { amount: text.into(), ..typed() };
-        match typed.to_new(today(), locale("en")) {
+        let input = FormInput { amount: text.into(), ..lunch() };
+        match input.to_new(today(), locale("en")) {
             Ok(content) => Ok(content.amount.to_string()),
             Err(errors) => {
                 assert_eq!(errors.len(), 1, "{errors:?}");
@@ -426,8 +434,8 @@ mod tests {
         currency: &str,
         text: &str,
     ) -> Result<String, Vec<FieldError>> {
-        let typed = Typed { amount: text.into(), currency: currency.into(), ..typed() };
-        let content = typed.to_new(today(), locale(language))?;
+        let input = FormInput { amount: text.into(), currency: currency.into(), ..lunch() };
+        let content = input.to_new(today(), locale(language))?;
         assert_eq!(&*content.currency, if currency.is_empty() { "USD" } else { currency });
         Ok(content.amount.to_string())
     }
@@ -511,9 +519,9 @@ mod tests {
             for currency in Locale::marked_currencies().chain(["CHF", "PYG", "XAF", "XTS"]) {
                 for amount in amounts {
                     let printed = locale.money(amount, currency);
-                    let typed =
-                        Typed { amount: printed.clone(), currency: currency.into(), ..typed() };
-                    let read = typed.to_new(today(), locale);
+                    let input =
+                        FormInput { amount: printed.clone(), currency: currency.into(), ..lunch() };
+                    let read = input.to_new(today(), locale);
                     let read = read.map(|content| content.amount.to_string());
                     assert_eq!(read.as_deref(), Ok(amount), "{printed} {currency} {locale:?}");
                 }
@@ -572,27 +580,27 @@ mod tests {
 
     #[test]
     fn an_example_is_in_the_visitors_own_format() {
-        let errors = Typed { amount: "x".into(), ..typed() }.to_new(today(), locale("de"));
+        let errors = FormInput { amount: "x".into(), ..lunch() }.to_new(today(), locale("de"));
         assert!(errors.unwrap_err()[0].message.contains("42,50"));
     }
 
     #[test]
     fn what_is_left_empty_gets_its_default_in_a_new_expense() {
-        let content = typed().to_new(today(), locale("de")).unwrap();
+        let content = lunch().to_new(today(), locale("de")).unwrap();
         assert_eq!((&*content.currency, &*content.category), ("USD", "other"));
         assert_eq!(content.date, today());
     }
 
     #[test]
     fn a_change_leaves_no_date_and_no_currency_empty() {
-        let errors = typed().to_changed(today(), locale("de")).unwrap_err();
+        let errors = lunch().to_changed(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, [Field::Currency, Field::Date]);
     }
 
     #[test]
     fn every_field_that_is_wrong_is_told_in_its_order() {
-        let wrong = Typed {
+        let wrong = FormInput {
             description: "d".repeat(201),
             amount: "-1".into(),
             currency: "euro".into(),
@@ -609,18 +617,19 @@ mod tests {
 
     #[test]
     fn small_letters_make_a_currency_too() {
-        let content = Typed { currency: " eur ".into(), ..typed() }.to_new(today(), locale("de"));
+        let content =
+            FormInput { currency: " eur ".into(), ..lunch() }.to_new(today(), locale("de"));
         assert_eq!(&*content.unwrap().currency, "EUR");
     }
 
     #[test]
     fn a_form_takes_what_it_was_sent_and_keeps_the_rest() {
-        let kept = Typed::from_form(
+        let kept = FormInput::from_form(
             b"amount=1&amount=2%2C5&category=&zebra=x&description=a+%26%C3%A9",
-            typed(),
+            lunch(),
         );
         assert_eq!(kept.description, "a &é");
         assert_eq!(kept.amount, "2,5");
-        assert_eq!(Typed::from_form(b"", typed()), typed());
+        assert_eq!(FormInput::from_form(b"", lunch()), lunch());
     }
 }

@@ -1,10 +1,14 @@
-//! The HTML interface of the expense tracker.
+//! The HTML interface: pages for browsers, and the forms on them.
+//!
+//! [`show`] has the pages, [`submit`] the forms. [`visitor`] is the signed-in person behind a request, [`mod@locale`] how that person writes amounts and dates,
+//! [`expense_form`] the fields of an expense as they are typed. [`views`] turns data into HTML.
 
 mod error;
 pub mod expense_form;
+pub mod locale;
 pub mod show;
 pub mod submit;
 pub mod views;
+pub mod visitor;
 
-pub use show::{pages, prefer_pages};
-pub use submit::routes;
+pub use locale::Locale;

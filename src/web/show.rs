@@ -1,132 +1,64 @@
-//! What a browser gets where programs get JSON: pages. [`prefer_pages`] tells the two apart, `Visitor`
-//! is who looks, [`crate::web::views`] is how pages look, and [`super::submit`] takes their forms.
+//! The pages of expenses.
 //!
-//! | request | answer |
+//! | request | response |
 //! | --- | --- |
-//! | `GET /` | the overview, or what this is |
+//! | `GET /` | the overview; without a session, the welcome page |
 //! | `GET /expenses?from&to&category&limit&cursor` | the overview, or what is wrong with the filter |
-//! | `GET /expenses/{id}` | the expense with the form that changes it |
+//! | `GET /expenses/{id}` | the expense with the form that edits it |
+//! | `GET /expenses/{id}/delete` | the question before deleting |
+//! | `GET /docs` | the API documentation |
 //!
-//! Cost: a page with a list is 1 `list` of a thousand, which serves rows, totals and charts alike.
+//! Cost: a page with a list is one `list` of KV (a thousand expenses), which serves rows, totals and
+//! charts.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Router,
-    extract::{FromRequestParts, RawQuery, Request, State},
-    middleware::Next,
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
-use http::{Method, StatusCode, header, request::Parts};
+use http::{StatusCode, header};
 use url::form_urlencoded;
 
 use super::{
     error::{not_got, not_reached},
-    expense_form::Typed,
-    submit::{add_expense, is_own_form, new_idempotency_key},
+    expense_form::{FormInput, new_idempotency_key},
     views::{
-        Account, Locale, expense as view, home,
-        list::FilterTyped,
-        overview,
-        overview::{FirstPage, Notice, Overview},
+        Account, docs, expense as expense_view, home,
+        list::{FilterInput, List},
+        overview::{self, FirstPage, Notice, Overview},
         respond,
     },
+    visitor::Visitor,
 };
 use crate::{
-    access::{expenses_of, no_such_expense},
-    api::expenses::{next_link, next_query},
-    app::AppState,
-    authkit::{CurrentUser, Rejection, origin::RequestOrigin},
-    browser::{CSV, HTML, prefers, wants_html},
+    access::no_such_expense,
+    authkit::{CurrentUser, Rejection},
     error::AppError,
     expenses::{
-        UserExpenses,
         model::{Expense, ExpenseId},
         summary::{SummaryBuilder, compare_months},
         user_expenses::ListError,
     },
     fastapi::{
         Fault,
-        expense::{self, ListQuery},
+        expense::{ListQuery, parse_list_query},
     },
-    runtime::VisitorTimeZone,
+    openapi::{FindsOne, NeedsScope, Protected},
+    paging::{next_link, next_query},
+    runtime::Clock,
 };
 
-/// Rows of a page, unless `limit` says otherwise: what fits on a few screens, and a first page under
-/// 30 KB.
+/// Rows of a page unless `limit` says otherwise: a few screens, and a first page below 30 KB.
 const ROWS: usize = 25;
 
-/// The pages that share their paths with the API, by themselves: what has no page is 404 here.
-#[allow(clippy::disallowed_methods, reason = "described where the API's handlers are")]
-pub fn pages(state: AppState) -> Router {
-    Router::new()
-        .route("/", get(show_home))
-        .route("/expenses", get(show_expenses).post(add_expense))
-        .route("/expenses/{id}", get(show_expense))
-        .with_state(state)
-}
-
-/// The layer that answers with `pages` whatever a browser shows, or has sent from one of them.
-pub async fn prefer_pages(
-    State(mut pages): State<Router>,
-    request: Request,
-    next: Next,
+/// `GET /` for browsers.
+pub(crate) async fn show_home(
+    visitor: Result<Visitor, Rejection>,
+    clock: State<Arc<dyn Clock>>,
 ) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let is_for_page = match parts.method {
-        Method::GET | Method::HEAD => {
-            has_page(path) && wants_html(&parts.headers) && !prefers(&parts.headers, CSV, HTML)
-        }
-        Method::POST if path == "/expenses" => RequestOrigin::from_request_parts(&mut parts, &())
-            .await
-            .is_ok_and(|origin| is_own_form(&parts.headers, &origin)),
-        _ => false,
-    };
-    let request = Request::from_parts(parts, body);
-    if !is_for_page {
-        return next.run(request).await;
-    }
-    let answer = tower_service::Service::call(&mut pages, request).await;
-    answer.unwrap_or_else(|never| match never {})
-}
-
-/// Whether [`pages`] has this path; what is data for a browser too has none.
-fn has_page(path: &str) -> bool {
-    let id = path.strip_prefix("/expenses/").filter(|rest| !rest.contains('/'));
-    matches!(path, "/" | "/expenses") || id.is_some_and(|id| !matches!(id, "" | "summary"))
-}
-
-/// Whoever looks at a page, signed in, and what is theirs.
-pub(super) struct Visitor {
-    /// As pages show it.
-    pub account: Account,
-    /// As UserExpenses gives them: none but the visitor's own.
-    pub expenses: UserExpenses,
-    /// How the visitor writes.
-    pub locale: Locale,
-    /// Whose calendar "today" and "this month" are of.
-    pub time_zone: VisitorTimeZone,
-}
-
-impl FromRequestParts<AppState> for Visitor {
-    type Rejection = Rejection;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Rejection> {
-        let caller = CurrentUser::from_request_parts(parts, state).await?;
-        let account = Account::from(&caller);
-        let expenses = expenses_of(&caller, &parts.method, &state.expenses)?;
-        let locale = Locale::from_headers(&parts.headers);
-        let time_zone = parts.extensions.get().cloned().unwrap_or_default();
-        Ok(Self { account, expenses, locale, time_zone })
-    }
-}
-
-async fn show_home(state: State<AppState>, request: Request) -> Response {
-    let (mut parts, _) = request.into_parts();
-    match Visitor::from_request_parts(&mut parts, &state.0).await {
-        Ok(visitor) => show_expenses(visitor, state, RawQuery(None)).await,
+    match visitor {
+        Ok(visitor) => list_expenses(visitor, clock, RawQuery(None)).await,
         Err(Rejection::SignedOut { .. } | Rejection::Forbidden { .. }) => {
             respond(StatusCode::OK, home::page())
         }
@@ -135,13 +67,14 @@ async fn show_home(state: State<AppState>, request: Request) -> Response {
     }
 }
 
-async fn show_expenses(
+/// `GET /expenses` for browsers.
+pub(crate) async fn list_expenses(
     Visitor { account, expenses, locale, time_zone }: Visitor,
-    State(state): State<AppState>,
+    State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = PageQuery::parse(&query.unwrap_or_default());
-    let ListQuery { limit, cursor, filter } = match expense::parse_list_query(&query.filtering) {
+    let ListQuery { limit, cursor, filter } = match parse_list_query(&query.filtering) {
         Ok(query) => query,
         Err(problems) if problems.iter().any(|problem| problem.field() == Some("limit")) => {
             return AppError::from(problems).into_response();
@@ -156,7 +89,7 @@ async fn show_expenses(
                     Some((field, filter_message(field, &problem.fault).to_owned()))
                 })
                 .collect();
-            let page = overview::filter_refused(&account, &query.typed(), &messages);
+            let page = overview::filter_refused(&account, &query.filter_input(), &messages);
             return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
         }
     };
@@ -167,14 +100,14 @@ async fn show_expenses(
         Err(ListError::ForeignCursor) => {
             return AppError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "This part of the list is not to be had: its address is incomplete or another user's",
+                "This page of the list cannot be shown: its address is incomplete or another user's",
             )
             .with_way_on("Newest expenses", "/expenses")
             .into_response();
         }
     };
 
-    let today = time_zone.date(state.clock.now());
+    let today = time_zone.date(clock.now());
     let listed = || view.listed.iter().map(|expense| &expense.content);
     let mut sums = SummaryBuilder::default();
     listed().filter(|content| filter.matches(content)).for_each(|content| sums.add(content));
@@ -182,23 +115,32 @@ async fn show_expenses(
     let months = compare_months(listed(), today);
     let categories = by_use(listed().map(|content| &*content.category));
     let currency = view.listed.first().map_or(locale.currency(), |newest| &newest.content.currency);
-    let typed = Typed {
+    let input = FormInput {
         currency: currency.to_owned(),
         date: today.to_string(),
         idempotency_key: new_idempotency_key(),
-        ..Typed::default()
+        ..FormInput::default()
     };
-    let form = view::Form { id: None, typed: &typed, errors: &[], categories: &categories, locale };
+    let form = expense_view::Form {
+        id: None,
+        input: &input,
+        errors: &[],
+        categories: &categories,
+        locale,
+    };
     let next = view.page.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
     let page = overview::page(&Overview {
         account: &account,
-        locale,
         today,
         notice: query.notice(&view.listed),
-        filter: &filter,
-        categories: &categories,
-        rows: &view.page.expenses,
-        next: next.as_deref(),
+        list: List {
+            locale,
+            filter: &filter,
+            categories: &categories,
+            rows: &view.page.expenses,
+            next: next.as_deref(),
+            is_first: cursor.is_none(),
+        },
         first_page: cursor.is_none().then_some(FirstPage {
             form,
             months: &months,
@@ -217,14 +159,60 @@ async fn show_expenses(
     response
 }
 
-async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+/// `GET /expenses/{id}` for browsers.
+pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
     let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
     let locale = visitor.locale;
-    let typed = Typed::from_expense(&expense, locale);
-    let categories = [&*expense.content.category];
-    let form =
-        view::Form { id: Some(id), typed: &typed, errors: &[], categories: &categories, locale };
-    Ok(respond(StatusCode::OK, view::page(&expense, &form, &visitor.time_zone, &visitor.account)))
+    let form = expense_view::Form {
+        id: Some(id),
+        input: &FormInput::from_expense(&expense, locale),
+        errors: &[],
+        categories: &[&expense.content.category],
+        locale,
+    };
+    let page = expense_view::page(&expense, &form, &visitor.time_zone, &visitor.account);
+    Ok(respond(StatusCode::OK, page))
+}
+
+/// Ask before deleting
+///
+/// A page with the form that does it.
+#[utoipa::path(
+    get,
+    path = "/expenses/{id}/delete",
+    tag = "pages",
+    security(("session" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    responses(
+        (status = 200, description = "The question", content((String = "text/html"))),
+        Protected, NeedsScope, FindsOne,
+    ),
+)]
+pub(crate) async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+    let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
+    let page = expense_view::confirm_delete(&expense, visitor.locale, &visitor.account);
+    Ok(respond(StatusCode::OK, page))
+}
+
+/// Interactive documentation
+///
+/// Swagger UI. "Try it out" sends requests with the browser's session; the page shows its user.
+#[utoipa::path(
+    get,
+    path = "/docs",
+    tag = "service",
+    security(()),
+    responses((status = 200, description = "A page", body = String, content_type = "text/html")),
+)]
+pub(crate) async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Response {
+    let account = caller.map(|caller| Account::from(&caller));
+    let reader = match &account {
+        Ok(account) => docs::Reader::SignedIn(account),
+        Err(Rejection::Unavailable { .. }) => docs::Reader::Unknown,
+        Err(_) => docs::Reader::SignedOut,
+    };
+    let policy = [(header::CONTENT_SECURITY_POLICY, docs::CONTENT_SECURITY_POLICY)];
+    (policy, respond(StatusCode::OK, docs::page(reader))).into_response()
 }
 
 fn filter_message(parameter: &str, fault: &Fault) -> &'static str {
@@ -234,11 +222,11 @@ fn filter_message(parameter: &str, fault: &Fault) -> &'static str {
         }
         ("from", _) => "Give the first day as year-month-day, such as 2026-01-31.",
         ("to", _) => "Give the last day as year-month-day, such as 2026-01-31.",
-        _ => "No category is that long.",
+        _ => "The category is too long.",
     }
 }
 
-/// Each once, what comes most often first.
+/// Each name once, the most frequent first.
 fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for name in names {
@@ -249,9 +237,9 @@ fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     counts.into_iter().map(|(name, _)| name).collect()
 }
 
-/// The query of a page: what the API reads too, and what only pages have.
+/// The query of a page.
 struct PageQuery {
-    /// What the API reads. An empty field of a form means nothing.
+    /// The parameters of the API's list. Empty fields of the filter's form are left out.
     filtering: String,
     pairs: Vec<(String, String)>,
 }
@@ -273,18 +261,18 @@ impl PageQuery {
         self.get(name).is_some()
     }
 
-    /// The last of a name counts, as in the API.
+    /// The value of a parameter; of equal names the last counts, as in the API.
     fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.pairs.iter().rev().find(|(key, _)| key == name)?;
         Some(value)
     }
 
-    fn typed(&self) -> FilterTyped {
+    fn filter_input(&self) -> FilterInput {
         let value = |name| self.get(name).unwrap_or_default().to_owned();
-        FilterTyped { from: value("from"), to: value("to"), category: value("category") }
+        FilterInput { from: value("from"), to: value("to"), category: value("category") }
     }
 
-    /// What the request before this one has done, if it was one of the forms.
+    /// The result of the form that redirected here.
     fn notice<'a>(&self, listed: &'a [Expense]) -> Option<Notice<'a>> {
         let find = |id: &str| listed.iter().find(|expense| expense.id.to_string() == id);
         if let Some(id) = self.get("added") {

@@ -1,78 +1,71 @@
-//! The forms of pages: adding, changing and deleting an expense. Each answer is a page, or leads to one.
+//! The forms of pages: adding, changing and deleting an expense. A response is a page, or a redirect to
+//! one.
 //!
-//! | request | answer |
+//! | request | response |
 //! | --- | --- |
-//! | `POST /expenses` | 303 to the list; 422 the form with its input, also for a key used with another expense; 409 a key in process |
+//! | `POST /expenses` | 303 to the list; 422 the form with its input, also for a key used for another expense; 409 while the first request with the key is in process |
 //! | `POST /expenses/{id}` | 303, or 422 as above |
-//! | `GET`, `POST /expenses/{id}/delete` | the question; 303 |
+//! | `POST /expenses/{id}/delete` | 303 |
 //!
-//! Forms are `application/x-www-form-urlencoded`, and only this site's own pages may send them, with a
-//! session: what a cookie allows is done for nobody else's page (CSRF), and programs send JSON.
+//! Forms are `application/x-www-form-urlencoded`. Only this site's own pages may send them, with a
+//! session: the session cookie counts for no other site's page (CSRF), and programs send JSON.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Request, State},
+    extract::{FromRef, FromRequest, FromRequestParts, Request, State},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
 
 use super::{
-    error::{not_got, not_reached, not_removed, unreadable},
-    expense_form::{FieldError, Typed},
-    show::Visitor,
-    views::{Account, Locale, expense as view, respond},
+    Locale,
+    error::{not_reached, not_removed, unreadable},
+    expense_form::{FieldError, FormInput, new_idempotency_key},
+    views::{Account, expense as view, respond},
+    visitor::Visitor,
 };
 use crate::{
     access::no_such_expense,
-    app::AppState,
-    authkit::{Rejection, has_bearer, origin::RequestOrigin},
+    authkit::{Rejection, origin::RequestOrigin},
     body::{is_form, read_body},
     browser::redirect,
     error::AppError,
-    error_layer::request_id,
     expenses::{
+        Expenses,
         idempotency::{AddError, IdempotencyKey, IdempotentRequest},
         model::{ExpenseId, NewExpense},
         store::GetError,
         user_expenses::{ChangeError, RemoveError},
     },
+    negotiation::is_own_form,
     openapi::{
-        Changes, FindsOne, NeedsScope, Protected, ReadsForm,
-        routing::{OpenApiRouter, routes},
+        Changes, FindsOne, Protected, ReadsForm,
         schema::{DeleteForm, ExpenseForm},
     },
-    runtime::{KvError, random_bytes},
+    request_id::request_id,
+    runtime::{Clock, KvError},
 };
 
-/// What only pages use; they share `POST /expenses` with programs (see [`super::show`]).
-pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(change_expense))
-        .routes(routes!(confirm_delete, delete_expense_by_form))
-}
-
-/// Whether one of this site's own pages has sent this form, with no credentials but a cookie.
-pub(super) fn is_own_form(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(is_form)
-        && !has_bearer(headers)
-        && origin.is_same_origin_form(headers)
-}
-
-/// A form of one of this site's own pages.
-pub(super) struct OwnForm {
-    /// Who has sent it. A session can end while somebody types: what was typed must not go with it.
+/// A form that one of this site's own pages sent.
+pub(crate) struct OwnForm {
+    /// A session can end while somebody types: the rejection is a page that keeps the input.
     visitor: Result<Visitor, Rejection>,
     body: Bytes,
     locale: Locale,
     request_id: Option<String>,
 }
 
-impl FromRequest<AppState> for OwnForm {
+impl<S> FromRequest<S> for OwnForm
+where
+    Expenses: FromRef<S>,
+    S: Send + Sync,
+{
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await;
         let origin = RequestOrigin::from_request_parts(&mut parts, state)
@@ -91,7 +84,7 @@ impl FromRequest<AppState> for OwnForm {
     }
 }
 
-/// To programs there is no `POST` here.
+/// 405: programs have no `POST` on this path.
 fn not_a_form(path: &str) -> AppError {
     let allowed = if path.ends_with("/delete") { "GET,HEAD" } else { "GET,HEAD,PUT,PATCH,DELETE" };
     AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
@@ -105,32 +98,32 @@ fn not_an_own_form() -> AppError {
     )
 }
 
-/// `POST /expenses` of a page.
-pub(super) async fn add_expense(
-    State(state): State<AppState>,
+/// `POST /expenses` for forms.
+pub(crate) async fn add_expense(
+    State(clock): State<Arc<dyn Clock>>,
     form: OwnForm,
 ) -> Result<Response, AppError> {
-    let typed = Typed::from_form(&form.body, Typed::default());
-    let (visitor, returned) = match form.open(None, typed) {
+    let input = FormInput::from_form(&form.body, FormInput::default());
+    let (visitor, returned) = match form.open(None, input) {
         Ok(opened) => opened,
-        Err(answer) => return Ok(*answer),
+        Err(response) => return Ok(*response),
     };
-    let now = state.clock.now();
+    let now = clock.now();
     let today = visitor.time_zone.date(now);
-    let content = match returned.typed.to_new(today, returned.locale) {
+    let content = match returned.input.to_new(today, returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
     };
-    let key = IdempotencyKey::parse(&returned.typed.idempotency_key);
+    let key = IdempotencyKey::parse(&returned.input.idempotency_key);
     let key = key.or_else(|_| IdempotencyKey::parse(&new_idempotency_key()));
-    let once = key.ok().map(|key| IdempotentRequest::new(key, &Typed::canonical(&content)));
+    let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
-        Ok(expense) => Ok(see_expenses(&format!("added={}", expense.id))),
+        Ok(expense) => Ok(redirect_to_list(&format!("added={}", expense.id))),
         Err(AddError::KeyReused | AddError::UnreadableKey) => {
             Ok(returned.sent_before(&visitor.account))
         }
         Err(AddError::InProcess) => {
-            let detail = "It was sent twice, and the first is still being saved";
+            let detail = "The form was sent twice, and the first request is still in process";
             let error = AppError::new(StatusCode::CONFLICT, detail);
             Ok(returned.unavailable(error, Some(&visitor.account)))
         }
@@ -157,35 +150,35 @@ pub(super) async fn add_expense(
         Protected, Changes, ReadsForm, FindsOne,
     ),
 )]
-async fn change_expense(
+pub(crate) async fn change_expense(
     id: ExpenseId,
-    State(state): State<AppState>,
+    State(clock): State<Arc<dyn Clock>>,
     form: OwnForm,
 ) -> Result<Response, AppError> {
     let body = form.body.clone();
-    let (visitor, mut returned) =
-        match form.open(Some(id), Typed::from_form(&body, Typed::default())) {
-            Ok(opened) => opened,
-            Err(answer) => return Ok(*answer),
-        };
+    let input = FormInput::from_form(&body, FormInput::default());
+    let (visitor, mut returned) = match form.open(Some(id), input) {
+        Ok(opened) => opened,
+        Err(response) => return Ok(*response),
+    };
     let Visitor { account, expenses, time_zone, .. } = &visitor;
     match expenses.get(id).await {
         Ok(Some(expense)) => {
-            let current = Typed::from_expense(&expense, returned.locale);
-            returned.typed = Typed::from_form(&body, current);
+            let stored = FormInput::from_expense(&expense, returned.locale);
+            returned.input = FormInput::from_form(&body, stored);
         }
         Ok(None) => return Err(no_such_expense()),
         // The form has all the fields that the record lacks.
         Err(GetError::Unreadable(_)) => {}
         Err(GetError::Kv(error)) => return Ok(returned.not_reached(error, account)),
     }
-    let now = state.clock.now();
-    let content = match returned.typed.to_changed(time_zone.date(now), returned.locale) {
+    let now = clock.now();
+    let content = match returned.input.to_changed(time_zone.date(now), returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, account)),
     };
     match expenses.replace(id, NewExpense::from(content)).await {
-        Ok(_) => Ok(see_expenses(&format!("changed={id}"))),
+        Ok(_) => Ok(redirect_to_list(&format!("changed={id}"))),
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable()),
         Err(ChangeError::Read(error) | ChangeError::Write(error)) => {
@@ -194,32 +187,13 @@ async fn change_expense(
     }
 }
 
-/// Ask before deleting
-///
-/// A page with the form that does it.
-#[utoipa::path(
-    get,
-    path = "/expenses/{id}/delete",
-    tag = "pages",
-    security(("session" = [])),
-    params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses(
-        (status = 200, description = "The question", content((String = "text/html"))),
-        Protected, NeedsScope, FindsOne,
-    ),
-)]
-async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
-    let page = view::confirm_delete(&expense, visitor.locale, &visitor.account);
-    Ok(respond(StatusCode::OK, page))
-}
-
 /// Delete an expense by the page's own form
 ///
 /// Programs use `DELETE`.
 #[utoipa::path(
     post,
     path = "/expenses/{id}/delete",
+    operation_id = "delete_expense_by_form",
     tag = "pages",
     security(("session" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
@@ -229,48 +203,41 @@ async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, App
         Protected, Changes, ReadsForm, FindsOne,
     ),
 )]
-async fn delete_expense_by_form(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
+pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.remove(id).await {
-        Ok(()) => Ok(see_expenses("deleted=1")),
-        // The second click of a double click ends here.
-        Err(RemoveError::Absent) => Err(AppError::new(
-            StatusCode::NOT_FOUND,
-            "Expense not found: it may be deleted already",
-        )
-        .into_response()),
+        Ok(()) => Ok(redirect_to_list("deleted=1")),
+        // The second request of a double click gets this too.
+        Err(RemoveError::Absent) => {
+            let detail = "Expense not found: it may be deleted already";
+            Err(AppError::new(StatusCode::NOT_FOUND, detail).into_response())
+        }
         Err(error) => Err(not_removed(error).into_response()),
     }
 }
 
-/// Back to the list, by an address that may be loaded again.
-fn see_expenses(done: &str) -> Response {
-    redirect(StatusCode::SEE_OTHER, &format!("/expenses?{done}"))
+/// 303 to the list, with the result that its notice shows: reloading that address repeats nothing.
+fn redirect_to_list(result: &str) -> Response {
+    redirect(StatusCode::SEE_OTHER, &format!("/expenses?{result}"))
 }
 
-/// For a form that has not been sent yet.
-pub(super) fn new_idempotency_key() -> String {
-    URL_SAFE_NO_PAD.encode(random_bytes::<16>())
-}
-
-/// A form that goes back to who has sent it: nothing that was typed is lost.
+/// A form that is shown again with its input, because the request did not succeed.
 struct ReturnedForm {
     id: Option<ExpenseId>,
-    typed: Typed,
+    input: FormInput,
     locale: Locale,
     request_id: Option<String>,
 }
 
 impl OwnForm {
-    /// Who has sent it, and what goes back if it cannot be taken; or, where nobody is known to have
-    /// sent it, the answer.
+    /// The visitor, and the form to show again if the request fails. Without a visitor, the response.
     fn open(
         self,
         id: Option<ExpenseId>,
-        typed: Typed,
+        input: FormInput,
     ) -> Result<(Visitor, ReturnedForm), Box<Response>> {
         let Self { visitor, locale, request_id, .. } = self;
-        let returned = ReturnedForm { id, typed, locale, request_id };
+        let returned = ReturnedForm { id, input, locale, request_id };
         match visitor {
             Ok(visitor) => Ok((visitor, returned)),
             Err(rejection) => Err(returned.rejected(rejection).into()),
@@ -285,9 +252,9 @@ impl ReturnedForm {
         why: view::Returned,
         account: Option<&Account>,
     ) -> Markup {
-        let Self { id, typed, locale, .. } = self;
+        let Self { id, input, locale, .. } = self;
         let categories = &[];
-        let form = view::Form { id: *id, typed, errors, categories, locale: *locale };
+        let form = view::Form { id: *id, input, errors, categories, locale: *locale };
         view::returned(&form, why, account)
     }
 
@@ -296,9 +263,9 @@ impl ReturnedForm {
         respond(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
-    /// With a new key: this time it is meant.
+    /// With a new key: sending this form adds a second expense on purpose.
     fn sent_before(mut self, account: &Account) -> Response {
-        self.typed.idempotency_key = new_idempotency_key();
+        self.input.idempotency_key = new_idempotency_key();
         let page = self.page(&[], view::Returned::SentBefore, Some(account));
         respond(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
@@ -315,14 +282,13 @@ impl ReturnedForm {
         error.with_page(page).into_response()
     }
 
-    /// The answer to a request that nobody is known to have sent.
     fn rejected(&self, rejection: Rejection) -> Response {
         match rejection {
-            Rejection::SignedOut { .. } => AppError::from(rejection)
+            Rejection::SignedOut { sign_in: None, .. } => AppError::from(rejection)
                 .with_page(self.page(&[], view::Returned::SignedOut, None))
                 .into_response(),
             Rejection::Unavailable { .. } => self.unavailable(rejection.into(), None),
-            _ => rejection.into_response(),
+            other => other.into_response(),
         }
     }
 }

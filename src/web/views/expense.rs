@@ -3,11 +3,12 @@
 use chrono::NaiveDate;
 use maud::{Markup, html};
 
-use super::{Account, Layout, Locale};
+use super::{Account, Layout};
 use crate::{
     expenses::model::{Expense, ExpenseId, Timestamp},
     runtime::VisitorTimeZone,
-    web::expense_form::{Field, FieldError, Typed},
+    web::Locale,
+    web::expense_form::{Field, FieldError, FormInput},
 };
 
 /// What is offered first; any three letters do.
@@ -26,7 +27,7 @@ pub struct Form<'a> {
     /// The expense that it changes; without it the form adds one.
     pub id: Option<ExpenseId>,
     /// What stands in the fields.
-    pub typed: &'a Typed,
+    pub input: &'a FormInput,
     /// What is wrong with it.
     pub errors: &'a [FieldError],
     /// Categories that were used before.
@@ -40,7 +41,8 @@ impl Form<'_> {
     /// in a language and a place that nobody chose.
     #[must_use]
     pub fn markup(&self) -> Markup {
-        let Typed { description, amount, currency, category, date, idempotency_key } = self.typed;
+        let FormInput { description, amount, currency, category, date, idempotency_key } =
+            self.input;
         let action = self.id.map_or_else(|| "/expenses".to_owned(), |id| format!("/expenses/{id}"));
         let mut categories: Vec<&str> =
             self.categories.iter().copied().take(OFFERED_CATEGORIES).collect();

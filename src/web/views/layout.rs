@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::authkit::{CurrentUser, session::Impersonator};
+use crate::authkit::session::Impersonator;
 
 /// Drawn here so that no page costs a second request.
 const ICON: &str = "data:image/svg+xml,\
@@ -70,28 +70,6 @@ pub struct Account {
     pub role: Option<String>,
     /// Who acts as the user.
     pub impersonator: Option<Impersonator>,
-}
-
-impl From<&CurrentUser> for Account {
-    fn from(caller: &CurrentUser) -> Self {
-        let claims = caller.claims().claims();
-        let user = caller.user();
-        let names = |user: &crate::authkit::session::User| {
-            let names: Vec<&str> = [&user.first_name, &user.last_name]
-                .into_iter()
-                .flatten()
-                .map(String::as_str)
-                .collect();
-            (!names.is_empty()).then(|| names.join(" "))
-        };
-        Self {
-            name: user.map_or_else(|| caller.id(), |user| &user.email).to_owned(),
-            full_name: user.and_then(names),
-            organization_id: claims.org_id.clone(),
-            role: claims.role.clone(),
-            impersonator: caller.impersonator(),
-        }
-    }
 }
 
 /// A page without its content.

@@ -4,19 +4,39 @@ use chrono::NaiveDate;
 use maud::{Markup, html};
 use url::form_urlencoded;
 
-use super::{
-    Locale, expense,
-    overview::{CURRENCIES, Overview, count},
+use super::expense;
+use crate::{
+    expenses::{filter::Filter, model::Expense, summary::Summary},
+    web::Locale,
 };
-use crate::expenses::{filter::Filter, model::Expense, summary::Summary};
 
-/// Categories to filter by: those used most.
+/// Most categories that the filter offers, those used most.
 const FILTER_CATEGORIES: usize = 100;
+/// Most currencies that a page shows; of the others it shows the number.
+pub(super) const CURRENCIES: usize = 8;
 
-pub(super) fn list(overview: &Overview) -> Markup {
-    let Overview { filter, rows, next, first_page, .. } = *overview;
+/// A page of the list.
+#[derive(Debug, Clone, Copy)]
+pub struct List<'a> {
+    /// How the visitor writes amounts and dates.
+    pub locale: Locale,
+    /// The filter that the list was made with.
+    pub filter: &'a Filter,
+    /// The categories that the filter offers, those used most first.
+    pub categories: &'a [&'a str],
+    /// The rows.
+    pub rows: &'a [Expense],
+    /// The query of the next page.
+    pub next: Option<&'a str>,
+    /// Whether this is the first page.
+    pub is_first: bool,
+}
+
+/// The section with the list. `summary` sums up the expenses that match, on the first page.
+pub(super) fn list(list: &List, summary: Option<&Summary>) -> Markup {
+    let List { locale, filter, categories, rows, next, is_first } = *list;
     let is_filtered = !filter.is_empty();
-    let typed = FilterTyped::from(filter);
+    let input = FilterInput::from(filter);
     let query = filter_query(filter);
     html! {
         section.card.list aria-labelledby="list" {
@@ -24,9 +44,9 @@ pub(super) fn list(overview: &Overview) -> Markup {
                 h2 #list { @if is_filtered { "Filtered expenses" } @else { "All expenses" } }
                 a.download href={ "/expenses.csv" (query) } { "Download CSV" }
             }
-            (filter_form(&typed, overview.categories, &[]))
-            @if let Some(first_page) = first_page {
-                @if is_filtered { (sums(first_page.summary, overview.locale)) }
+            (filter_form(&input, categories, &[]))
+            @if let Some(summary) = summary {
+                @if is_filtered { (sums(summary, locale)) }
             }
             @if rows.is_empty() {
                 @if next.is_some() {
@@ -36,11 +56,11 @@ pub(super) fn list(overview: &Overview) -> Markup {
                 }
                 p { a href="/expenses" { "Show all expenses" } }
             } @else {
-                (table(overview))
+                (table(rows, locale))
             }
-            @if next.is_some() || first_page.is_none() {
+            @if next.is_some() || !is_first {
                 nav.pages aria-label="Pages of the list" {
-                    @if first_page.is_none() { a href={ "/expenses" (query) } { "Newest" } }
+                    @if !is_first { a href={ "/expenses" (query) } { "Newest" } }
                     @if let Some(next) = next {
                         a rel="next" href={ "/expenses?" (next) "#list" } { "Older" }
                     }
@@ -66,7 +86,7 @@ fn sums(summary: &Summary, locale: Locale) -> Markup {
     }
 }
 
-fn table(overview: &Overview) -> Markup {
+fn table(rows: &[Expense], locale: Locale) -> Markup {
     // Roles, because a narrow screen lays the cells out as blocks, and some browsers then take them
     // for no table.
     html! {
@@ -82,8 +102,8 @@ fn table(overview: &Overview) -> Markup {
                 }
             }
             tbody role="rowgroup" {
-                @for (index, expense) in overview.rows.iter().enumerate() {
-                    (table_row(index, expense, overview.locale))
+                @for (index, expense) in rows.iter().enumerate() {
+                    (table_row(index, expense, locale))
                 }
             }
         }
@@ -111,7 +131,7 @@ fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
 
 /// What stands in the fields of the filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FilterTyped {
+pub struct FilterInput {
     /// The first day.
     pub from: String,
     /// The last day.
@@ -120,7 +140,7 @@ pub struct FilterTyped {
     pub category: String,
 }
 
-impl From<&Filter> for FilterTyped {
+impl From<&Filter> for FilterInput {
     fn from(filter: &Filter) -> Self {
         let day = |day: Option<NaiveDate>| day.map(|day| day.to_string()).unwrap_or_default();
         Self {
@@ -137,19 +157,19 @@ pub(super) fn field_id(name: &str) -> &str {
 }
 
 pub(super) fn filter_form(
-    typed: &FilterTyped,
+    input: &FilterInput,
     categories: &[&str],
     problems: &[(&str, String)],
 ) -> Markup {
     let mut categories: Vec<&str> = categories.iter().copied().take(FILTER_CATEGORIES).collect();
-    if !typed.category.is_empty() {
-        categories.push(&typed.category);
+    if !input.category.is_empty() {
+        categories.push(&input.category);
     }
     categories.sort_unstable();
     categories.dedup();
     html! {
         form.filter method="get" action="/expenses" novalidate aria-label="Filter the list" {
-            @for (name, label, value) in [("from", "From", &typed.from), ("to", "To", &typed.to)] {
+            @for (name, label, value) in [("from", "From", &input.from), ("to", "To", &input.to)] {
                 @let problem = problems.iter().find(|(field, _)| *field == name);
                 div.field {
                     label for=(name) { (label) }
@@ -166,12 +186,12 @@ pub(super) fn filter_form(
                 select #filter-category name="category" {
                     option value="" { "All" }
                     @for category in categories {
-                        option value=(category) selected[category == typed.category] { (category) }
+                        option value=(category) selected[category == input.category] { (category) }
                     }
                 }
             }
             button.quiet { "Filter" }
-            @if *typed != FilterTyped::default() { a href="/expenses" { "Clear" } }
+            @if *input != FilterInput::default() { a href="/expenses" { "Clear" } }
         }
     }
 }
@@ -179,7 +199,7 @@ pub(super) fn filter_form(
 /// `?from=…&category=…`, or nothing.
 fn filter_query(filter: &Filter) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let FilterTyped { from, to, category } = FilterTyped::from(filter);
+    let FilterInput { from, to, category } = FilterInput::from(filter);
     for (name, value) in [("from", from), ("to", to), ("category", category)] {
         if !value.is_empty() {
             query.append_pair(name, &value);
@@ -187,4 +207,14 @@ fn filter_query(filter: &Filter) -> String {
     }
     let query = query.finish();
     if query.is_empty() { query } else { format!("?{query}") }
+}
+
+/// `1 expense`, `2 expenses`.
+pub(super) fn count(expenses: u64) -> String {
+    plural(expenses, "expense", "expenses")
+}
+
+/// A number with its noun.
+pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

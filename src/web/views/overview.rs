@@ -1,13 +1,13 @@
-//! `/` and `/expenses` for who is signed in: this month, the form that adds, the charts, the list.
+//! `/` and `/expenses` for a signed-in visitor: this month, the form that adds an expense, charts, the list.
 
 use chrono::{Datelike, Months, NaiveDate};
 use maud::{Markup, html};
 
 use super::{
-    Account, Layout, Locale,
+    Account, Layout,
     charts::{self, Caption, Row, month_name},
     expense,
-    list::{FilterTyped, field_id, filter_form, list},
+    list::{CURRENCIES, FilterInput, List, count, field_id, filter_form, list, plural},
 };
 use crate::expenses::{
     amount::Total,
@@ -15,62 +15,53 @@ use crate::expenses::{
     model::Expense,
     summary::{CurrencySummary, MonthComparison, Summary},
 };
+use crate::web::Locale;
 
-/// Categories that have a bar of their own; the rest share one.
+/// Most categories with a bar of their own; the others share one.
 const BARS: usize = 8;
-/// Currencies that are shown; of the rest only the number.
-pub(super) const CURRENCIES: usize = 8;
 /// Columns of the chart by month.
 const MONTHS: u32 = 12;
 
-/// What the page shows.
+/// The content of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Overview<'a> {
     /// Who is signed in.
     pub account: &'a Account,
-    /// How the visitor writes amounts and days.
-    pub locale: Locale,
-    /// The day in the visitor's time zone.
+    /// The date in the visitor's time zone.
     pub today: NaiveDate,
-    /// What has just been done.
+    /// The result of the form that led here.
     pub notice: Option<Notice<'a>>,
-    /// Which expenses are meant.
-    pub filter: &'a Filter,
-    /// The categories there are, those used most first.
-    pub categories: &'a [&'a str],
-    /// The rows.
-    pub rows: &'a [Expense],
-    /// The query that leads to the next page.
-    pub next: Option<&'a str>,
-    /// What only the first page has.
+    /// The list.
+    pub list: List<'a>,
+    /// The sections above the list, which only the first page has.
     pub first_page: Option<FirstPage<'a>>,
 }
 
-/// What stands above the list.
+/// The sections above the list.
 #[derive(Debug, Clone, Copy)]
 pub struct FirstPage<'a> {
     /// The form that adds.
     pub form: expense::Form<'a>,
     /// This month and the last, of all expenses.
     pub months: &'a [MonthComparison],
-    /// What is meant adds up to this.
+    /// The sums of the expenses that match the filter.
     pub summary: &'a Summary,
-    /// Whether there are no expenses at all.
+    /// Whether the visitor has no expenses.
     pub is_empty: bool,
-    /// How many expenses were counted, if there are more.
+    /// The number of expenses that the sums count, if the visitor has more.
     pub counted_only: Option<usize>,
 }
 
-/// What has just been done.
+/// The result of a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice<'a> {
-    /// An expense was added; without it, the list does not have it yet.
+    /// An expense was added; `None` if the list does not have it yet.
     Added(Option<&'a Expense>),
-    /// An expense was changed.
+    /// An expense was changed; `None` if the list does not have it.
     Changed(Option<&'a Expense>),
     /// An expense was deleted.
     Deleted,
-    /// The session is for another organization now.
+    /// The session was switched to another organization.
     Switched,
 }
 
@@ -78,11 +69,11 @@ pub enum Notice<'a> {
 #[must_use]
 pub fn page(overview: &Overview) -> Markup {
     let Overview { account, first_page, .. } = *overview;
-    let is_filtered = !overview.filter.is_empty();
+    let is_filtered = !overview.list.filter.is_empty();
     let title = if first_page.is_some() { "Your expenses" } else { "Older expenses" };
     let content = html! {
         h1 { (title) }
-        @if let Some(notice) = overview.notice { (notice_line(notice, overview.locale)) }
+        @if let Some(notice) = overview.notice { (notice_line(notice, overview.list.locale)) }
         @if let Some(first_page) = first_page {
             @if first_page.is_empty && !is_filtered {
                 (welcome(&first_page))
@@ -92,20 +83,20 @@ pub fn page(overview: &Overview) -> Markup {
                     (add(&first_page))
                 }
                 (charts_of(overview, &first_page))
-                (list(overview))
+                (list(&overview.list, Some(first_page.summary)))
             }
         } @else {
-            (list(overview))
+            (list(&overview.list, None))
         }
     };
     Layout { title, account: Some(account) }.page(&content)
 }
 
-/// A filter that cannot be used, with what was typed into it.
+/// The page for a filter that is invalid: the messages, and the filter as it was typed.
 #[must_use]
 pub fn filter_refused(
     account: &Account,
-    typed: &FilterTyped,
+    input: &FilterInput,
     problems: &[(&str, String)],
 ) -> Markup {
     let content = html! {
@@ -114,7 +105,7 @@ pub fn filter_refused(
             h2 #problem { "The list cannot be filtered like that" }
             ul { @for (field, message) in problems { li { a href={ "#" (field_id(field)) } { (message) } } } }
         }
-        section.card { (filter_form(typed, &[], problems)) }
+        section.card { (filter_form(input, &[], problems)) }
         p { a href="/expenses" { "Show all expenses" } }
     };
     Layout { title: "Error: Your expenses", account: Some(account) }.page(&content)
@@ -175,7 +166,7 @@ fn this_month(overview: &Overview, first_page: &FirstPage) -> Markup {
         section.card.month aria-labelledby="month" {
             h2 #month { "This month" span.muted { ", " (this_name) } }
             @for comparison in first_page.months.iter().take(CURRENCIES) {
-                (month_total(comparison, overview.locale, &last_name))
+                (month_total(comparison, overview.list.locale, &last_name))
             }
             (other_currencies(first_page.months.len()))
             @if first_page.months.is_empty() {
@@ -227,7 +218,7 @@ fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
                 details.more {
                     summary {
                         "Charts in " (summary.currency) ": "
-                        (overview.locale.money(summary.total, &summary.currency))
+                        (overview.list.locale.money(summary.total, &summary.currency))
                         ", " (count(summary.count))
                     }
                     div.columns { (charts_in(summary, overview)) }
@@ -253,7 +244,7 @@ fn other_currencies(currencies: usize) -> Markup {
 
 fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
     let CurrencySummary { currency, by_category, by_month, total, .. } = summary;
-    let locale = overview.locale;
+    let locale = overview.list.locale;
     let row =
         |label: String, total: Total| Row { label, total, amount: locale.money(total, currency) };
 
@@ -272,7 +263,7 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
         by_category.first().map_or_else(String::new, |sum| locale.money(sum.total, currency)),
     );
 
-    let months = months_until(overview.filter, overview.today);
+    let months = months_until(overview.list.filter, overview.today);
     let months: Vec<&str> = months.iter().map(String::as_str).collect();
     let columns: Vec<Row> = months
         .iter()
@@ -337,12 +328,4 @@ fn months_until(filter: &Filter, today: NaiveDate) -> Vec<String> {
         .collect();
     months.reverse();
     months
-}
-
-pub(super) fn count(expenses: u64) -> String {
-    plural(expenses, "expense", "expenses")
-}
-
-fn plural(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

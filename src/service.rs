@@ -1,0 +1,78 @@
+//! `/` and `/health` for programs.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{json::Json, mcp, openapi::NeedsAuthKit};
+
+/// Whether the service is there
+///
+/// Touches nothing: neither storage nor AuthKit.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "service",
+    security(()),
+    responses((status = 200, description = "It is", body = HealthResponse)),
+)]
+pub(crate) async fn show_health() -> Json<HealthResponse> {
+    Json(HealthResponse { status: "ok" })
+}
+
+/// `GET /health`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HealthResponse {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Where things are
+///
+/// For a browser, the home page.
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "service",
+    security(()),
+    responses(
+        (
+            status = 200,
+            description = "Paths by what is there",
+            content((HomeResponse = "application/json"), (String = "text/html")),
+        ),
+        NeedsAuthKit,
+    ),
+)]
+pub(crate) async fn show_home() -> Json<HomeResponse> {
+    Json(HomeResponse::default())
+}
+
+/// `GET /` for programs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HomeResponse {
+    expenses: &'static str,
+    summary: &'static str,
+    mcp: &'static str,
+    me: &'static str,
+    login: &'static str,
+    logout: &'static str,
+    openapi: &'static str,
+    docs: &'static str,
+    health: &'static str,
+}
+
+impl Default for HomeResponse {
+    fn default() -> Self {
+        Self {
+            expenses: "/expenses",
+            summary: "/expenses/summary",
+            mcp: mcp::PATH,
+            me: "/me",
+            login: "/login",
+            logout: "/logout",
+            openapi: "/openapi.json",
+            docs: "/docs",
+            health: "/health",
+        }
+    }
+}

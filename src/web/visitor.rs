@@ -1,0 +1,61 @@
+//! The [`Visitor`] extractor: the signed-in person who opens a page or sends a form, and their expenses.
+
+use axum::extract::{FromRef, FromRequestParts};
+use http::request::Parts;
+
+use super::{Locale, views::Account};
+use crate::{
+    access::expenses_of,
+    authkit::{CurrentUser, Rejection, session::User},
+    expenses::{Expenses, UserExpenses},
+    runtime::VisitorTimeZone,
+};
+
+/// A signed-in person, for handlers of pages and forms.
+pub struct Visitor {
+    /// The account line and section of the page.
+    pub account: Account,
+    /// The visitor's own expenses.
+    pub expenses: UserExpenses,
+    /// How the visitor writes amounts and dates.
+    pub locale: Locale,
+    /// The time zone that "today" and "this month" refer to.
+    pub time_zone: VisitorTimeZone,
+}
+
+impl<S> FromRequestParts<S> for Visitor
+where
+    Expenses: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let caller = CurrentUser::from_request_parts(parts, state).await?;
+        let account = Account::from(&caller);
+        let expenses = expenses_of(&caller, &parts.method, &Expenses::from_ref(state))?;
+        let locale = Locale::from_headers(&parts.headers);
+        let time_zone = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Self { account, expenses, locale, time_zone })
+    }
+}
+
+impl From<&CurrentUser> for Account {
+    fn from(caller: &CurrentUser) -> Self {
+        let claims = caller.claims().claims();
+        let user = caller.user();
+        Self {
+            name: user.map_or_else(|| caller.id(), |user| &user.email).to_owned(),
+            full_name: user.and_then(full_name),
+            organization_id: claims.org_id.clone(),
+            role: claims.role.clone(),
+            impersonator: caller.impersonator(),
+        }
+    }
+}
+
+fn full_name(user: &User) -> Option<String> {
+    let names: Vec<&str> =
+        [&user.first_name, &user.last_name].into_iter().flatten().map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
