@@ -17,6 +17,7 @@ import { setUp } from '../local/setup.mjs';
 import { OPERATIONS } from './operations.mjs';
 import { comparison, plural, tables } from './report.mjs';
 
+/** @type {string[]} */
 const OPERATION_NAMES = OPERATIONS.map(({ name }) => name);
 const USAGE = `npm run bench -- [options]
 
@@ -26,6 +27,18 @@ const USAGE = `npm run bench -- [options]
   --only list,get         some of: ${OPERATION_NAMES.join(', ')}
   --quick                 one short round at 10 connections, to see that it works
   --bundle <folder>       measure the index.js and index_bg.wasm in it; builds nothing`;
+
+const STRING = /** @type {const} */ ({ type: 'string' });
+const BOOLEAN = /** @type {const} */ ({ type: 'boolean', default: false });
+const OPTIONS = {
+  rounds: STRING,
+  seconds: STRING,
+  connections: STRING,
+  only: STRING,
+  bundle: STRING,
+  quick: BOOLEAN,
+  help: BOOLEAN,
+};
 
 const DEFAULTS = { rounds: '5', seconds: '2', connections: '1,10,50' };
 const QUICK = { rounds: '1', seconds: '0.3', connections: '10' };
@@ -78,14 +91,10 @@ await main(async () => {
 function readArguments() {
   let values;
   try {
-    const string = { type: 'string' };
-    const boolean = { type: 'boolean', default: false };
-    const [rounds, seconds, connections, only, bundle] = Array(5).fill(string);
-    ({ values } = parseArgs({
-      options: { rounds, seconds, connections, only, bundle, quick: boolean, help: boolean },
-    }));
+    ({ values } = parseArgs({ options: OPTIONS }));
   } catch (error) {
-    throw new Stop(`${error.message.split('. ')[0]}. There is:\n\n${USAGE}`, 2);
+    const [message] = /** @type {Error} */ (error).message.split('. ');
+    throw new Stop(`${message}. There is:\n\n${USAGE}`, 2);
   }
   if (values.help) return undefined;
   const given = { ...(values.quick ? QUICK : DEFAULTS), ...values };
@@ -99,7 +108,7 @@ function readArguments() {
     throw new Stop(`--seconds is a number from 0.1 to ${MAX_SECONDS}.`, 2);
   }
   const connections = [...new Set(given.connections.split(',').map(Number))];
-  const isCount = (count) => Number.isInteger(count) && count >= 1 && count <= MAX_CONNECTIONS;
+  const isCount = (/** @type {number} */ count) => Number.isInteger(count) && count >= 1 && count <= MAX_CONNECTIONS;
   if (!connections.every(isCount) || connections.length > MAX_CONNECTION_COUNTS) {
     const form = `up to ${MAX_CONNECTION_COUNTS} whole numbers from 1 to ${MAX_CONNECTIONS}, with commas between`;
     throw new Stop(`--connections are ${form}.`, 2);
@@ -136,7 +145,7 @@ function environment() {
   };
 }
 
-/** @param {number} secs how long it will take */
+/** @param {import('./measure.mjs').Plan} plan @param {number} secs how long it will take */
 function announce({ operations, connections, rounds, seconds }, secs) {
   const { node, workerd, platform, cpus } = environment();
   const duration = secs < 90 ? `${Math.ceil(secs)} seconds` : `${Math.ceil(secs / 60)} minutes`;
@@ -152,6 +161,7 @@ function announce({ operations, connections, rounds, seconds }, secs) {
 
 /** Where the run is: one line on a terminal, a line for each round elsewhere. */
 function progressLine() {
+  /** @type {string | undefined} */
   let last;
   return {
     /** @param {string} where */

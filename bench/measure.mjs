@@ -35,38 +35,45 @@ const TICKS_PER_SEC = 100;
  * @property {{ ours: Burst, bare: Burst }} median
  * @property {{ median: number, lowest: number, highest: number } | null} cpuAbove ours less bare, of
  *   the bursts of the same round
- * @property {{ ours: Burst, bare: Burst }[]} rounds
+ * @property {Round[]} rounds
+ */
+
+/** @typedef {{ ours: Burst, bare: Burst }} Round */
+
+/**
+ * @typedef {object} Plan
+ * @property {import('./servers.mjs').Servers} servers
+ * @property {import('./operations.mjs').Operation[]} operations
+ * @property {number[]} connections
+ * @property {number} rounds
+ * @property {number} seconds of each burst
  */
 
 /**
  * Rounds of bursts: in each, every operation at every number of connections, ours and the bare worker
  * by turns, so that what else the machine does meets both alike.
  *
- * @param {object} plan
- * @param {import('./servers.mjs').Server[]} plan.servers
- * @param {import('./operations.mjs').Operation[]} plan.operations
- * @param {number[]} plan.connections
- * @param {number} plan.rounds
- * @param {number} plan.seconds
- * @param {(where: string) => void} plan.progress
+ * @param {Plan & { progress: (where: string) => void }} plan
  * @returns {Promise<Result[]>}
  */
 export async function measure({ servers, operations, connections, rounds, seconds, progress }) {
   progress('warming up');
   const warmUpSecs = Math.min(WARM_UP_MAX_SECS, seconds);
   for (const operation of operations) {
-    for (const server of servers) await burst(server, operation, WARM_UP_CONNECTIONS, warmUpSecs);
+    for (const server of [servers.ours, servers.bare]) {
+      await burst(server, operation, WARM_UP_CONNECTIONS, warmUpSecs);
+    }
   }
   const results = connections.flatMap((count) =>
-    operations.map((operation) => ({ operation, connections: count, rounds: [] })),
+    operations.map((operation) => ({ operation, connections: count, rounds: /** @type {Round[]} */ ([]) })),
   );
   for (let round = 1; round <= rounds; round += 1) {
     for (const result of results) {
       const { operation, connections: count } = result;
       progress(`round ${round} of ${rounds}, ${plural(count, 'connection')}, ${operation.title}`);
-      const bursts = {};
-      for (const server of servers) bursts[server.name] = await burst(server, operation, count, seconds);
-      result.rounds.push(bursts);
+      const ours = await burst(servers.ours, operation, count, seconds);
+      const bare = await burst(servers.bare, operation, count, seconds);
+      result.rounds.push({ ours, bare });
     }
   }
   return results.map(({ operation, ...result }) => ({
@@ -76,7 +83,7 @@ export async function measure({ servers, operations, connections, rounds, second
   }));
 }
 
-/** How long {@link measure} takes, about. */
+/** How long {@link measure} takes, about. @param {Plan} plan */
 export function expectedSecs({ operations, connections, rounds, seconds }) {
   const settle = SETTLE_MS / 1000;
   const oneRound = operations.length * connections.length * 2 * (seconds + settle);
@@ -94,11 +101,13 @@ async function burst(server, { title, namespace, status, request }, connections,
   const { port, host } = new URL(server.origins[namespace]);
   /** @type {number[]} */
   const times = [];
+  /** @type {number | undefined} */
   let unexpected;
+  /** @type {Error | undefined} */
   let error;
   const cpuBefore = cpuSecs(server);
   const began = performance.now();
-  const run = autocannon({
+  const started = autocannon({
     url: `http://127.0.0.1:${port}${request.path}`,
     method: request.method,
     headers: { ...request.headers, host },
@@ -111,9 +120,14 @@ async function burst(server, { title, namespace, status, request }, connections,
     // The first failure ends the burst.
     bailout: 1,
   });
+  // The promise is the running instance too, which its types do not say.
+  const run = /** @type {import('autocannon').Instance & typeof started} */ (started);
   // autocannon's own percentiles are whole milliseconds.
   run.on('response', (_, code, __, timeMs) => {
-    if (code === status) return times.push(timeMs);
+    if (code === status) {
+      times.push(timeMs);
+      return;
+    }
     unexpected ??= code;
     run.stop();
   });
@@ -140,7 +154,12 @@ async function burst(server, { title, namespace, status, request }, connections,
   };
 }
 
-/** The CPU time of a runtime so far, in user and system mode, with all its threads (proc_pid_stat(5)). */
+/**
+ * The CPU time of a runtime so far, in user and system mode, with all its threads (proc_pid_stat(5)).
+ *
+ * @param {import('./servers.mjs').Server} server
+ * @returns {number | null} `null` where the process is not known
+ */
 function cpuSecs({ pid, name, log }) {
   if (pid === undefined) return null;
   let stat;
@@ -155,26 +174,37 @@ function cpuSecs({ pid, name, log }) {
   return (user + system) / TICKS_PER_SEC;
 }
 
-/** @param {{ ours: Burst, bare: Burst }[]} rounds */
+/** @param {Round[]} rounds */
 function summary(rounds) {
-  const medianOf = (name) =>
-    Object.fromEntries(
-      Object.keys(rounds[0][name]).map((figure) => [figure, median(rounds.map((round) => round[name][figure]))]),
-    );
   const above = rounds.map(({ ours, bare }) =>
     ours.cpuSecsPer1000 === null || bare.cpuSecsPer1000 === null ? null : ours.cpuSecsPer1000 - bare.cpuSecsPer1000,
   );
   return {
-    median: { ours: medianOf('ours'), bare: medianOf('bare') },
-    cpuAbove: above.includes(null)
-      ? null
-      : { median: median(above), lowest: Math.min(...above), highest: Math.max(...above) },
+    median: { ours: medianBurst(rounds.map(({ ours }) => ours)), bare: medianBurst(rounds.map(({ bare }) => bare)) },
+    cpuAbove: isComplete(above)
+      ? { median: median(above), lowest: Math.min(...above), highest: Math.max(...above) }
+      : null,
   };
 }
 
-/** @param {(number | null)[]} values @returns {number | null} */
+/** @param {Burst[]} bursts @returns {Burst} the median of each figure */
+function medianBurst(bursts) {
+  const cpuSecsPer1000 = bursts.map((burst) => burst.cpuSecsPer1000);
+  return {
+    requestsPerSec: median(bursts.map(({ requestsPerSec }) => requestsPerSec)),
+    p50Ms: median(bursts.map(({ p50Ms }) => p50Ms)),
+    p99Ms: median(bursts.map(({ p99Ms }) => p99Ms)),
+    cpuSecsPer1000: isComplete(cpuSecsPer1000) ? median(cpuSecsPer1000) : null,
+  };
+}
+
+/** @param {(number | null)[]} values @returns {values is number[]} */
+function isComplete(values) {
+  return !values.includes(null);
+}
+
+/** @param {number[]} values */
 function median(values) {
-  if (values.includes(null)) return null;
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;
   return sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;

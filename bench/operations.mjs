@@ -6,22 +6,35 @@ export const ROWS = 100;
 /** Where the expenses are that are read, and where new ones go. */
 export const NAMESPACES = /** @type {const} */ (['read', 'create']);
 /** @typedef {typeof NAMESPACES[number]} Namespace */
+/** @typedef {'health' | 'list' | 'list-bearer' | 'get' | 'create'} OperationName */
 
 const CATEGORIES = ['meals', 'travel', 'office', 'software', 'other'];
 
 /**
- * A request that is sent over and over. Both Workers get the same one, headers and all.
+ * An operation that can be measured.
  *
- * @typedef {object} Operation
- * @property {string} name what `--only` calls it
+ * @typedef {object} OperationKind
+ * @property {OperationName} name its name in `--only`
  * @property {string} title
  * @property {number} [aim] CPU seconds per 1,000 requests above the bare worker's, at 10 connections
- * @property {Namespace} namespace
- * @property {number} status of the answer
- * @property {{ method: string, path: string, headers: Record<string, string>, body?: string }} request
  */
 
-/** What can be measured. The requests need sessions: {@link withRequests}. */
+/**
+ * A request that is sent over and over. Both Workers get the same one, headers and all.
+ *
+ * @typedef {object} Exchange
+ * @property {Namespace} namespace
+ * @property {number} status of the response
+ * @property {{ method: 'GET' | 'POST', path: string, headers: Record<string, string>, body?: string }} request
+ */
+
+/** @typedef {OperationKind & Exchange} Operation */
+
+/**
+ * The operations. Their requests need sessions: {@link withRequests}.
+ *
+ * @type {OperationKind[]}
+ */
 export const OPERATIONS = [
   { name: 'health', title: 'GET /health', aim: 0.015 },
   { name: 'list', title: `GET /expenses (${ROWS}), cookie`, aim: 0.15 },
@@ -48,13 +61,16 @@ export function withRequests({ cookie, token, id, origin }) {
     cookie,
   };
   const byBearer = { accept: '*/*', 'user-agent': 'bench', authorization: `Bearer ${token}` };
+  /** @param {string} path @param {Record<string, string>} headers @returns {Exchange} */
   const get = (path, headers) => ({ namespace: 'read', status: 200, request: { method: 'GET', path, headers } });
+  /** @type {Exchange['request']} */
   const create = {
     method: 'POST',
     path: '/expenses',
     headers: { ...byCookie, origin, 'content-type': 'application/json' },
     body: JSON.stringify(expense(0)),
   };
+  /** @type {Record<OperationName, Exchange>} */
   const requests = {
     health: get('/health', { accept: '*/*', 'user-agent': 'bench' }),
     list: get('/expenses', byCookie),

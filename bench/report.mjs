@@ -35,20 +35,26 @@ export function tables({ results, rounds, bundle }) {
 
 /** @param {import('./measure.mjs').Result} result @param {boolean} withAims */
 function figures({ operation, median: { ours, bare }, cpuAbove }, withAims) {
-  const { title, aim } = OPERATIONS.find(({ name }) => name === operation);
+  const { title, aim } = operationOf(operation);
   const range = cpuAbove && `${seconds(cpuAbove.lowest)} … ${seconds(cpuAbove.highest)}`;
   return [
     title,
-    ...['requestsPerSec', 'p50Ms', 'p99Ms', 'cpuSecsPer1000'].flatMap((figure) => {
-      const format = { requestsPerSec: whole, cpuSecsPer1000: seconds }[figure] ?? millis;
-      return [format(ours[figure]), format(bare[figure])];
-    }),
+    ...[whole(ours.requestsPerSec), whole(bare.requestsPerSec)],
+    ...[millis(ours.p50Ms), millis(bare.p50Ms)],
+    ...[millis(ours.p99Ms), millis(bare.p99Ms)],
+    ...[seconds(ours.cpuSecsPer1000), seconds(bare.cpuSecsPer1000)],
     seconds(cpuAbove?.median ?? null),
     range ?? ABSENT,
     ...(withAims ? [aim === undefined ? ABSENT : seconds(aim)] : []),
   ];
 }
 
+/** @param {string} name @returns {import('./operations.mjs').OperationKind} */
+function operationOf(name) {
+  return OPERATIONS.find((operation) => operation.name === name) ?? { name: 'health', title: name };
+}
+
+/** @param {Run['results']} results @param {number} rounds */
 function legend(results, rounds) {
   const lines = [
     ['req/s', 'requests answered per second: more is better. In every other column less is'],
@@ -82,10 +88,10 @@ export function comparison(run, before) {
     const other = before.results.find(
       ({ operation, connections }) => operation === result.operation && connections === result.connections,
     );
-    return other ? [[result, other]] : [];
+    return other ? [{ now: result, before: other }] : [];
   });
-  const rows = pairs.map(([now, then]) => [
-    OPERATIONS.find(({ name }) => name === now.operation).title,
+  const rows = pairs.map(({ now, before: then }) => [
+    operationOf(now.operation).title,
     String(now.connections),
     ...change(then.median.ours.requestsPerSec, now.median.ours.requestsPerSec, whole),
     ...change(then.median.ours.p99Ms, now.median.ours.p99Ms, millis),
@@ -111,31 +117,44 @@ export function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Then, now, and how they differ. */
+/** @typedef {number | null} Figure `null` where it was not measured */
+
+/**
+ * Then, now, and how they differ.
+ *
+ * @param {Figure} then
+ * @param {Figure} now
+ * @param {(figure: Figure) => string} format
+ * @param {(then: number, now: number) => string} [differ]
+ */
 function change(then, now, format, differ = percents) {
   return [format(then), format(now), then === null || now === null ? '' : differ(then, now)];
 }
 
+/** @param {number} then @param {number} now */
 const percents = (then, now) => signed(((now - then) / then) * 100, 0, '%');
-/** For what may be close to nothing, or below: of that, percents say nothing. */
+/** For figures near zero or below, where a percentage means nothing. @param {number} then @param {number} now */
 const difference = (then, now) => signed(now - then, 3, '');
+/** @param {number} value @param {number} digits @param {string} unit */
 const signed = (value, digits, unit) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}${unit}`;
 
+/** @param {Run['bundle']['files']} files */
 function together(files) {
-  const sum = (field) => files.reduce((total, file) => total + file[field], 0);
+  const sum = (/** @type {'raw' | 'gzipped'} */ field) => files.reduce((total, file) => total + file[field], 0);
   return { name: 'together', raw: sum('raw'), gzipped: sum('gzipped') };
 }
 
+/** @type {(digits: number) => (figure: Figure) => string} */
 const number = (digits) => (value) => (value === null ? ABSENT : value.toFixed(digits).replace('-', '−'));
 const whole = number(0);
 const millis = number(2);
 const seconds = number(3);
-const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 
 /** Columns as wide as their widest: the first to the left, the others to the right. @param {string[][]} rows */
 function table(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  const line = (row) =>
+  const line = (/** @type {string[]} */ row) =>
     row
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
       .join(GAP)

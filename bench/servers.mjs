@@ -17,6 +17,7 @@ import { Miniflare } from 'miniflare';
 import { createAuthKit } from '../local/authkit/index.mjs';
 import { ROOT, Stop } from '../local/commands.mjs';
 import { Browser } from '../tests/e2e/support/actors.mjs';
+import { present } from '../tests/e2e/support/values.mjs';
 import { NAMESPACES, ROWS, expense, withRequests } from './operations.mjs';
 
 const KV_BINDING = 'EXPENSES';
@@ -37,13 +38,15 @@ const LOG_CHARS = 4_000;
  * @property {() => string} log the last that it has written
  */
 
+/** @typedef {{ ours: Server, bare: Server }} Servers */
+
 /**
  * Starts everything, signs a user in, and gives both Workers the same {@link ROWS} expenses to read.
  *
  * What is not ended by `stop` ends with this process, by Miniflare's exit hook.
  *
  * @param {string} bundleFolder
- * @returns {Promise<{ servers: Server[], operations: import('./operations.mjs').Operation[], stop: () => Promise<unknown> }>}
+ * @returns {Promise<{ servers: Servers, operations: import('./operations.mjs').Operation[], stop: () => Promise<unknown> }>}
  */
 export async function start(bundleFolder) {
   const apiKey = `sk_test_${randomBytes(16).toString('hex')}`;
@@ -64,17 +67,17 @@ export async function start(bundleFolder) {
   const path = fileURLToPath(new URL('bare-worker.mjs', import.meta.url));
   const bare = await startServer('bare', [{ type: 'ESModule', path }], { PREFIX: prefix });
   const namespace = await readNamespace(bare);
-  for (const { name, value, metadata } of rows) await namespace.put(name, value, { metadata });
+  for (const { name, value, metadata } of rows) await namespace.put(name, present(value, name), { metadata });
 
   const operations = withRequests({
-    cookie: browser.cookieHeader(`${ours.origins.read}/expenses`),
+    cookie: present(browser.cookieHeader(`${ours.origins.read}/expenses`), 'the session cookie'),
     // The same user's.
     token: authkit.mintToken(),
     id: ids[ROWS / 2],
     origin: ours.origins.create,
   });
   const stop = () => Promise.all([authkit.close(), ours.miniflare.dispose(), bare.miniflare.dispose()]);
-  return { servers: [ours, bare], operations, stop };
+  return { servers: { ours, bare }, operations, stop };
 }
 
 /** @param {string} folder */
@@ -98,8 +101,12 @@ async function startServer(name, modules, bindings) {
     host: '127.0.0.1',
     port: 0,
     cf: false,
-    handleRuntimeStdio: (...streams) => {
-      for (const stream of streams) stream.on('data', (chunk) => (log = (log + chunk).slice(-LOG_CHARS)));
+    handleRuntimeStdio: (/** @type {import('node:stream').Readable[]} */ ...streams) => {
+      for (const stream of streams) {
+        stream.on('data', (chunk) => {
+          log = (log + chunk).slice(-LOG_CHARS);
+        });
+      }
     },
     workers: NAMESPACES.map((namespace) => ({
       name: namespace,
@@ -113,11 +120,9 @@ async function startServer(name, modules, bindings) {
     })),
   });
   await miniflare.ready;
-  const origins = {};
-  for (const namespace of NAMESPACES) {
-    const { port } = await miniflare.unsafeGetDirectURL(namespace);
-    origins[namespace] = `http://localhost:${port}`;
-  }
+  const originOf = async (/** @type {import('./operations.mjs').Namespace} */ namespace) =>
+    `http://localhost:${(await miniflare.unsafeGetDirectURL(namespace)).port}`;
+  const origins = { read: await originOf('read'), create: await originOf('create') };
   const pid = runtimePids().find((each) => !before.has(each));
   return { name, origins, pid, miniflare, log: () => log };
 }
@@ -135,8 +140,8 @@ function runtimePids() {
     .map(Number)
     .filter((pid) => {
       try {
-        const [, command, parent] = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-        return command === 'workerd' && Number(parent) === process.pid;
+        const stat = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+        return stat !== null && stat[1] === 'workerd' && Number(stat[2]) === process.pid;
       } catch {
         // It has ended meanwhile.
         return false;

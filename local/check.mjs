@@ -11,6 +11,7 @@ import { setUp } from './setup.mjs';
 const NPM_BIN = join(ROOT, 'node_modules', '.bin');
 const BIOME = join(NPM_BIN, 'biome');
 const TSC = join(NPM_BIN, 'tsc');
+const WASM_TARGET = 'wasm32-unknown-unknown';
 const COLOUR = process.stdout.isTTY ? 'always' : 'never';
 
 /**
@@ -51,25 +52,25 @@ const CHECKS = [
   {
     title: 'Rust: format',
     command: 'cargo',
-    args: ['fmt', '--check'],
+    args: ['fmt', '--all', '--check'],
     advice: 'Run npm run format.',
   },
   {
     title: 'Rust: lints on the host',
     command: 'cargo',
-    args: ['clippy', '--all-targets', '--', '-D', 'warnings'],
+    args: ['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'],
     advice: 'Correct the code; the lints are in Cargo.toml and clippy.toml.',
   },
   {
     title: 'Rust: lints on wasm',
     command: 'cargo',
-    args: ['clippy', '--lib', '--test', 'wasm', '--target', 'wasm32-unknown-unknown', '--', '-D', 'warnings'],
+    args: ['clippy', '--workspace', '--lib', '--test', 'wasm', '--target', WASM_TARGET, '--', '-D', 'warnings'],
     advice: 'Correct the code; the lints are in Cargo.toml and clippy.toml.',
   },
   {
     title: 'Rust: documentation',
     command: 'cargo',
-    args: ['doc', '--no-deps', '--quiet'],
+    args: ['doc', '--workspace', '--all-features', '--no-deps', '--quiet'],
     env: { RUSTDOCFLAGS: '-D warnings' },
     advice: 'Correct the comments that rustdoc names.',
   },

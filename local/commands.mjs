@@ -29,8 +29,12 @@ export class Stop extends Error {
   }
 }
 
-/** @type {Set<import("node:child_process").ChildProcess>} */
+/** @typedef {import('node:child_process').ChildProcess} ChildProcess */
+
+/** @type {Set<ChildProcess>} */
 const running = new Set();
+/** The children that lead a process group of their own. @type {WeakSet<ChildProcess>} */
+const leaders = new WeakSet();
 /** @type {Set<string>} */
 const heldLocks = new Set();
 let ending = false;
@@ -116,7 +120,7 @@ export async function endAll() {
  *
  * @param {string} command
  * @param {string[]} args
- * @param {{ env?: Record<string, string>, stdio?: any, ownGroup?: boolean }} [options]
+ * @param {{ env?: Record<string, string>, stdio?: import('node:child_process').StdioOptions, ownGroup?: boolean }} [options]
  */
 export function start(command, args, { env = {}, stdio = ['ignore', 'pipe', 'pipe'], ownGroup = true } = {}) {
   const child = spawn(command, args, {
@@ -125,7 +129,7 @@ export function start(command, args, { env = {}, stdio = ['ignore', 'pipe', 'pip
     stdio,
     detached: ownGroup,
   });
-  child.ownGroup = ownGroup;
+  if (ownGroup) leaders.add(child);
   running.add(child);
   child.once('error', () => running.delete(child));
   child.once('close', () => {
@@ -135,11 +139,11 @@ export function start(command, args, { env = {}, stdio = ['ignore', 'pipe', 'pip
   return child;
 }
 
-/** @param {import("node:child_process").ChildProcess} child @param {NodeJS.Signals} signal */
+/** @param {ChildProcess} child @param {NodeJS.Signals} signal */
 function signalGroup(child, signal) {
   if (child.pid === undefined) return;
   try {
-    if (child.ownGroup) process.kill(-child.pid, signal);
+    if (leaders.has(child)) process.kill(-child.pid, signal);
     else child.kill(signal);
   } catch {
     // ESRCH: nothing is left of it.
@@ -158,17 +162,15 @@ export function capture(command, args, { env, show = false } = {}) {
   return new Promise((resolve) => {
     const child = start(command, args, { env });
     let output = '';
-    for (const [from, to] of [
-      [child.stdout, process.stdout],
-      [child.stderr, process.stderr],
-    ]) {
-      from.setEncoding('utf8');
-      from.on('data', (text) => {
-        output += text;
-        if (show) to.write(text);
-      });
-    }
-    child.once('error', (error) => resolve({ code: 127, output: error.message, missing: error.code === 'ENOENT' }));
+    const keep = (/** @type {NodeJS.WriteStream} */ to) => (/** @type {string} */ text) => {
+      output += text;
+      if (show) to.write(text);
+    };
+    child.stdout?.setEncoding('utf8').on('data', keep(process.stdout));
+    child.stderr?.setEncoding('utf8').on('data', keep(process.stderr));
+    child.once('error', (/** @type {NodeJS.ErrnoException} */ error) =>
+      resolve({ code: 127, output: error.message, missing: error.code === 'ENOENT' }),
+    );
     child.once('close', (code) => resolve({ code: code ?? 1, output, missing: false }));
   });
 }
@@ -260,7 +262,7 @@ function takeLock(lock) {
     mkdirSync(lock);
     return true;
   } catch (error) {
-    if (error.code !== 'EEXIST') throw error;
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
   }
   // Its holder was killed when it no longer beats.
   try {
@@ -276,6 +278,7 @@ export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** @type {(code: string) => (text: string) => string} */
 const colour = (code) => (text) =>
   process.stdout.isTTY && !process.env.NO_COLOR ? `\x1b[${code}m${text}\x1b[0m` : text;
 export const bold = colour('1');

@@ -6,7 +6,7 @@
  */
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
@@ -201,7 +201,7 @@ async function isVersion(bin, version) {
 async function installTools() {
   for (const { name, version, about, bins, source } of await missingTools()) {
     mkdirSync(TOOLS, { recursive: true });
-    const only = bins.flatMap((bin) => ['--bin', bin.split('/').at(-1)]);
+    const only = bins.flatMap((bin) => ['--bin', basename(bin)]);
     await step(
       `Installing ${name} ${version}, ${about}, into .tools (about a minute, only once)`,
       'cargo',
@@ -232,7 +232,7 @@ function read(path) {
 /** @param {string} path */
 function readJson(path) {
   try {
-    return JSON.parse(read(path));
+    return JSON.parse(read(path) ?? '');
   } catch {
     return undefined;
   }
