@@ -9,6 +9,7 @@ import { ADA_ID, COMPILERS_ORG_ID, ENGINES_ORG_ID, GRACE_ID } from '../../local/
 import { assertDetail, assertInvalidToken, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { discover, machineTokens, refresh, register, signIn } from './support/oauth-client.mjs';
 import { startRelay } from './support/relay.mjs';
+import { cases, present } from './support/values.mjs';
 import { CLIENT_ID, startWorld } from './support/world.mjs';
 
 const METADATA_PATH = '/.well-known/oauth-authorization-server';
@@ -24,7 +25,7 @@ const as = await discover(authkit.url);
 /** AuthKit's own keys on another origin. */
 const relay = await startRelay(authkit.url);
 
-/** A machine's actor, with a token that AuthKit gave it. */
+/** A machine's actor, with a token that AuthKit gave it. @param {string[]} scopes */
 async function machine(scopes, parameters = {}) {
   const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes }), {
     resource: worker.origin,
@@ -40,10 +41,11 @@ function connectRequests() {
   ).length;
 }
 
+/** @param {import('./support/http.mjs').Answer} answer @param {string} scope */
 function assertInsufficientScope(answer, scope) {
   assertDetail(answer, 403, new RegExp(scope.replace(' ', ' and ')));
   assert.match(
-    answer.headers['www-authenticate'],
+    answer.header('www-authenticate'),
     new RegExp(`^Bearer error="insufficient_scope", scope="${scope}"`),
     `${answer}`,
   );
@@ -61,12 +63,17 @@ const WRITES = [
   ['DELETE', '/expenses/01ARZ3NDEKTSV4RRFFQ69G5FAV'],
 ];
 
-/** What that caller is refused for want of a scope, and nothing else. */
+/**
+ * What that caller is refused for want of a scope, and nothing else.
+ *
+ * @param {import('./support/actors.mjs').Actor} caller
+ * @param {string[]} lacking
+ */
 async function assertLacks(caller, lacking) {
-  for (const [scope, requests] of [
+  for (const [scope, requests] of cases([
     ['expenses:read', READS],
     ['expenses:write', WRITES],
-  ]) {
+  ])) {
     for (const [method, path] of requests) {
       const answer = await caller.request(method, path, {
         json: ['PUT', 'POST', 'PATCH'].includes(method) ? LUNCH : undefined,
@@ -85,15 +92,15 @@ test('a machine with both scopes does everything, to expenses of its own', async
   await assertLacks(caller, []);
   const ada = await world.signedIn('Ada');
   assert.deepEqual((await ada.request('GET', '/expenses')).json, []);
-  assertDetail(await ada.request('GET', created.headers.location), 404);
+  assertDetail(await ada.request('GET', created.header('location')), 404);
   const other = await machine(['expenses:read'], { scope: 'expenses:read' });
   assert.deepEqual((await other.request('GET', '/expenses')).json, []);
 });
 
-for (const [has, lacks] of [
+for (const [has, lacks] of cases([
   ['expenses:read', ['expenses:write']],
   ['expenses:write', ['expenses:read']],
-]) {
+])) {
   test(`a machine with ${has} alone is told that it lacks ${lacks}`, async () => {
     await assertLacks(await machine([has], { scope: 'expenses:read expenses:write' }), lacks);
   });
@@ -182,7 +189,8 @@ test("a user's client that was let in to read only reads", async () => {
 
 test("a user's client that named no resource has the scopes it was granted and no more", async () => {
   const client = await register(as);
-  const token = async (scope) => (await signIn(as, client, { parameters: { scope } })).access_token;
+  const token = async (/** @type {string} */ scope) =>
+    (await signIn(as, client, { parameters: { scope } })).access_token;
   const openid = await token('openid');
   assert.equal(decodeJwt(openid).aud, CLIENT_ID);
   const nothing = world.bearer(openid);
@@ -209,21 +217,21 @@ test('a token that has expired is refused, and the one that a refresh token brin
 });
 
 test('with one key for everything, the issuer decides which rules a token must meet', async () => {
-  const ask = async (token) => world.bearer(token).request('GET', '/me');
+  const ask = async (/** @type {string} */ token) => world.bearer(token).request('GET', '/me');
   assert.equal((await ask(authkit.mintToken())).status, 200);
   assert.equal((await ask(authkit.mintConnectToken())).status, 200);
   const session = decodeJwt(authkit.mintToken());
   assertInvalidToken(await ask(authkit.mintConnectToken({ claims: { iss: session.iss } })));
   assertInvalidToken(await ask(authkit.mintConnectToken({ claims: { iss: session.iss, sid: session.sid } })));
   assertInvalidToken(await ask(authkit.mintToken({ claims: { iss: as.issuer } })));
-  for (const key of ['none', 'stranger', 'hs256-public'])
+  for (const key of /** @type {const} */ (['none', 'stranger', 'hs256-public']))
     assertInvalidToken(await ask(authkit.mintConnectToken({ key })));
 });
 
 test('a client that knows the address alone is led to AuthKit, and its metadata is passed through', async () => {
   const refused = await world.anonymous().request('GET', '/expenses');
   assertUnauthorized(refused, /^Bearer resource_metadata="[^"]+"$/);
-  const [, url] = /resource_metadata="([^"]+)"/.exec(refused.headers['www-authenticate']);
+  const [, url] = present(/resource_metadata="([^"]+)"/.exec(refused.header('www-authenticate')));
   assert.equal(url, worker.url(RESOURCE_PATH));
   for (const path of ['', '/mcp']) {
     const document = await world.anonymous().request('GET', RESOURCE_PATH + path);
@@ -243,14 +251,15 @@ test('without WORKOS_AUTHKIT_DOMAIN nothing of Connect is there, and its tokens 
   for (const given of [token, authkit.mintConnectToken()]) {
     const answer = await world.bearer(given, off).request('GET', '/expenses');
     assertInvalidToken(answer);
-    assert.doesNotMatch(answer.headers['www-authenticate'], /resource_metadata/);
+    assert.doesNotMatch(answer.header('www-authenticate'), /resource_metadata/);
   }
   for (const path of [METADATA_PATH, RESOURCE_PATH]) assertDetail(await world.anonymous(off).request('GET', path), 404);
   assert.equal((await world.bearer(authkit.mintToken(), off).request('GET', '/me')).status, 200);
   assert.equal(connectRequests(), before);
 });
 
-for (const [what, hook] of [
+/** @type {[string, Omit<import('../../local/authkit/hooks.mjs').HookInput, 'method'>][]} */
+const OUTAGES = [
   ['fails to give its metadata', { path: METADATA_PATH, status: 503 }],
   ['gives something else in place of its metadata', { path: METADATA_PATH, status: 200, body: { hello: 'world' } }],
   [
@@ -268,7 +277,8 @@ for (const [what, hook] of [
   ['fails to give its keys', { path: JWKS_PATH, status: 500 }],
   ['has had too many requests', { path: METADATA_PATH, status: 429 }],
   ['does not answer', { path: METADATA_PATH, delay_ms: 60_000 }],
-]) {
+];
+for (const [what, hook] of OUTAGES) {
   test(`while Connect ${what} its tokens are 503, and sessions go on`, async (t) => {
     const cold = await world.startWorker({ connect: true });
     await cold.limitTimeouts(200);
@@ -314,7 +324,7 @@ test('a Worker that knows the keys goes on while AuthKit is away', async () => {
 });
 
 test("Connect's keys rotate without a restart", async () => {
-  const ask = async (token) => world.bearer(token).request('GET', '/me');
+  const ask = async (/** @type {string} */ token) => world.bearer(token).request('GET', '/me');
   const old = authkit.mintConnectToken({ expSecs: 3600 });
   assert.equal((await ask(old)).status, 200);
   authkit.rotateKeys();

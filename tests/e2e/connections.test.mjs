@@ -11,6 +11,7 @@ import { before, test } from 'node:test';
 import { Browser } from './support/actors.mjs';
 import { connect, Person } from './support/mcp-client.mjs';
 import { freePort, printedAddress, start } from './support/npm-start.mjs';
+import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const REQUESTS = 1_000;
@@ -31,6 +32,8 @@ function jsonOf(bytes) {
   return bytes === 2 ? '{}' : `{"a":"${'x'.repeat(bytes - 8)}"}`;
 }
 
+/** @typedef {{ full: string, readOnly: string, cookie: string }} Credentials two access tokens, and a cookie */
+
 /**
  * @typedef {object} Kind a kind of request, with the statuses that it may get
  * @property {string} name
@@ -44,12 +47,18 @@ function jsonOf(bytes) {
 /**
  * Every way to be answered before the body was read, or when the limit is reached.
  *
- * @param {{ full: string, readOnly: string, cookie: string }} credentials
+ * @param {Credentials} credentials
  * @returns {Kind[]}
  */
 function refusals({ full, readOnly, cookie }) {
-  const bearer = (token) => ({ authorization: `Bearer ${token}` });
-  const refusal = (name, method, path, headers, ...statuses) => ({
+  const bearer = (/** @type {string} */ token) => ({ authorization: `Bearer ${token}` });
+  const refusal = (
+    /** @type {string} */ name,
+    /** @type {string} */ method,
+    /** @type {string} */ path,
+    /** @type {Record<string, string>} */ headers,
+    /** @type {number[]} */ ...statuses
+  ) => ({
     name,
     method,
     path,
@@ -94,7 +103,12 @@ function refusals({ full, readOnly, cookie }) {
   ];
 }
 
-/** Requests that are answered as they should be when nothing is wrong with their connection. @returns {Kind[]} */
+/**
+ * Requests that succeed when nothing is wrong with their connection.
+ *
+ * @param {Credentials} credentials
+ * @returns {Kind[]}
+ */
 function soundRequests({ full }) {
   const authorization = { authorization: `Bearer ${full}` };
   return [
@@ -131,6 +145,8 @@ function soundRequests({ full }) {
  *
  * @param {http.Agent} agent @param {string} origin @param {Kind} kind
  * @returns {Promise<number>} the status, once the whole response is there
+ * @param {string | undefined} body
+ * @param {boolean} isChunked
  */
 function send(agent, origin, { method, path, headers }, body, isChunked) {
   return new Promise((resolve, reject) => {
@@ -148,7 +164,7 @@ function send(agent, origin, { method, path, headers }, body, isChunked) {
     request.once('error', reject);
     request.once('response', (response) => {
       response.once('error', reject);
-      response.once('end', () => resolve(response.statusCode));
+      response.once('end', () => resolve(response.statusCode ?? 0));
       response.resume();
     });
     if (isChunked) request.write(body);
@@ -163,6 +179,7 @@ function send(agent, origin, { method, path, headers }, body, isChunked) {
  */
 async function assertNoneIsLost(origin, refused, sound, count) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS });
+  /** @type {string[]} */
   const lost = [];
   let sent = 0;
   const sendRest = async () => {
@@ -179,7 +196,7 @@ async function assertNoneIsLost(origin, refused, sound, count) {
         const status = await send(agent, origin, kind, body, isChunked);
         if (!kind.statuses.includes(status)) lost.push(`${what}: ${status}`);
       } catch (error) {
-        lost.push(`${what}: ${error.code ?? error.message}`);
+        lost.push(`${what}: ${/** @type {NodeJS.ErrnoException} */ (error).code ?? error}`);
       }
     }
   };
@@ -193,7 +210,7 @@ async function machineToken(origin, machine, scope) {
   const body = new URLSearchParams({ grant_type: 'client_credentials', scope, ...machine });
   const response = await fetch(`${origin}/oauth2/token`, { method: 'POST', body });
   assert.equal(response.status, 200);
-  return (await response.json()).access_token;
+  return JSON.parse(await response.text()).access_token;
 }
 
 /** Tokens of a machine, and a browser's session. @param {string} authkitOrigin @param {Record<string, string>} machine @param {Browser} browser */
@@ -203,15 +220,15 @@ async function credentialsFor(authkitOrigin, machine, browser) {
   return {
     full: await machineToken(authkitOrigin, machine, 'expenses:read expenses:write'),
     readOnly: await machineToken(authkitOrigin, machine, 'expenses:read'),
-    cookie: browser.cookieHeader(`${browser.origin}/`),
+    cookie: present(browser.cookieHeader(`${browser.origin}/`)),
   };
 }
 
 /** The machine that the local AuthKit has from its start. */
 const LOCAL_MACHINE = { client_id: 'client_local_machine', client_secret: 'sk_test_local_machine' };
 
-let authkitPort;
-let address;
+let authkitPort = 0;
+let address = '';
 
 before(async () => {
   const port = await freePort();

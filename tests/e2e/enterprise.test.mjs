@@ -16,20 +16,22 @@ function login(parameters, returnTo = '/me') {
   return `/login?${new URLSearchParams({ ...parameters, return_to: returnTo })}`;
 }
 
-/** Where `/login` leads, without going there. @returns {Promise<URL>} */
+/** Where `/login` leads, without going there. @returns {Promise<URL>} @param {Record<string, string>} parameters */
 async function authorizeUrl(parameters) {
   const answer = await world.anonymous().request('GET', login(parameters));
   assert.equal(answer.status, 302, `${answer}`);
   return answer.location;
 }
 
-for (const parameters of [
+/** @type {Record<string, string>[]} */
+const CHOICES = [
   { organization_id: COMPILERS_ORG_ID, domain_hint: 'example.com' },
   { connection_id: 'conn_01JM0CK', domain_hint: 'example.com', login_hint: 'grace@example.com' },
   { organization_id: COMPILERS_ORG_ID, provider: 'authkit', domain_hint: 'example.com' },
   { organization_id: COMPILERS_ORG_ID, connection_id: 'conn_01JM0CK', provider: 'GoogleOAuth' },
   { organization_id: 'org_&provider=authkit#x', domain_hint: 'bücher.example', connection_id: 'conn 1+1=2%20' },
-]) {
+];
+for (const parameters of CHOICES) {
   test(`${Object.keys(parameters).join(' and ')} reach AuthKit as given: ${Object.values(parameters).join(', ')}`, async () => {
     const url = await authorizeUrl(parameters);
     for (const name of [...CHOOSERS, 'domain_hint', 'login_hint']) {
@@ -71,16 +73,18 @@ test("a user's expenses are the same in every organization", async () => {
   assert.deepEqual((await browser.request('GET', '/expenses')).json, [created.json]);
 });
 
-for (const [what, parameters, method] of [
+/** @type {[string, Record<string, string>, string][]} */
+const SIGN_INS = [
   ['a connection', { connection_id: 'conn_01JM0CK' }, 'SSO'],
   ['a provider', { provider: 'GoogleOAuth' }, 'GoogleOAuth'],
-]) {
+];
+for (const [what, parameters, method] of SIGN_INS) {
   test(`a sign-in through ${what} ends in a session of that kind`, async () => {
     const browser = world.browser();
     const page = await browser.signIn('Grace', login(parameters));
     assert.equal(page.status, 200, `${page}`);
     const { session_id: id } = page.answer.json;
-    assert.equal(authkit.sessions.find((session) => session.id === id).authenticationMethod, method);
+    assert.equal(authkit.sessions.find((session) => session.id === id)?.authenticationMethod, method);
   });
 }
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { assertDetail, assertProblems } from './support/assertions.mjs';
 import { NO_SUCH_ID, add, descriptions, list, newSub, newcomer, sendText } from './support/expenses.mjs';
+import { cases } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const TRIP = { description: 'Train', amount: 42.5, currency: 'EUR', category: 'travel', date: '2026-02-28' };
@@ -18,7 +19,12 @@ async function traveller() {
   return { actor, expense, path: `/expenses/${expense.id}` };
 }
 
-/** That this is what every way to the expense shows, and that it is the only one. */
+/**
+ * That this is what every way to the expense shows, and that it is the only one.
+ *
+ * @param {import('./support/actors.mjs').Actor} actor
+ * @param {import('./support/expenses.mjs').Expense} expense
+ */
 async function assertKept(actor, expense) {
   assert.deepEqual((await actor.request('GET', `/expenses/${expense.id}`)).json, expense);
   assert.deepEqual(await list(actor), [expense]);
@@ -115,11 +121,11 @@ test('PATCH takes as many members as there are, checks them like any, and an emp
 });
 
 test('null in a patch puts a default back', async () => {
-  for (const [name, expected] of [
+  for (const [name, expected] of cases([
     ['currency', 'USD'],
     ['category', 'other'],
     ['date', undefined],
-  ]) {
+  ])) {
     const { actor, expense, path } = await traveller();
     const before = daysNow();
     const answer = await actor.request('PATCH', path, { json: { [name]: null } });
@@ -175,7 +181,8 @@ test('a patch that is no object is refused', async () => {
 
 test("the merge patch's own media type is as good as JSON's, and a form is neither", async () => {
   const { actor, path } = await traveller();
-  const patch = (type) => actor.request('PATCH', path, { body: '{"amount":1}', headers: { 'content-type': type } });
+  const patch = (/** @type {string} */ type) =>
+    actor.request('PATCH', path, { body: '{"amount":1}', headers: { 'content-type': type } });
   assert.equal((await patch('application/merge-patch+json')).status, 200);
   assert.equal((await patch('application/merge-patch+json; charset=utf-8')).status, 200);
   for (const type of [undefined, 'text/plain', 'application/merge-patch', 'application/x-www-form-urlencoded']) {
@@ -201,14 +208,14 @@ test('what is not there, not there any more, or not the own, cannot be changed, 
   const gone = await add(actor);
   assert.equal((await actor.request('DELETE', `/expenses/${gone.id}`)).status, 204);
   const other = newcomer(world);
-  for (const [who, where] of [
+  for (const [who, where] of cases([
     [other, path],
     [actor, `/expenses/${gone.id}`],
     [actor, `/expenses/${NO_SUCH_ID}`],
     [actor, '/expenses/x'],
     [actor, `${path.toLowerCase()}`],
     [actor, '/expenses/%00'],
-  ]) {
+  ])) {
     for (const method of ['PUT', 'PATCH']) assertDetail(await who.request(method, where, { json: TRIP }), 404);
   }
   await assertKept(actor, expense);
@@ -218,13 +225,13 @@ test('what is not there, not there any more, or not the own, cannot be changed, 
 test('an expense that grows past the metadata of its key and shrinks again is listed as it is', async () => {
   const { actor, path } = await traveller();
   const large = { description: '🍜'.repeat(200), category: '🍜'.repeat(50) };
-  for (const [method, json] of [
+  for (const [method, json] of cases([
     ['PATCH', large],
     ['PATCH', { amount: 7 }],
     ['PUT', TRIP],
     ['PUT', { ...TRIP, ...large }],
     ['PATCH', { description: 'small', category: null }],
-  ]) {
+  ])) {
     const answer = await actor.request(method, path, { json });
     assert.equal(answer.status, 200, `${answer}`);
     await assertKept(actor, answer.json);

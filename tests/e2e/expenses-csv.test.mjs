@@ -6,12 +6,14 @@ import { test } from 'node:test';
 import { assertProblems, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { parseCsv } from './support/csv.mjs';
 import { add, newcomer, nextPath } from './support/expenses.mjs';
+import { cases } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const HEADER = ['id', 'date', 'description', 'category', 'amount', 'currency', 'created_at', 'updated_at'];
 
 const world = await startWorld();
 
+/** @param {import('./support/actors.mjs').Actor} actor */
 function download(actor, query = '', accept = 'text/csv') {
   return actor.request('GET', `/expenses${query}`, { headers: { accept } });
 }
@@ -39,13 +41,16 @@ test('CSV is the same expenses in the same order, as a file', async () => {
   await add(actor, { description: 'Überweg 🍜', amount: '9999999999.99' });
   await add(actor, { description: 'small', amount: '0.01' });
   const answer = await download(actor);
-  assert.match(answer.headers['content-type'], /^text\/csv; ?charset=utf-8(; ?header=present)$/i);
+  assert.match(answer.header('content-type'), /^text\/csv; ?charset=utf-8(; ?header=present)$/i);
   assert.equal(answer.headers['content-disposition'], 'attachment; filename="expenses.csv"');
-  assert.match(answer.headers['cache-control'], /no-store/);
+  assert.match(answer.header('cache-control'), /no-store/);
   const json = (await actor.request('GET', '/expenses')).json;
   assert.deepEqual(
     rowsOf(answer),
-    json.map((expense, index) => ({ ...expense, amount: ['0.01', '9999999999.99', '1234.50'][index] })),
+    json.map((/** @type {import('./support/expenses.mjs').Expense} */ expense, /** @type {number} */ index) => ({
+      ...expense,
+      amount: ['0.01', '9999999999.99', '1234.50'][index],
+    })),
   );
 });
 
@@ -130,6 +135,7 @@ test('CSV comes in pages and through filters like JSON', async () => {
     });
   }
   const seen = [];
+  /** @type {string | undefined} */
   let next = '/expenses?category=odd&from=2026-01-02&limit=2';
   for (let page = 0; next !== undefined; page += 1) {
     assert.ok(page < 5, 'the pages have no end');
@@ -140,7 +146,7 @@ test('CSV comes in pages and through filters like JSON', async () => {
   assert.deepEqual(seen, [['7', '5'], ['3']]);
 });
 
-for (const [accept, isCsv] of [
+for (const [accept, isCsv] of cases([
   ['text/csv', true],
   ['TEXT/CSV', true],
   ['text/csv; q=0.9, */*; q=0.1', true],
@@ -149,7 +155,7 @@ for (const [accept, isCsv] of [
   ['application/json', false],
   ['text/csv;q=0, application/json', false],
   ['text/csvx', false],
-]) {
+])) {
   test(`Accept: ${accept} asks for ${isCsv ? 'CSV' : 'JSON'}`, async () => {
     const answer = await download(newcomer(world), '', accept);
     assert.equal(answer.status, 200);

@@ -19,7 +19,7 @@ function userWith(count) {
   return world.bearer(world.authkit.mintToken({ claims: { sub: `made-up-${count}` } }));
 }
 
-/** How far the isolate's memory has grown, past what it had before. @param {() => Promise<void>} work */
+/** How far the isolate's memory has grown, past what it had before. @param {() => Promise<unknown>} work */
 async function growth(work) {
   const before = (await world.worker.use()).memoryBytes;
   await work();
@@ -38,13 +38,25 @@ async function assertWholeExport(actor, count) {
   );
 }
 
-/** A response that nobody reads until its caller does. @returns {Promise<http.IncomingMessage>} */
+/**
+ * A response that nobody reads until its caller does.
+ *
+ * @param {import('./support/actors.mjs').Actor} actor
+ * @param {string} path
+ * @returns {Promise<http.IncomingMessage>}
+ */
 function begin(actor, path) {
   return new Promise((resolve, reject) => {
     const { port } = new URL(actor.origin);
     http
       .get(
-        { host: '127.0.0.1', port, path, agent: false, headers: { host: `localhost:${port}`, ...actor.headers() } },
+        {
+          host: '127.0.0.1',
+          port,
+          path,
+          agent: false,
+          headers: { host: `localhost:${port}`, ...actor.headers('GET') },
+        },
         resolve,
       )
       .once('error', reject);
@@ -86,7 +98,7 @@ test('an export that cannot go on is no whole file', async (t) => {
   try {
     for await (const chunk of response) text += chunk;
   } catch (error) {
-    assert.equal(error.code, 'ECONNRESET');
+    assert.equal(/** @type {NodeJS.ErrnoException} */ (error).code, 'ECONNRESET');
   }
   // workerd ends the response as if it were whole (https://github.com/cloudflare/workerd/issues/6818).
   assert.match(text, /\r\n"INCOMPLETE: [^"\r\n]*$/);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { assertDetail, assertProblems, assertUnavailable } from './support/assertions.mjs';
 import { descriptions, list, newSub, newcomer, sendText } from './support/expenses.mjs';
+import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const LUNCH = '{"description": "Team lunch", "amount": 42.5, "category": "meals"}';
@@ -16,6 +17,7 @@ const { worker } = world;
 /** One that has seen nothing of what the first has done, and finds it in KV or not at all. */
 const [, elsewhere] = worker.isolates;
 
+/** @param {import('./support/actors.mjs').Actor} actor @param {string} key */
 function create(actor, key, body = LUNCH) {
   return sendText(actor, 'POST', '/expenses', body, { 'idempotency-key': key });
 }
@@ -26,7 +28,7 @@ function assertKeyReused(answer) {
   assert.match(answer.json.detail[0].msg, /new key/);
 }
 
-/** A create that has succeeded. */
+/** A create that has succeeded. @param {import('./support/actors.mjs').Actor} actor @param {string} key */
 async function created(actor, key, body = LUNCH) {
   const answer = await create(actor, key, body);
   assert.equal(answer.status, 201, `${answer}`);
@@ -95,7 +97,7 @@ test('a key means its expense for 24 hours, and then nothing', async () => {
   const { keys } = await kv.list({ prefix: `idempotency:${sub}:` });
   assert.equal(keys.length, 1);
   // KV's own clock is not set forward: what it was told is what there is to see.
-  const lifeSecs = keys[0].expiration - before;
+  const lifeSecs = present(keys[0].expiration) - before;
   assert.ok(lifeSecs > DAY_SECS - 5 && lifeSecs < DAY_SECS + 60, `${lifeSecs} s`);
 
   await world.advanceClock(DAY_SECS - 60);
@@ -157,7 +159,7 @@ test('a second try changes nothing back', async () => {
 
 test('while KV fails a create with a key is 503, and tried again it makes one expense', async (t) => {
   t.after(() => worker.failKv());
-  for (const operation of ['get', 'put']) {
+  for (const operation of /** @type {const} */ (['get', 'put'])) {
     const actor = newcomer(world);
     await worker.failKv(operation);
     assertUnavailable(await create(actor, 'key'));

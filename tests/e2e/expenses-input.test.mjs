@@ -11,6 +11,8 @@ import { startWorld } from './support/world.mjs';
 /** Arrays in arrays: 20,000 have overflowed a parser's stack before. */
 const DEEP = 20_000;
 
+/** @typedef {import('./support/expenses.mjs').Expense} Expense */
+
 const world = await startWorld();
 
 for (const [written, shown] of [
@@ -33,7 +35,7 @@ for (const [written, shown] of [
     const actor = newcomer(world);
     const created = await sendText(actor, 'POST', '/expenses', `{"description":"x","amount":${written}}`);
     assert.equal(created.status, 201, `${created}`);
-    const path = created.headers.location;
+    const path = created.header('location');
     const answers = [
       created,
       await sendText(actor, 'PUT', path, `{"description":"x","amount":${written}}`),
@@ -100,7 +102,7 @@ test('of two members of one name the last counts', async () => {
   const created = await sendText(actor, 'POST', '/expenses', body);
   assert.equal(created.status, 201, `${created}`);
   assert.deepEqual([created.json.description, created.json.amount, created.json.category], ['last', 2, 'c']);
-  const patched = await sendText(actor, 'PATCH', created.headers.location, '{"amount":null,"amount":3}');
+  const patched = await sendText(actor, 'PATCH', created.header('location'), '{"amount":null,"amount":3}');
   assert.equal(patched.json.amount, 3, `${patched}`);
   const refused = await sendText(actor, 'POST', '/expenses', '{"description":"x","amount":1,"amount":"x"}');
   assertProblems(refused, [['decimal_parsing', 'body', 'amount']]);
@@ -194,6 +196,7 @@ test('expenses of every size around the metadata that a key has room for are lis
     })),
   ];
   const added = await Promise.all(bodies.map((body) => add(actor, body)));
+  /** @param {Expense} a @param {Expense} b */
   const byId = (a, b) => (a.id < b.id ? -1 : 1);
   assert.deepEqual(await list(actor), added.sort(byId));
   for (const [index, { id }] of added.entries()) {
@@ -204,7 +207,7 @@ test('expenses of every size around the metadata that a key has room for are lis
 test('a body is read to 64 KiB whatever its members are, and past it not at all', async () => {
   const actor = newcomer(world);
   const expense = await add(actor);
-  const padded = (bytes, body) => body + ' '.repeat(bytes - body.length);
+  const padded = (/** @type {number} */ bytes, /** @type {string} */ body) => body + ' '.repeat(bytes - body.length);
   for (const [method, path] of [
     ['POST', '/expenses'],
     ['PUT', `/expenses/${expense.id}`],

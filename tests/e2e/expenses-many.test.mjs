@@ -34,6 +34,7 @@ function addSome() {
 }
 
 test('the pages have all of them in order, none twice and none missing, while others are added', async () => {
+  /** @type {ReturnType<typeof addSome>[]} */
   const adding = [];
   const found = await pages(actor, '/expenses?limit=1000', { between: async () => void adding.push(addSome()) });
   await Promise.all(adding);
@@ -47,7 +48,9 @@ test('the pages have all of them in order, none twice and none missing, while ot
   );
   // The next reader finds the late ones first.
   const answer = await actor.request('GET', `/expenses?limit=${9 * LATE_ON_EACH_PAGE + 1}`);
-  const late = answer.json.filter(({ description }) => description === 'came later');
+  const late = answer.json.filter(
+    (/** @type {import('./support/expenses.mjs').Expense} */ { description }) => description === 'came later',
+  );
   assert.equal(late.length, 9 * LATE_ON_EACH_PAGE);
   assert.equal(answer.json.at(-1).description, `${COUNT - 1}`);
 });
@@ -70,7 +73,9 @@ test('a filter finds the few that it means, wherever they are, and one page cost
 
 test('the CSV of all of them has every row', async () => {
   const rows = [];
-  for (let path = '/expenses?limit=1000&to=2026-01-31'; path !== undefined; ) {
+  /** @type {string | undefined} */
+  let path = '/expenses?limit=1000&to=2026-01-31';
+  while (path !== undefined) {
     const answer = await actor.request('GET', path, { headers: { accept: 'text/csv' } });
     assert.equal(answer.status, 200, `${answer}`);
     rows.push(...parseCsv(answer.text).slice(1));

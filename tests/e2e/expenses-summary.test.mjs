@@ -6,7 +6,11 @@ import { before, test } from 'node:test';
 
 import { assertDetail, assertProblems, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { add, idAt, newSub, newcomer, stored } from './support/expenses.mjs';
+import { cases } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
+
+/** @typedef {{ total: string, count: number }} Sum */
+/** @typedef {Sum & { currency: string, by_category: Sum[], by_month: Sum[] }} Total of one currency */
 
 const world = await startWorld();
 const actor = newcomer(world);
@@ -26,11 +30,17 @@ before(async () => {
   }
 });
 
-/** The answer with every number as it was written, which JSON.parse would round. */
+/**
+ * The currencies of a summary, each total as it is written, which JSON.parse would round.
+ *
+ * @param {string} [query]
+ * @param {import('./support/actors.mjs').Actor} [who]
+ * @returns {Promise<Total[]>}
+ */
 async function summary(query = '', who = actor) {
   const answer = await who.request('GET', `/expenses/summary${query}`);
   assert.equal(answer.status, 200, `${answer}`);
-  assert.match(answer.headers['content-type'], /^application\/json/);
+  assert.match(answer.header('content-type'), /^application\/json/);
   for (const [, total] of answer.text.matchAll(/"total":([^,}\]]+)/g)) assert.match(total, /^\d+\.\d\d$/);
   return JSON.parse(answer.text.replace(/"total":([^,}\]]+)/g, '"total":"$1"')).currencies;
 }
@@ -66,7 +76,7 @@ test('each currency has its exact total and count, by category and by month', as
   });
 });
 
-for (const [query, expected] of [
+for (const [query, expected] of cases([
   ['?from=2026-02-01', { CHF: '0.01', EUR: '7.50', USD: '0.30' }],
   ['?to=2025-12-31', { EUR: '9999999999.99', USD: '19.99' }],
   ['?from=2025-12-31&to=2026-01-31', { USD: '139.98' }],
@@ -75,7 +85,7 @@ for (const [query, expected] of [
   ['?currency=EUR', { EUR: '10000000007.49' }],
   ['?currency=JPY', {}],
   ['?currency=USD&from=2026-01-01&to=2026-01-31', { USD: '119.99' }],
-]) {
+])) {
   test(`/expenses/summary${query} adds up ${Object.keys(expected).join(', ') || 'nothing'}`, async () => {
     const found = await summary(query);
     assert.deepEqual(Object.fromEntries(found.map(({ currency, total }) => [currency, total])), expected);
@@ -121,7 +131,7 @@ test('2,500 amounts by chance add up to the cent, also those whose record is too
   });
   await world.worker.seedKv(entries);
   const found = await summary('', newcomer(world, sub));
-  const shown = (cents) => `${cents / 100n}.${String(cents % 100n).padStart(2, '0')}`;
+  const shown = (/** @type {bigint} */ cents) => `${cents / 100n}.${String(cents % 100n).padStart(2, '0')}`;
   assert.deepEqual(
     found.map(({ currency, total }) => [currency, total]),
     [
@@ -147,7 +157,7 @@ test("a summary is its caller's alone, and no id", async () => {
       json: { amount: 1, description: 'x' },
     });
     assertDetail(answer, 405);
-    assert.match(answer.headers.allow, /\bGET\b/);
+    assert.match(answer.header('allow'), /\bGET\b/);
   }
 });
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import { assertDetail, assertProblems, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { NO_SUCH_ID, add, newSub, newcomer, nextPath, pages } from './support/expenses.mjs';
+import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
@@ -73,7 +74,7 @@ test('an expense too long for the metadata of its key is listed like any other',
   await add(actor, { description: 'short' });
   const listed = (await actor.request('GET', '/expenses')).json;
   assert.deepEqual(
-    listed.map((expense) => expense.description),
+    listed.map((/** @type {import('./support/expenses.mjs').Expense} */ expense) => expense.description),
     ['short', description],
   );
   assert.equal(listed[1].id, id);
@@ -96,7 +97,7 @@ test('amounts are exact, in and out', async () => {
     const headers = { 'content-type': 'application/json' };
     const created = await actor.request('POST', '/expenses', { body: `{"description":"x","amount":${sent}}`, headers });
     assert.equal(created.status, 201, `${sent}: ${created}`);
-    const read = await actor.request('GET', created.headers.location);
+    const read = await actor.request('GET', created.header('location'));
     for (const answer of [created, read]) {
       assert.equal(answer.json.amount, shown, `${sent}: ${answer}`);
       // A JSON number, without an exponent or the digits of a binary fraction.
@@ -131,7 +132,7 @@ test('a page that is turned while expenses come and go shows none twice and hide
   await add(actor, { description: 'came later' });
   assert.equal((await actor.request('DELETE', `/expenses/${added[1].id}`)).status, 204);
   assert.equal((await actor.request('DELETE', `/expenses/${added[2].id}`)).status, 204);
-  const rest = await pages(actor, nextPath(first));
+  const rest = await pages(actor, present(nextPath(first)));
   assert.deepEqual(rest.flat(), added.slice(3));
 });
 
@@ -205,7 +206,9 @@ test('no subject reaches into the expenses of another, whatever it holds', async
     assert.deepEqual((await actor.request('GET', '/expenses')).json, [own], JSON.stringify(sub));
     // Nor does what they keep show up elsewhere.
     assert.deepEqual(
-      (await owner.request('GET', '/expenses')).json.map((expense) => expense.id),
+      (await owner.request('GET', '/expenses')).json.map(
+        (/** @type {import('./support/expenses.mjs').Expense} */ expense) => expense.id,
+      ),
       [id],
       JSON.stringify(sub),
     );
@@ -314,7 +317,7 @@ for (const currency of ['usd', 'US', 'USDX', 'U$D', '', 'ÄÖÜ']) {
 test('a problem is told in the form that FastAPI tells it in', async () => {
   const json = { description: 'x' };
   const answer = await newcomer(world).request('POST', '/expenses', { json });
-  assert.match(answer.headers['content-type'], /^application\/json/);
+  assert.match(answer.header('content-type'), /^application\/json/);
   assert.deepEqual(answer.json, {
     detail: [{ type: 'missing', loc: ['body', 'amount'], msg: 'Field required', input: json }],
   });
@@ -396,7 +399,7 @@ test('a form that is not sent by a page of this Worker is refused', async () => 
 test('a body of 64 KiB is read, and a longer one is not, whether or not it says how long it is', async () => {
   const actor = newcomer(world);
   const headers = { 'content-type': 'application/json' };
-  const bodyOf = (bytes) => `{"description":"${'x'.repeat(bytes - 18)}"}`;
+  const bodyOf = (/** @type {number} */ bytes) => `{"description":"${'x'.repeat(bytes - 18)}"}`;
   assert.equal(bodyOf(65_536).length, 65_536);
   for (const chunked of [false, true]) {
     const longest = await actor.request('POST', '/expenses', { body: bodyOf(65_536), headers, chunked });
@@ -429,7 +432,7 @@ test('expenses that are added at once are all kept', async () => {
   await Promise.all(Array.from({ length: 20 }, (_, number) => add(actor, { description: `number ${number}` })));
   const listed = (await actor.request('GET', '/expenses')).json;
   assert.deepEqual(
-    listed.map(({ description }) => description).sort(),
+    listed.map((/** @type {import('./support/expenses.mjs').Expense} */ { description }) => description).sort(),
     Array.from({ length: 20 }, (_, number) => `number ${number}`).sort(),
   );
 });
@@ -438,21 +441,24 @@ test('while KV fails the answer is 503, never an empty list or an expense that d
   t.after(() => world.worker.failKv());
   const actor = newcomer(world);
   const { id } = await add(actor);
+  /** @type {Record<import('./support/worker.mjs').KvOperation, () => Promise<import('./support/http.mjs').Answer>>} */
   const requests = {
     list: () => actor.request('GET', '/expenses'),
     put: () => actor.request('POST', '/expenses', { json: { description: 'x', amount: 1 } }),
     get: () => actor.request('GET', `/expenses/${id}`),
     delete: () => actor.request('DELETE', `/expenses/${id}`),
   };
-  for (const [operation, request] of Object.entries(requests)) {
+  for (const operation of /** @type {const} */ (['list', 'put', 'get', 'delete'])) {
     await world.worker.failKv(operation);
-    const answer = await request();
+    const answer = await requests[operation]();
     assertUnavailable(answer);
     assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
   }
   await world.worker.failKv();
   assert.deepEqual(
-    (await actor.request('GET', '/expenses')).json.map((expense) => expense.id),
+    (await actor.request('GET', '/expenses')).json.map(
+      (/** @type {import('./support/expenses.mjs').Expense} */ expense) => expense.id,
+    ),
     [id],
   );
   await world.worker.flushLog();

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import { ADA_ID, GRACE_ID } from '../../local/authkit/index.mjs';
 import { assertInvalidToken, assertUnavailable } from './support/assertions.mjs';
+import { present } from './support/values.mjs';
 import { CLIENT_ID, SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const JWKS_PATH = `/sso/jwks/${CLIENT_ID}`;
@@ -13,18 +14,27 @@ const KEY_SET_PREFIX = 'authkit:jwks:';
 const world = await startWorld();
 const { authkit } = world;
 
-/** The Worker ends, and another begins on the same KV: a cold isolate. */
+/**
+ * The Worker ends, and another begins on the same KV: a cold isolate.
+ *
+ * @param {import('./support/worker.mjs').Worker} worker
+ */
 async function restarted(worker) {
   await worker.stop();
   return world.startWorker({ kvFolder: worker.kvFolder });
 }
 
-/** The same browser at a Worker on another port. */
+/**
+ * The same browser at a Worker on another port.
+ *
+ * @param {import('./support/actors.mjs').Browser} browser
+ * @param {import('./support/worker.mjs').Isolate} worker
+ */
 function onTo(browser, worker) {
   return browser.at({ origin: worker.origin });
 }
 
-/** How often the keys are fetched while `body` runs. */
+/** How often the keys are fetched while `body` runs. @param {() => Promise<unknown>} body */
 async function fetchesDuring(body) {
   const before = world.keyFetches();
   await body();
@@ -66,7 +76,8 @@ test('a session goes on through an outage of any length, in the isolate that kno
 
 test('several isolates fetch the keys once', async () => {
   const worker = await world.startWorker({ isolates: [{}, {}, {}, {}] });
-  const bearer = (isolate) => world.bearer(undefined, isolate).request('GET', '/me');
+  const bearer = (/** @type {import('./support/worker.mjs').Isolate} */ isolate) =>
+    world.bearer(undefined, isolate).request('GET', '/me');
   const fetches = await fetchesDuring(async () => {
     for (const isolate of worker.isolates) assert.equal((await bearer(isolate)).status, 200);
     // An hour later the set is asked for again, once for all of them.
@@ -192,7 +203,7 @@ test('a flood of unknown kids during an outage costs AuthKit one request in 30 s
   assert.equal(await flood(), 1);
 });
 
-for (const operations of [['get'], ['put'], ['get', 'put']]) {
+for (const operations of /** @type {const} */ ([['get'], ['put'], ['get', 'put']])) {
   test(`keys are fetched where KV fails to ${operations.join(' and to ')} them`, async () => {
     const worker = await world.startWorker();
     await worker.failKv(...operations);
@@ -214,7 +225,12 @@ test('what lies in KV in place of the keys is not believed unless it is sealed',
     [`${KEY_SET_PREFIX}${CLIENT_ID}`],
   );
   const none = JSON.stringify({ fetched_at: Math.floor(Date.now() / 1000) + 1_000_000, keys: { keys: [] } });
-  const values = [none, Buffer.from(none).toString('base64'), 'nonsense', browser.cookies().get(SESSION_COOKIE)];
+  const values = [
+    none,
+    Buffer.from(none).toString('base64'),
+    'nonsense',
+    present(browser.cookies().get(SESSION_COOKIE)),
+  ];
   for (const [index, value] of values.entries()) {
     await kv.put(keys[0].name, value);
     const fetches = await fetchesDuring(async () => {

@@ -12,24 +12,36 @@ const LUNCH = { description: 'Team lunch', amount: 42.5 };
 const world = await startWorld({ isolates: [{}, {}] });
 const { authkit, worker } = world;
 
+/** @typedef {import('./support/actors.mjs').RequestOptions} RequestOptions */
+/** @typedef {import('./support/worker.mjs').KvOperation} KvOperation */
+
 /** Somebody who has no expenses yet, at the Worker's first isolate and at its second. */
 function newcomer() {
   const token = authkit.mintToken({ claims: { sub: `user_${randomUUID()}` } });
   return worker.isolates.map((isolate) => world.bearer(token, isolate));
 }
 
-/** @param {import('./support/actors.mjs').Bearer} actor @param {string} key @param {object} [options] */
+/** @param {import('./support/actors.mjs').Bearer} actor @param {string} key @param {RequestOptions} [options] */
 function create(actor, key, { json = LUNCH, signal } = {}) {
   return actor.request('POST', '/expenses', { json, signal, headers: { 'idempotency-key': key } });
 }
 
+/**
+ * @param {import('./support/actors.mjs').Actor} actor
+ * @returns {Promise<import('./support/expenses.mjs').Expense[]>}
+ */
 async function expensesOf(actor) {
   const answer = await actor.request('GET', '/expenses');
   assert.equal(answer.status, 200, `${answer}`);
   return answer.json;
 }
 
-/** Lets the operations go on after the test, if it has not. @param {import('node:test').TestContext} t */
+/**
+ * Lets the operations go on after the test, if it has not.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {KvOperation[]} operations
+ */
 function holding(t, ...operations) {
   t.after(() => worker.holdKv());
   return worker.holdKv(...operations);
@@ -40,14 +52,16 @@ test('while KV gives no answer the answer is 503, and tells of a write that it m
   const [actor] = newcomer();
   const made = (await actor.request('POST', '/expenses', { json: LUNCH })).json;
   await worker.limitKv(50);
-  for (const [operation, method, path, isWrite] of [
+  /** @type {[KvOperation, string, string, boolean][]} */
+  const requests = [
     ['list', 'GET', '/expenses', false],
     ['get', 'GET', `/expenses/${made.id}`, false],
     ['get', 'DELETE', `/expenses/${made.id}`, false],
     ['put', 'POST', '/expenses', true],
     ['put', 'PUT', `/expenses/${made.id}`, true],
     ['delete', 'DELETE', `/expenses/${made.id}`, true],
-  ]) {
+  ];
+  for (const [operation, method, path, isWrite] of requests) {
     await holding(t, operation);
     const answer = await actor.request(method, path, method === 'GET' || method === 'DELETE' ? {} : { json: LUNCH });
     await worker.holdKv();

@@ -14,17 +14,26 @@ const { isolates } = world.worker;
 
 beforeEach(() => sizeTokens(0));
 
-/** Every access token that AuthKit gives from now on is at least as long. */
+/** Every access token that AuthKit gives from now on is at least as long. @param {number} bytes */
 function sizeTokens(bytes) {
   authkit.settings.minAccessTokenBytes = bytes;
 }
 
-/** The names of the session's cookies: none is left over, and none is missing. */
+/**
+ * The names of the session's cookies: none is left over, and none is missing.
+ *
+ * @param {import('./support/actors.mjs').Browser} browser
+ */
 function cookieNames(browser) {
   return [...browser.cookies('/').keys()].sort();
 }
 
-/** The session is complete, opens, and is all that the browser holds. */
+/**
+ * The session is complete, opens, and is all that the browser holds.
+ *
+ * @param {import('./support/actors.mjs').Browser} browser
+ * @param {number} parts how many cookies carry it
+ */
 function assertWhole(browser, parts) {
   const names =
     parts === 1 ? [SESSION_COOKIE] : Array.from({ length: parts }, (_, index) => `${SESSION_COOKIE}.${index}`);
@@ -35,10 +44,12 @@ function assertWhole(browser, parts) {
   return session;
 }
 
+/** @param {import('./support/actors.mjs').Browser} browser */
 function partsFor(browser) {
   return cookieNames(browser).length;
 }
 
+/** @param {number} bytes */
 async function signedInAt(bytes) {
   sizeTokens(bytes);
   const browser = await world.signedIn('Ada');
@@ -47,6 +58,7 @@ async function signedInAt(bytes) {
   return browser;
 }
 
+/** @param {import('./support/actors.mjs').Browser} browser @param {number} bytes */
 async function renewedAt(browser, bytes, isolate = isolates[0]) {
   sizeTokens(bytes);
   await world.expire();
@@ -94,7 +106,7 @@ test('a session that grows and shrinks as it is renewed leaves no stale part beh
   for (const bytes of [TOKEN_BYTES, 4_000, 13_000, 5_500, 0, 13_000, 0]) {
     await renewedAt(browser, bytes);
     counts.push(partsFor(browser));
-    assertWhole(browser, counts.at(-1));
+    assertWhole(browser, counts.at(-1) ?? 0);
     const again = await browser.request('GET', '/me');
     assert.equal(again.status, 200, `${again}`);
     assert.deepEqual(again.setCookies, []);

@@ -9,6 +9,7 @@ import { decodeJwt } from 'jose';
 
 import { ADA_ID, GRACE_ID } from '../../local/authkit/index.mjs';
 import { connect, Person } from './support/mcp-client.mjs';
+import { cases, present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const DOCUMENT_URL = 'https://client.example/metadata.json';
@@ -21,6 +22,8 @@ const { authkit } = world;
  * The official client, signed in as that person.
  *
  * @param {'Ada' | 'Grace'} name
+ * @param {{ worker?: import('./support/worker.mjs').Worker, document?: string }} [options] `document`: the
+ *   address of the client's metadata document
  */
 async function connected(name, { worker = world.worker, document } = {}) {
   const person = new Person(name, world.browser(worker), document);
@@ -31,18 +34,37 @@ async function connected(name, { worker = world.worker, document } = {}) {
   return { person, client };
 }
 
-/** @param {Person} person */
-function keepSecrets(person) {
-  const { access_token: accessToken, refresh_token: refreshToken } = person.tokens();
-  world.keepSecret(accessToken, "an MCP client's access token");
-  world.keepSecret(refreshToken, "an MCP client's refresh token");
+/** @typedef {import('@modelcontextprotocol/sdk/client/index.js').Client} Client */
+
+/** The access token that a person's client has. @param {Person} person */
+function accessTokenOf(person) {
+  return present(person.tokens()).access_token;
 }
 
-/** What a tool answers when all is well. */
+/** @param {Person} person */
+function keepSecrets(person) {
+  world.keepSecret(accessTokenOf(person), "an MCP client's access token");
+  world.keepSecret(present(person.tokens()?.refresh_token), "an MCP client's refresh token");
+}
+
+/**
+ * The output of a tool that succeeds. Tests assert its form, so it has no type.
+ *
+ * @param {Client} client
+ * @param {string} name
+ * @param {Record<string, unknown>} [args]
+ * @returns {Promise<Record<string, any>>}
+ */
 async function call(client, name, args = {}) {
   const result = await client.callTool({ name, arguments: args });
   assert.ok(!result.isError, JSON.stringify(result.content));
-  return result.structuredContent;
+  return /** @type {Record<string, any>} */ (result.structuredContent);
+}
+
+/** The text of a tool's result. @param {Awaited<ReturnType<Client['callTool']>>} result */
+function textOf(result) {
+  const [content] = /** @type {{ text: string }[]} */ (result.content);
+  return content.text;
 }
 
 /** A machine's client. @param {string[]} scopes that it has, and asks for */
@@ -65,15 +87,16 @@ test('from the address alone it finds AuthKit, registers, signs in and finds the
   const { person, client } = await connected('Ada');
   assert.equal(registrations() - before, 1);
   assert.equal(person.signIns, 1);
-  assert.equal(person.request.origin + person.request.pathname, `${authkit.url}/oauth2/authorize`);
-  const { aud, sub, client_id: clientId } = decodeJwt(person.tokens().access_token);
-  assert.deepEqual([aud, sub, clientId], [world.worker.url('/mcp'), ADA_ID, person.clientInformation().client_id]);
+  const { origin, pathname } = present(person.request);
+  assert.equal(origin + pathname, `${authkit.url}/oauth2/authorize`);
+  const { aud, sub, client_id: clientId } = decodeJwt(accessTokenOf(person));
+  assert.deepEqual([aud, sub, clientId], [world.worker.url('/mcp'), ADA_ID, person.clientInformation()?.client_id]);
 
-  assert.equal(client.getServerVersion().name, 'authkit-edge');
-  assert.match(client.getInstructions(), /expenses/);
+  assert.equal(client.getServerVersion()?.name, 'authkit-edge');
+  assert.match(present(client.getInstructions()), /expenses/);
   const { tools } = await client.listTools();
   assert.deepEqual(
-    tools.map(({ name, annotations: { readOnlyHint, destructiveHint, idempotentHint } }) => [
+    tools.map(({ name, annotations: { readOnlyHint, destructiveHint, idempotentHint } = {} }) => [
       name,
       readOnlyHint,
       destructiveHint,
@@ -94,7 +117,7 @@ test('a slash after the address leads to the same place', async () => {
   const person = new Person('Ada', world.browser());
   const client = await connect(world.worker.url('/mcp/'), person);
   keepSecrets(person);
-  assert.equal(decodeJwt(person.tokens().access_token).aud, world.worker.url('/mcp'));
+  assert.equal(decodeJwt(accessTokenOf(person)).aud, world.worker.url('/mcp'));
   assert.equal((await client.listTools()).tools.length, 5);
   await client.close();
 });
@@ -122,7 +145,11 @@ test('what it adds, changes and removes shows in the browser, and the other way 
   const summary = await call(client, 'summarize_expenses', { from: '2026-11-01', to: '2026-11-30' });
   assert.deepEqual(summary, (await browser.request('GET', '/expenses/summary?from=2026-11-01&to=2026-11-30')).json);
   assert.deepEqual(
-    summary.currencies.map(({ currency, total, count }) => [currency, total, count]),
+    summary.currencies.map((/** @type {import('./support/expenses.mjs').Total} */ { currency, total, count }) => [
+      currency,
+      total,
+      count,
+    ]),
     [['USD', 44.6, 2]],
   );
 
@@ -135,16 +162,16 @@ test('what it adds, changes and removes shows in the browser, and the other way 
 
 test("another person's client sees nothing of it, and can change nothing", async () => {
   const [{ client: adas }, { client: graces, person }] = [await connected('Ada'), await connected('Grace')];
-  assert.equal(decodeJwt(person.tokens().access_token).sub, GRACE_ID);
+  assert.equal(decodeJwt(accessTokenOf(person)).sub, GRACE_ID);
   const added = await call(adas, 'add_expense', LUNCH);
   assert.deepEqual((await call(graces, 'list_expenses')).expenses, []);
-  for (const [name, args] of [
+  for (const [name, args] of cases([
     ['update_expense', { id: added.id, amount: 1 }],
     ['delete_expense', { id: added.id }],
-  ]) {
+  ])) {
     const result = await graces.callTool({ name, arguments: args });
     assert.equal(result.isError, true);
-    assert.match(result.content[0].text, /There is no expense/);
+    assert.match(textOf(result), /There is no expense/);
   }
   assert.deepEqual((await call(adas, 'list_expenses')).expenses, [added]);
   await call(adas, 'delete_expense', { id: added.id });
@@ -158,7 +185,7 @@ test('what is wrong with its arguments is told as a result that a model can act 
   });
   assert.equal(result.isError, true);
   for (const word of ['description', 'amount', 'date', 'colour'])
-    assert.match(result.content[0].text, new RegExp(`\\b${word}\\b`));
+    assert.match(textOf(result), new RegExp(`\\b${word}\\b`));
   await assert.rejects(client.callTool({ name: 'no_such_tool', arguments: {} }), { code: -32602 });
   assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
 });
@@ -174,11 +201,11 @@ test('an expense that it adds twice with one key is there once', async () => {
 
 test('when its token has expired it gets another without asking the person', async () => {
   const { person, client } = await connected('Ada');
-  const { access_token: before } = person.tokens();
+  const before = accessTokenOf(person);
   await world.expire();
   assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
   keepSecrets(person);
-  assert.notEqual(person.tokens().access_token, before);
+  assert.notEqual(accessTokenOf(person), before);
   assert.equal(person.signIns, 1);
 });
 
@@ -188,7 +215,7 @@ test('a client that has a metadata document does not register', async () => {
   const before = registrations();
   const { person, client } = await connected('Grace', { document: DOCUMENT_URL });
   assert.equal(registrations(), before);
-  assert.equal(decodeJwt(person.tokens().access_token).client_id, DOCUMENT_URL);
+  assert.equal(decodeJwt(accessTokenOf(person)).client_id, DOCUMENT_URL);
   assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
 });
 
@@ -196,10 +223,10 @@ test('a token for one Worker is none for another', async () => {
   const other = await world.startWorker({ connect: true });
   const { person } = await connected('Ada');
   const answer = await world
-    .bearer(person.tokens().access_token, other)
+    .bearer(accessTokenOf(person), other)
     .request('POST', '/mcp', { json: { jsonrpc: '2.0', id: 1, method: 'ping' } });
   assert.equal(answer.status, 401, `${answer}`);
-  assert.match(answer.headers['www-authenticate'], /error="invalid_token".*resource_metadata="[^"]*\/mcp"/);
+  assert.match(answer.header('www-authenticate'), /error="invalid_token".*resource_metadata="[^"]*\/mcp"/);
 });
 
 test('a machine does what its scopes name', async () => {

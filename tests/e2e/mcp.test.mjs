@@ -4,18 +4,20 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import Ajv from 'ajv/dist/2020.js';
-import addFormats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
 
+import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const NEWEST = '2026-07-28';
+/** @type {{ name: string, outputSchema: object }[]} */
 const TOOLS = JSON.parse(readFileSync(new URL('../../src/mcp/tools.json', import.meta.url), 'utf8'));
 const ACCEPT = 'application/json, text/event-stream';
 
 const world = await startWorld();
-const ajv = new Ajv({ strict: true, allowUnionTypes: true, allErrors: true });
-addFormats(ajv);
+const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true });
+formats.default(ajv);
 const outputs = new Map(TOOLS.map(({ name, outputSchema }) => [name, ajv.compile(outputSchema)]));
 
 /** @param {Record<string, unknown>} message @param {Record<string, string>} [headers] */
@@ -25,18 +27,23 @@ function send(message, headers = {}) {
     .request('POST', '/mcp', { json: { jsonrpc: '2.0', ...message }, headers: { accept: ACCEPT, ...headers } });
 }
 
-/** The output of a tool, by the newest revision, held against its schema. */
+/**
+ * The output of a tool, by the newest revision, held against its schema.
+ *
+ * @param {string} name
+ * @param {Record<string, unknown>} args
+ */
 async function call(name, args) {
   const _meta = { 'io.modelcontextprotocol/protocolVersion': NEWEST, 'io.modelcontextprotocol/clientCapabilities': {} };
   const headers = { 'mcp-protocol-version': NEWEST, 'mcp-method': 'tools/call', 'mcp-name': name };
   const answer = await send({ id: 1, method: 'tools/call', params: { name, arguments: args, _meta } }, headers);
   assert.equal(answer.status, 200, `${answer}`);
   assert.equal(answer.headers['content-type'], 'application/json');
-  const { structuredContent, isError } = answer.json.result;
-  assert.equal(isError, undefined, `${answer}`);
-  const validate = outputs.get(name);
-  assert.ok(validate(structuredContent), JSON.stringify(validate.errors));
-  return structuredContent;
+  const { result } = answer.json;
+  assert.equal(result.isError, undefined, `${answer}`);
+  const validate = present(outputs.get(name));
+  assert.ok(validate(result.structuredContent), JSON.stringify(validate.errors));
+  return result.structuredContent;
 }
 
 test('a client of an older revision shakes hands, and finds the tools', async () => {
@@ -57,7 +64,7 @@ test('every tool does what it says, and the browser sees it', async () => {
   );
   assert.deepEqual((await browser.request('GET', `/expenses/${added.id}`)).json, added);
   const { expenses } = await call('list_expenses', { limit: 1000 });
-  assert.ok(expenses.some(({ id }) => id === added.id));
+  assert.ok(expenses.some((/** @type {import('./support/expenses.mjs').Expense} */ { id }) => id === added.id));
   const changed = await call('update_expense', { id: added.id, amount: 13, date: '2026-11-23' });
   assert.deepEqual((await browser.request('GET', `/expenses/${added.id}`)).json, changed);
   assert.equal((await call('summarize_expenses', { from: '2026-11-23', to: '2026-11-23' })).currencies[0].total, 13);

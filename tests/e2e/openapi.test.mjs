@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { createConfig, lintFromString } from '@redocly/openapi-core';
-import Ajv from 'ajv/dist/2020.js';
-import addFormats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
 
+import { cases, present } from './support/values.mjs';
 import { ROOT } from './support/worker.mjs';
 import { startWorld } from './support/world.mjs';
 
@@ -21,8 +22,8 @@ const { authkit } = world;
 const answer = await world.anonymous().request('GET', '/openapi.json');
 const document = answer.json;
 
-const ajv = new Ajv({ strict: true, allErrors: true });
-addFormats(ajv);
+const ajv = new Ajv2020({ strict: true, allErrors: true });
+formats.default(ajv);
 // Words of OpenAPI that JSON Schema does not know.
 for (const word of ['openapi', 'info', 'servers', 'paths', 'components', 'tags', 'security', 'example'])
   ajv.addKeyword(word);
@@ -32,6 +33,8 @@ ajv.addSchema(document, 'openapi');
  * Fails unless the answer is one that the description has for the operation.
  *
  * @param {import('./support/http.mjs').Answer} answer
+ * @param {string} method
+ * @param {string} path
  */
 function assertDescribed(answer, method, path) {
   const operation = document.paths[path][method];
@@ -39,7 +42,7 @@ function assertDescribed(answer, method, path) {
   let pointer = ['paths', path, method, 'responses', String(answer.status)];
   if (response.$ref) {
     pointer = response.$ref.slice(2).split('/');
-    response = document.components.responses[pointer.at(-1)];
+    response = document.components.responses[present(pointer.at(-1))];
   }
   for (const name of Object.keys(response.headers ?? {})) {
     // Not on a last page, not with every answer, not where no token lacks a scope.
@@ -47,7 +50,7 @@ function assertDescribed(answer, method, path) {
     assert.ok(answer.headers[name.toLowerCase()], `${method} ${path} answers ${answer.status} without ${name}`);
   }
   if (!response.content) return assert.equal(answer.text, '', `${answer}`);
-  const type = answer.headers['content-type'].split(';')[0];
+  const type = answer.header('content-type').split(';')[0];
   const content = response.content[type] ?? assert.fail(`${method} ${path} is not said to answer with ${type}`);
   if (type !== 'application/json') return;
   const validate = ajv.compile({ $ref: `openapi#/${[...pointer, 'content', type, 'schema'].map(escaped).join('/')}` });
@@ -55,7 +58,7 @@ function assertDescribed(answer, method, path) {
   if (content.example) assert.ok(validate(content.example), `${method} ${path}: its own example`);
 }
 
-/** A step of a JSON pointer in a URI (RFC 6901, section 6). */
+/** A step of a JSON pointer in a URI (RFC 6901, section 6). @param {string} step */
 function escaped(step) {
   return encodeURIComponent(step.replaceAll('~', '~0').replaceAll('/', '~1'));
 }
@@ -95,7 +98,7 @@ test('examples of what can be sent are accepted, and answers are as they are des
   assertDescribed(created, 'post', '/expenses');
   const path = `/expenses/${created.json.id}`;
   const [patch] = document.components.schemas.ExpensePatch.examples;
-  for (const [method, operation, answer] of [
+  for (const [method, operation, answer] of cases([
     ['get', '/', await browser.request('GET', '/')],
     ['get', '/health', await browser.request('GET', '/health')],
     ['get', '/openapi.json', await browser.request('GET', '/openapi.json')],
@@ -106,7 +109,7 @@ test('examples of what can be sent are accepted, and answers are as they are des
     ['put', '/expenses/{id}', await browser.request('PUT', path, { json })],
     ['patch', '/expenses/{id}', await browser.request('PATCH', path, { json: patch })],
     ['delete', '/expenses/{id}', await browser.request('DELETE', path)],
-  ]) {
+  ])) {
     assert.ok(answer.status < 300, `${answer}`);
     assertDescribed(answer, method, operation);
   }
@@ -129,7 +132,7 @@ test('refusals are as they are described', async () => {
   const json = { description: 'x', amount: 1 };
   const key = { 'idempotency-key': 'a key' };
   await browser.request('POST', '/expenses', { json, headers: key });
-  for (const [status, method, operation, answer] of [
+  for (const [status, method, operation, answer] of cases([
     [401, 'get', '/expenses', await world.anonymous().request('GET', '/expenses')],
     [
       403,
@@ -180,7 +183,7 @@ test('refusals are as they are described', async () => {
     ],
     [422, 'post', '/organization', await browser.request('POST', '/organization', { json: {} })],
     [400, 'get', '/callback', await world.anonymous().request('GET', '/callback?error=access_denied')],
-  ]) {
+  ])) {
     assert.equal(answer.status, status, `${answer}`);
     assertDescribed(answer, method, operation);
   }

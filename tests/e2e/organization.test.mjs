@@ -11,12 +11,13 @@ import {
   assertUnauthorized,
   assertUnavailable,
 } from './support/assertions.mjs';
+import { present } from './support/values.mjs';
 import { AUTHENTICATE_PATH, SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const world = await startWorld();
 const { authkit } = world;
-const compilers = authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID);
-const grace = authkit.findUser(GRACE_ID);
+const compilers = present(authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID));
+const grace = present(authkit.findUser(GRACE_ID));
 // Whoever is refused looks for somebody else's session for a while, and here there is nobody.
 await world.worker.limitTimers(20);
 
@@ -26,17 +27,33 @@ beforeEach(() => {
   authkit.hooks.clear();
 });
 
+/**
+ * @param {import('./support/actors.mjs').Actor} actor
+ * @param {string} organizationId
+ * @param {import('./support/actors.mjs').RequestOptions} [options]
+ */
 function switchTo(actor, organizationId, options) {
   return actor.request('POST', '/organization', { json: { organization_id: organizationId }, ...options });
 }
 
-/** `/me` as that browser sees it, without what changes at every refresh. */
+/**
+ * `/me` as that browser sees it, without what changes at every refresh.
+ *
+ * @param {import('./support/actors.mjs').Browser} browser
+ */
 async function me(browser) {
   const { expires_at: _, ...rest } = (await browser.request('GET', '/me')).json;
   return rest;
 }
 
-/** The answer refuses, names the reason and where to go; browser and session are as they were. */
+/**
+ * The answer refuses, names the reason and where to go; browser and session are as they were.
+ *
+ * @param {import('./support/http.mjs').Answer} answer
+ * @param {import('./support/actors.mjs').Browser} browser
+ * @param {string} reason
+ * @param {Awaited<ReturnType<typeof me>>} before
+ */
 async function assertRefused(answer, browser, reason, before) {
   assertDetail(answer, 403, new RegExp(`\\b${reason}\\b`));
   assert.ok(answer.json.detail.includes(`/login?organization_id=${COMPILERS_ORG_ID}`), `${answer}`);
@@ -55,7 +72,7 @@ test('a user of two organizations switches to the other one and back', async () 
   assert.equal(answer.status, 200, `${answer}`);
   assert.equal(answer.json.organization_id, COMPILERS_ORG_ID);
   assert.ok(answer.setCookie(SESSION_COOKIE)?.value);
-  assert.match(answer.headers['cache-control'], /\bno-store\b/);
+  assert.match(answer.header('cache-control'), /\bno-store\b/);
   assert.equal(world.refreshes() - refreshes, 1);
 
   const there = await me(browser);
@@ -143,7 +160,7 @@ test('where the answer says to go, the user signs in to that organization', asyn
   const browser = await world.signedIn('Grace');
   compilers.requirement = 'sso_required';
   const answer = await switchTo(browser, COMPILERS_ORG_ID);
-  const [path] = /\/login\?[^\s.]*/.exec(answer.json.detail);
+  const [path] = present(/\/login\?[^\s.]*/.exec(answer.json.detail));
   const page = await browser.open(path, { until: (url) => url.origin === authkit.url });
   assert.equal(page.next.searchParams.get('organization_id'), COMPILERS_ORG_ID);
   const signedIn = await browser.signIn('Grace', path);

@@ -7,6 +7,7 @@ import { ADA_ID, ENGINES_ORG_ID, COMPILERS_ORG_ID, GRACE_ID } from '../../local/
 import { assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { startRelay } from './support/relay.mjs';
 import { openSession } from './support/sealed.mjs';
+import { cases, present } from './support/values.mjs';
 import { AUTHENTICATE_PATH, SESSION_COOKIE, eventually, startWorld } from './support/world.mjs';
 
 const PARALLEL = 50;
@@ -17,25 +18,45 @@ const { authkit } = world;
 const { isolates } = world.worker;
 assert.equal(authkit.settings.allowRefreshReuseSecs, 0);
 
-/** Sends as many requests at the same time, in turn to each of the isolates, all with the cookies of now. */
+/** @typedef {import('./support/actors.mjs').Browser} Browser */
+/** @typedef {import('./support/http.mjs').Answer} Answer */
+
+/**
+ * Sends as many requests at the same time, in turn to each of the isolates, all with the cookies of now.
+ *
+ * @param {Browser} browser
+ * @param {number} count
+ * @param {import('./support/worker.mjs').Isolate[]} [where]
+ * @param {(at: Browser, index: number) => Promise<Answer>} [request]
+ */
 function atOnce(browser, count, where = isolates, request = (at) => at.request('GET', '/me')) {
   return Promise.all(
     Array.from({ length: count }, (_, index) => request(browser.at(where[index % where.length]), index)),
   );
 }
 
-/** AuthKit answers late, so that every isolate has asked before the first has its answer. */
+/**
+ * AuthKit answers late, so that every isolate has asked before the first has its answer.
+ *
+ * @param {import('node:test').TestContext} t
+ */
 function slowAuthKit(t, delayMs = 100) {
   const { id } = authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, delay_ms: delayMs });
   t.after(() => authkit.hooks.remove(id));
 }
 
+/** @param {Answer[]} answers @param {number} status */
 function assertStatuses(answers, status) {
   const others = answers.filter((answer) => answer.status !== status);
   assert.equal(others.length, 0, `${others.length} of ${answers.length} are not ${status}: ${others[0]}`);
 }
 
-/** All of these answers bring one and the same session, and it is the browser's now. */
+/**
+ * All of these answers bring one and the same session, and it is the browser's now.
+ *
+ * @param {Answer[]} answers
+ * @param {Browser} browser
+ */
 function assertOneSession(answers, browser) {
   const tokens = answers.map(
     (answer) => openSession(answer.setCookie(SESSION_COOKIE)?.value ?? '', world.cookiePassword).refresh_token,
@@ -43,7 +64,11 @@ function assertOneSession(answers, browser) {
   assert.deepEqual([...new Set(tokens)], [world.sessionOf(browser).refresh_token]);
 }
 
-/** The browser's session works in every isolate, and can be renewed again. */
+/**
+ * The browser's session works in every isolate, and can be renewed again.
+ *
+ * @param {Browser} browser
+ */
 async function assertGoesOn(browser, userId = ADA_ID) {
   for (const isolate of isolates) {
     const answer = await browser.at(isolate).request('GET', '/me');
@@ -61,10 +86,10 @@ async function assertGoesOn(browser, userId = ADA_ID) {
   assert.equal(world.refreshes() - before, 1);
 }
 
-for (const [what, delayMs] of [
+for (const [what, delayMs] of cases([
   ['a quick', 0],
   ['a slow', 100],
-]) {
+])) {
   test(`${PARALLEL} requests in one isolate cost ${what} AuthKit one refresh, and nobody is signed out`, async (t) => {
     const browser = await world.expired('Ada');
     const before = world.refreshes();
@@ -101,7 +126,7 @@ test('an isolate that was asked second shares the session of the one that was fi
   assertOneSession(answers, browser);
   t.diagnostic(`AuthKit calls: ${world.refreshes() - before}`);
   assert.equal(
-    authkit.requests.entries.filter(({ grantType }) => grantType === 'refresh_token').at(-1).status,
+    authkit.requests.entries.filter(({ grantType }) => grantType === 'refresh_token').at(-1)?.status,
     400,
     'a race',
   );
@@ -131,7 +156,9 @@ test('requests that change something are each done once, whoever renewed the ses
   );
   assertStatuses(answers, 201);
   assert.ok(world.refreshes() - before <= ISOLATES);
-  const kept = (await browser.request('GET', '/expenses')).json.map(({ description }) => description);
+  const kept = (await browser.request('GET', '/expenses')).json.map(
+    (/** @type {import('./support/expenses.mjs').Expense} */ { description }) => description,
+  );
   assert.deepEqual(kept.toSorted(), Array.from({ length: PARALLEL }, (_, index) => `number ${index}`).toSorted());
 });
 
@@ -190,7 +217,7 @@ test('the session that is left for others is sealed, and there only for a while'
   const session = world.sessionOf(browser);
   const kv = await world.worker.kv();
   for (const { name, expiration } of left) {
-    const lifeSecs = expiration - Date.now() / 1000;
+    const lifeSecs = present(expiration) - Date.now() / 1000;
     assert.ok(lifeSecs > 60 && lifeSecs <= 86_400, `${name} is kept for ${lifeSecs} s`);
     const record = name + (await kv.get(name));
     for (const secret of [spent, session.refresh_token, session.access_token, session.user.email]) {
@@ -219,7 +246,7 @@ test('what somebody else has put in its place is not taken for a session', async
   const graces = (await rotatedKeys())
     .map(({ name }) => name)
     .filter((name) => !before.has(name) && !adas.includes(name));
-  const record = await kv.get(adas[0]);
+  const record = present(await kv.get(adas[0]));
   for (const name of graces) await kv.put(name, record);
   // Her old session is spent, and nothing leads on from it.
   const answer = await tab.at(isolates[1]).request('GET', '/me');
@@ -239,7 +266,7 @@ test('a client that goes away during a refresh loses nothing: it ends well, and 
     await eventually(() => world.refreshes() === began + 1);
     gone.abort();
     assert.equal(await lost, 'AbortError');
-    const asked = authkit.requests.entries.at(-1);
+    const asked = present(authkit.requests.entries.at(-1));
     await eventually(() => asked.status !== null);
     assert.equal(asked.status, 200);
 
@@ -251,10 +278,10 @@ test('a client that goes away during a refresh loses nothing: it ends well, and 
   t.diagnostic(`AuthKit calls: ${world.refreshes() - before} for two`);
 });
 
-for (const [where, other] of [
+for (const [where, other] of cases([
   ['in the same isolate', isolates[0]],
   ['in another isolate', isolates[1]],
-]) {
+])) {
   test(`a late answer does not put a session back that was spent ${where} meanwhile`, async (t) => {
     const browser = await world.expired('Ada');
     const before = world.refreshes();
@@ -279,10 +306,10 @@ for (const [where, other] of [
   });
 }
 
-for (const [where, other] of [
+for (const [where, other] of cases([
   ['in the same isolate', isolates[0]],
   ['in another isolate', isolates[1]],
-]) {
+])) {
   test(`a late answer does not put the organization back that was left ${where} meanwhile`, async (t) => {
     const browser = await world.expired('Grace');
     const before = world.refreshes();

@@ -8,6 +8,7 @@ import { BROWSER_USER_AGENT } from './support/actors.mjs';
 import { assertDetail, assertInvalidToken, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { startRelay } from './support/relay.mjs';
 import { openSession, sealSession } from './support/sealed.mjs';
+import { cases } from './support/values.mjs';
 import { AUTHENTICATE_PATH, CLIENT_ID, SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const UNKNOWN_EXPENSE = '/expenses/7YBQTSVWGKVQGMH7Y926XY65Q7';
@@ -17,23 +18,38 @@ const { authkit } = world;
 // Whoever is refused looks for somebody else's session for a while, and here there is nobody.
 await world.worker.limitTimers(20);
 
-/** AuthKit answers every request for tokens so, until the test is over. */
+/** @typedef {ReturnType<typeof openSession>} Session */
+/** @typedef {import('./support/actors.mjs').Browser} Browser */
+
+/**
+ * Makes AuthKit answer every request for tokens as the hook says, until the test is over.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {Omit<import('../../local/authkit/hooks.mjs').HookInput, 'method' | 'path'>} hook
+ */
 function hookRefresh(t, hook) {
   const { id } = authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, ...hook });
   t.after(() => authkit.hooks.remove(id));
   return { remove: () => authkit.hooks.remove(id) };
 }
 
+/** @param {Session} session */
 function expiryOf(session) {
   return JSON.parse(Buffer.from(session.access_token.split('.')[1], 'base64url').toString()).exp;
 }
 
-/** The answer brings the browser a session that is newer than the one it had, with a sound cookie. */
+/**
+ * The answer brings the browser a session that is newer than the one it had, with a sound cookie.
+ *
+ * @param {import('./support/http.mjs').Answer} answer
+ * @param {Session} before
+ * @param {import('./support/actors.mjs').Browser} browser
+ */
 function assertCarries(answer, before, browser) {
   const cookie = answer.setCookie(SESSION_COOKIE);
   assert.ok(cookie?.value, `${answer} carries no session`);
   assert.deepEqual(cookie.attributes, { path: '/', 'max-age': '34560000', samesite: 'Lax', httponly: true });
-  assert.match(answer.headers['cache-control'], /\bno-store\b/);
+  assert.match(answer.header('cache-control'), /\bno-store\b/);
   const session = world.sessionOf(browser);
   assert.equal(openSession(cookie.value, world.cookiePassword).refresh_token, session.refresh_token);
   assert.notEqual(session.refresh_token, before.refresh_token);
@@ -79,7 +95,7 @@ test('a session that slept for a week is renewed', async () => {
 /**
  * Every way that a protected path can answer.
  *
- * @type {Record<string, { method: string, path: string | ((browser: object) => Promise<string>), options?: object, status: number, kv?: string[] }>}
+ * @type {Record<string, { method: string, path: string | ((browser: Browser) => Promise<string>), options?: object, status: number, kv?: import('./support/worker.mjs').KvOperation[] }>}
  */
 const PROTECTED = {
   'GET /me': { method: 'GET', path: '/me', status: 200 },
@@ -149,8 +165,9 @@ const PROTECTED = {
   'GET /me while KV fails': { method: 'GET', path: '/me', status: 200, kv: ['get', 'put', 'list', 'delete'] },
 };
 
+/** @param {import('./support/actors.mjs').Browser} browser */
 async function newExpense(browser) {
-  return (await browser.request('POST', '/expenses', { json: { description: 'x', amount: 1 } })).headers.location;
+  return (await browser.request('POST', '/expenses', { json: { description: 'x', amount: 1 } })).header('location');
 }
 
 for (const [what, { method, path, options, status, kv = [] }] of Object.entries(PROTECTED)) {
@@ -171,12 +188,12 @@ for (const [what, { method, path, options, status, kv = [] }] of Object.entries(
   });
 }
 
-for (const [path, status] of [
+for (const [path, status] of cases([
   ['/', 200],
   ['/me', 200],
   ['/expenses', 200],
   [UNKNOWN_EXPENSE, 404],
-]) {
+])) {
   test(`a browser that opens ${path.slice(0, 14)} with an expired session stays where it is, signed in`, async () => {
     const browser = await world.expired('Ada');
     const before = world.sessionOf(browser);
@@ -269,8 +286,8 @@ for (const [what, hook] of Object.entries({
     for (const path of ['/me', '/']) {
       const page = await browser.open(path, { until: () => true });
       assert.equal(page.status, 503, `${page}`);
-      assert.match(page.answer.headers['retry-after'], /^[1-9]\d*$/);
-      assert.match(page.answer.headers['content-type'], /^text\/html/);
+      assert.match(page.answer.header('retry-after'), /^[1-9]\d*$/);
+      assert.match(page.answer.header('content-type'), /^text\/html/);
     }
     assert.equal(browser.cookies().get(SESSION_COOKIE), cookie);
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { assertDetail } from './support/assertions.mjs';
+import { present } from './support/values.mjs';
 import { SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const world = await startWorld();
@@ -36,7 +37,9 @@ test('expenses and sessions outlive the Worker', async () => {
 
   const graceAgain = await world.signedIn('Grace');
   assert.deepEqual(
-    (await graceAgain.request('GET', '/expenses')).json.map(({ description }) => description),
+    (await graceAgain.request('GET', '/expenses')).json.map(
+      (/** @type {import('./support/expenses.mjs').Expense} */ { description }) => description,
+    ),
     ["Grace's"],
   );
 });
@@ -47,7 +50,7 @@ test('pages go on after a restart where they stopped before it', async () => {
     await bearer().request('POST', '/expenses', { json: { description: `number ${number}`, amount: number } });
   }
   const first = await bearer().request('GET', '/expenses?limit=2');
-  const [, next] = /<(.*)>/.exec(first.headers.link);
+  const [, next] = present(/<(.*)>/.exec(first.header('link')));
   await restart();
   const second = await bearer().request('GET', next);
   assert.deepEqual(

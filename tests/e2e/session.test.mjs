@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { ADA_ID, ENGINES_ORG_ID, GRACE_ID } from '../../local/authkit/index.mjs';
 import { assertDetail, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
 import { openSession, sealSession } from './support/sealed.mjs';
+import { present } from './support/values.mjs';
 import { SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const LOGOUT_PATH = '/user_management/sessions/logout';
@@ -12,17 +13,18 @@ const LOGOUT_PATH = '/user_management/sessions/logout';
 const world = await startWorld();
 const { authkit } = world;
 
-/** `GET /me` with exactly that session cookie. */
+/** `GET /me` with exactly that session cookie. @param {string} value */
 function askWithCookie(value, worker = world.worker) {
   return world.anonymous(worker).request('GET', '/me', { headers: { cookie: `${SESSION_COOKIE}=${value}` } });
 }
 
-/** A browser that is signed in, and its session cookie's value. */
+/** A browser that is signed in, and its session cookie's value. @param {'Ada' | 'Grace'} name */
 async function sessionCookieOf(name, worker = world.worker) {
   const browser = await world.signedIn(name, worker);
-  return browser.cookies().get(SESSION_COOKIE);
+  return present(browser.cookies().get(SESSION_COOKIE), 'the session cookie');
 }
 
+/** @param {import('./support/actors.mjs').Browser} browser */
 function parts(browser) {
   return [...browser.cookies().keys()].filter((name) => name.startsWith(`${SESSION_COOKIE}.`)).sort();
 }
@@ -50,8 +52,8 @@ test('/me tells who is signed in, in which session and organization, and what th
 });
 
 test('/me tells of entitlements, feature flags and whoever impersonates the user', async (t) => {
-  const grace = authkit.findUser(GRACE_ID);
-  const organization = authkit.organizations.find(({ id }) => id === ENGINES_ORG_ID);
+  const grace = present(authkit.findUser(GRACE_ID));
+  const organization = present(authkit.organizations.find(({ id }) => id === ENGINES_ORG_ID));
   t.after(() => {
     grace.impersonator = null;
     Object.assign(organization, { entitlements: [], featureFlags: [] });
@@ -184,7 +186,7 @@ test("a session that the official SDK has sealed opens here, and is its token's"
 });
 
 test('a session whose token somebody else has signed is no session', async () => {
-  for (const key of ['stranger', 'none', 'hs256-public']) {
+  for (const key of /** @type {const} */ (['stranger', 'none', 'hs256-public'])) {
     const session = { access_token: authkit.mintToken({ key }), refresh_token: 'rt_1', user: null, impersonator: null };
     assertUnauthorized(await askWithCookie(sealSession(session, world.cookiePassword)));
   }
@@ -263,7 +265,7 @@ test("the page's sign-out button ends the session here and at AuthKit", async ()
   assert.equal(signOut.location.origin + signOut.location.pathname, authkit.url + LOGOUT_PATH);
   assert.equal(signOut.location.searchParams.get('session_id'), id);
   assert.equal(signOut.location.searchParams.get('return_to'), world.worker.url('/'));
-  const cleared = signOut.setCookie(SESSION_COOKIE);
+  const cleared = present(signOut.setCookie(SESSION_COOKIE));
   assert.equal(cleared.value, '');
   assert.equal(cleared.attributes['max-age'], '0');
   assert.equal(cleared.attributes.path, '/');
@@ -293,7 +295,7 @@ test('HEAD /logout is not allowed, and signs nobody out', async () => {
   const { session_id: id } = (await browser.request('GET', '/me')).json;
   const answer = await browser.request('HEAD', '/logout');
   assert.equal(answer.status, 405, `${answer}`);
-  assert.deepEqual(answer.headers.allow.split(/, ?/).toSorted(), ['GET', 'POST']);
+  assert.deepEqual(answer.header('allow').split(/, ?/).toSorted(), ['GET', 'POST']);
   assert.deepEqual(answer.setCookies, []);
   assert.equal((await browser.request('GET', '/me')).json.session_id, id);
 });
@@ -352,7 +354,7 @@ for (const [method, path] of [
     const json = method === 'POST' ? { description: 'x', amount: 1 } : undefined;
     const answer = await world.anonymous().request(method, path, { json });
     assertUnauthorized(answer);
-    assert.ok(!answer.headers['www-authenticate'].includes('error='), 'no token was given');
+    assert.ok(!answer.header('www-authenticate').includes('error='), 'no token was given');
     assert.equal(answer.headers.location, undefined);
   });
 }
@@ -382,7 +384,7 @@ test('a browser whose session is no good is sent to sign in', async () => {
 
 test('a bearer token counts more than the cookie beside it, whatever the one or the other is worth', async () => {
   const browser = await world.signedIn('Ada');
-  const ask = (authorization) => browser.request('GET', '/me', { headers: { authorization } });
+  const ask = (/** @type {string} */ authorization) => browser.request('GET', '/me', { headers: { authorization } });
   const graces = authkit.mintToken({ claims: { sub: GRACE_ID } });
   world.keepSecret(graces, 'an access token');
   assert.equal((await ask(`Bearer ${graces}`)).json.user.id, GRACE_ID);
@@ -394,7 +396,7 @@ test("another site's page changes nothing with this browser's cookie", async () 
   const browser = await world.signedIn('Ada');
   const created = await browser.request('POST', '/expenses', { json: { description: 'mine', amount: 1 } });
   assert.equal(created.status, 201, `${created}`);
-  const path = created.headers.location;
+  const path = created.header('location');
   for (const headers of [
     { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
     { 'sec-fetch-site': 'same-site', origin: 'http://localhost:1' },
@@ -411,7 +413,7 @@ test("another site's page changes nothing with this browser's cookie", async () 
   }
   const expenses = (await browser.request('GET', '/expenses')).json;
   assert.deepEqual(
-    expenses.map(({ description }) => description),
+    expenses.map((/** @type {import('./support/expenses.mjs').Expense} */ { description }) => description),
     ['mine'],
   );
   // What only reads may come from elsewhere: a link on another site's page.
@@ -445,7 +447,7 @@ test('not being able to tell is 503 and no sign-out, for scripts and for pages',
     for (const path of ['/me', '/']) {
       const page = await browser.open(path, { until: () => true });
       assert.equal(page.status, 503, `${page}`);
-      assert.match(page.answer.headers['retry-after'], /^[1-9]\d*$/);
+      assert.match(page.answer.header('retry-after'), /^[1-9]\d*$/);
     }
     assert.equal(browser.cookies().get(SESSION_COOKIE), sealed);
     // What needs nobody's word goes on.

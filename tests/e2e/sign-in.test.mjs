@@ -5,6 +5,7 @@ import { ADA_ID } from '../../local/authkit/index.mjs';
 import { BROWSER_USER_AGENT } from './support/actors.mjs';
 import { assertDetail } from './support/assertions.mjs';
 import { openSession } from './support/sealed.mjs';
+import { present } from './support/values.mjs';
 import { AUTHENTICATE_PATH, CLIENT_ID, SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const AUTHORIZE_PATH = '/user_management/authorize';
@@ -19,13 +20,18 @@ async function beginSignIn(query = '') {
   return answer.location;
 }
 
-/** Signs Ada in up to AuthKit's redirect to the Worker, and answers with that address. */
+/**
+ * Signs Ada in up to AuthKit's redirect to the Worker, and answers with that address.
+ *
+ * @param {import('./support/actors.mjs').Browser} browser
+ */
 async function callbackUrl(browser, path = '/login') {
-  const until = (url) => url.pathname === '/callback';
+  const until = (/** @type {URL} */ url) => url.pathname === '/callback';
   const page = await browser.open(path, { until });
   return page.answer.status === 302 ? page.next : (await browser.submit(page, 'Ada', { until })).next;
 }
 
+/** @param {import('./support/http.mjs').Answer} answer @param {import('./support/actors.mjs').Browser} browser */
 function assertNotSignedIn(answer, browser) {
   assert.ok(!answer.setCookie(SESSION_COOKIE)?.value, `${answer} sets a session`);
   assert.ok(!browser.cookies().has(SESSION_COOKIE));
@@ -115,7 +121,7 @@ for (const [name, value] of [
 test('AuthKit is told which browser signs in, from where', async () => {
   const browser = await world.signedIn('Ada');
   const { session_id: id } = (await browser.request('GET', '/me')).json;
-  const { userAgent, ipAddress } = authkit.sessions.find((session) => session.id === id);
+  const { userAgent, ipAddress } = present(authkit.sessions.find((session) => session.id === id));
   assert.deepEqual({ userAgent, ipAddress }, { userAgent: BROWSER_USER_AGENT, ipAddress: '127.0.0.1' });
 });
 
@@ -125,13 +131,13 @@ test('on https both cookies are HttpOnly, Secure and Lax, and the sign-in works'
   const begun = await browser.open('/login?return_to=/me');
   const [line] = begun.to('/login')[0].setCookies;
   assert.equal(begun.to('/login')[0].setCookies.length, 1);
-  const signIn = begun.to('/login')[0].setCookie(line.split('=')[0]);
+  const signIn = present(begun.to('/login')[0].setCookie(line.split('=')[0]));
   const { 'max-age': signInMaxAge, path: _, ...signInAttributes } = signIn.attributes;
   assert.deepEqual(signInAttributes, { httponly: true, secure: true, samesite: 'Lax' });
   assert.ok(Number(signInMaxAge) > 0 && Number(signInMaxAge) <= 3600, `a sign-in is not kept for ${signInMaxAge} s`);
 
   const page = await browser.submit(begun, 'Ada');
-  assert.deepEqual(page.to('/callback')[0].setCookie(`__Host-${SESSION_COOKIE}`).attributes, {
+  assert.deepEqual(page.to('/callback')[0].setCookie(`__Host-${SESSION_COOKIE}`)?.attributes, {
     httponly: true,
     secure: true,
     samesite: 'Lax',
@@ -150,18 +156,18 @@ test('on plain http at localhost curl can sign in with a jar of its own', async 
     redirect: 'manual',
     headers: { 'x-local-authkit-user': 'grace@example.com' },
   });
-  const callback = new URL(authorized.headers.get('location'));
+  const callback = new URL(present(authorized.headers.get('location')));
   const signedIn = await curl.request('GET', callback.pathname + callback.search, { headers: { cookie: jar } });
   assert.equal(signedIn.status, 302, `${signedIn}`);
   assert.equal(signedIn.location.pathname, '/me');
-  const { value } = signedIn.setCookie(SESSION_COOKIE);
+  const { value } = present(signedIn.setCookie(SESSION_COOKIE));
   const me = await curl.request('GET', '/me', { headers: { cookie: `${SESSION_COOKIE}=${value}` } });
   assert.equal(me.json.user.email, 'grace@example.com');
 });
 
 test('the session is sealed in the format of the official SDK', async () => {
   const browser = await world.signedIn('Ada');
-  const session = openSession(browser.cookies().get(SESSION_COOKIE), world.cookiePassword);
+  const session = openSession(present(browser.cookies().get(SESSION_COOKIE)), world.cookiePassword);
   assert.equal(session.user.email, 'ada@example.com');
   assert.match(session.access_token, /^[\w-]+\.[\w-]+\.[\w-]+$/);
   assert.ok(session.refresh_token.length > 0);
@@ -231,7 +237,7 @@ test('a used state with a fresh code exchanges no code', async () => {
   await browser.open(used);
   const fresh = await callbackUrl(browser);
   const exchanges = world.codeExchanges();
-  fresh.searchParams.set('state', used.searchParams.get('state'));
+  fresh.searchParams.set('state', present(used.searchParams.get('state')));
   const page = await browser.open(fresh, { until: () => true });
   assert.equal(page.status, 302);
   assert.equal(page.next.pathname, '/login');
@@ -241,8 +247,8 @@ test('a used state with a fresh code exchanges no code', async () => {
 test("a callback with a code but no state, or another browser's state, signs nobody in", async () => {
   const attacker = world.browser();
   for (const change of [
-    (url) => url.searchParams.delete('state'),
-    (url) => url.searchParams.set('state', ''),
+    (/** @type {URL} */ url) => url.searchParams.delete('state'),
+    (/** @type {URL} */ url) => url.searchParams.set('state', ''),
     () => {},
   ]) {
     const victim = world.browser();
@@ -262,7 +268,7 @@ test("a callback with a code but no state, or another browser's state, signs nob
 test("a state that is only nearly this browser's signs nobody in", async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser);
-  const state = url.searchParams.get('state');
+  const state = present(url.searchParams.get('state'));
   const last = state.at(-1) === 'A' ? 'B' : 'A';
   for (const near of [`${state}x`, `${state} `, state.slice(0, -1), state.slice(0, -1) + last, state.slice(0, 12)]) {
     const exchanges = world.codeExchanges();
@@ -416,7 +422,7 @@ test('a sign-in that was cancelled is said on a page, with a way to try again', 
   const page = await browser.submit(await browser.open('/login'), 'Cancel');
   assert.equal(page.url.pathname, '/callback');
   assert.equal(page.status, 400);
-  assert.match(page.answer.headers['content-type'], /^text\/html/);
+  assert.match(page.answer.header('content-type'), /^text\/html/);
   assert.match(page.text, /access_denied/);
   assert.match(page.text, /The sign-in was cancelled\./);
   assert.match(page.text, /<a [^>]*href="\/login/);
@@ -430,7 +436,7 @@ test("AuthKit's error is said to curl in JSON, for a sign-in that curl began", a
   const error = {
     error: 'access_denied',
     error_description: 'Not today',
-    state: begun.location.searchParams.get('state'),
+    state: present(begun.location.searchParams.get('state')),
   };
   const path = `/callback?${new URLSearchParams(error)}`;
   assertDetail(await curl.request('GET', path, { headers: { cookie } }), 400, /cancelled.*access_denied: Not today/);
@@ -442,14 +448,14 @@ test("AuthKit's error is said to curl in JSON, for a sign-in that curl began", a
 test('whatever stands in an error is escaped on the page', async () => {
   const browser = world.browser();
   const script = '<script>alert(1)</script><img src=x onerror=alert(1)>';
-  const state = (await browser.open('/login')).url.searchParams.get('state');
+  const state = present((await browser.open('/login')).url.searchParams.get('state'));
   const page = await browser.open(
     `/callback?${new URLSearchParams({ error: script, error_description: script, state })}`,
   );
   assert.equal(page.status, 400);
   assert.ok(page.text.includes('&lt;script&gt;'), page.text);
   assert.ok(!page.text.includes('<script') && !page.text.includes('<img'), page.text);
-  assert.match(page.answer.headers['content-security-policy'], /default-src 'none'/);
+  assert.match(page.answer.header('content-security-policy'), /default-src 'none'/);
 });
 
 test('a code that AuthKit refuses is asked for anew, and AuthKit says who signs in', async () => {
@@ -467,7 +473,7 @@ test('while AuthKit is away a sign-in is put off, and reloading the page finishe
   await world.withoutAuthKit(async () => {
     const { answer } = await browser.open(url);
     assert.equal(answer.status, 503, `${answer}`);
-    assert.match(answer.headers['retry-after'], /^[1-9]\d*$/);
+    assert.match(answer.header('retry-after'), /^[1-9]\d*$/);
     assertNotSignedIn(answer, browser);
   });
   const page = await browser.open(url);
@@ -482,7 +488,7 @@ for (const status of [429, 500, 503]) {
     authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, status, count: 1 });
     const { answer } = await browser.open(url);
     assert.equal(answer.status, 503, `${answer}`);
-    assert.match(answer.headers['retry-after'], /^[1-9]\d*$/);
+    assert.match(answer.header('retry-after'), /^[1-9]\d*$/);
     assertNotSignedIn(answer, browser);
   });
 }
@@ -570,7 +576,7 @@ test('AuthKit asks again where /login is told to, and gets the invitation', asyn
     'Ada',
   );
   const { session_id: id } = page.answer.json;
-  assert.equal(authkit.sessions.find((session) => session.id === id).invitationToken, 'an-invitation');
+  assert.equal(authkit.sessions.find((session) => session.id === id)?.invitationToken, 'an-invitation');
 });
 
 test('prompt=none without a session at AuthKit ends on a page', async () => {

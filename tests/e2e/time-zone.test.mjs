@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { formsOf } from './support/html.mjs';
+import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const world = await startWorld();
@@ -16,13 +17,13 @@ function dateIn(timeZone) {
     month: '2-digit',
     day: '2-digit',
   }).formatToParts(world.now());
-  const value = (name) => parts.find(({ type }) => type === name).value;
+  const value = (/** @type {string} */ name) => parts.find(({ type }) => type === name)?.value;
   return `${value('year')}-${value('month')}-${value('day')}`;
 }
 
-/** The date that the form to add an expense offers. */
+/** The date that the form to add an expense offers. @param {import('./support/actors.mjs').Page} page */
 function offeredDate(page) {
-  return formsOf(page.text).find(({ action }) => action === '/expenses').fields.date;
+  return present(formsOf(page.text).find(({ action }) => action === '/expenses')).fields.date;
 }
 
 // Two of them are 26 hours apart, so that their dates differ at any time.

@@ -11,6 +11,7 @@ import { ADA_ID, AUTO_SIGN_IN_HEADER } from '../../local/authkit/index.mjs';
 import { assertDetail, assertInvalidToken } from './support/assertions.mjs';
 import { send } from './support/http.mjs';
 import { discover, register, signIn } from './support/oauth-client.mjs';
+import { portOf } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 /** The host that the tunnel shows to the Worker. AuthKit, and with it the browser, uses localhost only. */
@@ -34,7 +35,7 @@ const tunnel = createServer(async (request, response) => {
     body: chunks.length > 0 ? Buffer.concat(chunks) : undefined,
   });
   const { 'transfer-encoding': _, 'content-length': __, ...kept } = answer.headers;
-  response.writeHead(answer.status, kept).end(answer.text);
+  response.writeHead(answer.status, { ...kept, 'set-cookie': answer.setCookies }).end(answer.text);
 });
 tunnel.listen(0, '127.0.0.1');
 await once(tunnel, 'listening');
@@ -43,9 +44,15 @@ after(() => {
   tunnel.close();
 });
 
-const PUBLIC = `https://localhost:${tunnel.address().port}`;
+const PUBLIC = `https://localhost:${portOf(tunnel)}`;
 
-/** A request of the browser's to an https address of the tunnel. */
+/**
+ * A request of the browser's to an https address of the tunnel.
+ *
+ * @param {string} method
+ * @param {string | URL} url
+ * @param {{ headers?: Record<string, string>, json?: unknown }} [options]
+ */
 function through(method, url, { headers = {}, json } = {}) {
   const { origin, pathname, search } = new URL(url, PUBLIC);
   assert.equal(origin, PUBLIC, 'the browser is led to another origin');
@@ -53,7 +60,7 @@ function through(method, url, { headers = {}, json } = {}) {
     method,
     url: PUBLIC.replace('https:', 'http:') + pathname + search,
     headers: json ? { 'content-type': 'application/json', ...headers } : headers,
-    body: json && JSON.stringify(json),
+    body: json ? JSON.stringify(json) : undefined,
   });
 }
 
@@ -65,7 +72,8 @@ test('with PUBLIC_ORIGIN a browser and an agent work through the tunnel', async 
   assert.equal(login.status, 302, `${login}`);
   assert.equal(login.location.searchParams.get('redirect_uri'), `${PUBLIC}/callback`);
   const allowed = await send({ url: login.location, headers: { [AUTO_SIGN_IN_HEADER]: 'ada@example.com' } });
-  const cookie = (answer) => answer.setCookies.map((line) => line.split(';')[0]).join('; ');
+  const cookie = (/** @type {import('./support/http.mjs').Answer} */ answer) =>
+    answer.setCookies.map((line) => line.split(';')[0]).join('; ');
   const callback = await through('GET', allowed.location, { headers: { cookie: cookie(login) } });
   assert.equal(callback.status, 302, `${callback}`);
   assert.equal(callback.headers.location, '/expenses');
@@ -73,7 +81,8 @@ test('with PUBLIC_ORIGIN a browser and an agent work through the tunnel', async 
 
   const session = { cookie: cookie(callback) };
   assert.equal((await through('GET', '/me', { headers: session })).json.user.id, ADA_ID);
-  const post = (origin) => through('POST', '/expenses', { headers: { ...session, origin }, json: LUNCH });
+  const post = (/** @type {string} */ origin) =>
+    through('POST', '/expenses', { headers: { ...session, origin }, json: LUNCH });
   assert.equal((await post(PUBLIC)).status, 201);
   for (const origin of [PUBLIC.replace('https:', 'http:'), `http://${INNER_HOST}`, 'https://evil.example']) {
     assertDetail(await post(origin), 403);
@@ -84,7 +93,7 @@ test('with PUBLIC_ORIGIN a browser and an agent work through the tunnel', async 
   const as = await discover(authkit.url);
   const { access_token: token } = await signIn(as, await register(as), { parameters: { resource } });
   assert.equal(decodeJwt(token).aud, resource);
-  const list = (bearer) =>
+  const list = (/** @type {string} */ bearer) =>
     through('POST', '/mcp', {
       headers: { authorization: `Bearer ${bearer}` },
       json: { jsonrpc: '2.0', id: 1, method: 'tools/list' },

@@ -43,7 +43,8 @@ const NAVIGATION_HEADERS = {
  * @property {Record<string, string | undefined>} [headers]
  */
 
-class Actor {
+/** A sender of requests. */
+export class Actor {
   /** @param {ActorOptions} options */
   constructor({ origin, record }) {
     this.origin = origin;
@@ -166,7 +167,7 @@ export class Browser extends Actor {
    * Goes to an address as if it were typed, or as if a page of `from` linked to it, and follows
    * redirects to the end.
    *
-   * @param {string} pathOrUrl
+   * @param {string | URL} pathOrUrl
    * @param {{ from?: string, until?: (url: URL) => boolean }} [options] `until`: stop before this address
    */
   open(pathOrUrl, { from, until } = {}) {

@@ -9,9 +9,10 @@ export const MAX_PAGES = 100;
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-/** @typedef {import('./actors.mjs').Bearer} Bearer */
-/** @typedef {import('./actors.mjs').Browser} Browser */
+/** @typedef {import('./actors.mjs').Actor} Actor */
 /** @typedef {import('./world.mjs').World} World */
+
+/** The total of one currency in a summary. @typedef {{ currency: string, total: number, count: number }} Total */
 
 /**
  * An expense as the API shows it.
@@ -19,12 +20,12 @@ const JSON_TYPE = { 'content-type': 'application/json' };
  * @typedef {object} Expense
  * @property {string} id
  * @property {string} description
- * @property {string} amount
+ * @property {number} amount
  * @property {string} currency
  * @property {string} category
  * @property {string} date
- * @property {number} created_at
- * @property {number} updated_at
+ * @property {string} created_at
+ * @property {string} updated_at
  */
 
 /** A `sub` that nobody else has. */
@@ -43,7 +44,11 @@ export function newcomer(world, sub = newSub(), isolate = world.worker) {
   return world.bearer(world.authkit.mintToken({ claims: { sub } }), isolate);
 }
 
-/** @param {Bearer} actor @param {Record<string, unknown>} [expense] what is not the usual */
+/**
+ * @param {Actor} actor
+ * @param {Record<string, unknown>} [expense] fields that differ from the usual ones
+ * @returns {Promise<Expense>}
+ */
 export async function add(actor, expense = {}) {
   const answer = await actor.request('POST', '/expenses', { json: { description: 'Lunch', amount: 10, ...expense } });
   assert.equal(answer.status, 201, `${answer}`);
@@ -53,7 +58,7 @@ export async function add(actor, expense = {}) {
 /**
  * Sends JSON as it is written: a number keeps its digits, a member may be there twice.
  *
- * @param {Bearer | Browser} actor
+ * @param {Actor} actor
  * @param {string} method
  * @param {string} path
  * @param {string} body
@@ -66,7 +71,7 @@ export function sendText(actor, method, path, body, headers = {}) {
 /**
  * All that an actor has, if it goes on one page of the longest.
  *
- * @param {Bearer | Browser} actor
+ * @param {Actor} actor
  * @param {string} [query]
  * @returns {Promise<Expense[]>}
  */
@@ -76,7 +81,7 @@ export async function list(actor, query = '') {
   return answer.json;
 }
 
-/** @param {Bearer | Browser} actor @param {string} [query] @returns {Promise<string[]>} */
+/** @param {Actor} actor @param {string} [query] @returns {Promise<string[]>} */
 export async function descriptions(actor, query) {
   return (await list(actor, query)).map(({ description }) => description);
 }
@@ -94,11 +99,12 @@ export function nextPath(answer) {
 /**
  * Every page from `path` on.
  *
- * @param {Bearer} actor
+ * @param {Actor} actor
  * @param {string} path
  * @param {{ between?: () => Promise<unknown> }} [options] `between`: what happens before a page is turned
  */
 export async function pages(actor, path, { between } = {}) {
+  /** @type {Expense[][]} */
   const all = [];
   for (let next = /** @type {string | undefined} */ (path); next !== undefined; ) {
     if (all.length > 0) await between?.();

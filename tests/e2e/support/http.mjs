@@ -32,7 +32,12 @@ export class Answer {
   constructor(request, status, headers, text) {
     this.request = request;
     this.status = status;
-    this.headers = headers;
+    /**
+     * By lower-case name. Only `Set-Cookie` comes as a list, which `setCookies` has.
+     *
+     * @type {Record<string, string | undefined>}
+     */
+    this.headers = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value?.toString()]));
     this.text = text;
     /** @type {string[]} */
     this.setCookies = headers['set-cookie'] ?? [];
@@ -46,11 +51,16 @@ export class Answer {
     return JSON.parse(this.text);
   }
 
+  /** The value of a header, which must be there. @param {string} name in lower case */
+  header(name) {
+    const value = this.headers[name];
+    if (value === undefined) throw new Error(`${this} has no ${name}`);
+    return value;
+  }
+
   /** `Location`, resolved. @returns {URL} */
   get location() {
-    const location = this.headers.location;
-    if (location === undefined) throw new Error(`${this} has no Location`);
-    return new URL(location, this.request.url);
+    return new URL(this.header('location'), this.request.url);
   }
 
   /**

@@ -96,7 +96,7 @@ export class Person {
  * A client of the server at `url`, connected. Where the server asks for it, the person signs in.
  *
  * @param {string} url
- * @param {Person} provider
+ * @param {OAuthClientProvider & { code?: string | null }} provider
  * @returns {Promise<Client>}
  */
 export async function connect(url, provider) {

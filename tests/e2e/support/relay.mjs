@@ -56,11 +56,12 @@ class Relay {
       body: body.length > 0 ? body : undefined,
     });
     if (this.delayMs > 0 && answer.status === 200) await pause(this.delayMs);
-    response.writeHead(answer.status, without(HOP_BY_HOP, answer.headers)).end(answer.text);
+    const passedOn = { ...without(HOP_BY_HOP, answer.headers), 'set-cookie': answer.setCookies };
+    response.writeHead(answer.status, passedOn).end(answer.text);
   }
 }
 
-/** @param {string[]} names @param {import('node:http').IncomingHttpHeaders} headers */
+/** @param {string[]} names @param {Record<string, string | string[] | undefined>} headers */
 function without(names, headers) {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
 }

@@ -28,3 +28,13 @@ export function portOf(server) {
 export async function jsonOf(response) {
   return JSON.parse(await response.text());
 }
+
+/**
+ * The rows of a table of test cases, each a tuple: an array literal alone has one type for all its columns.
+ *
+ * @template {[unknown, ...unknown[]]} Row
+ * @param {Row[]} rows
+ */
+export function cases(rows) {
+  return rows;
+}

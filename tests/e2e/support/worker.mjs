@@ -50,6 +50,7 @@ const RUNTIME_FOLDER = fileURLToPath(new URL('runtime', import.meta.url));
  *   these variables over the others; default: one
  */
 
+/** @typedef {'get' | 'put' | 'list' | 'delete'} KvOperation */
 /** @typedef {{ type: 'ESModule', path: string, contents: string }} ESModule */
 
 /**
@@ -139,12 +140,12 @@ export class Worker {
     await this.#tell(`${CLOCK_PATH}?ms=${secs * 1000}`);
   }
 
-  /** From now on these of KV's operations fail, and no others. @param {('get' | 'put' | 'list' | 'delete')[]} operations */
+  /** From now on these of KV's operations fail, and no others. @param {KvOperation[]} operations */
   async failKv(...operations) {
     await this.#tell(`${KV_PATH}?${query('fail', operations)}`);
   }
 
-  /** From now on these of KV's operations stand still, and no others. @param {('get' | 'put' | 'list' | 'delete')[]} operations */
+  /** From now on these of KV's operations stand still, and no others. @param {KvOperation[]} operations */
   async holdKv(...operations) {
     await this.#tell(`${KV_PATH}?${query('hold', operations)}`);
   }

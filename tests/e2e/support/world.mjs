@@ -22,11 +22,16 @@ export const AUTHENTICATE_PATH = '/user_management/authenticate';
 const EVENTUALLY_MS = 5_000;
 
 /** @typedef {import('./worker.mjs').WorkerOptions} WorkerOptions */
+/**
+ * @typedef {Partial<WorkerOptions> & { vars?: Record<string, string | undefined>, connect?: boolean }} WorldOptions
+ *   `vars` are added to the usual ones, `undefined` takes one away; `connect`: the Worker accepts AuthKit
+ *   Connect's tokens too
+ */
 /** @typedef {import('./worker.mjs').Isolate} Isolate */
 /** @typedef {import('./http.mjs').Answer} Answer */
 
 /**
- * @param {Partial<WorkerOptions>} [options] of the first Worker
+ * @param {WorldOptions} [options] of the first Worker
  */
 export async function startWorld(options) {
   const world = new World();
@@ -85,7 +90,7 @@ export class World {
   /** @type {Map<string, string>} what must never be shown, and what it is */
   #secrets = new Map([[this.apiKey, 'the API key']]);
 
-  /** @param {Partial<WorkerOptions>} [options] of the first Worker */
+  /** @param {WorldOptions} [options] of the first Worker */
   async start(options) {
     await this.authkit.listen();
     this.#worker = await this.startWorker(options);
@@ -100,9 +105,7 @@ export class World {
   /**
    * A Worker on the same AuthKit, with a KV of its own unless `kvFolder` says otherwise.
    *
-   * @param {Partial<WorkerOptions> & { vars?: Record<string, string | undefined>, connect?: boolean }} [options]
-   *   `vars` are added to the usual ones, `undefined` takes one away; `connect`: takes AuthKit Connect's
-   *   tokens too
+   * @param {WorldOptions} [options]
    */
   async startWorker({ vars = {}, connect = false, ...options } = {}) {
     /** @type {Record<string, string | undefined>} */
