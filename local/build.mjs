@@ -1,7 +1,8 @@
 /**
- * The bundle: `build/index.js` and `build/index_bg.wasm`, made by worker-build with the project's own
- * tools, and the static assets beside it. Does nothing while no source has changed, which is what makes a second start quick. Wrangler
- * calls this file too (`[build]` in wrangler.toml): then it says nothing while all is well.
+ * A Worker's bundle: `index.js` and `index_bg.wasm`, made by worker-build with the project's own tools, and
+ * the static assets beside it. `RELEASE` makes what is deployed and tested, `DEVELOPMENT` what `npm start`
+ * serves. A build does nothing while no source has changed. Wrangler calls this file too (`[build]` in
+ * wrangler.toml): then it prints only errors.
  *
  *     node local/build.mjs [--report]     --report: set up first, show the compiler, print the sizes
  */
@@ -16,13 +17,64 @@ import { gzipSync } from 'node:zlib';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 
-const WASM = 'build/index_bg.wasm';
-const OUTPUTS = ['build/index.js', WASM];
-/** The Worker's static assets: what lies in `assets/`, and of Swagger UI what `/docs` loads. */
-const ASSETS = 'build/assets';
-const SWAGGER_UI = ['swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-bundle.js.LICENSE.txt', 'favicon-32x32.png'];
+/**
+ * A Worker of this repository. Paths are relative to the project's folder.
+ *
+ * @typedef {object} Worker
+ * @property {string} title     its name in messages
+ * @property {string} folder    its crate's folder
+ * @property {string} config    its configuration for Wrangler, in TOML
+ * @property {string[]} sources folders whose files are part of its bundle, besides those that cargo reports
+ * @property {string} [assets]  the folder of its static assets
+ * @property {boolean} [hasSwaggerUi] whether its `/docs` page loads Swagger UI
+ */
+
+/** The expense tracker. @type {Worker} */
+export const EXPENSES = {
+  title: 'the Worker',
+  folder: '.',
+  config: 'wrangler.toml',
+  sources: ['src', 'crates'],
+  assets: 'assets',
+  hasSwaggerUi: true,
+};
+
+/**
+ * How a bundle is built: with which profile of Cargo.toml, and into which folder of the crate.
+ *
+ * @typedef {object} Mode
+ * @property {string} profile
+ * @property {string[]} args for worker-build
+ * @property {string} folder
+ * @property {boolean} isStripped whether the names of functions are taken out
+ * @property {string} about
+ */
+
+/** What is deployed and tested. @type {Mode} */
+export const RELEASE = {
+  profile: 'release',
+  args: ['--release'],
+  folder: 'build',
+  isStripped: true,
+  about: '(about a minute the first time)',
+};
+
+/** What `npm start` serves: built again within seconds after a change. @type {Mode} */
+export const DEVELOPMENT = {
+  profile: 'worker-dev',
+  args: ['--profile', 'worker-dev', '--no-opt', '--out-dir', 'build/dev'],
+  folder: 'build/dev',
+  isStripped: false,
+  about: 'for development (a minute or two the first time, seconds after that)',
+};
+
+const SCRIPT = 'index.js';
+const WASM = 'index_bg.wasm';
+const ASSETS = 'assets';
 /** Which sources the bundle was made from: a hash for each. */
-const STAMP = 'build/.sources.json';
+const STAMP = '.sources.json';
+/** What `/docs` loads. */
+const SWAGGER_UI = ['swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-bundle.js.LICENSE.txt', 'favicon-32x32.png'];
 /** What rustc uses of WebAssembly. Not all features: binaryen writes some that workerd cannot read yet. */
 const WASM_FEATURES = [
   'mutable-globals',
@@ -48,17 +100,18 @@ const FAILED = "The Worker was not built: see the compiler's words above.";
 /**
  * Builds the bundle unless it is there and as new as its sources.
  *
- * @param {"steps" | "all" | "quiet"} show what is seen of a build that goes well
+ * @param {"steps" | "all" | "quiet"} show what is printed of a build that succeeds
+ * @param {{ worker?: Worker, mode?: Mode }} [options]
  */
-export async function build(show) {
-  if (isFresh()) return;
+export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
+  if (isFresh(worker, mode)) return;
   await withLock('build', async () => {
     if (![BIN.workerBuild, BIN.wasmBindgen, BIN.wasmOpt, BIN.esbuild].every(existsSync)) {
       throw new Stop("The project's tools are not installed yet: run npm run setup, then this again.");
     }
-    // Whoever held the lock may have built it.
-    if (isFresh()) return;
-    const before = hashes(sources());
+    // Another process may have built it while this one waited for the lock.
+    if (isFresh(worker, mode)) return;
+    const before = hashes(sources(worker, mode));
     // A backtrace would be worker-build's own, not the crate's.
     const env = {
       RUST_BACKTRACE: '0',
@@ -67,31 +120,68 @@ export async function build(show) {
       ESBUILD_BIN: BIN.esbuild,
       RUSTFLAGS: rustflags(),
     };
+    // worker-build takes the folder first, and what follows the options goes to cargo.
+    const args = [...(worker.folder === '.' ? [] : [worker.folder]), ...mode.args];
     if (show === 'steps') {
-      await step('Building the Worker (about a minute the first time)', BIN.workerBuild, ['--release'], {
-        env,
-        failure: FAILED,
-      });
+      await step(`Building ${worker.title} ${mode.about}`, BIN.workerBuild, args, { env, failure: FAILED });
     } else {
-      const { code, output } = await capture(BIN.workerBuild, ['--release'], { env, show: show === 'all' });
+      const colour = process.stderr.isTTY && !process.env.NO_COLOR ? { CARGO_TERM_COLOR: 'always' } : {};
+      const { code, output } = await capture(BIN.workerBuild, args, {
+        env: { ...env, ...colour },
+        show: show === 'all',
+      });
       if (code !== 0) {
-        if (show === 'quiet') process.stderr.write(output.replace(/^\[INFO\]: .*\n/gm, ''));
+        if (show === 'quiet') process.stderr.write(compilerOutput(output));
         throw new Stop(FAILED);
       }
     }
-    await stripNames();
-    copyAssets();
+    const folder = bundleFolder(worker, mode);
+    if (mode.isStripped) await stripNames(join(folder, WASM));
+    if (worker.assets) copyAssets(worker.assets, join(folder, ASSETS));
+    if (worker.assets && worker.hasSwaggerUi) copySwaggerUi(join(folder, ASSETS, 'docs'));
     // What changed during the build counts as changed: hashes from before it, for the files cargo names now.
-    writeFileSync(join(ROOT, STAMP), JSON.stringify({ ...hashes(sources()), ...before }, null, 1));
+    const stamp = { ...hashes(sources(worker, mode)), ...before };
+    writeFileSync(join(folder, STAMP), JSON.stringify(stamp, null, 1));
   });
 }
 
-function copyAssets() {
-  rmSync(join(ROOT, ASSETS), { recursive: true, force: true });
-  cpSync(join(ROOT, 'assets'), join(ROOT, ASSETS), { recursive: true });
-  for (const name of SWAGGER_UI) {
-    cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(ROOT, ASSETS, 'docs', name));
+/** The folder of a bundle, absolute. @param {Worker} worker @param {Mode} mode */
+export function bundleFolder(worker, mode) {
+  return join(ROOT, worker.folder, mode.folder);
+}
+
+/**
+ * Copies a bundle with its assets to a folder that later builds leave as it is.
+ *
+ * @param {Worker} worker
+ * @param {Mode} mode
+ * @param {string} to
+ * @returns {{ script: string, assets?: string }} where its parts are
+ */
+export function copyBundle(worker, mode, to) {
+  const from = bundleFolder(worker, mode);
+  for (const name of readdirSync(from)) {
+    // worker-build's and this file's own notes, and the other mode's bundle inside of `build/`.
+    if (name.startsWith('.') || name === 'dev') continue;
+    cpSync(join(from, name), join(to, name), { recursive: true });
   }
+  return { script: join(to, SCRIPT), ...(worker.assets ? { assets: join(to, ASSETS) } : {}) };
+}
+
+/** @param {string} from @param {string} to */
+function copyAssets(from, to) {
+  rmSync(to, { recursive: true, force: true });
+  cpSync(join(ROOT, from), to, { recursive: true });
+}
+
+/** @param {string} to */
+function copySwaggerUi(to) {
+  for (const name of SWAGGER_UI) cpSync(join(ROOT, 'node_modules/swagger-ui-dist', name), join(to, name));
+}
+
+/** What cargo printed, without worker-build's progress and its own account of the failure. @param {string} output */
+function compilerOutput(output) {
+  return output.replace(/^\[INFO\]: .*\n/gm, '').replace(/\nError: Compiling your crate[\s\S]*$/, '\n');
 }
 
 /** Panic messages name source files: without the paths of whoever's machine this is. */
@@ -101,17 +191,14 @@ function rustflags() {
   return [process.env.RUSTFLAGS ?? '', ...remap].join(' ').trim();
 }
 
-/** Takes the functions' names out, which worker-build leaves in: a fifth of the bundle. Then some code can be shared. */
-async function stripNames() {
-  const args = [
-    ...WASM_FEATURES.map((feature) => `--enable-${feature}`),
-    '-Os',
-    '--strip-debug',
-    '--strip-producers',
-    WASM,
-    '-o',
-    WASM,
-  ];
+/**
+ * Takes the functions' names out, which worker-build leaves in: a fifth of the bundle. Then some code can be shared.
+ *
+ * @param {string} wasm
+ */
+async function stripNames(wasm) {
+  const features = WASM_FEATURES.map((feature) => `--enable-${feature}`);
+  const args = [...features, '-Os', '--strip-debug', '--strip-producers', wasm, '-o', wasm];
   const { code, output } = await capture(BIN.wasmOpt, args, { env: {}, show: false });
   if (code !== 0) {
     process.stderr.write(output);
@@ -119,33 +206,45 @@ async function stripNames() {
   }
 }
 
-function isFresh() {
-  if (![...OUTPUTS, ASSETS].every((path) => existsSync(join(ROOT, path)))) return false;
+/** Whether the bundle is as new as its sources. @param {Worker} worker @param {Mode} mode */
+export function isFresh(worker, mode) {
+  const folder = bundleFolder(worker, mode);
+  const parts = [SCRIPT, WASM, ...(worker.assets ? [ASSETS] : [])];
+  if (!parts.every((name) => existsSync(join(folder, name)))) return false;
   try {
-    const built = JSON.parse(readFileSync(join(ROOT, STAMP), 'utf8'));
-    const now = hashes([...new Set([...sources(), ...Object.keys(built)])]);
+    const built = JSON.parse(readFileSync(join(folder, STAMP), 'utf8'));
+    const now = hashes([...new Set([...sources(worker, mode), ...Object.keys(built)])]);
     return Object.entries(now).every(([path, hash]) => built[path] === hash);
   } catch {
     return false;
   }
 }
 
-/** Everything under src/, crates/ and assets/, the files beside it, and what else cargo noted that the crate includes. */
-function sources() {
-  return [...new Set([...INPUTS, ...filesUnder('src'), ...filesUnder('crates'), ...filesUnder('assets'), ...noted()])];
+/**
+ * Everything in the folders of sources and assets, the files beside them, and what else cargo noted that the
+ * crate includes.
+ *
+ * @param {Worker} worker
+ * @param {Mode} mode
+ */
+export function sources(worker, mode) {
+  const folders = [...worker.sources, ...(worker.assets ? [worker.assets] : [])];
+  return [...new Set([...INPUTS, join(worker.folder, 'Cargo.toml'), ...folders.flatMap(filesUnder), ...noted(mode)])];
 }
 
 /** @param {string} folder @returns {string[]} */
 function filesUnder(folder) {
+  if (!existsSync(join(ROOT, folder))) return [];
   return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
     return entry.isDirectory() ? filesUnder(path) : [path];
   });
 }
 
-/** The files of this project in cargo's dependency notes of the last build: `include_str!` and the like. */
-function noted() {
-  const folder = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'wasm32-unknown-unknown', 'release');
+/** The files of this project in cargo's dependency notes of the last build: `include_str!` and the like. @param {Mode} mode */
+function noted(mode) {
+  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
+  const folder = join(target, 'wasm32-unknown-unknown', mode.profile);
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((name) => name.endsWith('.d'))
@@ -165,12 +264,13 @@ function hashes(paths) {
   );
 }
 
-/** One line for each file of the bundle, and one for all of it. */
-export function sizes() {
+/** One line for each file of the release bundle, and one for all of it. @param {Worker} [worker] */
+export function sizes(worker = EXPENSES) {
   const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`.padStart(10);
   const line = (name, raw, gzipped) => `${name.padEnd(20)}${kilobytes(raw)}  gzipped${kilobytes(gzipped)}`;
-  const files = OUTPUTS.map((path) => {
-    const bytes = readFileSync(join(ROOT, path));
+  const files = [SCRIPT, WASM].map((name) => {
+    const bytes = readFileSync(join(bundleFolder(worker, RELEASE), name));
+    const path = join(worker.folder, RELEASE.folder, name);
     return { path, raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
   });
   const sum = (field) => files.reduce((total, file) => total + file[field], 0);

@@ -84,6 +84,11 @@ export async function stopNow(error) {
   process.exit(error instanceof Stop ? error.exitCode : 1);
 }
 
+/** Whether this script is ending: what fails then was ended on request. */
+export function isEnding() {
+  return ending;
+}
+
 let interruptedCode = 130;
 
 /** What an interrupted script exits with; 0 where Ctrl-C is the usual way to end it. @param {number} code */

@@ -1,21 +1,23 @@
 /**
- * `npm start`: set-up, bundle, and the Worker under `wrangler dev` with its KV on disk. Without
- * credentials in .dev.vars the local AuthKit stands in for WorkOS. Ends everything it started.
+ * `npm start`: set-up, bundle, and the Worker under `wrangler dev` with its KV on disk, built and reloaded
+ * after every save. Without credentials in .dev.vars the local AuthKit stands in for WorkOS. Ends everything
+ * it started.
  *
  *     npm start -- [--port 8787] [--authkit-port 4100]
  */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { build } from './build.mjs';
-import { ROOT, Stop, bold, main, pause, setInterruptedCode, start, stopNow } from './commands.mjs';
-import { BIN, setUp } from './setup.mjs';
-import { WRANGLER_ENV, wranglerOutput } from './wrangler.mjs';
+import { DEVELOPMENT, EXPENSES, RELEASE, build, isFresh, sources } from './build.mjs';
+import { ROOT, Stop, bold, main, pause, setInterruptedCode, start } from './commands.mjs';
+import { eachLine, endWith, startDevServer } from './dev-server.mjs';
+import { setUp } from './setup.mjs';
+import { updateOnSave } from './watch.mjs';
 
 const DEV_VARS = '.dev.vars';
 /** Everything local that is kept from one start to the next, but for KV (.wrangler/state). */
@@ -31,21 +33,45 @@ const REQUIRED = [...CREDENTIALS, 'WORKOS_COOKIE_PASSWORD'];
 const COOKIE_PASSWORD_MIN_CHARS = 32;
 const COOKIE_PASSWORD_MIN_DISTINCT_CHARS = 8;
 
-const READY_TIMEOUT_MS = 120_000;
-
-await main(async () => {
+/**
+ * Serves a Worker until Ctrl-C. The expense tracker is one; an example's script hands over another.
+ *
+ * @param {import('./build.mjs').Worker} worker
+ */
+export async function serve(worker) {
   setInterruptedCode(0);
   const { port, authkitPort } = readArguments();
-  const credentials = realCredentials();
+  const devVars = join(worker.folder, DEV_VARS);
+  const credentials = realCredentials(devVars);
   const real = credentials !== undefined;
 
   await checkPort(port, '--port');
   if (!real) await checkPort(authkitPort, '--authkit-port');
   await setUp();
-  await build('steps');
+  const saves = updateOnSave({
+    list: () => [...sources(worker, DEVELOPMENT), worker.config, devVars],
+    update: async () => {
+      if ((realCredentials(devVars) !== undefined) !== real) {
+        throw new Stop(
+          `${DEV_VARS} now leads to ${real ? 'the local AuthKit' : 'WorkOS'}: end npm start with Ctrl-C and start it again.`,
+        );
+      }
+      await build('quiet', { worker, mode: DEVELOPMENT });
+      await server.reload(DEVELOPMENT);
+    },
+  });
+  // After npm test, say, the release bundle is there: it is served at once, and the other one made meanwhile.
+  const first = !isFresh(worker, DEVELOPMENT) && isFresh(worker, RELEASE) ? RELEASE : DEVELOPMENT;
+  await build('steps', { worker, mode: first });
 
   if (!real) await startAuthKit(authkitPort);
-  await startWorker(port, real ? [] : ['--env-file', writeLocalDevVars(authkitPort)]);
+  const server = await startDevServer({
+    worker,
+    mode: first,
+    port,
+    writeVars: (file) => (real ? linkVars(devVars, file) : writeLocalVars(authkitPort, file)),
+    env: { CLOUDFLARE_CF_FETCH_ENABLED: 'true', CLOUDFLARE_CF_FETCH_PATH: writeLocalCf() },
+  });
 
   console.log(`\n  Open ${bold(`http://localhost:${port}`)}\n`);
   console.log(
@@ -53,9 +79,11 @@ await main(async () => {
       ? `  Sign-in goes through WorkOS, with the credentials in ${DEV_VARS}. Its dashboard must list\n  ${redirectUri(credentials, port)} as a redirect URI.`
       : `  Sign in as Ada or Grace, or type another address: a local AuthKit (http://localhost:${authkitPort})\n  stands in for WorkOS. For WorkOS itself, copy .dev.vars.example to ${DEV_VARS}.`,
   );
-  console.log(`  Expenses are kept in .wrangler/state. Stop with Ctrl-C.\n`);
+  console.log(`  Expenses are kept in .wrangler/state. Saved files are built and served. Stop with Ctrl-C.\n`);
+
+  saves.begin(first === RELEASE ? () => build('quiet', { worker, mode: DEVELOPMENT }) : undefined);
   await staysUp(port);
-});
+}
 
 function readArguments() {
   let values;
@@ -77,9 +105,11 @@ function readArguments() {
 /**
  * The variables of a .dev.vars that leads to WorkOS itself. One that is half filled in is a mistake to be
  * told about.
+ *
+ * @param {string} devVars
  */
-function realCredentials() {
-  const path = join(ROOT, DEV_VARS);
+function realCredentials(devVars) {
+  const path = join(ROOT, devVars);
   if (!existsSync(path)) return undefined;
   const vars = parseVars(readFileSync(path, 'utf8'));
   if (!CREDENTIALS.some((name) => vars[name])) return undefined;
@@ -125,8 +155,19 @@ function parseVars(text) {
   );
 }
 
-/** The Worker's variables beside the local AuthKit. The password is kept, so that a session outlives a restart. */
-function writeLocalDevVars(authkitPort) {
+/** The developer's own variables, where Wrangler looks for them. @param {string} devVars @param {string} file */
+function linkVars(devVars, file) {
+  rmSync(file, { force: true });
+  symlinkSync(join(ROOT, devVars), file);
+}
+
+/**
+ * The Worker's variables beside the local AuthKit. The password is kept, so that a session outlives a restart.
+ *
+ * @param {number} authkitPort
+ * @param {string} file
+ */
+function writeLocalVars(authkitPort, file) {
   mkdirSync(LOCAL, { recursive: true });
   const before = existsSync(LOCAL_DEV_VARS) ? parseVars(readFileSync(LOCAL_DEV_VARS, 'utf8')) : {};
   const vars = {
@@ -136,10 +177,9 @@ function writeLocalDevVars(authkitPort) {
     WORKOS_AUTHKIT_DOMAIN: `http://localhost:${authkitPort}`,
   };
   const lines = Object.entries(vars).map(([name, value]) => `${name}="${value}"\n`);
-  writeFileSync(LOCAL_DEV_VARS, `# Written by npm start, for the local AuthKit only.\n${lines.join('')}`, {
-    mode: 0o600,
-  });
-  return LOCAL_DEV_VARS;
+  for (const path of [LOCAL_DEV_VARS, file]) {
+    writeFileSync(path, `# Written by npm start, for the local AuthKit only.\n${lines.join('')}`, { mode: 0o600 });
+  }
 }
 
 /**
@@ -209,50 +249,6 @@ async function startAuthKit(port) {
   await ready;
 }
 
-/** @param {number} port @param {string[]} args */
-async function startWorker(port, args) {
-  const child = start(
-    process.execPath,
-    [
-      BIN.wrangler,
-      'dev',
-      ...['--ip', '127.0.0.1', '--port', String(port), '--inspector-port', '0'],
-      '--show-interactive-dev-session=false',
-      ...args,
-    ],
-    { env: { ...WRANGLER_ENV, CLOUDFLARE_CF_FETCH_ENABLED: 'true', CLOUDFLARE_CF_FETCH_PATH: writeLocalCf() } },
-  );
-  endWith(child, 'The Worker (wrangler dev)');
-  for (const [from, print] of [
-    [child.stdout, console.log],
-    [child.stderr, console.error],
-  ]) {
-    const filter = wranglerOutput();
-    eachLine(from, (line) => {
-      const kept = filter(line);
-      if (kept !== undefined) print(kept);
-    });
-  }
-  await answersHealth(port);
-}
-
-/** @param {number} port */
-async function answersHealth(port) {
-  let last = 'no answer';
-  for (const until = Date.now() + READY_TIMEOUT_MS; Date.now() < until; await pause(100)) {
-    try {
-      const response = await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(5_000) });
-      if (response.status === 200) return;
-      last = `${response.status}: ${(await response.text()).slice(0, 300)}`;
-      // It is up and will not change its mind.
-      if (response.status === 500) break;
-    } catch {
-      // Not listening yet.
-    }
-  }
-  throw new Stop(`The Worker started but GET /health was not answered with 200 (${last}).`);
-}
-
 /** Wrangler does not notice when its runtime is killed: never returns while the port is open. @param {number} port */
 async function staysUp(port) {
   for (let refusals = 0; refusals < 3; await pause(1_000)) {
@@ -261,20 +257,4 @@ async function staysUp(port) {
   throw new Stop(`Nothing listens on port ${port} any more: the Worker's runtime (workerd) has ended by itself.`);
 }
 
-/** One server's end is the end of all. */
-function endWith(child, name) {
-  child.once('close', (code) => {
-    stopNow(
-      new Stop(`${name} ended by itself${code === null ? '' : ` (exit code ${code})`}: see its own words above.`),
-    );
-  });
-}
-
-/** @param {import("node:stream").Readable} stream @param {(line: string, first: boolean) => void} use */
-function eachLine(stream, use) {
-  let first = true;
-  createInterface({ input: stream }).on('line', (line) => {
-    use(line, first);
-    first = false;
-  });
-}
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(() => serve(EXPENSES));

@@ -16,25 +16,30 @@ export const WRANGLER_ENV = {
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
 };
 
+/** What Wrangler prints when the runtime has taken a new bundle. */
+const RELOAD_DONE = /^⎔ Local server updated and ready/;
 /** Lines that tell the user nothing. */
 const NOISE = [
-  /^\[custom build\] (Running:|Waiting for another command)/,
+  RELOAD_DONE,
   /^Using (secrets|vars) defined in /,
   /^⎔ (Starting|Reloading) local server/,
-  /^⎔ Local server updated and ready/,
   /^⎔ Shutting down/,
-  /\[ERROR\] Running custom build .* failed\./,
   /^\[wrangler:info\] Ready on /,
   // What `npm start` itself asks for.
   /^\[wrangler:info\] GET \/health 200 /,
   /Parsed \d+ valid header rule/,
   /^🪵/,
-  /^The file .* changed, restarting build/,
+  // Wrangler removes its folder for a bundle before it ends the watcher on it, which may notice.
+  /\[ERROR\] Build failed with \d+ errors?:$/,
+  /Could not resolve ".*\/middleware-loader\.entry\.ts"/,
 ];
-/** Wrangler's second and third account of a failed build: from a line like the first to one like the second. */
-const FAILED_BUILD = [/\[ERROR\] Error: Command failed with exit code \d+: node local\/build\.mjs/, /^\s*\}$/];
 const BINDINGS_TABLE = /^Your Worker has access to the following bindings/;
-const PREFIX = /^\[(?:wrangler:(?:info|log)|custom build)\] ?/;
+const PREFIX = /^\[wrangler:(?:info|log)\] ?/;
+
+/** Whether a line of `wrangler dev` says that requests reach the new bundle. @param {string} line */
+export function isReloadDone(line) {
+  return RELOAD_DONE.test(stripVTControlCharacters(line));
+}
 
 /**
  * A filter for `wrangler dev`'s output, line by line.
@@ -43,20 +48,17 @@ const PREFIX = /^\[(?:wrangler:(?:info|log)|custom build)\] ?/;
  */
 export function wranglerOutput() {
   let inTable = false;
-  let inFailedBuild = false;
   let blank = true;
   return (line) => {
     const plain = stripVTControlCharacters(line).trimEnd();
-    if (inFailedBuild) {
-      inFailedBuild = !FAILED_BUILD[1].test(plain);
-      return undefined;
-    }
-    inFailedBuild = FAILED_BUILD[0].test(plain);
-    if (inFailedBuild) return undefined;
     if (inTable && plain !== '') return undefined;
     if (BINDINGS_TABLE.test(plain)) inTable = true;
     else if (plain === '') inTable = false;
-    if (inTable || NOISE.some((noise) => noise.test(plain))) return undefined;
+    if (inTable || NOISE.some((noise) => noise.test(plain))) {
+      // An empty line after it would stand for nothing.
+      blank = true;
+      return undefined;
+    }
     const kept = plain.replace(PREFIX, '') === plain ? line.trimEnd() : plain.replace(PREFIX, '');
     // One empty line is as good as three.
     if (stripVTControlCharacters(kept).trim() === '') {

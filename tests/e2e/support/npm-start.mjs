@@ -6,12 +6,23 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import { ROOT } from './worker.mjs';
 
@@ -37,11 +48,30 @@ after(async () => {
   rmSync(clone, { recursive: true, force: true });
 });
 
-// Scripts are copied, because they take the folder that they are in for the project's, and the bundle
-// is, so that it stays as it is; the rest, which is large and is only read, is linked to.
+// Scripts are copied, because they take the folder that they are in for the project's; the bundle is, so that
+// it stays as it is, and the sources are, so that tests may edit them. The rest, which is large and is only
+// read, is linked to.
 for (const name of readdirSync(ROOT)) {
-  if (name === 'local' || name === 'build') cpSync(join(ROOT, name), join(clone, name), { recursive: true });
-  else if (!LEFT_OUT.has(name)) symlinkSync(join(ROOT, name), join(clone, name));
+  const [from, to] = [join(ROOT, name), join(clone, name)];
+  if (name === 'local' || name === 'src') cpSync(from, to, { recursive: true });
+  else if (name === 'build') cpSync(from, to, { recursive: true, filter: (path) => path !== join(from, 'dev') });
+  else if (name === '.tools') linkTools(join(from, 'bin'), join(to, 'bin'));
+  else if (!LEFT_OUT.has(name)) symlinkSync(from, to);
+}
+
+/** The project's tools, with a stand-in for worker-build: compiling takes minutes. @param {string} from @param {string} to */
+function linkTools(from, to) {
+  mkdirSync(to, { recursive: true });
+  for (const name of readdirSync(from)) {
+    if (name !== 'worker-build') symlinkSync(join(from, name), join(to, name));
+  }
+  const standIn = fileURLToPath(new URL('./fake-worker-build.mjs', import.meta.url));
+  const script = [
+    '#!/bin/sh',
+    `if [ "$1" = --version ]; then exec '${join(from, 'worker-build')}' --version; fi`,
+    `exec '${process.execPath}' '${standIn}' "$@"`,
+  ];
+  writeFileSync(join(to, 'worker-build'), `${script.join('\n')}\n`, { mode: 0o755 });
 }
 
 /** A port that nothing listens on. */
@@ -143,6 +173,21 @@ export async function printedAddress(started) {
     READY_MS,
   );
   return address();
+}
+
+/**
+ * Waits for what npm start prints.
+ *
+ * @param {ReturnType<typeof start>} started
+ * @param {RegExp} pattern
+ * @param {number} [from] how much of the output was there before
+ */
+export async function printed(started, pattern, from = 0) {
+  await until(
+    () => pattern.test(started.output.slice(from)),
+    `npm start has not printed ${pattern} (${started.output.slice(from)})`,
+    READY_MS,
+  );
 }
 
 /** Ctrl-C, and everything that has to follow from it. */
