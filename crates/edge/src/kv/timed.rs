@@ -9,7 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
-use super::{Clock, KvError, KvListing, KvNamespace, KvPut};
+use super::{KvError, KvListing, KvNamespace, KvPut};
+use crate::Clock;
 
 /// The longest wait for a `get` or a `list`. KV answers in milliseconds where a key is known and
 /// within a second where it is not; and a look at KV and the request to WorkOS that follows it, ten

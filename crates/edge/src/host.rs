@@ -1,0 +1,20 @@
+//! The environment of an application.
+
+use std::sync::Arc;
+
+use crate::{Clock, HttpClient, KvNamespace};
+
+/// The environment of an application: its configuration, and the services that it uses.
+pub trait Host {
+    /// The value of a variable or a secret; `None` where it is not set.
+    fn var(&self, name: &str) -> Option<String>;
+
+    /// The key-value namespace that is bound to a name; `None` where there is no such binding.
+    fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>>;
+
+    /// The wall clock.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// The client for outgoing requests.
+    fn http_client(&self) -> Arc<dyn HttpClient>;
+}
