@@ -358,6 +358,7 @@ impl Export {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::KvOperation;
     use crate::{
         authkit::seal::Purpose,
         expenses::{
@@ -418,14 +419,14 @@ mod tests {
         let expenses = user_expenses(&kv, "user_1");
         let lunch = expense("Team lunch", noon());
         put(&expenses, &lunch).await;
-        assert_eq!(kv.take_operations(), ["put"]);
+        assert_eq!(kv.take_operations(), [KvOperation::Put]);
         assert_eq!(kv.keys(), [format!("expense:user_1:{}", lunch.id)]);
 
         assert_eq!(expenses.get(lunch.id).await.unwrap(), Some(lunch.clone()));
-        assert_eq!(kv.take_operations(), ["get"]);
+        assert_eq!(kv.take_operations(), [KvOperation::Get]);
 
         assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [lunch]);
-        assert_eq!(kv.take_operations(), ["list"]);
+        assert_eq!(kv.take_operations(), [KvOperation::List]);
     }
 
     #[tokio::test]
@@ -468,7 +469,7 @@ mod tests {
             expenses.list(100, None, &Filter::default()).await.unwrap().expenses,
             [short, long]
         );
-        assert_eq!(kv.take_operations(), ["list", "get"]);
+        assert_eq!(kv.take_operations(), [KvOperation::List, KvOperation::Get]);
     }
 
     #[tokio::test]
@@ -534,9 +535,9 @@ mod tests {
         let mut long = expense(&"🧾".repeat(200), noon());
         long.content.category = Category::parse(&"🧾".repeat(50)).unwrap();
         put(&expenses, &long).await;
-        kv.fail(Some("list"));
+        kv.fail(Some(KvOperation::List));
         assert!(expenses.list(100, None, &Filter::default()).await.is_err());
-        kv.fail(Some("get"));
+        kv.fail(Some(KvOperation::Get));
         assert!(expenses.list(100, None, &Filter::default()).await.is_err());
         assert!(expenses.get(long.id).await.is_err());
     }

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::support::{ADA, TestApp, mcp};
+use crate::support::{ADA, KvOperation, TestApp, mcp};
 
 /// As large as a body may be.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -160,7 +160,7 @@ async fn link_header_repeats_what_the_list_reads_once() {
 async fn error_page_repeats_no_long_address() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    app.kv.fail(Some("list"));
+    app.kv.fail(Some(KvOperation::List));
     let short = browser.open("/expenses?limit=7").await.expect(503).body;
     assert!(short.contains("/expenses?limit=7"));
     let long =

@@ -6,7 +6,7 @@ use http::{Method, Request, header};
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{ADA, TestApp, app::request, logs};
+use crate::support::{ADA, KvOperation, TestApp, app::request, logs};
 
 const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -99,16 +99,16 @@ async fn export_lists_again_once_the_last_is_sent() {
     app.kv.take_operations();
     let response = app.router.clone().oneshot(export(&app)).await.unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(app.kv.take_operations(), ["list"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     let mut parts = response.into_body().into_data_stream();
     let first = parts.next().await.unwrap().unwrap();
     assert!(first.ends_with(b"\r\n"));
-    assert_eq!(app.kv.take_operations(), [""; 0], "nothing is read ahead");
+    assert_eq!(app.kv.take_operations(), [], "nothing is read ahead");
     let mut csv = first.to_vec();
     while let Some(part) = parts.next().await {
         csv.extend_from_slice(&part.unwrap());
     }
-    assert_eq!(app.kv.take_operations(), ["list", "list"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List, KvOperation::List]);
     let csv = String::from_utf8(csv).unwrap();
     let descriptions: Vec<&str> =
         csv.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
@@ -120,7 +120,7 @@ async fn export_lists_again_once_the_last_is_sent() {
 async fn export_breaks_off_when_a_later_list_fails() {
     let app = TestApp::new();
     seed(&app, 1500);
-    app.kv.fail_after(Some("list"), 1);
+    app.kv.fail_after(Some(KvOperation::List), 1);
     let response = app.router.clone().oneshot(export(&app)).await.unwrap();
     assert_eq!(response.status(), 200);
     let parts: Vec<_> = response.into_body().into_data_stream().collect().await;
@@ -138,7 +138,7 @@ async fn export_breaks_off_when_a_later_list_fails() {
 async fn export_is_503_when_its_first_list_fails() {
     let app = TestApp::new();
     seed(&app, 1500);
-    app.kv.fail(Some("list"));
+    app.kv.fail(Some(KvOperation::List));
     let answer = app.send(export(&app)).await.expect(503);
     assert_eq!(answer.header("content-disposition"), "");
     assert_eq!(answer.header("retry-after"), "2");
@@ -152,11 +152,11 @@ async fn export_ends_when_its_client_leaves() {
     let response = app.router.clone().oneshot(export(&app)).await.unwrap();
     let mut parts = response.into_body().into_data_stream();
     parts.next().await.unwrap().unwrap();
-    app.kv.hold_operation(Some("list"));
+    app.kv.hold_operation(Some(KvOperation::List));
     assert!(parts.next().now_or_never().is_none());
     drop(parts);
     app.kv.hold_operation(None);
     app.kv.take_operations();
     tokio::task::yield_now().await;
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
 }

@@ -4,7 +4,7 @@ use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADA, GRACE, TestApp, app::request, authkit::TestUser};
+use crate::support::{ADA, GRACE, KvOperation, TestApp, app::request, authkit::TestUser};
 
 const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
 
@@ -73,7 +73,7 @@ async fn nothing_of_expenses_is_reached_without_a_caller() {
         let request = request(method, path).header(header::CONTENT_TYPE, "application/json");
         app.send(request.body(LUNCH.into()).unwrap()).await.expect(401);
     }
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn pages_follow_the_link_header_newest_first() {
     loop {
         app.kv.take_operations();
         let answer = app.get_as(&token, &path).await.expect(200);
-        assert_eq!(app.kv.take_operations(), ["list"]);
+        assert_eq!(app.kv.take_operations(), [KvOperation::List]);
         let page = answer.json();
         seen.extend(page.as_array().unwrap().iter().map(|row| row["description"].to_string()));
         let Some(link) = answer.header("link").strip_suffix(">; rel=\"next\"") else { break };
@@ -106,26 +106,26 @@ async fn the_cost_in_kv_operations_is_as_promised() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let id = create(&app, ADA, LUNCH).await["id"].as_str().unwrap().to_owned();
-    assert_eq!(app.kv.take_operations(), ["put"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Put]);
     app.get_as(&token, "/expenses").await.expect(200);
-    assert_eq!(app.kv.take_operations(), ["list"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     let path = format!("/expenses/{id}");
     app.get_as(&token, &path).await.expect(200);
-    assert_eq!(app.kv.take_operations(), ["get"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Get]);
     app.get_as(&token, "/expenses?category=meals").await.expect(200);
-    assert_eq!(app.kv.take_operations(), ["list"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     app.get_as(&token, "/expenses/summary").await.expect(200);
-    assert_eq!(app.kv.take_operations(), ["list"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     for method in [Method::PUT, Method::PATCH] {
         app.send_as(&token, method, &path, LUNCH).await.expect(200);
-        assert_eq!(app.kv.take_operations(), ["get", "put"]);
+        assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put]);
     }
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
-    assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put, KvOperation::Put]);
     app.delete_as(&token, &path).await.expect(204);
-    assert_eq!(app.kv.take_operations(), ["get", "delete"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Delete]);
     app.get("/health").await.expect(200);
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn an_id_that_is_none_is_not_found() {
         app.get_as(&token, &format!("/expenses/{id}")).await.expect(404);
         app.delete_as(&token, &format!("/expenses/{id}")).await.expect(404);
     }
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
 }
 
 #[tokio::test]
@@ -208,21 +208,21 @@ async fn a_failing_kv_is_503_with_retry_after_and_never_an_empty_list() {
     let token = app.authkit.access_token(ADA);
     let path = format!("/expenses/{}", create(&app, ADA, LUNCH).await["id"].as_str().unwrap());
     for (operation, answer) in [
-        ("list", {
-            app.kv.fail(Some("list"));
+        (KvOperation::List, {
+            app.kv.fail(Some(KvOperation::List));
             app.get_as(&token, "/expenses").await
         }),
-        ("get", {
-            app.kv.fail(Some("get"));
+        (KvOperation::Get, {
+            app.kv.fail(Some(KvOperation::Get));
             app.get_as(&token, &path).await
         }),
-        ("get", app.delete_as(&token, &path).await),
-        ("delete", {
-            app.kv.fail(Some("delete"));
+        (KvOperation::Get, app.delete_as(&token, &path).await),
+        (KvOperation::Delete, {
+            app.kv.fail(Some(KvOperation::Delete));
             app.delete_as(&token, &path).await
         }),
-        ("put", {
-            app.kv.fail(Some("put"));
+        (KvOperation::Put, {
+            app.kv.fail(Some(KvOperation::Put));
             app.post_as(&token, "/expenses", LUNCH).await
         }),
     ] {
@@ -459,9 +459,9 @@ async fn ten_thousand_expenses_are_paged_and_summed_a_thousand_at_a_time() {
     app.kv.take_operations();
     let newest_first: Vec<u64> = (0..10_000).rev().collect();
     assert_eq!(all_pages(&app, "/expenses?limit=1000").await, newest_first);
-    assert_eq!(app.kv.take_operations(), ["list"; 10]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List; 10]);
     let token = app.authkit.access_token(ADA);
     let summary = app.get_as(&token, "/expenses/summary").await.expect(200).json();
     assert_eq!(summary["currencies"][0]["total"].to_string(), "100.00");
-    assert_eq!(app.kv.take_operations(), ["list"; 10]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List; 10]);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     pages::{add, assert_has, assert_inert},
     support::{
-        ADA, GRACE, TestApp,
+        ADA, GRACE, KvOperation, TestApp,
         app::{Answer, Browser, form, form_body, request},
         authkit::Outage,
     },
@@ -291,7 +291,7 @@ async fn an_outage_keeps_what_was_typed_and_the_next_try_adds_one() {
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
     let change = format!("/expenses/{id}");
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         app.kv.fail(Some(operation));
         for path in ["/expenses", &change] {
             let page = browser.submit(path, &LUNCH).await.expect(503);

@@ -7,7 +7,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, GRACE, KvOperation, TestApp,
     app::{Answer, request},
 };
 
@@ -76,16 +76,16 @@ async fn a_key_is_one_users() {
 async fn what_an_isolate_has_made_it_knows_without_asking_kv() {
     let app = TestApp::new();
     create(&app, LUNCH).await.expect(201);
-    assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put, KvOperation::Put]);
     create(&app, LUNCH).await.expect(201);
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
     create(&app.isolate(), LUNCH).await.expect(201);
-    assert_eq!(app.kv.take_operations(), ["get", "get"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Get]);
 }
 
 #[tokio::test]
 async fn two_requests_at_once_make_one_expense() {
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         app.kv.hold_operation(Some(operation));
         let mut first = Box::pin(create(&app, LUNCH));
@@ -97,7 +97,10 @@ async fn two_requests_at_once_make_one_expense() {
         app.kv.hold_operation(None);
         let (first, second) = tokio::join!(first, second);
         assert_eq!(first.expect(201).body, second.expect(201).body);
-        assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+        assert_eq!(
+            app.kv.take_operations(),
+            [KvOperation::Get, KvOperation::Put, KvOperation::Put]
+        );
         assert_eq!(app.expenses_of(ADA).await.len(), 1);
     }
 }
@@ -105,7 +108,7 @@ async fn two_requests_at_once_make_one_expense() {
 #[tokio::test]
 async fn who_has_waited_long_enough_for_another_is_told_to_come_back() {
     let app = TestApp::new();
-    app.kv.hold_operation(Some("put"));
+    app.kv.hold_operation(Some(KvOperation::Put));
     let mut first = Box::pin(create(&app, LUNCH));
     until_kv_is_asked!(app, first);
     let second = create(&app, LUNCH).await.expect(409);
@@ -119,7 +122,7 @@ async fn who_has_waited_long_enough_for_another_is_told_to_come_back() {
 #[tokio::test]
 async fn a_request_that_is_gone_does_not_block_its_key() {
     let app = TestApp::new();
-    app.kv.hold_operation(Some("put"));
+    app.kv.hold_operation(Some(KvOperation::Put));
     let mut first = Box::pin(create(&app, LUNCH));
     until_kv_is_asked!(app, first);
     // The runtime has cancelled it.
@@ -133,7 +136,7 @@ async fn a_request_that_is_gone_does_not_block_its_key() {
 #[tokio::test]
 async fn what_has_begun_is_finished_although_the_client_goes_away() {
     let app = TestApp::new();
-    app.kv.hold_operation(Some("put"));
+    app.kv.hold_operation(Some(KvOperation::Put));
     let request = request(Method::POST, "/expenses")
         .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
         .header(header::CONTENT_TYPE, "application/json")
@@ -144,7 +147,7 @@ async fn what_has_begun_is_finished_although_the_client_goes_away() {
     drop(first);
     app.kv.hold_operation(None);
     create(&app, LUNCH).await.expect(201);
-    assert_eq!(app.kv.take_operations(), ["get", "put", "put"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put, KvOperation::Put]);
     assert_eq!(app.expenses_of(ADA).await.len(), 1);
 }
 
@@ -152,7 +155,7 @@ async fn what_has_begun_is_finished_although_the_client_goes_away() {
 async fn two_bodies_with_one_key_in_two_isolates_never_overwrite_each_other() {
     let app = TestApp::new();
     let elsewhere = app.isolate();
-    app.kv.hold_operation(Some("put"));
+    app.kv.hold_operation(Some(KvOperation::Put));
     let mut first = Box::pin(create(&app, LUNCH));
     let mut second = Box::pin(create(&elsewhere, DINNER));
     until_kv_is_asked!(app, first);
@@ -171,8 +174,8 @@ async fn whichever_write_fails_the_next_try_leads_to_one_expense() {
             for is_elsewhere in [false, true] {
                 let case = format!("{successes} {loses_answers} {is_elsewhere}");
                 let app = TestApp::new();
-                app.kv.fail_after(Some("put"), successes);
-                app.kv.lose_answers(loses_answers);
+                app.kv.fail_after(Some(KvOperation::Put), successes);
+                app.kv.lose_responses(loses_answers);
                 let failed = create(&app, LUNCH).await.expect(503);
                 assert_eq!(failed.header("retry-after"), "2");
                 assert!(failed.detail().contains("may or may not have been saved"), "{failed:?}");
@@ -193,8 +196,8 @@ async fn whichever_write_fails_the_next_try_leads_to_one_expense() {
 #[tokio::test]
 async fn a_write_that_takes_place_after_it_was_given_up_makes_no_second_expense() {
     let app = TestApp::new();
-    app.kv.fail(Some("put"));
-    app.kv.lose_answers(true);
+    app.kv.fail(Some(KvOperation::Put));
+    app.kv.lose_responses(true);
     create(&app, LUNCH).await.expect(503);
     let late = app.kv.keys().pop().unwrap();
     let (late_value, _) = app.kv.entry(&late).unwrap();
@@ -210,7 +213,7 @@ async fn a_write_that_takes_place_after_it_was_given_up_makes_no_second_expense(
 #[tokio::test]
 async fn a_failing_look_for_the_record_writes_nothing() {
     let app = TestApp::new();
-    app.kv.fail(Some("get"));
+    app.kv.fail(Some(KvOperation::Get));
     let failed = create(&app, LUNCH).await.expect(503);
     assert!(!failed.detail().contains("saved"), "{}", failed.detail());
     assert_eq!(app.kv.keys(), [""; 0]);

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, KvOperation, TestApp,
     app::request,
     authkit::{CURRENT, NEXT, Outage},
 };
@@ -124,7 +124,7 @@ async fn a_browser_keeps_its_session_through_an_outage() {
     let cookies = browser.cookies.clone();
     browser.app = app.isolate();
     app.authkit.set_outage(Some(Outage::NoAnswer));
-    app.authkit_kv.fail(Some("get"));
+    app.authkit_kv.fail(Some(KvOperation::Get));
     browser.open("/expenses").await.expect(503);
     browser.open("/").await.expect(503);
     assert_eq!(browser.cookies, cookies);
@@ -201,7 +201,7 @@ async fn a_kept_set_that_was_written_by_someone_else_is_not_believed() {
 
 #[tokio::test]
 async fn a_failing_kv_only_costs_a_fetch() {
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         app.authkit_kv.fail(Some(operation));
         app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
@@ -265,7 +265,7 @@ async fn a_sign_in_by_a_key_that_may_not_be_asked_for_yet_is_put_off() {
 #[tokio::test]
 async fn nobody_waits_for_a_slow_kv_to_keep_the_set() {
     let app = TestApp::new();
-    app.authkit_kv.hold_operation(Some("put"));
+    app.authkit_kv.hold_operation(Some(KvOperation::Put));
     let token = app.authkit.access_token(ADA);
     let mut first = Box::pin(app.get_as(&token, "/me"));
     while app.authkit.jwks_count() == 0 {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, GRACE, KvOperation, TestApp,
     app::{Answer, ORIGIN},
     authkit::TestUser,
     connect::{self, sign},
@@ -212,7 +212,7 @@ async fn update_with_an_id_alone_names_missing_fields() {
             assert!(told.contains(name), "{name}: {told}");
         }
     }
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
     assert_eq!(app.expenses_of(ADA).await, [added]);
 }
 
@@ -379,15 +379,25 @@ async fn an_outage_is_told_with_what_to_do_and_never_as_nothing_there() {
     let change = json!({"id": id, "amount": 1});
     let id = json!({"id": id});
     for (tool, operation, arguments, told) in [
-        ("list_expenses", "list", json!({}), unknown),
-        ("summarize_expenses", "list", json!({}), unknown),
-        ("update_expense", "get", change.clone(), unknown),
-        ("update_expense", "put", change, maybe),
-        ("delete_expense", "get", id.clone(), unknown),
-        ("delete_expense", "delete", id, maybe),
-        ("add_expense", "put", lunch(), "saved: look with list_expenses before you add it again"),
-        ("add_expense", "get", keyed.clone(), unknown),
-        ("add_expense", "put", keyed.clone(), "with the same idempotency_key and arguments"),
+        ("list_expenses", KvOperation::List, json!({}), unknown),
+        ("summarize_expenses", KvOperation::List, json!({}), unknown),
+        ("update_expense", KvOperation::Get, change.clone(), unknown),
+        ("update_expense", KvOperation::Put, change, maybe),
+        ("delete_expense", KvOperation::Get, id.clone(), unknown),
+        ("delete_expense", KvOperation::Delete, id, maybe),
+        (
+            "add_expense",
+            KvOperation::Put,
+            lunch(),
+            "saved: look with list_expenses before you add it again",
+        ),
+        ("add_expense", KvOperation::Get, keyed.clone(), unknown),
+        (
+            "add_expense",
+            KvOperation::Put,
+            keyed.clone(),
+            "with the same idempotency_key and arguments",
+        ),
     ] {
         app.kv.fail(Some(operation));
         let (text, logged) = (complaint(&app, tool, arguments).await, logs::take());

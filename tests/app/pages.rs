@@ -6,7 +6,7 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, GRACE, KvOperation, TestApp,
     app::{Answer, Browser, request},
     authkit::Outage,
 };
@@ -104,7 +104,7 @@ async fn a_failure_of_kv_is_a_page_that_says_so_and_never_an_empty_list() {
         &format!("/expenses/{id}"),
         &format!("/expenses/{id}/delete"),
     ] {
-        app.kv.fail(Some(if path.contains(&id) { "get" } else { "list" }));
+        app.kv.fail(Some(if path.contains(&id) { KvOperation::Get } else { KvOperation::List }));
         let page = browser.open(path).await.expect(503);
         assert_eq!(page.header("retry-after"), "2");
         let again = format!("href=\"{path}\">Try again");
@@ -408,7 +408,7 @@ async fn a_page_is_one_list_and_says_how_many_it_has_counted() {
     }
     app.kv.take_operations();
     let page = browser.open("/expenses").await.expect(200);
-    assert_eq!(app.kv.take_operations(), ["list"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     assert!(!page.body.contains("Totals and charts count only"));
     assert_has(&page, &["10\u{a0}000.00"]);
     // Uncompressed, and 25 rows of any thousand are as long.

@@ -8,7 +8,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, KvOperation, TestApp,
     app::{Browser, SESSION_COOKIE, request},
     authkit::{ACCESS_TOKEN_TTL_SECS, CURRENT, NEXT, Outage},
 };
@@ -42,7 +42,7 @@ async fn an_expired_session_is_renewed_and_the_answer_carries_the_new_one() {
 #[tokio::test]
 async fn every_protected_path_renews_even_when_its_handler_fails() {
     let app = TestApp::new();
-    app.kv.fail(Some("list"));
+    app.kv.fail(Some(KvOperation::List));
     for (method, path, status) in [
         (Method::GET, "/expenses", 503),
         (Method::POST, "/expenses", 422),
@@ -252,7 +252,7 @@ async fn a_kv_that_cannot_be_asked_who_was_first_is_no_sign_out() {
     let mut browser = expired_browser(&app).await;
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
     browser.get("/me").await.expect(200);
-    app.authkit_kv.fail(Some("get"));
+    app.authkit_kv.fail(Some(KvOperation::Get));
     let cookies = late.cookies.clone();
     late.get("/me").await.expect(503);
     assert_eq!(late.cookies, cookies);
@@ -268,7 +268,7 @@ async fn a_slow_kv_holds_nobody_up_and_ends_no_session() {
     let mut first = browser.clone();
     let mut second = browser;
     // KV answers reads at once and keeps writes waiting.
-    app.authkit_kv.hold_operation(Some("put"));
+    app.authkit_kv.hold_operation(Some(KvOperation::Put));
     let request =
         || request(Method::GET, "/me").extension(WaitUntil::new(|work| drop(tokio::spawn(work))));
     first.send(request(), Body::empty()).await.expect(200);
@@ -373,7 +373,7 @@ async fn a_refused_switch_says_nothing_of_the_session() {
 
 #[tokio::test]
 async fn a_failing_kv_does_not_keep_a_session_from_being_renewed() {
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         let mut browser = expired_browser(&app).await;
         app.authkit_kv.fail(Some(operation));

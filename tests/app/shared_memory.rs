@@ -11,7 +11,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, GRACE, KvOperation, TestApp,
     app::{PASSWORD, SESSION_COOKIE, request},
     authkit::ACCESS_TOKEN_TTL_SECS,
 };
@@ -25,7 +25,7 @@ async fn idempotent_requests_of_one_user_forget_no_other_users() {
     let app = TestApp::new();
     // From here on the keys are known, and a request's first poll takes it to KV.
     assert_eq!(app.expenses_of(ADA).await.len() + app.expenses_of(GRACE).await.len(), 0);
-    app.kv.hold_operation(Some("get"));
+    app.kv.hold_operation(Some(KvOperation::Get));
     let first = app.create_with_key(GRACE, "key", LUNCH);
     let mut first = std::pin::pin!(first);
     assert!((&mut first).now_or_never().is_none(), "KV is slow");
@@ -38,7 +38,7 @@ async fn idempotent_requests_of_one_user_forget_no_other_users() {
     let second = app.create_with_key(GRACE, "key", LUNCH);
     let mut second = std::pin::pin!(second);
     // The request that creates the expense has found no record of the key by now.
-    app.kv.hold_operation(Some("put"));
+    app.kv.hold_operation(Some(KvOperation::Put));
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());
     app.kv.hold_operation(None);
@@ -58,7 +58,7 @@ async fn renewals_of_one_user_forget_no_other_users() {
     grace.get("/me").await.expect(200);
     app.clock.advance(Duration::seconds(1));
     let sealer = Sealer::new(Purpose::Session, &PASSWORD.into(), None);
-    app.authkit_kv.hold_operation(Some("get"));
+    app.authkit_kv.hold_operation(Some(KvOperation::Get));
     for number in 0..FLOOD {
         let session: Session = serde_json::from_value(json!({
             "access_token": expired_token, "refresh_token": format!("made up {number}"),
@@ -73,7 +73,7 @@ async fn renewals_of_one_user_forget_no_other_users() {
     ada.get("/me").await.expect(200);
     let refreshes = app.authkit.refresh_count();
     // The isolate's memory is all that there is.
-    app.authkit_kv.fail(Some("get"));
+    app.authkit_kv.fail(Some(KvOperation::Get));
     graces_other_tab.get("/me").await.expect(200);
     assert_eq!(app.authkit.refresh_count(), refreshes);
 }

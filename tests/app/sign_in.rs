@@ -9,7 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, GRACE, KvOperation, TestApp,
     app::{SESSION_COOKIE, request},
     authkit::Outage,
 };
@@ -333,7 +333,7 @@ async fn no_secret_reaches_a_log_line_or_a_body() {
     bodies.push(browser.get("/me").await.body);
     bodies.push(app.get_as(&token, "/me").await.body);
     bodies.push(app.get_as("sk_test_apikey", "/me").await.body);
-    app.kv.fail(Some("list"));
+    app.kv.fail(Some(KvOperation::List));
     let logs = crate::support::logs::take().join("\n");
     let seen = format!("{}\n{logs}", bodies.join("\n"));
     assert!(!logs.is_empty());

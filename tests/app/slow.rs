@@ -7,7 +7,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, KvOperation, TestApp,
     app::{Answer, Browser, request},
     authkit::ACCESS_TOKEN_TTL_SECS,
     logs,
@@ -18,7 +18,7 @@ const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
 /// Sends a request while an operation of KV's stands still; the answer and how long it took.
 async fn send_while_held(
     app: &TestApp,
-    operation: &'static str,
+    operation: KvOperation,
     method: &Method,
     path: &str,
 ) -> (Answer, Duration) {
@@ -44,17 +44,17 @@ async fn a_slow_kv_is_503_in_time_and_what_was_there_is_there_afterwards() {
     app.clock.advance(Duration::seconds(1));
     let long = app.post_as(&token, "/expenses", long.to_string()).await.expect(201).json();
     for (operation, method, path, is_of_write) in [
-        ("list", Method::GET, "/expenses", false),
-        ("list", Method::GET, "/expenses/summary", false),
+        (KvOperation::List, Method::GET, "/expenses", false),
+        (KvOperation::List, Method::GET, "/expenses/summary", false),
         // What metadata had no room for.
-        ("get", Method::GET, "/expenses", false),
-        ("get", Method::GET, &*path, false),
-        ("get", Method::PUT, &*path, false),
-        ("get", Method::DELETE, &*path, false),
-        ("put", Method::POST, "/expenses", true),
-        ("put", Method::PUT, &*path, true),
-        ("put", Method::PATCH, &*path, true),
-        ("delete", Method::DELETE, &*path, true),
+        (KvOperation::Get, Method::GET, "/expenses", false),
+        (KvOperation::Get, Method::GET, &*path, false),
+        (KvOperation::Get, Method::PUT, &*path, false),
+        (KvOperation::Get, Method::DELETE, &*path, false),
+        (KvOperation::Put, Method::POST, "/expenses", true),
+        (KvOperation::Put, Method::PUT, &*path, true),
+        (KvOperation::Put, Method::PATCH, &*path, true),
+        (KvOperation::Delete, Method::DELETE, &*path, true),
     ] {
         logs::take();
         let (answer, took) = send_while_held(&app, operation, &method, path).await;
@@ -95,7 +95,7 @@ async fn an_operation_that_is_late_but_in_time_is_as_good_as_any() {
 
 #[tokio::test]
 async fn a_session_is_renewed_although_kv_gives_no_answer() {
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         let mut browser = app.signed_in(ADA).await;
         app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
@@ -114,7 +114,7 @@ async fn a_session_that_may_have_been_renewed_elsewhere_is_kept_while_kv_gives_n
     app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
     browser.get("/me").await.expect(200);
-    app.authkit_kv.hold_operation(Some("get"));
+    app.authkit_kv.hold_operation(Some(KvOperation::Get));
     let cookies = late.cookies.clone();
     let answer = app.let_time_pass(&app.authkit_kv, late.get("/me")).await.expect(503);
     assert_ne!(answer.header("retry-after"), "");

@@ -8,7 +8,7 @@ use http::{Method, header, request::Builder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, KvOperation, TestApp,
     app::{Answer, Browser, ORIGIN, request},
     authkit::{CLIENT_ID, Outage},
     connect,
@@ -203,7 +203,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     ask_everything(&mut world, &SENDERS, true).await;
 
     // While KV fails: sessions and tokens need none.
-    for operation in ["list", "get", "put", "delete"] {
+    for operation in [KvOperation::List, KvOperation::Get, KvOperation::Put, KvOperation::Delete] {
         world.app.kv.fail(Some(operation));
         let id = NO_ID.to_owned();
         for (method, path) in [
@@ -244,7 +244,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
         let body = json!({"description": "x", "amount": amount}).to_string();
         world.send(Sender::Bearer, "post /expenses", keyed("a"), body).await;
     }
-    world.app.kv.hold_operation(Some("put"));
+    world.app.kv.hold_operation(Some(KvOperation::Put));
     let body = json!({"description": "x", "amount": 1}).to_string();
     let token = world.app.authkit.access_token(ADA);
     let app = world.app.clone();

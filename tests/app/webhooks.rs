@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, GRACE, KvOperation, TestApp,
     app::{Answer, request},
     logs,
 };
@@ -168,7 +168,7 @@ async fn what_is_not_signed_by_workos_is_refused_and_does_nothing() {
         let answer = post(&app, &[&good], changed).await.expect(400);
         assert!(answer.detail().contains("not that of this body"), "{}", answer.body);
     }
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
     assert_eq!(app.kv.keys(), keys);
     // Anybody can send these: they fill no log.
     assert_eq!(logs::take(), [""; 0]);
@@ -221,7 +221,17 @@ async fn what_a_deleted_user_had_is_gone_and_nobody_elses() {
     app.kv.take_operations();
     deliver(&app, &event("user.deleted", ADA.id)).await.expect(200);
     let operations = app.kv.take_operations();
-    assert_eq!(operations, ["list", "delete", "delete", "delete", "list", "delete"]);
+    assert_eq!(
+        operations,
+        [
+            KvOperation::List,
+            KvOperation::Delete,
+            KvOperation::Delete,
+            KvOperation::Delete,
+            KvOperation::List,
+            KvOperation::Delete
+        ]
+    );
     let left = app.kv.keys();
     assert_eq!(left.iter().filter(|key| key.contains(":user_grace:")).count(), 3);
     assert_eq!(left.len(), 3 + 4, "{left:?}");
@@ -262,7 +272,7 @@ async fn events_that_are_not_ours_are_taken_and_do_nothing() {
     ] {
         deliver(&app, &body).await.expect(200);
     }
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
 }
 
 #[tokio::test]
@@ -287,7 +297,7 @@ async fn what_workos_has_signed_and_is_no_event_is_400() {
         let answer = deliver(&app, body).await.expect(400);
         assert_eq!(answer.detail(), "The body is not an event", "{body}");
     }
-    assert_eq!(app.kv.take_operations(), [""; 0]);
+    assert_eq!(app.kv.take_operations(), []);
 }
 
 #[tokio::test]
@@ -324,7 +334,8 @@ async fn more_than_one_delivery_may_remove_is_removed_by_the_next_ones() {
             deliveries += 1;
             let operations = app.kv.take_operations();
             assert!(operations.len() <= MAX_OPERATIONS, "{}", operations.len());
-            let removed = operations.iter().filter(|operation| **operation == "delete").count();
+            let removed =
+                operations.iter().filter(|operation| **operation == KvOperation::Delete).count();
             assert_eq!(app.kv.keys().len(), before - removed, "what is done stays done");
             if answer.status == 200 {
                 break;
@@ -341,9 +352,12 @@ async fn more_than_one_delivery_may_remove_is_removed_by_the_next_ones() {
 
 #[tokio::test]
 async fn a_failing_kv_is_503_and_what_was_removed_before_is_gone() {
-    for (operation, successes, left) in
-        [("list", 0, 100), ("delete", 0, 100), ("delete", 40, 60), ("list", 1, 0)]
-    {
+    for (operation, successes, left) in [
+        (KvOperation::List, 0, 100),
+        (KvOperation::Delete, 0, 100),
+        (KvOperation::Delete, 40, 60),
+        (KvOperation::List, 1, 0),
+    ] {
         let app = app();
         seed(&app, 100);
         app.kv.fail_after(Some(operation), successes);
@@ -359,7 +373,7 @@ async fn a_failing_kv_is_503_and_what_was_removed_before_is_gone() {
 
 #[tokio::test]
 async fn a_kv_that_gives_no_answer_is_503_in_time() {
-    for operation in ["list", "delete"] {
+    for operation in [KvOperation::List, KvOperation::Delete] {
         let app = app();
         seed(&app, 10);
         app.kv.hold_operation(Some(operation));
@@ -375,7 +389,7 @@ async fn a_kv_that_gives_no_answer_is_503_in_time() {
 async fn removing_goes_on_although_workos_waits_no_longer() {
     let app = app();
     seed(&app, 10);
-    app.kv.hold_operation(Some("delete"));
+    app.kv.hold_operation(Some(KvOperation::Delete));
     let body = event("user.deleted", ADA.id);
     let (t, v1) = signed(&app, body.as_bytes());
     let request = request(Method::POST, PATH)
@@ -423,7 +437,7 @@ async fn no_secret_signature_or_body_reaches_a_log_line_or_an_answer() {
     answers.push(
         deliver(&app, r#"{"event": "user.deleted", "data": "ada@example.com"}"#).await.expect(400),
     );
-    app.kv.fail(Some("delete"));
+    app.kv.fail(Some(KvOperation::Delete));
     answers.push(deliver(&app, &body).await.expect(503));
     let lines = logs::take();
     assert!(lines.iter().any(|line| line.contains("503")), "{lines:?}");

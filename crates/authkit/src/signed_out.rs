@@ -163,7 +163,7 @@ fn key(session_id: &str, look: Look) -> String {
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use edge_host::{KvListing, memory::MemoryKv};
+    use edge_host::{KvErrorKind, KvListing, KvOperation, memory::MemoryKv};
 
     fn sessions(kv: &Arc<MemoryKv>) -> Arc<SignedOutSessions> {
         Arc::new(SignedOutSessions::new(Arc::clone(kv) as _, 34_560_000))
@@ -210,7 +210,11 @@ mod tests {
 
         async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
             if self.1.lock().unwrap().insert(key.to_owned(), ()).is_none() {
-                return Err(KvError { operation: "put", reason: "made to fail".to_owned() });
+                return Err(KvError::new(
+                    KvOperation::Put,
+                    KvErrorKind::Unavailable,
+                    "made to fail",
+                ));
             }
             self.0.put(key, value, options).await
         }
@@ -244,7 +248,7 @@ mod tests {
     async fn failing_kv_is_an_error_unless_the_isolate_knows() {
         let kv = Arc::new(MemoryKv::default());
         let sessions = sessions(&kv);
-        kv.fail(Some("get"));
+        kv.fail(Some(KvOperation::Get));
         assert!(sessions.contains("session_1", Look::BeforeRenewal).await.is_err());
         sessions.remember("session_1");
         assert!(sessions.contains("session_1", Look::BeforeRenewal).await.unwrap());

@@ -1,8 +1,14 @@
-//! What the crate needs of the machine it runs on, as traits: time, outgoing HTTP, key-value
-//! storage. And randomness, which `getrandom` already makes the same everywhere.
+//! The host of an application: what it needs from the machine that it runs on, as traits, and two
+//! implementations.
 //!
-//! `platform` implements the traits for Workers; the tests have a settable clock, a scripted AuthKit
-//! and the namespace of [`memory`]. Implementations deal with `Send`, callers never.
+//! - [`Host`]: the environment, with variables and bindings. [`Clock`], [`HttpClient`] and [`KvNamespace`]:
+//!   its services. [`WaitUntil`] and [`VisitorTimeZone`]: what a host adds to each request.
+//! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker.
+//! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
+//! - [`fair`] and [`hash`]: maps for an isolate that many users share.
+//!
+//! Implementations deal with `Send`, callers never: a Worker has one thread, so its futures may be declared
+//! `Send`.
 
 mod clock;
 pub mod fair;
@@ -22,8 +28,8 @@ pub use host::Host;
 pub use http_client::{HttpClient, HttpClientError};
 pub use kv::{
     KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
-    KV_READ_MAX_MILLIS, KV_TTL_MIN_SECS, KV_WRITE_MAX_MILLIS, KvError, KvKey, KvListing,
-    KvNamespace, KvPage, KvPut, TimedKv,
+    KV_READ_MAX_MILLIS, KV_TTL_MAX_SECS, KV_TTL_MIN_SECS, KV_VALUE_MAX_BYTES, KV_WRITE_MAX_MILLIS,
+    KvError, KvErrorKind, KvKey, KvListing, KvNamespace, KvOperation, KvPage, KvPut, TimedKv,
 };
 pub use random::random_bytes;
 pub use request::{VisitorTimeZone, WaitUntil};

@@ -19,8 +19,8 @@ use tower::ServiceExt;
 use url::{Url, form_urlencoded};
 
 use super::{
+    ManualClock,
     authkit::{API_KEY, BASE_URL, CLIENT_ID, FakeAuthKit, TestUser},
-    clock::FakeClock,
     logs,
 };
 
@@ -37,7 +37,7 @@ pub struct TestApp {
     pub kv: Arc<MemoryKv>,
     /// Where AuthKit leaves things for other isolates. One namespace with the other on Workers.
     pub authkit_kv: Arc<MemoryKv>,
-    pub clock: Arc<FakeClock>,
+    pub clock: Arc<ManualClock>,
     /// What the host tells of every request's sender.
     pub time_zone: VisitorTimeZone,
 }
@@ -50,13 +50,13 @@ impl TestApp {
     /// With these variables beside, or instead of, the required ones.
     pub fn with_variables(variables: &[(&str, &str)]) -> Self {
         logs::capture();
-        let clock = Arc::new(FakeClock::new());
+        let clock = Arc::new(ManualClock::default());
         let authkit = Arc::new(FakeAuthKit::new(Arc::clone(&clock)));
         let world = Self {
             router: Router::new(),
             authkit,
-            kv: Arc::default(),
-            authkit_kv: Arc::default(),
+            kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
+            authkit_kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             clock,
             time_zone: VisitorTimeZone::default(),
         };

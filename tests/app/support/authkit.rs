@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{clock::FakeClock, connect::FakeConnect};
+use super::{ManualClock, connect::FakeConnect};
 
 pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
@@ -84,7 +84,7 @@ pub enum Outage {
 pub struct FakeAuthKit {
     /// Its Connect side, at an origin of its own.
     pub connect: FakeConnect,
-    clock: Arc<FakeClock>,
+    clock: Arc<ManualClock>,
     state: Mutex<State>,
 }
 
@@ -112,7 +112,7 @@ struct State {
 }
 
 impl FakeAuthKit {
-    pub fn new(clock: Arc<FakeClock>) -> Self {
+    pub fn new(clock: Arc<ManualClock>) -> Self {
         let state = State { published: vec![CURRENT.jwk()], ..State::default() };
         let connect = FakeConnect::new(Arc::clone(&clock));
         Self { connect, clock, state: Mutex::new(state) }

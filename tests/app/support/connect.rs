@@ -8,9 +8,9 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
+    ManualClock,
     app::{ORIGIN, TestApp},
     authkit::{ACCESS_TOKEN_TTL_SECS, CLIENT_ID, CURRENT, Outage, TestUser},
-    clock::FakeClock,
 };
 
 pub const ISSUER: &str = "https://test.authkit.app";
@@ -22,7 +22,7 @@ const OAUTH_METADATA: &str = "https://test.authkit.app/.well-known/oauth-authori
 const OPENID_METADATA: &str = "https://test.authkit.app/.well-known/openid-configuration";
 
 pub struct FakeConnect {
-    clock: Arc<FakeClock>,
+    clock: Arc<ManualClock>,
     state: Mutex<State>,
 }
 
@@ -37,7 +37,7 @@ struct State {
 
 impl FakeConnect {
     /// Signs with the session's key, as WorkOS does.
-    pub fn new(clock: Arc<FakeClock>) -> Self {
+    pub fn new(clock: Arc<ManualClock>) -> Self {
         let state = State {
             metadata: json!({
                 "issuer": ISSUER,

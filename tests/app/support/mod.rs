@@ -2,10 +2,11 @@
 
 pub mod app;
 pub mod authkit;
-pub mod clock;
 pub mod connect;
 pub mod logs;
 pub mod mcp;
+
+pub use authkit_edge::runtime::{KvOperation, memory::ManualClock};
 
 pub use app::TestApp;
 pub use authkit::{ADA, GRACE};

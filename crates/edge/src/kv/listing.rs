@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::KvError;
+use super::{KvError, KvErrorKind, KvOperation};
 
-/// What `list` answers, as KV's own JSON: it is read once, by who knows what the metadata is.
+/// A response of `list` as KV's own JSON. [`Self::page`] parses it once, into the caller's type of metadata.
 #[derive(Debug, Clone)]
 pub struct KvListing(Vec<u8>);
 
-/// One page of keys, whose metadata is `M`.
+/// One page of keys, with metadata of type `M`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(bound = "M: Deserialize<'de>")]
 pub struct KvPage<'a, M> {
@@ -21,19 +21,19 @@ pub struct KvPage<'a, M> {
     cursor: Option<String>,
 }
 
-/// A key and what `list` tells of it.
+/// A key and its metadata.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(bound = "M: Deserialize<'de>")]
 pub struct KvKey<'a, M> {
     /// The whole key, prefix included.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// The metadata it was written with.
+    /// The metadata that the key was written with.
     pub metadata: Option<M>,
 }
 
 impl KvListing {
-    /// An answer of KV's: `{"keys": [{"name", "metadata"}], "list_complete", "cursor"}`.
+    /// KV's response: `{"keys": [{"name", "metadata"}], "list_complete", "cursor"}`.
     #[must_use]
     pub fn from_json(json: Vec<u8>) -> Self {
         Self(json)
@@ -43,17 +43,17 @@ impl KvListing {
     ///
     /// # Errors
     ///
-    /// [`KvError`] when the answer is not as documented, or some metadata is no `M`.
+    /// [`KvErrorKind::MalformedResponse`] when the response is not as documented, or some metadata is not an `M`.
     pub fn page<'a, M: Deserialize<'a>>(&'a self) -> Result<KvPage<'a, M>, KvError> {
-        serde_json::from_slice(&self.0).map_err(|_| KvError {
-            operation: "list",
-            reason: "an answer that is not as documented".to_owned(),
+        serde_json::from_slice(&self.0).map_err(|_| {
+            let reason = "a response that is not as documented";
+            KvError::new(KvOperation::List, KvErrorKind::MalformedResponse, reason)
         })
     }
 }
 
 impl<M> KvPage<'_, M> {
-    /// Where the next page begins; `None` on the last.
+    /// The cursor of the next page; `None` on the last page.
     #[must_use]
     pub fn next_cursor(&self) -> Option<&str> {
         self.cursor.as_deref().filter(|_| !self.list_complete)

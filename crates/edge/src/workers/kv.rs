@@ -1,8 +1,8 @@
 //! Workers KV behind [`KvNamespace`].
 //! <https://developers.cloudflare.com/kv/api/>
 //!
-//! Spoken to directly, with options and lists as JSON text: a page of 1,000 keys crosses from
-//! JavaScript in one string, where `worker::KvStore` takes every member of every key by itself.
+//! The binding is called directly, with options and lists as JSON text: a page of 1,000 keys crosses from
+//! JavaScript in one string, where `worker::KvStore` reads every member of every key by itself.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use worker::{
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::{KvError, KvListing, KvNamespace, KvPut};
+use crate::{KvError, KvListing, KvNamespace, KvOperation, KvPut, kv::kind_of_message};
 
 #[wasm_bindgen]
 extern "C" {
@@ -63,39 +63,40 @@ impl WorkersKv {
     }
 }
 
-/// KV's messages are of the form "KV PUT failed: 429 Too Many Requests".
-fn failed(operation: &'static str) -> impl Fn(JsValue) -> KvError {
+/// Types a failure by the runtime's message.
+fn failed(operation: KvOperation) -> impl Fn(JsValue) -> KvError {
     move |error| {
-        let message = error.dyn_ref::<js_sys::Error>().map(|error| error.message().into());
-        KvError { operation, reason: message.unwrap_or_default() }
+        let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+        let message = message.unwrap_or_default();
+        KvError::new(operation, kind_of_message(&message), message)
     }
 }
 
-/// What a call of KV's API comes to.
+/// The result of a call of KV's API.
 async fn outcome(
-    operation: &'static str,
+    operation: KvOperation,
     call: Result<Promise, JsValue>,
 ) -> Result<JsValue, KvError> {
     JsFuture::from(call.map_err(failed(operation))?).await.map_err(failed(operation))
 }
 
-fn to_js(operation: &'static str, options: &impl Serialize) -> Result<JsValue, KvError> {
-    let text = serde_json::to_string(options)
-        .map_err(|error| KvError { operation, reason: error.to_string() })?;
+fn to_js(operation: KvOperation, argument: &impl Serialize) -> Result<JsValue, KvError> {
+    let text = serde_json::to_string(argument).unwrap_or_default();
     JSON::parse(&text).map_err(failed(operation))
 }
 
 #[async_trait]
 impl KvNamespace for WorkersKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
-        let value = SendFuture::new(outcome("get", self.0.get(key))).await?;
+        let value = SendFuture::new(outcome(KvOperation::Get, self.0.get(key))).await?;
         Ok(value.as_string())
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
         SendFuture::new(async {
+            let operation = KvOperation::Get;
             // A `Map` from the keys to the values.
-            let values = outcome("get", self.0.get_many(&to_js("get", &keys)?)).await?;
+            let values = outcome(operation, self.0.get_many(&to_js(operation, &keys)?)).await?;
             let values: js_sys::Map = values.unchecked_into();
             Ok(keys.iter().map(|key| values.get(&JsValue::from_str(key)).as_string()).collect())
         })
@@ -108,15 +109,15 @@ impl KvNamespace for WorkersKv {
             let metadata = options.metadata.map(|metadata| format!("\"metadata\":{metadata}"));
             let ttl = options.expiration_ttl_secs.map(|secs| format!("\"expirationTtl\":{secs}"));
             let members: Vec<String> = metadata.into_iter().chain(ttl).collect();
-            let options =
-                JSON::parse(&format!("{{{}}}", members.join(","))).map_err(failed("put"))?;
-            outcome("put", self.0.put(key, value, &options)).await.map(drop)
+            let options = JSON::parse(&format!("{{{}}}", members.join(",")))
+                .map_err(failed(KvOperation::Put))?;
+            outcome(KvOperation::Put, self.0.put(key, value, &options)).await.map(drop)
         })
         .await
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        SendFuture::new(outcome("delete", self.0.delete(key))).await.map(drop)
+        SendFuture::new(outcome(KvOperation::Delete, self.0.delete(key))).await.map(drop)
     }
 
     async fn list(
@@ -126,9 +127,10 @@ impl KvNamespace for WorkersKv {
         cursor: Option<&str>,
     ) -> Result<KvListing, KvError> {
         SendFuture::new(async {
-            let options = to_js("list", &ListOptions { prefix, limit, cursor })?;
-            let answer = outcome("list", self.0.list(&options)).await?;
-            Ok(KvListing::from_json(json_bytes(&answer).map_err(failed("list"))?))
+            let operation = KvOperation::List;
+            let options = to_js(operation, &ListOptions { prefix, limit, cursor })?;
+            let response = outcome(operation, self.0.list(&options)).await?;
+            Ok(KvListing::from_json(json_bytes(&response).map_err(failed(operation))?))
         })
         .await
     }

@@ -1,0 +1,92 @@
+//! A host in memory, for tests: a clock that is set by hand, scripted HTTP responses, and KV namespaces
+//! that keep KV's rules, fail on demand and count their operations.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use edge_host::{Host, memory::{MemoryHost, MemoryKv}};
+//!
+//! let host = MemoryHost::default().with_var("NAME", "value");
+//! let kv = Arc::new(MemoryKv::new(host.manual_clock()));
+//! let host = host.with_kv("KV", kv);
+//! assert_eq!(host.var("NAME").as_deref(), Some("value"));
+//! assert!(host.kv("KV").is_some());
+//! ```
+
+mod clock;
+mod distant_kv;
+mod http_client;
+mod kv;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+pub use clock::ManualClock;
+pub use distant_kv::DistantKv;
+pub use http_client::ScriptedHttpClient;
+pub use kv::{MemoryKv, Written};
+
+use crate::{Clock, Host, HttpClient, KvNamespace};
+
+/// An environment whose parts a test chooses. By default it has no variables and no namespaces, its clock
+/// stands at [`ManualClock::default`], and no outgoing request gets a response.
+#[derive(Clone, Default)]
+pub struct MemoryHost {
+    vars: BTreeMap<String, String>,
+    namespaces: BTreeMap<String, Arc<dyn KvNamespace>>,
+    clock: Arc<ManualClock>,
+    http_client: Option<Arc<dyn HttpClient>>,
+}
+
+impl MemoryHost {
+    /// Sets a variable.
+    #[must_use]
+    pub fn with_var(mut self, name: &str, value: &str) -> Self {
+        self.vars.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Binds a namespace.
+    #[must_use]
+    pub fn with_kv(mut self, binding: &str, namespace: Arc<dyn KvNamespace>) -> Self {
+        self.namespaces.insert(binding.to_owned(), namespace);
+        self
+    }
+
+    /// Replaces the clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<ManualClock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Replaces the client for outgoing requests.
+    #[must_use]
+    pub fn with_http_client(mut self, http_client: Arc<dyn HttpClient>) -> Self {
+        self.http_client = Some(http_client);
+        self
+    }
+
+    /// The clock, to set it.
+    #[must_use]
+    pub fn manual_clock(&self) -> Arc<ManualClock> {
+        Arc::clone(&self.clock)
+    }
+}
+
+impl Host for MemoryHost {
+    fn var(&self, name: &str) -> Option<String> {
+        self.vars.get(name).cloned()
+    }
+
+    fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>> {
+        self.namespaces.get(binding).cloned()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.manual_clock()
+    }
+
+    fn http_client(&self) -> Arc<dyn HttpClient> {
+        let client = self.http_client.clone();
+        client.unwrap_or_else(|| Arc::new(ScriptedHttpClient::unreachable()))
+    }
+}
