@@ -533,10 +533,14 @@ static CONFIG: LazyLock<AuthKitConfig> = LazyLock::new(|| {
 static SEALER: LazyLock<Sealer> =
     LazyLock::new(|| Sealer::new(Purpose::Session, &CONFIG.cookie_password, None));
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| {
-    KeySet::from(serde_json::from_str::<JwkSet>(include_str!("vectors/jwks.json")).unwrap())
+    KeySet::from(
+        serde_json::from_str::<JwkSet>(include_str!("../crates/authkit/tests/vectors/jwks.json"))
+            .unwrap(),
+    )
 });
 static PRIVATE_KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
-    RsaPrivateKey::from_pkcs8_pem(include_str!("vectors/keys/current.pem")).unwrap()
+    RsaPrivateKey::from_pkcs8_pem(include_str!("../crates/authkit/tests/vectors/keys/current.pem"))
+        .unwrap()
 });
 
 fn noon() -> DateTime<Utc> {

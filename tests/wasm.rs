@@ -24,8 +24,8 @@ use std::hash::BuildHasher;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A token, and the key set that it verifies with; it expired at the end of 2026-11-23.
-const TOKEN: &str = include_str!("vectors/token.jwt");
-const KEY_SET: &str = include_str!("vectors/jwks.json");
+const TOKEN: &str = include_str!("../crates/authkit/tests/vectors/token.jwt");
+const KEY_SET: &str = include_str!("../crates/authkit/tests/vectors/jwks.json");
 
 fn config() -> AuthKitConfig {
     AuthKitConfig::from_lookup(|name| match name {
@@ -79,7 +79,7 @@ fn a_flipped_bit_is_refused() {
 
 #[test]
 fn what_was_sealed_natively_opens_here() {
-    let sealed = include_str!("vectors/sealed-session.txt").trim();
+    let sealed = include_str!("../crates/authkit/tests/vectors/sealed-session.txt").trim();
     let session = Session::open(sealed, &sealer()).unwrap().session;
     assert_eq!(session.access_token.expose(), "access");
     assert_eq!(session.refresh_token, Secret::from("refresh"));

@@ -1,5 +1,5 @@
 //! Access tokens: the input as one, and its two lines as the header and payload of one that somebody
-//! else signed. The key is that of `tests/vectors`, whose private half the fuzzer does not have.
+//! else signed. The key is that of `crates/authkit/tests/vectors`, whose private half the fuzzer does not have.
 
 #![no_main]
 #![allow(clippy::unwrap_used)]
@@ -13,11 +13,11 @@ use axum_authkit::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
 
-const TOKEN: &str = include_str!("../../tests/vectors/token.jwt");
+const TOKEN: &str = include_str!("../../crates/authkit/tests/vectors/token.jwt");
 const HEADER: &[u8] = br#"{"alg":"RS256","kid":"key_current"}"#;
 
 static KEYS: LazyLock<KeySet> = LazyLock::new(|| {
-    let keys = include_str!("../../tests/vectors/jwks.json");
+    let keys = include_str!("../../crates/authkit/tests/vectors/jwks.json");
     KeySet::from(serde_json::from_str::<JwkSet>(keys).unwrap())
 });
 

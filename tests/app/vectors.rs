@@ -1,5 +1,5 @@
 //! The session's format: what the official `workos` crate has sealed opens here, what was sealed
-//! here that crate has opened, and what is stored in `tests/vectors` opens for ever.
+//! here that crate has opened, and what is stored in `crates/authkit/tests/vectors` opens for ever.
 
 use std::sync::LazyLock;
 
@@ -37,8 +37,10 @@ struct Vector {
     json: Value,
 }
 
-static FILE: LazyLock<VectorFile> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../vectors/workos-crate.json")).unwrap());
+static FILE: LazyLock<VectorFile> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../crates/authkit/tests/vectors/workos-crate.json"))
+        .unwrap()
+});
 
 fn official() -> impl Iterator<Item = &'static Vector> {
     FILE.sessions.iter().filter(|vector| vector.sealed_by == OFFICIAL_CRATE)
@@ -264,7 +266,7 @@ async fn what_the_official_crate_has_opened_is_signed_in() {
 fn a_session_stored_with_a_password_of_words_opens() {
     let password = Secret::from("a password of at least 32 characters");
     let sealer = Sealer::new(Purpose::Session, &password, None);
-    let sealed = include_str!("../vectors/sealed-session.txt").trim();
+    let sealed = include_str!("../../crates/authkit/tests/vectors/sealed-session.txt").trim();
     let session = Session::open(sealed, &sealer).unwrap().session;
     assert_eq!(session.access_token, Secret::from("access"));
     assert_eq!(session.refresh_token, Secret::from("refresh"));

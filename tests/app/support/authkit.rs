@@ -43,12 +43,15 @@ fn key(kid: &'static str, pem: &str) -> SigningKey {
     SigningKey { kid, private: RsaPrivateKey::from_pkcs8_pem(pem).unwrap() }
 }
 
-pub static CURRENT: LazyLock<SigningKey> =
-    LazyLock::new(|| key("key_current", include_str!("../../vectors/keys/current.pem")));
-pub static NEXT: LazyLock<SigningKey> =
-    LazyLock::new(|| key("key_next", include_str!("../../vectors/keys/next.pem")));
-pub static STRANGER: LazyLock<SigningKey> =
-    LazyLock::new(|| key("key_current", include_str!("../../vectors/keys/stranger.pem")));
+pub static CURRENT: LazyLock<SigningKey> = LazyLock::new(|| {
+    key("key_current", include_str!("../../../crates/authkit/tests/vectors/keys/current.pem"))
+});
+pub static NEXT: LazyLock<SigningKey> = LazyLock::new(|| {
+    key("key_next", include_str!("../../../crates/authkit/tests/vectors/keys/next.pem"))
+});
+pub static STRANGER: LazyLock<SigningKey> = LazyLock::new(|| {
+    key("key_current", include_str!("../../../crates/authkit/tests/vectors/keys/stranger.pem"))
+});
 
 impl SigningKey {
     pub fn jwk(&self) -> Value {
