@@ -363,3 +363,6 @@ impl Known {
         Self { set: Arc::new(keys.into()), metadata: metadata.map(Arc::from), fetched_at }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub mod session;
 pub mod session_kept;
 pub mod sign_in;
 pub mod signed_out;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod webhook;
 pub mod workos;

@@ -583,3 +583,6 @@ impl VerifiedClaims {
         now >= self.expires_at
     }
 }
+
+#[cfg(test)]
+mod tests;

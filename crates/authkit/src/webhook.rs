@@ -172,3 +172,212 @@ fn parse(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
         serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
     Ok(WebhookEvent::UserDeleted(event.data.id))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{authkit, noon};
+
+    const SECRET: &str = "whsec_of_this_endpoint";
+    const BODY: &[u8] = br#"{"event":"user.deleted","data":{"id":"user_ada"}}"#;
+
+    fn hex(secret: &str, time: &str, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(format!("{time}.").as_bytes());
+        mac.update(body);
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn time(ahead_millis: i64) -> String {
+        (noon() + Duration::milliseconds(ahead_millis)).timestamp_millis().to_string()
+    }
+
+    fn headers(signatures: &[&str]) -> HeaderMap {
+        signatures.iter().map(|signature| (SIGNATURE_HEADER, signature.parse().unwrap())).collect()
+    }
+
+    fn check(signature: &str, body: &[u8]) -> Result<(), WebhookError> {
+        verify(&headers(&[signature]), body, &Secret::from(SECRET), noon())
+    }
+
+    #[test]
+    fn signature_that_openssl_made_verifies() {
+        let signature =
+            "t=1795435200000, v1=3dceda2a4e8ed3e227dfc520c9c0b5930512f9f5750468739d87d554299b738e";
+        let body = br#"{"event":"user.created","data":{}}"#;
+        let secret = Secret::from("whsec_vector");
+        assert_eq!(verify(&headers(&[signature]), body, &secret, noon()), Ok(()));
+    }
+
+    #[test]
+    fn signature_verifies_in_any_order_and_hex_case() {
+        let t = time(0);
+        let (v1, other) = (hex(SECRET, &t, BODY), hex("whsec_the_next", &t, BODY));
+        for signature in [
+            format!("t={t}, v1={v1}"),
+            format!("t={t},v1={v1}"),
+            format!("v1={v1}, t={t}"),
+            format!("t={t}, v1={}", v1.to_uppercase()),
+            format!(" t={t} ,  v0=z , v1={v1} "),
+            // While a secret is replaced, each signs.
+            format!("t={t}, v1={other}, v1={v1}"),
+            format!("v1={v1}, v1={other}, t={t}, v1=x, v2=y"),
+        ] {
+            assert_eq!(check(&signature, BODY), Ok(()), "{signature}");
+        }
+    }
+
+    #[test]
+    fn header_without_time_and_parameters_is_no_signature() {
+        let t = time(0);
+        let v1 = hex(SECRET, &t, BODY);
+        for signature in [
+            String::new(),
+            format!("v1={v1}"),
+            format!("t={t}, t={t}, v1={v1}"),
+            format!("t=0, t={t}, v1={v1}"),
+            format!("t={t}, v1={v1}, nonsense"),
+            format!("t={t}, v1={v1},"),
+            format!("T={t}, v1={v1}"),
+        ] {
+            assert_eq!(check(&signature, BODY), Err(WebhookError::NoSignature), "{signature}");
+        }
+        let good = format!("t={t}, v1={v1}");
+        for signatures in [&[][..], &[&*good, &*good]] {
+            let answer = verify(&headers(signatures), BODY, &Secret::from(SECRET), noon());
+            assert_eq!(answer, Err(WebhookError::NoSignature));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(SIGNATURE_HEADER, b"t=1, v1=\xff".as_slice().try_into().unwrap());
+        let answer = verify(&headers, BODY, &Secret::from(SECRET), noon());
+        assert_eq!(answer, Err(WebhookError::NoSignature));
+    }
+
+    #[test]
+    fn signature_of_another_secret_or_form_mismatches() {
+        let t = time(0);
+        let v1 = hex(SECRET, &t, BODY);
+        for signature in [
+            format!("t={t}"),
+            format!("t={t}; v1={v1}"),
+            format!("t={t}, v1="),
+            format!("t={t}, v1={}", &v1[..62]),
+            format!("t={t}, v1={v1}00"),
+            format!("t={t}, v1={}", "zz".repeat(32)),
+            format!("t={t}, v1={}", "+1".repeat(32)),
+            format!("t={t}, v1={}", "00".repeat(32)),
+            format!("t={t}, v2={v1}"),
+            format!("t={t}, V1={v1}"),
+            format!("t=+{t}, v1={v1}"),
+            format!("t=0{t}, v1={v1}"),
+            format!("t={t}, v1={}", hex("whsec_wrong", &t, BODY)),
+            format!("t={t}, v1={}", hex("", &t, BODY)),
+            format!("t={t}, v1={}", hex(SECRET, "", BODY)),
+        ] {
+            assert_eq!(check(&signature, BODY), Err(WebhookError::Mismatch), "{signature}");
+        }
+    }
+
+    #[test]
+    fn signature_covers_every_byte_of_the_body() {
+        let t = time(0);
+        let signature = format!("t={t}, v1={}", hex(SECRET, &t, BODY));
+        let same_json = br#"{"event": "user.deleted","data":{"id":"user_ada"}}"#;
+        let longer = [BODY, b" "].concat();
+        for body in [&BODY[1..], &BODY[..BODY.len() - 1], &longer, b"", same_json] {
+            assert_eq!(check(&signature, body), Err(WebhookError::Mismatch));
+        }
+        // Also where the body is no text.
+        let signature = format!("t={t}, v1={}", hex(SECRET, &t, b"\xff\x00"));
+        assert_eq!(check(&signature, b"\xff\x00"), Ok(()));
+        assert_eq!(check(&signature, b"\xff\x01"), Err(WebhookError::Mismatch));
+    }
+
+    #[test]
+    fn signature_counts_for_three_minutes_either_way() {
+        for (ahead_millis, expected) in [
+            (0, Ok(())),
+            (-180_000, Ok(())),
+            (180_000, Ok(())),
+            (-180_001, Err(WebhookError::Stale)),
+            (180_001, Err(WebhookError::Stale)),
+            (-365 * 86_400_000, Err(WebhookError::Stale)),
+        ] {
+            let t = time(ahead_millis);
+            let signature = format!("t={t}, v1={}", hex(SECRET, &t, BODY));
+            assert_eq!(check(&signature, BODY), expected, "{ahead_millis}");
+        }
+        // Seconds, no number, past the calendar, past 64 bits.
+        for t in [&time(0)[..10], "noon", &"9".repeat(18), &"9".repeat(30), "-1", ""] {
+            let signature = format!("t={t}, v1={}", hex(SECRET, t, BODY));
+            assert_eq!(check(&signature, BODY), Err(WebhookError::Stale), "{t}");
+        }
+        // The time says nothing to a sender who does not know the secret.
+        let signature = format!("t={}, v1={}", time(-86_400_000), "00".repeat(32));
+        assert_eq!(check(&signature, BODY), Err(WebhookError::Mismatch));
+    }
+
+    #[test]
+    fn event_is_a_deleted_user_or_another() {
+        assert_eq!(parse(BODY), Ok(WebhookEvent::UserDeleted("user_ada".to_owned())));
+        let deep = format!(
+            r#"{{"data": {}{}, "event": "dsync.user.updated"}}"#,
+            "[".repeat(50_000),
+            "]".repeat(50_000)
+        );
+        for body in [
+            json!({"event": "user.updated", "data": {"id": "user_ada"}}).to_string(),
+            json!({"event": "USER.DELETED", "data": {"id": "user_ada"}}).to_string(),
+            json!({"event": "dsync.user.deleted", "data": {"id": "user_ada"}}).to_string(),
+            json!({"event": "ping"}).to_string(),
+            deep,
+        ] {
+            assert_eq!(parse(body.as_bytes()), Ok(WebhookEvent::Other));
+        }
+    }
+
+    #[test]
+    fn body_of_another_form_is_no_event() {
+        for body in [
+            "",
+            "{",
+            "[]",
+            "null",
+            r#""user.deleted""#,
+            "{}",
+            r#"{"event": 1}"#,
+            r#"{"event": "user.deleted"}"#,
+            r#"{"event": "user.deleted", "data": null}"#,
+            r#"{"event": "user.deleted", "data": {}}"#,
+            r#"{"event": "user.deleted", "data": {"id": null}}"#,
+            r#"{"event": "user.deleted", "data": {"id": ["user_ada"]}}"#,
+            r#"{"event": "user.created", "event": "user.deleted", "data": {"id": "user_ada"}}"#,
+            r#"{"event": "user.deleted", "data": {"id": "user_ada", "id": "user_grace"}}"#,
+        ] {
+            assert_eq!(parse(body.as_bytes()), Err(WebhookError::NotAnEvent), "{body}");
+        }
+    }
+
+    #[test]
+    fn webhook_is_verified_with_the_configured_secret() {
+        let t = time(0);
+        let with = |secret: &str| headers(&[&format!("t={t}, v1={}", hex(secret, &t, BODY))]);
+        let configured = authkit(&[("WORKOS_WEBHOOK_SECRET", SECRET)]);
+        assert!(configured.has_webhook_secret());
+        let event = WebhookEvent::UserDeleted("user_ada".to_owned());
+        assert_eq!(configured.webhook_event(&with(SECRET), BODY), Ok(event));
+        let error = configured.webhook_event(&with("whsec_wrong"), BODY);
+        assert_eq!(error, Err(WebhookError::Mismatch));
+        let error = configured.webhook_event(&HeaderMap::new(), BODY);
+        assert_eq!(error, Err(WebhookError::NoSignature));
+        // Without a secret no request is an event, whatever it is signed with.
+        let without = authkit(&[]);
+        assert!(!without.has_webhook_secret());
+        for secret in ["", SECRET] {
+            let error = without.webhook_event(&with(secret), BODY);
+            assert_eq!(error, Err(WebhookError::Mismatch), "{secret}");
+        }
+    }
+}

@@ -360,3 +360,6 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, WorkosError> 
     serde_json::from_slice(body)
         .map_err(|_| WorkosError::unavailable("an answer that is not as documented"))
 }
+
+#[cfg(test)]
+mod tests;
