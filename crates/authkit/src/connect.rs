@@ -139,22 +139,164 @@ impl ProtectedResource {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
-    use axum::extract::FromRequestParts;
+    use crate::testing::{CURRENT, ScriptedHttp, changed, config, json_response, response};
+
+    const ISSUER: &str = "https://test.authkit.app";
+    const OAUTH_METADATA: &str = "https://test.authkit.app/.well-known/oauth-authorization-server";
+    const OPENID_METADATA: &str = "https://test.authkit.app/.well-known/openid-configuration";
+    const JWKS: &str = "https://test.authkit.app/oauth2/jwks";
+
+    const RESOURCE: ProtectedResource = ProtectedResource {
+        paths: &["/mcp", "/api/v1"],
+        scopes: &["expenses:read", "profile:all"],
+        scope_prefix: "expenses:",
+    };
+
+    fn metadata() -> Value {
+        json!({"issuer": ISSUER, "jwks_uri": JWKS, "token_endpoint": format!("{ISSUER}/token")})
+    }
+
+    /// What the issuer publishes where these URLs answer so, and which URLs were asked for.
+    async fn fetch(
+        answers: &[(&'static str, u16, String)],
+    ) -> (Result<Published, WorkosError>, Vec<String>) {
+        let answers = answers.to_vec();
+        let http = ScriptedHttp::new(move |request| {
+            let url = request.uri().to_string();
+            let answer = answers.iter().find(|(asked, _, _)| *asked == url);
+            Ok(answer.map_or_else(
+                || json_response(404, &json!({})),
+                |(_, status, body)| response(*status, body.clone()),
+            ))
+        });
+        let client = WorkosClient::new(Arc::clone(&http) as _, Arc::new(config(&[])));
+        let source = ConnectSource::new(client, &ISSUER.parse().unwrap());
+        assert_eq!((source.issuer(), source.base_url()), (ISSUER, ISSUER));
+        let published = source.fetch().await;
+        let asked = http.requests().iter().map(|request| request.uri().to_string()).collect();
+        (published, asked)
+    }
+
+    fn keys() -> (&'static str, u16, String) {
+        (JWKS, 200, json!({"keys": [CURRENT.jwk()]}).to_string())
+    }
+
+    fn reason(published: Result<Published, WorkosError>) -> String {
+        match published {
+            Err(WorkosError::Unavailable { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[tokio::test]
-    async fn a_resource_is_this_origin_or_a_path_of_it_and_nothing_else() {
-        let resource = ProtectedResource { paths: &["/mcp"], ..ProtectedResource::default() };
-        let request = http::Request::builder().uri("https://app.test/x").body(()).unwrap();
-        let (mut parts, ()) = request.into_parts();
-        let origin = RequestOrigin::from_request_parts(&mut parts, &()).await.unwrap();
+    async fn metadata_leads_to_the_keys() {
+        let text = format!(" {} ", metadata());
+        let (published, asked) = fetch(&[(OAUTH_METADATA, 200, text.clone()), keys()]).await;
+        assert_eq!(asked, [OAUTH_METADATA, JWKS]);
+        let published = published.unwrap();
+        assert_eq!(published.metadata, Some(text), "as it was written");
+        let keys = crate::keys::KeySet::from(published.keys);
+        assert!(keys.find(CURRENT.kid).is_some());
+    }
+
+    #[tokio::test]
+    async fn metadata_by_openids_name_counts_where_oauths_is_absent() {
+        let openid = (OPENID_METADATA, 200, metadata().to_string());
+        let (published, asked) = fetch(&[openid.clone(), keys()]).await;
+        assert!(published.is_ok());
+        assert_eq!(asked, [OAUTH_METADATA, OPENID_METADATA, JWKS]);
+        // An issuer that cannot answer is asked nothing more.
+        let down = (OAUTH_METADATA, 500, String::new());
+        let (published, asked) = fetch(&[down, openid, keys()]).await;
+        assert_eq!(reason(published), "status 500");
+        assert_eq!(asked, [OAUTH_METADATA]);
+        let (published, asked) = fetch(&[]).await;
+        assert_eq!(reason(published), "there is no metadata at WORKOS_AUTHKIT_DOMAIN");
+        assert_eq!(asked, [OAUTH_METADATA, OPENID_METADATA]);
+    }
+
+    #[tokio::test]
+    async fn metadata_leads_to_no_other_origin() {
+        for jwks_uri in [
+            "https://evil.test/oauth2/jwks",
+            "http://test.authkit.app/oauth2/jwks",
+            "https://test.authkit.app:8443/oauth2/jwks",
+            "https://test.authkit.app@evil.test/oauth2/jwks",
+            "https://test.authkit.app.evil.test/jwks",
+            "http://169.254.169.254/latest",
+            "file:///etc/passwd",
+            "data:application/json,{}",
+            "/oauth2/jwks",
+            "",
+        ] {
+            let metadata = changed(&metadata(), json!({"jwks_uri": jwks_uri})).to_string();
+            let (published, asked) = fetch(&[(OAUTH_METADATA, 200, metadata), keys()]).await;
+            assert_eq!(reason(published), "a key set not on its issuer's origin", "{jwks_uri}");
+            assert_eq!(asked, [OAUTH_METADATA], "{jwks_uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_of_another_issuer_is_unavailable() {
+        for issuer in ["https://evil.test", "https://test.authkit.app/", "https://TEST.authkit.app"]
+        {
+            let metadata = changed(&metadata(), json!({"issuer": issuer})).to_string();
+            let (published, asked) = fetch(&[(OAUTH_METADATA, 200, metadata), keys()]).await;
+            assert_eq!(reason(published), "metadata of another issuer", "{issuer}");
+            assert_eq!(asked, [OAUTH_METADATA]);
+        }
+        for metadata in [
+            String::new(),
+            "[]".to_owned(),
+            changed(&metadata(), json!({"issuer": null})).to_string(),
+            changed(&metadata(), json!({"jwks_uri": null})).to_string(),
+            changed(&metadata(), json!({"jwks_uri": 5})).to_string(),
+            metadata().to_string().replacen('{', r#"{"issuer":"https://evil.test","#, 1),
+        ] {
+            let (published, _) = fetch(&[(OAUTH_METADATA, 200, metadata.clone()), keys()]).await;
+            assert_eq!(reason(published), "metadata without an issuer or a key set", "{metadata}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_is_text_of_64_kib_at_most() {
+        let of_bytes = |bytes: usize| {
+            let text = metadata().to_string();
+            format!("{text}{}", " ".repeat(bytes - text.len()))
+        };
+        let (published, _) = fetch(&[(OAUTH_METADATA, 200, of_bytes(64 * 1024)), keys()]).await;
+        assert!(published.is_ok());
+        let too_long = (OAUTH_METADATA, 200, of_bytes(64 * 1024 + 1));
+        let (published, asked) = fetch(&[too_long, keys()]).await;
+        assert_eq!(reason(published), "metadata that is too long, or no text");
+        assert_eq!(asked, [OAUTH_METADATA]);
+        let http = ScriptedHttp::new(|_| Ok(response(200, &b"{\"issuer\":\"\xff\"}"[..])));
+        let client = WorkosClient::new(http, Arc::new(config(&[])));
+        let source = ConnectSource::new(client, &ISSUER.parse().unwrap());
+        assert_eq!(reason(source.fetch().await), "metadata that is too long, or no text");
+    }
+
+    #[tokio::test]
+    async fn issuer_without_keys_is_unavailable() {
+        let (published, asked) = fetch(&[(OAUTH_METADATA, 200, metadata().to_string())]).await;
+        assert_eq!(reason(published), "there is no key set");
+        assert_eq!(asked, [OAUTH_METADATA, JWKS]);
+    }
+
+    #[test]
+    fn resource_is_this_origin_or_a_path_of_it() {
+        let origin = RequestOrigin::of_url("https://app.test/x".parse().unwrap()).unwrap();
         for audience in [
             "https://app.test",
             "https://app.test/",
             "https://app.test/mcp",
             "https://app.test/mcp/",
+            "https://app.test/api/v1",
         ] {
-            assert!(resource.is_at(audience, &origin), "{audience}");
+            assert!(RESOURCE.is_at(audience, &origin), "{audience}");
         }
         for audience in [
             "",
@@ -168,9 +310,36 @@ mod tests {
             "https://app.test/other",
             "https://app.test/mcp/x",
             "https://app.test/mcp?x",
+            "https://app.test/api",
             "https://evil.test/mcp",
         ] {
-            assert!(!resource.is_at(audience, &origin), "{audience}");
+            assert!(!RESOURCE.is_at(audience, &origin), "{audience}");
+        }
+    }
+
+    #[test]
+    fn resource_owns_its_scopes_and_those_with_its_prefix() {
+        for scope in ["expenses:read", "expenses:approve", "expenses:", "profile:all"] {
+            assert!(RESOURCE.owns_scope(scope), "{scope}");
+        }
+        for scope in ["openid", "profile", "profile:all2", "expenses", "xexpenses:read", ""] {
+            assert!(!RESOURCE.owns_scope(scope), "{scope}");
+        }
+    }
+
+    #[test]
+    fn path_is_of_its_resource_or_the_origin() {
+        for (path, expected) in [
+            ("/mcp", "/mcp"),
+            ("/mcp/", "/mcp"),
+            ("/api/v1", "/api/v1"),
+            ("/mcp/x", ""),
+            ("/mcpx", ""),
+            ("/api", ""),
+            ("/", ""),
+            ("", ""),
+        ] {
+            assert_eq!(RESOURCE.of_path(path), expected, "{path}");
         }
     }
 }

@@ -96,28 +96,91 @@ impl<T: Clone + Owned> IsolateCache<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::testing::{CURRENT, session, session_claims};
+    use crate::token::{TokenKind, UntrustedToken};
     use serde_json::json;
 
-    use super::*;
-
     fn session_of(user_id: &str) -> CachedSession {
-        let user = json!({"id": user_id, "email": "a@example.com"});
-        let session = json!({"access_token": "a", "refresh_token": "r", "user": user});
-        let session = serde_json::from_value(session).unwrap();
-        CachedSession { session: Arc::new(session), by_previous_password: false }
+        let session = Arc::new(session(user_id, "session_1", "refresh_1"));
+        CachedSession { session, by_previous_password: false }
+    }
+
+    fn hash(number: usize) -> TextHash {
+        TextHash::of(&number.to_string())
+    }
+
+    /// How many of these the cache still has.
+    fn count<T: Clone + Owned>(cache: &IsolateCache<T>, numbers: std::ops::Range<usize>) -> usize {
+        numbers.filter(|number| cache.get(&hash(*number)).is_some()).count()
     }
 
     #[test]
-    fn a_user_with_many_sessions_forgets_no_other_users() {
-        let remembered = IsolateCache::default();
-        let graces = TextHash::of("grace");
-        remembered.insert(graces, session_of("user_grace"), 4_000);
-        for number in 0..1_000 {
-            let hash = TextHash::of(&number.to_string());
-            remembered.insert(hash, session_of("user_ada"), 4_000);
+    fn text_with_the_same_beginning_is_another_one() {
+        let cache = IsolateCache::default();
+        let text = "a".repeat(4_000);
+        cache.insert(TextHash::of(&text), session_of("user_ada"), text.len());
+        assert!(cache.get(&TextHash::of(&text)).is_some());
+        for other in [&text[1..], &format!("{text}a"), &format!("{}b", &text[1..]), ""] {
+            assert!(cache.get(&TextHash::of(other)).is_none());
         }
-        assert!(remembered.get(&graces).is_some());
-        assert!(remembered.get(&TextHash::of("999")).is_some());
-        assert!(remembered.get(&TextHash::of("0")).is_none());
+    }
+
+    #[test]
+    fn cache_holds_two_megabytes_of_texts() {
+        let cache = IsolateCache::default();
+        for number in 0..500 {
+            cache.insert(hash(number), session_of("user_ada"), 4_000);
+        }
+        assert_eq!(count(&cache, 0..500), 500);
+        // One byte more takes the oldest out.
+        cache.insert(hash(500), session_of("user_ada"), 1);
+        assert_eq!((count(&cache, 0..1), count(&cache, 1..501)), (0, 500));
+        // A heavy one as many as it needs.
+        cache.insert(hash(501), session_of("user_ada"), 400_000);
+        assert_eq!((count(&cache, 0..101), count(&cache, 101..502)), (0, 401));
+    }
+
+    #[test]
+    fn text_past_the_bound_takes_nobodys_place() {
+        let cache = IsolateCache::default();
+        cache.insert(hash(0), session_of("user_ada"), 4_000);
+        cache.insert(hash(1), session_of("user_ada"), MAX_BYTES + 1);
+        assert_eq!((count(&cache, 0..1), count(&cache, 1..2)), (1, 0));
+        cache.insert(hash(2), session_of("user_ada"), MAX_BYTES);
+        assert_eq!((count(&cache, 0..1), count(&cache, 2..3)), (0, 1));
+    }
+
+    #[test]
+    fn text_inserted_again_has_its_new_value() {
+        let cache = IsolateCache::default();
+        cache.insert(hash(0), session_of("user_ada"), 10);
+        cache.insert(hash(0), session_of("user_grace"), 10);
+        assert_eq!(cache.get(&hash(0)).unwrap().session.user_id(), "user_grace");
+    }
+
+    #[test]
+    fn user_with_many_sessions_evicts_no_other_users() {
+        let cache = IsolateCache::default();
+        let graces = TextHash::of("grace");
+        cache.insert(graces, session_of("user_grace"), 4_000);
+        for number in 0..1_000 {
+            cache.insert(hash(number), session_of("user_ada"), 4_000);
+        }
+        assert!(cache.get(&graces).is_some());
+        assert_eq!((count(&cache, 0..501), count(&cache, 501..1_000)), (0, 499));
+    }
+
+    #[test]
+    fn token_belongs_to_its_subject() {
+        let set = serde_json::from_value::<crate::keys::JwkSet>(json!({"keys": [CURRENT.jwk()]}));
+        let key_set = Arc::new(KeySet::from(set.unwrap()));
+        let token = CURRENT.token(&session_claims());
+        let token = UntrustedToken::parse(&token).unwrap();
+        let key = key_set.find(CURRENT.kid).unwrap();
+        let claims = token.verify_signature(TokenKind::Session, key).unwrap();
+        let cached = CachedToken { kid: CURRENT.kid.to_owned(), key_set, claims };
+        assert_eq!(cached.owner(), "user_ada");
+        assert_eq!(session_of("user_grace").owner(), "user_grace");
     }
 }

@@ -511,3 +511,6 @@ impl Exchange {
 fn token_hash(token: &Secret) -> TokenHash {
     URL_SAFE_NO_PAD.encode(Sha256::digest(token.expose()))
 }
+
+#[cfg(test)]
+mod tests;
