@@ -41,7 +41,7 @@ fn read(amount: &str, currency: &str, locale: Locale) -> Option<String> {
         ..FormInput::default()
     };
     let content = typed.to_new(noon().date_naive(), locale).ok()?;
-    assert_eq!(content.currency, currency);
+    assert_eq!(&*content.currency, currency);
     Some(content.amount.to_string())
 }
 

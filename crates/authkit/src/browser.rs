@@ -141,7 +141,7 @@ pub fn meta_refresh_page(path: &str) -> Response {
 }
 
 /// A text as it stands in an HTML attribute.
-fn escape_html(text: &str) -> String {
+pub(crate) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

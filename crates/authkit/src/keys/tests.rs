@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use edge_host::memory::MemoryKv;
+use edge_host::{KvOperation, memory::MemoryKv};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -110,13 +110,13 @@ impl World {
 }
 
 async fn lookup(cache: &Arc<KeySetCache>, kid: &str) -> Result<(), KeyError> {
-    let set = cache.set_with(kid, None).await?;
+    let set = cache.set_with(kid, &WaitUntil::default()).await?;
     assert!(set.find(kid).is_some(), "{kid}");
     Ok(())
 }
 
 async fn metadata(cache: &Arc<KeySetCache>) -> Result<String, KeyError> {
-    cache.metadata(None).await.map(|text| text.to_string())
+    cache.metadata(&WaitUntil::default()).await.map(|text| text.to_string())
 }
 
 fn finds(keys: &[Value], kid: &str) -> bool {
@@ -376,7 +376,7 @@ async fn fetch_goes_on_when_its_client_goes_away() {
     let cache = world.isolate();
     let wait_until = WaitUntil::new(|work| drop(tokio::spawn(work)));
     {
-        let mut abandoned = Box::pin(cache.set_with(CURRENT.kid, Some(&wait_until)));
+        let mut abandoned = Box::pin(cache.set_with(CURRENT.kid, &wait_until));
         while world.source.fetches() == 0 {
             assert!((&mut abandoned).now_or_never().is_none());
         }
@@ -474,7 +474,7 @@ async fn older_kept_set_replaces_no_newer_one() {
 
 #[tokio::test]
 async fn failing_kv_costs_only_a_fetch() {
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         let world = World::new();
         world.kv.fail(Some(operation));
         lookup(&world.isolate(), CURRENT.kid).await.unwrap();
@@ -487,7 +487,7 @@ async fn failing_kv_costs_only_a_fetch() {
 async fn slow_write_to_kv_delays_no_other_request() {
     let world = World::new();
     let cache = world.isolate();
-    world.kv.hold_operation(Some("put"));
+    world.kv.hold_operation(Some(KvOperation::Put));
     let mut first = Box::pin(lookup(&cache, CURRENT.kid));
     while !world.kv.is_waiting() {
         assert!((&mut first).now_or_never().is_none());

@@ -3,7 +3,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use edge_host::memory::{DistantKv, MemoryKv};
+use edge_host::{
+    KvOperation,
+    memory::{DistantKv, MemoryKv},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -77,7 +80,7 @@ fn old() -> Session {
 
 async fn refresh(refresher: &Arc<Refresher>, session: &Session) -> Result<Renewed, RefreshError> {
     let requester = ClientInfo::default();
-    refresher.refresh(session, Some(noon()), None, &requester, None).await
+    refresher.refresh(session, Some(noon()), None, &requester, &WaitUntil::default()).await
 }
 
 async fn switch(
@@ -86,7 +89,9 @@ async fn switch(
     organization_id: &str,
 ) -> Result<Renewed, RefreshError> {
     let requester = ClientInfo::default();
-    refresher.refresh(session, Some(noon()), Some(organization_id), &requester, None).await
+    refresher
+        .refresh(session, Some(noon()), Some(organization_id), &requester, &WaitUntil::default())
+        .await
 }
 
 /// The refresh token of a renewed session, and whether it is fresh.
@@ -246,7 +251,7 @@ async fn exchange_goes_on_when_its_client_goes_away() {
     let requester = ClientInfo::default();
     let wait_until = WaitUntil::new(|work| drop(tokio::spawn(work)));
     let mut abandoned: Boxed<'_, _> =
-        Box::pin(isolate.refresh(&old, None, None, &requester, Some(&wait_until)));
+        Box::pin(isolate.refresh(&old, None, None, &requester, &wait_until));
     poll_until_asked(&world, &mut abandoned, 1);
     drop(abandoned);
     for _ in 0..20 {
@@ -264,7 +269,7 @@ async fn refresh_sends_its_requester() {
         ip_address: Some("192.0.2.7".to_owned()),
         user_agent: Some("Browser/1.0".to_owned()),
     };
-    world.isolate().refresh(&old, None, None, &requester, None).await.unwrap();
+    world.isolate().refresh(&old, None, None, &requester, &WaitUntil::default()).await.unwrap();
     let body: Value = serde_json::from_slice(world.http.requests()[0].body()).unwrap();
     assert_eq!(body["refresh_token"], "refresh_1");
     assert_eq!(
@@ -330,7 +335,11 @@ async fn renewed_session_is_left_longer_than_the_old_token() {
         let world = World::new();
         let expires_at = left_secs.map(|secs| noon() + Duration::seconds(secs));
         let requester = ClientInfo::default();
-        world.isolate().refresh(&old(), expires_at, None, &requester, None).await.unwrap();
+        world
+            .isolate()
+            .refresh(&old(), expires_at, None, &requester, &WaitUntil::default())
+            .await
+            .unwrap();
         let (_, options) = world.kv.entry(&world.kv.keys()[0]).unwrap();
         assert_eq!(options.expiration_ttl_secs, Some(expected), "{left_secs:?}");
     }
@@ -374,7 +383,7 @@ async fn record_that_does_not_open_is_ignored() {
 
 #[tokio::test]
 async fn failing_kv_keeps_no_session_from_renewal() {
-    for operation in ["get", "put"] {
+    for operation in [KvOperation::Get, KvOperation::Put] {
         let world = World::new();
         let isolate = world.isolate();
         world.kv.fail(Some(operation));
@@ -387,7 +396,7 @@ async fn failing_kv_keeps_no_session_from_renewal() {
 async fn failing_kv_turns_no_refusal_into_a_sign_out() {
     let (world, old) = (World::new(), old());
     refresh(&world.isolate(), &old).await.unwrap();
-    world.kv.fail(Some("get"));
+    world.kv.fail(Some(KvOperation::Get));
     let late = world.isolate();
     let error = refresh(&late, &old).await.unwrap_err();
     assert!(matches!(error, RefreshError::Unavailable { retry_after_secs: 1, .. }), "{error}");
@@ -400,7 +409,7 @@ async fn failing_kv_turns_no_refusal_into_a_sign_out() {
 async fn slow_write_to_kv_delays_no_other_request() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
-    world.kv.hold_operation(Some("put"));
+    world.kv.hold_operation(Some(KvOperation::Put));
     let mut first: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
     while !world.kv.is_waiting() {
         assert!((&mut first).now_or_never().is_none());
@@ -415,7 +424,7 @@ async fn signed_out_session_is_not_exchanged() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     assert!(!isolate.is_over(&old));
-    isolate.sign_out(&old, None).await;
+    isolate.sign_out(&old, &WaitUntil::default()).await;
     assert!(isolate.is_over(&old));
     for isolate in [isolate, world.isolate()] {
         assert_eq!(refresh(&isolate, &old).await.unwrap_err(), RefreshError::Ended);
@@ -434,7 +443,7 @@ async fn sign_out_beats_a_renewal_under_way() {
     let isolate = world.isolate();
     let mut late: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
     poll_until_asked(&world, &mut late, 1);
-    isolate.sign_out(&old, None).await;
+    isolate.sign_out(&old, &WaitUntil::default()).await;
     assert_eq!(late.await.unwrap_err(), RefreshError::Ended);
     // The session that WorkOS gave is nowhere.
     let keys = world.kv.keys();
@@ -447,7 +456,7 @@ async fn sign_out_elsewhere_ends_a_renewed_session() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let renewed = refresh(&isolate, &old).await.unwrap().session;
-    world.isolate().sign_out(&renewed, None).await;
+    world.isolate().sign_out(&renewed, &WaitUntil::default()).await;
     assert_eq!(newest(&isolate, &old).await, None);
     assert_eq!(newest(&isolate, &renewed).await, None);
 }
@@ -460,15 +469,15 @@ async fn waiting_request_sees_a_sign_out() {
     poll_until_asked(&world, &mut first, 1);
     let mut second: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
     assert!((&mut second).now_or_never().is_none());
-    isolate.sign_out(&old, None).await;
+    isolate.sign_out(&old, &WaitUntil::default()).await;
     assert_eq!(second.await.unwrap_err(), RefreshError::Ended);
 }
 
 #[tokio::test]
 async fn failing_kv_leaves_the_sign_out_to_workos() {
     let (world, old) = (World::new(), old());
-    world.isolate().sign_out(&old, None).await;
-    world.kv.fail(Some("get"));
+    world.isolate().sign_out(&old, &WaitUntil::default()).await;
+    world.kv.fail(Some(KvOperation::Get));
     assert_eq!(outcome(refresh(&world.isolate(), &old).await), fresh("refresh_2"));
 }
 
@@ -539,7 +548,7 @@ async fn user_with_many_renewals_evicts_only_their_own() {
     let adas: Vec<_> = (0..=MAX_REMEMBERED)
         .map(|number| session("user_ada", &format!("session_{number}"), &format!("ada {number}")))
         .collect();
-    world.kv.fail(Some("get"));
+    world.kv.fail(Some(KvOperation::Get));
     for ada in &adas {
         refresh(&isolate, ada).await.unwrap();
     }

@@ -1,0 +1,121 @@
+//! The layer that every [`AppError`] passes on its way out. It logs the cause once, with the request's ID;
+//! an unexpected failure shows that ID and no internals; a browser gets a page, other clients JSON.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use edge_host::random_bytes;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+
+use crate::{
+    browser::{escape_html, wants_html},
+    error::AppError,
+};
+
+/// Longest address that a page links to for another try: URLs of up to 2,000 characters work everywhere.
+const RETRY_LINK_MAX_BYTES: usize = 2000;
+
+/// What an error's page shows.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorPage<'a> {
+    /// The error: its status, and its `detail` for people.
+    pub error: &'a AppError,
+    /// The request's ID, which the log has too.
+    pub request_id: Option<&'a str>,
+    /// The address that was asked for, where asking again may help.
+    pub retry: Option<&'a str>,
+}
+
+/// Renders the HTML document of an error.
+pub type RenderError = Arc<dyn Fn(&ErrorPage<'_>) -> String + Send + Sync>;
+
+/// The layer; its state renders the pages.
+pub async fn handle_errors(
+    State(render): State<RenderError>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut request_id = request_id(request.headers());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let address = request.uri().path_and_query().map(ToString::to_string);
+    let address = address.filter(|address| address.len() <= RETRY_LINK_MAX_BYTES);
+    let wants_html = wants_html(request.headers());
+
+    let mut response = next.run(request).await;
+    let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
+        return response;
+    };
+    if let Some(cause) = &error.aside.cause {
+        let request_id = request_id.get_or_insert_with(new_request_id);
+        log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
+        if error.status == StatusCode::INTERNAL_SERVER_ERROR {
+            error.detail = format!(
+                "Something went wrong on our side. If it happens again, report request {request_id}"
+            )
+            .into();
+        }
+    }
+    // The headers that inner layers have added stay; the body is another.
+    let mut headers = response.headers().clone();
+    headers.remove(header::CONTENT_LENGTH);
+    let mut response = if wants_html {
+        let retry = address.filter(|_| method.is_safe() && error.status.is_server_error());
+        let page = match &error.aside.page {
+            Some(page) => page.to_string(),
+            None => render(&ErrorPage {
+                error: &error,
+                request_id: request_id.as_deref(),
+                retry: retry.as_deref(),
+            }),
+        };
+        (error.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+    } else {
+        error.into_response()
+    };
+    for (name, value) in &headers {
+        if !response.headers().contains_key(name) || name == header::SET_COOKIE {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    response
+}
+
+/// The ID that Cloudflare gives the request, in the `cf-ray` header.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned)
+}
+
+/// The ID of a request that did not come through Cloudflare.
+fn new_request_id() -> String {
+    format!("{:016x}", u64::from_ne_bytes(random_bytes()))
+}
+
+/// The page of an application that does not style its own.
+#[must_use]
+pub fn plain_page(page: &ErrorPage<'_>) -> String {
+    let status = page.error.status;
+    let title = escape_html(status.canonical_reason().unwrap_or("Error"));
+    let detail = match &page.error.detail {
+        Value::String(text) => escape_html(text),
+        other => escape_html(&other.to_string()),
+    };
+    let link = |href: &str, label: &str| {
+        format!("<p><a href=\"{}\">{}</a></p>", escape_html(href), escape_html(label))
+    };
+    let action = page.error.aside.way_on.as_ref().map(|(label, href)| link(href, label));
+    let retry = page.retry.map(|address| link(address, "Try again"));
+    let request_id = page.request_id.map(|id| format!("<p>Request ID: {}</p>", escape_html(id)));
+    let links: String = [action, retry, request_id].into_iter().flatten().collect();
+    format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title></head>\
+         <body><h1>{title}</h1><p>{detail}</p>{links}</body></html>"
+    )
+}
