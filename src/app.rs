@@ -8,10 +8,14 @@ use http::StatusCode;
 use crate::{
     access::Access,
     api::expenses as api,
-    authkit::{self, AuthKit, AuthKitConfig, ConfigError, ProtectedResource},
+    authkit::{
+        self, AuthKit, ConfigError, ProtectedResource,
+        error_layer::{RenderError, handle_errors},
+        layer::settle_origin,
+    },
     error::AppError,
     expenses::{Expenses, store},
-    layers, mcp,
+    mcp,
     negotiation::{by_accept, by_form},
     openapi::{
         self,
@@ -19,6 +23,7 @@ use crate::{
     },
     organization,
     runtime::{Clock, Host, KvNamespace},
+    security_headers::with_security_headers,
     service,
     web::{show, submit, views},
     webhooks,
@@ -48,40 +53,30 @@ impl AppState {
     pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
         let expenses = Expenses::new(kv, Arc::clone(&clock), cursor_sealer);
-        Self {
-            authkit: Arc::new(authkit.with_resource(RESOURCE).with_landing_path("/expenses")),
-            expenses,
-            clock,
-        }
+        let authkit = authkit
+            .with_resource(RESOURCE)
+            .with_landing_path("/expenses")
+            .with_error_page(views::error::render);
+        Self { authkit: Arc::new(authkit), expenses, clock }
     }
 }
 
 /// The Worker on `host`: [`router`], or [`misconfigured`] where variables or bindings are wrong.
 pub fn build(host: &impl Host) -> Router {
-    let config = AuthKitConfig::from_lookup(|name| host.var(name));
-    match (config, host.kv(store::BINDING)) {
-        (Ok(config), Some(kv)) => {
-            let clock = host.clock();
-            let authkit = AuthKit::new(config, host.http_client(), &kv, Arc::clone(&clock));
-            router(AppState::new(authkit, kv, clock))
-        }
-        (config, kv) => {
-            let mut error = config.err().unwrap_or_default();
-            if kv.is_none() {
-                error.add(store::BINDING, "is not bound to a KV namespace");
-            }
-            misconfigured(&error)
-        }
+    let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
+    match (authkit, host.kv(store::BINDING)) {
+        (Ok(authkit), Some(kv)) => router(AppState::new(authkit, kv, host.clock())),
+        (authkit, _) => misconfigured(&authkit.err().unwrap_or_default()),
     }
 }
 
 /// The Worker: every route, and the layers around them.
 #[expect(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
 pub fn router(state: AppState) -> Router {
-    let policy = views::content_security_policy(&state.authkit.sign_out_origins());
-    let public_origin = state.authkit.public_origin().cloned();
+    let authkit = Arc::clone(&state.authkit);
+    let policy = views::content_security_policy(&authkit.sign_out_origins());
     let mut routes = Router::from(routes());
-    if state.authkit.has_webhook_secret() {
+    if authkit.has_webhook_secret() {
         routes = routes.route(webhooks::PATH, post(webhooks::receive_event));
     }
     let routes = routes
@@ -89,10 +84,9 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
-        .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::carry_session))
-        .layer(from_fn_with_state(Arc::clone(&state.authkit), authkit::confirm_session))
         .with_state(state);
-    layers::with_layers(routes, policy, public_origin)
+    let routes = with_security_headers(authkit::layer(&authkit, routes), policy);
+    routes.layer(from_fn_with_state(authkit, settle_origin))
 }
 
 /// Every route but the web hook's, which [`router`] adds, with its description. [`authkit::routes()`] has
@@ -134,5 +128,7 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
-    layers::with_layers(routes, views::content_security_policy(&[]), None)
+    let render: RenderError = Arc::new(views::error::render);
+    let routes = routes.layer(from_fn_with_state(render, handle_errors));
+    with_security_headers(routes, views::content_security_policy(&[]))
 }

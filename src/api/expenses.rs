@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use super::error::{IN_PROCESS, not_added, not_changed, not_got, not_read, not_removed};
+use crate::authkit::error_layer::request_id;
 use crate::{
     access::no_such_expense,
     body::read_json,
@@ -40,7 +41,6 @@ use crate::{
         },
     },
     paging::next_link,
-    request_id::request_id,
     runtime::KvError,
 };
 

@@ -18,13 +18,13 @@ use super::{
     tool,
     tools::{self, CallError, Caller},
 };
+use crate::authkit::error_layer::request_id;
 use crate::{
     authkit::{BearerUser, CurrentUser, origin::RequestOrigin},
     body::read_bytes,
     browser::{JSON, is_acceptable},
     error::AppError,
     expenses::Expenses,
-    request_id::request_id,
 };
 
 /// The path.

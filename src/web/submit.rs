@@ -27,6 +27,7 @@ use super::{
     views::{Account, expense as view, respond},
     visitor::Visitor,
 };
+use crate::authkit::error_layer::request_id;
 use crate::{
     access::no_such_expense,
     authkit::{Rejection, origin::RequestOrigin},
@@ -45,7 +46,6 @@ use crate::{
         Changes, FindsOne, Protected, ReadsForm,
         schema::{DeleteForm, ExpenseForm},
     },
-    request_id::request_id,
     runtime::{Clock, KvError},
 };
 

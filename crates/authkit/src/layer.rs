@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::{
     Router,
     extract::{FromRequestParts, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use edge_host::WaitUntil;
@@ -18,8 +18,8 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 
 use crate::{
     AuthKit, browser::redirect, cookie::RequestCookies, current_user::has_bearer, error::AppError,
-    origin::RequestOrigin, refresh::RefreshError, rejection::Rejection, session::Session,
-    session_kept::confirm_session, workos::ClientInfo,
+    error_layer::handle_errors, origin::RequestOrigin, refresh::RefreshError, rejection::Rejection,
+    session::Session, session_kept::confirm_session, workos::ClientInfo,
 };
 
 /// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
@@ -148,15 +148,19 @@ impl SessionUpdate {
     }
 }
 
-/// Puts `app` behind AuthKit: its handlers can take the extractors of this crate, sessions are renewed on
-/// the way, and plain http is redirected. The application's own layers go around the result.
+/// Puts `app` behind AuthKit, without AuthKit's routes: an application that lists all routes itself merges
+/// [`routes()`](crate::routes()) into its own. Layers of the application that every response needs go around
+/// the result.
 pub fn layer(authkit: &Arc<AuthKit>, app: Router) -> Router {
     app.layer(from_fn_with_state(Arc::clone(authkit), carry_session))
         .layer(from_fn_with_state(Arc::clone(authkit), confirm_session))
+        .layer(from_fn(require_https))
+        .layer(from_fn_with_state(Arc::clone(&authkit.render_error), handle_errors))
+        .layer(from_fn_with_state(Arc::clone(authkit), settle_origin))
 }
 
 /// The layer that makes the request's context and carries the session.
-pub async fn carry_session(
+async fn carry_session(
     State(authkit): State<Arc<AuthKit>>,
     request: Request,
     next: Next,
@@ -205,7 +209,7 @@ pub async fn carry_session(
 /// The layer that serves nothing by plain http except on this machine: everybody on the way reads and
 /// changes it. A client that has sent a token is told so, because a redirect would hide that others may
 /// have the token now.
-pub async fn require_https(request: Request, next: Next) -> Response {
+async fn require_https(request: Request, next: Next) -> Response {
     let exposed = request.extensions().get::<RequestOrigin>().filter(|origin| origin.is_exposed());
     let Some(origin) = exposed else { return next.run(request).await };
     if has_bearer(request.headers()) {
@@ -216,17 +220,18 @@ pub async fn require_https(request: Request, next: Next) -> Response {
     redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
 }
 
-/// The outermost layer: gives each request its [`RequestOrigin`].
+/// The layer that gives each request its [`RequestOrigin`]. An application may put it around layers of its
+/// own.
 pub async fn settle_origin(
     State(authkit): State<Arc<AuthKit>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let origin = RequestOrigin::of_request(&parts, authkit.public_origin());
-    request = Request::from_parts(parts, body);
-    if let Some(origin) = origin {
-        request.extensions_mut().insert(origin);
+    let (mut parts, body) = request.into_parts();
+    if parts.extensions.get::<RequestOrigin>().is_none()
+        && let Some(origin) = RequestOrigin::of_request(&parts, authkit.public_origin())
+    {
+        parts.extensions.insert(origin);
     }
-    next.run(request).await
+    next.run(Request::from_parts(parts, body)).await
 }

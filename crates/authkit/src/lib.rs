@@ -19,6 +19,7 @@ pub mod connect;
 pub mod cookie;
 pub mod current_user;
 pub mod error;
+pub mod error_layer;
 pub mod isolate_cache;
 mod json_response;
 pub mod keys;
@@ -51,10 +52,12 @@ use url::Url;
 pub use config::{AuthKitConfig, ConfigError};
 pub use connect::ProtectedResource;
 pub use current_user::{BearerUser, CurrentUser, UnscopedUser, has_bearer};
-pub use layer::{RequestContext, carry_session};
+pub use error::AppError;
+pub use error_layer::ErrorPage;
+pub use layer::RequestContext;
+pub use layer::layer;
 pub use rejection::{Challenge, Rejection, SignedOut};
 pub use routes::routes;
-pub use session_kept::confirm_session;
 
 use self::{
     code_exchanges::CodeExchanges,
@@ -69,7 +72,9 @@ use self::{
     token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     workos::{WorkosClient, WorkosError},
 };
-use edge_host::{Clock, HttpClient, KvNamespace, TimedKv, WaitUntil};
+use axum::Router;
+use edge_host::{Clock, Host, HttpClient, KvNamespace, TimedKv, WaitUntil};
+use error_layer::{RenderError, plain_page};
 
 /// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
 /// per isolate, shared by every request.
@@ -89,6 +94,7 @@ pub struct AuthKit {
     code_exchanges: CodeExchanges,
     clock: Arc<dyn Clock>,
     landing_path: Box<str>,
+    render_error: RenderError,
 }
 
 /// Why a token's bearer is not known.
@@ -103,6 +109,42 @@ pub enum VerifyError {
 }
 
 impl AuthKit {
+    /// The name of AuthKit's KV binding in `wrangler.toml`.
+    pub const KV_BINDING: &str = "AUTHKIT";
+
+    /// The AuthKit of an environment: variables `WORKOS_*`, and the KV namespace bound to
+    /// [`KV_BINDING`](Self::KV_BINDING).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names every variable and binding that is missing or invalid.
+    pub fn from_env(host: &impl Host) -> Result<Self, ConfigError> {
+        Self::from_env_with_kv(host, Self::KV_BINDING)
+    }
+
+    /// [`from_env`](Self::from_env) with a namespace that the application shares: AuthKit's keys begin with
+    /// `authkit:`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env).
+    pub fn from_env_with_kv(
+        host: &impl Host,
+        kv_binding: &'static str,
+    ) -> Result<Self, ConfigError> {
+        let config = AuthKitConfig::from_lookup(|name| host.var(name));
+        match (config, host.kv(kv_binding)) {
+            (Ok(config), Some(kv)) => Ok(Self::new(config, host.http_client(), &kv, host.clock())),
+            (config, kv) => {
+                let mut error = config.err().unwrap_or_default();
+                if kv.is_none() {
+                    error.add(kv_binding, "is not bound to a KV namespace");
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// Where a browser may be sent to by the form that signs out: WorkOS, and where WorkOS sends it on
     /// to. What a page's policy must allow (CSP level 3, `form-action`).
     #[must_use]
@@ -174,6 +216,7 @@ impl AuthKit {
             clock,
             config,
             landing_path: "/".into(),
+            render_error: Arc::new(plain_page),
         }
     }
 
@@ -187,6 +230,24 @@ impl AuthKit {
     #[must_use]
     pub fn with_landing_path(self, path: &'static str) -> Self {
         Self { landing_path: path.into(), ..self }
+    }
+
+    /// Replaces the page that browsers get for an error. The function returns a whole HTML document;
+    /// other clients get JSON.
+    #[must_use]
+    pub fn with_error_page(
+        self,
+        render: impl Fn(&ErrorPage<'_>) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { render_error: Arc::new(render), ..self }
+    }
+
+    /// Puts an application behind AuthKit: adds the sign-in's routes, and the layers that renew sessions,
+    /// redirect plain http and respond to errors. Handlers of `app` can take [`CurrentUser`] and the other
+    /// extractors.
+    #[must_use]
+    pub fn protect(self, app: Router) -> Router {
+        layer(&Arc::new(self), app.merge(routes()))
     }
 
     /// A sealer for something of the application's own, which opens nothing of AuthKit's nor of any

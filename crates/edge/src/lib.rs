@@ -36,9 +36,9 @@ pub use request::{VisitorTimeZone, WaitUntil};
 
 /// Makes a crate a Worker that serves every request by one axum router.
 ///
-/// The argument is a `fn(&impl Host) -> Router`. It runs once in an isolate, at the first request. The
-/// macro stands at the root of a crate of type `cdylib`; on any other target than wasm it expands to
-/// nothing.
+/// The argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`,
+/// whose error every request is then told. It runs once in an isolate, at the first request. The macro
+/// stands at the root of a crate of type `cdylib`; on any other target than wasm it expands to nothing.
 #[macro_export]
 macro_rules! serve {
     ($build:path) => {

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::Layout;
+use crate::authkit::ErrorPage;
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,20 @@ pub struct Failure<'a> {
     pub retry: Option<&'a str>,
     /// What helps, and where it is.
     pub way_on: Option<(&'a str, &'a str)>,
+}
+
+/// The document of an error, for AuthKit's error layer.
+#[must_use]
+pub fn render(page: &ErrorPage<'_>) -> String {
+    let action = page.error.aside.way_on.as_ref();
+    self::page(&Failure {
+        status: page.error.status,
+        detail: &page.error.detail,
+        request_id: page.request_id,
+        retry: page.retry,
+        way_on: action.map(|(label, href)| (*label, href.as_str())),
+    })
+    .into_string()
 }
 
 /// The page of a failure.

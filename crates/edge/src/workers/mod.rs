@@ -10,9 +10,10 @@ mod request;
 mod response;
 mod visitor;
 
-use std::{cell::OnceCell, sync::Arc, thread::LocalKey};
+use std::{cell::OnceCell, fmt::Display, sync::Arc, thread::LocalKey};
 
 use axum::Router;
+use http::{StatusCode, header};
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, send::SendWrapper, worker_sys::web_sys};
 
@@ -49,6 +50,35 @@ impl Host for WorkersHost {
     }
 }
 
+/// What an application's function for [`serve!`](crate::serve) returns: a router, or why there is none.
+pub trait IntoRouter {
+    /// The router that serves the isolate's requests.
+    fn into_router(self) -> Router;
+}
+
+impl IntoRouter for Router {
+    fn into_router(self) -> Router {
+        self
+    }
+}
+
+/// An application that cannot be built responds to every request with 500 and the error's text, which must
+/// hold no secret.
+impl<E: Display> IntoRouter for Result<Router, E> {
+    fn into_router(self) -> Router {
+        self.unwrap_or_else(|error| {
+            let detail = format!("The Worker is not configured: {error}");
+            log::error!("{detail}");
+            let body = serde_json::json!({ "detail": detail }).to_string();
+            let headers =
+                [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+            Router::new().fallback(move || {
+                std::future::ready((StatusCode::INTERNAL_SERVER_ERROR, headers, body.clone()))
+            })
+        })
+    }
+}
+
 /// Runs once, when the module is loaded.
 #[doc(hidden)]
 pub fn start() {
@@ -58,12 +88,12 @@ pub fn start() {
 
 /// Serves one request by the isolate's router, which the first request builds.
 #[doc(hidden)]
-pub async fn serve(
+pub async fn serve<R: IntoRouter>(
     request: web_sys::Request,
     env: Env,
     context: worker::worker_sys::Context,
     router: &'static LocalKey<OnceCell<Router>>,
-    build: fn(&WorkersHost) -> Router,
+    build: impl FnOnce(&WorkersHost) -> R,
 ) -> Result<JsValue, JsValue> {
     let context = Context::new(context);
     let web_request = request;
@@ -73,7 +103,8 @@ pub async fn serve(
     let context = SendWrapper::new(context);
     request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
     request.extensions_mut().insert(visitor::time_zone(web_request));
-    let mut router = router.with(|cell| cell.get_or_init(|| build(&WorkersHost(env))).clone());
+    let mut router =
+        router.with(|cell| cell.get_or_init(|| build(&WorkersHost(env)).into_router()).clone());
     let response = tower_service::Service::call(&mut router, request).await;
     if let Some(body) = unread_body {
         body.read_rest(&runtime_context).await;
