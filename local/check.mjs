@@ -44,6 +44,12 @@ const CHECKS = [
     advice: 'Correct the types; they are JSDoc.',
   },
   {
+    title: 'JavaScript: types on pages',
+    command: TSC,
+    args: ['--project', 'tsconfig.browser.json'],
+    advice: 'Correct the types; they are JSDoc.',
+  },
+  {
     title: 'JavaScript: types on workerd',
     command: TSC,
     args: ['--project', 'tsconfig.workerd.json'],

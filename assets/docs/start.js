@@ -1,7 +1,7 @@
 // Shows the API's description. What is tried runs in the browser's own session: the cookie goes along
 // by itself, with requests to this origin alone.
 
-// The browser's back/forward cache may restore this page when the session is over: see src/pages/restored.js.
+// The browser's back/forward cache may restore this page when the session is over: see src/web/views/restored.js.
 addEventListener('pagehide', () => {
   document.documentElement.hidden = true;
 });
@@ -11,8 +11,25 @@ addEventListener('pageshow', (event) => {
 });
 
 /**
+ * As much of Swagger UI as this page uses. Its documents are Immutable.js collections.
+ *
+ * @typedef {object} SwaggerMap
+ * @property {(name: string) => SwaggerMap | undefined} get
+ * @property {(path: string[]) => SwaggerMap | undefined} getIn
+ * @property {() => Iterable<string>} keys
+ * @property {(value: string) => boolean} includes
+ */
+/** @typedef {{ specJson(): SwaggerMap }} SpecSelectors */
+/** @typedef {{ pathMethod: [path: string, method: string], specSelectors: SpecSelectors }} ParametersProps */
+/** @typedef {(state: object, path: string, method: string) => boolean} AllowTryItOut */
+/** @typedef {(props: ParametersProps) => object} Component */
+/** @typedef {{ createElement(type: string | Component, props: object | null, ...children: unknown[]): object }} React */
+
+/**
  * Whether an operation only ever redirects, as those of the sign-in do. They lead to AuthKit, where a script's
  * request fails (CORS); a navigation goes through.
+ *
+ * @param {SwaggerMap | undefined} operation
  */
 function isNavigation(operation) {
   const tags = operation?.get('tags');
@@ -20,13 +37,18 @@ function isNavigation(operation) {
   return Boolean(tags?.includes('sign-in')) && !statuses.some((status) => status.startsWith('2'));
 }
 
-/** Offers a link in place of "Execute" where a script's request would fail. */
+/** Offers a link in place of "Execute" where a script's request would fail. @param {{ React: React }} system */
 function navigations({ React }) {
   const { createElement } = React;
   return {
     statePlugins: {
       spec: {
         wrapSelectors: {
+          /**
+           * @param {AllowTryItOut} original
+           * @param {{ specSelectors: SpecSelectors }} system
+           * @returns {AllowTryItOut}
+           */
           allowTryItOutFor: (original, system) => (state, path, method) =>
             !isNavigation(system.specSelectors.specJson().getIn(['paths', path, method])) &&
             original(state, path, method),
@@ -34,7 +56,8 @@ function navigations({ React }) {
       },
     },
     wrapComponents: {
-      parameters: (Parameters) =>
+      parameters: (/** @type {Component} */ Parameters) =>
+        /** @param {ParametersProps} props */
         function ParametersWithLink(props) {
           const [path, method] = props.pathMethod;
           const operation = props.specSelectors.specJson().getIn(['paths', path, method]);
@@ -52,6 +75,7 @@ function navigations({ React }) {
 }
 
 addEventListener('DOMContentLoaded', () => {
+  // @ts-expect-error: the bundle before this script defines the global, and has no types.
   SwaggerUIBundle({
     url: '/openapi.json',
     dom_id: '#swagger-ui',

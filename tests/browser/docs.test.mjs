@@ -8,7 +8,12 @@ import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
 
-/** The answer that the page shows for an operation, tried as it is offered. */
+/**
+ * The response that the page shows for an operation, tried as it is offered.
+ *
+ * @param {import('playwright-core').Page} page
+ * @param {string} operation
+ */
 async function tried(page, operation) {
   const block = page.locator(`[id$="-${operation}"]`);
   await block.getByRole('button', { name: /^(get|post) / }).click();

@@ -5,22 +5,31 @@ import { test } from 'node:test';
 
 import { ADA_ID } from '../../local/authkit/index.mjs';
 import { AUTHENTICATE_PATH } from '../e2e/support/world.mjs';
+import { present } from '../e2e/support/values.mjs';
 import { inspect } from './support/looks.mjs';
 import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
 const { world } = visitors;
 
-/** That an answer is a page of the Worker's with that status, a heading and at least one way on. */
+/** @typedef {import('playwright-core').Page} Page */
+
+/**
+ * The response is a page of the Worker's with that status, a heading and at least one link.
+ *
+ * @param {Page} page
+ * @param {import('playwright-core').Response | null} answer
+ * @param {number} status
+ */
 async function assertErrorPage(page, answer, status) {
-  assert.equal(answer.status(), status);
+  assert.equal(answer?.status(), status);
   assert.match(answer.headers()['content-type'], /^text\/html/);
   assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
   assert.ok((await page.getByRole('link').count()) > 0, 'there is no way on');
   assert.doesNotMatch(await page.innerText('body'), /undefined|\[object|\{"detail"|panicked|wasm|KV (get|put|list)/i);
 }
 
-/** The answer to the navigation that `act` causes. */
+/** The answer to the navigation that `act` causes. @param {Page} page @param {() => Promise<void>} act */
 async function answerTo(page, act) {
   const navigated = page.waitForResponse(
     (response) => response.request().isNavigationRequest() && response.status() >= 400,
@@ -58,7 +67,7 @@ test("what stands in AuthKit's error is text and nothing else", async (t) => {
   const page = await visitors.newcomer(t);
   const words = '<img src=x onerror="document.title=1"><script>document.title=2</script>"\'';
   await page.goto('/login');
-  const state = new URL(page.url()).searchParams.get('state');
+  const state = present(new URL(page.url()).searchParams.get('state'));
   const query = new URLSearchParams({ error: 'x"><h2>y</h2>', error_description: words, state });
   await assertErrorPage(page, await page.goto(`${world.worker.origin}/callback?${query}`), 400);
   assert.equal(await page.locator('main img, main script, main h2').count(), 0);
@@ -107,7 +116,7 @@ test('AuthKit that cannot be reached is said, and the session stays', async (t) 
   await world.withoutAuthKit(async () => {
     const answer = await page.goto('/');
     await assertErrorPage(page, answer, 503);
-    assert.match(answer.headers()['retry-after'], /^[1-9]\d*$/);
+    assert.match(answer?.headers()['retry-after'] ?? '', /^[1-9]\d*$/);
     await inspect(page, 'error-authkit-down');
   });
   await world.advanceClock(31);
@@ -136,7 +145,7 @@ test('expenses that cannot be reached are said to be that, and not to be none', 
   await assertErrorPage(page, answer, 503);
   await inspect(page, 'error-kv-down');
   await world.worker.failKv();
-  assert.equal((await page.reload()).status(), 200);
+  assert.equal((await page.reload())?.status(), 200);
 });
 
 test("another site's form is refused", async (t) => {

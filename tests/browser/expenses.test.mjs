@@ -4,13 +4,17 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { present } from '../e2e/support/values.mjs';
 import { expectAccessible, inspect } from './support/looks.mjs';
 import { signIn, startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
 const { world } = visitors;
 
-/** What was typed into the form that adds. */
+/** @typedef {import('playwright-core').Page} Page */
+/** @typedef {Partial<Record<'description' | 'amount' | 'currency' | 'category' | 'date', string>>} Fields of the form */
+
+/** Fills the form that adds or changes an expense. @param {Page} page @param {Fields} fields */
 async function type(page, { description, amount, currency, category, date }) {
   const form = page.locator('form', { has: page.getByRole('button', { name: /Add expense|Save changes/ }) });
   const fields = { Description: description, Amount: amount, Currency: currency, Category: category, Date: date };
@@ -19,12 +23,13 @@ async function type(page, { description, amount, currency, category, date }) {
   }
 }
 
+/** @param {Page} page @param {Fields} expense */
 async function add(page, expense) {
   await type(page, expense);
   await page.getByRole('button', { name: 'Add expense' }).click();
 }
 
-/** The list's rows, as they are read: description, amount. */
+/** The descriptions in the list's rows. @param {Page} page */
 async function rows(page) {
   const table = page.getByRole('table', { name: 'Expenses, the newest first' });
   if ((await table.count()) === 0) return [];
@@ -88,19 +93,21 @@ test('two people see each their own', async (t) => {
   await add(ada, { description: 'A thing of Ada’s', amount: '1' });
   await ada.getByRole('link', { name: 'Edit A thing of Ada’s' }).click();
   const answer = await grace.goto(new URL(ada.url()).pathname);
-  assert.equal(answer.status(), 404);
+  assert.equal(answer?.status(), 404);
   await grace.goto('/expenses');
   assert.ok(!(await rows(grace)).includes('A thing of Ada’s'));
 });
 
-for (const [field, label, bad, message] of [
+/** @type {[keyof Fields, string, string, RegExp][]} */
+const MISTAKES = [
   ['description', 'Description', '   ', /Say what it was/],
   ['amount', 'Amount', 'a lot', /amount/i],
   ['amount', 'Amount', '0', /more than/i],
   ['amount', 'Amount', '1.234', /./],
   ['currency', 'Currency', 'dollar', /./],
   ['category', 'Category', 'c'.repeat(51), /./],
-]) {
+];
+for (const [field, label, bad, message] of MISTAKES) {
   test(`${label} “${bad.slice(0, 12)}” is told beside the field, and what was typed is kept`, async (t) => {
     const page = await visitors.signedIn(t, 'Grace', { locale: 'en-GB' });
     await page.goto('/expenses');
@@ -109,14 +116,14 @@ for (const [field, label, bad, message] of [
     const input = page.getByLabel(new RegExp(`^${label}`));
     assert.equal(await input.getAttribute('aria-invalid'), 'true');
     assert.equal(await input.inputValue(), bad);
-    const described = (await input.getAttribute('aria-describedby'))
+    const described = present(await input.getAttribute('aria-describedby'))
       .split(' ')
       .map((id) => page.locator(`#${id}`).innerText());
     assert.match((await Promise.all(described)).join(' '), message);
     if (field !== 'description')
       assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Kept');
     // The summary of what is wrong has the focus, and leads to the field.
-    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('role')), 'alert');
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('role')), 'alert');
     await expectAccessible(page);
     if (field === 'amount' && bad === 'a lot') await inspect(page, 'expense-refused');
     await page.goto('/expenses');
@@ -155,7 +162,11 @@ test('a page left open while the session ends loses nothing that was typed', asy
 test('the keyboard alone is enough to add an expense', async (t) => {
   const page = await visitors.signedIn(t, 'Grace');
   await page.goto('/expenses');
-  const focus = () => page.evaluate(() => document.activeElement.id || document.activeElement.innerText);
+  const focus = () =>
+    page.evaluate(() => {
+      const element = /** @type {HTMLElement} */ (document.activeElement);
+      return element.id || element.innerText;
+    });
   await page.keyboard.press('Tab');
   assert.match(await focus(), /^Skip/);
   for (let presses = 0; (await focus()) !== 'description'; presses += 1) {
@@ -178,10 +189,11 @@ test('somebody who reads German sees amounts as they are written there, and may 
 
 test('the first page is small, and is all there is to load', async (t) => {
   const page = await visitors.newcomer(t);
+  /** @type {string[]} */
   const requests = [];
   page.on('request', (request) => requests.push(request.url()));
   const answer = await page.goto('/');
-  assert.ok((await answer.body()).length < 30_000);
+  assert.ok((await present(answer).body()).length < 30_000);
   await page.waitForLoadState('networkidle');
   const others = requests.slice(1).filter((url) => !url.startsWith('data:'));
   assert.ok(
@@ -191,7 +203,7 @@ test('the first page is small, and is all there is to load', async (t) => {
 });
 
 test('whoever is impersonated is told so on every page, by whom and why', async (t) => {
-  const grace = world.authkit.users.find(({ email }) => email === 'grace@example.com');
+  const grace = present(world.authkit.findUser('grace@example.com'));
   grace.impersonator = { email: 'support@example.com', reason: 'ticket <7>' };
   t.after(() => {
     grace.impersonator = null;
@@ -202,7 +214,7 @@ test('whoever is impersonated is told so on every page, by whom and why', async 
   const pages = [
     '/',
     '/expenses',
-    await page.getByRole('link', { name: 'Edit By support' }).first().getAttribute('href'),
+    present(await page.getByRole('link', { name: 'Edit By support' }).first().getAttribute('href')),
   ];
   for (const path of pages) {
     await page.goto(path);

@@ -48,6 +48,9 @@ async function goBack(page) {
 /**
  * Signs Ada in, to end on `path`. Chromium gives up a cached page when its site's cookies change, but not
  * the page that a sign-in ends on: it watches the site where the navigation began, which was AuthKit's.
+ *
+ * @param {Page} page
+ * @param {string} path
  */
 async function signInTo(page, path) {
   await page.goto(`/login?${new URLSearchParams({ return_to: path })}`);
@@ -55,6 +58,7 @@ async function signInTo(page, path) {
   await page.getByText('ada@example.com').first().waitFor();
 }
 
+/** @param {Page} page */
 async function signOut(page) {
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('link', { name: 'Sign in' }).first().waitFor();

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { present } from '../e2e/support/values.mjs';
 import { signIn, startVisitors } from './support/visitors.mjs';
 
 /** More than a browser keeps for one site, and more than fits into a request's headers. */
@@ -12,16 +13,24 @@ const TRY_MS = 5_000;
 /** What all sign-ins in progress may add to a request's headers. */
 const SIGN_IN_COOKIES_MAX_BYTES = 5_000;
 
+/** The attack's page, which keeps the window it opens. @typedef {typeof globalThis & { popup?: Window | null }} AttackPage */
+
 const visitors = await startVisitors();
 const { world } = visitors;
 
-/** Serves an empty page at every address of an origin. @param {import('playwright-core').BrowserContext} context */
+/**
+ * Serves an empty page at every address of an origin.
+ *
+ * @param {import('playwright-core').BrowserContext} context
+ * @param {string} origin
+ */
 async function serveEmptyPages(context, origin) {
   await context.route(`${origin}/**`, (route) =>
     route.fulfill({ contentType: 'text/html', body: '<title>empty</title>' }),
   );
 }
 
+/** @param {{ name: string }} cookie */
 function isSignInCookie({ name }) {
   return /sign-in-/.test(name);
 }
@@ -41,7 +50,7 @@ for (const name of [undefined, '__Host-session']) {
       redirect: 'manual',
       headers: { 'x-local-authkit-user': 'grace@example.com' },
     });
-    const callback = approved.headers.get('location');
+    const callback = present(approved.headers.get('location'));
     assert.ok(callback.startsWith(`${app}/callback?`), callback);
     const [[pair]] = begun.setCookies.map((line) => line.split(';'));
     const cookieName = pair.slice(0, pair.indexOf('='));
@@ -104,18 +113,20 @@ test("another site's page that begins many sign-ins ends no session and blocks n
         .then((response) => response.status())
         .catch(() => undefined);
       await attack.evaluate(
-        ([url, isAgain]) => {
+        ({ url, isAgain }) => {
           // A window that has been opened stays within reach, unless its page asks for a group of its own.
-          if (isAgain || !globalThis.popup || popup.closed) globalThis.popup = open(url);
-          else popup.location = url;
+          const page = /** @type {AttackPage} */ (globalThis);
+          if (isAgain || !page.popup || page.popup.closed) page.popup = open(url);
+          else page.popup.location.href = url;
         },
-        [url, tries > 0],
+        { url, isAgain: tries > 0 },
       );
       status = await answered;
     }
     assert.equal(status, 302);
     for (const other of context.pages()) {
-      if (other !== page && other !== attack && !(await attack.evaluate(() => !popup.closed))) await other.close();
+      const isOpen = () => attack.evaluate(() => !(/** @type {AttackPage} */ (globalThis).popup?.closed));
+      if (other !== page && other !== attack && !(await isOpen())) await other.close();
     }
   }
 

@@ -9,17 +9,21 @@ import { startVisitors } from './support/visitors.mjs';
 const visitors = await startVisitors();
 const { world } = visitors;
 
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @param {Page} page */
 function signOutButton(page) {
   return page.getByRole('button', { name: 'Sign out' });
 }
 
-/** Whether that person is signed in, as the page says. */
+/** The page says that this person is signed in. @param {Page} page @param {string} email */
 async function assertSignedIn(page, email) {
   await page.goto('/');
   assert.ok(await page.getByText(email).first().isVisible(), await page.innerText('body'));
   assert.ok(await signOutButton(page).isVisible());
 }
 
+/** @param {Page} page */
 async function assertSignedOut(page) {
   await page.goto('/');
   assert.ok(await page.getByRole('link', { name: 'Sign in' }).first().isVisible(), await page.innerText('body'));
@@ -30,7 +34,7 @@ async function assertSignedOut(page) {
 test('a visitor finds out what this is, signs in, is known, and signs out', async (t) => {
   const page = await visitors.newcomer(t);
   const answer = await page.goto('/');
-  assert.equal(answer.status(), 200);
+  assert.equal(answer?.status(), 200);
   assert.match(await page.title(), /\S/);
   assert.equal(await page.getByRole('heading', { level: 1 }).count(), 1);
   await inspect(page, 'home');
@@ -67,7 +71,12 @@ test('all of it works without a script', async (t) => {
 
 test('all of it works with the keyboard alone', async (t) => {
   const page = await visitors.newcomer(t);
-  /** Tabs until the focus is on what a screen reader would call by that name. */
+  /**
+   * Tabs until the focus is on what a screen reader would call by that name.
+   *
+   * @param {'link' | 'button'} role
+   * @param {string | RegExp} name
+   */
   async function tabTo(role, name) {
     const wanted = page.getByRole(role, { name }).first();
     for (let presses = 0; presses < 40; presses += 1) {

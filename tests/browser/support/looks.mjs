@@ -72,14 +72,18 @@ export async function expectAccessible(page) {
   if (!isLoaded) await page.evaluate(axe.source);
   // A page without a background is painted in the scheme's own, which axe takes for white.
   await page.evaluate(() => {
-    const transparent = (element) => getComputedStyle(element).backgroundColor === 'rgba(0, 0, 0, 0)';
+    const transparent = (/** @type {Element} */ element) =>
+      getComputedStyle(element).backgroundColor === 'rgba(0, 0, 0, 0)';
     if ([document.documentElement, document.body].every(transparent))
       document.documentElement.style.backgroundColor = 'Canvas';
   });
   await inEveryWindow(page, async ({ width }) => {
     for (const colorScheme of COLOUR_SCHEMES) {
       await page.emulateMedia({ colorScheme });
-      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+      const { violations } = await page.evaluate(() => {
+        const { axe: loaded } = /** @type {{ axe: typeof axe }} */ (/** @type {unknown} */ (globalThis));
+        return loaded.run(document, { resultTypes: ['violations'] });
+      });
       assert.equal(
         violations.length,
         0,

@@ -62,6 +62,7 @@ class Visitors {
       ...options,
     });
     context.setDefaultTimeout(TIMEOUT_MS);
+    /** @type {string[]} */
     const complaints = [];
     const own = [worker.origin, new URL(this.world.authkit.url).origin, ...origins];
     context.on('page', (page) => watch(page, own, complaints));
@@ -74,7 +75,14 @@ class Visitors {
     return page;
   }
 
-  /** Somebody who is signed in. @param {import('node:test').TestContext} t @param {'Ada' | 'Grace'} name */
+  /**
+   * Somebody who is signed in.
+   *
+   * @param {import('node:test').TestContext} t
+   * @param {'Ada' | 'Grace'} name
+   * @param {import('playwright-core').BrowserContextOptions} [options]
+   * @param {import('../../e2e/support/worker.mjs').Worker} [worker]
+   */
   async signedIn(t, name, options, worker) {
     const page = await this.newcomer(t, options, worker);
     await page.goto('/');
