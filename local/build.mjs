@@ -125,6 +125,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
     if (show === 'steps') {
       await step(`Building ${worker.title} ${mode.about}`, BIN.workerBuild, args, { env, failure: FAILED });
     } else {
+      /** @type {Record<string, string>} */
       const colour = process.stderr.isTTY && !process.env.NO_COLOR ? { CARGO_TERM_COLOR: 'always' } : {};
       const { code, output } = await capture(BIN.workerBuild, args, {
         env: { ...env, ...colour },
@@ -266,14 +267,15 @@ function hashes(paths) {
 
 /** One line for each file of the release bundle, and one for all of it. @param {Worker} [worker] */
 export function sizes(worker = EXPENSES) {
-  const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`.padStart(10);
+  const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1000).toFixed(1)} kB`.padStart(10);
+  /** @param {string} name @param {number} raw @param {number} gzipped */
   const line = (name, raw, gzipped) => `${name.padEnd(20)}${kilobytes(raw)}  gzipped${kilobytes(gzipped)}`;
   const files = [SCRIPT, WASM].map((name) => {
     const bytes = readFileSync(join(bundleFolder(worker, RELEASE), name));
     const path = join(worker.folder, RELEASE.folder, name);
     return { path, raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
   });
-  const sum = (field) => files.reduce((total, file) => total + file[field], 0);
+  const sum = (/** @type {'raw' | 'gzipped'} */ field) => files.reduce((total, file) => total + file[field], 0);
   return [
     ...files.map(({ path, raw, gzipped }) => line(path, raw, gzipped)),
     line('together', sum('raw'), sum('gzipped')),

@@ -50,7 +50,7 @@ export async function main(body) {
     process.on(signal, () => {
       // A second Ctrl-C means now.
       if (ending) process.exit(interruptedCode);
-      interrupt();
+      void interrupt();
     });
   }
   // The terminal may be gone before this process is.
@@ -107,7 +107,7 @@ function endWithNpm() {
   if (!process.env.npm_lifecycle_event) return;
   const parent = process.ppid;
   setInterval(() => {
-    if (process.ppid !== parent && !ending) interrupt();
+    if (process.ppid !== parent && !ending) void interrupt();
   }, 300).unref();
 }
 

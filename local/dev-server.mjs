@@ -63,17 +63,17 @@ export async function startDevServer({ worker, mode, port, writeVars, env }) {
     { env: { ...WRANGLER_ENV, ...env } },
   );
   endWith(child, `${capitalised(worker.title)} (wrangler dev)`);
-  for (const [from, print] of [
-    [child.stdout, console.log],
-    [child.stderr, console.error],
-  ]) {
+  /** @param {import('node:stream').Readable | null} from @param {(line: string) => void} print */
+  const follow = (from, print) => {
     const filter = wranglerOutput();
     eachLine(from, (line) => {
       if (isReloadDone(line)) output.emit('reloaded');
       const kept = filter(line);
       if (kept !== undefined) print(kept);
     });
-  }
+  };
+  follow(child.stdout, console.log);
+  follow(child.stderr, console.error);
   await answersHealth(port);
 
   return {
@@ -159,14 +159,20 @@ async function healthFault(port) {
 /** One server's end is the end of all. @param {import('node:child_process').ChildProcess} child @param {string} name */
 export function endWith(child, name) {
   child.once('close', (code) => {
-    stopNow(
+    void stopNow(
       new Stop(`${name} ended by itself${code === null ? '' : ` (exit code ${code})`}: see its own words above.`),
     );
   });
 }
 
-/** @param {import("node:stream").Readable} stream @param {(line: string, first: boolean) => void} use */
+/**
+ * Calls `use` for each line of a child's output, where the output is a pipe.
+ *
+ * @param {import('node:stream').Readable | null} stream
+ * @param {(line: string, first: boolean) => void} use
+ */
 export function eachLine(stream, use) {
+  if (!stream) return;
   let first = true;
   createInterface({ input: stream }).on('line', (line) => {
     use(line, first);

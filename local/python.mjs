@@ -24,6 +24,9 @@ export const NO_PYTHON =
   `There is no Python 3.${PYTHON_MINOR} or later that can install packages. ` +
   'Install one (Debian: apt-get install python3 python3-venv; macOS: brew install python).';
 
+/** Says whether a Python is new enough, and how it installs packages. */
+const INSPECT = join(ROOT, 'local', 'inspect_python.py');
+
 /**
  * The command of a Python that is new enough and can install packages: into a virtual environment, or
  * where Debian has left that out, with a pip of its own.
@@ -31,15 +34,8 @@ export const NO_PYTHON =
  * @returns {Promise<{ command: string, version: string, installs: 'venv' | 'pip' } | undefined>}
  */
 export async function findPython() {
-  const look = [
-    'import importlib.util as util, sys',
-    `assert sys.version_info >= (3, ${PYTHON_MINOR})`,
-    'kind = "venv" if util.find_spec("venv") and util.find_spec("ensurepip") else "pip" if util.find_spec("pip") else ""',
-    'assert kind',
-    'print(sys.version.split()[0], kind)',
-  ].join('\n');
   for (const command of COMMANDS) {
-    const { code, output } = await capture(command, ['-c', look]);
+    const { code, output } = await capture(command, [INSPECT, String(PYTHON_MINOR)]);
     if (code !== 0) continue;
     const [version, installs] = output.trim().split(' ');
     return { command, version, installs: /** @type {'venv' | 'pip'} */ (installs) };

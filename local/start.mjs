@@ -81,7 +81,7 @@ export async function serve(worker) {
   );
   console.log(`  Expenses are kept in .wrangler/state. Saved files are built and served. Stop with Ctrl-C.\n`);
 
-  saves.begin(first === RELEASE ? () => build('quiet', { worker, mode: DEVELOPMENT }) : undefined);
+  void saves.begin(first === RELEASE ? () => build('quiet', { worker, mode: DEVELOPMENT }) : undefined);
   await staysUp(port);
 }
 
@@ -92,7 +92,8 @@ function readArguments() {
       options: { port: { type: 'string', default: '8787' }, 'authkit-port': { type: 'string', default: '4100' } },
     }));
   } catch (error) {
-    throw new Stop(`${error.message.split('. ')[0]}. There is: npm start -- --port 8787 --authkit-port 4100`, 2);
+    const [message] = /** @type {Error} */ (error).message.split('. ');
+    throw new Stop(`${message}. There is: npm start -- --port 8787 --authkit-port 4100`, 2);
   }
   const ports = [values.port, values['authkit-port']].map((text) => (/^\d{1,5}$/.test(text) ? Number(text) : NaN));
   if (!ports.every((port) => port >= 1 && port <= 65_535)) throw new Stop('A port is a number from 1 to 65535.', 2);
@@ -151,7 +152,10 @@ function redirectUri({ WORKOS_REDIRECT_URI: uri, PUBLIC_ORIGIN: origin }, port) 
 function parseVars(text) {
   const line = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\n]*))/gm;
   return Object.fromEntries(
-    [...text.matchAll(line)].map(([, name, ...values]) => [name, values.find((value) => value !== undefined).trim()]),
+    [...text.matchAll(line)].map(([, name, ...values]) => [
+      name,
+      (values.find((value) => value !== undefined) ?? '').trim(),
+    ]),
   );
 }
 
@@ -209,11 +213,11 @@ async function checkPort(port, option) {
   );
 }
 
-/** @returns {Promise<boolean>} */
+/** @param {string} host @param {number} port @returns {Promise<boolean>} */
 function isAnswering(host, port) {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: 500 });
-    const answer = (value) => () => {
+    const answer = (/** @type {boolean} */ value) => () => {
       socket.destroy();
       resolve(value);
     };
@@ -221,11 +225,11 @@ function isAnswering(host, port) {
   });
 }
 
-/** @returns {Promise<string | undefined>} why the port cannot be listened on */
+/** @param {number} port @returns {Promise<string | undefined>} why the port cannot be listened on */
 function bindFault(port) {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', (error) => resolve(error.code));
+    server.once('error', (/** @type {NodeJS.ErrnoException} */ error) => resolve(error.code));
     server.listen({ host: '127.0.0.1', port, exclusive: true }, () => server.close(() => resolve(undefined)));
   });
 }
@@ -241,6 +245,7 @@ async function startAuthKit(port) {
     { env: LOCAL_CREDENTIALS },
   );
   endWith(child, 'The local AuthKit');
+  /** @type {Promise<void>} */
   const ready = new Promise((resolve) => {
     // Its first line says that it is ready.
     eachLine(child.stdout, (line, first) => (first ? resolve() : console.log(line)));

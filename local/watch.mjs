@@ -47,7 +47,7 @@ export function watchFiles(list, changed) {
       if (paths.length > 0) changed(paths);
     } catch (error) {
       // A folder was removed while it was read: the next look reads it again.
-      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') stopNow(error);
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') void stopNow(error);
     }
   }, LOOK_EVERY_MS);
   return () => clearInterval(timer);
@@ -114,7 +114,7 @@ export function updateOnSave({ list, update, print = console.log }) {
 
   const close = watchFiles(list, (paths) => {
     for (const path of paths) waiting.add(path);
-    work();
+    void work();
   });
   return {
     close,
@@ -124,7 +124,7 @@ export function updateOnSave({ list, update, print = console.log }) {
         await timed(prepare, 'Prepared');
       }
       isBusy = false;
-      work();
+      void work();
     },
   };
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -12,10 +13,21 @@ const LIMIT_MS = 10_000;
 /** Longer than two looks at the files. */
 const QUIET_MS = 1_000;
 
-/** A loop on a folder of its own, with updates that last until the test ends them. */
+/**
+ * An update under way.
+ *
+ * @typedef {object} Update
+ * @property {string[]} names of the changed files
+ * @property {() => void} resolve
+ * @property {(reason: unknown) => void} reject
+ */
+
+/** A loop on a folder of its own, with updates that last until the test ends them. @param {import('node:test').TestContext} t */
 function startLoop(t) {
   const folder = mkdtempSync(join(tmpdir(), 'authkit-edge-watch-'));
+  /** @type {Update[]} */
   const updates = [];
+  /** @type {string[]} */
   const lines = [];
   const loop = updateOnSave({
     list: () =>
@@ -33,18 +45,18 @@ function startLoop(t) {
     loop.close();
     rmSync(folder, { recursive: true, force: true });
   });
-  const save = (name, text) => {
+  const save = (/** @type {string} */ name, /** @type {string} */ text) => {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
   };
   /** The update of that number, as soon as it has begun. */
-  const update = async (number) => {
+  const update = async (/** @type {number} */ number) => {
     for (const end = Date.now() + LIMIT_MS; updates.length < number; await pause(20)) {
       assert.ok(Date.now() < end, `update ${number} has not begun: ${lines.join('\n')}`);
     }
     return updates[number - 1];
   };
-  const printed = async (pattern) => {
+  const printed = async (/** @type {RegExp} */ pattern) => {
     for (const end = Date.now() + LIMIT_MS; !pattern.test(lines.at(-1) ?? ''); await pause(20)) {
       assert.ok(Date.now() < end, `not ${pattern}: ${lines.join('\n')}`);
     }
@@ -54,7 +66,7 @@ function startLoop(t) {
 
 test('saves during an update share the next update', async (t) => {
   const { loop, save, update, updates, printed, lines } = startLoop(t);
-  loop.begin();
+  void loop.begin();
   save('one.rs', '1');
   const first = await update(1);
   assert.deepEqual(first.names, ['one.rs']);
@@ -78,7 +90,7 @@ test('saves during an update share the next update', async (t) => {
 
 test('a failed update is printed, and the next save starts another', async (t) => {
   const { loop, save, update, printed } = startLoop(t);
-  loop.begin();
+  void loop.begin();
   save('one.rs', '1');
   (await update(1)).reject(new Stop('The Worker was not built.'));
   await printed(/^The Worker was not built\. The last good build is still served\. \(\d+\.\d s\)$/);
@@ -89,7 +101,7 @@ test('a failed update is printed, and the next save starts another', async (t) =
 
 test('a new folder and an edit start updates; equal content does not', async (t) => {
   const { loop, save, update, updates } = startLoop(t);
-  loop.begin();
+  void loop.begin();
   save('a/b/new.rs', '1');
   const first = await update(1);
   assert.deepEqual(first.names, ['a/b/new.rs']);
@@ -106,12 +118,14 @@ test('saves before the beginning wait for it', async (t) => {
   save('one.rs', '1');
   await pause(QUIET_MS);
   assert.equal(updates.length, 0);
-  let prepared;
-  loop.begin(() => new Promise((resolve) => (prepared = resolve)));
+  const preparation = new EventEmitter();
+  void loop.begin(async () => {
+    await once(preparation, 'done');
+  });
   await printed(/^Preparing/);
   await pause(QUIET_MS);
   assert.equal(updates.length, 0, 'what is prepared comes first');
-  prepared();
+  preparation.emit('done');
   (await update(1)).resolve();
   await printed(/^Reloaded/);
 });

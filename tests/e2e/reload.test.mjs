@@ -5,7 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { clone, freePort, interrupt, printed, printedAddress, start } from './support/npm-start.mjs';
+import { clone, freePorts, interrupt, printed, printedAddress, start } from './support/npm-start.mjs';
+import { present } from './support/values.mjs';
 
 /** How long a request may wait while a build runs: far less than the build. */
 const ANSWER_MS = 2_000;
@@ -27,11 +28,17 @@ async function servedVersion(address) {
 }
 
 test('a save reloads the Worker; a compile error leaves the last build serving', async () => {
-  const ports = [await freePort(), await freePort()];
+  const ports = await freePorts();
   const started = start(...ports);
   const address = await printedAddress(started);
   await printed(started, /Prepared in \d+\.\d s\./);
-  /** Saves, and waits for what is printed of it. @returns {Promise<string>} everything printed since the save */
+  /**
+   * Saves, and waits for what npm start prints of it.
+   *
+   * @param {Parameters<typeof save>[0]} build
+   * @param {RegExp} pattern
+   * @returns {Promise<string>} everything printed since the save
+   */
   const saveAndWait = async (build, pattern) => {
     const from = started.output.length;
     save(build);
@@ -70,13 +77,13 @@ test('a save reloads the Worker; a compile error leaves the last build serving',
 });
 
 test('a change of .dev.vars reloads the Worker, and half a change does not', async () => {
-  const ports = [await freePort(), await freePort()];
+  const ports = await freePorts();
   const variables = {
     WORKOS_API_KEY: 'sk_test_reload',
     WORKOS_CLIENT_ID: 'client_one',
     WORKOS_COOKIE_PASSWORD: '0123456789abcdef0123456789abcdef',
   };
-  const write = (changed) => {
+  const write = (/** @type {Partial<typeof variables>} */ changed) => {
     const lines = Object.entries({ ...variables, ...changed }).map(([name, value]) => `${name}="${value}"\n`);
     writeFileSync(join(clone, '.dev.vars'), lines.join(''));
   };
@@ -85,7 +92,7 @@ test('a change of .dev.vars reloads the Worker, and half a change does not', asy
   const address = await printedAddress(started);
   const clientId = async () => {
     const response = await fetch(`${address}/login`, { redirect: 'manual' });
-    return new URL(response.headers.get('location')).searchParams.get('client_id');
+    return new URL(present(response.headers.get('location'))).searchParams.get('client_id');
   };
   assert.equal(await clientId(), 'client_one');
 

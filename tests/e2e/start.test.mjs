@@ -10,10 +10,11 @@ import { test } from 'node:test';
 import { Browser } from './support/actors.mjs';
 import { formsOf } from './support/html.mjs';
 import { connect as connectAgent, Person } from './support/mcp-client.mjs';
-import { TIME_ZONE, clone, freePort, interrupt, printedAddress, start } from './support/npm-start.mjs';
+import { TIME_ZONE, clone, freePort, freePorts, interrupt, printedAddress, start } from './support/npm-start.mjs';
+import { portOf, present } from './support/values.mjs';
 
 test('npm start signs in, keeps an expense over Ctrl-C and a second start, and leaves nothing running', async () => {
-  const ports = [await freePort(), await freePort()];
+  const ports = await freePorts();
   const first = start(...ports);
   const address = await printedAddress(first);
   assert.equal(new URL(address).port, String(ports[0]));
@@ -27,13 +28,14 @@ test('npm start signs in, keeps an expense over Ctrl-C and a second start, and l
   // Pages have the computer's own date.
   const date = () => new Intl.DateTimeFormat('sv-SE', { timeZone: TIME_ZONE }).format();
   const before = date();
-  const { fields } = formsOf((await browser.open('/')).text).find(({ action }) => action === '/expenses');
+  const { fields } = present(formsOf((await browser.open('/')).text).find(({ action }) => action === '/expenses'));
   assert.ok([before, date()].includes(fields.date), `${fields.date}, not ${before}`);
 
   // An agent, with nothing switched on but what a start has switched on.
   const client = await connectAgent(`${address}/mcp`, new Person('Ada', new Browser({ origin: address, record() {} })));
   const { structuredContent } = await client.callTool({ name: 'list_expenses', arguments: {} });
-  assert.deepEqual(structuredContent.expenses, [created.json]);
+  const { expenses } = /** @type {{ expenses: unknown }} */ (structuredContent);
+  assert.deepEqual(expenses, [created.json]);
   await client.close();
   await interrupt(first, ports);
 
@@ -59,7 +61,7 @@ test('npm start signs in, keeps an expense over Ctrl-C and a second start, and l
 test('a port that is taken is said in one sentence, with a way out, and nothing is left running', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address();
+  const port = portOf(server);
   try {
     const started = start(port, await freePort());
     const [code] = await started.exit;

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * Stands in for worker-build in tests of `npm start`: "compiles" the release bundle of `build/` within
  * milliseconds. A line `// build: {…}` of src/app.rs says how:
@@ -7,11 +8,21 @@
  * - `ms` is how long it takes.
  */
 
+import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const WORKER_BUILD = fileURLToPath(new URL('../../../.tools/bin/worker-build', import.meta.url));
+const VERSIONED = fileURLToPath(new URL('runtime/versioned.mjs', import.meta.url));
 
 const args = process.argv.slice(2);
+// Set-up asks for the version, and would install the real one over another.
+if (args.includes('--version')) {
+  const { status } = spawnSync(WORKER_BUILD, ['--version'], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
 if (!args.includes('--out-dir'))
   throw new Error('the bundle in build/ is older than its sources: run npm run build first');
 const folder = args[args.indexOf('--out-dir') + 1];
@@ -30,15 +41,5 @@ if (error) {
 mkdirSync(folder, { recursive: true });
 cpSync('build/index_bg.wasm', join(folder, 'index_bg.wasm'));
 cpSync('build/index.js', join(folder, 'bundle.js'));
-writeFileSync(
-  join(folder, 'index.js'),
-  `import Bundle from './bundle.js';
-export * from './bundle.js';
-export default class extends Bundle {
-  fetch(request) {
-    if (new URL(request.url).pathname === '/.test/version') return new Response(${JSON.stringify(version)});
-    return super.fetch(request);
-  }
-}
-`,
-);
+cpSync(VERSIONED, join(folder, 'index.js'));
+writeFileSync(join(folder, 'version.js'), `export const version = ${JSON.stringify(version)};\n`);

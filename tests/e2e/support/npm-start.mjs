@@ -6,17 +6,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,6 +15,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { ROOT } from './worker.mjs';
+import { portOf, present } from './values.mjs';
 
 const READY_MS = 60_000;
 const END_MS = 15_000;
@@ -62,32 +53,32 @@ for (const name of readdirSync(ROOT)) {
 /** The project's tools, with a stand-in for worker-build: compiling takes minutes. @param {string} from @param {string} to */
 function linkTools(from, to) {
   mkdirSync(to, { recursive: true });
-  for (const name of readdirSync(from)) {
-    if (name !== 'worker-build') symlinkSync(join(from, name), join(to, name));
-  }
   const standIn = fileURLToPath(new URL('./fake-worker-build.mjs', import.meta.url));
-  const script = [
-    '#!/bin/sh',
-    `if [ "$1" = --version ]; then exec '${join(from, 'worker-build')}' --version; fi`,
-    `exec '${process.execPath}' '${standIn}' "$@"`,
-  ];
-  writeFileSync(join(to, 'worker-build'), `${script.join('\n')}\n`, { mode: 0o755 });
+  for (const name of readdirSync(from)) {
+    symlinkSync(name === 'worker-build' ? standIn : join(from, name), join(to, name));
+  }
 }
 
 /** A port that nothing listens on. */
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address();
+  const port = portOf(server);
   server.close();
   await once(server, 'close');
   return port;
 }
 
+/** Two of them: the Worker's and AuthKit's. @returns {Promise<[number, number]>} */
+export async function freePorts() {
+  return [await freePort(), await freePort()];
+}
+
+/** @param {number} port @returns {Promise<boolean>} */
 function isListening(port) {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
-    const answer = (value) => () => {
+    const answer = (/** @type {boolean} */ value) => () => {
       socket.destroy();
       resolve(value);
     };
@@ -95,7 +86,11 @@ function isListening(port) {
   });
 }
 
-/** @param {() => boolean | Promise<boolean>} condition */
+/**
+ * @param {() => boolean | Promise<boolean>} condition
+ * @param {string} what the error says of a condition that does not hold in time
+ * @param {number} limitMs
+ */
 async function until(condition, what, limitMs) {
   for (const end = Date.now() + limitMs; !(await condition()); await pause(50)) {
     if (Date.now() > end) assert.fail(`${what} within ${limitMs} ms`);
@@ -127,7 +122,7 @@ function processes() {
   return parents;
 }
 
-/** Every process that has come from `pid`. @returns {number[]} */
+/** Every process that has come from `pid`. @param {number} pid @returns {number[]} */
 function descendants(pid) {
   const parents = [...processes()];
   const found = [pid];
@@ -172,7 +167,7 @@ export async function printedAddress(started) {
     `npm start has printed no address (${started.output})`,
     READY_MS,
   );
-  return address();
+  return present(address());
 }
 
 /**
@@ -190,9 +185,14 @@ export async function printed(started, pattern, from = 0) {
   );
 }
 
-/** Ctrl-C, and everything that has to follow from it. */
+/**
+ * Ctrl-C, and everything that has to follow from it.
+ *
+ * @param {ReturnType<typeof start>} started
+ * @param {number[]} ports
+ */
 export async function interrupt(started, ports) {
-  const children = descendants(started.child.pid);
+  const children = descendants(present(started.child.pid));
   assert.ok(children.length >= 2, 'AuthKit and the Worker at least');
   started.child.kill('SIGINT');
   const [code] = await Promise.race([started.exit, pause(END_MS, ['did not end'], { ref: false })]);

@@ -133,7 +133,7 @@ export class RequestBody {
   async #discard() {
     await this.#reading;
     while (!this.#isAtEnd && this.#readBytes < REST_MAX_BYTES) {
-      this.read();
+      void this.read();
       await this.#reading;
     }
   }

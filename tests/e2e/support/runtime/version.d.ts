@@ -1,0 +1,2 @@
+/** Written by `fake-worker-build.mjs`. */
+export const version: string;
