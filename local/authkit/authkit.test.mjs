@@ -152,7 +152,7 @@ function temporaryStateFile(t) {
   return { folder, stateFile: join(folder, 'state.json') };
 }
 
-test('a sign-in page lists the users and leads back with code and state', async (t) => {
+test('sign-in page lists users and returns code and state', async (t) => {
   const authkit = await start(t);
   const response = await openSignIn(authkit);
   const page = await response.text();
@@ -168,7 +168,7 @@ test('a sign-in page lists the users and leads back with code and state', async 
   assert.ok(back.searchParams.get('code'));
 });
 
-test('a code is exchanged for the user, the organization and both tokens', async (t) => {
+test('a code buys the user, organization and both tokens', async (t) => {
   const authkit = await start(t);
   const { verifier, ...challenge } = pkce();
   const code = await codeFor(authkit, ADA_ID, challenge);
@@ -206,7 +206,7 @@ test('a code runs out after ten minutes', async (t) => {
   assertRefused(await exchange(authkit, late), 400, 'invalid_grant');
 });
 
-test('a code with a challenge needs the verifier that fits', async (t) => {
+test('a code with a challenge requires its verifier', async (t) => {
   const authkit = await start(t);
   const { verifier, ...challenge } = pkce();
   const code = await codeFor(authkit, ADA_ID, challenge);
@@ -216,7 +216,7 @@ test('a code with a challenge needs the verifier that fits', async (t) => {
   assert.equal((await exchange(authkit, code, { code_verifier: verifier })).status, 200);
 });
 
-test('a code is bound to its client and its redirect URI', async (t) => {
+test('a code is bound to client and redirect URI', async (t) => {
   const authkit = await start(t);
   const code = await codeFor(authkit, ADA_ID);
   assertRefused(await exchange(authkit, code, OTHER_CLIENT), 400, 'invalid_grant');
@@ -233,7 +233,7 @@ test('a client without its secret gets nothing', async (t) => {
   assert.equal((await exchange(authkit, code)).status, 200);
 });
 
-test('a malformed authenticate request is refused in the OAuth shape', async (t) => {
+test('a malformed authenticate request gets an OAuth error', async (t) => {
   const authkit = await start(t);
   for (const body of [{}, { grant_type: 'password' }, { grant_type: 'constructor' }, { grant_type: 'refresh_token' }]) {
     const answer = await authenticate(authkit, body);
@@ -285,7 +285,7 @@ test('of parallel refreshes with one token exactly one wins', async (t) => {
   assert.equal(authkit.requests.count(), 0);
 });
 
-test('a spent refresh token works for as long as re-use is allowed', async (t) => {
+test('a spent refresh token works while reuse is allowed', async (t) => {
   let now = Date.now();
   const authkit = await start(t, { now: () => now, settings: { allowRefreshReuseSecs: 10 } });
   const { refresh_token } = await signedIn(authkit);
@@ -303,7 +303,7 @@ test('a refresh token is bound to its client', async (t) => {
   assert.equal((await refresh(authkit, refresh_token)).status, 200);
 });
 
-test('a refresh switches to another organization of the user and stays there', async (t) => {
+test('a refresh switches the organization for later refreshes too', async (t) => {
   const authkit = await start(t);
   const first = await signedIn(authkit, GRACE_ID);
   assert.equal(first.organization_id, ENGINES_ORG_ID);
@@ -314,7 +314,7 @@ test('a refresh switches to another organization of the user and stays there', a
   assert.equal(decodeJwt(third.access_token).org_id, COMPILERS_ORG_ID);
 });
 
-test('a refused organization switch says why and leaves the refresh token usable', async (t) => {
+test('a refused switch gives the reason and spends nothing', async (t) => {
   const authkit = await start(t);
   const { refresh_token } = await signedIn(authkit, GRACE_ID);
   const foreign = await refresh(authkit, refresh_token, { organization_id: 'org_nobody' });
@@ -333,7 +333,7 @@ test('a refused organization switch says why and leaves the refresh token usable
   assert.equal((await refresh(authkit, refresh_token)).status, 200);
 });
 
-test('a sign-in can ask for an organization, of the user only', async (t) => {
+test('a sign-in may request an organization of the user', async (t) => {
   const authkit = await start(t);
   assert.equal(
     (await signedIn(authkit, GRACE_ID, { organization_id: COMPILERS_ORG_ID })).organization_id,
@@ -344,7 +344,7 @@ test('a sign-in can ask for an organization, of the user only', async (t) => {
   assert.equal(refused.searchParams.get('code'), null);
 });
 
-test('an organization with a requirement asks again where a browser session is not enough', async (t) => {
+test("an organization's requirement overrides the browser session", async (t) => {
   const authkit = await start(t);
   const cookie = cookieFrom(await submitSignIn(authkit, { user_id: GRACE_ID }));
   assert.equal((await openSignIn(authkit, { organization_id: COMPILERS_ORG_ID }, { cookie })).status, 302);
@@ -354,7 +354,7 @@ test('an organization with a requirement asks again where a browser session is n
   assert.equal(authentication_method, 'SSO');
 });
 
-test('a browser session answers at once, unless a sign-in or sign-up is asked for', async (t) => {
+test('browser session skips the page unless sign-in is requested', async (t) => {
   const authkit = await start(t);
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
   assert.match(signIn.headers.getSetCookie()[0], /; Path=\/user_management; .*HttpOnly; SameSite=Lax/);
@@ -365,7 +365,7 @@ test('a browser session answers at once, unless a sign-in or sign-up is asked fo
   assert.equal((await openSignIn(authkit, {}, { cookie: `${cookie}x` })).status, 200);
 });
 
-test('max_age asks again once the sign-in is that old, and prompt=none never shows a page', async (t) => {
+test('max_age requests another sign-in, and prompt=none shows no page', async (t) => {
   let now = Date.now();
   const authkit = await start(t, { now: () => now });
   const cookie = cookieFrom(await submitSignIn(authkit, { user_id: ADA_ID }));
@@ -378,7 +378,7 @@ test('max_age asks again once the sign-in is that old, and prompt=none never sho
   assert.equal(locationOf(await openSignIn(authkit, { prompt: 'none' })).searchParams.get('error'), 'login_required');
 });
 
-test('an invitation is recorded with the session that accepted it', async (t) => {
+test('a session records the invitation that its user accepted', async (t) => {
   const authkit = await start(t);
   await signedIn(authkit, ADA_ID, { invitation_token: 'an invitation' });
   await signedIn(authkit, GRACE_ID);
@@ -388,7 +388,7 @@ test('an invitation is recorded with the session that accepted it', async (t) =>
   );
 });
 
-test('sign-out kills the refresh token and the browser session, and returns', async (t) => {
+test('sign-out ends the refresh token and the browser session', async (t) => {
   const authkit = await start(t);
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
   const cookie = cookieFrom(signIn);
@@ -410,7 +410,7 @@ test('sign-out kills the refresh token and the browser session, and returns', as
   assert.equal((await openSignIn(authkit, {}, { cookie })).status, 200);
 });
 
-test('sign-out needs a session and returns to this computer only', async (t) => {
+test('sign-out requires a session and a loopback return address', async (t) => {
   const authkit = await start(t);
   const logout = (/** @type {string} */ query) =>
     fetch(`${authkit.url}/user_management/sessions/logout?${query}`, { redirect: 'manual' });
@@ -419,14 +419,14 @@ test('sign-out needs a session and returns to this computer only', async (t) => 
   assert.equal((await logout('session_id=s')).status, 200);
 });
 
-test('sign-out of a session that is gone still ends the browser session', async (t) => {
+test('sign-out of an unknown session ends the browser session', async (t) => {
   const authkit = await start(t);
   const cookie = cookieFrom(await submitSignIn(authkit, { user_id: ADA_ID }));
   await fetch(`${authkit.url}/user_management/sessions/logout?session_id=session_gone`, { headers: { cookie } });
   assert.equal((await openSignIn(authkit, {}, { cookie })).status, 200);
 });
 
-test('a revoked session cannot be refreshed, nor its browser session used', async (t) => {
+test('a revoked session cannot be refreshed or reused', async (t) => {
   const authkit = await start(t);
   const signIn = await submitSignIn(authkit, { user_id: ADA_ID });
   const { access_token, refresh_token } = (await exchange(authkit, codeFrom(signIn))).body;
@@ -436,7 +436,7 @@ test('a revoked session cannot be refreshed, nor its browser session used', asyn
   assert.equal((await openSignIn(authkit, {}, { cookie: cookieFrom(signIn) })).status, 200);
 });
 
-test('access tokens carry the claims of a session and no audience', async (t) => {
+test('access tokens carry session claims and no audience', async (t) => {
   const authkit = await start(t);
   const { payload, protectedHeader } = await verify(authkit, (await signedIn(authkit)).access_token);
   assert.equal(protectedHeader.alg, 'RS256');
@@ -454,7 +454,7 @@ test('access tokens carry the claims of a session and no audience', async (t) =>
   });
 });
 
-test('a user without an organization gets a token without one', async (t) => {
+test('a user without an organization gets no organization claim', async (t) => {
   const authkit = await start(t);
   const { id } = authkit.addUser({ email: 'alone@example.com' });
   const { access_token, organization_id } = await signedIn(authkit, id);
@@ -482,7 +482,7 @@ test('settings shape the tokens', async (t) => {
   assert.ok(access_token.length >= 8192 && access_token.length < 8400, `${access_token.length} bytes`);
 });
 
-test('the key set publishes public RS256 keys, per known client', async (t) => {
+test('the key set publishes RS256 keys per known client', async (t) => {
   const authkit = await start(t);
   const { keys } = await jsonOf(await fetch(`${authkit.url}/sso/jwks/${CLIENT.client_id}`));
   assert.equal(keys.length, 1);
@@ -492,7 +492,7 @@ test('the key set publishes public RS256 keys, per known client', async (t) => {
   assert.equal((await fetch(`${authkit.url}/sso/jwks/client_nobody`)).status, 404);
 });
 
-test('key rotation signs with the new key and keeps the old one until it is retired', async (t) => {
+test('key rotation publishes the old key until its retirement', async (t) => {
   const authkit = await start(t);
   const old = (await signedIn(authkit)).access_token;
   const kid = authkit.rotateKeys();
@@ -528,7 +528,7 @@ test('minted tokens are sound, or forged as asked', async (t) => {
   await jwtVerify(confused, Buffer.from(pem), { algorithms: ['HS256'] });
 });
 
-test('an authorization request with something missing or wrong is refused with a reason', async (t) => {
+test('an invalid authorization request is refused with a reason', async (t) => {
   const authkit = await start(t);
   /** @type {[Parameters, string][]} */
   const wrong = [
@@ -589,7 +589,7 @@ test('cancelling goes back with access_denied', async (t) => {
   assert.equal(back.searchParams.get('code'), null);
 });
 
-test('an unknown e-mail makes a user, a known one in any case does not', async (t) => {
+test('only an unknown e-mail address creates a user', async (t) => {
   const authkit = await start(t);
   const sub = async (/** @type {string} */ email) => {
     const { body } = await exchange(authkit, codeFrom(await submitSignIn(authkit, { email })));
@@ -634,7 +634,7 @@ test('pages escape everything they were given', async (t) => {
   );
 });
 
-test('a user can be signed in without a page, by setting or by request', async (t) => {
+test('autoSignIn or a header signs in without a page', async (t) => {
   const authkit = await start(t, { settings: { autoSignIn: 'grace@example.com' } });
   const userBy = async (/** @type {Response} */ response) => (await exchange(authkit, codeFrom(response))).body.user.id;
   assert.equal(await userBy(await openSignIn(authkit)), GRACE_ID);
@@ -687,7 +687,7 @@ test('hooks inject failures over HTTP, as often as asked', async (t) => {
   }
 });
 
-test('a hook with a delay alone makes the real answer late', async (t) => {
+test('hook with only a delay postpones the real response', async (t) => {
   const authkit = await start(t);
   authkit.hooks.add({ method: 'GET', path: '/health', delay_ms: 60, count: 1 });
   const before = performance.now();
@@ -695,7 +695,7 @@ test('a hook with a delay alone makes the real answer late', async (t) => {
   assert.ok(performance.now() - before >= 55);
 });
 
-test('a refresh that meets an injected failure is counted and keeps its token', async (t) => {
+test('refresh that fails by a hook keeps its token', async (t) => {
   const authkit = await start(t);
   const { refresh_token } = await signedIn(authkit);
   authkit.hooks.add({ method: 'POST', path: '/user_management/authenticate', status: 503, count: 1 });
@@ -730,7 +730,7 @@ test('keys, sessions and typed-in users survive a restart', async (t) => {
   assertRefused(await refresh(third, body.refresh_token), 400, 'invalid_grant');
 });
 
-test('a corrupt state file is replaced with a warning that does not quote it', async (t) => {
+test('a corrupt state file is replaced without being quoted', async (t) => {
   const { stateFile } = temporaryStateFile(t);
   const corrupt = [
     'sekret',
@@ -752,7 +752,7 @@ test('a corrupt state file is replaced with a warning that does not quote it', a
   }
 });
 
-test('it listens again after an outage, with everything it knew', async (t) => {
+test('listen after close keeps all state', async (t) => {
   const authkit = await start(t);
   const { refresh_token } = await signedIn(authkit);
   const { url } = authkit;
@@ -763,7 +763,7 @@ test('it listens again after an outage, with everything it knew', async (t) => {
   assert.equal((await refresh(authkit, refresh_token)).status, 200);
 });
 
-test('a port that is taken is named in the error', async (t) => {
+test('the error names a port that is in use', async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   t.after(() => other.close());
   await once(other, 'listening');
@@ -782,7 +782,7 @@ test('it listens on loopback addresses only', async (t) => {
   }
 });
 
-test('the program says when it is ready, logs no secret and stops on a signal', async (t) => {
+test('program announces itself, logs no secret, stops on signals', async (t) => {
   const main = fileURLToPath(new URL('./main.mjs', import.meta.url));
   const env = { ...process.env, WORKOS_CLIENT_ID: CLIENT.client_id, WORKOS_API_KEY: CLIENT.client_secret };
   const child = spawn(process.execPath, [main, '--port', '0', '--auto-sign-in', ADA_ID], { env });

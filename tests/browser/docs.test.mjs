@@ -23,14 +23,14 @@ async function tried(page, operation) {
   return answer.innerText();
 }
 
-test("what is tried on the page runs with the browser's session", async (t) => {
+test("operation tried on the page uses the browser's session", async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await page.goto('/docs');
   assert.match(await tried(page, 'create_expense'), /^201.*"description": "Team lunch"/s);
   assert.match(await tried(page, 'list_expenses'), /^200.*"description": "Team lunch"/s);
 });
 
-test('an operation that redirects to AuthKit is offered as a link, and the link works', async (t) => {
+test('a redirecting operation is offered as a working link', async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await page.goto('/docs');
   for (const operation of ['begin_sign_in', 'finish_sign_in', 'sign_out_by_form', 'sign_out_by_link']) {
@@ -47,7 +47,7 @@ test('an operation that redirects to AuthKit is offered as a link, and the link 
   assert.match(await page.innerText('header'), /Not signed in/);
 });
 
-test('the documentation and the pages link to each other, and the documentation says who is signed in', async (t) => {
+test('documentation and pages link each other and name user', async (t) => {
   const page = await visitors.newcomer(t);
   await page.goto('/');
   await page.getByRole('link', { name: 'API documentation' }).click();

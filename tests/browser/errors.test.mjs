@@ -48,7 +48,7 @@ test('an address where nothing is', async (t) => {
   assert.equal(new URL(page.url()).pathname, '/');
 });
 
-test('a sign-in that was cancelled says what AuthKit said, and can be tried again', async (t) => {
+test("cancelled sign-in shows AuthKit's message and can be repeated", async (t) => {
   const page = await visitors.newcomer(t);
   await page.goto('/login');
   const answer = await answerTo(page, () => page.getByRole('button', { name: 'Cancel' }).click());
@@ -63,7 +63,7 @@ test('a sign-in that was cancelled says what AuthKit said, and can be tried agai
   assert.equal(new URL(page.url()).origin, world.worker.origin);
 });
 
-test("what stands in AuthKit's error is text and nothing else", async (t) => {
+test("AuthKit's error is shown as text, never as markup", async (t) => {
   const page = await visitors.newcomer(t);
   const words = '<img src=x onerror="document.title=1"><script>document.title=2</script>"\'';
   await page.goto('/login');
@@ -75,7 +75,7 @@ test("what stands in AuthKit's error is text and nothing else", async (t) => {
   assert.match(await page.title(), /[a-z]/i);
 });
 
-test("an error of a sign-in that this browser did not begin is a page without AuthKit's words", async (t) => {
+test("an error of a foreign sign-in hides AuthKit's message", async (t) => {
   const page = await visitors.newcomer(t);
   const query = new URLSearchParams({ error: 'call_us', error_description: 'Your account is locked' });
   await assertErrorPage(page, await page.goto(`/callback?${query}`), 400);
@@ -86,7 +86,7 @@ test("an error of a sign-in that this browser did not begin is a page without Au
   assert.equal(new URL(page.url()).pathname, '/expenses');
 });
 
-test('a token that fits into no browser is said to be too large', async (t) => {
+test('an oversized token gets a page that says so', async (t) => {
   const { settings } = world.authkit;
   t.after(() => delete settings.extraClaims[ADA_ID]);
   settings.extraClaims[ADA_ID] = { template: 'x'.repeat(30_000) };
@@ -97,7 +97,7 @@ test('a token that fits into no browser is said to be too large', async (t) => {
   await inspect(page, 'error-session-too-large');
 });
 
-test('a session cookie that the browser did not keep is said to be that', async (t) => {
+test('dropped session cookie gets a page that says so', async (t) => {
   const worker = await world.startWorker({ vars: { WORKOS_COOKIE_NAME: '__Host-session' } });
   const page = await visitors.newcomer(t, {}, worker);
   // Chromium keeps Secure cookies of localhost. The marker of a sign-in without its session: it did not.
@@ -110,7 +110,7 @@ test('a session cookie that the browser did not keep is said to be that', async 
   assert.equal(new URL(page.url()).pathname, '/me');
 });
 
-test('AuthKit that cannot be reached is said, and the session stays', async (t) => {
+test('AuthKit outage gets a page and keeps the session', async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await world.expire();
   await world.withoutAuthKit(async () => {
@@ -124,7 +124,7 @@ test('AuthKit that cannot be reached is said, and the session stays', async (t) 
   assert.ok(await page.getByRole('button', { name: 'Sign out' }).isVisible());
 });
 
-test('a sign-in that AuthKit fails at can be finished by loading the page again', async (t) => {
+test('a reload finishes a sign-in that AuthKit failed', async (t) => {
   const page = await visitors.newcomer(t);
   await page.goto('/login');
   world.authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, status: 503, count: 1 });
@@ -137,7 +137,7 @@ test('a sign-in that AuthKit fails at can be finished by loading the page again'
   assert.ok(await page.getByText('grace@example.com').first().isVisible());
 });
 
-test('expenses that cannot be reached are said to be that, and not to be none', async (t) => {
+test('KV failure gets an error page, not empty list', async (t) => {
   t.after(() => world.worker.failKv());
   const page = await visitors.signedIn(t, 'Ada');
   await world.worker.failKv('list');
@@ -162,7 +162,7 @@ test("another site's form is refused", async (t) => {
   assert.ok(await page.getByRole('button', { name: 'Sign out' }).isVisible(), 'still signed in');
 });
 
-test('a Worker that is not configured says what is missing', async (t) => {
+test('an unconfigured Worker names the missing variables', async (t) => {
   const worker = await world.startWorker({ vars: { WORKOS_API_KEY: undefined, WORKOS_CLIENT_ID: undefined } });
   const page = await visitors.newcomer(t, {}, worker);
   await assertErrorPage(page, await page.goto('/'), 500);

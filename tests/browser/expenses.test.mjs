@@ -38,7 +38,7 @@ async function rows(page) {
 }
 
 for (const javaScriptEnabled of [true, false]) {
-  test(`the whole story ${javaScriptEnabled ? 'in a browser as it comes' : 'without JavaScript'}`, async (t) => {
+  test(`the whole story works ${javaScriptEnabled ? 'with' : 'without'} JavaScript`, async (t) => {
     const page = await visitors.newcomer(t, { javaScriptEnabled, locale: 'en-GB' });
     await page.goto('/');
     await signIn(page, javaScriptEnabled ? 'Ada' : 'Grace');
@@ -108,7 +108,7 @@ const MISTAKES = [
   ['category', 'Category', 'c'.repeat(51), /./],
 ];
 for (const [field, label, bad, message] of MISTAKES) {
-  test(`${label} “${bad.slice(0, 12)}” is told beside the field, and what was typed is kept`, async (t) => {
+  test(`${label} “${bad.slice(0, 12)}” gets a message beside its field`, async (t) => {
     const page = await visitors.signedIn(t, 'Grace', { locale: 'en-GB' });
     await page.goto('/expenses');
     const before = await rows(page);
@@ -141,7 +141,7 @@ test('a double click adds one expense', async (t) => {
   assert.equal((await rows(page)).filter((row) => row === 'Only once').length, 1);
 });
 
-test('a page left open while the session ends loses nothing that was typed', async (t) => {
+test('a session ending under an open form loses nothing', async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await page.goto('/expenses');
   await type(page, { description: 'Typed for long', amount: '12' });
@@ -180,14 +180,14 @@ test('the keyboard alone is enough to add an expense', async (t) => {
   assert.match(await page.getByRole('status').innerText(), /^Added “By keyboard”/);
 });
 
-test('somebody who reads German sees amounts as they are written there, and may write them so', async (t) => {
+test('German visitor reads and writes amounts with a comma', async (t) => {
   const page = await visitors.signedIn(t, 'Ada', { locale: 'de-DE' });
   await page.goto('/expenses');
   await add(page, { description: 'Miete', amount: '1234,50', currency: 'EUR' });
   assert.match(await page.getByRole('status').innerText(), /1\.234,50\s€/);
 });
 
-test('the first page is small, and is all there is to load', async (t) => {
+test('the first page is small and loads nothing else', async (t) => {
   const page = await visitors.newcomer(t);
   /** @type {string[]} */
   const requests = [];
@@ -202,7 +202,7 @@ test('the first page is small, and is all there is to load', async (t) => {
   );
 });
 
-test('whoever is impersonated is told so on every page, by whom and why', async (t) => {
+test('every page shows who impersonates the user, and why', async (t) => {
   const grace = present(world.authkit.findUser('grace@example.com'));
   grace.impersonator = { email: 'support@example.com', reason: 'ticket <7>' };
   t.after(() => {

@@ -64,7 +64,7 @@ async function signOut(page) {
   await page.getByRole('link', { name: 'Sign in' }).first().waitFor();
 }
 
-test('a page restored after a sign-out shows nothing of the user who left', async (t) => {
+test('page restored after sign-out shows nothing of the user', async (t) => {
   const page = await visitors.newcomer(t);
   await noteRestored(page);
   for (let run = 0; run < RUNS; run += 1) {
@@ -85,7 +85,7 @@ test('a page restored after a sign-out shows nothing of the user who left', asyn
   for (const { path, isVisible } of pages) assert.equal(isVisible, false, `${path} was seen before it was reloaded`);
 });
 
-test('a page that needs no reload is shown again after a navigation that did not leave it', async (t) => {
+test('a page becomes visible again without a reload', async (t) => {
   const page = await visitors.newcomer(t);
   await signInTo(page, '/expenses');
   await page.evaluate(() => {

@@ -36,7 +36,7 @@ function isSignInCookie({ name }) {
 }
 
 for (const name of [undefined, '__Host-session']) {
-  test(`a sibling host cannot sign a visitor in as somebody else, with ${name ?? 'the default cookie name'}`, async (t) => {
+  test(`a sibling host cannot replace the sign-in, with ${name ?? 'the default cookie name'}`, async (t) => {
     const worker = await world.startWorker({ https: true, vars: { WORKOS_COOKIE_NAME: name } });
     const { port } = new URL(worker.origin);
     const app = `https://app.site.localhost:${port}`;
@@ -91,7 +91,7 @@ for (const name of [undefined, '__Host-session']) {
   });
 }
 
-test("another site's page that begins many sign-ins ends no session and blocks no sign-in", async (t) => {
+test('many forced sign-ins end no session and block none', async (t) => {
   const worker = await world.startWorker({ https: true });
   const foreign = 'https://evil.site.localhost';
   const page = await visitors.newcomer(t, {}, worker, [foreign]);

@@ -31,7 +31,7 @@ async function assertSignedOut(page) {
   assert.doesNotMatch(await page.innerText('body'), /@example\.com/);
 }
 
-test('a visitor finds out what this is, signs in, is known, and signs out', async (t) => {
+test('visitor reads the home page, signs in and out', async (t) => {
   const page = await visitors.newcomer(t);
   const answer = await page.goto('/');
   assert.equal(answer?.status(), 200);
@@ -53,7 +53,7 @@ test('a visitor finds out what this is, signs in, is known, and signs out', asyn
   await assertSignedOut(page);
 });
 
-test('two visitors are two people, each in a browser of their own', async (t) => {
+test('two browsers hold the sessions of two users', async (t) => {
   const [ada, grace] = [await visitors.signedIn(t, 'Ada'), await visitors.signedIn(t, 'Grace')];
   await assertSignedIn(ada, 'ada@example.com');
   await assertSignedIn(grace, 'grace@example.com');
@@ -96,7 +96,7 @@ test('all of it works with the keyboard alone', async (t) => {
   await assertSignedOut(page);
 });
 
-test('the session cookie is kept on http://localhost and on https, out of reach of any script', async (t) => {
+test('scripts cannot read session cookie on http or https', async (t) => {
   const secure = await world.startWorker({ https: true });
   for (const worker of [world.worker, secure]) {
     const page = await visitors.signedIn(t, 'Ada', undefined, worker);
@@ -110,20 +110,20 @@ test('the session cookie is kept on http://localhost and on https, out of reach 
   }
 });
 
-test('a session that has expired goes on without a word', async (t) => {
+test('an expired session is renewed without a visible step', async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   await world.expire();
   await assertSignedIn(page, 'ada@example.com');
 });
 
-test('who was sent away to sign in comes back to the page that was meant', async (t) => {
+test('a sign-in returns to the page that required it', async (t) => {
   const page = await visitors.newcomer(t);
   await page.goto('/expenses?limit=7');
   await page.getByRole('button', { name: /^Grace\b/ }).click();
   assert.equal(page.url(), `${world.worker.origin}/expenses?limit=7`);
 });
 
-test('the back button after a sign-out shows nothing of the person who left', async (t) => {
+test('back button after sign-out shows nothing of the user', async (t) => {
   const page = await visitors.signedIn(t, 'Ada');
   // An address of its own, so that nothing newer takes its place in a cache.
   await page.goto('/?before');

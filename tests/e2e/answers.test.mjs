@@ -50,7 +50,7 @@ for (const [method, path, allowed] of cases([
   ['POST', '/callback', ['GET']],
   ['DELETE', '/logout', ['GET', 'POST']],
 ])) {
-  test(`${method} ${path.slice(0, 14)} is not allowed, and the answer says what is`, async () => {
+  test(`${method} ${path.slice(0, 14)} gets 405 with the allowed methods`, async () => {
     for (const actor of [world.bearer(), world.anonymous()]) {
       const answer = await actor.request(method, path);
       assertDetail(answer, 405);
@@ -61,7 +61,7 @@ for (const [method, path, allowed] of cases([
   });
 }
 
-test('a browser gets an error as a page, and a script as JSON', async () => {
+test('browser gets errors as pages, a script as JSON', async () => {
   const browser = world.browser();
   const page = await browser.open('/nowhere');
   assert.equal(page.status, 404);
@@ -70,7 +70,7 @@ test('a browser gets an error as a page, and a script as JSON', async () => {
   assertDetail(await browser.request('GET', '/nowhere'), 404);
 });
 
-test("every answer says that it is nobody else's to keep, and exactly what it is", async () => {
+test('every response forbids caching, sniffing and sharing', async () => {
   const browser = await world.signedIn('Ada');
   const created = await browser.request('POST', '/expenses', { json: { description: 'x', amount: 1 } });
   const answers = [
@@ -105,14 +105,14 @@ test("every answer says that it is nobody else's to keep, and exactly what it is
   }
 });
 
-test('static files are kept apart from other sites as answers are', async () => {
+test('static files have the same cross-origin headers', async () => {
   const answer = await world.anonymous().request('GET', '/docs/swagger-ui.css');
   assert.equal(answer.status, 200, `${answer}`);
   for (const name of ['opener', 'resource'])
     assert.equal(answer.headers[`cross-origin-${name}-policy`], 'same-origin', `${answer}`);
 });
 
-test('a page runs no script but the one its policy names, and stands in no frame', async () => {
+test('page allows one script by hash and no frame', async () => {
   for (const page of [
     await world.browser().open('/'),
     await (await world.signedIn('Ada')).open('/'),
@@ -132,7 +132,7 @@ test('a page runs no script but the one its policy names, and stands in no frame
   }
 });
 
-test('the icon and the rules for robots are files of this origin', async () => {
+test('the icon and robots.txt come from this origin', async () => {
   const icon = await world.anonymous().request('GET', '/favicon.ico');
   assert.equal(icon.status, 200);
   assert.match(icon.header('content-type'), /^image\//);
@@ -148,7 +148,7 @@ function namesIn(answer) {
   return [...new Set(answer.text.match(/\b(WORKOS_\w+|EXPENSES)\b/g) ?? [])].sort();
 }
 
-test('a Worker without its variables answers every request with their names, all at once', async () => {
+test('an unconfigured Worker names every missing variable', async () => {
   const worker = await world.startWorker({
     vars: { WORKOS_API_KEY: undefined, WORKOS_CLIENT_ID: undefined, WORKOS_COOKIE_PASSWORD: undefined },
   });
@@ -165,7 +165,7 @@ test('a Worker without its variables answers every request with their names, all
   for (const name of namesIn(page)) assert.ok(worker.log.includes(name), worker.log);
 });
 
-test('wrong values are named and never shown, neither in an answer nor in the log', async () => {
+test('wrong values are named but never shown or logged', async () => {
   const password = `short-${randomBytes(4).toString('hex')}`;
   const vars = {
     WORKOS_COOKIE_PASSWORD: password,
@@ -188,12 +188,12 @@ test('wrong values are named and never shown, neither in an answer nor in the lo
   }
 });
 
-test('one wrong variable among good ones is the only one that is named', async () => {
+test('a single wrong variable is the only one named', async () => {
   const worker = await world.startWorker({ vars: { WORKOS_CLIENT_ID: '' } });
   assert.deepEqual(namesIn(await world.anonymous(worker).request('GET', '/login')), ['WORKOS_CLIENT_ID']);
 });
 
-test('a Worker without its KV namespace says which binding is missing', async () => {
+test('a Worker without KV names the missing binding', async () => {
   const worker = await world.startWorker({ bindKv: false });
   const answer = await world.anonymous(worker).request('GET', '/expenses');
   assertDetail(answer, 500);

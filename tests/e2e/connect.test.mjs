@@ -84,7 +84,7 @@ async function assertLacks(caller, lacking) {
   }
 }
 
-test('a machine with both scopes does everything, to expenses of its own', async () => {
+test('a machine with both scopes manages its own expenses', async () => {
   const caller = await machine(['expenses:read', 'expenses:write'], { scope: 'expenses:read expenses:write' });
   const created = await caller.request('POST', '/expenses', { json: LUNCH });
   assert.equal(created.status, 201, `${created}`);
@@ -101,18 +101,18 @@ for (const [has, lacks] of cases([
   ['expenses:read', ['expenses:write']],
   ['expenses:write', ['expenses:read']],
 ])) {
-  test(`a machine with ${has} alone is told that it lacks ${lacks}`, async () => {
+  test(`a machine with ${has} alone is refused ${lacks}`, async () => {
     await assertLacks(await machine([has], { scope: 'expenses:read expenses:write' }), lacks);
   });
 }
 
-test('a machine without a scope, or that asked for none, is told which one it lacks', async () => {
+test('machine without scopes gets the name of missing scope', async () => {
   const both = ['expenses:read', 'expenses:write'];
   await assertLacks(await machine([], { scope: both.join(' ') }), both);
   await assertLacks(await machine(both), both);
 });
 
-test('a machine is told who it is, and nothing of a user or a session', async () => {
+test('/me of machine has its client and no user', async () => {
   const { access_token: token } = await machineTokens(
     as,
     authkit.addMachine({ scopes: ['expenses:read'], organizationId: COMPILERS_ORG_ID }),
@@ -129,7 +129,7 @@ test('a machine is told who it is, and nothing of a user or a session', async ()
   );
 });
 
-test('a token for this Worker, its /mcp or its environment is taken', async () => {
+test('token for this Worker, /mcp or environment is accepted', async () => {
   for (const resource of [worker.origin, `${worker.origin}/`, `${worker.origin}/mcp`]) {
     const caller = await machine(['expenses:read'], { scope: 'expenses:read', resource });
     assert.equal((await caller.request('GET', '/expenses')).status, 200, resource);
@@ -163,7 +163,7 @@ test('a token for anybody else is refused', async () => {
   }
 });
 
-test("a user's client reaches exactly what the user sees in the browser", async () => {
+test("a user's client sees the user's own expenses", async () => {
   const client = await register(as);
   const { access_token: token } = await signIn(as, client, { name: 'Grace', parameters: { resource: worker.origin } });
   const caller = world.bearer(token);
@@ -181,13 +181,13 @@ test("a user's client reaches exactly what the user sees in the browser", async 
   assertDetail(await world.bearer(ada.access_token).request('GET', `/expenses/${byBrowser.id}`), 404);
 });
 
-test("a user's client that was let in to read only reads", async () => {
+test("a user's client with the read scope cannot write", async () => {
   const parameters = { resource: worker.origin, scope: 'openid expenses:read' };
   const { access_token: token } = await signIn(as, await register(as), { parameters });
   await assertLacks(world.bearer(token), ['expenses:write']);
 });
 
-test("a user's client that named no resource has the scopes it was granted and no more", async () => {
+test('client without a resource has only its granted scopes', async () => {
   const client = await register(as);
   const token = async (/** @type {string} */ scope) =>
     (await signIn(as, client, { parameters: { scope } })).access_token;
@@ -201,13 +201,13 @@ test("a user's client that named no resource has the scopes it was granted and n
   await assertLacks(world.bearer(await token('openid expenses:read')), ['expenses:write']);
 });
 
-test('an ID token of any application is no access token', async () => {
+test('an ID token is refused as an access token', async () => {
   const off = await world.startWorker();
   const { id_token: token } = await signIn(as, await register(as), { parameters: { scope: 'openid email' } });
   for (const target of [worker, off]) assertInvalidToken(await world.bearer(token, target).request('GET', '/me'));
 });
 
-test('a token that has expired is refused, and the one that a refresh token brings is taken', async () => {
+test('expired token is refused, and a refreshed one accepted', async () => {
   const client = await register(as);
   const tokens = await signIn(as, client, { parameters: { resource: worker.origin } });
   await world.expire();
@@ -216,7 +216,7 @@ test('a token that has expired is refused, and the one that a refresh token brin
   assert.equal((await world.bearer(renewed).request('GET', '/expenses')).status, 200);
 });
 
-test('with one key for everything, the issuer decides which rules a token must meet', async () => {
+test('the issuer decides which rules a token must meet', async () => {
   const ask = async (/** @type {string} */ token) => world.bearer(token).request('GET', '/me');
   assert.equal((await ask(authkit.mintToken())).status, 200);
   assert.equal((await ask(authkit.mintConnectToken())).status, 200);
@@ -228,7 +228,7 @@ test('with one key for everything, the issuer decides which rules a token must m
     assertInvalidToken(await ask(authkit.mintConnectToken({ key })));
 });
 
-test('a client that knows the address alone is led to AuthKit, and its metadata is passed through', async () => {
+test('an unauthenticated client finds AuthKit through the metadata', async () => {
   const refused = await world.anonymous().request('GET', '/expenses');
   assertUnauthorized(refused, /^Bearer resource_metadata="[^"]+"$/);
   const [, url] = present(/resource_metadata="([^"]+)"/.exec(refused.header('www-authenticate')));
@@ -242,7 +242,7 @@ test('a client that knows the address alone is led to AuthKit, and its metadata 
   assert.deepEqual((await world.anonymous().request('GET', METADATA_PATH)).json, as);
 });
 
-test('without WORKOS_AUTHKIT_DOMAIN nothing of Connect is there, and its tokens are refused', async () => {
+test("without WORKOS_AUTHKIT_DOMAIN Connect's tokens and metadata are absent", async () => {
   const off = await world.startWorker();
   const before = connectRequests();
   const { access_token: token } = await machineTokens(as, authkit.addMachine({ scopes: ['expenses:read'] }), {
@@ -279,7 +279,7 @@ const OUTAGES = [
   ['does not answer', { path: METADATA_PATH, delay_ms: 60_000 }],
 ];
 for (const [what, hook] of OUTAGES) {
-  test(`while Connect ${what} its tokens are 503, and sessions go on`, async (t) => {
+  test(`while Connect ${what}, only its tokens get 503`, async (t) => {
     const cold = await world.startWorker({ connect: true });
     await cold.limitTimeouts(200);
     const browser = await world.signedIn('Ada', cold);
@@ -302,7 +302,7 @@ for (const [what, hook] of OUTAGES) {
   });
 }
 
-test('a Worker that has never seen Connect answers 503 while all of AuthKit is away, and sessions go on', async () => {
+test('a cold Worker answers 503 while AuthKit is down', async () => {
   const cold = await world.startWorker({ connect: true });
   const browser = await world.signedIn('Ada', cold);
   const caller = world.bearer(authkit.mintConnectToken({ expSecs: 3600 }), cold);
@@ -317,7 +317,7 @@ test('a Worker that has never seen Connect answers 503 while all of AuthKit is a
   assert.equal((await caller.request('GET', '/expenses')).status, 200);
 });
 
-test('a Worker that knows the keys goes on while AuthKit is away', async () => {
+test('Worker with cached keys works while AuthKit is down', async () => {
   const caller = world.bearer(authkit.mintConnectToken({ expSecs: 3600 }));
   assert.equal((await caller.request('GET', '/expenses')).status, 200);
   await world.withoutAuthKit(async () => assert.equal((await caller.request('GET', '/expenses')).status, 200));
@@ -333,7 +333,7 @@ test("Connect's keys rotate without a restart", async () => {
   assert.equal((await ask(old)).status, 200);
 });
 
-test('the keys are fetched once, however many clients come at once', async () => {
+test('concurrent clients share one fetch of the keys', async () => {
   const cold = await world.startWorker({ connect: true });
   const before = connectRequests();
   const caller = world.bearer(authkit.mintConnectToken(), cold);

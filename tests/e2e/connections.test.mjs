@@ -236,13 +236,13 @@ before(async () => {
   address = await printedAddress(start(port, authkitPort));
 });
 
-test("npm start's front door loses no request among a thousand, half of them refused", async () => {
+test('npm start loses no request among refused ones', async () => {
   const browser = new Browser({ origin: address, record() {} });
   const credentials = await credentialsFor(`http://localhost:${authkitPort}`, LOCAL_MACHINE, browser);
   await assertNoneIsLost(address, refusals(credentials), soundRequests(credentials), REQUESTS);
 });
 
-test("the official MCP client connects through npm start's front door, fifty times from scratch", async () => {
+test('the MCP client connects through npm start fifty times', async () => {
   for (let index = 0; index < CLIENTS; index += 1) {
     const person = new Person('Ada', new Browser({ origin: address, record() {} }));
     const client = await connect(`${address}/mcp`, person);

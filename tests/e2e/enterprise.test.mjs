@@ -52,7 +52,7 @@ for (const [organization, role] of [
   [ENGINES_ORG_ID, 'member'],
   [COMPILERS_ORG_ID, 'admin'],
 ]) {
-  test(`a sign-in to ${organization} gives a session in it, with the role there`, async () => {
+  test(`sign-in to ${organization} gives a session with its role`, async () => {
     const browser = world.browser();
     const page = await browser.signIn('Grace', login({ organization_id: organization }));
     assert.equal(page.status, 200, `${page}`);
@@ -79,7 +79,7 @@ const SIGN_INS = [
   ['a provider', { provider: 'GoogleOAuth' }, 'GoogleOAuth'],
 ];
 for (const [what, parameters, method] of SIGN_INS) {
-  test(`a sign-in through ${what} ends in a session of that kind`, async () => {
+  test(`sign-in through ${what} makes a session of that kind`, async () => {
     const browser = world.browser();
     const page = await browser.signIn('Grace', login(parameters));
     assert.equal(page.status, 200, `${page}`);
@@ -88,7 +88,7 @@ for (const [what, parameters, method] of SIGN_INS) {
   });
 }
 
-test('an organization that the user is no member of is told of, and the session from before stays', async () => {
+test('organization of others is refused and the session stays', async () => {
   const browser = await world.signedIn('Ada');
   const before = browser.cookies().get(SESSION_COOKIE);
   for (const organization of [COMPILERS_ORG_ID, 'org_unknown', 'org_<script>alert(1)</script>']) {
@@ -102,7 +102,7 @@ test('an organization that the user is no member of is told of, and the session 
   assert.equal((await browser.request('GET', '/me')).json.organization_id, ENGINES_ORG_ID);
 });
 
-test("a hint that AuthKit does not know, or that is given twice or far too long, is in nobody's way", async () => {
+test('an unknown, repeated or oversized hint is ignored', async () => {
   for (const query of [
     'domain_hint=no.such.example',
     'domain_hint=a.example&domain_hint=b.example',

@@ -35,7 +35,7 @@ function daysNow() {
   return [0, 3_600_000].map((ahead) => new Date(Date.now() + ahead).toISOString().slice(0, 10));
 }
 
-test('PUT replaces everything but the id and the time of the beginning', async () => {
+test('PUT replaces every field but id and created_at', async () => {
   const { actor, expense, path } = await traveller();
   await world.advanceClock(90);
   const json = { description: ' Dinner ', amount: '7.5', currency: 'CHF', category: 'meals', date: '2026-01-31' };
@@ -55,7 +55,7 @@ test('PUT replaces everything but the id and the time of the beginning', async (
   await assertKept(actor, answer.json);
 });
 
-test('what PUT leaves out gets its default, and not what was there', async () => {
+test('PUT gives omitted fields their defaults', async () => {
   const { actor, path } = await traveller();
   const before = daysNow();
   const { currency, category, date } = (await actor.request('PUT', path, { json: { description: 'x', amount: 1 } }))
@@ -64,7 +64,7 @@ test('what PUT leaves out gets its default, and not what was there', async () =>
   assert.ok([...before, ...daysNow()].includes(date), date);
 });
 
-test('a PUT that is wrong gets every problem at once, and changes nothing', async () => {
+test('an invalid PUT gets every problem and changes nothing', async () => {
   const { actor, expense, path } = await traveller();
   assertProblems(await actor.request('PUT', path, { json: { currency: 'usd', id: expense.id, amount: null } }), [
     ['missing', 'body', 'description'],
@@ -80,7 +80,7 @@ test('a PUT that is wrong gets every problem at once, and changes nothing', asyn
   await assertKept(actor, expense);
 });
 
-test('a changed expense stays where it was in the list', async () => {
+test('a changed expense keeps its place in the list', async () => {
   const actor = newcomer(world);
   const ids = [];
   for (const description of ['first', 'second', 'third']) ids.push((await add(actor, { description })).id);
@@ -109,7 +109,7 @@ for (const [name, value] of Object.entries({
   });
 }
 
-test('PATCH takes as many members as there are, checks them like any, and an empty one changes nothing', async () => {
+test('PATCH takes any subset of the fields, also none', async () => {
   const { actor, expense, path } = await traveller();
   const nothing = await actor.request('PATCH', path, { json: {} });
   assert.equal(nothing.status, 200, `${nothing}`);
@@ -161,7 +161,7 @@ const BAD_PATCHES = [
 ];
 
 for (const [what, json, problems] of BAD_PATCHES) {
-  test(`a patch with ${what} is refused, and nothing is changed`, async () => {
+  test(`a patch with ${what} is refused and changes nothing`, async () => {
     const { actor, expense, path } = await traveller();
     assertProblems(await actor.request('PATCH', path, { json }), problems);
     await assertKept(actor, expense);
@@ -179,7 +179,7 @@ test('a patch that is no object is refused', async () => {
   await assertKept(actor, expense);
 });
 
-test("the merge patch's own media type is as good as JSON's, and a form is neither", async () => {
+test('PATCH accepts JSON and merge patch, and refuses forms', async () => {
   const { actor, path } = await traveller();
   const patch = (/** @type {string} */ type) =>
     actor.request('PATCH', path, { body: '{"amount":1}', headers: { 'content-type': type } });
@@ -196,14 +196,14 @@ test("the merge patch's own media type is as good as JSON's, and a form is neith
   }
 });
 
-test('a change with a body past 64 KiB is refused, and nothing is changed', async () => {
+test('change with a body over 64 KiB is refused', async () => {
   const { actor, expense, path } = await traveller();
   const body = JSON.stringify({ ...TRIP, category: 'x'.repeat(65_536) });
   for (const method of ['PUT', 'PATCH']) assertDetail(await sendText(actor, method, path, body), 413);
   await assertKept(actor, expense);
 });
 
-test('what is not there, not there any more, or not the own, cannot be changed, nor made', async () => {
+test('a missing or foreign expense cannot be changed', async () => {
   const { actor, expense, path } = await traveller();
   const gone = await add(actor);
   assert.equal((await actor.request('DELETE', `/expenses/${gone.id}`)).status, 204);
@@ -222,7 +222,7 @@ test('what is not there, not there any more, or not the own, cannot be changed, 
   assert.deepEqual(await list(other), []);
 });
 
-test('an expense that grows past the metadata of its key and shrinks again is listed as it is', async () => {
+test("expense may grow past its key's metadata and shrink", async () => {
   const { actor, path } = await traveller();
   const large = { description: '🍜'.repeat(200), category: '🍜'.repeat(50) };
   for (const [method, json] of cases([

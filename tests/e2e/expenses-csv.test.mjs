@@ -29,7 +29,7 @@ function rowsOf(answer) {
   });
 }
 
-test('CSV is the same expenses in the same order, as a file', async () => {
+test('CSV has the same expenses in the same order', async () => {
   const actor = newcomer(world);
   await add(actor, {
     description: 'Team lunch',
@@ -89,7 +89,7 @@ test('quotes, commas and line breaks stay in their cell', async () => {
   );
 });
 
-test('no cell is a formula, and what one was can be seen', async () => {
+test('cell that looks like a formula is escaped visibly', async () => {
   const actor = newcomer(world);
   const formulas = [
     '=1+1',
@@ -118,7 +118,7 @@ test('no cell is a formula, and what one was can be seen', async () => {
   assert.doesNotMatch(answer.text, /(^|[,\n"])[=+@-]/);
 });
 
-test('an amount is a number, and a category without harm is as it was', async () => {
+test('amounts are numbers, and harmless categories stay unchanged', async () => {
   const actor = newcomer(world);
   await add(actor, { description: "'quoted'", amount: 5, category: 'R&D - 50% @home' });
   const [row] = rowsOf(await download(actor));
@@ -163,7 +163,7 @@ for (const [accept, isCsv] of cases([
   });
 }
 
-test('what is wrong is said in JSON, never in a file', async (t) => {
+test('an error is JSON, never a CSV file', async (t) => {
   t.after(() => world.worker.failKv());
   const actor = newcomer(world);
   await add(actor);

@@ -85,7 +85,7 @@ test("an export's memory does not grow with its rows", async (t) => {
   assert.ok((await world.worker.use()).memoryBytes < ISOLATE_MAX_BYTES / 2);
 });
 
-test('an export that cannot go on is no whole file', async (t) => {
+test('an export that fails midway is marked incomplete', async (t) => {
   t.after(() => world.worker.failKv());
   // The first list waits until the later ones are sure to fail.
   await world.worker.holdKv('list');
@@ -107,7 +107,7 @@ test('an export that cannot go on is no whole file', async (t) => {
   assert.match(world.worker.log, /GET \/expenses\.csv: KV list failed/);
 });
 
-test('an export waits for a slow client and ends with one that leaves', async () => {
+test('export waits for slow clients and stops without them', async () => {
   const actor = userWith(60_000);
   const before = (await world.worker.use()).lists;
   const response = await begin(actor, '/expenses.csv');

@@ -54,7 +54,7 @@ for (const [query, expected] of cases([
   // The last of a name counts, as in FastAPI, and what is not known does no harm.
   ['category=a&category=b&from=2026-01-25&zebra=1', [29, 26]],
 ])) {
-  test(`?${query} shows ${expected.length} expenses, on one page or on many`, async () => {
+  test(`?${query} shows ${expected.length} expenses on one page or many`, async () => {
     assert.deepEqual((await days(query)).flat(), expected);
     for (const limit of [1, 4]) {
       const found = await days(`limit=${limit}&${query}`);
@@ -67,7 +67,7 @@ for (const [query, expected] of cases([
   });
 }
 
-test('a next page has the filters and the length of the one before, whatever characters are in them', async () => {
+test('next page keeps filters and limit with any characters', async () => {
   const other = newcomer(world);
   const category = 'R&D=<"50%">; rel="next", #é/?+ 日本';
   for (let number = 1; number <= 5; number += 1) {
@@ -91,7 +91,7 @@ test('a next page has the filters and the length of the one before, whatever cha
   );
 });
 
-test('the length of a page may change from one to the next', async () => {
+test('the limit may change from page to page', async () => {
   for (const query of ['', '&category=a']) {
     const { next } = await firstCursor(`limit=3${query}`);
     const rest = await pages(actor, next.replace('limit=3', 'limit=7'));
@@ -103,7 +103,7 @@ test('the length of a page may change from one to the next', async () => {
   }
 });
 
-test('pages with a filter that are turned while expenses come and go show none twice and hide none of the rest', async () => {
+test('filtered pages stay exact while expenses come and go', async () => {
   const other = newcomer(world);
   const added = [];
   for (let number = 1; number <= 12; number += 1) {
@@ -123,7 +123,7 @@ test('pages with a filter that are turned while expenses come and go show none t
   );
 });
 
-test('a page ends where one of its rows is deleted, and the next begins behind it', async () => {
+test('a page after a deleted row continues behind it', async () => {
   const other = newcomer(world);
   const added = [];
   for (let number = 1; number <= 6; number += 1)
@@ -137,7 +137,7 @@ test('a page ends where one of its rows is deleted, and the next begins behind i
   }
 });
 
-test('a query that is wrong gets every problem at once', async () => {
+test('an invalid query gets every problem at once', async () => {
   const query = 'limit=0&category=&from=2026-02-30&to=tomorrow';
   assertProblems(await actor.request('GET', `/expenses?${query}`), [
     ['greater_than_equal', 'query', 'limit'],
@@ -192,7 +192,7 @@ test('a cursor that was never given out is refused', async () => {
   }
 });
 
-test('a cursor with one character changed, cut off or added is refused', async () => {
+test('a changed, shortened or extended cursor is refused', async () => {
   const { cursor } = await firstCursor('limit=2');
   const bytes = Buffer.from(cursor, 'base64');
   for (let index = 0; index < bytes.length; index += 7) {
@@ -205,7 +205,7 @@ test('a cursor with one character changed, cut off or added is refused', async (
   assert.equal((await actor.request('GET', `/expenses?cursor=${encodeURIComponent(cursor)}`)).status, 200);
 });
 
-test("another user's cursor is refused, and so is one from a page with another filter", async () => {
+test('a cursor of another user or filter is refused', async () => {
   const other = newcomer(world);
   await add(other);
   for (const query of ['', '&category=a', '&from=2026-01-01']) {

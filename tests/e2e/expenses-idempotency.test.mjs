@@ -35,7 +35,7 @@ async function created(actor, key, body = LUNCH) {
   return answer.json;
 }
 
-test('the same key and body make one expense, and every answer is the first one', async () => {
+test('the same key and body make one expense', async () => {
   const sub = newSub();
   const actor = newcomer(world, sub);
   const first = await create(actor, 'key-1');
@@ -54,7 +54,7 @@ test('the same key and body make one expense, and every answer is the first one'
   assert.deepEqual(await list(again), [first.json]);
 });
 
-test('the same key with another body is refused, and makes nothing', async () => {
+test('the same key with another body is refused', async () => {
   const sub = newSub();
   const actor = newcomer(world, sub);
   const first = await created(actor, 'key');
@@ -89,7 +89,7 @@ test("a key is one user's", async () => {
   assert.deepEqual(await descriptions(owner), ['Team lunch']);
 });
 
-test('a key means its expense for 24 hours, and then nothing', async () => {
+test('a key names its expense for 24 hours', async () => {
   const sub = newSub();
   const kv = await worker.kv();
   const before = Date.now() / 1000;
@@ -117,7 +117,7 @@ for (const [what, key, type] of [
   ['an umlaut', 'schlüssel', 'string_pattern_mismatch'],
   ['a tab', 'a\tb', 'string_pattern_mismatch'],
 ]) {
-  test(`an Idempotency-Key with ${what} is refused, and nothing is kept`, async () => {
+  test(`an Idempotency-Key with ${what} is refused`, async () => {
     const actor = newcomer(world);
     const answer = await create(actor, key);
     assertProblems(answer, [[type, 'header', 'idempotency-key']]);
@@ -137,7 +137,7 @@ test('a key of 255 printable characters is one', async () => {
   assert.equal((await list(actor)).length, 4);
 });
 
-test('a body that is refused does not use its key up', async () => {
+test('a refused body does not use its key up', async () => {
   const actor = newcomer(world);
   assert.equal((await create(actor, 'key', '{"description": "x"}')).status, 422);
   assert.equal((await create(actor, 'key', '{')).status, 422);
@@ -157,7 +157,7 @@ test('a second try changes nothing back', async () => {
   assert.deepEqual(await list(actor), [changed.json]);
 });
 
-test('while KV fails a create with a key is 503, and tried again it makes one expense', async (t) => {
+test('create repeated after a KV failure makes one expense', async (t) => {
   t.after(() => worker.failKv());
   for (const operation of /** @type {const} */ (['get', 'put'])) {
     const actor = newcomer(world);
@@ -171,7 +171,7 @@ test('while KV fails a create with a key is 503, and tried again it makes one ex
   }
 });
 
-test('a create that was cut off between its two writes is finished by the next try', async () => {
+test('create cut off between two writes is finished later', async () => {
   const sub = newSub();
   const actor = newcomer(world, sub, elsewhere);
   const expense = await created(newcomer(world, sub), 'key');
@@ -181,7 +181,7 @@ test('a create that was cut off between its two writes is finished by the next t
   assert.deepEqual(await list(actor), [expense]);
 });
 
-test('an expense that was deleted stays away, though its key comes again', async () => {
+test('deleted expense stays deleted when its key is repeated', async () => {
   const sub = newSub();
   const { id } = await created(newcomer(world, sub), 'key');
   await world.advanceClock(11 * 60);
@@ -192,7 +192,7 @@ test('an expense that was deleted stays away, though its key comes again', async
   assert.deepEqual(await list(later), []);
 });
 
-test('a record of a key that cannot be read is no reason to make a second expense', async () => {
+test('an unreadable key record makes no second expense', async () => {
   const sub = newSub();
   const actor = newcomer(world, sub);
   const expense = await created(actor, 'key');
@@ -206,7 +206,7 @@ test('a record of a key that cannot be read is no reason to make a second expens
   assert.deepEqual(await list(actor), [expense]);
 });
 
-test('a key and the body that it came with lie nowhere in KV as they are', async () => {
+test('KV holds neither the key nor body as sent', async () => {
   const sub = newSub();
   await created(newcomer(world, sub), 'a-key-that-is-known-when-seen');
   const kv = await worker.kv();
@@ -215,7 +215,7 @@ test('a key and the body that it came with lie nowhere in KV as they are', async
   }
 });
 
-test('tries that come at once with one key make one expense', async (t) => {
+test('concurrent creates with one key make one expense', async (t) => {
   t.after(() => worker.holdKv());
   const actor = newcomer(world);
   // The token is known: nothing but the expense is waited for below.

@@ -33,7 +33,7 @@ function addSome() {
   );
 }
 
-test('the pages have all of them in order, none twice and none missing, while others are added', async () => {
+test('pages stay complete and ordered while expenses are added', async () => {
   /** @type {ReturnType<typeof addSome>[]} */
   const adding = [];
   const found = await pages(actor, '/expenses?limit=1000', { between: async () => void adding.push(addSome()) });
@@ -55,7 +55,7 @@ test('the pages have all of them in order, none twice and none missing, while ot
   assert.equal(answer.json.at(-1).description, `${COUNT - 1}`);
 });
 
-test('a filter finds the few that it means, wherever they are, and one page costs no more than any', async () => {
+test('rare category is found, and its pages stay cheap', async () => {
   const expected = NEWEST_FIRST.filter((description) => Number(description) % RARE_EVERY === 0);
   const found = await pages(actor, '/expenses?category=rare&limit=2');
   assert.deepEqual(

@@ -45,7 +45,7 @@ async function summary(query = '', who = actor) {
   return JSON.parse(answer.text.replace(/"total":([^,}\]]+)/g, '"total":"$1"')).currencies;
 }
 
-test('each currency has its exact total and count, by category and by month', async () => {
+test('each currency has exact totals by category and month', async () => {
   const [chf, eur, usd, ...rest] = await summary();
   assert.deepEqual(rest, []);
   assert.deepEqual(usd, {
@@ -105,7 +105,7 @@ test('who has spent nothing has no currency', async () => {
   assert.equal(answer.text, '{"currencies":[]}');
 });
 
-test('a change and a deletion are in the next summary', async () => {
+test('change and a deletion show in the next summary', async () => {
   const other = newcomer(world);
   const { id } = await add(other, { amount: 5 });
   await other.request('PATCH', `/expenses/${id}`, { json: { amount: '0.05', currency: 'SEK' } });
@@ -117,7 +117,7 @@ test('a change and a deletion are in the next summary', async () => {
   assert.deepEqual(await summary('', other), []);
 });
 
-test('2,500 amounts by chance add up to the cent, also those whose record is too long for metadata', async () => {
+test('2,500 random amounts add up to the cent', async () => {
   const sub = newSub();
   const count = 2_500;
   const totals = { USD: 0n, EUR: 0n };
@@ -161,7 +161,7 @@ test("a summary is its caller's alone, and no id", async () => {
   }
 });
 
-test('a query that is wrong gets every problem at once', async () => {
+test('an invalid query gets every problem at once', async () => {
   assertProblems(await actor.request('GET', '/expenses/summary?from=2026-02-02&to=2026-02-01'), [
     ['value_error', 'query', 'to'],
   ]);
@@ -173,7 +173,7 @@ test('a query that is wrong gets every problem at once', async () => {
   assert.equal((await actor.request('GET', '/expenses/summary?zebra=1&limit=0')).status, 200);
 });
 
-test('while KV fails there is no summary, not one of nothing', async (t) => {
+test('KV failure gets 503 instead of an empty summary', async (t) => {
   t.after(() => world.worker.failKv());
   await world.worker.failKv('list');
   assertUnavailable(await actor.request('GET', '/expenses/summary'));

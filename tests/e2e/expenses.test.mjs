@@ -10,7 +10,7 @@ const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
 const world = await startWorld();
 
-test('a signed-in browser adds, reads, lists and deletes an expense', async () => {
+test('a signed-in browser adds, reads, lists and deletes expenses', async () => {
   const browser = await world.signedIn('Ada');
   const json = { description: 'Team lunch', amount: 42.5, currency: 'EUR', category: 'meals', date: '2026-02-28' };
   const created = await browser.request('POST', '/expenses', { json });
@@ -38,7 +38,7 @@ test('a signed-in browser adds, reads, lists and deletes an expense', async () =
   assert.deepEqual((await browser.request('GET', '/expenses')).json, []);
 });
 
-test('a new user has an empty list, not an error', async () => {
+test('new user gets an empty list, not an error', async () => {
   const answer = await newcomer(world).request('GET', '/expenses');
   assert.equal(answer.status, 200);
   assert.equal(answer.text, '[]');
@@ -53,7 +53,7 @@ test('what is left out gets its default', async () => {
   assert.ok(date === before || date === after, date);
 });
 
-test('texts are trimmed, and any character of Unicode is kept', async () => {
+test('texts are trimmed and keep any Unicode character', async () => {
   const actor = newcomer(world);
   const description = `Zażółć 🍜 "quotes" \\ <b>&amp;</b> ${'𝔘'.repeat(100)}`;
   const { id } = await add(actor, { description: `  ${description}\t`, category: '\u00a0Überweg ' });
@@ -66,7 +66,7 @@ test('texts are trimmed, and any character of Unicode is kept', async () => {
   }
 });
 
-test('an expense too long for the metadata of its key is listed like any other', async () => {
+test('an expense too long for metadata is listed whole', async () => {
   const actor = newcomer(world);
   const description = '🍜'.repeat(200);
   const category = '🍜'.repeat(50);
@@ -106,7 +106,7 @@ test('amounts are exact, in and out', async () => {
   }
 });
 
-test('25 expenses come in pages of 10, newest first, none twice and none missing', async () => {
+test('25 expenses come in pages of 10, newest first', async () => {
   const actor = newcomer(world);
   const added = [];
   for (let number = 1; number <= 25; number += 1)
@@ -124,7 +124,7 @@ test('25 expenses come in pages of 10, newest first, none twice and none missing
   assert.deepEqual(whole.flat(), added);
 });
 
-test('a page that is turned while expenses come and go shows none twice and hides none of the rest', async () => {
+test('pages stay exact while expenses come and go', async () => {
   const actor = newcomer(world);
   const added = [];
   for (let number = 1; number <= 9; number += 1) added.unshift(await add(actor, { description: `number ${number}` }));
@@ -136,7 +136,7 @@ test('a page that is turned while expenses come and go shows none twice and hide
   assert.deepEqual(rest.flat(), added.slice(3));
 });
 
-test('a page has 100 rows unless asked for more or fewer, up to 1,000', async () => {
+test('page has 100 rows by default, up to 1,000', async () => {
   const actor = newcomer(world);
   await Promise.all(Array.from({ length: 101 }, (_, number) => add(actor, { description: `number ${number}` })));
   const found = await pages(actor, '/expenses');
@@ -164,7 +164,7 @@ for (const [limit, type] of [
   });
 }
 
-test('a second user sees nothing of the first, and can do nothing to it', async () => {
+test("second user cannot see or change the first's expenses", async () => {
   const [ada, grace] = [await world.signedIn('Ada'), await world.signedIn('Grace')];
   const { id } = await add(ada, { description: "Ada's alone" });
   assert.ok(!(await grace.request('GET', '/expenses')).text.includes(id));
@@ -177,7 +177,7 @@ test('a second user sees nothing of the first, and can do nothing to it', async 
   assert.equal((await ada.request('GET', `/expenses/${id}`)).json.description, "Ada's alone");
 });
 
-test('no subject reaches into the expenses of another, whatever it holds', async () => {
+test('no subject reaches the expenses of another', async () => {
   const victim = newSub();
   const owner = newcomer(world, victim);
   const { id } = await add(owner, { description: 'private' });
@@ -289,7 +289,7 @@ const INVALID = [
 ];
 
 for (const [what, json, problems] of INVALID) {
-  test(`an expense with ${what} is refused, and nothing is kept`, async () => {
+  test(`an expense with ${what} is refused and not stored`, async () => {
     const actor = newcomer(world);
     const answer = await actor.request('POST', '/expenses', { json });
     assertProblems(answer, problems);
@@ -314,7 +314,7 @@ for (const currency of ['usd', 'US', 'USDX', 'U$D', '', 'ÄÖÜ']) {
   });
 }
 
-test('a problem is told in the form that FastAPI tells it in', async () => {
+test('a problem has the form that FastAPI gives it', async () => {
   const json = { description: 'x' };
   const answer = await newcomer(world).request('POST', '/expenses', { json });
   assert.match(answer.header('content-type'), /^application\/json/);
@@ -390,13 +390,13 @@ for (const contentType of [
   });
 }
 
-test('a form that is not sent by a page of this Worker is refused', async () => {
+test('a form from another page is refused', async () => {
   const form = { body: 'description=x&amount=1', headers: { 'content-type': 'application/x-www-form-urlencoded' } };
   assertDetail(await newcomer(world).request('POST', '/expenses', form), 415);
   assertUnauthorized(await world.anonymous().request('POST', '/expenses', form));
 });
 
-test('a body of 64 KiB is read, and a longer one is not, whether or not it says how long it is', async () => {
+test('a body over 64 KiB is refused, chunked too', async () => {
   const actor = newcomer(world);
   const headers = { 'content-type': 'application/json' };
   const bodyOf = (/** @type {number} */ bytes) => `{"description":"${'x'.repeat(bytes - 18)}"}`;
@@ -413,7 +413,7 @@ test('a body of 64 KiB is read, and a longer one is not, whether or not it says 
   assert.equal((await actor.request('GET', '/expenses')).text, '[]');
 });
 
-test('who is not signed in learns nothing of a body, a type or an id', async () => {
+test('an unauthenticated caller learns nothing of body or id', async () => {
   const anonymous = world.anonymous();
   const { id } = await add(newcomer(world));
   assertUnauthorized(await anonymous.request('POST', '/expenses', { body: 'x'.repeat(70_000) }));
@@ -437,7 +437,7 @@ test('expenses that are added at once are all kept', async () => {
   );
 });
 
-test('while KV fails the answer is 503, never an empty list or an expense that does not exist', async (t) => {
+test('a KV failure gets 503, never an empty list', async (t) => {
   t.after(() => world.worker.failKv());
   const actor = newcomer(world);
   const { id } = await add(actor);
@@ -465,7 +465,7 @@ test('while KV fails the answer is 503, never an empty list or an expense that d
   assert.match(world.worker.log, /KV LIST failed/i);
 });
 
-test('a page costs one list and no read, and an expense one read', async () => {
+test('a page costs one list, an expense one read', async () => {
   const actor = newcomer(world);
   const { id } = await add(actor);
   await add(actor);

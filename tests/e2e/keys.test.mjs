@@ -41,7 +41,7 @@ async function fetchesDuring(body) {
   return world.keyFetches() - before;
 }
 
-test('a cold isolate begins with the keys that were kept, without a fetch', async () => {
+test('a cold isolate starts with cached keys', async () => {
   const worker = await world.startWorker();
   const browser = await world.signedIn('Ada', worker);
   const cold = await restarted(worker);
@@ -54,7 +54,7 @@ test('a cold isolate begins with the keys that were kept, without a fetch', asyn
   assert.equal(fetches, 0);
 });
 
-test('a session goes on through an outage of any length, in the isolate that knows it and in a cold one', async (t) => {
+test('session survives long outage in warm and cold isolates', async (t) => {
   t.after(() => (authkit.settings.accessTokenTtlSecs = 300));
   authkit.settings.accessTokenTtlSecs = 7 * 86_400;
   const worker = await world.startWorker();
@@ -87,7 +87,7 @@ test('several isolates fetch the keys once', async () => {
   assert.equal(fetches, 2);
 });
 
-test("a session that a new key has signed is known without a restart, and so are the old key's", async () => {
+test('sessions of a new and old key both work', async () => {
   const worker = await world.startWorker();
   const [ada, idle] = [await world.signedIn('Ada', worker), await world.signedIn('Ada', worker)];
   await world.advanceClock(31);
@@ -103,7 +103,7 @@ test("a session that a new key has signed is known without a restart, and so are
   assert.equal(fetches, 1);
 });
 
-test('a key that changes the moment before a renewal signs nobody out', async () => {
+test('key change just before a renewal keeps the session', async () => {
   // The set has just been fetched, so that it may not be fetched again yet.
   const worker = await world.startWorker();
   const browser = await world.expired('Ada', worker);
@@ -119,7 +119,7 @@ test('a key that changes the moment before a renewal signs nobody out', async ()
   assert.ok(answer.setCookie(SESSION_COOKIE)?.value);
 });
 
-test('a sign-in by a key that has just changed is put off at the most', async () => {
+test('a key change during sign-in postpones it at most', async () => {
   const worker = await world.startWorker();
   assert.equal((await world.bearer(undefined, worker).request('GET', '/me')).status, 200);
   authkit.rotateKeys();
@@ -127,7 +127,7 @@ test('a sign-in by a key that has just changed is put off at the most', async ()
   assert.ok([200, 503].includes(page.status), `${page}`);
 });
 
-test('a session whose key was retired is renewed, and nobody is signed out', async () => {
+test('a session of a retired key is renewed', async () => {
   const worker = await world.startWorker();
   const browser = await world.signedIn('Ada', worker);
   const page = browser.twin();
@@ -142,7 +142,7 @@ test('a session whose key was retired is renewed, and nobody is signed out', asy
   assert.deepEqual((await browser.request('GET', '/me')).setCookies, []);
 });
 
-test('a session whose key was retired is over if AuthKit has ended it', async () => {
+test('session of retired key ends if AuthKit ended it', async () => {
   const worker = await world.startWorker();
   await worker.limitTimers(20);
   const browser = await world.signedIn('Ada', worker);
@@ -153,7 +153,7 @@ test('a session whose key was retired is over if AuthKit has ended it', async ()
   assert.deepEqual([...browser.cookies().keys()], []);
 });
 
-test('a retired key stops working within an hour, though nobody brings a new one', async () => {
+test('a retired key stops working within an hour', async () => {
   const worker = await world.startWorker();
   const old = world.bearer(authkit.mintToken({ expSecs: 86_400 }), worker);
   assert.equal((await old.request('GET', '/me')).status, 200);
@@ -162,7 +162,7 @@ test('a retired key stops working within an hour, though nobody brings a new one
   assertInvalidToken(await old.request('GET', '/me'));
 });
 
-test('a flood of unknown kids costs AuthKit one request in 30 seconds, over all isolates', async (t) => {
+test('unknown kids cost AuthKit one request in 30 seconds', async (t) => {
   const worker = await world.startWorker({ isolates: [{}, {}, {}] });
   const flood = () =>
     fetchesDuring(async () => {
@@ -183,7 +183,7 @@ test('a flood of unknown kids costs AuthKit one request in 30 seconds, over all 
   assert.equal((await world.bearer(undefined, worker).request('GET', '/me')).status, 200);
 });
 
-test('a flood of unknown kids during an outage costs AuthKit one request in 30 seconds too', async (t) => {
+test('unknown kids during an outage cost one request too', async (t) => {
   const worker = await world.startWorker();
   const { id } = authkit.hooks.add({ method: 'GET', path: JWKS_PATH, status: 503 });
   t.after(() => authkit.hooks.remove(id));
@@ -204,7 +204,7 @@ test('a flood of unknown kids during an outage costs AuthKit one request in 30 s
 });
 
 for (const operations of /** @type {const} */ ([['get'], ['put'], ['get', 'put']])) {
-  test(`keys are fetched where KV fails to ${operations.join(' and to ')} them`, async () => {
+  test(`keys are fetched where KV cannot ${operations.join(' or ')} them`, async () => {
     const worker = await world.startWorker();
     await worker.failKv(...operations);
     const fetches = await fetchesDuring(async () => {
@@ -215,7 +215,7 @@ for (const operations of /** @type {const} */ ([['get'], ['put'], ['get', 'put']
   });
 }
 
-test('what lies in KV in place of the keys is not believed unless it is sealed', async () => {
+test('key set in KV is trusted only when sealed', async () => {
   const worker = await world.startWorker({ isolates: Array.from({ length: 5 }, () => ({})) });
   const browser = await world.signedIn('Ada', worker);
   const kv = await worker.kv();

@@ -47,7 +47,7 @@ function holding(t, ...operations) {
   return worker.holdKv(...operations);
 }
 
-test('while KV gives no answer the answer is 503, and tells of a write that it may have taken place', async (t) => {
+test('hanging KV gets 503 and warns about uncertain writes', async (t) => {
   t.after(() => worker.limitKv(Infinity));
   const [actor] = newcomer();
   const made = (await actor.request('POST', '/expenses', { json: LUNCH })).json;
@@ -85,7 +85,7 @@ test('a session is renewed while KV gives no answer', async (t) => {
   assert.equal(world.refreshes(), 1);
 });
 
-test('five requests at once with one key make one expense', async () => {
+test('five concurrent requests with one key make one expense', async () => {
   const [actor] = newcomer();
   const answers = await Promise.all(Array.from({ length: 5 }, () => create(actor, 'key')));
   for (const answer of answers) {
@@ -98,7 +98,7 @@ test('five requests at once with one key make one expense', async () => {
   ]);
 });
 
-test('what a client began before it went away is finished, and its next try finds it', async (t) => {
+test('create of a departed client is finished and found', async (t) => {
   const actors = newcomer();
   await holding(t, 'put');
   const client = new AbortController();
@@ -117,7 +117,7 @@ test('what a client began before it went away is finished, and its next try find
   assert.deepEqual((await create(actors[1], 'key')).json, again.json);
 });
 
-test('a create that KV has failed is told to be sent again, and then makes one expense', async (t) => {
+test('a create that KV failed asks for a repetition', async (t) => {
   t.after(() => worker.failKv());
   const actors = newcomer();
   await worker.failKv('put');

@@ -69,7 +69,7 @@ async function renewedAt(browser, bytes, isolate = isolates[0]) {
   return answer;
 }
 
-test('an access token of 8 KB signs in, and every part is a cookie that a browser keeps', async () => {
+test('access token of 8 KB fits into session parts', async () => {
   sizeTokens(TOKEN_BYTES);
   const browser = world.browser();
   const page = await browser.signIn('Ada');
@@ -88,7 +88,7 @@ test('an access token of 8 KB signs in, and every part is a cookie that a browse
   assert.equal(opened.status, 200);
 });
 
-test('a large session is renewed as often as it expires, and stays large', async () => {
+test('a large session is renewed repeatedly and stays large', async () => {
   const browser = await signedInAt(TOKEN_BYTES);
   const parts = partsFor(browser);
   for (const isolate of isolates) {
@@ -99,7 +99,7 @@ test('a large session is renewed as often as it expires, and stays large', async
   }
 });
 
-test('a session that grows and shrinks as it is renewed leaves no stale part behind', async () => {
+test('a session that changes size leaves no stale part', async () => {
   const browser = await signedInAt(0);
   assertWhole(browser, 1);
   const counts = [];
@@ -124,7 +124,7 @@ test('a navigation renews a large session', async () => {
   assertWhole(browser, partsFor(browser));
 });
 
-test('fifty requests with one large expired session cost one refresh an isolate at most', async (t) => {
+test('fifty requests renew a large session once per isolate', async (t) => {
   const browser = await signedInAt(TOKEN_BYTES);
   const parts = partsFor(browser);
   await world.expire();
@@ -140,7 +140,7 @@ test('fifty requests with one large expired session cost one refresh an isolate 
   assert.equal((await browser.request('GET', '/me')).status, 200);
 });
 
-test('a large session that has ended leaves no part behind', async (t) => {
+test('an ended large session leaves no part behind', async (t) => {
   t.after(() => world.worker.limitTimers(Infinity));
   await world.worker.limitTimers(20);
   const browser = await signedInAt(TOKEN_BYTES);
@@ -150,7 +150,7 @@ test('a large session that has ended leaves no part behind', async (t) => {
   assert.deepEqual(cookieNames(browser), []);
 });
 
-test('signing out of a large session that was renewed leaves no part behind', async () => {
+test('sign-out of a renewed large session leaves no part', async () => {
   const browser = await signedInAt(0);
   await renewedAt(browser, TOKEN_BYTES);
   const page = await browser.open('/logout');
@@ -159,7 +159,7 @@ test('signing out of a large session that was renewed leaves no part behind', as
   assert.equal((await browser.request('GET', '/me')).status, 401);
 });
 
-test('signing in again with a smaller session leaves no part behind', async () => {
+test("a smaller session's sign-in leaves no part behind", async () => {
   const browser = await signedInAt(13_000);
   sizeTokens(0);
   assert.equal((await browser.open('/login?return_to=/me')).status, 200);

@@ -82,7 +82,7 @@ function registrations() {
   return authkit.requests.count({ method: 'POST', path: '/oauth2/register', status: 201 });
 }
 
-test('from the address alone it finds AuthKit, registers, signs in and finds the tools', async () => {
+test('the client finds AuthKit, registers, signs in, lists tools', async () => {
   const before = registrations();
   const { person, client } = await connected('Ada');
   assert.equal(registrations() - before, 1);
@@ -113,7 +113,7 @@ test('from the address alone it finds AuthKit, registers, signs in and finds the
   await client.close();
 });
 
-test('a slash after the address leads to the same place', async () => {
+test('a trailing slash leads to the same resource', async () => {
   const person = new Person('Ada', world.browser());
   const client = await connect(world.worker.url('/mcp/'), person);
   keepSecrets(person);
@@ -122,7 +122,7 @@ test('a slash after the address leads to the same place', async () => {
   await client.close();
 });
 
-test('what it adds, changes and removes shows in the browser, and the other way round', async () => {
+test("client and browser see each other's changes", async () => {
   const { client } = await connected('Ada');
   const browser = await world.signedIn('Ada');
   const added = await call(client, 'add_expense', { ...LUNCH, category: 'meals' });
@@ -160,7 +160,7 @@ test('what it adds, changes and removes shows in the browser, and the other way 
   await client.close();
 });
 
-test("another person's client sees nothing of it, and can change nothing", async () => {
+test("another user's client can neither see nor change expenses", async () => {
   const [{ client: adas }, { client: graces, person }] = [await connected('Ada'), await connected('Grace')];
   assert.equal(decodeJwt(accessTokenOf(person)).sub, GRACE_ID);
   const added = await call(adas, 'add_expense', LUNCH);
@@ -177,7 +177,7 @@ test("another person's client sees nothing of it, and can change nothing", async
   await call(adas, 'delete_expense', { id: added.id });
 });
 
-test('what is wrong with its arguments is told as a result that a model can act on', async () => {
+test('invalid arguments get a result that model can use', async () => {
   const { client } = await connected('Ada');
   const result = await client.callTool({
     name: 'add_expense',
@@ -190,7 +190,7 @@ test('what is wrong with its arguments is told as a result that a model can act 
   assert.deepEqual((await call(client, 'list_expenses')).expenses, []);
 });
 
-test('an expense that it adds twice with one key is there once', async () => {
+test('an expense added twice with one key exists once', async () => {
   const { client } = await connected('Ada');
   const args = { ...LUNCH, idempotency_key: 'a retry' };
   const [first, second] = [await call(client, 'add_expense', args), await call(client, 'add_expense', args)];
@@ -199,7 +199,7 @@ test('an expense that it adds twice with one key is there once', async () => {
   await call(client, 'delete_expense', { id: first.id });
 });
 
-test('when its token has expired it gets another without asking the person', async () => {
+test('an expired token is refreshed without asking the person', async () => {
   const { person, client } = await connected('Ada');
   const before = accessTokenOf(person);
   await world.expire();
@@ -209,7 +209,7 @@ test('when its token has expired it gets another without asking the person', asy
   assert.equal(person.signIns, 1);
 });
 
-test('a client that has a metadata document does not register', async () => {
+test('a client with a metadata document does not register', async () => {
   const { clientMetadata } = new Person('Ada', world.browser());
   world.clientDocuments[DOCUMENT_URL] = { ...clientMetadata, client_id: DOCUMENT_URL };
   const before = registrations();
@@ -242,7 +242,7 @@ for (const [scopes, refused] of [
   [['expenses:write'], ['list_expenses', 'summarize_expenses']],
   [[], ['list_expenses', 'summarize_expenses', 'add_expense', 'update_expense', 'delete_expense']],
 ]) {
-  test(`a machine with ${scopes[0] ?? 'no scope'} finds every tool, and is refused ${refused.join(', ')}`, async () => {
+  test(`a machine with ${scopes[0] ?? 'no scope'} is refused ${refused.join(', ')}`, async () => {
     const client = await connectedMachine(scopes);
     assert.equal((await client.listTools()).tools.length, 5);
     for (const name of refused) {
@@ -255,13 +255,13 @@ for (const [scopes, refused] of [
   });
 }
 
-test('a machine that trusts another issuer gives its secret to nobody', async () => {
+test('a machine with another issuer keeps its secret', async () => {
   const before = authkit.requests.count({ method: 'POST', path: '/oauth2/token' });
   await assert.rejects(connectedMachine(['expenses:read'], 'https://other.example'));
   assert.equal(authkit.requests.count({ method: 'POST', path: '/oauth2/token' }), before);
 });
 
-test('while AuthKit is away nobody new gets in, and who is in goes on', async () => {
+test('during an outage clients stay connected and none joins', async () => {
   const { client } = await connected('Ada');
   await world.withoutAuthKit(async () => {
     await assert.rejects(connect(world.worker.url('/mcp'), new Person('Grace', world.browser())));

@@ -46,7 +46,7 @@ async function call(name, args) {
   return result.structuredContent;
 }
 
-test('a client of an older revision shakes hands, and finds the tools', async () => {
+test('client of an older revision initializes and lists tools', async () => {
   const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } };
   const answer = await send({ id: 'a', method: 'initialize', params });
   assert.equal(answer.json.result.protocolVersion, '2025-11-25', `${answer}`);
@@ -55,7 +55,7 @@ test('a client of an older revision shakes hands, and finds the tools', async ()
   assert.deepEqual((await send({ id: 1, method: 'tools/list' }, headers)).json.result.tools, TOOLS);
 });
 
-test('every tool does what it says, and the browser sees it', async () => {
+test('every tool fulfils its schema, and browser sees it', async () => {
   const browser = await world.signedIn('Ada');
   const added = await call('add_expense', { description: 'by an agent', amount: '12.30', idempotency_key: 'e2e' });
   assert.deepEqual(
@@ -72,7 +72,7 @@ test('every tool does what it says, and the browser sees it', async () => {
   assert.equal((await browser.request('GET', `/expenses/${added.id}`)).status, 404);
 });
 
-test('a page of another site, a cookie and a body without end are refused', async () => {
+test('foreign origins, cookies and endless bodies are refused', async () => {
   const ping = { id: 1, method: 'ping' };
   assert.equal((await send(ping)).status, 200);
   assert.equal((await send(ping, { origin: 'https://example.com' })).status, 403);

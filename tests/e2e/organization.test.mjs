@@ -61,7 +61,7 @@ async function assertRefused(answer, browser, reason, before) {
   assert.deepEqual(await me(browser), before);
 }
 
-test('a user of two organizations switches to the other one and back', async () => {
+test('a user switches to another organization and back', async () => {
   const browser = await world.signedIn('Grace');
   const before = await me(browser);
   assert.equal(before.organization_id, ENGINES_ORG_ID);
@@ -105,7 +105,7 @@ test('a session that has expired switches too', async () => {
   assert.equal((await me(browser)).organization_id, COMPILERS_ORG_ID);
 });
 
-test('two switches at the same time both succeed, and nobody is signed out', async () => {
+test('two concurrent switches succeed and keep the session', async () => {
   const browser = await world.signedIn('Grace');
   const answers = await Promise.all([switchTo(browser, COMPILERS_ORG_ID), switchTo(browser, ENGINES_ORG_ID)]);
   assert.deepEqual(
@@ -122,7 +122,7 @@ test('two switches at the same time both succeed, and nobody is signed out', asy
   assert.equal((await me(browser)).organization_id, organization);
 });
 
-test('who comes with the session from before the switch goes on, and lands in the new organization when it expires', async () => {
+test('stale session reaches the new organization after it expires', async () => {
   const browser = await world.signedIn('Grace');
   const tab = browser.twin();
   assert.equal((await switchTo(browser, COMPILERS_ORG_ID)).status, 200);
@@ -143,7 +143,7 @@ for (const reason of [
   'email_verification_required',
   'organization_authentication_methods_required',
 ]) {
-  test(`${reason} is said, with where to go, and the session stays as it is`, async () => {
+  test(`${reason} is reported with a link and keeps session`, async () => {
     const browser = await world.signedIn('Grace');
     const before = await me(browser);
     compilers.requirement = reason;
@@ -156,7 +156,7 @@ for (const reason of [
   });
 }
 
-test('where the answer says to go, the user signs in to that organization', async () => {
+test('the reported link signs in to the organization', async () => {
   const browser = await world.signedIn('Grace');
   compilers.requirement = 'sso_required';
   const answer = await switchTo(browser, COMPILERS_ORG_ID);
@@ -168,7 +168,7 @@ test('where the answer says to go, the user signs in to that organization', asyn
   assert.equal((await me(browser)).organization_id, COMPILERS_ORG_ID);
 });
 
-test('a refused switch of an expired session keeps what was renewed on the way', async () => {
+test('a refused switch keeps the session it renewed', async () => {
   const browser = await world.expired('Grace');
   compilers.requirement = 'sso_required';
   const answer = await switchTo(browser, COMPILERS_ORG_ID);
@@ -179,7 +179,7 @@ test('a refused switch of an expired session keeps what was renewed on the way',
   assert.deepEqual(next.setCookies, []);
 });
 
-test('an organization that the user is no member of, or that is none, is refused', async () => {
+test('an unknown or foreign organization is refused', async () => {
   const browser = await world.signedIn('Ada');
   const before = await me(browser);
   await assertRefused(await switchTo(browser, COMPILERS_ORG_ID), browser, 'organization_membership_not_found', before);
@@ -252,7 +252,7 @@ const INVALID = {
 };
 
 for (const [what, { options, problems }] of Object.entries(INVALID)) {
-  test(`a switch with ${what} is refused, and AuthKit is not asked`, async () => {
+  test(`a switch with ${what} is refused without asking AuthKit`, async () => {
     const browser = await world.signedIn('Grace');
     const refreshes = world.refreshes();
     const answer = await browser.request('POST', '/organization', options);
@@ -279,7 +279,7 @@ test("another site's page switches nothing", async () => {
   assert.equal((await me(browser)).organization_id, ENGINES_ORG_ID);
 });
 
-test('a bearer token does not switch, for it is for one organization', async () => {
+test('a bearer token cannot switch its organization', async () => {
   const refreshes = world.refreshes();
   assertDetail(await switchTo(world.bearer(), COMPILERS_ORG_ID), 403, /token/);
   assertInvalidToken(await switchTo(world.bearer('nonsense'), COMPILERS_ORG_ID));
@@ -300,7 +300,7 @@ for (const [what, hook] of Object.entries({
   'has had too many requests': { status: 429 },
   'does not answer': { delay_ms: 60_000 },
 })) {
-  test(`while AuthKit ${what} a switch is 503, and the session goes on as it was`, async () => {
+  test(`while AuthKit ${what}, switch gets 503 and changes nothing`, async () => {
     const worker = await world.startWorker();
     const browser = await world.signedIn('Grace', worker);
     const before = await me(browser);
@@ -316,7 +316,7 @@ for (const [what, hook] of Object.entries({
   });
 }
 
-test('a switch of a session that AuthKit has ended is 401, and the cookie goes', async () => {
+test('switch of ended session gets 401 and clears cookies', async () => {
   const browser = await world.signedIn('Grace');
   authkit.revokeSession((await me(browser)).session_id);
   assertUnauthorized(await switchTo(browser, COMPILERS_ORG_ID));

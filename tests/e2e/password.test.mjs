@@ -29,7 +29,7 @@ for (const [what, bytes] of cases([
   ['a session', 0],
   ['a session in parts', 9_000],
 ])) {
-  test(`${what} outlives the rotation: sealed again on the way, without a refresh`, async () => {
+  test(`${what} is sealed again after the rotation, without refresh`, async () => {
     authkit.settings.minAccessTokenBytes = bytes;
     const browser = await world.signedIn('Ada', before);
     const session = world.sessionOf(browser, OLD);
@@ -62,7 +62,7 @@ for (const [what, bytes] of cases([
   });
 }
 
-test('a page seals again too, and one whose handler fails', async () => {
+test('pages and failed handlers seal the session again too', async () => {
   for (const [path, status] of cases([
     ['/', 200],
     ['/me', 200],
@@ -75,7 +75,7 @@ test('a page seals again too, and one whose handler fails', async () => {
   }
 });
 
-test('a session that was renewed before the rotation is found after it by who comes late', async () => {
+test('session renewed before the rotation is found after it', async () => {
   const browser = await world.expired('Ada', before);
   const late = browser.twin();
   assert.equal((await browser.request('GET', '/me')).status, 200);
@@ -101,7 +101,7 @@ test('sealing again does not put a spent session back', async () => {
   assert.equal(world.sessionOf(late, NEW).refresh_token, world.sessionOf(browser, NEW).refresh_token);
 });
 
-test('fifty requests with an expired session of the old password cost one refresh', async (t) => {
+test('fifty requests with an old password cost one refresh', async (t) => {
   const browser = await world.expired('Ada', before);
   const refreshes = world.refreshes();
   const answers = await Promise.all(Array.from({ length: 50 }, () => browser.at(during).request('GET', '/me')));
@@ -111,7 +111,7 @@ test('fifty requests with an expired session of the old password cost one refres
   assert.equal((await browser.at(after).request('GET', '/me')).status, 200);
 });
 
-test('the keys that were kept before the rotation are used after it', async () => {
+test('keys cached before the rotation are used after it', async () => {
   const other = await world.startWorker({
     isolates: [{ WORKOS_COOKIE_PASSWORD: OLD }, { WORKOS_COOKIE_PASSWORD: NEW, WORKOS_COOKIE_PASSWORD_PREVIOUS: OLD }],
   });
@@ -121,7 +121,7 @@ test('the keys that were kept before the rotation are used after it', async () =
   assert.equal(world.keyFetches(), fetches);
 });
 
-test('once the old password is gone, its sessions are none, and signing in again mends it', async () => {
+test('sessions of a removed password end, and sign-in works', async () => {
   const browser = await world.signedIn('Ada', before);
   assertUnauthorized(await browser.at(after).request('GET', '/me'));
   const page = await browser.at(after).signIn('Ada', '/me');

@@ -90,7 +90,7 @@ for (const [what, delayMs] of cases([
   ['a quick', 0],
   ['a slow', 100],
 ])) {
-  test(`${PARALLEL} requests in one isolate cost ${what} AuthKit one refresh, and nobody is signed out`, async (t) => {
+  test(`one isolate's ${PARALLEL} requests cost ${what} AuthKit one refresh`, async (t) => {
     const browser = await world.expired('Ada');
     const before = world.refreshes();
     slowAuthKit(t, delayMs);
@@ -102,7 +102,7 @@ for (const [what, delayMs] of cases([
     await assertGoesOn(browser);
   });
 
-  test(`${PARALLEL} requests over ${ISOLATES} isolates cost ${what} AuthKit one refresh each at most, and nobody is signed out`, async (t) => {
+  test(`${ISOLATES} isolates cost ${what} AuthKit at most ${ISOLATES} refreshes`, async (t) => {
     const browser = await world.expired('Ada');
     const before = world.refreshes();
     slowAuthKit(t, delayMs);
@@ -116,7 +116,7 @@ for (const [what, delayMs] of cases([
   });
 }
 
-test('an isolate that was asked second shares the session of the one that was first', async (t) => {
+test("an isolate refused second shares the first's session", async (t) => {
   // Both ask AuthKit: the second has looked for a session in vain, and is refused.
   const browser = await world.expired('Ada');
   const before = world.refreshes();
@@ -134,7 +134,7 @@ test('an isolate that was asked second shares the session of the one that was fi
 });
 
 for (const delayMs of [1_000, 2_500]) {
-  test(`an isolate that is refused at once finds the session of one whose answer takes ${delayMs} ms`, async (t) => {
+  test(`a refused isolate waits ${delayMs} ms for another's session`, async (t) => {
     const relay = await startRelay(authkit.url);
     const worker = await world.startWorker({ vars: { WORKOS_BASE_URL: relay.url }, isolates: [{}, {}] });
     const browser = await world.expired('Ada', worker);
@@ -148,7 +148,7 @@ for (const delayMs of [1_000, 2_500]) {
   });
 }
 
-test('requests that change something are each done once, whoever renewed the session', async () => {
+test('concurrent writes are each done once during a renewal', async () => {
   const browser = await world.expired('Grace');
   const before = world.refreshes();
   const answers = await atOnce(browser, PARALLEL, isolates, (at, index) =>
@@ -162,7 +162,7 @@ test('requests that change something are each done once, whoever renewed the ses
   assert.deepEqual(kept.toSorted(), Array.from({ length: PARALLEL }, (_, index) => `number ${index}`).toSorted());
 });
 
-test("two users' sessions that are renewed at the same time stay theirs", async () => {
+test('concurrent renewals of two users stay separate', async () => {
   const ada = await world.signedIn('Ada');
   const grace = await world.expired('Grace');
   const before = world.refreshes();
@@ -174,7 +174,7 @@ test("two users' sessions that are renewed at the same time stay theirs", async 
   assertOneSession(graces, grace);
 });
 
-test('who comes minutes late with the old cookie gets in without another refresh, in any isolate', async () => {
+test('an old cookie works minutes later in any isolate', async () => {
   const browser = await world.expired('Ada');
   const late = isolates.map((isolate) => browser.twin().at(isolate));
   assert.equal((await browser.request('GET', '/me')).status, 200);
@@ -189,7 +189,7 @@ test('who comes minutes late with the old cookie gets in without another refresh
   assert.equal(world.refreshes(), before);
 });
 
-test('who is several renewals behind is brought up to date', async () => {
+test('a cookie several renewals behind gets the newest session', async () => {
   const browser = await world.expired('Ada');
   const [here, elsewhere] = [browser.twin().at(isolates[0]), browser.twin().at(isolates[1])];
   for (let renewal = 1; renewal <= 3; renewal += 1) {
@@ -206,7 +206,7 @@ test('who is several renewals behind is brought up to date', async () => {
   assert.equal(world.refreshes(), before);
 });
 
-test('the session that is left for others is sealed, and there only for a while', async () => {
+test('a renewed session is stored sealed and expires', async () => {
   const browser = await world.expired('Ada');
   const spent = world.sessionOf(browser).refresh_token;
   const keysBefore = new Set((await rotatedKeys()).map(({ name }) => name));
@@ -230,7 +230,7 @@ async function rotatedKeys() {
   return (await (await world.worker.kv()).list({ prefix: 'authkit:rotated' })).keys;
 }
 
-test('what somebody else has put in its place is not taken for a session', async (t) => {
+test('foreign record in KV is not accepted as session', async (t) => {
   t.after(() => world.worker.limitTimers(Infinity));
   await world.worker.limitTimers(20);
   const [ada, grace] = [await world.signedIn('Ada'), await world.signedIn('Grace')];
@@ -254,7 +254,7 @@ test('what somebody else has put in its place is not taken for a session', async
   assert.ok(!answer.text.includes(ADA_ID));
 });
 
-test('a client that goes away during a refresh loses nothing: it ends well, and the old cookie leads on', async (t) => {
+test('client that leaves during a refresh keeps its session', async (t) => {
   const browser = await world.expired('Ada');
   const before = world.refreshes();
   slowAuthKit(t, 200);
@@ -282,7 +282,7 @@ for (const [where, other] of cases([
   ['in the same isolate', isolates[0]],
   ['in another isolate', isolates[1]],
 ])) {
-  test(`a late answer does not put a session back that was spent ${where} meanwhile`, async (t) => {
+  test(`late response restores no session that was spent ${where}`, async (t) => {
     const browser = await world.expired('Ada');
     const before = world.refreshes();
     t.after(() => world.worker.holdKv());
@@ -310,7 +310,7 @@ for (const [where, other] of cases([
   ['in the same isolate', isolates[0]],
   ['in another isolate', isolates[1]],
 ])) {
-  test(`a late answer does not put the organization back that was left ${where} meanwhile`, async (t) => {
+  test(`late response restores no organization that was left ${where}`, async (t) => {
     const browser = await world.expired('Grace');
     const before = world.refreshes();
     t.after(() => world.worker.holdKv());
@@ -329,7 +329,7 @@ for (const [where, other] of cases([
   });
 }
 
-test('a switch of organization among requests with one expired session is done, and signs nobody out', async (t) => {
+test('a switch among concurrent requests keeps everyone signed in', async (t) => {
   const browser = await world.expired('Grace');
   const before = world.refreshes();
   slowAuthKit(t, 50);
@@ -345,7 +345,7 @@ test('a switch of organization among requests with one expired session is done, 
   assert.equal((await browser.request('GET', '/me')).json.organization_id, COMPILERS_ORG_ID);
 });
 
-test(`${PARALLEL} requests during an outage ask AuthKit once an isolate, and sign nobody out`, async (t) => {
+test(`${PARALLEL} requests during outage ask AuthKit once per isolate`, async (t) => {
   const browser = await world.expired('Ada');
   const cookie = browser.cookies().get(SESSION_COOKIE);
   const before = world.refreshes();
@@ -363,7 +363,7 @@ test(`${PARALLEL} requests during an outage ask AuthKit once an isolate, and sig
   await assertGoesOn(browser);
 });
 
-test(`${PARALLEL} requests with a session that has ended ask AuthKit once an isolate, and all of them learn it`, async (t) => {
+test(`${PARALLEL} requests of ended session ask once per isolate`, async (t) => {
   t.after(() => world.worker.limitTimers(Infinity));
   await world.worker.limitTimers(20);
   const browser = await world.signedIn('Ada');

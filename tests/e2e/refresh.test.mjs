@@ -56,7 +56,7 @@ function assertCarries(answer, before, browser) {
   assert.ok(expiryOf(session) > expiryOf(before));
 }
 
-test('an expired session is renewed on the way, once for each time that it expires', async () => {
+test('an expired session is renewed once per expiry', async () => {
   const browser = await world.signedIn('Ada');
   const { session_id: id } = (await browser.request('GET', '/me')).json;
   const before = world.refreshes();
@@ -76,7 +76,7 @@ test('an expired session is renewed on the way, once for each time that it expir
   }
 });
 
-test('a session that has not expired is not renewed, to its last second', async () => {
+test('a session is not renewed before its last second', async () => {
   const browser = await world.signedIn('Ada');
   const before = world.refreshes();
   await world.advanceClock(authkit.settings.accessTokenTtlSecs - 5);
@@ -171,7 +171,7 @@ async function newExpense(browser) {
 }
 
 for (const [what, { method, path, options, status, kv = [] }] of Object.entries(PROTECTED)) {
-  test(`${what} renews the session, and its ${status} carries the new one`, async (t) => {
+  test(`${what} renews the session, and its ${status} carries it`, async (t) => {
     const browser = await world.signedIn('Ada');
     const target = typeof path === 'string' ? path : await path(browser);
     const before = world.sessionOf(browser);
@@ -194,7 +194,7 @@ for (const [path, status] of cases([
   ['/expenses', 200],
   [UNKNOWN_EXPENSE, 404],
 ])) {
-  test(`a browser that opens ${path.slice(0, 14)} with an expired session stays where it is, signed in`, async () => {
+  test(`page at ${path.slice(0, 14)} renews an expired session in place`, async () => {
     const browser = await world.expired('Ada');
     const before = world.sessionOf(browser);
     const page = await browser.open(path);
@@ -224,7 +224,7 @@ test("another site's page renews nothing by its writes", async () => {
   assert.equal(world.refreshes(), before);
 });
 
-test('a bearer token is never renewed, with an expired session beside it or without', async () => {
+test('a bearer token is never renewed', async () => {
   const browser = await world.signedIn('Ada');
   const token = authkit.mintToken();
   world.keepSecret(token, 'an access token');
@@ -236,7 +236,7 @@ test('a bearer token is never renewed, with an expired session beside it or with
   assert.equal(world.refreshes(), before);
 });
 
-test('AuthKit is told which browser renews its session, and gets nothing of it but the refresh token', async () => {
+test('refresh sends AuthKit the browser and the token only', async () => {
   const relay = await startRelay(authkit.url);
   const worker = await world.startWorker({ vars: { WORKOS_BASE_URL: relay.url } });
   const browser = await world.expired('Ada', worker);
@@ -268,7 +268,7 @@ for (const [what, hook] of Object.entries({
     },
   },
 })) {
-  test(`while AuthKit ${what} an expired session is 503 and stays, and goes on afterwards`, async (t) => {
+  test(`while AuthKit ${what}, expired session gets 503 and stays`, async (t) => {
     const worker = await world.startWorker();
     const browser = await world.expired('Ada', worker);
     const cookie = browser.cookies().get(SESSION_COOKIE);
@@ -300,7 +300,7 @@ for (const [what, hook] of Object.entries({
   });
 }
 
-test('while AuthKit cannot be reached an expired session is 503 and stays, and goes on afterwards', async () => {
+test('an unreachable AuthKit gets 503 and keeps the session', async () => {
   const browser = await world.expired('Ada');
   const cookie = browser.cookies().get(SESSION_COOKIE);
   await world.withoutAuthKit(async () => {
@@ -313,7 +313,7 @@ test('while AuthKit cannot be reached an expired session is 503 and stays, and g
   assert.equal((await browser.request('GET', '/me')).json.user.id, ADA_ID);
 });
 
-test('tokens that have expired already are not asked for for ever', async (t) => {
+test('already expired tokens are not requested endlessly', async (t) => {
   const browser = await world.expired('Ada');
   const cookie = browser.cookies().get(SESSION_COOKIE);
   t.after(() => (authkit.settings.accessTokenTtlSecs = 300));
@@ -324,7 +324,7 @@ test('tokens that have expired already are not asked for for ever', async (t) =>
   assert.equal(world.refreshes() - before, 1);
 });
 
-test('a session for which AuthKit gave tokens that had expired already goes on once it gives good ones', async (t) => {
+test('a session recovers once AuthKit sends valid tokens', async (t) => {
   const browser = await world.expired('Ada');
   t.after(() => (authkit.settings.accessTokenTtlSecs = 300));
   authkit.settings.accessTokenTtlSecs = -60;
@@ -335,7 +335,7 @@ test('a session for which AuthKit gave tokens that had expired already goes on o
   assert.equal(answer.status, 200, `${answer}`);
 });
 
-test('a session that AuthKit has ended is over: curl learns it, a page is sent to sign in, and the cookie goes', async () => {
+test('a session ended by AuthKit loses its cookie', async () => {
   const signIn = async () => {
     const browser = await world.signedIn('Ada');
     return { browser, id: (await browser.request('GET', '/me')).json.session_id };
@@ -366,7 +366,7 @@ test('a session that AuthKit has ended is over: curl learns it, a page is sent t
   }
 });
 
-test('a session cookie whose refresh token AuthKit never gave is over when it expires', async () => {
+test('an unknown refresh token ends the session at expiry', async () => {
   const accessToken = authkit.mintToken({ expSecs: -1 });
   const session = {
     access_token: accessToken,
@@ -380,7 +380,7 @@ test('a session cookie whose refresh token AuthKit never gave is over when it ex
   assert.equal(answer.setCookie(SESSION_COOKIE)?.value, '');
 });
 
-test('what AuthKit wants of the user first it asks for at sign-in, and the cookie stays', async (t) => {
+test('required step is left to sign-in and keeps cookie', async (t) => {
   const browser = await world.expired('Ada');
   const cookie = browser.cookies().get(SESSION_COOKIE);
   const { remove } = hookRefresh(t, {
@@ -398,7 +398,7 @@ test('what AuthKit wants of the user first it asks for at sign-in, and the cooki
   assert.equal((await browser.request('GET', '/me')).json.user.id, ADA_ID);
 });
 
-test("tokens of another user's are not put in this one's place", async (t) => {
+test('tokens of another user do not replace a session', async (t) => {
   const browser = await world.expired('Ada');
   const graces = authkit.mintToken({ claims: { sub: GRACE_ID } });
   world.keepSecret(graces, 'an access token');
@@ -416,7 +416,7 @@ test("tokens of another user's are not put in this one's place", async (t) => {
   assert.ok(!answer.setCookie(SESSION_COOKIE)?.value);
 });
 
-test('a sign-out with an expired session ends it at AuthKit too, without a refresh', async () => {
+test('sign-out ends an expired session at AuthKit without refresh', async () => {
   const browser = await world.signedIn('Ada');
   const { session_id: id } = (await browser.request('GET', '/me')).json;
   await world.expire();

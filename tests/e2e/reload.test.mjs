@@ -27,7 +27,7 @@ async function servedVersion(address) {
   return response.text();
 }
 
-test('a save reloads the Worker; a compile error leaves the last build serving', async () => {
+test('a save reloads the Worker, a compile error does not', async () => {
   const ports = await freePorts();
   const started = start(...ports);
   const address = await printedAddress(started);
@@ -76,7 +76,7 @@ test('a save reloads the Worker; a compile error leaves the last build serving',
   assert.doesNotMatch(started.output.slice(beforeLast), /not built/, 'an interrupted build is no failed one');
 });
 
-test('a change of .dev.vars reloads the Worker, and half a change does not', async () => {
+test('only a complete change of .dev.vars reloads the Worker', async () => {
   const ports = await freePorts();
   const variables = {
     WORKOS_API_KEY: 'sk_test_reload',

@@ -44,7 +44,7 @@ test('expenses and sessions outlive the Worker', async () => {
   );
 });
 
-test('pages go on after a restart where they stopped before it', async () => {
+test('a cursor continues after a restart', async () => {
   const bearer = () => world.bearer(world.authkit.mintToken({ claims: { sub: 'user_pages' } }));
   for (let number = 1; number <= 5; number += 1) {
     await bearer().request('POST', '/expenses', { json: { description: `number ${number}`, amount: number } });
@@ -59,7 +59,7 @@ test('pages go on after a restart where they stopped before it', async () => {
   );
 });
 
-test('a sign-in that began before a restart ends well after it', async () => {
+test('sign-in that began before a restart finishes after it', async () => {
   const browser = world.browser();
   const page = await browser.open('/login?return_to=/me');
   const done = await browser.submit(page, 'Ada', { until: (url) => url.pathname === '/callback' });

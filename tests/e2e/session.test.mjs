@@ -29,7 +29,7 @@ function parts(browser) {
   return [...browser.cookies().keys()].filter((name) => name.startsWith(`${SESSION_COOKIE}.`)).sort();
 }
 
-test('/me tells who is signed in, in which session and organization, and what they may do', async () => {
+test('/me shows user, session, organization and permissions', async () => {
   const browser = await world.signedIn('Ada');
   const answer = await browser.request('GET', '/me');
   assert.equal(answer.status, 200);
@@ -51,7 +51,7 @@ test('/me tells who is signed in, in which session and organization, and what th
   });
 });
 
-test('/me tells of entitlements, feature flags and whoever impersonates the user', async (t) => {
+test('/me shows entitlements, feature flags and the impersonator', async (t) => {
   const grace = present(authkit.findUser(GRACE_ID));
   const organization = present(authkit.organizations.find(({ id }) => id === ENGINES_ORG_ID));
   t.after(() => {
@@ -70,7 +70,7 @@ test('/me tells of entitlements, feature flags and whoever impersonates the user
   assert.match((await browser.open('/')).text, /support@example\.com/);
 });
 
-test('the home page knows who is signed in, and offers sign-in to whoever is not', async () => {
+test('the home page names the user or offers sign-in', async () => {
   const stranger = await world.browser().open('/');
   assert.equal(stranger.status, 200);
   assert.match(stranger.text, /<a [^>]*href="\/login/);
@@ -79,7 +79,7 @@ test('the home page knows who is signed in, and offers sign-in to whoever is not
   assert.match(page.text, /grace@example\.com/);
 });
 
-test('a session cookie with one bit changed anywhere is no session', async () => {
+test('a session cookie with a flipped bit is refused', async () => {
   const sealed = await sessionCookieOf('Ada');
   const bytes = Buffer.from(sealed, 'base64');
   const positions = {
@@ -100,7 +100,7 @@ test('a session cookie with one bit changed anywhere is no session', async () =>
   assert.equal((await askWithCookie(sealed)).status, 200, 'it was a good one');
 });
 
-test('a session cookie that is cut, garbled or no cookie of this Worker is no session', async () => {
+test('a cut, garbled or foreign session cookie is refused', async () => {
   const sealed = await sessionCookieOf('Ada');
   const browser = world.browser();
   await browser.open('/login');
@@ -152,14 +152,14 @@ test("another password's session cookie is no session", async () => {
   assertUnauthorized(await askWithCookie(sealed));
 });
 
-test('a password that is no hex key seals and opens just as well', async () => {
+test('passphrase seals and opens sessions like a hex key', async () => {
   const worker = await world.startWorker({ vars: { WORKOS_COOKIE_PASSWORD: 'a passphrase, 32 characters long.' } });
   const sealed = await sessionCookieOf('Ada', worker);
   assert.equal((await askWithCookie(sealed, worker)).json.user.id, ADA_ID);
   assertUnauthorized(await askWithCookie(sealed));
 });
 
-test('after a password rotation the previous password still opens, and no longer seals', async () => {
+test('a previous password opens sessions but seals none', async () => {
   const sealed = await sessionCookieOf('Ada');
   const password = randomBytes(32).toString('hex');
   const rotated = await world.startWorker({
@@ -172,7 +172,7 @@ test('after a password rotation the previous password still opens, and no longer
   assertUnauthorized(await askWithCookie(fresh));
 });
 
-test("a session that the official SDK has sealed opens here, and is its token's", async () => {
+test('a session sealed by the official SDK opens here', async () => {
   const accessToken = authkit.mintToken();
   world.keepSecret(accessToken, 'an access token');
   const session = { access_token: accessToken, refresh_token: 'rt_1', user: null, impersonator: null };
@@ -185,14 +185,14 @@ test("a session that the official SDK has sealed opens here, and is its token's"
   assert.ok(!answer.text.includes('grace'), `${answer}`);
 });
 
-test('a session whose token somebody else has signed is no session', async () => {
+test('session with a token of foreign key is refused', async () => {
   for (const key of /** @type {const} */ (['stranger', 'none', 'hs256-public'])) {
     const session = { access_token: authkit.mintToken({ key }), refresh_token: 'rt_1', user: null, impersonator: null };
     assertUnauthorized(await askWithCookie(sealSession(session, world.cookiePassword)));
   }
 });
 
-test('a session of 9 KB is split over cookies that a browser keeps, and leaves nothing behind when it shrinks', async (t) => {
+test('session of 9 KB is split and shrinks cleanly', async (t) => {
   t.after(() => (authkit.settings.minAccessTokenBytes = 0));
   const browser = await world.signedIn('Ada');
   assert.deepEqual(parts(browser), []);
@@ -226,7 +226,7 @@ test('a session of 9 KB is split over cookies that a browser keeps, and leaves n
   assert.equal((await browser.request('GET', '/me')).json.permissions.length, 3);
 });
 
-test('parts of a session that are missing, swapped or mixed with another are no session', async (t) => {
+test('missing, swapped or mixed session parts are refused', async (t) => {
   t.after(() => (authkit.settings.minAccessTokenBytes = 0));
   authkit.settings.minAccessTokenBytes = 9_000;
   const [ada, grace] = [await world.signedIn('Ada'), await world.signedIn('Grace')];
@@ -255,7 +255,7 @@ test('signing out clears every part of a long session', async (t) => {
   assert.deepEqual([...browser.cookies().keys()], []);
 });
 
-test("the page's sign-out button ends the session here and at AuthKit", async () => {
+test('sign-out button ends the session here and at AuthKit', async () => {
   const browser = await world.signedIn('Ada');
   const { session_id: id } = (await browser.request('GET', '/me')).json;
   const page = await browser.submit(await browser.open('/'), 'Sign out');
@@ -318,7 +318,7 @@ test("another site's link or form signs nobody out", async () => {
   assert.equal((await browser.request('GET', '/me')).status, 200);
 });
 
-test('signing out without a session leads home and fails nobody', async () => {
+test('sign-out without a session leads to the home page', async () => {
   const answer = await world.browser().request('POST', '/logout');
   assert.equal(answer.status, 303, `${answer}`);
   assert.equal(answer.location.href, world.worker.url('/'));
@@ -336,7 +336,7 @@ test('signing out works while AuthKit is away', async () => {
   });
 });
 
-test('WORKOS_LOGOUT_REDIRECT is where AuthKit is asked to send the browser', async () => {
+test('WORKOS_LOGOUT_REDIRECT sets the return address of sign-out', async () => {
   const worker = await world.startWorker({ vars: { WORKOS_LOGOUT_REDIRECT: 'http://localhost:1/bye' } });
   const browser = await world.signedIn('Ada', worker);
   const answer = await browser.request('POST', '/logout');
@@ -359,7 +359,7 @@ for (const [method, path] of [
   });
 }
 
-test('a browser that is not signed in is sent to sign in, and a script is not', async () => {
+test('browser without session is redirected, a script is not', async () => {
   const browser = world.browser();
   for (const [path, returnTo] of [
     ['/expenses', '/expenses'],
@@ -374,7 +374,7 @@ test('a browser that is not signed in is sent to sign in, and a script is not', 
   }
 });
 
-test('a browser whose session is no good is sent to sign in', async () => {
+test('browser with an invalid session is redirected to sign-in', async () => {
   const browser = world.browser();
   browser.plantCookie(`${SESSION_COOKIE}=${randomBytes(500).toString('base64')}; Path=/`);
   const page = await browser.signIn('Grace', '/me');
@@ -382,7 +382,7 @@ test('a browser whose session is no good is sent to sign in', async () => {
   assert.equal(page.answer.json.user.id, GRACE_ID);
 });
 
-test('a bearer token counts more than the cookie beside it, whatever the one or the other is worth', async () => {
+test('a bearer token overrides the cookie beside it', async () => {
   const browser = await world.signedIn('Ada');
   const ask = (/** @type {string} */ authorization) => browser.request('GET', '/me', { headers: { authorization } });
   const graces = authkit.mintToken({ claims: { sub: GRACE_ID } });
@@ -425,7 +425,7 @@ test("another site's page changes nothing with this browser's cookie", async () 
   }
 });
 
-test('a session goes on while AuthKit is away, once its keys are here', async () => {
+test('a session works during an outage with cached keys', async () => {
   const browser = await world.signedIn('Grace');
   await world.withoutAuthKit(async () => {
     assert.equal((await browser.request('GET', '/me')).json.user.id, GRACE_ID);
@@ -435,7 +435,7 @@ test('a session goes on while AuthKit is away, once its keys are here', async ()
   });
 });
 
-test('not being able to tell is 503 and no sign-out, for scripts and for pages', async () => {
+test('an undecidable session gets 503 and is kept', async () => {
   const sealed = await sessionCookieOf('Ada');
   const fresh = await world.startWorker();
   const browser = world.browser(fresh);

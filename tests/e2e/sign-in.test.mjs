@@ -37,7 +37,7 @@ function assertNotSignedIn(answer, browser) {
   assert.ok(!browser.cookies().has(SESSION_COOKIE));
 }
 
-test('a browser that asks for a page signs in at AuthKit and comes back to that page', async () => {
+test('a browser signs in and returns to its page', async () => {
   const browser = world.browser();
   const asked = await browser.open('/me?tab=2');
   assert.deepEqual(
@@ -63,7 +63,7 @@ test('a sign-in that began nowhere ends at the expenses', async () => {
   assert.equal(page.url.href, `${world.worker.origin}/expenses`);
 });
 
-test('a person who types an e-mail address signs in too', async () => {
+test('a person signs in with a typed e-mail address', async () => {
   const browser = world.browser();
   const page = await browser.submit(await browser.open('/login?return_to=/me'), 'Continue', {
     fill: { email: 'katherine@example.com' },
@@ -71,7 +71,7 @@ test('a person who types an e-mail address signs in too', async () => {
   assert.equal(page.answer.json.user.email, 'katherine@example.com');
 });
 
-test('the authorization request has everything that WorkOS and PKCE ask for', async () => {
+test("the authorization request has WorkOS's and PKCE's parameters", async () => {
   const url = await beginSignIn();
   assert.equal(url.origin + url.pathname, authkit.url + AUTHORIZE_PATH);
   const { state, code_challenge: challenge, ...rest } = Object.fromEntries(url.searchParams);
@@ -93,7 +93,7 @@ test('no two sign-ins share a state or a challenge', async () => {
   }
 });
 
-test('hints are passed on, and parameters that are not known do no harm', async () => {
+test('hints are passed on, and unknown parameters are ignored', async () => {
   const url = await beginSignIn(
     '?screen_hint=sign-up&login_hint=ada%40example.com&domain_hint=example.com&utm_source=x&state=mine',
   );
@@ -125,7 +125,7 @@ test('AuthKit is told which browser signs in, from where', async () => {
   assert.deepEqual({ userAgent, ipAddress }, { userAgent: BROWSER_USER_AGENT, ipAddress: '127.0.0.1' });
 });
 
-test('on https both cookies are HttpOnly, Secure and Lax, and the sign-in works', async () => {
+test('on https both cookies are HttpOnly, Secure and Lax', async () => {
   const worker = await world.startWorker({ https: true });
   const browser = world.browser(worker);
   const begun = await browser.open('/login?return_to=/me');
@@ -147,7 +147,7 @@ test('on https both cookies are HttpOnly, Secure and Lax, and the sign-in works'
   assert.equal(page.answer.json.user.email, 'ada@example.com');
 });
 
-test('on plain http at localhost curl can sign in with a jar of its own', async () => {
+test('curl signs in on http with its own jar', async () => {
   // Step by step, with nothing that only a browser sends: no Sec-Fetch-*, no Accept: text/html.
   const curl = world.anonymous();
   const begun = await curl.request('GET', '/login?return_to=/me');
@@ -165,7 +165,7 @@ test('on plain http at localhost curl can sign in with a jar of its own', async 
   assert.equal(me.json.user.email, 'grace@example.com');
 });
 
-test('the session is sealed in the format of the official SDK', async () => {
+test("the session has the official SDK's seal format", async () => {
   const browser = await world.signedIn('Ada');
   const session = openSession(present(browser.cookies().get(SESSION_COOKIE)), world.cookiePassword);
   assert.equal(session.user.email, 'ada@example.com');
@@ -177,12 +177,12 @@ test('the session is sealed in the format of the official SDK', async () => {
   );
 });
 
-test('nothing of a finished sign-in stays in the browser but the session', async () => {
+test('a finished sign-in leaves only the session cookie', async () => {
   const browser = await world.signedIn('Ada');
   assert.deepEqual([...browser.cookies('/callback').keys()], [SESSION_COOKIE]);
 });
 
-test('two tabs that sign in at once both end where they began, in either order', async () => {
+test('two tabs finish concurrent sign-ins in either order', async () => {
   const browser = world.browser();
   const first = await browser.open('/login?return_to=/me?tab=1');
   const second = await browser.open('/login?return_to=/me?tab=2');
@@ -197,7 +197,7 @@ test('two tabs that sign in at once both end where they began, in either order',
   );
 });
 
-test('a callback that is opened a second time exchanges no code', async () => {
+test('a repeated callback exchanges no code', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser, '/login?return_to=/me');
   assert.equal((await browser.open(url)).url.pathname, '/me');
@@ -215,7 +215,7 @@ test('a callback that is opened a second time exchanges no code', async () => {
   assert.equal(world.codeExchanges(), exchanges);
 });
 
-test('HEAD /callback is not allowed, exchanges no code, and the sign-in still ends well', async () => {
+test('HEAD /callback is refused and keeps the sign-in', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser, '/login?return_to=/me');
   const exchanges = world.codeExchanges();
@@ -231,7 +231,7 @@ test('HEAD /callback is not allowed, exchanges no code, and the sign-in still en
   assert.equal(page.hops.length, 2, `${page}`);
 });
 
-test('a used state with a fresh code exchanges no code', async () => {
+test('a used state with a fresh code exchanges nothing', async () => {
   const browser = world.browser();
   const used = await callbackUrl(browser);
   await browser.open(used);
@@ -244,7 +244,7 @@ test('a used state with a fresh code exchanges no code', async () => {
   assert.equal(world.codeExchanges(), exchanges);
 });
 
-test("a callback with a code but no state, or another browser's state, signs nobody in", async () => {
+test("a callback without this browser's state signs nobody in", async () => {
   const attacker = world.browser();
   for (const change of [
     (/** @type {URL} */ url) => url.searchParams.delete('state'),
@@ -265,7 +265,7 @@ test("a callback with a code but no state, or another browser's state, signs nob
   }
 });
 
-test("a state that is only nearly this browser's signs nobody in", async () => {
+test('a similar state signs nobody in', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser);
   const state = present(url.searchParams.get('state'));
@@ -284,7 +284,7 @@ test("a state that is only nearly this browser's signs nobody in", async () => {
   }
 });
 
-test("a sign-in that AuthKit began ends well, with the Worker's own state", async () => {
+test('a sign-in begun by AuthKit finishes with own state', async () => {
   // Impersonation from the dashboard, or an identity provider's own start page.
   const browser = world.browser();
   const foreign = await callbackUrl(browser);
@@ -296,7 +296,7 @@ test("a sign-in that AuthKit began ends well, with the Worker's own state", asyn
   assert.ok(browser.cookies().has(SESSION_COOKIE));
 });
 
-test('a browser that keeps no cookies is told so instead of going round for ever', async () => {
+test('a browser without cookies gets a message, no loop', async () => {
   const browser = world.browser(world.worker, { keepsCookies: false });
   const page = await browser.submit(await browser.open('/login'), 'Ada').then((page) =>
     // It has no cookie of AuthKit's either, so it is asked once more.
@@ -308,7 +308,7 @@ test('a browser that keeps no cookies is told so instead of going round for ever
   assert.match(page.text, /href="\/login/);
 });
 
-test('a sign-in that took more than an hour begins again', async () => {
+test('a sign-in older than an hour begins again', async () => {
   const worker = await world.startWorker();
   const browser = world.browser(worker);
   const url = await callbackUrl(browser);
@@ -337,7 +337,7 @@ test('a changed sign-in cookie is no sign-in', async () => {
   assert.equal(world.codeExchanges(), exchanges);
 });
 
-test('return_to brings the browser to a page of this Worker, with its query', async () => {
+test('return_to leads to a page of this Worker', async () => {
   const browser = await world.signedIn('Ada');
   for (const path of ['/', '/me', '/expenses?limit=3', '/me?next=https%3A%2F%2Fexample.com%2F', '/expenses?a=b&c=d']) {
     const page = await browser.open(`/login?return_to=${encodeURIComponent(path)}`);
@@ -346,7 +346,7 @@ test('return_to brings the browser to a page of this Worker, with its query', as
   }
 });
 
-test('return_to brings the browser to no other site, however it is spelt', async () => {
+test('return_to never leads to another site', async () => {
   const browser = await world.signedIn('Ada');
   const { host } = new URL(world.worker.origin);
   for (const target of [
@@ -391,14 +391,14 @@ test('return_to brings the browser to no other site, however it is spelt', async
   }
 });
 
-test('a return_to too long for any cookie is no obstacle to signing in', async () => {
+test('an oversized return_to does not prevent the sign-in', async () => {
   const browser = world.browser();
   const page = await browser.signIn('Ada', `/login?return_to=/me?x=${'x'.repeat(6_000)}`);
   assert.equal(page.status, 200, `${page}`);
   assert.ok(browser.cookies().has(SESSION_COOKIE));
 });
 
-test('no cookie is too long to be kept, whatever return_to is', async () => {
+test('no return_to makes a cookie too long', async () => {
   for (const length of [1_000, 3_000, 6_000]) {
     const browser = world.browser();
     const page = await browser.signIn('Ada', `/login?return_to=/me?x=${'x'.repeat(length)}`);
@@ -417,7 +417,7 @@ test('return_to does not lead back into the sign-in', async () => {
   }
 });
 
-test('a sign-in that was cancelled is said on a page, with a way to try again', async () => {
+test('a cancelled sign-in gets a page with a link', async () => {
   const browser = world.browser();
   const page = await browser.submit(await browser.open('/login'), 'Cancel');
   assert.equal(page.url.pathname, '/callback');
@@ -429,7 +429,7 @@ test('a sign-in that was cancelled is said on a page, with a way to try again', 
   assertNotSignedIn(page.answer, browser);
 });
 
-test("AuthKit's error is said to curl in JSON, for a sign-in that curl began", async () => {
+test('curl gets the error of its sign-in as JSON', async () => {
   const curl = world.anonymous();
   const begun = await curl.request('GET', '/login');
   const cookie = begun.setCookies.map((line) => line.split(';')[0]).join('; ');
@@ -445,7 +445,7 @@ test("AuthKit's error is said to curl in JSON, for a sign-in that curl began", a
   assert.doesNotMatch(unasked.text, /access_denied|Not today/);
 });
 
-test('whatever stands in an error is escaped on the page', async () => {
+test('an error parameter is escaped on the page', async () => {
   const browser = world.browser();
   const script = '<script>alert(1)</script><img src=x onerror=alert(1)>';
   const state = present((await browser.open('/login')).url.searchParams.get('state'));
@@ -458,7 +458,7 @@ test('whatever stands in an error is escaped on the page', async () => {
   assert.match(page.answer.header('content-security-policy'), /default-src 'none'/);
 });
 
-test('a code that AuthKit refuses is asked for anew, and AuthKit says who signs in', async () => {
+test('a refused code begins the sign-in again', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser);
   url.searchParams.set('code', 'not-a-code-of-authkit');
@@ -467,7 +467,7 @@ test('a code that AuthKit refuses is asked for anew, and AuthKit says who signs 
   assert.equal(page.status, 200);
 });
 
-test('while AuthKit is away a sign-in is put off, and reloading the page finishes it', async () => {
+test('a reload finishes a sign-in after an AuthKit outage', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser, '/login?return_to=/me');
   await world.withoutAuthKit(async () => {
@@ -482,7 +482,7 @@ test('while AuthKit is away a sign-in is put off, and reloading the page finishe
 });
 
 for (const status of [429, 500, 503]) {
-  test(`an exchange that AuthKit answers with ${status} is put off`, async () => {
+  test(`status ${status} from AuthKit postpones the exchange`, async () => {
     const browser = world.browser();
     const url = await callbackUrl(browser);
     authkit.hooks.add({ method: 'POST', path: AUTHENTICATE_PATH, status, count: 1 });
@@ -493,7 +493,7 @@ for (const status of [429, 500, 503]) {
   });
 }
 
-test('a session that the next request would refuse is never set, and the failure has an id', async () => {
+test('unusable session is never set, and has an id', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser);
   const forged = authkit.mintToken({ key: 'stranger' });
@@ -518,7 +518,7 @@ test('a session that the next request would refuse is never set, and the failure
   assert.match(world.worker.log, /9a2b3c4d5e6f7a8b-TST/);
 });
 
-test('a sign-in cookie that is sent with many codes has one of them exchanged', async () => {
+test('a callback with many codes has one exchanged', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser);
   const cookie = browser.cookieHeader(url.href, 'lax');
@@ -532,7 +532,7 @@ test('a sign-in cookie that is sent with many codes has one of them exchanged', 
   assert.equal(world.codeExchanges(), exchanges + 1);
 });
 
-test('a callback that is submitted twice at once has its code exchanged once', async () => {
+test('a callback submitted twice exchanges its code once', async () => {
   const browser = world.browser();
   const url = await callbackUrl(browser, '/login?return_to=/me');
   const headers = { cookie: browser.cookieHeader(url.href, 'lax') };
@@ -543,7 +543,7 @@ test('a callback that is submitted twice at once has its code exchanged once', a
   assert.equal(world.codeExchanges(), exchanges + 1);
 });
 
-test('a browser that drops the session cookie ends on a page that says which setting is wrong', async () => {
+test('dropped session cookie gets the name of its setting', async () => {
   for (const name of ['__Host-session', '__Secure-session']) {
     const worker = await world.startWorker({ vars: { WORKOS_COOKIE_NAME: name } });
     const browser = world.browser(worker);
@@ -556,7 +556,7 @@ test('a browser that drops the session cookie ends on a page that says which set
   }
 });
 
-test('a token that fits into no browser is said to be too large, and by whom it can be mended', async (t) => {
+test('an oversized token gets advice about whom to ask', async (t) => {
   const { settings } = authkit;
   t.after(() => delete settings.extraClaims[ADA_ID]);
   settings.extraClaims[ADA_ID] = { template: 'x'.repeat(30_000) };
@@ -565,7 +565,7 @@ test('a token that fits into no browser is said to be too large, and by whom it 
   assert.match(page.text, /administrator.*JWT template/s);
 });
 
-test('AuthKit asks again where /login is told to, and gets the invitation', async () => {
+test('/login passes prompts and invitations to AuthKit', async () => {
   const browser = await world.signedIn('Ada');
   for (const query of ['prompt=login', 'max_age=0']) {
     const page = await browser.open(`/login?${query}&return_to=/me`);
@@ -579,13 +579,13 @@ test('AuthKit asks again where /login is told to, and gets the invitation', asyn
   assert.equal(authkit.sessions.find((session) => session.id === id)?.invitationToken, 'an-invitation');
 });
 
-test('prompt=none without a session at AuthKit ends on a page', async () => {
+test('prompt=none without a session ends on a page', async () => {
   const page = await world.browser().open('/login?prompt=none');
   assert.equal(page.status, 400, `${page}`);
   assert.match(page.text, /login_required/);
 });
 
-test('the redirect URI, the cookie and its attributes are what the variables say', async () => {
+test('variables set redirect URI, cookie name and attributes', async () => {
   const worker = await world.startWorker({
     vars: {
       WORKOS_REDIRECT_URI: 'http://localhost:1/elsewhere',

@@ -13,7 +13,7 @@ import { connect as connectAgent, Person } from './support/mcp-client.mjs';
 import { TIME_ZONE, clone, freePort, freePorts, interrupt, printedAddress, start } from './support/npm-start.mjs';
 import { portOf, present } from './support/values.mjs';
 
-test('npm start signs in, keeps an expense over Ctrl-C and a second start, and leaves nothing running', async () => {
+test('npm start keeps expenses and sessions over a restart', async () => {
   const ports = await freePorts();
   const first = start(...ports);
   const address = await printedAddress(first);
@@ -58,7 +58,7 @@ test('npm start signs in, keeps an expense over Ctrl-C and a second start, and l
   assert.ok(!existsSync(join(clone, '.dev.vars')), "the developer's own file is not written");
 });
 
-test('a port that is taken is said in one sentence, with a way out, and nothing is left running', async () => {
+test('npm start names a port in use and ends', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const port = portOf(server);

@@ -28,7 +28,7 @@ function offeredDate(page) {
 
 // Two of them are 26 hours apart, so that their dates differ at any time.
 for (const timeZone of ['Pacific/Kiritimati', 'Etc/GMT+12', 'Asia/Calcutta', 'America/St_Johns']) {
-  test(`a visitor in ${timeZone} is offered the date there, and a program gets UTC's`, async () => {
+  test(`visitor in ${timeZone} gets the local date, program UTC's`, async () => {
     const worker = await world.startWorker({ timeZone });
     const browser = await world.signedIn('Ada', worker);
     const before = dateIn(timeZone);
@@ -42,7 +42,7 @@ for (const timeZone of ['Pacific/Kiritimati', 'Etc/GMT+12', 'Asia/Calcutta', 'Am
 }
 
 for (const timeZone of [undefined, '', 'Mars/Olympus_Mons', 'x'.repeat(10_000)]) {
-  test(`a visitor in ${String(timeZone).slice(0, 20) || 'no'} time zone is offered UTC's date`, async () => {
+  test(`a visitor in ${String(timeZone).slice(0, 20) || 'no'} time zone gets UTC's date`, async () => {
     const worker = await world.startWorker({ timeZone });
     const browser = await world.signedIn('Ada', worker);
     const before = dateIn('UTC');
@@ -52,7 +52,7 @@ for (const timeZone of [undefined, '', 'Mars/Olympus_Mons', 'x'.repeat(10_000)])
   });
 }
 
-test('the last evening of a month in Chicago belongs to that month', async () => {
+test("a month's last evening in Chicago belongs to it", async () => {
   const timeZone = 'America/Chicago';
   // The last evening of some month: UTC is in the next one already.
   const lastEvening = new Date(world.now());

@@ -64,7 +64,7 @@ function through(method, url, { headers = {}, json } = {}) {
   });
 }
 
-test('with PUBLIC_ORIGIN a browser and an agent work through the tunnel', async () => {
+test('browser and agent work through the tunnel with PUBLIC_ORIGIN', async () => {
   const worker = await world.startWorker({ connect: true, vars: { PUBLIC_ORIGIN: PUBLIC } });
   target = worker.origin;
 
@@ -102,7 +102,7 @@ test('with PUBLIC_ORIGIN a browser and an agent work through the tunnel', async 
   assertInvalidToken(await list(authkit.mintConnectToken({ claims: { aud: `http://${INNER_HOST}/mcp` } })));
 });
 
-test('without PUBLIC_ORIGIN plain http on a public host leads to https, and takes no token', async () => {
+test('without PUBLIC_ORIGIN public http is redirected and tokens refused', async () => {
   target = world.worker.origin;
   const answer = await through('GET', '/expenses?a=b');
   assert.equal(answer.status, 308);

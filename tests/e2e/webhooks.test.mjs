@@ -80,7 +80,7 @@ test('without a secret there is no such path', async () => {
   assert.equal(answer.text, (await world.anonymous(other).request('POST', '/webhooks/elsewhere')).text);
 });
 
-test("what WorkOS's own SDK signs is believed, and what it would refuse is refused", async () => {
+test("signatures are accepted exactly as by WorkOS's SDK", async () => {
   const event = eventOf('user.updated', newSub());
   const now = world.now();
   const good = await sign(event, { time: now });
@@ -112,7 +112,7 @@ test("what WorkOS's own SDK signs is believed, and what it would refuse is refus
   assert.equal((await post(event, good, { body, chunked: true })).status, 200);
 });
 
-test('a deleted user has no expenses any more, nobody else has fewer, and the session ends', async () => {
+test("user.deleted removes the user's expenses and ends sessions", async () => {
   const browser = await world.signedIn('Grace');
   const { id: sub } = (await browser.request('GET', '/me')).json.user;
   const token = authkit.mintToken({ claims: { sub } });
@@ -138,7 +138,7 @@ test('a deleted user has no expenses any more, nobody else has fewer, and the se
   assertUnauthorized(await browser.request('GET', '/expenses'));
 });
 
-test('who has more than one delivery may remove is removed by several', async () => {
+test('a large account is deleted over several deliveries', async () => {
   const sub = newSub();
   const other = newcomer(world);
   const kept = await add(other);
@@ -162,7 +162,7 @@ test('who has more than one delivery may remove is removed by several', async ()
   assert.deepEqual(await list(other), [kept]);
 });
 
-test('while KV fails the event is to be delivered again, and then it is done', async (t) => {
+test('a KV failure asks for another delivery, which succeeds', async (t) => {
   t.after(() => worker.failKv());
   const sub = newSub();
   const actor = newcomer(world, sub);
@@ -180,7 +180,7 @@ test('while KV fails the event is to be delivered again, and then it is done', a
   assert.deepEqual(await keysOf(sub), []);
 });
 
-test('an event as long as they come is read, and a longer one is not', async () => {
+test('an event is read up to its maximum length', async () => {
   const event = { event: 'dsync.user.updated', data: { raw_attributes: 'é'.repeat(120_000) } };
   assert.equal((await post(event, await sign(event))).status, 200);
   const longer = { ...event, data: { raw_attributes: 'é'.repeat(140_000) } };

@@ -22,7 +22,7 @@ const world = await startWorld();
 const folder = mkdtempSync(join(tmpdir(), 'authkit-edge-python-'));
 after(() => rmSync(folder, { recursive: true }));
 
-test('a Python client is made without a warning, and lists, adds, changes and deletes', async () => {
+test('a generated Python client manages expenses without warnings', async () => {
   const document = join(folder, 'openapi.json');
   writeFileSync(document, (await world.anonymous().request('GET', '/openapi.json')).text);
   const client = join(folder, 'client');

@@ -69,7 +69,7 @@ async function refusal(call) {
   return assert.fail('it was not refused');
 }
 
-test("the metadata names WorkOS's endpoints under its own origin, in both documents", async (t) => {
+test("both metadata documents name WorkOS's endpoints under their origin", async (t) => {
   const { authkit, as } = await start(t);
   assert.deepEqual(await discover(authkit.url, 'oidc'), as);
   assert.equal(as.issuer, authkit.url);
@@ -87,7 +87,7 @@ test("the metadata names WorkOS's endpoints under its own origin, in both docume
   assert.equal(as.client_id_metadata_document_supported, true);
 });
 
-test('a client registers, a person signs in and allows it, and the token is for the resource it asked for', async (t) => {
+test('a registered client gets a token for its resource', async (t) => {
   const { as } = await start(t);
   const client = await register(as);
   const tokens = await signIn(as, client, { parameters: { resource: RESOURCE } });
@@ -106,13 +106,13 @@ test('a client registers, a person signs in and allows it, and the token is for 
   assert.ok(jti);
 });
 
-test('a token for no resource in particular is for the environment', async (t) => {
+test('a token without a resource is for the environment', async (t) => {
   const { as } = await start(t);
   const tokens = await signIn(as, await register(as), { name: 'Grace' });
   assert.equal((await checkedToken(as, tokens.access_token, DEFAULT_CLIENT_ID)).sub, GRACE_ID);
 });
 
-test('the resource of the authorization request holds where the token request names none', async (t) => {
+test("the authorization request's resource holds for the token request", async (t) => {
   const { as } = await start(t);
   const client = await register(as);
   const request = await begin(as, client, { resource: RESOURCE });
@@ -126,7 +126,7 @@ test("a request that names no scope gets WorkOS's own", async (t) => {
   assert.equal(decodeJwt(tokens.access_token).scope, 'openid profile email');
 });
 
-test('the pages say who asks for what, and a name cannot bring markup with it', async (t) => {
+test('consent pages name client and scopes, and escape markup', async (t) => {
   const { as } = await start(t);
   const client = await register(as, { client_name: '<b>Bold</b> & Co' });
   const { url } = await begin(as, client, { resource: RESOURCE });
@@ -151,7 +151,7 @@ test('a person may say no, on either page', async (t) => {
   }
 });
 
-test('a browser that is signed in and has allowed the client is sent back without a page', async (t) => {
+test('a repeated authorization redirects without a page', async (t) => {
   const { as } = await start(t);
   const client = await register(as);
   const browser = newBrowser(as);
@@ -171,7 +171,7 @@ test('its cookies go to its own paths only', async (t) => {
   assert.deepEqual([...browser.cookies('/')], []);
 });
 
-test('a user named by header is signed in, and allows it, without a page', async (t) => {
+test('a user named by header consents without a page', async (t) => {
   const { as } = await start(t);
   const client = await register(as);
   const request = await begin(as, client);
@@ -208,7 +208,7 @@ test('nothing is to be had without PKCE', async (t) => {
   assert.equal(await refusal(exchange(as, client, other, answer)), 'invalid_grant');
 });
 
-test('a redirect to where the client did not register is a page, not a redirect', async (t) => {
+test('unregistered redirect URI gets a page, not a redirect', async (t) => {
   const { as } = await start(t);
   const { url } = await begin(as, await register(as), { redirect_uri: 'http://localhost:9/elsewhere' });
   const page = await newBrowser(as).open(url.href);
@@ -216,7 +216,7 @@ test('a redirect to where the client did not register is a page, not a redirect'
   assert.match(page.text, /This is not WorkOS.*invalid_redirect_uri/s);
 });
 
-test('a refresh token works once, and its heir keeps the resource', async (t) => {
+test('a refresh token works once and keeps the resource', async (t) => {
   const { as } = await start(t);
   const client = await register(as);
   const first = await signIn(as, client, { parameters: { resource: RESOURCE } });
@@ -227,7 +227,7 @@ test('a refresh token works once, and its heir keeps the resource', async (t) =>
   assert.equal(await refusal(refresh(as, client, first.refresh_token)), 'invalid_grant');
 });
 
-test('a machine gets the scopes it asks for, of those it has, and is its own subject', async (t) => {
+test('machine gets its own scopes and is the subject', async (t) => {
   const { authkit, as } = await start(t);
   const machine = authkit.addMachine({ scopes: ['expenses:read', 'expenses:write'], organizationId: ENGINES_ORG_ID });
   const tokens = await machineTokens(as, machine, { scope: 'expenses:read', resource: RESOURCE });
@@ -249,7 +249,7 @@ test('a machine gets the scopes it asks for, of those it has, and is its own sub
   assert.ok(!('scope' in none) && !('org_id' in none) && !('sid' in none));
 });
 
-test("only a machine with its secret gets a machine's token", async (t) => {
+test("a machine's token requires the machine's secret", async (t) => {
   const { authkit, as } = await start(t);
   const machine = authkit.addMachine({ scopes: ['expenses:read'] });
   assert.equal(await refusal(machineTokens(as, { ...machine, clientSecret: 'wrong' }, {})), 'invalid_client');
@@ -263,7 +263,7 @@ test("only a machine with its secret gets a machine's token", async (t) => {
   assert.equal(await refusal(machineTokens(as, itself, { scope: 'expenses:read' })), 'unauthorized_client');
 });
 
-test('introspection knows its own tokens, by whom they may be asked about, and no others', async (t) => {
+test('introspection answers about own tokens to permitted clients only', async (t) => {
   const { authkit, as } = await start(t);
   const machine = authkit.addMachine();
   const client = await register(as);
@@ -312,7 +312,7 @@ test('userinfo tells what the scopes open', async (t) => {
   assert.match(response.headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token"/);
 });
 
-test('a client known by its metadata document needs no registration', async (t) => {
+test('a client with a metadata document needs no registration', async (t) => {
   const clientId = 'https://client.example/metadata.json';
   const document = {
     client_id: clientId,
@@ -337,7 +337,7 @@ test('a client known by its metadata document needs no registration', async (t) 
   assert.equal((await newBrowser(as).open(url.href)).status, 400);
 });
 
-test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) => {
+test('one key signs sessions, access tokens and ID tokens', async (t) => {
   const { authkit, as } = await start(t);
   /** @returns {Promise<import('jose').JWK[]>} */
   const published = async (/** @type {string} */ url) => (await jsonOf(await fetch(url))).keys;
@@ -358,7 +358,7 @@ test("WorkOS's one key signs sessions, access tokens and ID tokens", async (t) =
   }
 });
 
-test("a user's client may ask for the application's scopes, for a resource or for none", async (t) => {
+test("a user's client may request the application's scopes", async (t) => {
   const { as } = await start(t);
   /** @type {[Record<string, string>, string][]} */
   const cases = [
@@ -373,7 +373,7 @@ test("a user's client may ask for the application's scopes, for a resource or fo
   }
 });
 
-test('a state file from when Connect had a key of its own is taken up', async (t) => {
+test('state file with a separate Connect key is accepted', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'local-authkit-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const stateFile = join(folder, 'state.json');
@@ -396,7 +396,7 @@ test('a state file from when Connect had a key of its own is taken up', async (t
   assert.deepEqual(lines, []);
 });
 
-test('keys rotate under a server that goes on: clients and refresh tokens stay', async (t) => {
+test('key rotation keeps clients and refresh tokens', async (t) => {
   const { authkit, as } = await start(t);
   const client = await register(as);
   const before = await signIn(as, client);
@@ -416,7 +416,7 @@ test('keys rotate under a server that goes on: clients and refresh tokens stay',
   assert.equal((await keys()).length, 2);
 });
 
-test('the issuer is the origin it is told to be', async (t) => {
+test('the issuer follows the setting connectIssuer', async (t) => {
   const { authkit } = await start(t);
   authkit.settings.connectIssuer = authkit.url.replace('127.0.0.1', 'localhost');
   const issuer = new URL(authkit.settings.connectIssuer);
@@ -426,7 +426,7 @@ test('the issuer is the origin it is told to be', async (t) => {
   assert.equal(decodeJwt(authkit.mintConnectToken()).iss, issuer.origin);
 });
 
-test('tokens are of the clock that the rest is of', async (t) => {
+test('token times follow the given clock', async (t) => {
   const aheadMs = 100_000_000;
   const { authkit, as } = await start(t, { now: () => Date.now() + aheadMs });
   const machine = authkit.addMachine();
@@ -463,7 +463,7 @@ test('clients and refresh tokens survive a restart', async (t) => {
   assert.equal(decodeJwt((await refresh(moved, client, tokens.refresh_token)).access_token).sub, ADA_ID);
 });
 
-test('a script of another origin may register and exchange, as MCP Inspector does', async (t) => {
+test('a script of another origin may register and exchange', async (t) => {
   const { as } = await start(t);
   const headers = {
     origin: 'http://localhost:6274',
@@ -479,7 +479,7 @@ test('a script of another origin may register and exchange, as MCP Inspector doe
   }
 });
 
-test("a page of no sign-in, or of another browser's, says so", async (t) => {
+test('a page of an unknown sign-in is refused', async (t) => {
   const { as } = await start(t);
   const { url } = await begin(as, await register(as));
   const page = await newBrowser(as).open(url.href);
