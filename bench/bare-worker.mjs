@@ -1,7 +1,7 @@
 /**
- * What the runtime, Miniflare's KV and HTTP cost by themselves: the same paths as the real Worker's,
+ * The cost of the runtime, Miniflare's KV and HTTP by themselves: the same paths as the real Worker's,
  * each with the one KV operation that cannot be avoided, and nothing else. No authentication, no
- * validation: never to be deployed. `PREFIX` is what the keys of the one user's expenses begin with.
+ * validation: never to be deployed. `PREFIX` begins the keys of the one user's expenses.
  */
 
 /** @typedef {{ EXPENSES: KVNamespace, PREFIX: string }} Env */

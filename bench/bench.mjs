@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: set-up, bundle, then what the Worker costs: speed, latency and CPU time, beside a
+ * `npm run bench`: set-up, bundle, then the costs of the Worker: speed, latency and CPU time, beside a
  * bare worker's, and the bundle's size. Keeps the result and compares it to the one before.
  */
 
@@ -47,7 +47,7 @@ const MAX_SECONDS = 60;
 const MAX_CONNECTIONS = 200;
 const MAX_CONNECTION_COUNTS = 10;
 
-/** Of what is kept: changes with its fields, so that an older one is not compared to. */
+/** The version of the kept result's form: results of different forms are not compared. */
 const FORMAT = 1;
 
 await main(async () => {
@@ -87,7 +87,7 @@ await main(async () => {
   console.log(`\n${dim(`Kept in ${relative(ROOT, file)}, every round of it.`)}`);
 });
 
-/** @returns what was asked for, or nothing when that is help */
+/** @returns the options, or nothing when help was requested */
 function readArguments() {
   let values;
   try {
@@ -183,7 +183,7 @@ function readRun(file) {
     const run = JSON.parse(readFileSync(file, 'utf8'));
     return run.format === FORMAT ? run : undefined;
   } catch {
-    // The first run, or a file that somebody has cut short.
+    // The first run, or a damaged file.
     return undefined;
   }
 }

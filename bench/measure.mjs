@@ -8,7 +8,7 @@ import autocannon from 'autocannon';
 import { Stop, pause } from '../local/commands.mjs';
 import { plural } from './report.mjs';
 
-/** A burst ends here, however fast the answers come: what is kept of it stays small, and so does KV. */
+/** A burst ends here, however fast responses come: that bounds the measured times and KV. */
 const MAX_REQUESTS = 50_000;
 const REQUEST_TIMEOUT_SECS = 10;
 /** How often autocannon looks whether the time is over. */

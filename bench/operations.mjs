@@ -1,4 +1,4 @@
-/** What is measured: the operations, and the requests that carry them out. */
+/** The operations that the benchmark measures, and their requests. */
 
 /** How many expenses the list has. */
 export const ROWS = 100;
@@ -81,7 +81,7 @@ export function withRequests({ cookie, token, id, origin }) {
   return OPERATIONS.map((operation) => ({ ...operation, ...requests[operation.name] }));
 }
 
-/** What a client sends to create one. @param {number} index */
+/** The body that creates an expense. @param {number} index */
 export function expense(index) {
   return {
     description: `Expense ${index} of a day like others`,

@@ -1,4 +1,4 @@
-/** What is printed of a run: its tables, what their columns are, and how it compares to the run before. */
+/** The report of a run: tables, the meaning of their columns, and the comparison to the run before. */
 
 import { bold, dim } from '../local/commands.mjs';
 import { OPERATIONS } from './operations.mjs';

@@ -22,9 +22,9 @@ import { NAMESPACES, ROWS, expense, withRequests } from './operations.mjs';
 
 const KV_BINDING = 'EXPENSES';
 const CLIENT_ID = 'client_bench';
-/** Longer than any run: what is measured is never a renewal. */
+/** Longer than any run, so that no measured request renews the session. */
 const ACCESS_TOKEN_TTL_SECS = 24 * 60 * 60;
-/** How much of what a runtime has written is kept, to be shown when something fails. */
+/** The end of a runtime's output that is kept, to be shown after a failure. */
 const LOG_CHARS = 4_000;
 
 /**
@@ -43,7 +43,7 @@ const LOG_CHARS = 4_000;
 /**
  * Starts everything, signs a user in, and gives both Workers the same {@link ROWS} expenses to read.
  *
- * What is not ended by `stop` ends with this process, by Miniflare's exit hook.
+ * Runtimes that `stop` does not end are ended with this process, by Miniflare's exit hook.
  *
  * @param {string} bundleFolder
  * @returns {Promise<{ servers: Servers, operations: import('./operations.mjs').Operation[], stop: () => Promise<unknown> }>}

@@ -84,7 +84,7 @@ const WASM_FEATURES = [
   'multivalue',
   'reference-types',
 ];
-/** What a build depends on besides what cargo says it read. */
+/** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
   'Cargo.lock',
@@ -185,7 +185,7 @@ function compilerOutput(output) {
   return output.replace(/^\[INFO\]: .*\n/gm, '').replace(/\nError: Compiling your crate[\s\S]*$/, '\n');
 }
 
-/** Panic messages name source files: without the paths of whoever's machine this is. */
+/** Panic messages name source files: without the paths of this machine. */
 function rustflags() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
   const remap = [`--remap-path-prefix=${cargoHome}=cargo`, `--remap-path-prefix=${ROOT}=.`];

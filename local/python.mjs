@@ -17,7 +17,7 @@ const COMMANDS = ['python3', 'python'];
 
 const REQUIREMENTS = join(ROOT, 'tests', 'python', 'requirements.txt');
 const FOLDER = join(ROOT, '.tools', 'python');
-/** Says what is installed in there. */
+/** Records the installed packages. */
 const INSTALLED = join(FOLDER, 'installed.txt');
 
 export const NO_PYTHON =

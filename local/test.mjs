@@ -15,7 +15,7 @@ import { NO_PYTHON, findPython, installPythonPackages } from './python.mjs';
 import { BIN, setUp } from './setup.mjs';
 
 const WASM_TARGET = 'wasm32-unknown-unknown';
-/** What is committed is what is tested: in CI a stale Cargo.lock is a failure. */
+/** CI tests the committed versions: a stale Cargo.lock is a failure there. */
 const LOCKED = process.env.CI ? ['--locked'] : [];
 const CARGO_ENV = { CARGO_TERM_COLOR: process.env.CARGO_TERM_COLOR ?? (process.stdout.isTTY ? 'always' : 'never') };
 

@@ -1,5 +1,5 @@
-// Shows the API's description. What is tried runs in the browser's own session: the cookie goes along
-// by itself, with requests to this origin alone.
+// Shows the API's description. An operation tried there runs in the browser's own session: the browser
+// adds the cookie, to requests to this origin alone.
 
 // The browser's back/forward cache may restore this page when the session is over: see src/web/views/restored.js.
 addEventListener('pagehide', () => {

@@ -1,4 +1,4 @@
-/** `/user_management/authorize`: who is it, and back to the application with a code. */
+/** `/user_management/authorize`: identifies the user and redirects to the application with a code. */
 
 import express from 'express';
 

@@ -21,10 +21,10 @@ export function automaticUser(req, { directory, settings }) {
 }
 
 /**
- * @param {Record<string, string>} form of the sign-in page; an e-mail that nobody has makes a user
+ * @param {Record<string, string>} form of the sign-in page; an unknown e-mail address creates a user
  * @param {import('./users.mjs').Directory} directory
  * @returns {{user?: import('./users.mjs').User, email: string, problem: string | null}}
- * @throws {ApiError} 400 when `user_id` names nobody
+ * @throws {ApiError} 400 when `user_id` is unknown
  */
 export function chosenUser(form, directory) {
   if (form.user_id) {

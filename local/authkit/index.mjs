@@ -57,7 +57,7 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  */
 
 /**
- * What the routes share.
+ * State shared by the routes.
  *
  * @typedef {object} Context
  * @property {Map<string, string>} clients secret by client id
@@ -299,7 +299,7 @@ export class AuthKit {
 
   /**
    * A token like one of Connect's for a client that Ada uses and that named no resource, or as far from
-   * it as asked. Nobody has consented to it.
+   * it as asked. It belongs to no consent.
    *
    * @param {MintOptions} [options]
    * @returns {string}

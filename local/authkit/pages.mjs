@@ -98,7 +98,7 @@ export function sendPage(res, status, document) {
  * @param {string} options.action where the forms are sent
  * @param {import('./users.mjs').User[]} options.users
  * @param {Record<string, string>} options.parameters of the authorization request, carried along
- * @param {string} options.email what the field holds
+ * @param {string} options.email the field's value
  * @param {boolean} options.signUp
  * @param {string | null} options.problem with the e-mail that was sent
  */

@@ -1,4 +1,4 @@
-/** Reading what a browser or an application sent. */
+/** Reads the parameters of browsers and applications. */
 
 import { ApiError } from './errors.mjs';
 

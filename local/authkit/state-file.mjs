@@ -30,7 +30,7 @@ export function readState(path, restore, log) {
     if (state?.version !== VERSION) throw new TypeError('unknown version');
     return restore(state);
   } catch {
-    // The error is not shown: JSON.parse quotes what it read, and that may be a key.
+    // The error is not shown: JSON.parse quotes its input, which may hold a key.
     log(`local AuthKit: ${path} is not a state file of this version; starting afresh, everyone is signed out`);
     return restore({});
   }

@@ -1,4 +1,4 @@
-/** Who can sign in: users, the organizations they belong to, and what stands in their way. */
+/** The directory: users, their organizations, and requirements that prevent a sign-in. */
 
 import { newId } from './ids.mjs';
 
@@ -13,7 +13,7 @@ import { newId } from './ids.mjs';
  * @typedef {object} Organization
  * @property {string} id
  * @property {string} name
- * @property {string | null} requirement what a switch into it is refused with, such as `sso_required`
+ * @property {string | null} requirement the code that refuses a switch into it, such as `sso_required`
  * @property {string[]} entitlements
  * @property {string[]} featureFlags
  */
@@ -50,7 +50,7 @@ export function isEmail(text) {
 
 /**
  * @param {User} user
- * @returns {string} full name, or the e-mail where there is none
+ * @returns {string} full name, or the e-mail address without one
  */
 export function displayName(user) {
   return [user.firstName, user.lastName].filter(Boolean).join(' ') || user.email;

@@ -1,4 +1,4 @@
-/** `/docs`: what the API's description offers to try works with the session that the browser has. */
+/** `/docs`: operations tried on the page use the browser's session. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** Pages that are not what was asked for: in plain words, with a way on, fit to be seen. */
+/** Error pages: plain words, a link onwards, and an accessible layout. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** What a visitor does with expenses, in Chromium: with a script engine and without, as two people. */
+/** Expenses in Chromium: with JavaScript and without, as one user and as two. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

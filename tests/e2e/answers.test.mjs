@@ -139,7 +139,7 @@ test('the icon and robots.txt come from this origin', async () => {
   const robots = await world.anonymous().request('GET', '/robots.txt');
   assert.equal(robots.status, 200);
   assert.match(robots.header('content-type'), /^text\/plain/);
-  // Nothing but the first page and the documentation is of use to somebody who is not signed in.
+  // Without a session only the first page and the documentation are of use.
   assert.match(robots.text, /^User-agent: \*\nAllow: \/\$\nAllow: \/docs\nDisallow: \/\n$/);
 });
 

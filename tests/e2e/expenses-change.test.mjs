@@ -12,7 +12,7 @@ const TRIP = { description: 'Train', amount: 42.5, currency: 'EUR', category: 't
 
 const world = await startWorld();
 
-/** Somebody with one expense, and its path. */
+/** A user with one expense, and the expense's path. */
 async function traveller() {
   const actor = newcomer(world);
   const expense = await add(actor, TRIP);

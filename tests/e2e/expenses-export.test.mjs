@@ -39,7 +39,7 @@ async function assertWholeExport(actor, count) {
 }
 
 /**
- * A response that nobody reads until its caller does.
+ * A response whose body stays unread until the caller reads it.
  *
  * @param {import('./support/actors.mjs').Actor} actor
  * @param {string} path

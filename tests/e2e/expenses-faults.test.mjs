@@ -1,4 +1,4 @@
-/** KV that fails, and KV that holds what is no expense: nothing is lost, and nothing else is hidden. */
+/** KV failures and corrupt records: no expense is lost, and no other expense is hidden. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -48,7 +48,7 @@ async function damaged({ value, record }, index) {
     stored(sub, idAt(NOON + index * 10_000_000 + hour * 3_600_000 + 1), { description: `good ${hour}` }),
   );
   const bad = ids.map((id) => ({ ...stored(sub, id, record), ...(value === undefined ? {} : { value }) }));
-  // Where metadata has no room, or is no good, the value is what is read.
+  // The value is read where the metadata is missing or invalid.
   await worker.seedKv([
     ...good,
     ...bad.map((entry, at) => (at === 0 && record ? entry : { ...entry, metadata: undefined })),

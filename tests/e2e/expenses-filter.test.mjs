@@ -27,7 +27,7 @@ async function days(query) {
   return found.map((page) => page.map(({ description }) => Number(description)));
 }
 
-/** What the cursor of the first page with this query is, and its path. @param {string} query */
+/** The cursor of this query's first page, and the path of the next. @param {string} query */
 async function firstCursor(query, who = actor) {
   const next = nextPath(await who.request('GET', `/expenses?${query}`));
   assert.ok(next, `${query} has one page only`);
@@ -51,7 +51,7 @@ for (const [query, expected] of cases([
   ['from=2026-01-12&to=2026-01-12', [12]],
   ['from=2025-12-31&to=2026-02-01', countdown(30, 1)],
   ['from=2026-01-10&to=2026-01-20&category=c', [18, 15, 12]],
-  // The last of a name counts, as in FastAPI, and what is not known does no harm.
+  // The last parameter of a name counts, as in FastAPI, and unknown ones are ignored.
   ['category=a&category=b&from=2026-01-25&zebra=1', [29, 26]],
 ])) {
   test(`?${query} shows ${expected.length} expenses on one page or many`, async () => {

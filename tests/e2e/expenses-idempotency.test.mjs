@@ -96,7 +96,7 @@ test('a key names its expense for 24 hours', async () => {
   const first = await created(newcomer(world, sub), 'key');
   const { keys } = await kv.list({ prefix: `idempotency:${sub}:` });
   assert.equal(keys.length, 1);
-  // KV's own clock is not set forward: what it was told is what there is to see.
+  // KV's own clock is not set forward, so the test reads the expiration that KV was given.
   const lifeSecs = present(keys[0].expiration) - before;
   assert.ok(lifeSecs > DAY_SECS - 5 && lifeSecs < DAY_SECS + 60, `${lifeSecs} s`);
 

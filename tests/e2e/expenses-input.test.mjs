@@ -1,4 +1,4 @@
-/** Bodies at the edge of what is allowed, and past it: amounts as they are written, odd JSON, odd characters, lengths. */
+/** Bodies at their limits and past them: amounts as written, unusual JSON, unusual characters, lengths. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

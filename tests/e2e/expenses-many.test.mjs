@@ -26,7 +26,7 @@ before(async () => {
   await world.worker.seedKv(entries);
 });
 
-/** Adds a few at once, while somebody reads. */
+/** Adds a few expenses at once, while the pages are read. */
 function addSome() {
   return Promise.all(
     Array.from({ length: LATE_ON_EACH_PAGE }, () => add(actor, { description: 'came later', category: 'late' })),

@@ -225,7 +225,7 @@ for (const id of [NO_SUCH_ID, 'x', '%20', '7ybqtsvwgkvqgmh7y926xy65q7', 'A'.repe
   });
 }
 
-/** What is sent, and every problem with it. @type {[string, unknown, [string, ...string[]][]][]} */
+/** Bodies, and every problem with each. @type {[string, unknown, [string, ...string[]][]][]} */
 const INVALID = [
   [
     'nothing at all',

@@ -15,7 +15,7 @@ const { authkit, worker } = world;
 /** @typedef {import('./support/actors.mjs').RequestOptions} RequestOptions */
 /** @typedef {import('./support/worker.mjs').KvOperation} KvOperation */
 
-/** Somebody who has no expenses yet, at the Worker's first isolate and at its second. */
+/** A user without expenses, at the Worker's first isolate and at its second. */
 function newcomer() {
   const token = authkit.mintToken({ claims: { sub: `user_${randomUUID()}` } });
   return worker.isolates.map((isolate) => world.bearer(token, isolate));

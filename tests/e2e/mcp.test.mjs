@@ -1,4 +1,4 @@
-/** `POST /mcp` on workerd: two revisions, every tool held against its own schema, and who is kept out. */
+/** `POST /mcp` on workerd: two revisions, every tool checked against its schema, and refused requests. */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

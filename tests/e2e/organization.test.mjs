@@ -18,7 +18,7 @@ const world = await startWorld();
 const { authkit } = world;
 const compilers = present(authkit.organizations.find(({ id }) => id === COMPILERS_ORG_ID));
 const grace = present(authkit.findUser(GRACE_ID));
-// Whoever is refused looks for somebody else's session for a while, and here there is nobody.
+// A refused refresh polls for another isolate's session, and these tests have no other isolate.
 await world.worker.limitTimers(20);
 
 beforeEach(() => {
@@ -148,7 +148,7 @@ for (const reason of [
     const before = await me(browser);
     compilers.requirement = reason;
     await assertRefused(await switchTo(browser, COMPILERS_ORG_ID), browser, reason, before);
-    // What was refused has cost nothing: the session can still be renewed, and the switch made.
+    // The refused switch spent no token: the session can still be renewed, and the switch made.
     await world.expire();
     assert.equal((await me(browser)).organization_id, ENGINES_ORG_ID);
     compilers.requirement = null;

@@ -15,7 +15,7 @@ const UNKNOWN_EXPENSE = '/expenses/7YBQTSVWGKVQGMH7Y926XY65Q7';
 
 const world = await startWorld();
 const { authkit } = world;
-// Whoever is refused looks for somebody else's session for a while, and here there is nobody.
+// A refused refresh polls for another isolate's session, and these tests have no other isolate.
 await world.worker.limitTimers(20);
 
 /** @typedef {ReturnType<typeof openSession>} Session */

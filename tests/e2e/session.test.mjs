@@ -418,7 +418,7 @@ test("another site's page changes nothing with this browser's cookie", async () 
   );
   // What only reads may come from elsewhere: a link on another site's page.
   assert.equal((await browser.open('/me', { from: 'https://example.com' })).status, 200);
-  // An old browser's own page, and curl with a cookie, are nobody else's.
+  // An old browser's page and curl with a cookie send no Sec-Fetch-Site and are accepted.
   for (const headers of [{ 'sec-fetch-site': undefined }, { 'sec-fetch-site': undefined, origin: undefined }]) {
     const answer = await browser.request('POST', '/expenses', { json: { description: 'old', amount: 1 }, headers });
     assert.equal(answer.status, 201, `${answer}`);
@@ -450,7 +450,7 @@ test('an undecidable session gets 503 and is kept', async () => {
       assert.match(page.answer.header('retry-after'), /^[1-9]\d*$/);
     }
     assert.equal(browser.cookies().get(SESSION_COOKIE), sealed);
-    // What needs nobody's word goes on.
+    // Requests that need nothing of AuthKit still succeed.
     assert.equal((await browser.request('GET', '/health')).status, 200);
     assertUnauthorized(await world.anonymous(fresh).request('GET', '/me'));
   });

@@ -1,4 +1,4 @@
-/** `npm start`, as a user who has just cloned the project runs it. */
+/** `npm start` in a fresh clone. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -31,7 +31,7 @@ test('npm start keeps expenses and sessions over a restart', async () => {
   const { fields } = present(formsOf((await browser.open('/')).text).find(({ action }) => action === '/expenses'));
   assert.ok([before, date()].includes(fields.date), `${fields.date}, not ${before}`);
 
-  // An agent, with nothing switched on but what a start has switched on.
+  // An agent, with the settings that npm start makes.
   const client = await connectAgent(`${address}/mcp`, new Person('Ada', new Browser({ origin: address, record() {} })));
   const { structuredContent } = await client.callTool({ name: 'list_expenses', arguments: {} });
   const { expenses } = /** @type {{ expenses: unknown }} */ (structuredContent);

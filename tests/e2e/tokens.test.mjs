@@ -281,7 +281,7 @@ test('an outage during a key change keeps known keys', async () => {
   assert.equal((await bearer.request('GET', '/me')).status, 200);
   await worker.advanceClock(31);
   await world.withoutAuthKit(async () => {
-    // Whether somebody has this key cannot be told now.
+    // Whether this key exists cannot be decided during the outage.
     assertUnavailable(await world.bearer(authkit.mintToken({ header: { kid: 'new' } }), worker).request('GET', '/me'));
     assert.equal((await bearer.request('GET', '/me')).status, 200);
   });

@@ -15,7 +15,7 @@ const SECRET = 'whsec_of_the_endpoint_of_these_tests';
 const OTHER_SECRET = 'whsec_of_another_endpoint_altogether';
 const NOON = 1_700_000_000_000;
 
-/** A part that nobody here wrote. */
+/** WorkOS's own SDK. */
 const official = new WorkOS('sk_test_unused', { clientId: 'client_unused' }).webhooks;
 
 const world = await startWorld({ vars: { WORKOS_WEBHOOK_SECRET: SECRET } });

@@ -1,4 +1,4 @@
-/** Connect, driven by an OAuth client that nobody here wrote: `oauth4webapi`. */
+/** Connect, driven by an independent OAuth client: `oauth4webapi`. */
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';

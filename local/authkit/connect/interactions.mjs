@@ -1,5 +1,5 @@
 /**
- * What a person sees of Connect: the sign-in page, and the page that asks whether the client may.
+ * The pages of Connect: sign-in, and consent to the client's request.
  * With a user named by header or setting, neither is shown.
  */
 
@@ -75,7 +75,7 @@ export function interactionRoutes(context, currentProvider) {
     );
   }
 
-  /** What the page has to say. */
+  /** The content of the page. */
   async function asked(/** @type {any} */ provider, /** @type {any} */ details) {
     const client = await provider.Client.find(details.params.client_id);
     const user = directory.find(details.session.accountId);
@@ -100,7 +100,7 @@ function signedIn(user) {
 }
 
 /**
- * Everything that was asked for, added to what the user has allowed this client before.
+ * Grants all requested scopes, beside those that the user has granted this client before.
  *
  * @param {any} provider
  * @param {any} details

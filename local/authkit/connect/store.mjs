@@ -4,7 +4,7 @@
  * computer's.
  */
 
-/** What is worth keeping over a restart: a registered client does not register again. */
+/** Models that survive a restart: a registered client does not register again. */
 const KEPT = new Set(['Client', 'Grant', 'RefreshToken', 'Session']);
 
 /**

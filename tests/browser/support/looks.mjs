@@ -8,7 +8,7 @@ import axe from 'axe-core';
 
 import { ROOT } from '../../e2e/support/worker.mjs';
 
-/** Whoever changes a page looks at these afterwards. Not committed. */
+/** Pictures to look at after a change of a page. Not committed. */
 const FOLDER = join(ROOT, 'screenshots');
 const WINDOWS = [
   { width: 320, height: 640 },

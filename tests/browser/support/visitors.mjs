@@ -12,7 +12,7 @@ import { chromium } from 'playwright-core';
 import { NO_CHROMIUM, findChromium } from '../../../local/chromium.mjs';
 import { startWorld } from '../../e2e/support/world.mjs';
 
-/** Chromium reaches nothing but this computer, and asks nobody where anything is. */
+/** Chromium reaches this computer only, and resolves no other name. */
 const ARGUMENTS = [
   '--disable-background-networking',
   '--host-resolver-rules=MAP localhost 127.0.0.1, MAP *.localhost 127.0.0.1, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND',
@@ -45,7 +45,7 @@ class Visitors {
   }
 
   /**
-   * Somebody with a browser of their own, who has just opened it.
+   * A visitor with a new browser context.
    *
    * @param {import('node:test').TestContext} t
    * @param {import('playwright-core').BrowserContextOptions} [options] `javaScriptEnabled: false`, `locale`, …
@@ -76,7 +76,7 @@ class Visitors {
   }
 
   /**
-   * Somebody who is signed in.
+   * A signed-in visitor.
    *
    * @param {import('node:test').TestContext} t
    * @param {'Ada' | 'Grace'} name

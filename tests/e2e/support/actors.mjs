@@ -1,5 +1,5 @@
 /**
- * Who sends requests. All of them have `request(method, path, options)`, which sends one request
+ * Senders of requests. All of them have `request(method, path, options)`, which sends one request
  * and follows nothing: `Anonymous` as curl does, `Bearer` with a token, `Browser` as the script of
  * one of the Worker's own pages. A `Browser` also navigates.
  */

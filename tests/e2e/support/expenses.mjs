@@ -28,13 +28,13 @@ const JSON_TYPE = { 'content-type': 'application/json' };
  * @property {string} updated_at
  */
 
-/** A `sub` that nobody else has. */
+/** A `sub` of its own. */
 export function newSub() {
   return `user_${randomUUID()}`;
 }
 
 /**
- * Somebody who has no expenses yet, by token.
+ * A user without expenses, by token.
  *
  * @param {World} world
  * @param {string} [sub]
@@ -133,11 +133,11 @@ export function idAt(millis) {
 }
 
 /**
- * What lies in KV for one expense: the format that the store documents, written down a second time.
+ * The KV entry of one expense: the store's documented format, written a second time.
  *
  * @param {string} sub of letters, digits, `-` and `_`
  * @param {string} id
- * @param {Record<string, unknown>} [record] what is not the usual
+ * @param {Record<string, unknown>} [record] fields that differ from the usual ones
  */
 export function stored(sub, id, record = {}) {
   const whole = {

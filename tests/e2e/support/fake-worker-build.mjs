@@ -3,7 +3,7 @@
  * Stands in for worker-build in tests of `npm start`: "compiles" the release bundle of `build/` within
  * milliseconds. A line `// build: {…}` of src/app.rs says how:
  *
- * - `version` is what the Worker then answers at `/.test/version`,
+ * - `version` is the Worker's response at `/.test/version`,
  * - `error` is a compile error to fail with,
  * - `ms` is how long it takes.
  */

@@ -8,7 +8,7 @@ function unescaped(text) {
   return text.replace(/&(amp|lt|gt|quot|#39);/g, (_, name) => ENTITIES[name]);
 }
 
-/** @param {string} tag what stands between a tag's name and its end @returns {Record<string, string>} */
+/** @param {string} tag its text between name and end @returns {Record<string, string>} */
 function attributesOf(tag) {
   return Object.fromEntries(
     [...tag.matchAll(/([\w-]+)(?:="([^"]*)")?/g)].map(([, name, value]) => [name, unescaped(value ?? '')]),

@@ -1,6 +1,6 @@
 /**
  * One HTTP request as it is on the wire. Node's `fetch` is not used: it adds `Sec-Fetch-Mode` and
- * `Accept` of its own, and these tests are about who sends which.
+ * `Accept` of its own, and these tests check the headers of each sender.
  */
 
 import http from 'node:http';

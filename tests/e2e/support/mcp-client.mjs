@@ -12,8 +12,7 @@ import { present } from './values.mjs';
 /** @typedef {import('@modelcontextprotocol/sdk/shared/auth.js').OAuthTokens} OAuthTokens */
 
 /**
- * What a client keeps for one server, and what it does when it is to sign in: a person does it, on
- * AuthKit's own pages.
+ * The state that a client keeps for one server, and its sign-in, which a person does on AuthKit's pages.
  *
  * @implements {OAuthClientProvider}
  */

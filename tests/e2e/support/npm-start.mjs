@@ -21,7 +21,7 @@ const READY_MS = 60_000;
 const END_MS = 15_000;
 /** Of the computer that it runs on, as far as it knows: 14 hours ahead of UTC. */
 export const TIME_ZONE = 'Pacific/Kiritimati';
-/** What a start keeps or is given, which a clone has nothing of, and what a build would change. */
+/** Files that a start keeps or is given, which a clone lacks, and files that a build would change. */
 const LEFT_OUT = new Set(['.wrangler', '.local', '.git', '.dev.vars', 'target']);
 
 /** Where the project is cloned to, for one test file. */

@@ -44,7 +44,7 @@ const RUNTIME_FOLDER = fileURLToPath(new URL('runtime', import.meta.url));
  * @property {Record<string, string | undefined>} vars
  * @property {string} kvFolder where KV is kept
  * @property {boolean} [bindKv] default true
- * @property {boolean} [https] on https://localhost, with a certificate nobody has signed
+ * @property {boolean} [https] on https://localhost, with a self-signed certificate
  * @property {string} [timeZone] of every visitor, as Cloudflare tells it; default: it tells none
  * @property {Record<string, string | undefined>[]} [isolates] as many isolates on one KV, each with
  *   these variables over the others; default: one
@@ -68,7 +68,7 @@ export class Worker {
   kvFolder = '';
   /** @type {Isolate[]} the first has the Worker's own origin */
   isolates = [];
-  /** What the Worker has written, a list for each stream. @type {string[][]} */
+  /** The Worker's output, a list for each stream. @type {string[][]} */
   #log = [];
   #logGrew = new EventEmitter();
 
@@ -193,7 +193,7 @@ export class Worker {
   }
 
   /**
-   * What the isolate has used: how often it has listed keys, and its WebAssembly memory, which never shrinks.
+   * The isolate's use of resources: how often it has listed keys, and its WebAssembly memory, which never shrinks.
    *
    * @returns {Promise<{ lists: number, memoryBytes: number }>}
    */

@@ -1,5 +1,5 @@
 /**
- * What a test file needs: a local AuthKit, Workers, actors. Started once per file, on loopback and
+ * The world of a test file: a local AuthKit, Workers, actors. Started once per file, on loopback and
  * free ports, with everything in a temporary folder.
  */
 
@@ -65,7 +65,7 @@ export class World {
   /** The key that AuthKit signs with, for tokens that it would not make. */
   privateKey = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
   apiKey = `sk_test_${randomBytes(16).toString('hex')}`;
-  /** Hex, so that it is the key itself, and what is sealed can be opened here. */
+  /** Hex, so that it is the key itself, and tests can open sealed values. */
   cookiePassword = randomBytes(32).toString('hex');
   authkit = createAuthKit({
     clientId: CLIENT_ID,
@@ -87,7 +87,7 @@ export class World {
   #workers = [];
   /** @type {Answer[]} every answer of every Worker */
   #answers = [];
-  /** @type {Map<string, string>} what must never be shown, and what it is */
+  /** @type {Map<string, string>} secrets that no response or log may hold, and their names */
   #secrets = new Map([[this.apiKey, 'the API key']]);
 
   /** @param {WorldOptions} [options] of the first Worker */
