@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::FromRef, middleware::from_fn_with_state, routing::post};
+use axum::{Router, extract::FromRef, routing::post};
 use http::StatusCode;
 
 use crate::{
@@ -10,8 +10,7 @@ use crate::{
     api::expenses as api,
     authkit::{
         self, AuthKit, ConfigError, ProtectedResource,
-        error_layer::{RenderError, handle_errors},
-        layer::settle_origin,
+        layer::{layer_without_authkit, settle_origin},
     },
     error::AppError,
     expenses::{Expenses, store},
@@ -86,7 +85,7 @@ pub fn router(state: AppState) -> Router {
         })
         .with_state(state);
     let routes = with_security_headers(authkit::layer(&authkit, routes), policy);
-    routes.layer(from_fn_with_state(authkit, settle_origin))
+    settle_origin(routes, authkit.public_origin().cloned())
 }
 
 /// Every route but the web hook's, which [`router`] adds, with its description. [`authkit::routes()`] has
@@ -128,7 +127,6 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
-    let render: RenderError = Arc::new(views::error::render);
-    let routes = routes.layer(from_fn_with_state(render, handle_errors));
-    with_security_headers(routes, views::content_security_policy(&[]))
+    let routes = layer_without_authkit(routes, Arc::new(views::error::render));
+    settle_origin(with_security_headers(routes, views::content_security_policy(&[])), None)
 }

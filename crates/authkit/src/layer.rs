@@ -15,11 +15,21 @@ use axum::{
 };
 use edge_host::WaitUntil;
 use http::{HeaderMap, StatusCode, header, request::Parts};
+use url::Url;
 
 use crate::{
-    AuthKit, browser::redirect, cookie::RequestCookies, current_user::has_bearer, error::AppError,
-    error_layer::handle_errors, origin::RequestOrigin, refresh::RefreshError, rejection::Rejection,
-    session::Session, session_kept::confirm_session, workos::ClientInfo,
+    AuthKit,
+    browser::redirect,
+    cookie::RequestCookies,
+    current_user::has_bearer,
+    error::AppError,
+    error_layer::{RenderError, handle_errors},
+    origin::RequestOrigin,
+    refresh::RefreshError,
+    rejection::Rejection,
+    session::Session,
+    session_kept::confirm_session,
+    workos::ClientInfo,
 };
 
 /// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
@@ -152,11 +162,25 @@ impl SessionUpdate {
 /// [`routes()`](crate::routes()) into its own. Layers of the application that every response needs go around
 /// the result.
 pub fn layer(authkit: &Arc<AuthKit>, app: Router) -> Router {
-    app.layer(from_fn_with_state(Arc::clone(authkit), carry_session))
+    let app = app
+        .layer(from_fn_with_state(Arc::clone(authkit), carry_session))
         .layer(from_fn_with_state(Arc::clone(authkit), confirm_session))
         .layer(from_fn(require_https))
-        .layer(from_fn_with_state(Arc::clone(&authkit.render_error), handle_errors))
-        .layer(from_fn_with_state(Arc::clone(authkit), settle_origin))
+        .layer(from_fn_with_state(Arc::clone(&authkit.render_error), handle_errors));
+    settle_origin(app, authkit.public_origin().cloned())
+}
+
+/// The layers of an application that serves an error instead of its routes, because its configuration is
+/// invalid: the https redirect and the error's page.
+pub fn layer_without_authkit(app: Router, render: RenderError) -> Router {
+    let app = app.layer(from_fn(require_https)).layer(from_fn_with_state(render, handle_errors));
+    settle_origin(app, None)
+}
+
+/// Adds the layer that gives each request its [`RequestOrigin`]. An application may put it around layers
+/// of its own.
+pub fn settle_origin(app: Router, public_origin: Option<Url>) -> Router {
+    app.layer(from_fn_with_state(Arc::new(public_origin), insert_origin))
 }
 
 /// The layer that makes the request's context and carries the session.
@@ -220,16 +244,14 @@ async fn require_https(request: Request, next: Next) -> Response {
     redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
 }
 
-/// The layer that gives each request its [`RequestOrigin`]. An application may put it around layers of its
-/// own.
-pub async fn settle_origin(
-    State(authkit): State<Arc<AuthKit>>,
+async fn insert_origin(
+    State(public_origin): State<Arc<Option<Url>>>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     if parts.extensions.get::<RequestOrigin>().is_none()
-        && let Some(origin) = RequestOrigin::of_request(&parts, authkit.public_origin())
+        && let Some(origin) = RequestOrigin::of_request(&parts, (*public_origin).as_ref())
     {
         parts.extensions.insert(origin);
     }
