@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 
 import { clone, freePorts, interrupt, printed, printedAddress, start } from './support/npm-start.mjs';
 import { present } from './support/values.mjs';
@@ -26,6 +26,8 @@ async function servedVersion(address) {
   assert.equal(response.status, 200);
   return response.text();
 }
+
+beforeEach(() => writeFileSync(SOURCE, ORIGINAL));
 
 test('a save reloads the Worker, a compile error does not', async () => {
   const ports = await freePorts();
