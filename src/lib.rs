@@ -4,10 +4,10 @@
 //!
 //! - [`authkit`]: signing in, the sealed session, access tokens, keys. Everything WorkOS, and
 //!   nothing of expenses.
-//! - [`expenses`]: what a signed-in user keeps: the model and the KV schema; [`api`]: its JSON interface.
-//! - [`mcp`]: the same for agents, as tools of the Model Context Protocol.
+//! - [`expenses`]: the domain: types, use cases and storage of expenses. `api`, [`web`] and [`mcp`] are its
+//!   interfaces: JSON, HTML, and tools of the Model Context Protocol; `access` has the extractors they share.
 //! - [`app`]: the state and the only list of routes and layers.
-//! - [`webhooks`]: what WorkOS tells of users, and what it means for what is kept of them.
+//! - [`webhooks`]: deletes a user's data on WorkOS's `user.deleted`.
 //! - [`web`]: the HTML a browser sees.
 //! - [`openapi`]: the API's description, and what it shares among operations.
 //! - [`error`]: the one place where errors become HTTP; [`error_layer`]: the layer that logs them and makes
@@ -19,10 +19,10 @@
 //!
 //! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
 
-pub mod access;
-pub mod api;
+mod access;
+mod api;
 pub mod app;
-pub mod body;
+mod body;
 pub mod expenses;
 pub mod fastapi;
 pub mod json;

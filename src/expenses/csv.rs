@@ -1,14 +1,14 @@
 //! Expenses as CSV (RFC 4180): a header line, lines that end in CR LF, texts in quotes.
 //!
-//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula, and a cell that begins with
-//! a tab or a line break as what follows it. Such a cell gets an apostrophe before it, which marks text.
-//! Quotes alone do not help: where `;` or a tab separates columns, spreadsheets look for quotes only at the
-//! beginning of *their* cells, so the same guard stands after each character that could begin one.
+//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula, also after a tab or a line
+//! break at the beginning. Such a cell gets an apostrophe before it, which marks text. Quotes do not help:
+//! where `;` or a tab separates columns, spreadsheets look for quotes only at the beginning of *their* cells,
+//! so the apostrophe also stands after each character that could end such a cell.
 
 use super::model::Expense;
 
-/// What a spreadsheet on Windows needs to read UTF-8 as such, and a program takes for a part of the first
-/// column's name.
+/// The byte order mark: a spreadsheet on Windows needs it to read UTF-8, and a program takes it for a part of
+/// the first column's name.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// The first line.
 pub const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
@@ -19,13 +19,13 @@ pub const HEADER: &str = "id,date,description,category,amount,currency,created_a
 pub const BREAK_OFF: &str =
     "\"INCOMPLETE: the expenses below this line could not be read. Download the file again.";
 
-/// What ends a cell for a reader of another separator, or for one that knows no line breaks in quotes.
+/// The characters that end a cell for a reader of another separator, or of no line breaks in quotes.
 const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
-/// What begins a formula. Spreadsheets read the full-width forms as the ASCII ones.
+/// The characters that begin a formula. Spreadsheets read the full-width forms as the ASCII ones.
 const FORMULA_SIGNS: [char; 8] =
     ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
-/// A line for each of the expenses, in their order.
+/// A line per expense, in their order.
 #[must_use]
 pub fn lines(expenses: &[Expense]) -> String {
     let mut csv = String::new();
@@ -47,7 +47,7 @@ pub fn lines(expenses: &[Expense]) -> String {
     csv
 }
 
-/// A cell with what a user has typed.
+/// A cell with a text of the user's.
 fn text(value: &str) -> String {
     let mut cell = String::with_capacity(value.len() + 2);
     cell.push('"');
@@ -69,7 +69,7 @@ fn text(value: &str) -> String {
     cell
 }
 
-/// Whether a cell that begins so is run, also by a reader that takes spaces and quotes away first.
+/// Whether a spreadsheet runs such a cell, also one that removes spaces and quotes first.
 fn is_formula(cell: &str) -> bool {
     let is_skipped = |character: char| {
         character == '"' || (character.is_whitespace() && !OTHER_SEPARATORS.contains(&character))
@@ -82,7 +82,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn text_is_quoted_whatever_it_holds() {
+    fn text_is_always_quoted() {
         assert_eq!(text("plain"), "\"plain\"");
         assert_eq!(text(""), "\"\"");
         assert_eq!(text("a,b;c"), "\"a,b;c\"");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn text_begins_no_formula_after_another_separator() {
+    fn text_after_another_separator_is_never_a_formula() {
         assert_eq!(text("x;=cmd|'/C calc'!A0;y"), "\"x;'=cmd|'/C calc'!A0;y\"");
         assert_eq!(text("x\t\"@a"), "\"x\t'\"\"@a\"");
         assert_eq!(text("a; b\nc - d, -1"), "\"a; b\nc - d, -1\"", "nothing begins with a sign");

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::{
+use super::problem::{Fault, Loc, Problem, Problems, Source, beginning};
+use crate::{
+    expenses::model::{TextError, trimmed_text},
     json::MAX_MEMBERS,
-    problem::{Fault, Loc, Problem, Problems, Source, beginning},
 };
-use crate::expenses::model::{TextError, trimmed_text};
 
 /// Most unknown members of a body that a response lists.
 const MAX_UNKNOWN_MEMBERS: usize = 100;

@@ -1,6 +1,6 @@
-//! JSON-RPC 2.0 as MCP uses it: an id that is a string or a whole number and never `null`, parameters
-//! that are an object. An error whose request's id could not be read has none. A body is one message;
-//! until revision 2025-03-26 it may be a batch.
+//! JSON-RPC 2.0 as MCP uses it: an id is a string or an integer and never `null`, parameters are an
+//! object. The response to a request whose id could not be read has no id. A body is one message, or until
+//! revision 2025-03-26 a batch.
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic>
 //! <https://modelcontextprotocol.io/specification/2025-03-26/basic#batching>
 
@@ -9,10 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 
-use crate::{
-    fastapi::{Fault, parse_json},
-    json::Json,
-};
+use crate::json::{Json, ParseError, parse_body, without_byte_order_mark};
 
 /// Most messages of a batch. Most calls cost up to four operations on KV, and an invocation on Workers'
 /// free plan has 50 subrequests; calls past that number fail, each with an error of its own.
@@ -21,24 +18,24 @@ const BATCH_MAX_MESSAGES: usize = 10;
 /// The messages of a body.
 #[derive(Debug)]
 pub enum Incoming {
-    /// As every revision has it.
+    /// One message.
     One(Message),
-    /// As revision 2025-03-26 has it too, at most `BATCH_MAX_MESSAGES`: each is read by itself.
+    /// A batch of revision 2025-03-26, at most `BATCH_MAX_MESSAGES`; each message is read by itself.
     Batch(Vec<Result<Message, Box<NotAMessage>>>),
 }
 
-/// What a client has sent.
+/// A request or a notification.
 #[derive(Debug)]
 pub struct Message {
-    /// `None` for a notification, which gets no answer.
+    /// `None` for a notification, which gets no response.
     pub id: Option<Id>,
-    /// What is wanted.
+    /// The method.
     pub method: String,
-    /// Empty where there are none.
+    /// The parameters; empty where the message has none.
     pub params: Map<String, Value>,
 }
 
-/// The name of a request, which its answer has too.
+/// The id of a request, which its response repeats.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Id(Value);
@@ -48,49 +45,49 @@ pub struct Id(Value);
 pub enum Code {
     /// The body is not JSON.
     ParseError = -32700,
-    /// It is, and no message.
+    /// The body is JSON, but not a message.
     InvalidRequest = -32600,
-    /// There is no such method in the revision.
+    /// The revision has no such method.
     MethodNotFound = -32601,
-    /// The method's parameters are wrong, or name a tool that is not there.
+    /// The parameters are invalid, or name an unknown tool.
     InvalidParams = -32602,
-    /// A header says something else than the message, or is missing.
+    /// A header contradicts the message, or is missing.
     HeaderMismatch = -32020,
-    /// The revision is not spoken here.
+    /// The server does not support the revision.
     UnsupportedProtocolVersion = -32022,
 }
 
-/// Why a message has no result.
+/// An error of the protocol.
 #[derive(Debug)]
 pub struct RpcError {
     code: Code,
     message: String,
     data: Option<Value>,
-    /// The HTTP status. A client that tells the errors of a protocol from the transport's wants 200
-    /// where nothing says otherwise.
+    /// The HTTP status: 200 by default, so that a client does not take the error for one of the
+    /// transport.
     status: StatusCode,
 }
 
 impl RpcError {
-    /// An error of the protocol's: status 200.
+    /// An error with status 200.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None, status: StatusCode::OK }
     }
 
-    /// With another status.
+    /// The error with another status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// With what a program can read.
+    /// The error with data for programs.
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
         Self { data: Some(data), ..self }
     }
 
-    /// The answer to the request called `id`.
+    /// The response to the request with this id.
     #[must_use]
     pub fn answering(self, id: Option<&Id>) -> Reply {
         let mut error = json!({"code": self.code as i32, "message": self.message});
@@ -105,7 +102,7 @@ impl RpcError {
     }
 }
 
-/// What a message is answered with.
+/// The response to a message.
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
@@ -114,10 +111,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A notification gets no answer.
+    /// The response to a notification.
     pub const NONE: Self = Self { status: StatusCode::ACCEPTED, body: None };
 
-    /// The result of the request called `id`.
+    /// The result of the request with this id.
     #[must_use]
     pub fn result(id: &Id, result: &Value) -> Self {
         let body = json!({"jsonrpc": "2.0", "id": id, "result": result});
@@ -150,10 +147,10 @@ impl IntoResponse for Reply {
     }
 }
 
-/// Why a body is no message.
+/// Why a body is not a message.
 #[derive(Debug)]
 pub struct NotAMessage {
-    /// What could be read of it.
+    /// The id, if it could be read.
     id: Option<Id>,
     error: RpcError,
 }
@@ -162,10 +159,8 @@ impl NotAMessage {
     fn new(id: Option<Id>, error: RpcError) -> Box<Self> {
         Box::new(Self { id, error })
     }
-}
 
-impl NotAMessage {
-    /// The answer to it.
+    /// The response.
     #[must_use]
     pub fn into_reply(self) -> Reply {
         self.error.answering(self.id.as_ref())
@@ -179,16 +174,18 @@ impl Incoming {
     ///
     /// As `Message::read`, and status 400 for a batch that may not be one or has too many messages.
     pub fn parse(body: &[u8], takes_batches: bool) -> Result<Self, Box<NotAMessage>> {
-        let value = parse_json(body).map_err(|problems| {
-            let mut faults = problems.iter().map(|problem| &problem.fault);
-            let too_long = faults.find(|fault| matches!(fault, Fault::TooManyMembers { .. }));
-            let error = match too_long {
-                Some(fault) => {
-                    bad_request(Code::InvalidRequest, &format!("Invalid request: {fault}"))
-                }
-                None => bad_request(Code::ParseError, "Parse error: the body is not JSON"),
-            };
-            NotAMessage::new(None, error)
+        let value = parse_body(without_byte_order_mark(body)).map_err(|error| {
+            NotAMessage::new(
+                None,
+                match error {
+                    ParseError::Syntax(_) => {
+                        bad_request(Code::ParseError, "Parse error: the body is not JSON")
+                    }
+                    ParseError::TooManyMembers => {
+                        bad_request(Code::InvalidRequest, &format!("Invalid request: {error}"))
+                    }
+                },
+            )
         })?;
         match value {
             Value::Array(_) if !takes_batches => {
@@ -229,7 +226,7 @@ impl Message {
         }
         let method = match members.remove("method") {
             Some(Value::String(method)) => method,
-            // Nothing is ever asked of a client that it could answer.
+            // The server sends no requests, so a message without a method is not a response either.
             None => return Err(invalid(id, "Invalid request: there is no \"method\"")),
             Some(_) => return Err(invalid(id, "Invalid request: a method is a string")),
         };
@@ -245,7 +242,7 @@ impl Message {
     }
 }
 
-/// Clients whose language has one type of numbers write an integer as `1.0`.
+/// Whether a number is an integer. Clients whose language has one number type write `1.0`.
 fn is_whole(number: &Number) -> bool {
     number.as_f64().is_some_and(|value| value.fract() == 0.0)
 }

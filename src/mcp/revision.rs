@@ -1,17 +1,16 @@
-//! Which revision of the protocol a message is in, and what its headers must say.
+//! The protocol's revision of a message, and the headers that must agree with it.
 //!
-//! Until 2025-11-25 a client shakes hands by `initialize`, and from 2025-06-18 on sends
-//! `MCP-Protocol-Version` with every message. Of what this server offers, nothing differs between those
-//! revisions but batches, which 2025-06-18 has dropped. The transport of 2024-11-05 is another one, and
-//! its messages come over this one.
+//! Until 2025-11-25 a client begins with `initialize`, and from 2025-06-18 on it sends
+//! `MCP-Protocol-Version` with every message. For this server those revisions differ only in batches, which
+//! 2025-06-18 dropped. 2024-11-05 has another transport; its messages are taken over this one.
 //!
-//! A header that names an unknown revision refuses nothing: the message is read as one without a header.
-//! The specification asks for 400 there, after which clients give up instead of negotiating.
+//! A header with an unknown revision is ignored. The specification asks for 400 there, after which clients
+//! give up instead of negotiating.
 //!
-//! From 2026-07-28 on there is no handshake: every request says its revision in `_meta` and, as its method
-//! and its tool, in a header too, where what stands between may look. What stands between must not be told
-//! another thing than the server, so headers and body are compared. An unknown revision in `_meta` is
-//! refused with those that are spoken, which is how such a client negotiates.
+//! From 2026-07-28 on there is no handshake: every request names its revision in `_meta` and in a header,
+//! and its method and tool in headers too, for proxies. Headers and body are compared, so that a proxy and
+//! the server act on the same request. An unknown revision in `_meta` is refused with the list of supported
+//! ones, by which such a client negotiates.
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http>
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,7 +23,7 @@ use super::message::{Code, Message, RpcError};
 pub const REVISIONS: [&str; 5] =
     [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18", "2025-03-26", "2024-11-05"];
 
-/// Those in which a body is one message.
+/// The revisions without batches.
 const WITHOUT_BATCHES: [&str; 3] =
     [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18"];
 
@@ -35,12 +34,12 @@ const NAME: &str = "mcp-name";
 const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
-/// The ways of speaking, of which each of the [`REVISIONS`] is one.
+/// The two kinds of [`REVISIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
-    /// `initialize` first; messages themselves do not say which revision they are in.
+    /// A client begins with `initialize`; messages do not name their revision.
     WithHandshake,
-    /// Each request stands for itself.
+    /// Each request is complete by itself.
     Stateless,
 }
 
@@ -48,8 +47,8 @@ impl Revision {
     const NEWEST: &'static str = "2026-07-28";
     const NEWEST_WITH_HANDSHAKE: &'static str = "2025-11-25";
 
-    /// What `initialize` answers to a client that asks for `version`: that one, else the newest in which
-    /// there is an `initialize`.
+    /// The revision of the response to `initialize`: the requested one, else the newest that has
+    /// `initialize`.
     #[must_use]
     pub fn negotiate(version: &str) -> &'static str {
         REVISIONS
@@ -64,18 +63,18 @@ impl Revision {
         !known(headers).is_some_and(|version| WITHOUT_BATCHES.contains(&version))
     }
 
-    /// The revision of a message, whose headers agree with it.
+    /// The revision of a message. Its headers must agree with it.
     ///
     /// # Errors
     ///
-    /// Status 400 for a message that is stateless and does not agree with its headers, or names a revision
-    /// that is not spoken: the error has those that are.
+    /// Status 400 for a stateless message that does not agree with its headers, and for an unsupported
+    /// revision: the error lists the supported ones.
     pub fn of(message: &Message, headers: &HeaderMap) -> Result<Self, RpcError> {
         let meta = message.params.get("_meta").and_then(Value::as_object);
         let version = match meta.and_then(|meta| meta.get(META_PROTOCOL_VERSION)) {
             Some(Value::String(version)) => {
                 let in_header = header(headers, PROTOCOL_VERSION)?;
-                // What a notification must say is left open.
+                // The specification does not say which headers a notification has.
                 if message.id.is_some() && in_header.as_ref() != Some(version) {
                     return Err(mismatch("MCP-Protocol-Version", in_header.as_deref()));
                 }
@@ -83,7 +82,7 @@ impl Revision {
                 spoken.ok_or_else(|| unsupported(version))?
             }
             Some(_) => return Err(invalid_meta(META_PROTOCOL_VERSION)),
-            // `initialize` itself is what tells the client which to name.
+            // The client learns the revision to name by `initialize`.
             None if message.method == "initialize" => return Ok(Self::WithHandshake),
             None => match known(headers) {
                 Some(version) => version,
@@ -100,7 +99,7 @@ impl Revision {
     }
 }
 
-/// The revision that the header names, if it is spoken here.
+/// The revision of the header, if the server supports it.
 fn known(headers: &HeaderMap) -> Option<&'static str> {
     let version = header(headers, PROTOCOL_VERSION).ok()??;
     REVISIONS.into_iter().find(|known| *known == version)
@@ -139,7 +138,7 @@ fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Rpc
     text.map(|text| Some(text.to_owned())).ok_or_else(|| mismatch(name, None))
 }
 
-/// The text of `=?base64?…?=`, in which a name is written that is no plain header value.
+/// The text of `=?base64?…?=`, the form of a name that is not a plain header value.
 fn decode(value: &str) -> Option<String> {
     let encoded = value.strip_prefix("=?base64?")?.strip_suffix("?=")?;
     String::from_utf8(STANDARD.decode(encoded).ok()?).ok()

@@ -1,8 +1,7 @@
-//! The transport: who may send a message, what may come in, and the methods that are no tool's.
+//! The transport: authenticates the caller, reads messages, and answers the methods that call no tool.
 //!
-//! The caller is known by `Authorization: Bearer` alone, any access token that the API takes, with
-//! Connect on or off. Cookies are never looked at, so that a browser can be made to send nothing that
-//! counts.
+//! The caller is authenticated by `Authorization: Bearer` alone, with any access token that the API takes,
+//! with Connect on or off. Cookies are ignored, so that no site can make a browser send a valid request.
 
 use axum::{
     body::Body,
@@ -32,7 +31,7 @@ pub const PATH: &str = "/mcp";
 /// The path with a slash, which some clients add: they do not follow a redirect with a `POST`.
 pub const PATH_WITH_SLASH: &str = "/mcp/";
 
-/// How long a client may keep what [`tools`] there are, which only a new version changes.
+/// How long a client may keep the list of tools, which only a new version of the Worker changes.
 const TTL_MILLIS: u32 = 5 * 60 * 1000;
 
 const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact decimals; amounts of different \
@@ -81,7 +80,7 @@ pub(crate) async fn answer_message(
     Ok(reply.into_response())
 }
 
-/// The reply to a message, or why the caller may not have it.
+/// The reply to a message, or the error of a caller without the scope.
 async fn reply_to(
     caller: &Caller<'_>,
     headers: &HeaderMap,
@@ -109,12 +108,12 @@ async fn reply_to(
     Ok(Reply::result(&id, &Value::Object(result)))
 }
 
-/// Length of a batch's replies past which no message of it is processed any more: ten lists of a thousand
-/// expenses would take 36 MB of the isolate's 128 MB.
+/// Length of a batch's replies past which its other messages are refused: ten lists of a thousand expenses
+/// would take 36 MB of the isolate's 128 MB.
 const BATCH_REPLY_MAX_BYTES: usize = 1_000_000;
 
-/// The replies to the messages of a batch, one after the other: what a message does is there for the next.
-/// A refusal is one message's, whose reply has no status and no header of its own.
+/// The replies to the messages of a batch, in order: each message sees the changes of the one before. A
+/// refused message gets an error reply, without a status or a header of its own.
 async fn reply_to_batch(
     caller: &Caller<'_>,
     headers: &HeaderMap,
@@ -147,7 +146,7 @@ async fn reply_to_batch(
     Reply::batch(replies)
 }
 
-/// What a request asks for.
+/// The result of a request.
 async fn result_for(
     caller: &Caller<'_>,
     revision: Revision,
@@ -200,7 +199,7 @@ fn server_info() -> Value {
     })
 }
 
-/// The same for every caller.
+/// A result that is the same for every caller.
 fn cacheable(result: Value) -> Map<String, Value> {
     let mut result = object(result);
     result.insert("ttlMs".to_owned(), json!(TTL_MILLIS));
