@@ -50,9 +50,8 @@ const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key"
 
 /// Add an expense
 ///
-/// With an `Idempotency-Key` it is safe to send again for 24 hours; the same key with another body is 422.
-/// Only this site's own pages may send
-/// a form, with a session; they get pages.
+/// With an `Idempotency-Key` the request is safe to send again for 24 hours; the same key with another body
+/// is 422. Only this site's own pages may send a form, with a session; the responses are pages.
 #[utoipa::path(
     post,
     path = "/expenses",
@@ -62,10 +61,10 @@ const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key"
     request_body = ExpenseRequest,
     responses(
         (status = 201, description = "The new expense", body = ExpenseResponse,
-            headers(("Location" = String, description = "Where it is"))),
+            headers(("Location" = String, description = "The path of the expense"))),
         (status = 303, description = "After a form: to the list",
             headers(("Location" = String))),
-        (status = 409, description = "The first request with this `Idempotency-Key` is still being answered",
+        (status = 409, description = "The first request with this `Idempotency-Key` is in process",
             body = ErrorResponse, headers(("Retry-After" = String, description = "Seconds to wait")),
             example = json!({"detail": IN_PROCESS})),
         Protected, Changes, ReadsBody,
@@ -89,7 +88,7 @@ pub(crate) async fn create_expense(
 
 /// List expenses, the newest first
 ///
-/// A further page is where the `Link` header leads (RFC 8288).
+/// The `Link` header has the address of the next page (RFC 8288).
 #[utoipa::path(
     get,
     path = "/expenses",
@@ -132,11 +131,10 @@ pub(crate) async fn list_expenses(
 
 /// Download expenses as CSV
 ///
-/// Every expense that the filter means, in one file (RFC 4180, texts in quotes, no formulas), which a link
-/// in a browser can ask for. A request that a browser makes for a page or a download (`Sec-Fetch-Mode:
-/// navigate`, or `Accept` names `text/html`) gets a byte order mark first, which Excel needs; programs get
-/// none. A file that cannot be completed says so in a last line that no RFC 4180 reader takes, and its
-/// connection breaks.
+/// Every matching expense in one CSV file (RFC 4180, texts in quotes, no formulas). For a browser's download
+/// (`Sec-Fetch-Mode: navigate`, or `Accept` prefers `text/html`) the file begins with a byte order mark,
+/// which Excel needs; for programs it does not. A file that cannot be completed ends with a line that says
+/// so and that an RFC 4180 reader refuses, and its connection breaks.
 #[utoipa::path(
     get,
     path = "/expenses.csv",
@@ -178,7 +176,7 @@ pub(crate) async fn download_expenses(
     Ok(csv_download(Body::from_stream(parts)))
 }
 
-/// The beginning of a file, with the first of its expenses.
+/// The beginning of a file, with its first expenses.
 fn csv_beginning(headers: &HeaderMap, expenses: &[Expense]) -> String {
     let mark = if is_for_browser(headers) { csv::BYTE_ORDER_MARK } else { "" };
     [mark, csv::HEADER, &csv::lines(expenses)].concat()
@@ -235,7 +233,7 @@ pub(crate) async fn show_expense(
 
 /// Replace an expense
 ///
-/// What is left out gets its default, as in a new one.
+/// Absent fields get their defaults, as in a new expense.
 #[utoipa::path(
     put,
     path = "/expenses/{id}",
@@ -244,7 +242,7 @@ pub(crate) async fn show_expense(
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     request_body = ExpenseRequest,
     responses(
-        (status = 200, description = "The expense as it is now", body = ExpenseResponse),
+        (status = 200, description = "The changed expense", body = ExpenseResponse),
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
@@ -260,8 +258,8 @@ pub(crate) async fn replace_expense(
 
 /// Change an expense
 ///
-/// A JSON merge patch (RFC 7396): absent fields stay; `null` restores a field's default. It may be sent as
-/// `application/json` too.
+/// A JSON merge patch (RFC 7396): absent fields stay; `null` resets a field to its default. `application/json`
+/// is accepted too.
 #[utoipa::path(
     patch,
     path = "/expenses/{id}",
@@ -270,7 +268,7 @@ pub(crate) async fn replace_expense(
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     request_body(content = ExpensePatch, content_type = "application/merge-patch+json"),
     responses(
-        (status = 200, description = "The expense as it is now", body = ExpenseResponse),
+        (status = 200, description = "The changed expense", body = ExpenseResponse),
         Protected, Changes, ReadsBody, FindsOne,
     ),
 )]
@@ -291,7 +289,7 @@ pub(crate) async fn patch_expense(
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses((status = 204, description = "It is gone"), Protected, Changes, FindsOne),
+    responses((status = 204, description = "The expense is deleted"), Protected, Changes, FindsOne),
 )]
 pub(crate) async fn delete_expense(
     expenses: UserExpenses,

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use crate::{
         error::AppError,
-        fastapi::{Loc, parse_json},
+        fastapi::{parse_json, problem::Loc},
     };
 
     fn today() -> NaiveDate {

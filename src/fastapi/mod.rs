@@ -1,12 +1,12 @@
 //! FastAPI's side of the API: the grammars of Pydantic and Python that input is read by, and the 422
 //! responses that list everything wrong with it.
 //!
-//! Input is parsed once, into the domain's types or into [`Problems`]: each names a field and a
-//! [`Fault`], a typed reason. The JSON of a 422 response is one rendering of a fault; pages and tools
+//! Input is parsed once, into the domain's types or into `Problems`: each names a field and a
+//! `Fault`, a typed reason. The JSON of a 422 response is one rendering of a fault; pages and tools
 //! have their own.
 //!
 //! `decimal`, `date` and `integer` are the grammars of values, `json_error` finds where a body stops
-//! being JSON, `json` reads bodies, [`Fields`] takes members from them, and [`mod@expense`] reads the
+//! being JSON, `json` reads bodies, `Fields` takes members from them, and [`mod@expense`] reads the
 //! requests of the expense tracker.
 
 mod date;
@@ -18,11 +18,9 @@ mod json;
 mod json_error;
 mod problem;
 
-pub use date::DateError;
-pub use decimal::DecimalError;
-pub use fields::{Fields, parse_string, parse_text};
-pub use json::parse_json;
-pub use json_error::JsonSyntaxError;
-pub use problem::{
-    Fault, Loc, Problem, ProblemResponse, Problems, Source, ValidationErrorResponse,
+pub(crate) use decimal::DecimalError;
+pub(crate) use fields::{Fields, parse_text};
+pub(crate) use json::parse_json;
+pub(crate) use problem::{
+    Fault, Problem, ProblemResponse, Problems, Source, ValidationErrorResponse,
 };

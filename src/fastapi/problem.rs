@@ -331,18 +331,18 @@ impl From<Problems> for AppError {
     }
 }
 
-/// One thing that is wrong with the input.
+/// A problem of the input.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemResponse {
     /// Pydantic's name of the error.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// Where: `body`, `query` or `header`, then the field, or for broken JSON the position.
+    /// Where: `body`, `query` or `header`, then the field, or for invalid JSON the position.
     loc: Vec<LocPart>,
-    /// For people.
+    /// The message.
     msg: String,
-    /// The rejected input; of more than 2 KiB of JSON its beginning, as a string that ends in `…`.
+    /// The rejected input; of more than 2 KiB of JSON, the beginning as a string that ends in `…`.
     input: Value,
     /// The numbers and texts in `msg`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -350,7 +350,7 @@ pub struct ProblemResponse {
     ctx: Option<Value>,
 }
 
-/// A step on the way to what is wrong.
+/// One part of a location.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum LocPart {
@@ -372,7 +372,7 @@ impl From<Problem> for ProblemResponse {
     }
 }
 
-/// 422: everything that is wrong.
+/// 422: every problem of the input.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValidationErrorResponse {
     /// In the order of the fields.

@@ -9,8 +9,8 @@
 //! The messages are written out here instead of taken from the official SDK: for the five methods, its types
 //! would be a third of the bundle.
 
-pub mod message;
-pub mod revision;
+mod message;
+mod revision;
 mod routes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod schema;
@@ -18,5 +18,4 @@ pub mod tool;
 mod tool_error;
 mod tools;
 
-pub(crate) use routes::answer_message;
-pub use routes::{PATH, PATH_WITH_SLASH};
+pub(crate) use routes::{PATH, PATH_WITH_SLASH, answer_message};

@@ -51,7 +51,7 @@ fn describe(tool: Tool, components: &Value) -> Value {
             "title": title,
             "readOnlyHint": is_read_only,
             "destructiveHint": matches!(tool, Tool::Update | Tool::Delete),
-            // Without a key, what is added twice is there twice.
+            // Without a key, two calls add two expenses.
             "idempotentHint": tool != Tool::Add,
             "openWorldHint": false,
         },
@@ -62,31 +62,30 @@ fn words(tool: Tool) -> [&'static str; 2] {
     match tool {
         Tool::List => [
             "List expenses",
-            "The user's expenses, newest first, a page at a time; narrow them by category and by days, of \
-             which both are included. While next_cursor is not null there are more: call again with it as \
-             cursor and the same other arguments. With a filter a page may be short, even empty, and not \
-             the last. For totals use summarize_expenses.",
+            "The user's expenses, newest first, in pages; filter by category and by days, both included. \
+             While next_cursor is not null there are more: call again with it as cursor and the same other \
+             arguments. With a filter a page may be short, even empty, and not the last. For totals use \
+             summarize_expenses.",
         ],
         Tool::Add => [
             "Add an expense",
-            "Adds one expense, and answers with it. Do not guess an amount: ask. Leave currency out where \
-             the user names none, and it is USD. Give an idempotency_key to be able to call again after \
-             an error or a timeout: the same key with the same arguments adds the expense once in 24 hours.",
+            "Adds one expense and returns it. Do not guess an amount: ask. Leave currency out if the user \
+             names none: the default is USD. Give an idempotency_key to be able to call again after an error \
+             or a timeout: the same key with the same arguments adds the expense once in 24 hours.",
         ],
         Tool::Update => [
             "Change an expense",
-            "Changes what is named of one expense, at least one thing, and leaves the rest; null puts \
-             currency, category or date back to USD, other or today. Answers with the expense as it is \
-             now. The id is that of list_expenses.",
+            "Changes at least one field of an expense and keeps the others; null resets currency, category \
+             or date to USD, other or today. Returns the changed expense. Take the id from list_expenses.",
         ],
-        Tool::Delete => {
-            ["Delete an expense", "Deletes one expense for good. The id is that of list_expenses."]
-        }
+        Tool::Delete => [
+            "Delete an expense",
+            "Deletes one expense permanently. Take the id from list_expenses.",
+        ],
         Tool::Summarize => [
             "Add up expenses",
             "Exact totals and counts of the user's expenses, for each currency by category and by month; \
-             narrow them by days, of which both are included, and to one currency. Amounts of different \
-             currencies are never added, and must not be.",
+             filter by days, both included, and by currency. Do not add amounts of different currencies.",
         ],
     }
 }
@@ -99,7 +98,9 @@ fn arguments<P: IntoParams>() -> Value {
         let mut schema = parameter["schema"].clone();
         let name = parameter["name"].as_str().unwrap_or_default();
         schema["description"] = match name {
-            "cursor" => json!("The next_cursor of the page before, with the same other arguments"),
+            "cursor" => {
+                json!("The next_cursor of the previous page, with the same other arguments")
+            }
             _ => parameter["description"].clone(),
         };
         properties.insert(name.to_owned(), schema);
@@ -111,7 +112,7 @@ fn with_key(mut request: Value) -> Value {
     let parameter = json!(IdempotencyKeyHeader::into_params(|| None))[0].take();
     let mut schema = parameter["schema"].clone();
     schema["description"] = json!(
-        "Makes it safe to call again: a new one for each expense, such as a UUID, and the same one with \
+        "Makes it safe to call again: a new key for each expense, such as a UUID, and the same key with \
          the same arguments to try again"
     );
     request["properties"]["idempotency_key"] = schema;
@@ -121,8 +122,8 @@ fn with_key(mut request: Value) -> Value {
 fn with_id(mut schema: Value, components: &Value) -> Value {
     let mut properties = Map::new();
     let mut id = inline(&components["ExpenseId"], components);
-    id["description"] = json!("Which expense: its id in list_expenses");
-    // A model might take it for the one that is meant.
+    id["description"] = json!("The expense's id, from list_expenses");
+    // A model might take the example for an expense's id.
     id.as_object_mut().and_then(|id| id.shift_remove("examples"));
     properties.insert("id".to_owned(), id);
     properties.extend(schema["properties"].as_object().cloned().unwrap_or_default());
@@ -156,7 +157,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
     object
 }
 
-/// An input schema with nothing but what every provider takes.
+/// An input schema of the keywords that every provider takes.
 fn in_words(schema: &Value) -> Value {
     let properties: Map<String, Value> = schema["properties"]
         .as_object()
@@ -169,7 +170,7 @@ fn in_words(schema: &Value) -> Value {
     object(Value::Object(properties), &required)
 }
 
-/// An argument's type and, in words, everything else that its schema says.
+/// An argument's type, and the rest of its schema in words.
 fn argument_in_words(name: &str, schema: &Value) -> Value {
     let choices: Vec<&Value> = match schema["oneOf"].as_array() {
         Some(choices) => choices.iter().filter(|choice| choice["type"] != "null").collect(),
@@ -215,10 +216,10 @@ fn argument_in_words(name: &str, schema: &Value) -> Value {
     };
     if let Some(default) = default {
         if is_nullable {
-            words = words.replace(&format!("; {default} where it is left out"), "");
-            words = format!("{words}; null puts it back to {default}");
+            words = words.replace(&format!("; {default} if absent"), "");
+            words = format!("{words}; null resets it to {default}");
         } else {
-            say(&mut words, format!("{default} where it is left out"));
+            say(&mut words, format!("{default} if absent"));
         }
     }
     json!({"type": first["type"], "description": words})
@@ -233,7 +234,7 @@ fn pattern_in_words(pattern: &str) -> &'static str {
     }
 }
 
-/// The tool's own description says it better.
+/// The schema without the descriptions that the tool has itself.
 fn root(mut schema: Value) -> Value {
     for name in ["description", "examples"] {
         schema.as_object_mut().and_then(|schema| schema.shift_remove(name));
@@ -241,7 +242,7 @@ fn root(mut schema: Value) -> Value {
     schema
 }
 
-/// With every `$ref` replaced by what it refers to.
+/// The schema with every `$ref` replaced by its target.
 fn inline(schema: &Value, components: &Value) -> Value {
     let members = match schema {
         Value::Object(members) => members,
@@ -257,7 +258,7 @@ fn inline(schema: &Value, components: &Value) -> Value {
         let name = reference.strip_prefix(COMPONENT).unwrap_or_default();
         assert!(components.get(name).is_some(), "no schema is called {reference}");
         let referred = inline(&components[name], components);
-        // What stands beside the reference is said of this place.
+        // Members beside the reference describe this place.
         for (name, member) in referred.as_object().cloned().unwrap_or_default() {
             inlined.entry(name).or_insert(member);
         }

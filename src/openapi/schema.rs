@@ -43,7 +43,7 @@ pub enum DeleteForm {}
 #[schema(as = Expense)]
 #[expect(dead_code, reason = "describes the JSON of `Expense`; a test holds the two together")]
 pub struct ExpenseResponse {
-    /// Its name in paths.
+    /// The id, as paths have it.
     id: ExpenseId,
     #[schema(schema_with = description)]
     description: String,
@@ -52,10 +52,10 @@ pub struct ExpenseResponse {
     currency: String,
     #[schema(schema_with = category)]
     category: String,
-    /// The day it was spent.
+    /// The day the money was spent.
     #[schema(schema_with = date)]
     date: NaiveDate,
-    /// When it was made.
+    /// When it was added.
     created_at: Timestamp,
     /// When it was last changed.
     updated_at: Timestamp,
@@ -66,19 +66,19 @@ pub struct ExpenseResponse {
 #[schema(as = Summary)]
 #[expect(dead_code, reason = "describes the JSON of `Summary`; a test holds the two together")]
 pub struct SummaryResponse {
-    /// One for each currency, in the order of their letters.
+    /// One per currency, in alphabetical order.
     currencies: Vec<CurrencySummary>,
 }
 
-/// What was spent in one currency.
+/// The totals in one currency.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "as above")]
 struct CurrencySummary {
     #[schema(schema_with = currency)]
     currency: String,
-    /// The sum of all.
+    /// The total.
     total: Total,
-    /// How many there are.
+    /// The number of expenses.
     count: u64,
     /// The largest first.
     by_category: Vec<CategorySummary>,
@@ -86,27 +86,27 @@ struct CurrencySummary {
     by_month: Vec<MonthSummary>,
 }
 
-/// What was spent on one category.
+/// The total of one category.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "as above")]
 struct CategorySummary {
     /// The category.
     category: String,
-    /// The sum.
+    /// The total.
     total: Total,
-    /// How many.
+    /// The number of expenses.
     count: u64,
 }
 
-/// What was spent in one month.
+/// The total of one month.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "as above")]
 struct MonthSummary {
     #[schema(schema_with = month)]
     month: String,
-    /// The sum.
+    /// The total.
     total: Total,
-    /// How many.
+    /// The number of expenses.
     count: u64,
 }
 
@@ -143,7 +143,7 @@ schema_of!(
     ExpensePatch,
     ObjectBuilder::new()
         .description(Some(
-            "A JSON merge patch (RFC 7396): what is not named stays, `null` puts a default back",
+            "A JSON merge patch (RFC 7396): absent fields stay, `null` resets a field to its default",
         ))
         .property("description", description())
         .property("amount", amount_input())
@@ -157,8 +157,7 @@ schema_of!(
     ExpenseForm,
     ObjectBuilder::new()
         .description(Some(
-            "An expense as it is typed. A field that is empty is as one that is left out; fields that \
-             are not known do no harm",
+            "An expense as a person types it. An empty field counts as absent; unknown fields are ignored",
         ))
         .property("description", description())
         .property("amount", amount_typed())
@@ -173,7 +172,7 @@ schema_of!(
     DeleteForm,
     ObjectBuilder::new()
         .schema_type(Type::Object)
-        .description(Some("No fields: that it is sent says it all"))
+        .description(Some("No fields: the request itself confirms the removal"))
         .examples([json!({})])
 );
 schema_of!(
@@ -181,7 +180,7 @@ schema_of!(
     ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^[0-9A-HJKMNP-TV-Z]{26}$"))
-        .description(Some("A name in paths; the newest sorts first"))
+        .description(Some("The id, as paths have it; the newest sorts first"))
         .examples(["7YTQKYCKQZ8PXVQ6R2M0F5N3JA"])
 );
 schema_of!(
@@ -189,7 +188,7 @@ schema_of!(
     ObjectBuilder::new()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .description(Some("A moment in UTC"))
+        .description(Some("An instant in UTC"))
         .examples(["2026-11-23T18:00:00Z"])
 );
 schema_of!(Amount, amount().description(Some("Exact, with two decimal places")));
@@ -220,7 +219,7 @@ pub enum SummaryParameters {}
 
 impl IntoParams for IdempotencyKeyHeader {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let description = "Names the attempt: the same key and body within 24 hours answer with the \
+        let description = "Identifies the request: within 24 hours the same key and body respond with the \
             first expense, the same key with another body is 422";
         vec![parameter(ParameterIn::Header, "Idempotency-Key", description, idempotency_key())]
     }
@@ -230,8 +229,8 @@ impl IntoParams for ListParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let [from, to] = range();
         vec![
-            in_query("limit", "Rows at the most", limit()),
-            in_query("cursor", "Where the page before has ended: comes with its `Link`", cursor()),
+            in_query("limit", "Most rows of the page", limit()),
+            in_query("cursor", "The end of the page before, from its `Link` header", cursor()),
             in_query("category", "Only this category", category()),
             from,
             to,
@@ -301,11 +300,15 @@ fn cursor() -> Object {
 }
 
 fn description() -> Object {
-    text(Description::MAX_CHARS, "What it was for; white space around it is cut off", "Team lunch")
+    text(
+        Description::MAX_CHARS,
+        "What the money was spent on; white space around it is removed",
+        "Team lunch",
+    )
 }
 
 fn category() -> Object {
-    text(Category::MAX_CHARS, "A word of your own; white space around it is cut off", "meals")
+    text(Category::MAX_CHARS, "Your own category; white space around it is removed", "meals")
 }
 
 fn text(max_chars: usize, description: &str, example: &str) -> Object {
@@ -357,7 +360,7 @@ fn amount_input() -> Schema {
         .item(amount())
         .item(text)
         .description(Some(
-            "More than zero, at most 12 digits and 2 decimal places; as a number or as its text",
+            "More than zero, at most 12 digits and 2 decimal places; as a number or a string",
         ))
         .into()
 }
@@ -366,8 +369,8 @@ fn amount_typed() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(
-            "With a decimal point or comma, with or without thousands separators. `1,234` can be read in \
-             two ways and is refused",
+            "With a decimal point or comma, with or without thousands separators. `1,234` is ambiguous and \
+             refused",
         ))
         .examples(["42,50", "1.234,50"])
         .build()
@@ -389,7 +392,7 @@ fn category_input() -> Object {
 }
 
 fn date_input() -> Object {
-    let description = "The day it was spent; today (UTC) where it is left out";
+    let description = "The day the money was spent; today (UTC) if absent";
     ObjectBuilder::from(date()).description(Some(description)).build()
 }
 

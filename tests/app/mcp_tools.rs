@@ -78,20 +78,20 @@ fn a_description_has_what_the_schema_may_not_say() {
         tool["inputSchema"]["properties"][argument]["description"].as_str().unwrap().to_owned()
     };
     for (tool, argument, words) in [
-        ("list_expenses", "limit", &["1 to 1000", "100 where it is left out"][..]),
+        ("list_expenses", "limit", &["1 to 1000", "100 if absent"][..]),
         ("list_expenses", "category", &["1 to 50 characters", "such as meals"]),
         ("list_expenses", "from", &["YYYY-MM-DD", "such as 2026-11-23"]),
         ("list_expenses", "to", &["not earlier than from"]),
         ("add_expense", "amount", &["More than zero", "2 decimal places", "\"42.50\""]),
         ("add_expense", "description", &["1 to 200 characters", "such as Team lunch"]),
-        ("add_expense", "currency", &["Three capital letters", "USD where it is left out"]),
-        ("add_expense", "category", &["1 to 50 characters", "other where it is left out"]),
-        ("add_expense", "date", &["YYYY-MM-DD", "today (UTC) where it is left out"]),
+        ("add_expense", "currency", &["Three capital letters", "USD if absent"]),
+        ("add_expense", "category", &["1 to 50 characters", "other if absent"]),
+        ("add_expense", "date", &["YYYY-MM-DD", "today (UTC) if absent"]),
         ("add_expense", "idempotency_key", &["1 to 255 characters", "printable ASCII"]),
         ("update_expense", "id", &["in list_expenses", "26 letters and digits"]),
-        ("update_expense", "currency", &["Three capital letters", "null puts it back to USD"]),
-        ("update_expense", "category", &["null puts it back to other"]),
-        ("update_expense", "date", &["YYYY-MM-DD", "null puts it back to today (UTC)"]),
+        ("update_expense", "currency", &["Three capital letters", "null resets it to USD"]),
+        ("update_expense", "category", &["null resets it to other"]),
+        ("update_expense", "date", &["YYYY-MM-DD", "null resets it to today (UTC)"]),
         ("delete_expense", "id", &["26 letters and digits"]),
         ("summarize_expenses", "currency", &["three capital letters"]),
     ] {
@@ -102,7 +102,7 @@ fn a_description_has_what_the_schema_may_not_say() {
     }
     // A change has no defaults: absent arguments stay as they are.
     for argument in ["currency", "category", "date"] {
-        assert!(!description("update_expense", argument).contains("left out"), "{argument}");
+        assert!(!description("update_expense", argument).contains("if absent"), "{argument}");
     }
 }
 
