@@ -33,6 +33,7 @@ pub mod organization;
 pub mod paging;
 pub mod security_headers;
 pub mod service;
+pub mod url_encoded;
 pub mod web;
 pub mod webhooks;
 

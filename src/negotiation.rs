@@ -87,3 +87,71 @@ pub fn is_own_form(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
         && !has_bearer(headers)
         && origin.is_same_origin_form(headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{MethodRouter, get, post};
+    use http::{Method, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn send(handlers: MethodRouter, request: http::request::Builder) -> (StatusCode, String) {
+        let request = request.uri("https://app.test/").body(Body::from("body")).unwrap();
+        let response = handlers.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn by_accept_chooses_html_over_json_and_csv() {
+        for (accept, expected) in [
+            ("text/html", "html"),
+            ("text/html, text/csv;q=0.5", "html"),
+            ("text/html, text/csv", "api"),
+            ("application/json, text/html;q=0.1", "api"),
+            ("*/*", "api"),
+        ] {
+            for method in [Method::GET, Method::HEAD] {
+                let handlers = get(by_accept(async || (), async || StatusCode::IM_A_TEAPOT));
+                let request = http::Request::builder().method(method).header("accept", accept);
+                let (status, _) = send(handlers, request).await;
+                assert_eq!(status == StatusCode::IM_A_TEAPOT, expected == "html", "{accept}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn by_form_chooses_forms_of_this_origin() {
+        let form = "application/x-www-form-urlencoded";
+        for (headers, expected) in [
+            (&[("content-type", form), ("sec-fetch-site", "same-origin")][..], "html: body"),
+            (&[("content-type", form), ("sec-fetch-site", "cross-site")], "api: body"),
+            (&[("content-type", form)], "api: body"),
+            (
+                &[("content-type", "application/json"), ("sec-fetch-site", "same-origin")],
+                "api: body",
+            ),
+            (
+                &[
+                    ("content-type", form),
+                    ("sec-fetch-site", "same-origin"),
+                    ("authorization", "Bearer x"),
+                ],
+                "api: body",
+            ),
+        ] {
+            let handlers = post(by_form(
+                async |body: String| format!("api: {body}"),
+                async |body: String| format!("html: {body}"),
+            ));
+            let request = headers
+                .iter()
+                .fold(http::Request::builder().method(Method::POST), |request, (name, value)| {
+                    request.header(*name, *value)
+                });
+            assert_eq!(send(handlers, request).await.1, expected, "{headers:?}");
+        }
+    }
+}

@@ -88,7 +88,7 @@ pub(crate) async fn switch_organization(
             let said = description.map(|text| format!(" ({text})")).unwrap_or_default();
             let detail = format!("AuthKit refused: {code}{said}. Sign in at /login?{query}");
             Err(AppError::new(StatusCode::FORBIDDEN, detail)
-                .with_way_on("Sign in to that organization", format!("/login?{query}")))
+                .with_action("Sign in to that organization", format!("/login?{query}")))
         }
         Err(SwitchError::Refresh(RefreshError::Ended)) => {
             Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")

@@ -1,11 +1,9 @@
 //! The link from a page of the list to the next one, which the JSON and the HTML interface share.
 
-use std::borrow::Cow;
-
 use http::HeaderValue;
 use url::form_urlencoded;
 
-use crate::error::AppError;
+use crate::{error::AppError, url_encoded::Parameters};
 
 /// The parameters that a list reads beside the cursor.
 const LIST_PARAMETERS: [&str; 4] = ["limit", "category", "from", "to"];
@@ -22,17 +20,10 @@ pub(crate) fn next_link(query: &str, cursor: &str) -> Result<HeaderValue, AppErr
 /// query only what the list reads is repeated, so that a request cannot make the header grow.
 pub(crate) fn next_query(query: &str, cursor: &str) -> String {
     let is_short = query.len() <= QUERY_REPEATED_MAX_BYTES;
-    let mut repeated: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if name == "cursor" || !(is_short || LIST_PARAMETERS.contains(&&*name)) {
-            continue;
-        }
-        // The last of a name counts.
-        match repeated.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => repeated.push((name, value)),
-        }
-    }
+    let parameters = Parameters::parse(query.as_bytes());
+    let repeated = parameters
+        .iter()
+        .filter(|(name, _)| *name != "cursor" && (is_short || LIST_PARAMETERS.contains(name)));
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(repeated)
         .append_pair("cursor", cursor)

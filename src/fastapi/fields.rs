@@ -1,12 +1,11 @@
 //! The fields of a body, a query or a form, parsed one by one; every problem is kept.
 
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use super::problem::{Fault, Loc, Problem, Problems, Source, beginning};
 use crate::{
     expenses::model::{TextError, trimmed_text},
-    json::MAX_MEMBERS,
+    url_encoded::Parameters,
 };
 
 /// Most unknown members of a body that a response lists.
@@ -37,13 +36,19 @@ impl Fields {
     /// The parameters of a query, each a string. The last of equal names counts, as in FastAPI.
     #[must_use]
     pub fn of_query(query: &str) -> Self {
-        Self::new(Source::Query, pairs(query.as_bytes()))
+        Self::of_parameters(Source::Query, query.as_bytes())
     }
 
     /// The fields of a form, each a string. The last of equal names counts.
     #[must_use]
     pub fn of_form(body: &[u8]) -> Self {
-        Self::new(Source::Body, pairs(body))
+        Self::of_parameters(Source::Body, body)
+    }
+
+    fn of_parameters(source: Source, encoded: &[u8]) -> Self {
+        let parameters = Parameters::parse(encoded).into_iter();
+        let members = parameters.map(|(name, value)| (name, Value::String(value))).collect();
+        Self::new(source, members)
     }
 
     fn new(source: Source, members: Map<String, Value>) -> Self {
@@ -107,15 +112,6 @@ impl Fields {
         }
         self.problems
     }
-}
-
-/// The pairs of a query or a form; of more than a thousand the last count.
-fn pairs(encoded: &[u8]) -> Map<String, Value> {
-    let unread = form_urlencoded::parse(encoded).count().saturating_sub(MAX_MEMBERS);
-    form_urlencoded::parse(encoded)
-        .skip(unread)
-        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-        .collect()
 }
 
 /// A string.

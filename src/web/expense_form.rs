@@ -11,7 +11,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
-use url::form_urlencoded;
 
 use super::locale::{Locale, TypedMoney};
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     },
     fastapi::{DecimalError, Fault, Problem, expense::parse_expense},
     runtime::random_bytes,
+    url_encoded::Parameters,
 };
 
 /// The values of the form's fields.
@@ -91,7 +91,7 @@ impl FormInput {
     /// Of equal names the last counts, as in the API; unknown names are ignored.
     #[must_use]
     pub fn from_form(body: &[u8], otherwise: Self) -> Self {
-        form_urlencoded::parse(body).fold(otherwise, |mut input, (name, value)| {
+        Parameters::parse(body).into_iter().fold(otherwise, |mut input, (name, value)| {
             let field = match &*name {
                 "description" => &mut input.description,
                 "amount" => &mut input.amount,
@@ -101,7 +101,7 @@ impl FormInput {
                 "idempotency_key" => &mut input.idempotency_key,
                 _ => return input,
             };
-            *field = value.into_owned();
+            *field = value;
             input
         })
     }

@@ -47,6 +47,7 @@ use crate::{
     openapi::{FindsOne, NeedsScope, Protected},
     paging::{next_link, next_query},
     runtime::Clock,
+    url_encoded::Parameters,
 };
 
 /// Rows of a page unless `limit` says otherwise: a few screens, and a first page below 30 KB.
@@ -102,7 +103,7 @@ pub(crate) async fn list_expenses(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "This page of the list cannot be shown: its address is incomplete or another user's",
             )
-            .with_way_on("Newest expenses", "/expenses")
+            .with_action("Newest expenses", "/expenses")
             .into_response();
         }
     };
@@ -237,34 +238,31 @@ fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     counts.into_iter().map(|(name, _)| name).collect()
 }
 
-/// The query of a page.
+/// The query of a page. Its form's empty fields count as absent.
 struct PageQuery {
-    /// The parameters of the API's list. Empty fields of the filter's form are left out.
+    parameters: Parameters,
+    /// The query of the API's list.
     filtering: String,
-    pairs: Vec<(String, String)>,
 }
 
 impl PageQuery {
     fn parse(query: &str) -> Self {
-        let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
-            .filter(|(_, value)| !value.trim().is_empty())
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect();
+        let parameters = Parameters::parse(query.as_bytes());
         let known = ["from", "to", "category", "limit", "cursor"];
-        let filtering = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(pairs.iter().filter(|(name, _)| known.contains(&name.as_str())))
-            .finish();
-        Self { filtering, pairs }
+        let filtering = parameters
+            .iter()
+            .filter(|(name, value)| known.contains(name) && !value.trim().is_empty());
+        let filtering =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(filtering).finish();
+        Self { parameters, filtering }
     }
 
     fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// The value of a parameter; of equal names the last counts, as in the API.
     fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.pairs.iter().rev().find(|(key, _)| key == name)?;
-        Some(value)
+        self.parameters.get(name).filter(|value| !value.trim().is_empty())
     }
 
     fn filter_input(&self) -> FilterInput {

@@ -99,6 +99,15 @@ async fn the_code_goes_out_with_the_secret_the_verifier_and_the_browsers_address
 }
 
 #[tokio::test]
+async fn last_of_equal_login_parameters_counts() {
+    let app = TestApp::new();
+    let login = app.browser().open("/login?prompt=login&prompt=none").await;
+    let location = url::Url::parse(login.header("location")).unwrap();
+    let prompts: Vec<_> = location.query_pairs().filter(|(name, _)| name == "prompt").collect();
+    assert_eq!(prompts, [("prompt".into(), "none".into())]);
+}
+
+#[tokio::test]
 async fn sign_in_returns_to_where_it_was_asked_for_on_this_origin_alone() {
     let app = TestApp::new();
     for (return_to, expected) in [

@@ -1,7 +1,7 @@
-//! The one place where errors become HTTP: `{"detail": …}`, as FastAPI answers.
+//! Error responses: `{"detail": …}`, in FastAPI's shape.
 //!
-//! An [`AppError`] carries what the caller is told and, apart from it, what the log is told. It
-//! travels in the answer's extensions too, where a layer finds it.
+//! An [`AppError`] carries the detail for the caller and, separately, the cause for the log. The response
+//! carries the error as an extension, from which a layer logs it and makes a page of it.
 
 use std::fmt::Display;
 
@@ -9,37 +9,37 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-/// An answer that is not what was asked for.
+/// An error response.
 #[derive(Debug, Clone)]
 pub struct AppError {
-    /// The answer's status.
+    /// The status.
     pub status: StatusCode,
-    /// What the caller is told.
+    /// The message for the caller: text, or a list of problems.
     pub detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What only the log and a browser's page have of it.
-    pub aside: Box<Aside>,
+    /// The parts that the JSON body lacks.
+    pub internal: Box<Internal>,
 }
 
-/// What programs are not told.
+/// The parts of an error for the log and for a browser's page.
 #[derive(Debug, Clone, Default)]
-pub struct Aside {
-    /// What the log is told, and nobody else.
+pub struct Internal {
+    /// The cause, for the log alone.
     pub cause: Option<Box<str>>,
-    /// What can be done about it: a link's text, and where it leads.
-    pub way_on: Option<(&'static str, String)>,
-    /// The page, instead of the one that all errors have.
+    /// The action that a page offers: a link's text and address.
+    pub action: Option<(&'static str, String)>,
+    /// The page for browsers, instead of the general error page.
     pub page: Option<Box<str>>,
 }
 
 impl AppError {
-    /// An error that says `detail` to the caller. JSON `null`s and objects are as welcome as text.
+    /// An error with `detail`: text or any other JSON.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<Value>) -> Self {
-        Self { status, detail: detail.into(), headers: Vec::new(), aside: Box::default() }
+        Self { status, detail: detail.into(), headers: Vec::new(), internal: Box::default() }
     }
 
-    /// 500, which says nothing of the inside; `cause` goes to the log.
+    /// 500 without details; `cause` goes to the log.
     #[must_use]
     pub fn internal(cause: impl Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error").caused_by(cause)
@@ -57,31 +57,31 @@ impl AppError {
             .with_header(header::RETRY_AFTER, retry_after_secs.into())
     }
 
-    /// Says to the log, and to nobody else, what happened.
+    /// Sets the cause, which only the log shows.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Display) -> Self {
-        self.aside.cause = Some(cause.to_string().into());
+        self.internal.cause = Some(cause.to_string().into());
         self
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Says what a person can do about it.
+    /// Sets the action that a page offers.
     #[must_use]
-    pub fn with_way_on(mut self, label: &'static str, href: impl Into<String>) -> Self {
-        self.aside.way_on = Some((label, href.into()));
+    pub fn with_action(mut self, label: &'static str, href: impl Into<String>) -> Self {
+        self.internal.action = Some((label, href.into()));
         self
     }
 
-    /// Answers browsers with `page`.
+    /// Sets the page for browsers, which is HTML.
     #[must_use]
     pub fn with_page(mut self, page: impl Into<String>) -> Self {
-        self.aside.page = Some(page.into().into());
+        self.internal.page = Some(page.into().into());
         self
     }
 }
@@ -94,18 +94,5 @@ impl IntoResponse for AppError {
         response.headers_mut().extend(self.headers.clone());
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-/// What the interfaces say of a failed KV operation, until each maps the store's own errors.
-impl From<edge_host::KvError> for AppError {
-    fn from(error: edge_host::KvError) -> Self {
-        let detail = if error.is_of_write() {
-            "Expenses cannot be reached right now, and the change may or may not have been saved: look, or \
-             send it again in a moment"
-        } else {
-            "Expenses cannot be reached right now: try again in a moment"
-        };
-        Self::unavailable(detail, 2, error)
     }
 }

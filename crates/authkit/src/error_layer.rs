@@ -51,7 +51,7 @@ pub async fn handle_errors(
     let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
         return response;
     };
-    if let Some(cause) = &error.aside.cause {
+    if let Some(cause) = &error.internal.cause {
         let request_id = request_id.get_or_insert_with(new_request_id);
         log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
         if error.status == StatusCode::INTERNAL_SERVER_ERROR {
@@ -66,7 +66,7 @@ pub async fn handle_errors(
     headers.remove(header::CONTENT_LENGTH);
     let mut response = if wants_html {
         let retry = address.filter(|_| method.is_safe() && error.status.is_server_error());
-        let page = match &error.aside.page {
+        let page = match &error.internal.page {
             Some(page) => page.to_string(),
             None => render(&ErrorPage {
                 error: &error,
@@ -109,7 +109,7 @@ pub fn plain_page(page: &ErrorPage<'_>) -> String {
     let link = |href: &str, label: &str| {
         format!("<p><a href=\"{}\">{}</a></p>", escape_html(href), escape_html(label))
     };
-    let action = page.error.aside.way_on.as_ref().map(|(label, href)| link(href, label));
+    let action = page.error.internal.action.as_ref().map(|(label, href)| link(href, label));
     let retry = page.retry.map(|address| link(address, "Try again"));
     let request_id = page.request_id.map(|id| format!("<p>Request ID: {}</p>", escape_html(id)));
     let links: String = [action, retry, request_id].into_iter().flatten().collect();

@@ -122,7 +122,7 @@ pub fn used_already(return_to: &ReturnTo) -> AppError {
 /// 400 that leads to `/login`.
 pub fn try_again(detail: impl Into<String>, return_to: &ReturnTo) -> AppError {
     AppError::new(StatusCode::BAD_REQUEST, detail.into())
-        .with_way_on("Try again", login_path(false, return_to))
+        .with_action("Try again", login_path(false, return_to))
 }
 
 /// `/login`, with the path that it leads to unless that is the landing page.

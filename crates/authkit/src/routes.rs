@@ -78,7 +78,7 @@ fn refuse_prefetch() -> AppError {
     AppError::new(StatusCode::SERVICE_UNAVAILABLE, "This address is not for prefetching: open it")
 }
 
-/// A query string's parameters. The first of a name counts, unknown ones do no harm.
+/// A query's parameters. Of equal names the last counts, as in FastAPI; unknown names are ignored.
 struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -88,7 +88,7 @@ impl Query {
 
     /// The parameter's value, unless it is empty.
     fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 }
@@ -330,7 +330,7 @@ fn too_large(session: &Session) -> AppError {
     );
     AppError::new(StatusCode::BAD_GATEWAY, detail)
         .caused_by(format!("an access token of {bytes} bytes fits into no browser's cookies"))
-        .with_way_on("Sign in again", "/login")
+        .with_action("Sign in again", "/login")
 }
 
 /// Sign out
@@ -398,7 +398,7 @@ async fn sign_out(
             StatusCode::FORBIDDEN,
             "Signing out must begin on this site: open / and choose Sign out",
         )
-        .with_way_on("Home", "/"));
+        .with_action("Home", "/"));
     }
     let cookies = RequestCookies::from_headers(headers);
     let cookie = authkit.config.cookie.session_cookie(origin);

@@ -1,4 +1,4 @@
-//! What is said instead of what was asked for: plain words, a way on, and the id that the log has too.
+//! The page of an error: a plain message, an action, and the request's ID, which the log has too.
 
 use http::StatusCode;
 use maud::{Markup, html};
@@ -7,42 +7,42 @@ use serde_json::Value;
 use super::layout::Layout;
 use crate::authkit::ErrorPage;
 
-/// What went wrong.
+/// An error.
 #[derive(Debug, Clone, Copy)]
 pub struct Failure<'a> {
-    /// The answer's status.
+    /// The status.
     pub status: StatusCode,
-    /// What an API client is told: text, or a list of problems.
+    /// The `detail` for API clients: text, or a list of problems.
     pub detail: &'a Value,
     /// The request's id.
     pub request_id: Option<&'a str>,
-    /// Where the person meant to go, if going there again may help.
+    /// The address of the request, if trying again may help.
     pub retry: Option<&'a str>,
-    /// What helps, and where it is.
-    pub way_on: Option<(&'a str, &'a str)>,
+    /// The text and the address of the first link.
+    pub action: Option<(&'a str, &'a str)>,
 }
 
 /// The document of an error, for AuthKit's error layer.
 #[must_use]
 pub fn render(page: &ErrorPage<'_>) -> String {
-    let action = page.error.aside.way_on.as_ref();
+    let action = page.error.internal.action.as_ref();
     self::page(&Failure {
         status: page.error.status,
         detail: &page.error.detail,
         request_id: page.request_id,
         retry: page.retry,
-        way_on: action.map(|(label, href)| (*label, href.as_str())),
+        action: action.map(|(label, href)| (*label, href.as_str())),
     })
     .into_string()
 }
 
-/// The page of a failure.
+/// The page.
 #[must_use]
 pub fn page(failure: &Failure) -> Markup {
-    let Failure { status, detail, request_id, retry, way_on } = *failure;
+    let Failure { status, detail, request_id, retry, action } = *failure;
     let title = title(status);
-    let ways: Vec<(&str, &str)> = match (way_on, retry, status.as_u16()) {
-        (Some(way_on), ..) => vec![way_on, ("Your expenses", "/expenses")],
+    let links: Vec<(&str, &str)> = match (action, retry, status.as_u16()) {
+        (Some(action), ..) => vec![action, ("Your expenses", "/expenses")],
         (None, Some(path), _) => vec![("Try again", path), ("Home", "/")],
         (None, None, 401) => vec![("Sign in", "/login"), ("Home", "/")],
         (None, None, _) => vec![("Your expenses", "/expenses"), ("Home", "/")],
@@ -59,7 +59,7 @@ pub fn page(failure: &Failure) -> Markup {
                 _ => {},
             }
             p.actions {
-                @for (index, (label, href)) in ways.iter().enumerate() {
+                @for (index, (label, href)) in links.iter().enumerate() {
                     @if index == 0 { a.button href=(href) { (label) } } @else { a href=(href) { (label) } }
                 }
             }
@@ -108,11 +108,11 @@ mod tests {
 
     fn failure(detail: &Value) -> Failure<'_> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Failure { status, detail, request_id: Some("ray-1"), retry: None, way_on: None }
+        Failure { status, detail, request_id: Some("ray-1"), retry: None, action: None }
     }
 
     #[test]
-    fn a_failure_has_words_a_way_on_and_the_request_id() {
+    fn page_has_a_message_a_link_and_the_request_id() {
         let detail = json!("Expenses cannot be reached right now: try again in a moment");
         let page = page(&Failure { retry: Some("/expenses?a=1&b=2"), ..failure(&detail) });
         let page = page.into_string();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_tells_is_never_markup() {
+    fn detail_is_never_markup() {
         let detail = json!("AuthKit said <script>\" onload=\"x");
         let page = page(&Failure { request_id: Some("\"><b>"), ..failure(&detail) }).into_string();
         assert!(page.contains("AuthKit said &lt;script&gt;&quot; onload=&quot;x."), "{page}");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_told_one_by_one() {
+    fn problems_are_listed() {
         let detail = json!([{"loc": ["body", "amount"], "msg": "Field required"}, {"loc": ["body", 3], "msg": "x"}]);
         let page = page(&failure(&detail)).into_string();
         assert!(page.contains("<li>amount: Field required</li><li>3: x</li>"), "{page}");
