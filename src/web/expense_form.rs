@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_is_read_as_it_is_written_anywhere() {
+    fn amounts_are_read_in_every_languages_format() {
         for (text, expected) in [
             ("42.50", "42.50"),
             ("42,50", "42.50"),
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_that_can_be_read_two_ways_is_refused() {
+    fn ambiguous_amounts_are_refused() {
         for text in ["1,234", "1.234", "12.345", "100,000", " 1,500 ", "$1,234", "1.234 USD"] {
             assert!(amount(text).unwrap_err().contains("can be read as"), "{text}");
         }
@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_that_is_none_is_refused_in_words() {
+    fn invalid_amounts_get_a_message() {
         for (text, words) in [
             ("", "Give the amount, such as 42.50."),
             ("  ", "Give the amount"),
@@ -579,27 +579,27 @@ mod tests {
     }
 
     #[test]
-    fn an_example_is_in_the_visitors_own_format() {
+    fn example_is_in_the_visitors_number_format() {
         let errors = FormInput { amount: "x".into(), ..lunch() }.to_new(today(), locale("de"));
         assert!(errors.unwrap_err()[0].message.contains("42,50"));
     }
 
     #[test]
-    fn what_is_left_empty_gets_its_default_in_a_new_expense() {
+    fn empty_fields_of_a_new_expense_get_defaults() {
         let content = lunch().to_new(today(), locale("de")).unwrap();
         assert_eq!((&*content.currency, &*content.category), ("USD", "other"));
         assert_eq!(content.date, today());
     }
 
     #[test]
-    fn a_change_leaves_no_date_and_no_currency_empty() {
+    fn change_without_date_or_currency_is_refused() {
         let errors = lunch().to_changed(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, [Field::Currency, Field::Date]);
     }
 
     #[test]
-    fn every_field_that_is_wrong_is_told_in_its_order() {
+    fn invalid_fields_are_listed_in_order() {
         let wrong = FormInput {
             description: "d".repeat(201),
             amount: "-1".into(),
@@ -616,14 +616,14 @@ mod tests {
     }
 
     #[test]
-    fn small_letters_make_a_currency_too() {
+    fn lower_case_currency_is_accepted() {
         let content =
             FormInput { currency: " eur ".into(), ..lunch() }.to_new(today(), locale("de"));
         assert_eq!(&*content.unwrap().currency, "EUR");
     }
 
     #[test]
-    fn a_form_takes_what_it_was_sent_and_keeps_the_rest() {
+    fn last_of_equal_names_counts() {
         let kept = FormInput::from_form(
             b"amount=1&amount=2%2C5&category=&zebra=x&description=a+%26%C3%A9",
             lunch(),

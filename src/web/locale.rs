@@ -1,10 +1,9 @@
-//! Amounts and days as the visitor writes them (`Accept-Language`, RFC 9110 section 12.5.4). The
-//! words of the pages are English; digits are `0` to `9`, and calendars Gregorian but in Thai.
+//! Formats of amounts and dates by the visitor's language (`Accept-Language`, RFC 9110 section 12.5.4). The
+//! pages' text is English; digits are `0` to `9`, and calendars are Gregorian except in Thai.
 //!
-//! The table holds what CLDR 48 says of separators, of where a currency stands and of short dates,
-//! for the languages that browsers are mostly set to. All of CLDR, as ICU4X has it, would double the
-//! Worker. A visitor whose language is not in it gets ISO 8601 days and ISO 4217 codes, which nobody
-//! takes for something else.
+//! The table has the separators, currency positions and short dates of CLDR 48 for the languages that most
+//! browsers are set to. All of CLDR, as in ICU4X, would double the Worker. Other languages get ISO 8601
+//! dates and ISO 4217 codes, which are unambiguous.
 
 use std::{
     cmp::Reverse,
@@ -16,16 +15,16 @@ use http::{HeaderMap, header};
 
 use crate::browser::{Weighted, weighted};
 
-/// How one visitor writes amounts and days.
+/// The formats of one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Locale {
-    /// In small letters.
+    /// The language tag in lower case.
     tag: &'static str,
     numbers: Numbers,
     place: Place,
-    /// `d` and `m` without, `dd` and `mm` with a leading zero; `y` the year, `b` the Buddhist one.
+    /// The date: `d` and `m` without, `dd` and `mm` with a leading zero; `y` the year, `b` the Buddhist year.
     date: &'static str,
-    /// What is paid with there.
+    /// The currency of the country.
     currency: &'static str,
 }
 
@@ -34,9 +33,9 @@ pub struct Locale {
 struct Numbers {
     decimal: char,
     group: &'static str,
-    /// Fewer digits before the decimal sign stand without separators.
+    /// The least number of digits before the decimal sign that has separators.
     grouped_from: usize,
-    /// After the last three digits, how many stand together.
+    /// The size of the groups before the last three digits.
     group_size: usize,
 }
 
@@ -50,7 +49,7 @@ impl Numbers {
     }
 }
 
-/// Where the currency stands.
+/// The position of the currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// `€1`, but `CHF 1`.
@@ -84,7 +83,7 @@ const fn locale(
     Locale { tag, numbers, place, date, currency }
 }
 
-/// For whoever names no language of the table.
+/// For languages that the table lacks.
 const NEUTRAL: Locale = locale("", SPACE_POINT, BeforeSpaced, "y-mm-dd", "USD");
 
 #[rustfmt::skip]
@@ -178,7 +177,7 @@ static LOCALES: [Locale; 87] = [
     locale("kk", SPACE_COMMA, After, "dd.mm.y", "KZT"),
 ];
 
-/// What nobody takes for another currency's.
+/// Signs that stand for one currency everywhere.
 const SIGNS: [(&str, &str); 16] = [
     ("BRL", "R$"),
     ("CAD", "CA$"),
@@ -198,10 +197,10 @@ const SIGNS: [(&str, &str); 16] = [
     ("VND", "₫"),
 ];
 
-/// Where another currency's sign at home is the same.
+/// Signs for a currency in countries whose own currency has the same sign.
 const SIGNS_ABROAD: [(&str, &str); 2] = [("JPY", "JP¥"), ("USD", "US$")];
 
-/// What means the currency of the place.
+/// Signs for the currency of the country.
 const SIGNS_AT_HOME: [(&str, &str); 29] = [
     ("ARS", "$"),
     ("AUD", "$"),
@@ -239,7 +238,7 @@ const SIGNS_AT_HOME: [(&str, &str); 29] = [
 pub struct TypedMoney<'a> {
     /// `$`, `kr.`, `eur`, as typed.
     pub marks: Vec<&'a str>,
-    /// The rest.
+    /// The number without them.
     pub number: &'a str,
 }
 
@@ -288,23 +287,23 @@ fn is_code(text: &str) -> bool {
     text.len() == CODE_LEN && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// The lengths in bytes of the signs that `is_there` says yes to.
+/// The lengths in bytes of the signs for which `is_there` is true.
 fn mark_lengths(is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
     let signs = SIGNS.iter().chain(&SIGNS_AT_HOME).chain(&SIGNS_ABROAD);
     signs.map(|(_, sign)| *sign).filter(move |sign| is_there(sign)).map(str::len)
 }
 
-/// Whether two marks differ in nothing but a full stop at the end and the case of letters.
+/// Whether two marks are equal but for case and a full stop at the end.
 fn is_same_mark(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
-/// Currencies that are not divided, in practice.
+/// Currencies without a subunit in practice.
 const UNDIVIDED: [&str; 10] =
     ["CLP", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "VND", "XAF", "XOF"];
 
 impl Locale {
-    /// The first of the table that the visitor asks for, by `q`.
+    /// The heaviest language of `Accept-Language` that the table has.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut wanted: Vec<Weighted> = weighted(headers, &header::ACCEPT_LANGUAGE)
@@ -326,7 +325,7 @@ impl Locale {
             }
             shorter = start;
         }
-        // The language alone is that of its largest country; elsewhere it is written otherwise.
+        // A language without country is its largest country's; other countries have formats of their own.
         let elsewhere = match shorter {
             "en" => "en-001",
             "es" if tag != "es-es" => "es-419",
@@ -336,13 +335,13 @@ impl Locale {
         exactly(if tag == shorter { shorter } else { elsewhere })
     }
 
-    /// The currency that is paid with where the visitor is from.
+    /// The currency of the visitor's country.
     #[must_use]
     pub fn currency(&self) -> &'static str {
         self.currency
     }
 
-    /// A day, in digits.
+    /// A date, in digits.
     #[must_use]
     pub fn date(&self, date: NaiveDate) -> String {
         let mut text = String::with_capacity(12);
@@ -363,7 +362,7 @@ impl Locale {
         text
     }
 
-    /// An amount of money: `amount` shows itself with a decimal point and two places.
+    /// An amount with its currency. `amount` displays as a number with a decimal point and two places.
     #[must_use]
     pub fn money(&self, amount: impl Display, currency: &str) -> String {
         let amount = amount.to_string();
@@ -384,7 +383,7 @@ impl Locale {
         }
     }
 
-    /// An amount as it is typed: no separators but the decimal one, no currency.
+    /// An amount for a form's field: with the decimal separator alone, without currency.
     #[must_use]
     pub fn typed(&self, amount: impl Display) -> String {
         amount.to_string().replace('.', self.numbers.decimal.encode_utf8(&mut [0; 4]))
@@ -404,7 +403,7 @@ impl Locale {
         text
     }
 
-    /// Checks that a mark of a typed amount may stand for `currency`. What this locale prints for some
+    /// Checks that a mark of a typed amount can stand for `currency`. A mark that this locale prints for a
     /// currency stands for that one alone: `$` is never Canadian to a visitor from the United States.
     ///
     /// # Errors
@@ -430,13 +429,13 @@ impl Locale {
         }
     }
 
-    /// Every locale there is.
+    /// Every locale.
     #[cfg(test)]
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         LOCALES.into_iter().chain([NEUTRAL])
     }
 
-    /// Every currency that has a mark other than its code somewhere.
+    /// Every currency with a mark other than its code.
     pub(crate) fn marked_currencies() -> impl Iterator<Item = &'static str> {
         let at_home = SIGNS_AT_HOME.iter().map(|(code, _)| *code);
         let elsewhere = SIGNS.iter().map(|(code, _)| *code);
@@ -479,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heaviest_language_of_the_table_counts_and_of_equals_the_first() {
+    fn heaviest_known_language_counts() {
         for (languages, tag) in [
             ("", ""),
             ("*", ""),
@@ -506,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn every_language_stands_once_and_can_be_asked_for() {
+    fn every_language_is_listed_once_and_found() {
         for known in &LOCALES {
             let found: Vec<_> = LOCALES.iter().filter(|locale| locale.tag == known.tag).collect();
             assert_eq!(found, [known]);
@@ -515,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_written_as_the_language_does() {
+    fn amounts_are_written_in_each_languages_format() {
         for (languages, currency, amount, expected) in [
             ("en-US", "USD", "1234567.50", "$1,234,567.50"),
             ("en-US", "EUR", "0.05", "€0.05"),
@@ -550,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_written_as_the_language_does() {
+    fn dates_are_written_in_each_languages_format() {
         let day = NaiveDate::from_ymd_opt(2026, 2, 3).unwrap();
         for (languages, expected) in [
             ("en-US", "2/3/2026"),
@@ -566,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_can_be_typed_as_it_is_shown_in_a_field() {
+    fn typed_amounts_use_the_languages_decimal_sign() {
         assert_eq!(locale("de").typed("1234.50"), "1234,50");
         assert_eq!(locale("en").typed("1234.50"), "1234.50");
     }

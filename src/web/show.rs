@@ -219,7 +219,7 @@ pub(crate) async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Respons
 fn filter_message(parameter: &str, fault: &Fault) -> &'static str {
     match (parameter, fault) {
         ("to", Fault::RangeReversed) => {
-            "The last day comes before the first: give a later one, or an earlier first day."
+            "The last day comes before the first: give a later last day, or an earlier first day."
         }
         ("from", _) => "Give the first day as year-month-day, such as 2026-01-31.",
         ("to", _) => "Give the last day as year-month-day, such as 2026-01-31.",

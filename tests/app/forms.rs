@@ -1,4 +1,4 @@
-//! The forms of pages: add, change, delete, switch the organization. All `POST`, all urlencoded.
+//! The forms of pages: add, edit, delete, switch the organization. Each is an urlencoded `POST`.
 
 use chrono::Duration;
 use http::{Method, header};
@@ -32,14 +32,14 @@ async fn listed(browser: &mut Browser) -> Vec<Value> {
     list.as_array().unwrap().clone()
 }
 
-/// Where a form that has done its work leads.
+/// Follows the redirect of a form that succeeded.
 async fn follow(browser: &mut Browser, answer: Answer) -> Answer {
     let answer = answer.expect(303);
     browser.open(answer.header("location")).await.expect(200)
 }
 
 #[tokio::test]
-async fn a_form_adds_an_expense_and_the_list_says_so() {
+async fn form_adds_an_expense_and_the_list_confirms() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let answer = browser.submit("/expenses", &LUNCH).await;
@@ -90,7 +90,7 @@ async fn form_takes_an_amount_as_the_page_prints_it() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_sent_twice_adds_one() {
+async fn form_sent_twice_adds_one_expense() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let page = browser.open("/expenses").await;
@@ -108,18 +108,18 @@ async fn a_form_that_is_sent_twice_adds_one() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_sent_again_with_something_else_in_it_asks_first() {
+async fn form_resent_with_other_values_asks_first() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     browser.submit("/expenses", &LUNCH).await.expect(303);
     let page = browser.submit("/expenses", &lunch("description", "Dinner")).await.expect(422);
     assert_has(&page, &["This form has already added an expense", "value=\"Dinner\""]);
-    assert!(!page.body.contains("value=\"a-key\""), "with a new key: this time it is meant");
+    assert!(!page.body.contains("value=\"a-key\""), "the returned form has a new key");
     assert_eq!(listed(&mut browser).await.len(), 1);
 }
 
 #[tokio::test]
-async fn what_is_wrong_stands_beside_its_field_and_what_was_typed_stays() {
+async fn invalid_form_shows_errors_and_keeps_input() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let long = "x".repeat(201);
@@ -153,7 +153,7 @@ async fn what_is_wrong_stands_beside_its_field_and_what_was_typed_stays() {
 }
 
 #[tokio::test]
-async fn what_was_typed_is_no_markup_when_it_comes_back() {
+async fn returned_input_is_escaped() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let evil = "\"><script>alert(1)</script><b>'&";
@@ -166,7 +166,7 @@ async fn what_was_typed_is_no_markup_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn an_expense_is_changed_in_the_visitors_own_format() {
+async fn form_edits_in_the_visitors_number_format() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({"amount": "1234.50", "currency": "EUR"})).await;
@@ -194,7 +194,7 @@ async fn an_expense_is_changed_in_the_visitors_own_format() {
 }
 
 #[tokio::test]
-async fn an_expense_is_deleted_after_a_question() {
+async fn expense_is_deleted_after_a_question() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -208,7 +208,7 @@ async fn an_expense_is_deleted_after_a_question() {
 }
 
 #[tokio::test]
-async fn nobody_changes_or_deletes_what_is_anothers() {
+async fn form_for_another_users_expense_is_404() {
     let app = TestApp::new();
     let mut ada = app.signed_in(ADA).await;
     let id = add(&mut ada, json!({})).await;
@@ -220,7 +220,7 @@ async fn nobody_changes_or_deletes_what_is_anothers() {
 }
 
 #[tokio::test]
-async fn only_pages_of_this_site_send_forms_and_only_with_a_session() {
+async fn forms_need_own_origin_and_session() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -237,7 +237,7 @@ async fn only_pages_of_this_site_send_forms_and_only_with_a_session() {
             let page = browser.send(request, form_body(&LUNCH)).await.expect(403);
             assert_has(&page, &["<h1>Not allowed</h1>"]);
         }
-        // As curl does it: no browser says that it is a page of this site.
+        // As curl sends it, without headers about its origin.
         let status = browser.send(form(path), form_body(&LUNCH)).await.status.as_u16();
         assert_eq!(status, if path == "/expenses" { 415 } else { 403 }, "{path}");
         let token = app.authkit.access_token(ADA);
@@ -247,19 +247,19 @@ async fn only_pages_of_this_site_send_forms_and_only_with_a_session() {
         let status = app.send(request.body(form_body(&LUNCH)).unwrap()).await.status.as_u16();
         assert_eq!(status, if path == "/expenses" { 415 } else { 403 }, "{path}");
         if path != "/expenses" {
-            // To programs there is no such method.
+            // Programs have no `POST` here.
             let answer = browser.post(path, "{}").await.expect(405);
             assert!(answer.header("allow").starts_with("GET"), "{answer:?}");
         }
     }
-    // Without `Sec-Fetch-Site`, older browsers say it by `Origin`.
+    // Older browsers send `Origin` and no `Sec-Fetch-Site`.
     let old = form("/expenses").header("origin", crate::support::app::ORIGIN);
     browser.send(old, form_body(&LUNCH)).await.expect(303);
     assert_eq!(listed(&mut browser).await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_session_that_ended_while_somebody_typed_takes_nothing_with_it() {
+async fn form_after_the_sessions_end_keeps_input() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -286,7 +286,7 @@ async fn a_session_that_ended_while_somebody_typed_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn an_outage_keeps_what_was_typed_and_the_next_try_adds_one() {
+async fn outage_keeps_input_and_retry_adds_one_expense() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -314,7 +314,7 @@ async fn an_outage_keeps_what_was_typed_and_the_next_try_adds_one() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_too_long_is_a_page() {
+async fn form_over_the_limit_is_a_413_page() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let long = "x".repeat(64 * 1024);
@@ -323,7 +323,7 @@ async fn a_form_that_is_too_long_is_a_page() {
 }
 
 #[tokio::test]
-async fn a_form_goes_on_in_another_organization() {
+async fn form_switches_the_organization() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let answer = browser.submit("/organization", &[("organization_id", "org_other")]).await;

@@ -1,4 +1,4 @@
-//! What browsers see: `/`, `/expenses`, one expense. What they send is `forms`.
+//! Pages in a browser: `/`, `/expenses`, one expense. Their forms are in `forms`.
 
 use authkit_edge::runtime::KV_LIST_MAX_KEYS;
 use chrono::Duration;
@@ -11,7 +11,7 @@ use crate::support::{
     authkit::Outage,
 };
 
-/// Adds what is not said otherwise as 10 USD for "Lunch".
+/// Adds 10 USD for "Lunch", with `changes`.
 pub async fn add(browser: &mut Browser, changes: Value) -> String {
     let mut body = json!({"description": "Lunch", "amount": "10.00", "category": "meals"});
     body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -33,7 +33,7 @@ pub fn assert_has(page: &Answer, texts: &[&str]) {
     }
 }
 
-/// What the policy would not let through, or would let somebody's text do something.
+/// Checks that the page has nothing that the policy blocks, and no markup from user text.
 #[track_caller]
 pub fn assert_inert(page: &Answer) {
     let (head, body) = page.body.split_once("<body>").unwrap();
@@ -48,7 +48,7 @@ pub fn assert_inert(page: &Answer) {
 }
 
 #[tokio::test]
-async fn home_says_what_this_is_and_how_to_sign_in() {
+async fn home_without_a_session_links_to_sign_in() {
     let app = TestApp::new();
     let page = app.browser().open("/").await.expect(200);
     assert_has(&page, &["href=\"/login\"", "Sign in", "<h1>"]);
@@ -57,7 +57,7 @@ async fn home_says_what_this_is_and_how_to_sign_in() {
 }
 
 #[tokio::test]
-async fn home_is_the_overview_for_who_is_signed_in() {
+async fn home_with_a_session_is_the_overview() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let page = browser.open("/").await.expect(200);
@@ -69,13 +69,13 @@ async fn home_is_the_overview_for_who_is_signed_in() {
 }
 
 #[tokio::test]
-async fn home_lists_where_things_are_for_a_client_that_wants_json() {
+async fn home_lists_paths_for_json_clients() {
     let app = TestApp::new();
     assert_eq!(app.get("/").await.expect(200).json()["expenses"], "/expenses");
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_checked_is_no_sign_out() {
+async fn unchecked_session_is_an_outage_and_no_sign_out() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.clock.advance(Duration::hours(1));
@@ -86,7 +86,7 @@ async fn a_session_that_cannot_be_checked_is_no_sign_out() {
 }
 
 #[tokio::test]
-async fn an_empty_list_says_how_to_begin() {
+async fn empty_list_offers_the_form_that_adds() {
     let app = TestApp::new();
     let page = app.signed_in(ADA).await.open("/expenses").await.expect(200);
     assert_has(&page, &["Nothing here yet", "name=\"idempotency_key\"", "value=\"2026-11-23\""]);
@@ -94,7 +94,7 @@ async fn an_empty_list_says_how_to_begin() {
 }
 
 #[tokio::test]
-async fn a_failure_of_kv_is_a_page_that_says_so_and_never_an_empty_list() {
+async fn kv_failure_is_a_503_page() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -116,7 +116,7 @@ async fn a_failure_of_kv_is_a_page_that_says_so_and_never_an_empty_list() {
 }
 
 #[tokio::test]
-async fn everybody_sees_their_own() {
+async fn visitors_see_only_their_own_expenses() {
     let app = TestApp::new();
     let id = add(&mut app.signed_in(ADA).await, json!({"description": "Of Ada"})).await;
     let mut grace = app.signed_in(GRACE).await;
@@ -128,14 +128,14 @@ async fn everybody_sees_their_own() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_sent_to_sign_in_and_comes_back() {
+async fn signed_out_visitor_is_redirected_to_sign_in() {
     let app = TestApp::new();
     let answer = app.browser().open("/expenses?category=meals").await.expect(302);
     assert_eq!(answer.header("location"), "/login?return_to=%2Fexpenses%3Fcategory%3Dmeals");
 }
 
 #[tokio::test]
-async fn programs_get_what_they_got_before() {
+async fn programs_get_json_and_csv() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -171,7 +171,7 @@ async fn list_media_type_follows_the_weights_in_accept() {
 }
 
 #[tokio::test]
-async fn this_month_stands_against_the_last_in_each_currency_across_the_turn_of_a_year() {
+async fn overview_compares_months_per_currency_across_new_year() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.clock.advance(Duration::days(50)); // 2027-01-12
@@ -263,7 +263,7 @@ async fn api_keeps_utc_for_the_default_date() {
 }
 
 #[tokio::test]
-async fn amounts_and_days_are_in_the_visitors_own_format() {
+async fn amounts_and_dates_follow_accept_language() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     add(&mut browser, json!({"amount": "1234.50", "currency": "EUR", "date": "2026-11-02"})).await;
@@ -287,7 +287,7 @@ async fn amounts_and_days_are_in_the_visitors_own_format() {
 }
 
 #[tokio::test]
-async fn pictures_have_their_figures_as_a_table_whatever_there_is_to_draw() {
+async fn charts_have_tables_for_any_data() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     add(&mut browser, json!({"category": "only one"})).await;
@@ -313,7 +313,7 @@ async fn pictures_have_their_figures_as_a_table_whatever_there_is_to_draw() {
 }
 
 #[tokio::test]
-async fn what_was_typed_is_text_wherever_it_comes_back() {
+async fn user_text_is_escaped_on_every_page() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let evil = "\"><script>alert(1)</script><img src=x onerror=1>'&";
@@ -334,7 +334,7 @@ async fn what_was_typed_is_text_wherever_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a_filter_keeps_what_it_was_asked_and_goes_with_pages_and_download() {
+async fn filter_is_kept_in_form_pages_and_download() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for number in 0..30 {
@@ -399,7 +399,7 @@ async fn inverted_filter_is_reported_and_kept() {
 }
 
 #[tokio::test]
-async fn a_page_is_one_list_and_says_how_many_it_has_counted() {
+async fn page_costs_one_list_and_says_its_count() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for number in 0..KV_LIST_MAX_KEYS {
@@ -425,7 +425,7 @@ async fn a_page_is_one_list_and_says_how_many_it_has_counted() {
 }
 
 #[tokio::test]
-async fn an_impersonator_is_seen_on_every_page() {
+async fn impersonator_is_shown_on_every_page() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(
         json!({"impersonator": {"email": "help@workos.test", "reason": "ticket <7>"}}),
@@ -444,7 +444,7 @@ async fn an_impersonator_is_seen_on_every_page() {
 }
 
 #[tokio::test]
-async fn a_failures_page_has_plain_words_a_way_on_and_the_requests_id() {
+async fn error_page_has_message_link_and_request_id() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for (path, status, words, way_on) in [

@@ -1,8 +1,7 @@
-//! What was spent on what, and when: pictures drawn here as SVG, each with the same figures as a table
-//! for whoever cannot see it, or wants them exactly.
+//! Spending by category and by month: charts as SVG, each with its data as a table.
 //!
-//! Widths are in per cent and heights in `em`, so that letters keep their size on every screen and grow
-//! with the reader's. Nothing is drawn with a `style` attribute: the policy allows none.
+//! Widths are in per cent and heights in `em`, so that letters keep their size on every screen and follow
+//! the reader's font size. No element has a `style` attribute, because the policy allows none.
 
 use std::fmt;
 
@@ -10,40 +9,40 @@ use maud::{Markup, html};
 
 use crate::expenses::amount::Total;
 
-/// A label longer than this ends in `…` in the picture; the table has all of it.
+/// A longer label ends in `…` in the chart; the table has all of it.
 const LABEL_MAX_CHARS: usize = 24;
 
-/// Four for each power of ten up to 10^34, which no sum of amounts comes near.
+/// Four steps for each power of ten up to 10^34, which no sum of amounts reaches.
 const MAX_STEPS: usize = 4 * 34;
 
 /// One row of a chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What it is of.
+    /// The category or the month.
     pub label: String,
-    /// Its length.
+    /// The length of the bar.
     pub total: Total,
-    /// The same, as the visitor writes it.
+    /// The total, as the visitor writes it.
     pub amount: String,
 }
 
-/// A chart in words.
+/// The texts of a chart.
 #[derive(Debug, Clone, Copy)]
 pub struct Caption<'a> {
-    /// For ids: letters, digits and `-`, unlike those of any other chart of the page.
+    /// A prefix of element IDs, unique on the page: letters, digits and `-`.
     pub id: &'a str,
-    /// What it shows.
+    /// The title.
     pub title: &'a str,
-    /// What is to be seen in it.
+    /// The description for screen readers.
     pub description: &'a str,
-    /// What the rows are of, as the head of a column.
+    /// The head of the column with the labels.
     pub rows_are: &'a str,
 }
 
-/// One bar under the other, the longest as wide as the chart.
+/// Horizontal bars, the longest as wide as the chart.
 #[must_use]
 pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
-    /// Of a label with its bar.
+    /// The height of a label with its bar.
     const ROW_HEIGHT: Em = Em(275);
     let longest = rows.iter().map(|row| row.total).max().unwrap_or_default();
     let picture = html! {
@@ -51,7 +50,7 @@ pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
             @let top = ROW_HEIGHT.times(index);
             g {
                 title { (row.label) ": " (row.amount) }
-                // What does not fit is cut off here, and never runs into the amount.
+                // A nested SVG cuts off a label that would run into the amount.
                 svg y=(top) width="66%" height="1.5em" { text y="1.05em" { (shortened(&row.label)) } }
                 text.value x="100%" y=(top.plus(105)) { (row.amount) }
                 rect.track y=(top.plus(150)) width="100%" height=".7em" rx="3" {}
@@ -62,11 +61,11 @@ pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
     figure(caption, rows, "bars", ROW_HEIGHT.times(rows.len()), &picture)
 }
 
-/// One column for each month (`2026-11`), beside each other. `top_label` is how the visitor writes
-/// the amount of the line at the top, which is [`round_up`]'s.
+/// Vertical columns, one for each month (`2026-11`). `top_label` is the amount of the top line, which is
+/// [`round_up`]'s, as the visitor writes it.
 #[must_use]
 pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str) -> Markup {
-    /// Where the line at the top and the one at the bottom are.
+    /// The positions of the top and the bottom line.
     const TOP: i32 = 150;
     const BOTTOM: i32 = 1850;
     let top = round_up(rows.iter().map(|row| row.total).max().unwrap_or_default());
@@ -85,13 +84,13 @@ pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str
                     height=(Em(height)) rx="2" {}
             }
         }
-        // Its own picture, because ticks have smaller letters and so another em.
+        // A nested SVG, because ticks have smaller letters and so another `em`.
         svg y=(Em(BOTTOM)) width="100%" height="3em" {
             @for (index, month) in months.iter().enumerate() {
                 @let (year, month) = month.split_once('-').unwrap_or((month, ""));
                 @let name = MONTHS.iter().find(|(number, _)| *number == month);
                 @let name = name.map_or("", |(_, name)| &name[..name.len().min(3)]);
-                // Every other name gives way on a narrow screen; the newest stays.
+                // Narrow screens hide every other name; the newest stays.
                 @let is_between = (months.len() - index).is_multiple_of(2);
                 text.tick.between[is_between] x=(at(index * 100 + 50)) y="1.4em" { (name) }
                 @if month == "01" {
@@ -105,7 +104,7 @@ pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str
     figure(caption, rows, "columns", Em(2150), &picture)
 }
 
-/// The months by their numbers.
+/// The names of the months.
 const MONTHS: [(&str, &str); 12] = [
     ("01", "January"),
     ("02", "February"),
@@ -121,7 +120,7 @@ const MONTHS: [(&str, &str); 12] = [
     ("12", "December"),
 ];
 
-/// `2026-11` in words.
+/// `November 2026` for `2026-11`.
 #[must_use]
 pub fn month_name(month: &str) -> String {
     let (year, number) = month.split_once('-').unwrap_or((month, ""));
@@ -167,11 +166,11 @@ fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Mar
     }
 }
 
-/// The smallest of 1, 2, 2.5 and 5 times a power of ten that is not less.
+/// The smallest 1, 2, 2.5 or 5 times a power of ten that is at least `total`.
 #[must_use]
 pub fn round_up(total: Total) -> Total {
     let hundredths = total.hundredths();
-    // From one whole unit on, so that 2.5 is a number of hundredths.
+    // From one whole unit, so that 2.5 units are whole hundredths.
     let units = std::iter::successors(Some(100_u128), |unit| unit.checked_mul(10));
     let candidates = units.flat_map(|unit| [10, 20, 25, 50].map(|tenths| unit / 10 * tenths));
     candidates.take(MAX_STEPS).find(|top| *top >= hundredths).map_or(total, Total::from)
@@ -190,13 +189,14 @@ fn per_cent(part: Total, whole: u128) -> String {
     match part.saturating_mul(1000).checked_div(whole) {
         None => "–".to_owned(),
         Some(0) if part > 0 => "< 1 %".to_owned(),
-        // Half a per cent is rounded up.
+        // Rounded half up.
         Some(thousandths) if thousandths < 10 && part > 0 => "< 1 %".to_owned(),
         Some(thousandths) => format!("{} %", (thousandths + 5) / 10),
     }
 }
 
-/// What `part` is of `whole`, on a scale from 0 to `scale`. What is not nothing is seen.
+/// The share of `part` in `whole`, from 0 to `scale`. A share above zero is at least 10, so that it is
+/// visible.
 fn scaled(part: Total, whole: Total, scale: i32) -> i32 {
     let (part, whole) = (part.hundredths(), whole.hundredths());
     let length = part.saturating_mul(u128::from(scale.unsigned_abs())).checked_div(whole);

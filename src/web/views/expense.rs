@@ -1,4 +1,4 @@
-//! One expense: the form that adds or changes it, its own page, and the question before it goes.
+//! One expense: the form that adds or edits it, its page, and the question before deleting.
 
 use chrono::NaiveDate;
 use maud::{Markup, html};
@@ -11,34 +11,34 @@ use crate::{
     web::expense_form::{Field, FieldError, FormInput},
 };
 
-/// What is offered first; any three letters do.
+/// Currencies that the form suggests; any three letters are valid.
 const CURRENCIES: [&str; 20] = [
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "MXN",
     "NOK", "NZD", "PLN", "SEK", "SGD", "USD", "ZAR",
 ];
-/// What is offered before there are categories of one's own.
+/// Categories that the form suggests beside the visitor's own.
 const CATEGORIES: [&str; 6] = ["groceries", "health", "housing", "leisure", "meals", "travel"];
-/// Most categories that are offered: a list that long is not read.
+/// Most categories that the form suggests: nobody reads a longer list.
 const OFFERED_CATEGORIES: usize = 30;
 
 /// A form with the fields of an expense.
 #[derive(Debug, Clone, Copy)]
 pub struct Form<'a> {
-    /// The expense that it changes; without it the form adds one.
+    /// The expense that the form edits; `None` in the form that adds.
     pub id: Option<ExpenseId>,
-    /// What stands in the fields.
+    /// The values of the fields.
     pub input: &'a FormInput,
-    /// What is wrong with it.
+    /// The errors of the fields.
     pub errors: &'a [FieldError],
-    /// Categories that were used before.
+    /// The visitor's categories.
     pub categories: &'a [&'a str],
     /// How the visitor writes amounts.
     pub locale: Locale,
 }
 
 impl Form<'_> {
-    /// The form, ready to be sent; it works with the browser's own checks off, which say what is wrong
-    /// in a language and a place that nobody chose.
+    /// The form. It switches the browser's own checks off, whose messages have a language and a place of
+    /// their own.
     #[must_use]
     pub fn markup(&self) -> Markup {
         let FormInput { description, amount, currency, category, date, idempotency_key } =
@@ -94,32 +94,32 @@ fn datalist(id: &str, options: &[&str]) -> Markup {
     }
 }
 
-/// Why a form has come back.
+/// Why a form is shown again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returned<'a> {
-    /// The fields' own errors say it.
+    /// Fields are invalid.
     Invalid,
-    /// The form has added another expense before.
+    /// The form has already added an expense with other values.
     SentBefore,
-    /// Nobody is signed in any more.
+    /// The session has ended.
     SignedOut,
-    /// It could not be told who is signed in, or nothing could be saved.
+    /// The session could not be checked, or the expense not be saved.
     Unavailable {
-        /// What an API client is told.
+        /// The `detail` for API clients.
         detail: &'a str,
-        /// The request's id.
+        /// The request's ID.
         request_id: Option<&'a str>,
     },
 }
 
-/// A form that could not be taken, with what was typed and what to do about it.
+/// The page of a form that failed, with its input and what to do next.
 #[must_use]
 pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup {
     let heading = if form.id.is_none() { "Add an expense" } else { "Edit expense" };
     let title = format!("Error: {heading}");
     let content = html! {
         h1 { (heading) }
-        // The page begins where the problem is.
+        // The focus is on the message.
         div.alert role="alert" tabindex="-1" autofocus aria-labelledby="problem" {
             @match why {
                 Returned::Invalid => {
@@ -164,7 +164,7 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
     Layout { title: &title, account }.page(&content)
 }
 
-/// `GET /expenses/{id}`: the expense, to be looked at and changed.
+/// `GET /expenses/{id}`: the expense, with the form that edits it.
 #[must_use]
 pub fn page(
     expense: &Expense,
@@ -193,7 +193,7 @@ pub fn page(
     Layout { title: &content.description, account: Some(account) }.page(&markup)
 }
 
-/// `GET /expenses/{id}/delete`: nothing is gone by one click.
+/// `GET /expenses/{id}/delete`: the question before deleting.
 #[must_use]
 pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> Markup {
     let content = &expense.content;
@@ -213,7 +213,7 @@ pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> M
     Layout { title: "Delete this expense?", account: Some(account) }.page(&markup)
 }
 
-/// A day, for people and for machines.
+/// A date, for people and for machines.
 #[must_use]
 pub fn date(locale: Locale, date: NaiveDate) -> Markup {
     html! { time datetime=(date) { (locale.date(date)) } }

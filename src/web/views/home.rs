@@ -1,10 +1,10 @@
-//! `/` for who is not signed in.
+//! `/` without a session.
 
 use maud::{Markup, html};
 
 use super::layout::Layout;
 
-/// What this is, and how to begin.
+/// The welcome page.
 #[must_use]
 pub fn page() -> Markup {
     let content = html! {

@@ -1,5 +1,5 @@
-//! What stands around every page: the head, the bar, the banner, the foot; and the policy that goes
-//! with it (Content Security Policy level 3).
+//! The frame of every page: head, bar, impersonation banner and foot; and the pages' Content Security Policy
+//! (level 3).
 
 use std::sync::LazyLock;
 
@@ -11,19 +11,19 @@ use sha2::{Digest, Sha256};
 
 use crate::authkit::session::Impersonator;
 
-/// Drawn here so that no page costs a second request.
+/// Inline, so that no page costs a second request.
 const ICON: &str = "data:image/svg+xml,\
     %3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
     %3Crect width='16' height='16' rx='4' fill='%230b6b5d'/%3E\
     %3Cpath d='M4 12V8m4 4V4m4 8V6' stroke='white' stroke-width='2' stroke-linecap='round'/%3E\
     %3C/svg%3E";
 
-/// For search engines and previews; no page of a signed-in user has another.
+/// For search engines and previews; the same on every page.
 const DESCRIPTION: &str = "Write down what you spend, in any currency, and see what each month costs \
     and what it goes on. Your expenses are yours alone, and you can download them as CSV.";
 
-/// The style sheet without comments, indentation and line breaks; the file is written so that none of
-/// them means anything.
+/// The style sheet without comments, indentation and line breaks, none of which has a meaning in the
+/// file.
 static STYLE: LazyLock<String> = LazyLock::new(|| {
     let lines = include_str!("style.css").lines().map(str::trim);
     lines.filter(|line| !line.starts_with("/*")).collect()
@@ -31,8 +31,8 @@ static STYLE: LazyLock<String> = LazyLock::new(|| {
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(&*STYLE)));
 
-/// The script that reloads a page which the browser restores from its back/forward cache. Without
-/// script, a restored page stays as it was.
+/// The script that reloads a page which the browser restores from its back/forward cache. Without script, a
+/// restored page stays unchanged.
 static RESTORED_SCRIPT: LazyLock<String> = LazyLock::new(|| {
     let lines = include_str!("restored.js").lines();
     lines.filter(|line| !line.starts_with("//")).collect()
@@ -41,10 +41,10 @@ static RESTORED_SCRIPT: LazyLock<String> = LazyLock::new(|| {
 static RESTORED_SCRIPT_HASH: LazyLock<String> =
     LazyLock::new(|| STANDARD.encode(Sha256::digest(&*RESTORED_SCRIPT)));
 
-/// Nothing from elsewhere, no script and no style but the ones above, each by its hash.
+/// The pages' policy: nothing from other origins, and only the script and the style above, by their hashes.
 ///
-/// `sign_out_origins` is where a browser is sent on to after the form that signs out: browsers ask
-/// `form-action` for every hop of what a form began.
+/// `sign_out_origins` are the origins that the form that signs out redirects to: browsers check
+/// `form-action` for every redirect of a form.
 #[must_use]
 pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
     let form_action: String = sign_out_origins.iter().map(|origin| format!(" {origin}")).collect();
@@ -53,31 +53,31 @@ pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
          form-action 'self'{form_action}; base-uri 'none'; frame-ancestors 'none'",
         *RESTORED_SCRIPT_HASH, *STYLE_HASH
     );
-    // Made of constants, base64 and origins, which are ASCII.
+    // Constants, base64 and origins are ASCII.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Who is signed in, as pages show it.
+/// The signed-in user, as pages show them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The e-mail address, or the id where no more is known.
+    /// The e-mail address, or the user's ID if the session has no address.
     pub name: String,
     /// First and last name.
     pub full_name: Option<String>,
-    /// The organization that the session is for.
+    /// The session's organization.
     pub organization_id: Option<String>,
-    /// The role in it.
+    /// The role in the organization.
     pub role: Option<String>,
-    /// Who acts as the user.
+    /// The impersonator who acts as the user.
     pub impersonator: Option<Impersonator>,
 }
 
-/// A page without its content.
+/// The frame of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout<'a> {
-    /// What the window is called.
+    /// The title of the window.
     pub title: &'a str,
-    /// Who is signed in, where that is known.
+    /// The signed-in user, if known.
     pub account: Option<&'a Account>,
 }
 
@@ -134,7 +134,7 @@ fn mark() -> Markup {
     }
 }
 
-/// Nobody acts as somebody else without both seeing it.
+/// The banner that shows the impersonator and the user to both.
 pub(crate) fn impersonation(account: &Account) -> Markup {
     html! {
         @if let Some(Impersonator { email, reason }) = &account.impersonator {
@@ -148,7 +148,7 @@ pub(crate) fn impersonation(account: &Account) -> Markup {
     }
 }
 
-/// The organization: what a session knows of organizations is the id of its own.
+/// The account and the form that switches the organization. A session knows only the ID of its own.
 fn account_section(account: &Account) -> Markup {
     html! {
         section aria-labelledby="account" {
@@ -182,7 +182,7 @@ fn account_section(account: &Account) -> Markup {
     }
 }
 
-/// A page as an answer.
+/// A response with a page.
 #[must_use]
 pub fn respond(status: StatusCode, page: Markup) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_style_ends_where_a_line_break_means_nothing() {
+    fn style_lines_need_no_line_breaks() {
         for line in include_str!("style.css").lines().map(str::trim) {
             let is_comment = line.starts_with("/*") && line.ends_with("*/");
             assert!(
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_has_the_hash_of_the_style_that_is_sent() {
+    fn policy_has_the_hash_of_the_style() {
         let page = page(&account());
         let (_, rest) = page.split_once("<style>").unwrap();
         let (style, _) = rest.split_once("</style>").unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_impersonator_is_shown_with_the_reason_and_neither_is_markup() {
+    fn impersonator_and_reason_are_shown_escaped() {
         let impersonator = Impersonator {
             email: "\"><img src=x>@example.com".into(),
             reason: Some("<script>alert(1)</script>".into()),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_without_an_organization_says_so() {
+    fn account_without_an_organization_shows_none() {
         assert!(page(&account()).contains("<dd>None</dd>"));
         let member = Account {
             organization_id: Some("org_1".into()),

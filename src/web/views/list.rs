@@ -1,4 +1,4 @@
-//! The list of the overview: its filter, its rows, the way to the next page.
+//! The list of expenses: its filter, its rows, the link to the next page.
 
 use chrono::NaiveDate;
 use maud::{Markup, html};
@@ -87,8 +87,8 @@ fn sums(summary: &Summary, locale: Locale) -> Markup {
 }
 
 fn table(rows: &[Expense], locale: Locale) -> Markup {
-    // Roles, because a narrow screen lays the cells out as blocks, and some browsers then take them
-    // for no table.
+    // Explicit roles: on narrow screens the cells are blocks, and some browsers then drop the table's
+    // roles.
     html! {
         table role="table" {
             caption.vh { "Expenses, the newest first" }
@@ -129,7 +129,7 @@ fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
     }
 }
 
-/// What stands in the fields of the filter.
+/// The values of the filter's fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilterInput {
     /// The first day.
@@ -151,7 +151,7 @@ impl From<&Filter> for FilterInput {
     }
 }
 
-/// The form that adds has a category of its own.
+/// The ID of a filter's field. The form that adds has a field `category` too.
 pub(super) fn field_id(name: &str) -> &str {
     if name == "category" { "filter-category" } else { name }
 }
@@ -196,7 +196,7 @@ pub(super) fn filter_form(
     }
 }
 
-/// `?from=…&category=…`, or nothing.
+/// `?from=…&category=…`, or an empty text without a filter.
 fn filter_query(filter: &Filter) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let FilterInput { from, to, category } = FilterInput::from(filter);

@@ -1,13 +1,13 @@
-//! What a browser sees. Functions from data to [`maud::Markup`], which escapes whatever is put into
-//! it: what a user typed never becomes markup. They ask nothing and answer nothing: requests are
-//! [`crate::web::show`]'s and [`crate::error_layer`]'s.
+//! The pages' HTML. Views are functions from plain data to [`maud::Markup`], which escapes every value:
+//! user input never becomes markup. They read no request and no storage; [`crate::web::show`],
+//! [`crate::web::submit`] and [`crate::error_layer`] do.
 //!
-//! [`layout`] is what stands around every page, with its style and its policy; [`home`] is for who is
-//! not signed in, [`overview`] with its [`list`] for who is, [`expense`] one expense and its forms,
-//! [`mod@error`] what is said instead. [`charts`] draws.
+//! [`layout`] is the frame of every page, with its style and its policy; [`home`] the welcome page,
+//! [`overview`] with its [`list`] the page of a signed-in visitor, [`expense`] one expense and its forms,
+//! [`mod@error`] the page of an error, [`docs`] the API documentation. [`charts`] draws.
 //!
-//! No page needs a script. Pages that show an account have one of two lines, which reloads a page that
-//! the browser restores from its back/forward cache.
+//! Pages work without script. Pages that show an account have a script of two lines, which reloads a page
+//! that the browser restores from its back/forward cache.
 
 pub mod charts;
 pub mod docs;

@@ -25,7 +25,7 @@ const MONTHS: u32 = 12;
 /// The content of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Overview<'a> {
-    /// Who is signed in.
+    /// The signed-in user.
     pub account: &'a Account,
     /// The date in the visitor's time zone.
     pub today: NaiveDate,
@@ -196,7 +196,7 @@ fn month_total(comparison: &MonthComparison, locale: Locale, last_name: &str) ->
     }
 }
 
-/// One reading of KV holds so many; more would cost more.
+/// One `list` of KV holds `counted` expenses; reading all would cost more lists.
 fn counted_note(counted: usize) -> Markup {
     html! {
         p.muted {
@@ -208,7 +208,7 @@ fn counted_note(counted: usize) -> Markup {
 
 fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
     let mut currencies: Vec<&CurrencySummary> = first_page.summary.currencies.iter().collect();
-    // Stable: the letters decide between equals.
+    // Stable: equal counts stay in alphabetical order.
     currencies.sort_by_key(|summary| std::cmp::Reverse(summary.count));
     html! {
         @for (index, summary) in currencies.iter().take(CURRENCIES).enumerate() {
@@ -229,7 +229,7 @@ fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
     }
 }
 
-/// The sentence about currencies that the page leaves out, if it leaves any out.
+/// The note about currencies that the page leaves out.
 fn other_currencies(currencies: usize) -> Markup {
     html! {
         @if currencies > CURRENCIES {
@@ -314,7 +314,7 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
     }
 }
 
-/// Twelve months up to the one that the filter ends with, or this one; fewer if it begins later.
+/// Twelve months up to the last one of the filter, or this one; fewer if the filter begins later.
 fn months_until(filter: &Filter, today: NaiveDate) -> Vec<String> {
     let last = filter.to().unwrap_or(today);
     let mut months: Vec<String> = (0..MONTHS)
