@@ -92,7 +92,7 @@ pub fn router(state: AppState) -> Router {
 /// the routes of the sign-in.
 ///
 /// Where a path has JSON and HTML, [`by_accept`] and [`by_form`] choose the handler. After a change here,
-/// `cargo test` writes `src/openapi/openapi.json` anew and says so: commit it.
+/// `cargo test` rewrites `src/openapi/openapi.json` and fails once: check the diff and commit it.
 #[allow(clippy::disallowed_methods, reason = "MCP describes its own tools")]
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -1,23 +1,18 @@
-//! WorkOS AuthKit on Cloudflare Workers, and the expense tracker that shows it at work.
+//! An expense tracker on Cloudflare Workers that signs people in through WorkOS AuthKit.
 //!
-//! Where things are:
-//!
-//! - [`authkit`]: signing in, the sealed session, access tokens, keys. Everything WorkOS, and
-//!   nothing of expenses.
-//! - [`expenses`]: the domain: types, use cases and storage of expenses. `api`, [`web`] and [`mcp`] are its
-//!   interfaces: JSON, HTML, and tools of the Model Context Protocol; `access` has the extractors they share.
-//! - [`app`]: the state and the only list of routes and layers.
-//! - [`webhooks`]: deletes a user's data on WorkOS's `user.deleted`.
-//! - [`web`]: the HTML a browser sees.
-//! - [`openapi`]: the API's description, and what it shares among operations.
-//! - [`error`]: the one place where errors become HTTP; [`error_layer`]: the layer that logs them and makes
-//!   pages of them.
-//! - [`browser`]: telling a browser from other clients; [`json`]: answering those.
+//! - [`app`]: the state and the list of all routes; [`security_headers`] of every response.
+//! - [`expenses`]: the domain: what an expense is, the use cases, the KV schema. It knows no HTTP.
+//! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
+//!   (tools for agents). `access` gives them the caller's expenses.
+//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`organization`], [`service`],
+//!   [`webhooks`]: the other routes of the app.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
-//! - [`runtime`]: what the host must provide: time, outgoing requests, key-value storage.
-//! - `platform`: that host on Workers. The only folder that names `worker`.
+//! - [`openapi`]: the API's description.
+//! - `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
+//! - [`authkit`]: sign-in, sealed sessions, access tokens: the crate `axum-authkit`. [`runtime`]: the host's
+//!   clock, HTTP client and KV as traits: the crate `edge-host`.
 //!
-//! Everything but `platform` runs natively, so the router with every handler is under `cargo test`.
+//! Everything but `edge-host`'s Workers host compiles natively: `cargo test` runs the router with every handler.
 
 mod access;
 mod api;

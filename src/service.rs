@@ -1,4 +1,4 @@
-//! `/` and `/health` for programs.
+//! `GET /` and `GET /health` for programs.
 
 use serde::Serialize;
 use utoipa::ToSchema;

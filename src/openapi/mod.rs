@@ -1,9 +1,9 @@
-//! The API's description: `GET /openapi.json`, OpenAPI 3.1, made of what stands at the handlers and of
-//! the types they answer with. Here is what they share: the document's head, the two ways to show who is
-//! calling, and the errors.
+//! The API's description: `GET /openapi.json`, OpenAPI 3.1, from the annotations of the handlers and the
+//! types of their responses. This module has the parts that operations share: the document's head and the
+//! error responses.
 //!
-//! The document is made on the host and lies beside this file, where a change to the API shows in the
-//! diff; `tests/app/openapi.rs` fails while it is not what the code says, and writes it anew.
+//! The document is built on the host and committed beside this file, where a change to the API shows in the
+//! diff. `tests/app/openapi.rs` fails when it does not match the code, and rewrites it.
 
 pub mod routing;
 pub mod schema;

@@ -1,4 +1,4 @@
-//! `/openapi.json`: that it is what the code says, and that what it allows is what is accepted.
+//! `/openapi.json`: it matches the code, and the server accepts what it allows.
 
 use authkit_edge::{app, openapi};
 use axum::body::Body;
@@ -15,7 +15,7 @@ use crate::support::{
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openapi.json");
 
-/// The document as the code has it now.
+/// The document that the code describes.
 fn document() -> String {
     let mut document = openapi::Document::openapi();
     document.merge(app::routes().into_openapi());
@@ -25,12 +25,13 @@ fn document() -> String {
 }
 
 #[test]
-fn the_committed_document_is_what_the_code_says() {
+fn committed_document_matches_the_code() {
     let document = document();
     if document != openapi::DOCUMENT {
         std::fs::write(COMMITTED, document).unwrap();
         panic!(
-            "src/openapi/openapi.json was out of date and is written anew: look at it, commit it"
+            "src/openapi/openapi.json did not match the code. This test has rewritten it: check the diff, run \
+             the tests again and commit the file"
         );
     }
 }
