@@ -281,6 +281,25 @@ mod tests {
     }
 
     #[test]
+    fn signature_counts_to_its_last_digit() {
+        let t = time(0);
+        let v1 = hex(SECRET, &t, BODY);
+        for index in 0..v1.len() {
+            let other = if &v1[index..=index] == "0" { "1" } else { "0" };
+            let mut changed = v1.clone();
+            changed.replace_range(index..=index, other);
+            let signature = format!("t={t}, v1={changed}");
+            assert_eq!(check(&signature, BODY), Err(WebhookError::Mismatch), "{index}");
+        }
+        // One that ends in zeros is not good without them.
+        for digits in [0, 2, 62, 63, 65, 66, 128] {
+            assert_eq!(parse_hex(&"0".repeat(digits)), None, "{digits}");
+        }
+        assert_eq!(parse_hex(&"0F".repeat(32)), Some([15; 32]));
+        assert_eq!(parse_hex(&"é".repeat(32)), None);
+    }
+
+    #[test]
     fn signature_covers_every_byte_of_the_body() {
         let t = time(0);
         let signature = format!("t={t}, v1={}", hex(SECRET, &t, BODY));

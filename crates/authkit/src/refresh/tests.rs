@@ -197,9 +197,12 @@ async fn late_old_token_leads_to_its_successor() {
     let isolate = world.isolate();
     assert_eq!(outcome(refresh(&isolate, &old).await), fresh("refresh_2"));
     world.advance_secs(9 * 60);
-    assert_eq!(outcome(refresh(&isolate, &old).await), shared("refresh_2"));
-    // In another isolate too.
+    // In another isolate by KV, in this one without.
+    assert_eq!(newest(&world.isolate(), &old).await.as_deref(), Some("refresh_2"));
     assert_eq!(outcome(refresh(&world.isolate(), &old).await), shared("refresh_2"));
+    world.kv.fail(Some(KvOperation::Get));
+    assert_eq!(outcome(refresh(&isolate, &old).await), shared("refresh_2"));
+    assert_eq!(newest(&isolate, &old).await.as_deref(), Some("refresh_2"));
     assert_eq!(world.exchanges(), 1);
 }
 
@@ -462,6 +465,19 @@ async fn sign_out_elsewhere_ends_a_renewed_session() {
 }
 
 #[tokio::test]
+async fn signed_out_session_leads_to_no_successor() {
+    let (world, old) = (World::new(), old());
+    let isolate = world.isolate();
+    refresh(&isolate, &old).await.unwrap();
+    isolate.sign_out(&old, &WaitUntil::default()).await;
+    // Whatever this isolate remembers, and whatever lies in KV.
+    for isolate in [isolate, world.isolate()] {
+        assert_eq!(refresh(&isolate, &old).await.unwrap_err(), RefreshError::Ended);
+    }
+    assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
 async fn waiting_request_sees_a_sign_out() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
@@ -528,8 +544,9 @@ async fn refused_switch_says_nothing_of_the_session() {
     world.http.set_script(|_| {
         Ok(json_response(200, &authenticate_body("user_ada", "session_1", "refresh_2")))
     });
-    // At once: the failure is not remembered.
+    // At once: the failure is not remembered, and no exchange is waited for.
     assert_eq!(outcome(refresh(&isolate, &old).await), fresh("refresh_2"));
+    assert_eq!(world.clock.now(), noon());
 }
 
 // Bounds.
@@ -552,7 +569,10 @@ async fn user_with_many_renewals_evicts_only_their_own() {
     for ada in &adas {
         refresh(&isolate, ada).await.unwrap();
     }
-    assert_eq!(isolate.rotations().get(&token_hash(&adas[0].refresh_token)).is_none(), true);
+    let is_known =
+        |session: &Session| isolate.rotations().get(&token_hash(&session.refresh_token)).is_some();
+    assert_eq!(adas.iter().filter(|ada| is_known(ada)).count(), MAX_REMEMBERED - 1);
+    assert!(!is_known(&adas[1]) && is_known(&adas[2]), "the oldest went");
     let exchanges = world.exchanges();
     assert_eq!(outcome(refresh(&isolate, &grace).await), shared("grace+"));
     assert_eq!(outcome(refresh(&isolate, &adas[MAX_REMEMBERED]).await), shared("ada 1000+"));
