@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::Impersonator;
 use crate::testing::{
     CLIENT_ID, CURRENT, NEXT, STRANGER, changed, config, noon, session_claims, unsigned_token,
 };
