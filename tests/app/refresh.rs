@@ -136,43 +136,6 @@ async fn a_session_several_rotations_behind_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn what_is_left_for_other_isolates_is_sealed_and_short_lived() {
-    let app = TestApp::new();
-    let mut browser = expired_browser(&app).await;
-    browser.get("/me").await.expect(200);
-    let keys = app.authkit_kv.keys();
-    let rotated: Vec<_> = keys.iter().filter(|key| key.starts_with("authkit:rotated")).collect();
-    assert_eq!(rotated.len(), 3);
-    for key in rotated {
-        let (value, options) = app.authkit_kv.entry(key).unwrap();
-        // Neither a refresh token nor a JWT: base64 has no `_` and no dot.
-        assert!(!value.contains(['_', '.']), "{value}");
-        assert_eq!(options.expiration_ttl_secs, Some(600));
-    }
-}
-
-#[tokio::test]
-async fn a_rotated_session_that_was_moved_under_another_key_is_not_used() {
-    let app = TestApp::new();
-    let mut ada = expired_browser(&app).await;
-    let mut grace = app.signed_in(crate::support::GRACE).await;
-    expire(&app);
-    ada.get("/me").await.expect(200);
-    let adas: Vec<String> = app.authkit_kv.keys();
-    let adas = adas.iter().find(|key| key.starts_with("authkit:rotated:0:")).unwrap();
-    let (adas_record, _) = app.authkit_kv.entry(adas).unwrap();
-    // Where Grace's will be looked for: learnt from what her own renewal leaves.
-    let mut twin = Browser { app: app.isolate(), ..grace.clone() };
-    grace.get("/me").await.expect(200);
-    let graces = app.authkit_kv.keys();
-    let graces =
-        graces.iter().find(|key| key.starts_with("authkit:rotated:0:") && *key != adas).unwrap();
-    app.authkit_kv.insert_raw(graces, &adas_record, None);
-    let me = twin.get("/me").await.expect(200).json();
-    assert_eq!(me["user"]["id"], "user_grace");
-}
-
-#[tokio::test]
 async fn a_refresh_token_that_is_not_rotated_works_as_well() {
     let app = TestApp::new();
     app.authkit.reuse_refresh_tokens();
@@ -230,23 +193,6 @@ async fn fifty_requests_during_an_outage_ask_workos_once() {
 }
 
 #[tokio::test]
-async fn over_isolates_that_are_far_apart_nobody_is_signed_out() {
-    for lag_millis in [0, 100, 250, 900] {
-        let app = TestApp::new();
-        let browser = expired_browser(&app).await;
-        let isolates: Vec<TestApp> = (0..4).map(|_| app.distant_isolate(lag_millis)).collect();
-        let mut browsers: Vec<Browser> = isolates
-            .iter()
-            .map(|isolate| Browser { app: isolate.clone(), ..browser.clone() })
-            .collect();
-        let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
-        for answer in answers {
-            assert_eq!(answer.status, 200, "{lag_millis} ms: {answer:?}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_kv_that_cannot_be_asked_who_was_first_is_no_sign_out() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
@@ -275,50 +221,6 @@ async fn a_slow_kv_holds_nobody_up_and_ends_no_session() {
     app.clock.advance(Duration::seconds(20));
     second.send(request(), Body::empty()).await.expect(200);
     assert_eq!(app.authkit.refresh_count(), 1);
-}
-
-#[tokio::test]
-async fn fifty_requests_that_workos_refuses_ask_it_once() {
-    let app = TestApp::new();
-    let browser = expired_browser(&app).await;
-    app.authkit.refuse(Some((403, json!({"error": "sso_required"}))));
-    let mut browsers = vec![browser; 50];
-    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
-    assert!(answers.iter().all(|answer| answer.status == 401));
-    assert_eq!(app.authkit.refresh_count(), 1);
-}
-
-#[tokio::test]
-async fn fifty_requests_share_a_token_that_is_not_rotated() {
-    let app = TestApp::new();
-    app.authkit.reuse_refresh_tokens();
-    let browser = expired_browser(&app).await;
-    let mut browsers = vec![browser; 50];
-    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200));
-    assert_eq!(app.authkit.refresh_count(), 1);
-}
-
-#[tokio::test]
-async fn what_is_no_word_about_the_user_is_an_outage() {
-    for (status, body) in [
-        (404, json!({"error": "Not Found"})),
-        (403, json!({"error": "Forbidden"})),
-        (401, json!({"error": "Unauthorized"})),
-        (401, json!({"error": "invalid_client"})),
-        (409, json!({"code": "conflict"})),
-        (400, json!({"error": "temporarily_unavailable"})),
-        (400, json!({"error": "invalid_request"})),
-        (400, json!("nonsense")),
-        (302, json!({})),
-    ] {
-        let app = TestApp::new();
-        let mut browser = expired_browser(&app).await;
-        let cookies = browser.cookies.clone();
-        app.authkit.refuse(Some((status, body.clone())));
-        browser.get("/me").await.expect(503);
-        assert_eq!(browser.cookies, cookies, "{status} {body}");
-    }
 }
 
 #[tokio::test]
@@ -369,18 +271,6 @@ async fn a_refused_switch_says_nothing_of_the_session() {
     browser.post("/organization", body).await.expect(403);
     expire(&app);
     browser.get("/me").await.expect(200);
-}
-
-#[tokio::test]
-async fn a_failing_kv_does_not_keep_a_session_from_being_renewed() {
-    for operation in [KvOperation::Get, KvOperation::Put] {
-        let app = TestApp::new();
-        let mut browser = expired_browser(&app).await;
-        app.authkit_kv.fail(Some(operation));
-        browser.get("/me").await.expect(200);
-        expire(&app);
-        browser.get("/me").await.expect(200);
-    }
 }
 
 #[tokio::test]

@@ -70,19 +70,6 @@ async fn only_the_issuers_signature_counts() {
 }
 
 #[tokio::test]
-async fn only_rs256_is_believed() {
-    let app = TestApp::new();
-    let claims = app.authkit.claims(ADA);
-    for alg in ["none", "None", "HS256", "RS512", "PS256", "ES256", "", "rs256"] {
-        let token = CURRENT.sign(&json!({"alg": alg, "kid": CURRENT.kid}), &claims);
-        assert_eq!(refusal(&app, &token).await, "the token is not signed with RS256", "{alg}");
-    }
-    let header = URL_SAFE_NO_PAD.encode(json!({"alg": "none", "kid": CURRENT.kid}).to_string());
-    let unsigned = format!("{header}.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()));
-    assert_eq!(refusal(&app, &unsigned).await, "the token is not signed with RS256");
-}
-
-#[tokio::test]
 async fn a_token_must_name_a_key_that_the_issuer_has() {
     let app = TestApp::new();
     let claims = app.authkit.claims(ADA);
@@ -98,45 +85,6 @@ async fn a_token_must_name_a_key_that_the_issuer_has() {
         let token = CURRENT.sign(&json!({"alg": "RS256", "kid": kid}), &claims);
         assert_eq!(refusal(&app, &token).await, "the token is malformed");
     }
-}
-
-#[tokio::test]
-async fn a_token_must_have_a_sound_expiry() {
-    let app = TestApp::new();
-    let claims = app.authkit.claims(ADA);
-    let sign = |claims: Value| CURRENT.sign(&CURRENT.header(), &claims);
-    let token = sign(without(claims.clone(), "exp"));
-    assert_eq!(refusal(&app, &token).await, "the token has no expiry");
-    for exp in [json!("2099-01-01"), json!("9999999999"), json!(1e300), json!([1]), json!(null)] {
-        let token = sign(with(claims.clone(), "exp", exp.clone()));
-        assert_eq!(refusal(&app, &token).await, "the token is malformed", "{exp}");
-    }
-    for exp in [json!(-1), json!(0), json!(-1e300)] {
-        let token = sign(with(claims.clone(), "exp", exp.clone()));
-        let refusal = refusal(&app, &token).await;
-        assert!(refusal.contains("expired") || refusal.contains("malformed"), "{exp}: {refusal}");
-    }
-}
-
-#[tokio::test]
-async fn a_token_is_not_believed_before_its_time() {
-    let app = TestApp::new();
-    let claims = app.authkit.claims(ADA);
-    let now = claims["iat"].as_i64().unwrap();
-    let token = CURRENT.sign(&CURRENT.header(), &with(claims.clone(), "nbf", json!(now + 20)));
-    assert_eq!(refusal(&app, &token).await, "the token is not valid yet");
-    app.clock.advance(Duration::seconds(10));
-    app.get_as(&token, "/me").await.expect(200);
-}
-
-#[tokio::test]
-async fn a_critical_header_that_is_not_understood_refuses_the_token() {
-    let app = TestApp::new();
-    let mut header = CURRENT.header();
-    header["crit"] = json!(["b64"]);
-    header["b64"] = json!(true);
-    let token = CURRENT.sign(&header, &app.authkit.claims(ADA));
-    assert!(refusal(&app, &token).await.contains("critical header"));
 }
 
 /// `{"$serde_json::private::RawValue": "…"}`, each inside of the other's text: what serde_json with its
@@ -166,42 +114,6 @@ async fn no_nesting_whatever_its_disguise_reaches_the_stack() {
     }
     let raw = r#"{"description": {"$serde_json::private::RawValue": "\"x\""}, "amount": 1}"#;
     app.post_as(&token, "/expenses", raw).await.expect(422);
-}
-
-#[tokio::test]
-async fn what_is_not_three_parts_of_base64url_is_no_token() {
-    let app = TestApp::new();
-    let good = app.authkit.access_token(ADA);
-    let long = "a".repeat(100_000);
-    for token in [
-        "a",
-        "..",
-        "a.b.c",
-        &format!("{good}.x"),
-        &format!("{good}."),
-        &good.replace('.', ".."),
-        &format!("{good}="),
-        &format!("{good} x"),
-        &long,
-    ] {
-        assert_eq!(refusal(&app, token).await, "the token is malformed", "{}", token.len());
-    }
-}
-
-#[tokio::test]
-async fn a_token_must_be_about_someone() {
-    let app = TestApp::new();
-    let claims = app.authkit.claims(ADA);
-    for claims in [
-        without(claims.clone(), "sub"),
-        with(claims.clone(), "sub", json!("")),
-        with(claims.clone(), "sub", json!(5)),
-        json!([1]),
-        json!("text"),
-    ] {
-        let token = CURRENT.sign(&CURRENT.header(), &claims);
-        assert_eq!(refusal(&app, &token).await, "the token is malformed", "{claims}");
-    }
 }
 
 #[tokio::test]

@@ -92,35 +92,6 @@ async fn with_a_secret_the_path_takes_posts_alone() {
 }
 
 #[tokio::test]
-async fn a_signature_that_openssl_has_made_is_good() {
-    let app = TestApp::with_variables(&[("WORKOS_WEBHOOK_SECRET", "whsec_vector")]);
-    let signature =
-        "t=1795435200000, v1=3dceda2a4e8ed3e227dfc520c9c0b5930512f9f5750468739d87d554299b738e";
-    let body = r#"{"event":"user.created","data":{}}"#;
-    post(&app, &[signature], body).await.expect(200);
-}
-
-#[tokio::test]
-async fn an_event_is_believed_in_whatever_order_and_case_its_signature_comes() {
-    let app = app();
-    let body = event("user.deleted", ADA.id);
-    let (t, v1) = signed(&app, body.as_bytes());
-    let other = hex("whsec_the_next", &t, body.as_bytes());
-    for signature in [
-        format!("t={t}, v1={v1}"),
-        format!("t={t},v1={v1}"),
-        format!("v1={v1}, t={t}"),
-        format!("t={t}, v1={}", v1.to_uppercase()),
-        format!("t={t}, v1={other}, v1={v1}"),
-        format!("v1={v1}, v1={other}, t={t}, v1=x, v2=y"),
-        format!(" t={t} ,  v0=z , v1={v1} "),
-    ] {
-        let answer = post(&app, &[&signature], body.clone()).await.expect(200);
-        assert_eq!(answer.body, r#"{"status":"ok"}"#, "{signature}");
-    }
-}
-
-#[tokio::test]
 async fn what_is_not_signed_by_workos_is_refused_and_does_nothing() {
     let app = app();
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
@@ -172,35 +143,6 @@ async fn what_is_not_signed_by_workos_is_refused_and_does_nothing() {
     assert_eq!(app.kv.keys(), keys);
     // Anybody can send these: they fill no log.
     assert_eq!(logs::take(), [""; 0]);
-}
-
-#[tokio::test]
-async fn a_signature_is_good_for_three_minutes_either_way() {
-    let app = app();
-    let body = event("user.created", ADA.id);
-    for (ahead_millis, status) in [
-        (0, 200),
-        (-180_000, 200),
-        (180_000, 200),
-        (-180_001, 400),
-        (180_001, 400),
-        (-365 * 86_400_000, 400),
-    ] {
-        let t = millis(&app, Duration::milliseconds(ahead_millis));
-        let signature = format!("t={t}, v1={}", hex(SECRET, &t, body.as_bytes()));
-        let answer = post(&app, &[&signature], body.clone()).await;
-        assert_eq!(answer.status, status, "{ahead_millis}");
-    }
-    // Seconds; later than the calendar goes; more than a number holds.
-    for t in [millis(&app, Duration::zero())[..10].to_owned(), "9".repeat(18), "9".repeat(30)] {
-        let signature = format!("t={t}, v1={}", hex(SECRET, &t, body.as_bytes()));
-        let answer = post(&app, &[&signature], body.clone()).await.expect(400);
-        assert!(answer.detail().contains("three minutes"), "{}", answer.body);
-    }
-    // To who does not know the secret, the time says nothing.
-    let t = millis(&app, Duration::days(-1));
-    let answer = post(&app, &[&format!("t={t}, v1={}", "00".repeat(32))], body).await.expect(400);
-    assert!(answer.detail().contains("not that of this body"), "{}", answer.body);
 }
 
 #[tokio::test]

@@ -19,7 +19,6 @@ pub const CONNECT_CLIENT: &str = "client_connect";
 pub const MACHINE: &str = "client_machine";
 
 const OAUTH_METADATA: &str = "https://test.authkit.app/.well-known/oauth-authorization-server";
-const OPENID_METADATA: &str = "https://test.authkit.app/.well-known/openid-configuration";
 
 pub struct FakeConnect {
     clock: Arc<ManualClock>,
@@ -28,7 +27,6 @@ pub struct FakeConnect {
 
 struct State {
     metadata: Value,
-    has_oauth_metadata: bool,
     /// `None`: there is no key set.
     published: Option<Vec<Value>>,
     outage: Option<Outage>,
@@ -45,7 +43,6 @@ impl FakeConnect {
                 "token_endpoint": format!("{ISSUER}/oauth2/token"),
                 "jwks_uri": format!("{ISSUER}/oauth2/jwks"),
             }),
-            has_oauth_metadata: true,
             published: Some(vec![CURRENT.jwk()]),
             outage: None,
             requests: Vec::new(),
@@ -59,10 +56,6 @@ impl FakeConnect {
 
     pub fn set_metadata(&self, name: &str, value: Value) {
         self.state().metadata[name] = value;
-    }
-
-    pub fn remove_oauth_metadata(&self) {
-        self.state().has_oauth_metadata = false;
     }
 
     pub fn publish(&self, keys: Option<Vec<Value>>) {
@@ -122,8 +115,7 @@ impl FakeConnect {
         let (status, body) = match (state.outage, url) {
             (Some(Outage::NoAnswer), _) => return Err(HttpClientError::Timeout),
             (Some(Outage::Status(status)), _) => (status, json!({"error": "down"})),
-            (None, OAUTH_METADATA) if state.has_oauth_metadata => (200, state.metadata.clone()),
-            (None, OPENID_METADATA) => (200, state.metadata.clone()),
+            (None, OAUTH_METADATA) => (200, state.metadata.clone()),
             // Wherever it is said to be.
             (None, url) if state.metadata["jwks_uri"] == url && state.published.is_some() => {
                 (200, json!({"keys": state.published}))
