@@ -8,6 +8,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
+import { TEST_WORKER, TEST_WORKER_MODE } from '../crates/edge/tests/worker.mjs';
 import { build } from './build.mjs';
 import { NO_CHROMIUM, findChromium } from './chromium.mjs';
 import { ROOT, Stop, bold, capture, green, main, red } from './commands.mjs';
@@ -49,7 +50,7 @@ const LAYERS = {
   },
   e2e: {
     title: 'e2e: the bundle on workerd with KV and the local AuthKit (node --test)',
-    run: () => runOnBundle(['local', 'tests/e2e']),
+    run: () => runOnBundle(['local', 'tests/e2e', 'crates'], [{ worker: TEST_WORKER, mode: TEST_WORKER_MODE }]),
     passed: NODE_PASSED,
   },
   python: {
@@ -109,9 +110,15 @@ await main(async () => {
   console.log(`\n${bold('== summary')}\n\n${summary.join('\n')}\n\n${verdict}`);
 });
 
-/** Every test file under the folders, on a bundle that is as new as its sources. @param {string[]} folders */
-async function runOnBundle(folders) {
+/**
+ * Runs every test file under the folders, on bundles that are as new as their sources.
+ *
+ * @param {string[]} folders
+ * @param {NonNullable<Parameters<typeof build>[1]>[]} [bundles] besides the release bundle
+ */
+async function runOnBundle(folders, bundles = []) {
   await build('steps');
+  for (const bundle of bundles) await build('steps', bundle);
   const reporter = process.stdout.isTTY ? 'spec' : 'tap';
   return capture(process.execPath, ['--test', `--test-reporter=${reporter}`, ...folders.flatMap(testFiles)], {
     show: true,

@@ -14,7 +14,13 @@ use worker::{
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::{KvError, KvListing, KvNamespace, KvOperation, KvPut, kv::kind_of_message};
+use crate::{
+    KvError, KvListing, KvNamespace, KvOperation, KvPut,
+    kv::{
+        kind_of_message,
+        rules::{check_list_limit, check_ttl, refused},
+    },
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -81,8 +87,31 @@ async fn outcome(
 }
 
 fn to_js(operation: KvOperation, argument: &impl Serialize) -> Result<JsValue, KvError> {
-    let text = serde_json::to_string(argument).unwrap_or_default();
-    JSON::parse(&text).map_err(failed(operation))
+    // Neither fails: `serde_json` writes JSON. The engine's message would contain the argument.
+    let text = serde_json::to_string(argument).ok();
+    let value = text.and_then(|text| JSON::parse(&text).ok());
+    value.ok_or_else(|| refused(operation, "an argument that is not JSON"))
+}
+
+/// Options of a `put` as the runtime expects them.
+fn put_options(options: KvPut<'_>) -> Result<JsValue, KvError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Members {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expiration_ttl: Option<u64>,
+    }
+
+    options.expiration_ttl_secs.map_or(Ok(()), check_ttl)?;
+    let members =
+        to_js(KvOperation::Put, &Members { expiration_ttl: options.expiration_ttl_secs })?;
+    if let Some(metadata) = options.metadata {
+        // Parsed by itself: text that is not one JSON value cannot add options.
+        let metadata = JSON::parse(metadata)
+            .map_err(|_| refused(KvOperation::Put, "the metadata is not JSON"))?;
+        Reflect::set(&members, &"metadata".into(), &metadata).map_err(failed(KvOperation::Put))?;
+    }
+    Ok(members)
 }
 
 #[async_trait]
@@ -96,21 +125,28 @@ impl KvNamespace for WorkersKv {
         SendFuture::new(async {
             let operation = KvOperation::Get;
             // A `Map` from the keys to the values.
-            let values = outcome(operation, self.0.get_many(&to_js(operation, &keys)?)).await?;
-            let values: js_sys::Map = values.unchecked_into();
-            Ok(keys.iter().map(|key| values.get(&JsValue::from_str(key)).as_string()).collect())
+            let map = outcome(operation, self.0.get_many(&to_js(operation, &keys)?)).await?;
+            let map: js_sys::Map = map.unchecked_into();
+            let mut values = Vec::with_capacity(keys.len());
+            for key in keys {
+                let name = JsValue::from_str(key);
+                // The map has an entry for every key, unless the runtime lost it: it makes the map of a
+                // JavaScript object and leaves out names that are array indices.
+                let value = if map.has(&name) {
+                    map.get(&name)
+                } else {
+                    outcome(operation, self.0.get(key)).await?
+                };
+                values.push(value.as_string());
+            }
+            Ok(values)
         })
         .await
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
         SendFuture::new(async {
-            // The metadata is JSON already.
-            let metadata = options.metadata.map(|metadata| format!("\"metadata\":{metadata}"));
-            let ttl = options.expiration_ttl_secs.map(|secs| format!("\"expirationTtl\":{secs}"));
-            let members: Vec<String> = metadata.into_iter().chain(ttl).collect();
-            let options = JSON::parse(&format!("{{{}}}", members.join(",")))
-                .map_err(failed(KvOperation::Put))?;
+            let options = put_options(options)?;
             outcome(KvOperation::Put, self.0.put(key, value, &options)).await.map(drop)
         })
         .await
@@ -128,6 +164,7 @@ impl KvNamespace for WorkersKv {
     ) -> Result<KvListing, KvError> {
         SendFuture::new(async {
             let operation = KvOperation::List;
+            check_list_limit(limit)?;
             let options = to_js(operation, &ListOptions { prefix, limit, cursor })?;
             let response = outcome(operation, self.0.list(&options)).await?;
             Ok(KvListing::from_json(json_bytes(&response).map_err(failed(operation))?))

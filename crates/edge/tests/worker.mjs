@@ -1,0 +1,25 @@
+/** The Worker of `worker/`, as `local/build.mjs` builds it: it runs one KV operation per request. */
+
+/** @type {import('../../../local/build.mjs').Worker} */
+export const TEST_WORKER = {
+  title: "the Worker of edge-host's tests",
+  folder: 'crates/edge/tests/worker',
+  config: 'wrangler.toml',
+  sources: ['crates/edge'],
+};
+
+/** Seen from the crate's folder. Not inside of `crates/`, whose files are sources of other bundles. */
+const OUT_DIR = '../../../../build/edge-tests';
+
+/**
+ * With the profile of the release bundle, because most dependencies are compiled for that already.
+ *
+ * @type {import('../../../local/build.mjs').Mode}
+ */
+export const TEST_WORKER_MODE = {
+  profile: 'release',
+  args: ['--release', '--no-opt', '--out-dir', OUT_DIR],
+  folder: OUT_DIR,
+  isStripped: false,
+  about: '(seconds, after the release bundle)',
+};
