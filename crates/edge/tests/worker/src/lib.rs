@@ -18,6 +18,7 @@ edge_host::serve!(crate::build);
 type Namespaces = Arc<[Arc<dyn KvNamespace>]>;
 
 /// The router, on the namespaces `KV_0`, `KV_1` and so on, as many as are bound.
+#[expect(clippy::disallowed_methods, reason = "no API that clients use")]
 pub fn build(host: &impl Host) -> Router {
     let namespaces: Namespaces =
         (0..).map_while(|number| host.kv(&format!("KV_{number}"))).collect();
