@@ -43,7 +43,7 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// The value of `key`, to be changed where it is.
+    /// The value of `key`, to change it in place.
     pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -51,7 +51,8 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         self.entries.get_mut(key).map(|entry| &mut entry.value)
     }
 
-    /// Puts `owner`'s entry in, and takes others out until there is room. One that is too heavy by itself stays out.
+    /// Inserts `owner`'s entry and removes others until there is room. An entry that is heavier than the map is
+    /// not inserted.
     pub fn insert(&mut self, owner: &str, key: K, value: V, weight: usize) {
         self.remove(&key);
         if weight > self.max_weight {
@@ -69,7 +70,7 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         while self.weight > self.max_weight && self.evict() {}
     }
 
-    /// Takes an entry out.
+    /// Removes an entry and returns its value.
     pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -87,7 +88,7 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         Some(entry.value)
     }
 
-    /// Takes every entry out that `keep` is false for.
+    /// Removes every entry for which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(&V) -> bool) {
         let dropped: Vec<K> = self
             .entries
@@ -101,7 +102,7 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
     }
 
     /// Removes the oldest entry of the owner with the most entries; among equal owners, of the one with the
-    /// oldest entry. Returns whether there was one.
+    /// oldest entry. Returns whether there was an entry.
     fn evict(&mut self) -> bool {
         let share = |keys: &VecDeque<(u64, K)>| {
             let (oldest, key) = keys.front()?;
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_evicts_its_own_oldest_entries() {
+    fn flood_evicts_its_own_oldest_entries() {
         let mut map = map(100);
         map.insert("grace", "g1".into(), 1, 1);
         map.insert("grace", "g2".into(), 2, 1);
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_finds_room_among_equals() {
+    fn new_owner_finds_room_among_equals() {
         let mut map = map(10);
         for number in 0..20 {
             map.insert(&format!("user {number}"), number.to_string(), number, 1);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heavy_entry_takes_several_out() {
+    fn heavy_entry_evicts_several_others() {
         let mut map = map(100);
         for number in 0..10 {
             map.insert("ada", number.to_string(), number, 10);
@@ -156,11 +157,11 @@ mod tests {
         map.insert("grace", "heavy".into(), 0, 35);
         assert_eq!((map.get("3"), map.get("4"), map.weight), (None, Some(&4), 95));
         map.insert("grace", "too heavy".into(), 0, 101);
-        assert_eq!((map.get("too heavy"), map.weight), (None, 95), "nothing makes room for it");
+        assert_eq!((map.get("too heavy"), map.weight), (None, 95), "no entry is removed for it");
     }
 
     #[test]
-    fn an_entry_that_goes_leaves_nothing_behind() {
+    fn removed_entry_leaves_no_weight_and_no_owner() {
         let mut map = map(10);
         map.insert("ada", "a".into(), 1, 2);
         map.insert("ada", "a".into(), 2, 3);

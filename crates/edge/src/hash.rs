@@ -10,11 +10,11 @@ use siphasher::sip::SipHasher13;
 
 use super::random_bytes;
 
-/// A map with a secret seed of its own; made by `HashMap::default()`.
+/// A map with a secret seed of its own; `HashMap::default()` makes an empty one.
 #[allow(clippy::disallowed_types, reason = "its hasher is the one to use")]
 pub type HashMap<K, V> = std::collections::HashMap<K, V, SeededState>;
 
-/// What a map's hashes depend on.
+/// The secret seed of a map's hashes.
 #[derive(Clone)]
 pub struct SeededState([u8; 16]);
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_maps_hash_one_key_differently() {
+    fn maps_hash_one_key_differently() {
         let [one, other] = [SeededState::default(), SeededState::default()];
         assert_ne!(one.hash_one("key"), other.hash_one("key"));
         assert_eq!(one.hash_one("key"), one.clone().hash_one("key"));

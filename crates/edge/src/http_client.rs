@@ -4,25 +4,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
-/// Sends one HTTP request and reads the whole answer. Redirects are not followed.
+/// Sends one HTTP request and reads the whole response. Redirects are not followed.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
     /// # Errors
     ///
-    /// [`HttpClientError`] when there is no answer at all; any status is an answer.
+    /// [`HttpClientError`] when there is no response. A response of any status is not an error.
     async fn send(
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, HttpClientError>;
 }
 
-/// Why an outgoing request has no answer.
+/// The reason that an outgoing request has no response.
 #[derive(Debug, Error)]
 pub enum HttpClientError {
-    /// No answer within the client's own limit.
+    /// No response within the client's own limit.
     #[error("no answer in time")]
     Timeout,
-    /// The connection failed, or the answer broke off.
+    /// The connection failed, or the response broke off.
     #[error("connection failed")]
     Connection,
 }

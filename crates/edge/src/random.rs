@@ -4,7 +4,7 @@
 ///
 /// # Panics
 ///
-/// When the system has no randomness: nothing can be sealed then, and going on would be worse.
+/// When the system has no randomness. Nothing can be sealed then, and predictable keys would be worse.
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

@@ -38,8 +38,8 @@ impl WaitUntil {
     }
 }
 
-/// The time zone of the person who sent a request, as the host tells it from the client's address. It
-/// belongs to one request and travels in its extensions; the default is UTC.
+/// The time zone of a request's sender, which the host derives from the client's address. It belongs to one
+/// request and is one of its extensions; the default is UTC.
 #[derive(Clone, Default)]
 pub struct VisitorTimeZone(Option<Arc<LocalDate>>);
 
@@ -47,7 +47,7 @@ pub struct VisitorTimeZone(Option<Arc<LocalDate>>);
 type LocalDate = dyn Fn(DateTime<Utc>) -> Option<NaiveDate> + Send + Sync;
 
 impl VisitorTimeZone {
-    /// A time zone by its calendar. `local_date` is called only by pages that show a date.
+    /// A time zone by its calendar. `local_date` is called only for pages that show a date.
     #[must_use]
     pub fn new(
         local_date: impl Fn(DateTime<Utc>) -> Option<NaiveDate> + Send + Sync + 'static,

@@ -8,7 +8,7 @@ use worker::{Date, Delay, send::SendFuture};
 
 use crate::Clock;
 
-/// The Worker's clock.
+/// The clock of the Workers runtime.
 pub struct WorkersClock;
 
 #[async_trait]

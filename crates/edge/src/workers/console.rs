@@ -21,9 +21,9 @@ impl Log for Console {
     fn flush(&self) {}
 }
 
-/// Makes the console the log.
+/// Sends the log to the console.
 pub fn install() {
-    // Only fails when there is a logger already, which is then this one.
+    // This fails only when this logger is installed already.
     let _ = log::set_logger(&Console);
     log::set_max_level(LevelFilter::Info);
 }

@@ -1,7 +1,7 @@
 //! Outgoing requests: `fetch()` with a time limit, redirects not followed.
 //!
-//! Spoken to directly, like [`super::kv`]: what `worker::Fetch` adds is a quarter of the bundle's
-//! bindings and not needed for small JSON exchanges.
+//! `fetch()` is called directly, as KV is in [`super::kv`]: `worker::Fetch` would add a quarter to the bundle's
+//! bindings, for features that small JSON exchanges do not use.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,10 +16,10 @@ use worker::{
 
 use crate::{HttpClient, HttpClientError};
 
-/// A browser is waiting: better a clear answer in ten seconds than a good one in thirty.
+/// A browser waits meanwhile, and an error after ten seconds serves its user better than a result after thirty.
 const TIMEOUT_MILLIS: u32 = 10_000;
 
-/// The answer's headers that anybody here reads.
+/// The response's headers that callers read.
 const READ_HEADERS: [HeaderName; 3] =
     [header::CACHE_CONTROL, header::CONTENT_TYPE, header::RETRY_AFTER];
 
@@ -58,7 +58,7 @@ impl HttpClient for FetchClient {
             exchange(&request).await.map_err(|error| {
                 let name =
                     Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string());
-                // The runtime's message may name addresses; nothing in it is for the caller.
+                // The runtime's message may contain addresses, so it goes no further.
                 match name.as_deref() {
                     Some("TimeoutError") => HttpClientError::Timeout,
                     _ => HttpClientError::Connection,
@@ -85,12 +85,12 @@ async fn exchange(request: &Request<Bytes>) -> Result<Response<Bytes>, JsValue> 
     let init = JSON::parse(&init.to_string())?;
     Reflect::set(&init, &"signal".into(), &abort_after(TIMEOUT_MILLIS))?;
 
-    let answer = JsFuture::from(fetch(&request.uri().to_string(), &init)?).await?;
-    let answer: FetchedResponse = answer.unchecked_into();
-    let body = JsFuture::from(answer.text()?).await?.as_string().unwrap_or_default();
-    let mut response = Response::builder().status(answer.status());
+    let fetched = JsFuture::from(fetch(&request.uri().to_string(), &init)?).await?;
+    let fetched: FetchedResponse = fetched.unchecked_into();
+    let body = JsFuture::from(fetched.text()?).await?.as_string().unwrap_or_default();
+    let mut response = Response::builder().status(fetched.status());
     for name in READ_HEADERS {
-        if let Some(value) = answer.headers().get(name.as_str()) {
+        if let Some(value) = fetched.headers().get(name.as_str()) {
             response = response.header(name, value);
         }
     }

@@ -1,13 +1,13 @@
 /**
- * What Rust would ask the runtime's objects member by member, in one call: each call costs, and an
- * object's iterator costs more than anything that is made of what it yields. Nothing is decided here.
+ * Reads the runtime's objects for Rust, each in one call: calls between Rust and JavaScript cost, and iterators
+ * of the runtime's objects most of all. The functions take no decisions.
  */
 
 const encoder = new TextEncoder();
 
 /**
- * Method, URL, and each header's name and value, a line each: there is no line break in any of them.
- * UTF-8, because bytes cross faster than a string.
+ * Method, URL, and each header's name and value, a line each: none of them contains a line break. The result is
+ * UTF-8, because bytes cross to Rust faster than a string.
  *
  * @param {Request} request
  */
@@ -25,13 +25,13 @@ export function requestHead(request) {
  * @type {Map<string, Intl.DateTimeFormat>}
  */
 const calendars = new Map();
-/** More are forgotten: ICU keeps some kilobytes for each. */
+/** Beyond this number all are dropped: ICU keeps some kilobytes for each. */
 const CALENDARS_MAX = 16;
 
 /**
- * The calendar date at `millis` in the visitor's time zone, as a number (20261123); 0 where the runtime
- * tells no time zone, or one that `Intl` does not know. Reading `cf` and `Intl` cost, so this is its own
- * call, which only pages make.
+ * The calendar date at `millis` in the visitor's time zone, as a number (20261123); 0 when the runtime gives no
+ * time zone, or one that `Intl` does not know. It is a call of its own because `cf` and `Intl` cost, and only
+ * pages need the date.
  *
  * @param {Request} request
  * @param {number} millis
@@ -63,17 +63,17 @@ export function jsonBytes(value) {
   return encoder.encode(JSON.stringify(value));
 }
 
-/** A body that says that it is no longer than this comes over in one piece: the longest that anything reads. */
+/** A body whose `Content-Length` is at most this crosses to Rust in one piece. No handler reads more. */
 const WHOLE_MAX_BYTES = 256 * 1024;
-/** As much of a body is read although nobody wants it: 4 ms of CPU. */
+/** The most of an unused body that is read and discarded; it takes 4 ms of CPU. */
 const REST_MAX_BYTES = 1024 * 1024;
-/** As long a response waits for a body that nobody wants. */
+/** The longest that a response waits for an unused body. */
 const REST_MAX_MS = 1_000;
 
 /**
- * A request's body, which stays untouched until something reads it. A body that is cancelled, or not read
- * to its end, breaks its connection, and under `wrangler dev` other requests too. So before a response
- * leaves, the rest of the body is read and thrown away.
+ * A request's body, which stays untouched until a handler reads it. A body that is cancelled, or not read to
+ * its end, breaks its connection, and under `wrangler dev` other requests too. So the rest of the body is read
+ * and discarded before the response is sent.
  */
 export class RequestBody {
   #request;
@@ -88,14 +88,14 @@ export class RequestBody {
   constructor(request) {
     this.#request = request;
     const length = request.headers.get('content-length');
-    /** As the request says; it may say nothing. @type {number | undefined} */
+    /** The `Content-Length`, if there is one. @type {number | undefined} */
     this.length = length === null ? undefined : Number(length);
   }
 
-  /** The next part; nothing at the end. @returns {Promise<Uint8Array | undefined>} */
+  /** The next part; `undefined` at the end. @returns {Promise<Uint8Array | undefined>} */
   read() {
     const part = this.#next();
-    // After a failure there is nothing more to read: the client has left.
+    // A failure means that the client has disconnected: nothing more can be read.
     this.#reading = part.catch(() => (this.#isAtEnd = true));
     return part;
   }
@@ -115,11 +115,11 @@ export class RequestBody {
   }
 
   /**
-   * Reads the rest and throws it away. A body known to be too long for that stays as it is: the runtime's
-   * own front door copes with one that nothing has touched.
+   * Reads the rest and discards it. A body whose `Content-Length` is too long for that stays as it is: the
+   * runtime handles one that is untouched.
    *
-   * @param {ExecutionContext} context keeps a slow client's body flowing while the response leaves
-   * @returns {Promise<void> | undefined} nothing where nothing is left
+   * @param {ExecutionContext} context keeps reading a slow client's body while the response is sent
+   * @returns {Promise<void> | undefined} `undefined` when nothing is left
    */
   readRest(context) {
     const isUntouched = this.#request.body !== null && !this.#request.bodyUsed;

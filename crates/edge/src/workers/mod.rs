@@ -1,6 +1,6 @@
-//! Cloudflare Workers: the entry point, and the adapters that implement the host traits. The only folder
-//! that names `worker`, and the only one that deals with `Send`: a Worker has one thread, so its futures
-//! may be said to be `Send`.
+//! Cloudflare Workers: the entry point, and the adapters that implement the host's traits. No other folder
+//! names the crate `worker` or deals with `Send`: a Worker has one thread, so its futures may be declared
+//! `Send`.
 
 pub mod clock;
 mod console;

@@ -1,12 +1,12 @@
 //! The request as the runtime has it, as an [`http::Request`].
 //!
-//! `worker` makes one too, but refuses the whole request, with a 500 that nobody can explain, for one
-//! header with a character past ASCII. Any page of the domain can make a browser send that for ever,
-//! in a cookie. Here such a header's value is taken as its bytes. And everything but the body comes over
-//! in one piece.
+//! `worker` converts requests too, but it rejects a request with 500 when one header has a character past
+//! ASCII, and any page of the domain can make a browser send such a header with every request, in a cookie.
+//! This conversion takes a header's value as bytes, and takes everything but the body from JavaScript in one
+//! call.
 //!
-//! The body is not touched until something reads it, and is read to its end once something has: see
-//! `RequestBody` in [`host.js`](host.js).
+//! The body stays untouched until a handler reads it. Once a handler has read a part, it is read to its end:
+//! see `RequestBody` in [`host.js`](host.js).
 
 use std::{
     pin::Pin,
@@ -48,15 +48,15 @@ extern "C" {
     fn read_rest(this: &RequestBody, context: &JsValue) -> Option<Promise>;
 }
 
-/// A body that handlers may read, in part or not at all.
+/// The body of a request, which handlers may have read completely, in part or not at all.
 pub struct UnreadBody(RequestBody);
 
 impl UnreadBody {
-    /// Reads what no handler has read, so that the connection stays whole. Returns when the response may
-    /// leave; `context` keeps the rest of a slow body flowing.
+    /// Reads the rest of the body, so that the connection stays usable. Returns when the response may be
+    /// sent; `context` keeps reading the rest of a slow body.
     pub async fn read_rest(self, context: &JsValue) {
         if let Some(rest) = self.0.read_rest(context) {
-            // A body that breaks off has no connection left to look after.
+            // A body that breaks off has lost its connection.
             let _ = JsFuture::from(rest).await;
         }
     }
@@ -69,7 +69,7 @@ struct LazyBody {
     reading: Option<SendFuture<JsFuture>>,
 }
 
-/// The client has left before its body was complete.
+/// The client disconnected before the body was complete.
 #[derive(Debug, Error)]
 #[error("the request's body broke off")]
 struct BrokenOff;
@@ -101,11 +101,11 @@ impl http_body::Body for LazyBody {
     }
 }
 
-/// The request, and for a method that may have a body a handle on it.
+/// The request, and its body if the method may have one.
 ///
 /// # Errors
 ///
-/// When the runtime's request has a URL or a method that HTTP does not have.
+/// When the URL or the method of the runtime's request is not valid in HTTP.
 pub fn from_web(request: &web_sys::Request) -> http::Result<(Request<Body>, Option<UnreadBody>)> {
     let head = request_head(request);
     let mut lines = head.split(|byte| *byte == b'\n');

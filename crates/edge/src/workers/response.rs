@@ -1,9 +1,9 @@
-//! Our answer as the runtime wants it.
+//! An [`http::Response`] as the runtime's response.
 //!
-//! Nearly every body is in memory already. `worker` would make a stream of it, which costs more than
-//! most of our handlers; this hands the bytes over, and status and headers in one string. A body whose
-//! length is not known is a stream: the runtime pulls a part when the client has room for it, an error
-//! aborts the response, and a client that leaves drops the rest.
+//! Nearly every body is in memory already. `worker` would make a stream of it, which costs more than most
+//! handlers; this module passes the bytes, and status and headers in one string. A body of unknown length is
+//! a stream: the runtime pulls a part when the client can receive it, an error aborts the response, and the
+//! rest is dropped when the client disconnects.
 
 use axum::body::{Body, HttpBody as _, to_bytes};
 use futures_util::TryStreamExt;
@@ -24,8 +24,8 @@ struct Init<'a> {
     headers: &'a HeaderMap,
 }
 
-/// As an object where it can be: the runtime takes three times as long for a list of pairs, which only
-/// a name that is there twice needs.
+/// Headers as an object, unless a name occurs twice, which needs a list of pairs: the runtime takes three
+/// times as long for a list.
 fn serialize_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
     let pairs = headers
         .iter()
@@ -39,7 +39,7 @@ fn serialize_headers<S: Serializer>(headers: &HeaderMap, serializer: S) -> Resul
 
 /// # Errors
 ///
-/// When the runtime does not take the answer, or its body cannot be read.
+/// When the runtime rejects the response, or its body cannot be read.
 pub async fn into_web(response: Response<Body>) -> worker::Result<web_sys::Response> {
     let (parts, body) = response.into_parts();
     let init = Init { status: parts.status.as_u16(), headers: &parts.headers };
@@ -51,8 +51,8 @@ pub async fn into_web(response: Response<Body>) -> worker::Result<web_sys::Respo
         return Ok(response?);
     }
     let body = to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
-    // A copy that JavaScript owns: the runtime may read it after this memory is used for something
-    // else. No body, and not an empty one: 204 and 304 may not have any.
+    // JavaScript owns this copy: the runtime may read it after this memory is reused. An empty body becomes
+    // no body, because 204 and 304 may not have one.
     let bytes = (!body.is_empty()).then(|| Uint8Array::from(&body[..]));
     Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(bytes.as_ref(), &init)?)
 }
@@ -60,7 +60,7 @@ pub async fn into_web(response: Response<Body>) -> worker::Result<web_sys::Respo
 fn stream_of(body: Body) -> web_sys::ReadableStream {
     let parts = body
         .into_data_stream()
-        // What went wrong is in the log; the runtime shows this to nobody.
+        // The cause is in the log; the runtime shows this message to no client.
         .map_err(|_| JsValue::from(js_sys::Error::new("the response breaks off")))
         .map_ok(|part| JsValue::from(Uint8Array::from(&part[..])));
     ReadableStream::from_stream(parts).into_raw()

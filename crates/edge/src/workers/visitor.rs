@@ -16,7 +16,7 @@ extern "C" {
     fn visitor_date(request: &web_sys::Request, millis: f64) -> u32;
 }
 
-/// The time zone of the client that sent `request`. Nothing is read before a date is asked for.
+/// The time zone of the client that sent `request`. It is read when a date is needed.
 pub fn time_zone(request: web_sys::Request) -> VisitorTimeZone {
     let request = SendWrapper::new(request);
     VisitorTimeZone::new(move |at: DateTime<Utc>| {
