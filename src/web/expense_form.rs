@@ -227,7 +227,7 @@ impl FormInput {
                 format!("Give the amount, such as {example}.")
             }
             (Field::Amount, _) => {
-                format!("Enter only a number, such as {example}.")
+                format!("Enter only a number as the amount, such as {example}.")
             }
         }
     }

@@ -460,6 +460,7 @@ async fn error_page_has_message_link_and_request_id() {
         ("/expenses?limit=x", 422, "limit", "href=\"/expenses\""),
     ] {
         let page = browser.open(path).await.expect(status);
+        assert!(!page.body.contains("Not Found."), "{}", page.body);
         assert_has(&page, &[words, way_on, "<code>ray-of-the-test</code>", "<h1>"]);
         assert_inert(&page);
     }

@@ -66,7 +66,7 @@ test('browser gets errors as pages, a script as JSON', async () => {
   const page = await browser.open('/nowhere');
   assert.equal(page.status, 404);
   assert.match(page.answer.header('content-type'), /^text\/html; ?charset=utf-8/i);
-  assert.match(page.text, /Not Found/);
+  assert.match(page.text, /Not found/);
   assertDetail(await browser.request('GET', '/nowhere'), 404);
 });
 

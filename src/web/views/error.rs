@@ -52,6 +52,8 @@ pub fn page(failure: &Failure) -> Markup {
             p.muted { "Error " (status.as_u16()) }
             h1 { (title) }
             @match detail {
+                // "Not Found" is the title.
+                Value::String(text) if text.eq_ignore_ascii_case(title) => {},
                 Value::String(text) => p.lead { (sentence(text)) },
                 Value::Array(problems) => ul {
                     @for problem in problems { li { (problem_text(problem)) } }
