@@ -122,7 +122,7 @@ fn with_key(mut request: Value) -> Value {
 fn with_id(mut schema: Value, components: &Value) -> Value {
     let mut properties = Map::new();
     let mut id = inline(&components["ExpenseId"], components);
-    id["description"] = json!("The expense's id, from list_expenses");
+    id["description"] = json!("The expense's id, as in list_expenses");
     // A model might take the example for an expense's id.
     id.as_object_mut().and_then(|id| id.shift_remove("examples"));
     properties.insert("id".to_owned(), id);
