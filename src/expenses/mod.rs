@@ -17,4 +17,4 @@ pub(crate) mod store;
 pub(crate) mod summary;
 pub(crate) mod user_expenses;
 
-pub use user_expenses::{Expenses, UserExpenses};
+pub(crate) use user_expenses::{Expenses, UserExpenses};

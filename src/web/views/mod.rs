@@ -1,6 +1,6 @@
 //! The pages' HTML. Views are functions from plain data to [`maud::Markup`], which escapes every value:
 //! user input never becomes markup. They read no request and no storage; [`crate::web::show`],
-//! [`crate::web::submit`] and [`crate::error_layer`] do.
+//! [`crate::web::submit`] and the error layer of `axum-authkit` do.
 //!
 //! [`layout`] is the frame of every page, with its style and its policy; [`home`] the welcome page,
 //! [`overview`] with its [`list`] the page of a signed-in visitor, [`expense`] one expense and its forms,
