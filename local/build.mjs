@@ -172,7 +172,8 @@ export function copyBundle(worker, mode, to) {
 /** @param {string} from @param {string} to */
 function copyAssets(from, to) {
   rmSync(to, { recursive: true, force: true });
-  cpSync(join(ROOT, from), to, { recursive: true });
+  // A linked folder, as in the tests' clone, is copied: files added to the copy must not land in the original.
+  cpSync(join(ROOT, from), to, { recursive: true, dereference: true });
 }
 
 /** @param {string} to */
