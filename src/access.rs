@@ -4,11 +4,8 @@
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use http::{Method, StatusCode, request::Parts};
 
-use crate::{
-    authkit::{CurrentUser, Rejection, UnscopedUser},
-    error::AppError,
-    expenses::{Expenses, UserExpenses, model::ExpenseId},
-};
+use crate::expenses::{Expenses, UserExpenses, model::ExpenseId};
+use axum_authkit::{AppError, CurrentUser, Rejection, UnscopedUser};
 
 /// What a request does with expenses. A token that is limited to scopes needs the scope for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,11 +8,6 @@ use http::StatusCode;
 use crate::{
     access::Access,
     api::expenses as api,
-    authkit::{
-        self, AuthKit, ConfigError, ProtectedResource,
-        layer::{layer_without_authkit, settle_origin},
-    },
-    error::AppError,
     expenses::{Expenses, store},
     mcp,
     negotiation::{by_accept, by_form},
@@ -21,12 +16,16 @@ use crate::{
         routing::{OpenApiRouter, routes},
     },
     organization,
-    runtime::{Clock, Host, KvNamespace},
     security_headers::with_security_headers,
     service,
     web::{show, submit, views},
     webhooks,
 };
+use axum_authkit::{
+    self, AppError, AuthKit, ConfigError, ProtectedResource,
+    layer::{layer_without_authkit, settle_origin},
+};
+use edge_host::{Clock, Host, KvNamespace};
 
 /// The resource that AuthKit Connect's tokens are for, and their scopes.
 const RESOURCE: ProtectedResource = ProtectedResource {
@@ -84,11 +83,11 @@ pub fn router(state: AppState) -> Router {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
         .with_state(state);
-    let routes = with_security_headers(authkit::layer(&authkit, routes), policy);
+    let routes = with_security_headers(axum_authkit::layer(&authkit, routes), policy);
     settle_origin(routes, authkit.public_origin().cloned())
 }
 
-/// Every route but the web hook's, which [`router`] adds, with its description. [`authkit::routes()`] has
+/// Every route but the web hook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
 /// the routes of the sign-in.
 ///
 /// Where a path has JSON and HTML, [`by_accept`] and [`by_form`] choose the handler. After a change here,
@@ -115,7 +114,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(show::confirm_delete, submit::delete_expense))
         .routes(routes!(organization::switch_organization))
-        .merge(authkit::routes())
+        .merge(axum_authkit::routes())
         .route(mcp::PATH, post(mcp::answer_message))
         .route(mcp::PATH_WITH_SLASH, post(mcp::answer_message))
 }

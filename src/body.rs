@@ -5,7 +5,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
-use crate::{error::AppError, fastapi::parse_json};
+use crate::fastapi::parse_json;
+use axum_authkit::AppError;
 
 /// Longest body that is read.
 const MAX_BODY_KIB: usize = 64;
@@ -63,7 +64,7 @@ pub async fn read_body_up_to(body: Body, max_kib: usize) -> Result<Bytes, AppErr
 }
 
 /// `application/x-www-form-urlencoded`, which a page of any site can make a browser send: see
-/// [`RequestOrigin::is_same_origin_form`](crate::authkit::origin::RequestOrigin::is_same_origin_form).
+/// [`RequestOrigin::is_same_origin_form`](axum_authkit::origin::RequestOrigin::is_same_origin_form).
 #[must_use]
 pub fn is_form(content_type: &HeaderValue) -> bool {
     essence(content_type).as_deref() == Some("application/x-www-form-urlencoded")

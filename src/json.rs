@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-use crate::error::AppError;
+use axum_authkit::error::AppError;
 
 /// serde_json's name for a number's digits (`serde_json::number::TOKEN`, which is private).
 const NUMBER_KEY: &str = "$serde_json::private::Number";

@@ -9,7 +9,7 @@
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
 //! - `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
-//! - [`authkit`]: sign-in, sealed sessions, access tokens: the crate `axum-authkit`. [`runtime`]: the host's
+//! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` the host's
 //!   clock, HTTP client and KV as traits: the crate `edge-host`.
 //!
 //! Everything but `edge-host`'s Workers host compiles natively: `cargo test` runs the router with every handler.
@@ -31,8 +31,5 @@ pub mod service;
 pub mod url_encoded;
 pub mod web;
 pub mod webhooks;
-
-pub use axum_authkit::{self as authkit, browser, error};
-pub use edge_host as runtime;
 
 edge_host::serve!(crate::app::build);

@@ -13,10 +13,11 @@ use axum::{
 };
 use http::{HeaderMap, header, request::Parts};
 
-use crate::{
-    authkit::{has_bearer, origin::RequestOrigin},
-    body::is_form,
+use crate::body::is_form;
+use axum_authkit::{
     browser::{CSV, HTML, prefers, wants_html},
+    has_bearer,
+    origin::RequestOrigin,
 };
 
 /// `html` responds to requests that prefer HTML to JSON and to CSV (`Accept`), `api` to the others.

@@ -9,16 +9,14 @@ use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use crate::{
-    authkit::{
-        Challenge, CurrentUser, current_user::SwitchError, origin::RequestOrigin,
-        refresh::RefreshError, routes::MeResponse,
-    },
     body::{is_form, read_body, read_json},
-    browser::redirect,
-    error::AppError,
     fastapi::{Fields, parse_text},
     json::Json,
     openapi::{ErrorResponse, Protected, ReadsBody},
+};
+use axum_authkit::{
+    AppError, Challenge, CurrentUser, browser::redirect, current_user::SwitchError,
+    origin::RequestOrigin, refresh::RefreshError, routes::MeResponse,
 };
 
 /// Where a form that has switched organizations leads.

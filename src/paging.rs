@@ -3,7 +3,8 @@
 use http::HeaderValue;
 use url::form_urlencoded;
 
-use crate::{error::AppError, url_encoded::Parameters};
+use crate::url_encoded::Parameters;
+use axum_authkit::AppError;
 
 /// The parameters that a list reads beside the cursor.
 const LIST_PARAMETERS: [&str; 4] = ["limit", "category", "from", "to"];

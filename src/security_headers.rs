@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, header};
 
-use crate::authkit::origin::RequestOrigin;
+use axum_authkit::origin::RequestOrigin;
 
 /// Adds the layer. `policy` is the pages' Content Security Policy.
 pub fn with_security_headers(router: Router, policy: HeaderValue) -> Router {

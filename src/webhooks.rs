@@ -11,12 +11,11 @@ use http::HeaderMap;
 use serde::Serialize;
 
 use crate::{
-    authkit::{RequestContext, webhook::WebhookEvent},
     body::read_body_up_to,
-    error::AppError,
     expenses::{Expenses, erase::Erasure},
     json::Json,
 };
+use axum_authkit::{AppError, RequestContext, webhook::WebhookEvent};
 
 /// The path, which the WorkOS dashboard holds.
 pub const PATH: &str = "/webhooks/workos";

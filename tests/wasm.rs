@@ -5,21 +5,21 @@
 #![allow(clippy::unwrap_used)]
 
 use authkit_edge::{
-    authkit::{
-        AuthKitConfig,
-        keys::{JwkSet, KeySet},
-        seal::{OpenError, Purpose, Sealer},
-        secret::Secret,
-        session::Session,
-        sign_in::{PendingSignIn, ReturnTo, SignInState},
-        token::{TokenError, TokenKind, UntrustedToken},
-    },
     expenses::{amount::Amount, model::ExpenseId},
     fastapi::expense,
-    runtime::workers::clock::WorkersClock,
-    runtime::{Clock, hash::SeededState, random_bytes},
+};
+use axum_authkit::{
+    AuthKitConfig,
+    keys::KeySet,
+    seal::{OpenError, Purpose, Sealer},
+    secret::Secret,
+    session::Session,
+    sign_in::{PendingSignIn, ReturnTo, SignInState},
+    token::{TokenError, TokenKind, UntrustedToken},
+    workos::JwkSet,
 };
 use chrono::{DateTime, Duration, Utc};
+use edge_host::{Clock, hash::SeededState, random_bytes, workers::clock::WorkersClock};
 use std::hash::BuildHasher;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

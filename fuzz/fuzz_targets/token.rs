@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use axum_authkit::{
-    keys::{JwkSet, KeySet},
+    keys::KeySet, workos::JwkSet,
     token::{TokenError, TokenKind, UntrustedToken},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -4,14 +4,14 @@ use http::{StatusCode, header};
 
 use crate::{
     access::no_such_expense,
-    error::AppError,
     expenses::{
         idempotency::AddError,
         store::GetError,
         user_expenses::{ChangeError, RemoveError},
     },
-    runtime::KvError,
 };
+use axum_authkit::AppError;
+use edge_host::KvError;
 
 /// `Retry-After` of a response to a failure of KV.
 const KV_RETRY_AFTER_SECS: u32 = 2;

@@ -12,12 +12,9 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use super::error::{IN_PROCESS, not_added, not_changed, not_got, not_read, not_removed};
-use crate::authkit::error_layer::request_id;
 use crate::{
     access::no_such_expense,
     body::read_json,
-    browser::{CSV, JSON, prefers, wants_html},
-    error::AppError,
     expenses::{
         UserExpenses, csv,
         idempotency::{IdempotencyKey, IdempotentRequest},
@@ -41,8 +38,13 @@ use crate::{
         },
     },
     paging::next_link,
-    runtime::KvError,
 };
+use axum_authkit::error_layer::request_id;
+use axum_authkit::{
+    AppError,
+    browser::{CSV, JSON, prefers, wants_html},
+};
+use edge_host::KvError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where a problem of the key is.

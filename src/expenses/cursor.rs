@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use serde::{Deserialize, Serialize};
 
 use super::{filter::Filter, keys::Owner, model::Expense};
-use crate::authkit::seal::Sealer;
+use axum_authkit::seal::Sealer;
 
 /// Where a page begins.
 #[derive(Default, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::keys::Owner;
-use crate::runtime::{KV_LIST_MAX_KEYS, KvError, KvNamespace};
+use edge_host::{KV_LIST_MAX_KEYS, KvError, KvNamespace};
 
 /// Most KV operations of one request, `list`s included. Workers allow 1,000 to all services together;
 /// the rest is for the request's other work.

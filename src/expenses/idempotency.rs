@@ -32,7 +32,7 @@ use super::{
     record::ExpenseRecord,
     store::ExpenseStore,
 };
-use crate::runtime::{Clock, KvError, KvPut, WaitUntil, fair::FairMap};
+use edge_host::{Clock, KvError, KvPut, WaitUntil, fair::FairMap};
 
 /// How long a key stands for the same request.
 const TTL_SECS: u64 = 24 * 60 * 60;
@@ -43,7 +43,7 @@ const WAIT_STEP_MILLIS: u32 = 20;
 /// How long it looks.
 const WAIT_MAX_SECS: i64 = 5;
 /// After this long the writing request is gone: a read and two writes take less, by
-/// [`crate::runtime::TimedKv`].
+/// [`edge_host::TimedKv`].
 const WRITING_MAX_SECS: i64 = 30;
 /// How long an isolate keeps a key: well over the minute that KV may lag.
 const MEMORY_SECS: i64 = 10 * 60;

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use super::model::ExpenseId;
-use crate::runtime::KV_KEY_MAX_BYTES;
+use edge_host::KV_KEY_MAX_BYTES;
 
 /// All but RFC 3986's unreserved characters.
 const ENCODED_IN_OWNER: &AsciiSet =

@@ -8,7 +8,7 @@ use thiserror::Error;
 use ulid::Ulid;
 
 use super::amount::Amount;
-use crate::runtime::random_bytes;
+use edge_host::random_bytes;
 
 /// An expense. As JSON it is one object, the fields of its content included.
 #[derive(Debug, Clone, PartialEq, Eq)]

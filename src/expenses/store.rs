@@ -16,7 +16,7 @@ use super::{
     model::{Expense, ExpenseId},
     record::{ExpenseRecord, decode},
 };
-use crate::runtime::{KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPut};
+use edge_host::{KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPut};
 
 /// The name of the Workers KV binding.
 pub const BINDING: &str = "EXPENSES";

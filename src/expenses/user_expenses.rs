@@ -14,10 +14,8 @@ use super::{
     store::{ExpenseStore, GetError},
     summary::SummaryBuilder,
 };
-use crate::{
-    authkit::seal::Sealer,
-    runtime::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, TimedKv, WaitUntil},
-};
+use axum_authkit::seal::Sealer;
+use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, TimedKv, WaitUntil};
 
 /// Every user's expenses.
 #[derive(Clone)]
@@ -358,17 +356,15 @@ impl Export {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::KvOperation;
-    use crate::{
-        authkit::seal::Purpose,
-        expenses::{
-            amount::Amount,
-            model::{Category, Description},
-        },
-        runtime::memory::MemoryKv,
+    use crate::expenses::{
+        amount::Amount,
+        model::{Category, Description},
     };
     use async_trait::async_trait;
+    use axum_authkit::seal::Purpose;
     use chrono::{DateTime, Duration, Utc};
+    use edge_host::KvOperation;
+    use edge_host::memory::MemoryKv;
     use serde_json::json;
 
     struct Noon;

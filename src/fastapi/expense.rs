@@ -11,15 +11,13 @@ use super::{
     integer::parse_positive,
     problem::{Fault, Problem, Problems, Source},
 };
-use crate::{
-    expenses::{
-        amount::Amount,
-        filter::Filter,
-        idempotency::IdempotencyKey,
-        model::{Category, Currency, Description, ExpenseChanges, ExpenseId, NewExpense, Update},
-    },
-    runtime::KV_LIST_MAX_KEYS,
+use crate::expenses::{
+    amount::Amount,
+    filter::Filter,
+    idempotency::IdempotencyKey,
+    model::{Category, Currency, Description, ExpenseChanges, ExpenseId, NewExpense, Update},
 };
+use edge_host::KV_LIST_MAX_KEYS;
 
 /// Rows of a page where `limit` is absent.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
@@ -255,10 +253,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        error::AppError,
-        fastapi::{parse_json, problem::Loc},
-    };
+    use crate::fastapi::{parse_json, problem::Loc};
+    use axum_authkit::AppError;
 
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()

@@ -11,14 +11,12 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use super::{date::DateError, decimal::DecimalError, json_error::JsonSyntaxError};
-use crate::{
-    error::AppError,
-    expenses::{
-        amount::{Amount, AmountError},
-        idempotency::IdempotencyKeyError,
-        model::{Currency, CurrencyError, TextError},
-    },
+use crate::expenses::{
+    amount::{Amount, AmountError},
+    idempotency::IdempotencyKeyError,
+    model::{Currency, CurrencyError, TextError},
 };
+use axum_authkit::AppError;
 
 /// Longest input or member name that a problem repeats: ten times the longest valid text.
 const MAX_ECHO_BYTES: usize = 2048;

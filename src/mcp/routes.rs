@@ -17,13 +17,12 @@ use super::{
     tool,
     tools::{self, CallError, Caller},
 };
-use crate::authkit::error_layer::request_id;
-use crate::{
-    authkit::{BearerUser, CurrentUser, origin::RequestOrigin},
-    body::read_bytes,
+use crate::{body::read_bytes, expenses::Expenses};
+use axum_authkit::error_layer::request_id;
+use axum_authkit::{
+    AppError, BearerUser, CurrentUser,
     browser::{JSON, is_acceptable},
-    error::AppError,
-    expenses::Expenses,
+    origin::RequestOrigin,
 };
 
 /// The path.

@@ -13,8 +13,8 @@ use crate::{
         user_expenses::{ChangeError, RemoveError},
     },
     fastapi::{Fault, Problem, Problems},
-    runtime::KvError,
 };
+use edge_host::KvError;
 
 /// Most characters of a wrong value that are repeated.
 const INPUT_MAX_CHARS: usize = 100;

@@ -14,8 +14,6 @@ use super::{
     tool_error::ToolError,
 };
 use crate::{
-    authkit::CurrentUser,
-    error::AppError,
     expenses::{
         Expenses, UserExpenses, idempotency::IdempotentRequest, model::ExpenseChanges,
         summary::Summary, user_expenses::ListError,
@@ -28,6 +26,7 @@ use crate::{
         },
     },
 };
+use axum_authkit::{AppError, CurrentUser};
 
 /// The request that calls tools.
 pub struct Caller<'a> {

@@ -19,8 +19,8 @@ use crate::{
         model::{Category, Currency, Description, ExpenseId, Timestamp},
     },
     fastapi::expense::DEFAULT_LIMIT,
-    runtime::KV_LIST_MAX_KEYS,
 };
+use edge_host::KV_LIST_MAX_KEYS;
 
 /// An expense as it is sent: [`parse_expense`](crate::fastapi::expense::parse_expense) reads it.
 #[derive(Debug)]

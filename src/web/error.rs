@@ -4,10 +4,10 @@ use http::StatusCode;
 
 use crate::{
     access::no_such_expense,
-    error::AppError,
     expenses::{store::GetError, user_expenses::RemoveError},
-    runtime::KvError,
 };
+use axum_authkit::AppError;
+use edge_host::KvError;
 
 /// `Retry-After` of a response to a failure of KV.
 const KV_RETRY_AFTER_SECS: u32 = 2;

@@ -19,9 +19,9 @@ use crate::{
         model::{Category, Currency, Expense, ExpenseContent, TextError},
     },
     fastapi::{DecimalError, Fault, Problem, expense::parse_expense},
-    runtime::random_bytes,
     url_encoded::Parameters,
 };
+use edge_host::random_bytes;
 
 /// The values of the form's fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

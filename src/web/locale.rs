@@ -13,7 +13,7 @@ use std::{
 use chrono::{Datelike, NaiveDate};
 use http::{HeaderMap, header};
 
-use crate::browser::{Weighted, weighted};
+use axum_authkit::browser::{Weighted, weighted};
 
 /// The formats of one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

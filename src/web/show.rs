@@ -33,8 +33,6 @@ use super::{
 };
 use crate::{
     access::no_such_expense,
-    authkit::{CurrentUser, Rejection},
-    error::AppError,
     expenses::{
         model::{Expense, ExpenseId},
         summary::{SummaryBuilder, compare_months},
@@ -46,9 +44,10 @@ use crate::{
     },
     openapi::{FindsOne, NeedsScope, Protected},
     paging::{next_link, next_query},
-    runtime::Clock,
     url_encoded::Parameters,
 };
+use axum_authkit::{AppError, CurrentUser, Rejection};
+use edge_host::Clock;
 
 /// Rows of a page unless `limit` says otherwise: a few screens, and a first page below 30 KB.
 const ROWS: usize = 25;

@@ -27,13 +27,9 @@ use super::{
     views::{Account, expense as view, respond},
     visitor::Visitor,
 };
-use crate::authkit::error_layer::request_id;
 use crate::{
     access::no_such_expense,
-    authkit::{Rejection, origin::RequestOrigin},
     body::{is_form, read_body},
-    browser::redirect,
-    error::AppError,
     expenses::{
         Expenses,
         idempotency::{AddError, IdempotencyKey, IdempotentRequest},
@@ -46,8 +42,10 @@ use crate::{
         Changes, FindsOne, Protected, ReadsForm,
         schema::{DeleteForm, ExpenseForm},
     },
-    runtime::{Clock, KvError},
 };
+use axum_authkit::error_layer::request_id;
+use axum_authkit::{AppError, Rejection, browser::redirect, origin::RequestOrigin};
+use edge_host::{Clock, KvError};
 
 /// A form that one of this site's own pages sent.
 pub(crate) struct OwnForm {

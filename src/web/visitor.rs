@@ -6,10 +6,10 @@ use http::request::Parts;
 use super::{Locale, views::Account};
 use crate::{
     access::expenses_of,
-    authkit::{CurrentUser, Rejection, session::User},
     expenses::{Expenses, UserExpenses},
-    runtime::VisitorTimeZone,
 };
+use axum_authkit::{CurrentUser, Rejection, user::User};
+use edge_host::VisitorTimeZone;
 
 /// A signed-in person, for handlers of pages and forms.
 pub struct Visitor {

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: one expense for one key, whoever comes twice, whatever fails in between.
 
-use authkit_edge::runtime::WaitUntil;
 use chrono::Duration;
+use edge_host::WaitUntil;
 use futures_util::FutureExt;
 use http::{Method, header};
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! The key set: fetched when needed, kept, fetched again for a new key, used through an outage.
 
-use authkit_edge::runtime::WaitUntil;
 use axum::body::Body;
 use chrono::Duration;
+use edge_host::WaitUntil;
 use futures_util::FutureExt;
 use http::Method;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Pages in a browser: `/`, `/expenses`, one expense. Their forms are in `forms`.
 
-use authkit_edge::runtime::KV_LIST_MAX_KEYS;
 use chrono::Duration;
+use edge_host::KV_LIST_MAX_KEYS;
 use http::{Method, header};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Sessions are renewed on the way, once, and never ended by mistake.
 
-use authkit_edge::runtime::WaitUntil;
 use axum::body::Body;
 use chrono::Duration;
+use edge_host::WaitUntil;
 use futures_util::{FutureExt, future::join_all};
 use http::{Method, header};
 use serde_json::json;

@@ -1,10 +1,10 @@
 //! What an isolate remembers for many users: one of them, however busy, pushes out nothing of another's.
 
-use authkit_edge::authkit::{
+use axum::body::Body;
+use axum_authkit::{
     seal::{Purpose, Sealer},
     session::Session,
 };
-use axum::body::Body;
 use chrono::Duration;
 use futures_util::FutureExt;
 use http::{Method, header};

@@ -1,8 +1,8 @@
 //! A KV that gives no answer: everybody is told so in time, and nobody is told what is not known.
 
-use authkit_edge::runtime::{Clock, KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS};
 use axum::body::Body;
 use chrono::Duration;
+use edge_host::{Clock, KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS};
 use http::{Method, header};
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use authkit_edge::authkit::{
+use axum_authkit::{
     seal::{Purpose, Sealer},
     secret::Secret,
     session::Session,

@@ -1,8 +1,8 @@
 //! `POST /webhooks/workos`: believed only from WorkOS, and harmless however often it comes.
 
-use authkit_edge::runtime::WaitUntil;
 use axum::body::Body;
 use chrono::Duration;
+use edge_host::WaitUntil;
 use futures_util::FutureExt;
 use hmac::{Hmac, Mac};
 use http::Method;
@@ -41,7 +41,7 @@ fn hex(secret: &str, time: &str, body: &[u8]) -> String {
 }
 
 fn millis(app: &TestApp, ahead: Duration) -> String {
-    use authkit_edge::runtime::Clock;
+    use edge_host::Clock;
     (app.clock.now() + ahead).timestamp_millis().to_string()
 }
 

@@ -12,19 +12,24 @@ use std::{fmt, sync::Arc};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use chrono::{DateTime, Utc};
 use edge_host::WaitUntil;
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use thiserror::Error;
 
 use crate::{
-    AuthKit, VerifyError,
+    authkit::{AuthKit, VerifyError},
+    browser::wants_html,
+    challenge::Challenge,
+    context::RequestContext,
     cookie::RequestCookies,
     isolate_cache::CachedSession,
-    layer::RequestContext,
     origin::RequestOrigin,
     refresh::{RefreshError, Renewed},
-    rejection::{Challenge, IdentifyError, Rejection, SignedOut},
-    session::{Impersonator, Session, User},
+    refusal::login_path,
+    rejection::{Rejection, SignedOut},
+    session::Session,
+    sign_in::ReturnTo,
     token::{TokenError, VerifiedClaims},
+    user::{Impersonator, User},
     workos::INVALID_GRANT,
 };
 
@@ -295,6 +300,72 @@ impl CurrentUser {
     }
 }
 
+/// Why the caller is not known, before the request's response is considered.
+#[derive(Debug)]
+enum IdentifyError {
+    SignedOut(SignedOut),
+    CrossOrigin,
+    Unavailable { reason: String, retry_after_secs: u32 },
+}
+
+impl From<SignedOut> for IdentifyError {
+    fn from(reason: SignedOut) -> Self {
+        Self::SignedOut(reason)
+    }
+}
+
+impl From<RefreshError> for IdentifyError {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            // AuthKit wants more of the user, and asks for it when they sign in.
+            RefreshError::Ended | RefreshError::Refused { .. } => SignedOut::Session.into(),
+            RefreshError::Unavailable { reason, retry_after_secs } => {
+                Self::Unavailable { reason, retry_after_secs }
+            }
+        }
+    }
+}
+
+/// The rejection of a request whose caller could not be identified.
+fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -> Rejection {
+    let reason = match error {
+        IdentifyError::SignedOut(reason) => reason,
+        IdentifyError::CrossOrigin => {
+            return Rejection::forbidden(
+                "Requests that change something must come from this site's own pages",
+            );
+        }
+        IdentifyError::Unavailable { reason, retry_after_secs } => {
+            return Rejection::Unavailable { reason: reason.into(), retry_after_secs };
+        }
+    };
+    let challenge = Challenge::new(context);
+    let detail = reason.to_string();
+    let parameters: &[(&str, &str)] = match &reason {
+        SignedOut::NoCredentials | SignedOut::Session => &[],
+        SignedOut::NotABearer => &[("error", "invalid_request")],
+        // `TokenError` is plain text without quotes.
+        SignedOut::Token(_) => &[("error", "invalid_token"), ("error_description", &detail)],
+    };
+    let may_sign_in = matches!(reason, SignedOut::NoCredentials | SignedOut::Session);
+    let sign_in = (may_sign_in && is_navigation(&parts.method, &parts.headers))
+        .then(|| sign_in_path(parts, context).into());
+    Rejection::SignedOut { challenge: challenge.header(parameters), sign_in, reason }
+}
+
+/// A browser that would show the response.
+fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && wants_html(headers)
+}
+
+/// `/login`, with the way back to the page that the request asked for.
+fn sign_in_path(parts: &Parts, context: &RequestContext) -> String {
+    let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let origin = context.origin().ok();
+    let return_to = origin.and_then(|origin| ReturnTo::parse(wanted, origin.url()));
+    login_path(false, &return_to.unwrap_or_default())
+}
+
 /// How far a session from a cookie is good.
 enum Standing {
     /// Its access token is valid now.
@@ -424,7 +495,7 @@ impl UnscopedUser {
     async fn extract(parts: &Parts) -> Result<Self, Rejection> {
         let context = RequestContext::of(parts)?;
         let identified = CurrentUser::identify(context, parts, context.origin()?).await;
-        identified.map(Self).map_err(|error| Rejection::of_request(error, parts, context))
+        identified.map(Self).map_err(|error| rejection_of(error, parts, context))
     }
 }
 
@@ -475,7 +546,7 @@ impl<S: Sync> FromRequestParts<S> for BearerUser {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let context = RequestContext::of(parts)?;
         let identified = CurrentUser::identify_bearer(context, parts, context.origin()?).await;
-        let user = identified.map_err(|error| Rejection::of_request(error, parts, context))?;
+        let user = identified.map_err(|error| rejection_of(error, parts, context))?;
         user.require_any_scope().map(Self)
     }
 }

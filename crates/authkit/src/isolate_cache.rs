@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn token_belongs_to_its_subject() {
-        let set = serde_json::from_value::<crate::keys::JwkSet>(json!({"keys": [CURRENT.jwk()]}));
+        let set = serde_json::from_value::<crate::workos::JwkSet>(json!({"keys": [CURRENT.jwk()]}));
         let key_set = Arc::new(KeySet::from(set.unwrap()));
         let token = CURRENT.token(&session_claims());
         let token = UntrustedToken::parse(&token).unwrap();

@@ -28,7 +28,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{seal::Sealer, workos::WorkosError};
+use super::{
+    seal::Sealer,
+    workos::{JwkSet, WorkosClient, WorkosError},
+};
 use edge_host::{Clock, KvNamespace, KvPut, WaitUntil};
 
 /// How long a key set is used before it is asked for again. A key that WorkOS retires stops
@@ -42,12 +45,6 @@ const WAIT_STEP_MILLIS: u32 = 20;
 /// slow; then the next one asks too.)
 const FETCH_MAX_SECS: i64 = 15;
 
-/// A JSON Web Key Set, each key as raw JSON: one that is of no use must not spoil the others.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct JwkSet {
-    keys: Vec<Value>,
-}
-
 /// Where a key set comes from.
 #[async_trait]
 pub trait KeySource: Send + Sync {
@@ -56,6 +53,17 @@ pub trait KeySource: Send + Sync {
 
     /// What the issuer publishes now.
     async fn fetch(&self) -> Result<Published, WorkosError>;
+}
+
+#[async_trait]
+impl KeySource for WorkosClient {
+    fn base_url(&self) -> &str {
+        WorkosClient::base_url(self)
+    }
+
+    async fn fetch(&self) -> Result<Published, WorkosError> {
+        Ok(Published { keys: self.session_keys().await?, metadata: None })
+    }
 }
 
 /// What an issuer publishes.

@@ -5,156 +5,37 @@
 //! A response may be late: by then, another request may have renewed the session that this one would set,
 //! or its user may have signed out. So the layer looks for the newest session and sets that one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{FromRequestParts, Request, State},
+    extract::{Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use edge_host::WaitUntil;
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header};
 use url::Url;
 
 use crate::{
-    AuthKit,
+    authkit::AuthKit,
     browser::redirect,
+    context::{RequestContext, Update},
     cookie::RequestCookies,
     current_user::has_bearer,
     error::AppError,
     error_layer::{RenderError, handle_errors},
     origin::RequestOrigin,
-    refresh::RefreshError,
-    rejection::Rejection,
-    session::Session,
+    routes,
     session_kept::confirm_session,
-    workos::ClientInfo,
 };
 
-/// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
-#[derive(Clone)]
-pub struct RequestContext(Arc<Context>);
-
-struct Context {
-    authkit: Arc<AuthKit>,
-    origin: Option<RequestOrigin>,
-    path: Box<str>,
-    client: ClientInfo,
-    wait_until: WaitUntil,
-    session_update: SessionUpdate,
-}
-
-impl RequestContext {
-    fn new(authkit: Arc<AuthKit>, parts: &Parts) -> Self {
-        let origin = parts.extensions.get::<RequestOrigin>().cloned();
-        Self(Arc::new(Context {
-            origin: origin.or_else(|| RequestOrigin::of_request(parts, authkit.public_origin())),
-            path: parts.uri.path().into(),
-            client: ClientInfo::from_headers(&parts.headers),
-            wait_until: parts.extensions.get().cloned().unwrap_or_default(),
-            session_update: SessionUpdate::default(),
-            authkit,
-        }))
-    }
-
-    /// The application's AuthKit.
+impl AuthKit {
+    /// Puts an application behind AuthKit: adds the sign-in's routes, and the layers that renew sessions,
+    /// redirect plain http and respond to errors. Handlers of `app` can take [`CurrentUser`] and the other
+    /// extractors.
     #[must_use]
-    pub fn authkit(&self) -> &Arc<AuthKit> {
-        &self.0.authkit
-    }
-
-    /// The origin that the browser sees.
-    ///
-    /// # Errors
-    ///
-    /// [`Rejection::NoHost`].
-    pub fn origin(&self) -> Result<&RequestOrigin, Rejection> {
-        self.0.origin.as_ref().ok_or(Rejection::NoHost)
-    }
-
-    /// The path that the client asked for.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.0.path
-    }
-
-    /// The client's address and user agent, as WorkOS's audit log shows them.
-    #[must_use]
-    pub fn client(&self) -> &ClientInfo {
-        &self.0.client
-    }
-
-    /// Finishes work that outlives the response.
-    #[must_use]
-    pub fn wait_until(&self) -> &WaitUntil {
-        &self.0.wait_until
-    }
-
-    pub(crate) fn session_update(&self) -> &SessionUpdate {
-        &self.0.session_update
-    }
-
-    /// # Errors
-    ///
-    /// [`Rejection::MissingLayer`] outside of the layer.
-    pub(crate) fn of(parts: &Parts) -> Result<&Self, Rejection> {
-        parts.extensions.get().ok_or(Rejection::MissingLayer)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for RequestContext {
-    type Rejection = Rejection;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        Self::of(parts).cloned()
-    }
-}
-
-/// The session that the response of a request hands to the browser.
-#[derive(Default)]
-pub(crate) struct SessionUpdate(Mutex<Option<Update>>);
-
-enum Update {
-    Set(Arc<Session>),
-    Ended,
-}
-
-impl SessionUpdate {
-    /// The browser gets `session`, or the newest session that has followed it by then.
-    pub fn set(&self, session: Arc<Session>) {
-        self.replace(Some(Update::Set(session)));
-    }
-
-    /// Ends the browser's session where WorkOS has ended it.
-    ///
-    /// # Errors
-    ///
-    /// `renewed`'s own.
-    pub fn end_if_ended<T>(&self, renewed: Result<T, RefreshError>) -> Result<T, RefreshError> {
-        renewed.inspect_err(|error| {
-            if *error == RefreshError::Ended {
-                self.end();
-            }
-        })
-    }
-
-    /// The session is over: its user has signed out, or WorkOS has ended it.
-    pub fn end(&self) {
-        self.replace(Some(Update::Ended));
-    }
-
-    /// The browser keeps the session that it has.
-    pub fn reset(&self) {
-        self.replace(None);
-    }
-
-    fn replace(&self, update: Option<Update>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = update;
-    }
-
-    fn take(&self) -> Option<Update> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub fn protect(self, app: Router) -> Router {
+        layer(&Arc::new(self), app.merge(routes::routes()))
     }
 }
 

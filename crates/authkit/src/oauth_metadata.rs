@@ -11,9 +11,9 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
-use super::{AuthKit, keys::KeyError, workos::WorkosError};
+use super::{authkit::AuthKit, keys::KeyError, workos::WorkosError};
 use crate::{
-    error::AppError, json_response::json_response, layer::RequestContext, routing::OpenApiRouter,
+    context::RequestContext, error::AppError, json_response::json_response, routing::OpenApiRouter,
 };
 
 /// Where a protected resource's metadata is; its path comes after (RFC 9728, section 3.1).

@@ -13,26 +13,27 @@ use url::{Url, form_urlencoded};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    AuthKit, CurrentUser, VerifyError,
+    authkit::{AuthKit, VerifyError},
     config::SameSite,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
-    current_user::has_bearer,
+    current_user::{CurrentUser, has_bearer},
     oauth_metadata,
     origin::{RequestOrigin, is_prefetch},
     refusal,
     secret::Secret,
-    session::{Impersonator, Session},
+    session::Session,
     session_kept::{SignedInMarker, session_not_kept},
     sign_in::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
     signed_out,
     token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
+    user::Impersonator,
     workos::{AuthorizeRequest, Grant, INVALID_GRANT, WorkosError},
 };
 use crate::{
     browser::{meta_refresh_page, redirect},
+    context::RequestContext,
     error::AppError,
     json_response::json_response,
-    layer::RequestContext,
     openapi::{Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected},
     rejection::Rejection,
     routing::{OpenApiRouter, routes},

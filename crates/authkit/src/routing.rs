@@ -8,12 +8,12 @@
 #[cfg(not(target_arch = "wasm32"))]
 pub use utoipa_axum::router::OpenApiRouter;
 #[cfg(not(target_arch = "wasm32"))]
-pub use utoipa_axum::routes;
+pub(crate) use utoipa_axum::routes;
 
 #[cfg(target_arch = "wasm32")]
-pub use crate::undescribed_routes as routes;
-#[cfg(target_arch = "wasm32")]
 pub use undescribed::OpenApiRouter;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use undescribed::routes;
 
 /// Named by what [`routes!`](routes) expands to.
 #[cfg(target_arch = "wasm32")]
@@ -72,9 +72,7 @@ mod undescribed {
     }
 
     /// The path and the methods that stand in the handlers' `#[utoipa::path]`; all have one path.
-    #[doc(hidden)]
-    #[macro_export]
-    macro_rules! undescribed_routes {
+    macro_rules! routes {
         ($first:ident $(, $handler:ident)* $(,)?) => {
             $crate::routing::private::paste! {{
                 use $crate::routing::private::Path as _;
@@ -91,4 +89,5 @@ mod undescribed {
             }}
         };
     }
+    pub(crate) use routes;
 }

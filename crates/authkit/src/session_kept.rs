@@ -17,7 +17,7 @@ use axum::{
 use http::{HeaderValue, header};
 
 use super::{
-    AuthKit,
+    authkit::AuthKit,
     cookie::{Cookie, RequestCookies, SessionCookie},
     origin::RequestOrigin,
     refusal::try_again,

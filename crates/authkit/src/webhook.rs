@@ -15,7 +15,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use super::{AuthKit, secret::Secret};
+use super::{authkit::AuthKit, secret::Secret};
 use crate::error::AppError;
 
 /// What carries the signature.

@@ -6,19 +6,17 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use thiserror::Error;
 use url::Url;
 
 use super::{
     config::AuthKitConfig,
-    keys::{JwkSet, KeySource, Published},
     secret::Secret,
-    session::{Impersonator, User},
+    user::{Impersonator, User},
 };
 use edge_host::{HttpClient, HttpClientError};
 
@@ -79,6 +77,12 @@ pub struct AuthenticateResponse {
     /// Who acts as the user, when support does.
     #[serde(default)]
     pub impersonator: Option<Impersonator>,
+}
+
+/// A JSON Web Key Set, each key as raw JSON: one that is of no use must not spoil the others.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct JwkSet {
+    pub(crate) keys: Vec<Value>,
 }
 
 /// Why a request to WorkOS has no good answer.
@@ -225,6 +229,12 @@ impl WorkosClient {
         parse(&body)
     }
 
+    /// The origin of WorkOS's API.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        self.config.base_url.as_str()
+    }
+
     /// The keys that sign this application's session tokens.
     ///
     /// # Errors
@@ -293,17 +303,6 @@ impl WorkosClient {
 }
 
 /// The keys of session tokens.
-#[async_trait]
-impl KeySource for WorkosClient {
-    fn base_url(&self) -> &str {
-        self.config.base_url.as_str()
-    }
-
-    async fn fetch(&self) -> Result<Published, WorkosError> {
-        Ok(Published { keys: self.session_keys().await?, metadata: None })
-    }
-}
-
 /// An answer that tells nothing.
 fn failure(response: &http::Response<Bytes>) -> WorkosError {
     WorkosError::Unavailable {

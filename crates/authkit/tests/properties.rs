@@ -11,13 +11,15 @@ use axum_authkit::{
     AuthKitConfig,
     config::{CookieConfig, SameSite},
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies, SessionCookie, TooLong},
-    keys::{JwkSet, KeySet},
+    keys::KeySet,
     origin::RequestOrigin,
     seal::{OpenError, Opened, Purpose, Sealer},
     secret::Secret,
-    session::{Impersonator, Session, User},
+    session::Session,
     sign_in::{ReturnTo, SignInCookies, SignInState},
     token::{TokenError, TokenKind, UntrustedToken},
+    user::{Impersonator, User},
+    workos::JwkSet,
 };
 use base64::{
     Engine,

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::Layout;
-use crate::authkit::ErrorPage;
+use axum_authkit::ErrorPage;
 
 /// An error.
 #[derive(Debug, Clone, Copy)]

@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use super::{Account, Layout};
 use crate::{
     expenses::model::{Expense, ExpenseId, Timestamp},
-    runtime::VisitorTimeZone,
     web::Locale,
     web::expense_form::{Field, FieldError, FormInput},
 };
+use edge_host::VisitorTimeZone;
 
 /// Currencies that the form suggests; any three letters are valid.
 const CURRENCIES: [&str; 20] = [

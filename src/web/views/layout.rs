@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::authkit::session::Impersonator;
+use axum_authkit::user::Impersonator;
 
 /// Inline, so that no page costs a second request.
 const ICON: &str = "data:image/svg+xml,\

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use authkit_edge::{
-    app::{self, AppState},
-    authkit::{AuthKit, AuthKitConfig},
-    runtime::{
-        Clock, KvNamespace, VisitorTimeZone,
-        memory::{DistantKv, MemoryKv},
-    },
-};
+use authkit_edge::app::{self, AppState};
 use axum::{Router, body::Body};
+use axum_authkit::{AuthKit, AuthKitConfig};
 use chrono::{DateTime, FixedOffset, Utc};
+use edge_host::{
+    Clock, KvNamespace, VisitorTimeZone,
+    memory::{DistantKv, MemoryKv},
+};
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
 use serde_json::Value;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use authkit_edge::runtime::{Clock, HttpClient, HttpClientError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use edge_host::{Clock, HttpClient, HttpClientError};
 use http::{Request, Response, StatusCode};
 use rsa::{
     Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey, pkcs8::DecodePrivateKey, traits::PublicKeyParts,

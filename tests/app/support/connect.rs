@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use authkit_edge::runtime::{Clock, HttpClientError};
 use bytes::Bytes;
+use edge_host::{Clock, HttpClientError};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 

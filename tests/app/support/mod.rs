@@ -6,7 +6,7 @@ pub mod connect;
 pub mod logs;
 pub mod mcp;
 
-pub use authkit_edge::runtime::{KvOperation, memory::ManualClock};
+pub use edge_host::{KvOperation, memory::ManualClock};
 
 pub use app::TestApp;
 pub use authkit::{ADA, GRACE};

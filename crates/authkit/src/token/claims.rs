@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::session::Impersonator;
+use crate::user::Impersonator;
 
 /// Claims of ID tokens (OpenID Connect Core 1.0, sections 2 and 3.3.2.11). No access token has one.
 const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];

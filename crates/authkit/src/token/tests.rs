@@ -1,8 +1,8 @@
 use super::*;
-use crate::session::Impersonator;
 use crate::testing::{
     CLIENT_ID, CURRENT, NEXT, STRANGER, changed, config, noon, session_claims, unsigned_token,
 };
+use crate::user::Impersonator;
 use serde_json::json;
 
 const ISSUER: &str = "https://test.authkit.app";
@@ -14,7 +14,7 @@ const RESOURCE: ProtectedResource = ProtectedResource {
 };
 
 fn key(pair: &crate::testing::KeyPair) -> StrongKey<RsaPublicKey> {
-    let set: crate::keys::JwkSet = serde_json::from_value(json!({"keys": [pair.jwk()]})).unwrap();
+    let set: crate::workos::JwkSet = serde_json::from_value(json!({"keys": [pair.jwk()]})).unwrap();
     crate::keys::KeySet::from(set).find(pair.kid).unwrap().clone()
 }
 

@@ -105,7 +105,7 @@ async fn refresh_names_the_organization_and_the_requester() {
 #[tokio::test]
 async fn key_set_is_fetched_without_any_secret() {
     let http = answering(200, json!({"keys": [CURRENT.jwk()]}).to_string());
-    client(&http).fetch().await.unwrap();
+    crate::keys::KeySource::fetch(&client(&http)).await.unwrap();
     let (request, _) = sent(&http);
     assert_eq!(request.method(), Method::GET);
     assert_eq!(request.uri(), &*format!("{BASE_URL}/sso/jwks/{CLIENT_ID}"));

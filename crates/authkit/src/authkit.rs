@@ -1,0 +1,322 @@
+//! [`AuthKit`]: the state that requests share, and the verification of tokens and sessions.
+
+use std::sync::Arc;
+
+use edge_host::{Clock, Host, HttpClient, KvNamespace, TimedKv, WaitUntil};
+use thiserror::Error;
+use url::Url;
+
+use crate::{
+    code_exchanges::CodeExchanges,
+    config::{AuthKitConfig, ConfigError},
+    connect::{Connect, ConnectSource, ProtectedResource},
+    error_layer::{ErrorPage, RenderError, plain_page},
+    isolate_cache::{CachedSession, CachedToken, IsolateCache, TextHash},
+    keys::{KeyError, KeySet, KeySetCache},
+    origin::RequestOrigin,
+    refresh::Refresher,
+    seal::{Purpose, Sealer},
+    session::{OpenedSession, Session},
+    signed_out::SignedOutSessions,
+    token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
+    workos::{WorkosClient, WorkosError},
+};
+
+/// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
+/// per isolate, shared by every request.
+pub struct AuthKit {
+    pub(crate) config: Arc<AuthKitConfig>,
+    pub(crate) client: WorkosClient,
+    pub(crate) session_keys: Arc<KeySetCache>,
+    /// `None` where `WORKOS_AUTHKIT_DOMAIN` is not set.
+    pub(crate) connect: Option<Connect>,
+    pub(crate) resource: ProtectedResource,
+    pub(crate) signed_tokens: IsolateCache<CachedToken>,
+    pub(crate) opened_sessions: IsolateCache<CachedSession>,
+    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) session_sealer: Sealer,
+    pub(crate) sign_in_sealer: Sealer,
+    pub(crate) sign_in_state_sealer: Sealer,
+    pub(crate) code_exchanges: CodeExchanges,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) landing_path: Box<str>,
+    pub(crate) render_error: RenderError,
+}
+
+/// Why a token's bearer is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum VerifyError {
+    /// The token is no good.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// It could not be told, because WorkOS's keys are not to be had.
+    #[error(transparent)]
+    Unavailable(WorkosError),
+}
+
+impl AuthKit {
+    /// The name of AuthKit's KV binding in `wrangler.toml`.
+    pub const KV_BINDING: &str = "AUTHKIT";
+
+    /// The AuthKit of an environment: variables `WORKOS_*`, and the KV namespace bound to
+    /// [`KV_BINDING`](Self::KV_BINDING).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names every variable and binding that is missing or invalid.
+    pub fn from_env(host: &impl Host) -> Result<Self, ConfigError> {
+        Self::from_env_with_kv(host, Self::KV_BINDING)
+    }
+
+    /// [`from_env`](Self::from_env) with a namespace that the application shares: AuthKit's keys begin with
+    /// `authkit:`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env).
+    pub fn from_env_with_kv(
+        host: &impl Host,
+        kv_binding: &'static str,
+    ) -> Result<Self, ConfigError> {
+        let config = AuthKitConfig::from_lookup(|name| host.var(name));
+        match (config, host.kv(kv_binding)) {
+            (Ok(config), Some(kv)) => Ok(Self::new(config, host.http_client(), &kv, host.clock())),
+            (config, kv) => {
+                let mut error = config.err().unwrap_or_default();
+                if kv.is_none() {
+                    error.add(kv_binding, "is not bound to a KV namespace");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Where a browser may be sent to by the form that signs out: WorkOS, and where WorkOS sends it on
+    /// to. What a page's policy must allow (CSP level 3, `form-action`).
+    #[must_use]
+    pub fn sign_out_origins(&self) -> Vec<String> {
+        let AuthKitConfig { base_url, authkit_domain, logout_redirect, .. } = &*self.config;
+        [Some(base_url), authkit_domain.as_ref(), logout_redirect.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|url| url.origin().ascii_serialization())
+            .collect()
+    }
+
+    /// The origin that browsers and clients see, where it is not that of a request's URL.
+    #[must_use]
+    pub fn public_origin(&self) -> Option<&Url> {
+        self.config.public_origin.as_ref()
+    }
+
+    /// Derives every key from `config`. Key sets and renewed sessions are left in `kv`, sealed, for
+    /// other isolates; it may hold other things too, under keys that do not begin with `authkit:`.
+    #[must_use]
+    pub fn new(
+        config: AuthKitConfig,
+        http: Arc<dyn HttpClient>,
+        kv: &Arc<dyn KvNamespace>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let kv: Arc<dyn KvNamespace> = Arc::new(TimedKv::new(Arc::clone(kv), Arc::clone(&clock)));
+        let config = Arc::new(config);
+        let client = WorkosClient::new(http, Arc::clone(&config));
+        let sealer = |purpose| {
+            Sealer::new(purpose, &config.cookie_password, config.cookie_password_previous.as_ref())
+        };
+        let key_sets = |source, name: &str, purpose| {
+            Arc::new(KeySetCache::new(
+                source,
+                Arc::clone(&kv),
+                format!("authkit:{name}:{}", config.client_id),
+                sealer(purpose),
+                Arc::clone(&clock),
+            ))
+        };
+        let connect = config.authkit_domain.as_ref().map(|url| {
+            let source = ConnectSource::new(client.clone(), url);
+            let issuer = source.issuer().to_owned();
+            let published = key_sets(Box::new(source), "connect-jwks", Purpose::ConnectKeySet);
+            Connect { issuer, published }
+        });
+        let signed_out = SignedOutSessions::new(Arc::clone(&kv), config.cookie.max_age_secs);
+        let refresher = Refresher::new(
+            client.clone(),
+            Arc::clone(&kv),
+            sealer(Purpose::Rotation),
+            Arc::new(signed_out),
+            Arc::clone(&clock),
+        );
+        Self {
+            session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
+            connect,
+            resource: ProtectedResource::default(),
+            signed_tokens: IsolateCache::default(),
+            opened_sessions: IsolateCache::default(),
+            refresher: Arc::new(refresher),
+            session_sealer: sealer(Purpose::Session),
+            sign_in_sealer: sealer(Purpose::SignIn),
+            sign_in_state_sealer: sealer(Purpose::SignInState),
+            code_exchanges: CodeExchanges::default(),
+            client,
+            clock,
+            config,
+            landing_path: "/".into(),
+            render_error: Arc::new(plain_page),
+        }
+    }
+
+    /// Says what Connect's tokens may be for, and what may stand in their scope.
+    #[must_use]
+    pub fn with_resource(self, resource: ProtectedResource) -> Self {
+        Self { resource, ..self }
+    }
+
+    /// Sets the path that a sign-in leads to when the browser asked for no other page; `/` without it.
+    #[must_use]
+    pub fn with_landing_path(self, path: &'static str) -> Self {
+        Self { landing_path: path.into(), ..self }
+    }
+
+    /// Replaces the page that browsers get for an error. The function returns a whole HTML document;
+    /// other clients get JSON.
+    #[must_use]
+    pub fn with_error_page(
+        self,
+        render: impl Fn(&ErrorPage<'_>) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { render_error: Arc::new(render), ..self }
+    }
+
+    /// A sealer for something of the application's own, which opens nothing of AuthKit's nor of any
+    /// other `name`.
+    #[must_use]
+    pub fn application_sealer(&self, name: &'static str) -> Sealer {
+        let AuthKitConfig { cookie_password, cookie_password_previous, .. } = &*self.config;
+        Sealer::new(Purpose::Application(name), cookie_password, cookie_password_previous.as_ref())
+    }
+
+    /// Verifies a session access token that must be good now. What must be fetched for it is fetched
+    /// to the end under `wait_until`.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`].
+    pub async fn verify(
+        &self,
+        token: &str,
+        wait_until: &WaitUntil,
+    ) -> Result<VerifiedClaims, VerifyError> {
+        self.reject_expired(self.verify_ignoring_expiry(token, wait_until).await?)
+    }
+
+    /// Verifies what a bearer has shown: a session's access token, or where Connect is on one of its
+    /// tokens that is meant for this Worker, here at `origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`].
+    pub async fn verify_bearer(
+        &self,
+        token: &str,
+        origin: &RequestOrigin,
+        wait_until: &WaitUntil,
+    ) -> Result<VerifiedClaims, VerifyError> {
+        let signed = self.verify_signature(token, true, wait_until).await?;
+        let now = self.clock.now();
+        let claims = match &self.connect {
+            Some(connect) if signed.kind() == TokenKind::Connect => {
+                signed.of_connect_bearer(&self.config, &connect.issuer, &self.resource, origin, now)
+            }
+            _ => signed.of_session_bearer(&self.config, now),
+        };
+        self.reject_expired(claims?)
+    }
+
+    fn reject_expired(&self, claims: VerifiedClaims) -> Result<VerifiedClaims, VerifyError> {
+        if claims.is_expired(self.clock.now()) {
+            return Err(TokenError::Expired.into());
+        }
+        Ok(claims)
+    }
+
+    /// Verifies a session access token that may have expired.
+    pub(crate) async fn verify_ignoring_expiry(
+        &self,
+        token: &str,
+        wait_until: &WaitUntil,
+    ) -> Result<VerifiedClaims, VerifyError> {
+        let signed = self.verify_signature(token, false, wait_until).await?;
+        Ok(signed.of_cookie(&self.config, self.clock.now())?)
+    }
+
+    /// Opens a sealed session, once in an isolate.
+    pub(crate) fn open_session(&self, sealed: &str) -> Option<CachedSession> {
+        let hash = TextHash::of(sealed);
+        if let Some(known) = self.opened_sessions.get(&hash) {
+            return Some(known);
+        }
+        let OpenedSession { session, by_previous_password } =
+            Session::open(sealed, &self.session_sealer).ok()?;
+        let opened = CachedSession { session: Arc::new(session), by_previous_password };
+        self.opened_sessions.insert(hash, opened.clone(), sealed.len());
+        Some(opened)
+    }
+
+    /// Verifies a token's signature, once for each key set that an isolate sees. The `iss` claim alone
+    /// decides whose keys check it, and a Connect token is refused unchecked where it
+    /// `may_be_connects` not. Nothing is believed of the token yet.
+    async fn verify_signature(
+        &self,
+        token: &str,
+        may_be_connects: bool,
+        wait_until: &WaitUntil,
+    ) -> Result<SignedClaims, VerifyError> {
+        let hash = TextHash::of(token);
+        if let Some(known) = self.signed_tokens.get(&hash)
+            && (may_be_connects || known.claims.kind() == TokenKind::Session)
+        {
+            let keys = self.keys_of(known.claims.kind());
+            let key_set = key_set(keys, &known.kid, wait_until).await?;
+            if Arc::ptr_eq(&key_set, &known.key_set) {
+                return Ok(known.claims);
+            }
+        }
+        let length = token.len();
+        let token = UntrustedToken::parse(token)?;
+        let kind = match &self.connect {
+            Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {
+                TokenKind::Connect
+            }
+            _ => TokenKind::Session,
+        };
+        if kind == TokenKind::Connect && !may_be_connects {
+            return Err(TokenError::Issuer.into());
+        }
+        let key_set = key_set(self.keys_of(kind), token.kid(), wait_until).await?;
+        let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
+        let claims = token.verify_signature(kind, key)?;
+        let kid = token.kid().to_owned();
+        let signed = CachedToken { kid, claims: claims.clone(), key_set };
+        self.signed_tokens.insert(hash, signed, length);
+        Ok(claims)
+    }
+
+    fn keys_of(&self, kind: TokenKind) -> &Arc<KeySetCache> {
+        match (kind, &self.connect) {
+            (TokenKind::Connect, Some(connect)) => &connect.published,
+            _ => &self.session_keys,
+        }
+    }
+}
+
+async fn key_set(
+    keys: &Arc<KeySetCache>,
+    kid: &str,
+    wait_until: &WaitUntil,
+) -> Result<Arc<KeySet>, VerifyError> {
+    keys.set_with(kid, wait_until).await.map_err(|error| match error {
+        KeyError::Unknown => TokenError::UnknownKey.into(),
+        KeyError::Unavailable(error) => VerifyError::Unavailable(error),
+    })
+}

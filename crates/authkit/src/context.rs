@@ -1,0 +1,139 @@
+//! What AuthKit knows of one request. The [layer](crate::layer()) makes it; extractors and handlers share
+//! it, and the layer writes the [`SessionUpdate`] into the response's cookies.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use edge_host::WaitUntil;
+use http::request::Parts;
+
+use crate::{
+    authkit::AuthKit, origin::RequestOrigin, refresh::RefreshError, rejection::Rejection,
+    session::Session, workos::ClientInfo,
+};
+
+/// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
+#[derive(Clone)]
+pub struct RequestContext(Arc<Context>);
+
+struct Context {
+    authkit: Arc<AuthKit>,
+    origin: Option<RequestOrigin>,
+    path: Box<str>,
+    client: ClientInfo,
+    wait_until: WaitUntil,
+    session_update: SessionUpdate,
+}
+
+impl RequestContext {
+    pub(crate) fn new(authkit: Arc<AuthKit>, parts: &Parts) -> Self {
+        let origin = parts.extensions.get::<RequestOrigin>().cloned();
+        Self(Arc::new(Context {
+            origin: origin.or_else(|| RequestOrigin::of_request(parts, authkit.public_origin())),
+            path: parts.uri.path().into(),
+            client: ClientInfo::from_headers(&parts.headers),
+            wait_until: parts.extensions.get().cloned().unwrap_or_default(),
+            session_update: SessionUpdate::default(),
+            authkit,
+        }))
+    }
+
+    /// The application's AuthKit.
+    #[must_use]
+    pub fn authkit(&self) -> &Arc<AuthKit> {
+        &self.0.authkit
+    }
+
+    /// The origin that the browser sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::NoHost`].
+    pub fn origin(&self) -> Result<&RequestOrigin, Rejection> {
+        self.0.origin.as_ref().ok_or(Rejection::NoHost)
+    }
+
+    /// The path that the client asked for.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// The client's address and user agent, as WorkOS's audit log shows them.
+    #[must_use]
+    pub fn client(&self) -> &ClientInfo {
+        &self.0.client
+    }
+
+    /// Finishes work that outlives the response.
+    #[must_use]
+    pub fn wait_until(&self) -> &WaitUntil {
+        &self.0.wait_until
+    }
+
+    pub(crate) fn session_update(&self) -> &SessionUpdate {
+        &self.0.session_update
+    }
+
+    /// # Errors
+    ///
+    /// [`Rejection::MissingLayer`] outside of the layer.
+    pub(crate) fn of(parts: &Parts) -> Result<&Self, Rejection> {
+        parts.extensions.get().ok_or(Rejection::MissingLayer)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        Self::of(parts).cloned()
+    }
+}
+
+/// The session that the response of a request hands to the browser.
+#[derive(Default)]
+pub(crate) struct SessionUpdate(Mutex<Option<Update>>);
+
+pub(crate) enum Update {
+    Set(Arc<Session>),
+    Ended,
+}
+
+impl SessionUpdate {
+    /// The browser gets `session`, or the newest session that has followed it by then.
+    pub fn set(&self, session: Arc<Session>) {
+        self.replace(Some(Update::Set(session)));
+    }
+
+    /// Ends the browser's session where WorkOS has ended it.
+    ///
+    /// # Errors
+    ///
+    /// `renewed`'s own.
+    pub fn end_if_ended<T>(&self, renewed: Result<T, RefreshError>) -> Result<T, RefreshError> {
+        renewed.inspect_err(|error| {
+            if *error == RefreshError::Ended {
+                self.end();
+            }
+        })
+    }
+
+    /// The session is over: its user has signed out, or WorkOS has ended it.
+    pub fn end(&self) {
+        self.replace(Some(Update::Ended));
+    }
+
+    /// The browser keeps the session that it has.
+    pub fn reset(&self) {
+        self.replace(None);
+    }
+
+    fn replace(&self, update: Option<Update>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = update;
+    }
+
+    pub fn take(&self) -> Option<Update> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
