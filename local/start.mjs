@@ -20,10 +20,8 @@ import { setUp } from './setup.mjs';
 import { updateOnSave } from './watch.mjs';
 
 const DEV_VARS = '.dev.vars';
-/** Everything local that is kept from one start to the next, but for KV (.wrangler/state). */
-const LOCAL = join(ROOT, '.local');
-const LOCAL_DEV_VARS = join(LOCAL, 'dev.vars');
-const LOCAL_CF = join(LOCAL, 'cf.json');
+/** The folder, in the Worker's, of the local files that a start keeps for the next; KV is in .wrangler/state. */
+const LOCAL = '.local';
 const LOCAL_CREDENTIALS = { WORKOS_API_KEY: 'sk_test_local', WORKOS_CLIENT_ID: 'client_local' };
 
 /** What makes .dev.vars one with real credentials, and what it must have then. */
@@ -34,26 +32,38 @@ const COOKIE_PASSWORD_MIN_CHARS = 32;
 const COOKIE_PASSWORD_MIN_DISTINCT_CHARS = 8;
 
 /**
- * Serves a Worker until Ctrl-C. The expense tracker is one; an example's script hands over another.
+ * How a Worker is started: the command that does so, for messages, and its default ports.
+ *
+ * @typedef {{ command: string, port: number, authkitPort: number }} Start
+ */
+
+/** @type {Start} */
+const NPM_START = { command: 'npm start', port: 8787, authkitPort: 4100 };
+
+/**
+ * Serves a Worker until Ctrl-C.
  *
  * @param {import('./build.mjs').Worker} worker
+ * @param {Start} defaults
  */
-export async function serve(worker) {
+export async function serve(worker, defaults) {
   setInterruptedCode(0);
-  const { port, authkitPort } = readArguments();
+  const { command } = defaults;
+  const { port, authkitPort } = readArguments(defaults);
   const devVars = join(worker.folder, DEV_VARS);
+  const local = join(ROOT, worker.folder, LOCAL);
   const credentials = realCredentials(devVars);
   const real = credentials !== undefined;
 
-  await checkPort(port, '--port');
-  if (!real) await checkPort(authkitPort, '--authkit-port');
+  await checkPort(port, `${command} -- --port`);
+  if (!real) await checkPort(authkitPort, `${command} -- --authkit-port`);
   await setUp();
   const saves = updateOnSave({
     list: () => [...sources(worker, DEVELOPMENT), worker.config, devVars],
     update: async () => {
       if ((realCredentials(devVars) !== undefined) !== real) {
         throw new Stop(
-          `${DEV_VARS} now leads to ${real ? 'the local AuthKit' : 'WorkOS'}: end npm start with Ctrl-C and start it again.`,
+          `${devVars} now leads to ${real ? 'the local AuthKit' : 'WorkOS'}: end ${command} with Ctrl-C and start it again.`,
         );
       }
       await build('quiet', { worker, mode: DEVELOPMENT });
@@ -64,36 +74,41 @@ export async function serve(worker) {
   const first = !isFresh(worker, DEVELOPMENT) && isFresh(worker, RELEASE) ? RELEASE : DEVELOPMENT;
   await build('steps', { worker, mode: first });
 
-  if (!real) await startAuthKit(authkitPort);
+  if (!real) await startAuthKit(authkitPort, local);
   const server = await startDevServer({
     worker,
     mode: first,
     port,
-    writeVars: (file) => (real ? linkVars(devVars, file) : writeLocalVars(authkitPort, file)),
-    env: { CLOUDFLARE_CF_FETCH_ENABLED: 'true', CLOUDFLARE_CF_FETCH_PATH: writeLocalCf() },
+    writeVars: (file) => (real ? linkVars(devVars, file) : writeLocalVars(authkitPort, local, file)),
+    env: { CLOUDFLARE_CF_FETCH_ENABLED: 'true', CLOUDFLARE_CF_FETCH_PATH: writeLocalCf(local) },
   });
 
   console.log(`\n  Open ${bold(`http://localhost:${port}`)}\n`);
   console.log(
     real
-      ? `  Sign-in goes through WorkOS, with the credentials in ${DEV_VARS}. Its dashboard must list\n  ${redirectUri(credentials, port)} as a redirect URI.`
-      : `  Sign in as Ada or Grace, or type another address: a local AuthKit (http://localhost:${authkitPort})\n  stands in for WorkOS. For WorkOS itself, copy .dev.vars.example to ${DEV_VARS}.`,
+      ? `  Sign-in goes through WorkOS, with the credentials in ${devVars}. Its dashboard must list\n  ${redirectUri(credentials, port)} as a redirect URI.`
+      : `  Sign in as Ada or Grace, or type another address: a local AuthKit (http://localhost:${authkitPort})\n  stands in for WorkOS. For WorkOS itself, copy ${devVars}.example to ${devVars}.`,
   );
-  console.log(`  Expenses are kept in .wrangler/state. Saved files are built and served. Stop with Ctrl-C.\n`);
+  const state = join(worker.folder, '.wrangler/state');
+  console.log(`  KV is kept in ${state}. Saved files are built and served. Stop with Ctrl-C.\n`);
 
   void saves.begin(first === RELEASE ? () => build('quiet', { worker, mode: DEVELOPMENT }) : undefined);
   await staysUp(port);
 }
 
-function readArguments() {
+/** @param {Start} defaults */
+function readArguments({ command, port, authkitPort }) {
   let values;
   try {
     ({ values } = parseArgs({
-      options: { port: { type: 'string', default: '8787' }, 'authkit-port': { type: 'string', default: '4100' } },
+      options: {
+        port: { type: 'string', default: String(port) },
+        'authkit-port': { type: 'string', default: String(authkitPort) },
+      },
     }));
   } catch (error) {
     const [message] = /** @type {Error} */ (error).message.split('. ');
-    throw new Stop(`${message}. There is: npm start -- --port 8787 --authkit-port 4100`, 2);
+    throw new Stop(`${message}. There is: ${command} -- --port ${port} --authkit-port ${authkitPort}`, 2);
   }
   const ports = [values.port, values['authkit-port']].map((text) => (/^\d{1,5}$/.test(text) ? Number(text) : NaN));
   if (!ports.every((port) => port >= 1 && port <= 65_535)) throw new Stop('A port is a number from 1 to 65535.', 2);
@@ -117,8 +132,8 @@ function realCredentials(devVars) {
   const missing = REQUIRED.filter((name) => !vars[name]);
   if (missing.length > 0) {
     throw new Stop(
-      `${DEV_VARS} is half filled in: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. ` +
-        `.dev.vars.example says where to find them; without ${DEV_VARS} the local AuthKit is used.`,
+      `${devVars} is half filled in: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. ` +
+        `${devVars}.example says where to find them; without ${devVars} the local AuthKit is used.`,
     );
   }
   for (const name of ['WORKOS_COOKIE_PASSWORD', 'WORKOS_COOKIE_PASSWORD_PREVIOUS']) {
@@ -126,18 +141,18 @@ function realCredentials(devVars) {
     if (chars.length === 0) continue;
     if (chars.length < COOKIE_PASSWORD_MIN_CHARS) {
       throw new Stop(
-        `${name} in ${DEV_VARS} is too short: ${COOKIE_PASSWORD_MIN_CHARS} characters at least (openssl rand -hex 32 makes a good one).`,
+        `${name} in ${devVars} is too short: ${COOKIE_PASSWORD_MIN_CHARS} characters at least (openssl rand -hex 32 makes a good one).`,
       );
     }
     if (new Set(chars).size < COOKIE_PASSWORD_MIN_DISTINCT_CHARS) {
       throw new Stop(
-        `${name} in ${DEV_VARS} can be guessed: ${COOKIE_PASSWORD_MIN_DISTINCT_CHARS} different characters at least (openssl rand -hex 32 makes a good one).`,
+        `${name} in ${devVars} can be guessed: ${COOKIE_PASSWORD_MIN_DISTINCT_CHARS} different characters at least (openssl rand -hex 32 makes a good one).`,
       );
     }
   }
   if (vars.WORKOS_API_KEY.startsWith('client_') || vars.WORKOS_CLIENT_ID.startsWith('sk_')) {
     throw new Stop(
-      `WORKOS_API_KEY and WORKOS_CLIENT_ID in ${DEV_VARS} stand in each other's place: the key begins with sk_, the id with client_.`,
+      `WORKOS_API_KEY and WORKOS_CLIENT_ID in ${devVars} stand in each other's place: the key begins with sk_, the id with client_.`,
     );
   }
   return vars;
@@ -169,11 +184,13 @@ function linkVars(devVars, file) {
  * The Worker's variables beside the local AuthKit. The password is kept, so that a session outlives a restart.
  *
  * @param {number} authkitPort
+ * @param {string} local the folder of local files
  * @param {string} file
  */
-function writeLocalVars(authkitPort, file) {
-  mkdirSync(LOCAL, { recursive: true });
-  const before = existsSync(LOCAL_DEV_VARS) ? parseVars(readFileSync(LOCAL_DEV_VARS, 'utf8')) : {};
+function writeLocalVars(authkitPort, local, file) {
+  mkdirSync(local, { recursive: true });
+  const kept = join(local, 'dev.vars');
+  const before = existsSync(kept) ? parseVars(readFileSync(kept, 'utf8')) : {};
   const vars = {
     ...LOCAL_CREDENTIALS,
     WORKOS_COOKIE_PASSWORD: before.WORKOS_COOKIE_PASSWORD || randomBytes(32).toString('hex'),
@@ -181,31 +198,36 @@ function writeLocalVars(authkitPort, file) {
     WORKOS_AUTHKIT_DOMAIN: `http://localhost:${authkitPort}`,
   };
   const lines = Object.entries(vars).map(([name, value]) => `${name}="${value}"\n`);
-  for (const path of [LOCAL_DEV_VARS, file]) {
-    writeFileSync(path, `# Written by npm start, for the local AuthKit only.\n${lines.join('')}`, { mode: 0o600 });
+  for (const path of [kept, file]) {
+    writeFileSync(path, `# Written by local/start.mjs, for the local AuthKit only.\n${lines.join('')}`, {
+      mode: 0o600,
+    });
   }
 }
 
 /**
  * `Request.cf` of every local request: the visitor's time zone is this computer's. Wrangler takes what
  * the file says while it is younger than 30 days, and asks nobody else.
+ *
+ * @param {string} local the folder of local files
  */
-function writeLocalCf() {
-  mkdirSync(LOCAL, { recursive: true });
+function writeLocalCf(local) {
+  mkdirSync(local, { recursive: true });
+  const file = join(local, 'cf.json');
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  writeFileSync(LOCAL_CF, JSON.stringify({ timezone: timeZone }));
-  return LOCAL_CF;
+  writeFileSync(file, JSON.stringify({ timezone: timeZone }));
+  return file;
 }
 
 // --- Ports --------------------------------------------------------------------------------------
 
-/** @param {number} port @param {string} option */
+/** @param {number} port @param {string} option the command and the option that set another port */
 async function checkPort(port, option) {
   // Both loopback addresses: a browser that is told `localhost` may try either first.
   const answers = await Promise.all(['127.0.0.1', '::1'].map((host) => isAnswering(host, port)));
   const fault = answers.includes(true) ? 'EADDRINUSE' : await bindFault(port);
   if (fault === undefined) return;
-  const another = `npm start -- ${option} ${port < 65_535 ? port + 1 : port - 1}`;
+  const another = `${option} ${port < 65_535 ? port + 1 : port - 1}`;
   throw new Stop(
     fault === 'EADDRINUSE'
       ? `Port ${port} is already in use: end the program that has it, or take another port: ${another}`
@@ -236,12 +258,12 @@ function bindFault(port) {
 
 // --- The two servers ----------------------------------------------------------------------------
 
-/** @param {number} port */
-async function startAuthKit(port) {
-  mkdirSync(LOCAL, { recursive: true });
+/** @param {number} port @param {string} local the folder of local files */
+async function startAuthKit(port, local) {
+  mkdirSync(local, { recursive: true });
   const child = start(
     process.execPath,
-    [join(ROOT, 'local', 'authkit', 'main.mjs'), '--port', String(port), '--state-file', join(LOCAL, 'authkit.json')],
+    [join(ROOT, 'local', 'authkit', 'main.mjs'), '--port', String(port), '--state-file', join(local, 'authkit.json')],
     { env: LOCAL_CREDENTIALS },
   );
   endWith(child, 'The local AuthKit');
@@ -262,4 +284,4 @@ async function staysUp(port) {
   throw new Stop(`Nothing listens on port ${port} any more: the Worker's runtime (workerd) has ended by itself.`);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(() => serve(EXPENSES));
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(() => serve(EXPENSES, NPM_START));

@@ -12,6 +12,7 @@ import { TEST_WORKER, TEST_WORKER_MODE } from '../crates/edge/tests/worker.mjs';
 import { build } from './build.mjs';
 import { NO_CHROMIUM, findChromium } from './chromium.mjs';
 import { ROOT, Stop, bold, capture, green, main, red } from './commands.mjs';
+import { EXAMPLE, EXAMPLE_TEST_MODE } from './example.mjs';
 import { NO_PYTHON, findPython, installPythonPackages } from './python.mjs';
 import { BIN, setUp } from './setup.mjs';
 
@@ -50,7 +51,14 @@ const LAYERS = {
   },
   e2e: {
     title: 'e2e: the bundle on workerd with KV and the local AuthKit (node --test)',
-    run: () => runOnBundle(['local', 'tests/e2e', 'crates'], [{ worker: TEST_WORKER, mode: TEST_WORKER_MODE }]),
+    run: () =>
+      runOnBundle(
+        ['local', 'tests/e2e', 'crates'],
+        [
+          { worker: TEST_WORKER, mode: TEST_WORKER_MODE },
+          { worker: EXAMPLE, mode: EXAMPLE_TEST_MODE },
+        ],
+      ),
     passed: NODE_PASSED,
   },
   python: {

@@ -12,7 +12,7 @@ import { send } from './http.mjs';
 import {
   BUSY_PATH,
   CLOCK_PATH,
-  KV_BINDING,
+  KV_BINDINGS,
   KV_HELD_PATH,
   KV_PATH,
   LOG_PATH,
@@ -26,7 +26,6 @@ const BUILD = join(ROOT, 'build');
 
 /** As wrangler.toml has them. */
 const ASSETS = {
-  directory: join(BUILD, 'assets'),
   routerConfig: { has_user_worker: true },
   assetConfig: { html_handling: 'none' },
 };
@@ -40,9 +39,28 @@ const RUNTIME_MODULES = ['entry.mjs', 'controls.mjs', 'memory.mjs'];
 const RUNTIME_FOLDER = fileURLToPath(new URL('runtime', import.meta.url));
 
 /**
+ * A built Worker.
+ *
+ * @typedef {object} Bundle
+ * @property {string} folder absolute
+ * @property {string} kvBinding
+ * @property {string} config its configuration for Wrangler, relative to the project's folder
+ * @property {string} [assets] the folder of its static assets
+ */
+
+/** @type {Bundle} */
+const EXPENSES_BUNDLE = {
+  folder: BUILD,
+  kvBinding: KV_BINDINGS.expenses,
+  config: 'wrangler.toml',
+  assets: join(BUILD, 'assets'),
+};
+
+/**
  * @typedef {object} WorkerOptions
  * @property {Record<string, string | undefined>} vars
  * @property {string} kvFolder where KV is kept
+ * @property {Bundle} [bundle] default: the expense tracker's
  * @property {boolean} [bindKv] default true
  * @property {boolean} [https] on https://localhost, with a self-signed certificate
  * @property {string} [timeZone] of every visitor, as Cloudflare tells it; default: it tells none
@@ -66,6 +84,7 @@ export class Worker {
   origin = '';
   /** The folder that KV is kept in. */
   kvFolder = '';
+  #kvBinding = '';
   /** @type {Isolate[]} the first has the Worker's own origin */
   isolates = [];
   /** The Worker's output, a list for each stream. @type {string[][]} */
@@ -80,9 +99,11 @@ export class Worker {
   }
 
   /** @param {WorkerOptions} options */
-  async #start({ vars, kvFolder, bindKv = true, https = false, timeZone, isolates = [{}] }) {
-    if (!existsSync(join(BUILD, 'index.js')))
-      throw new Error('there is no bundle in build/: run npm test, or npm run build first');
+  async #start({ vars, kvFolder, bundle = EXPENSES_BUNDLE, bindKv = true, https = false, timeZone, isolates = [{}] }) {
+    const { folder, kvBinding, config, assets } = bundle;
+    if (!existsSync(join(folder, 'index.js')))
+      throw new Error(`there is no bundle in ${folder}: run npm test, or npm run build first`);
+    this.#kvBinding = kvBinding;
     this.kvFolder = kvFolder;
     const miniflare = new Miniflare({
       host: '127.0.0.1',
@@ -96,17 +117,17 @@ export class Worker {
       // A script under another name is another isolate. All but the first have a port of their own.
       workers: isolates.map((changes, index) => ({
         name: isolateName(index),
-        ...runtimeSettings(),
-        modulesRoot: BUILD,
+        ...runtimeSettings(config),
+        modulesRoot: folder,
         modules: [
-          ...RUNTIME_MODULES.map((name) => esModule(name)),
-          { type: 'ESModule', path: join(BUILD, 'index.js') },
-          { type: 'CompiledWasm', path: join(BUILD, 'index_bg.wasm') },
+          ...RUNTIME_MODULES.map((name) => esModule(folder, name)),
+          { type: 'ESModule', path: join(folder, 'index.js') },
+          { type: 'CompiledWasm', path: join(folder, 'index_bg.wasm') },
         ],
         bindings: given({ ...vars, ...changes }),
         // Only where the runtime's own port leads, as Wrangler serves them: a script by itself has none.
-        ...(index === 0 && { assets: ASSETS }),
-        kvNamespaces: bindKv ? { [KV_BINDING]: KV_BINDING } : {},
+        ...(index === 0 && assets && { assets: { directory: assets, ...ASSETS } }),
+        kvNamespaces: bindKv ? { [kvBinding]: kvBinding } : {},
         unsafeDirectSockets: index === 0 ? [] : [{ host: '127.0.0.1', port: 0 }],
       })),
     });
@@ -204,7 +225,7 @@ export class Worker {
   /** The KV namespace itself, as its operator sees it. */
   kv() {
     if (!this.#miniflare) throw new Error('the Worker has stopped');
-    return this.#miniflare.getKVNamespace(KV_BINDING, isolateName(0));
+    return this.#miniflare.getKVNamespace(this.#kvBinding, isolateName(0));
   }
 
   /** Returns once the log holds everything that was written before. */
@@ -247,9 +268,9 @@ export class Worker {
   }
 }
 
-/** A test module, where the bundle finds it: beside itself. @param {string} name @returns {ESModule} */
-function esModule(name) {
-  return { type: 'ESModule', path: join(BUILD, name), contents: readFileSync(join(RUNTIME_FOLDER, name), 'utf8') };
+/** A test module, where the bundle finds it: beside itself. @param {string} folder @param {string} name @returns {ESModule} */
+function esModule(folder, name) {
+  return { type: 'ESModule', path: join(folder, name), contents: readFileSync(join(RUNTIME_FOLDER, name), 'utf8') };
 }
 
 /** @param {number} index */
@@ -271,11 +292,11 @@ function given(vars) {
   );
 }
 
-/** What wrangler.toml says of the runtime, so that the tests run on the one that is deployed to. */
-function runtimeSettings() {
-  const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
+/** What wrangler.toml says of the runtime, so that the tests run on the one that is deployed to. @param {string} config */
+function runtimeSettings(config) {
+  const toml = readFileSync(join(ROOT, config), 'utf8');
   const date = /^compatibility_date\s*=\s*"([^"]+)"/m.exec(toml);
-  if (!date) throw new Error('wrangler.toml has no compatibility_date');
+  if (!date) throw new Error(`${config} has no compatibility_date`);
   const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(toml);
   return {
     compatibilityDate: date[1],

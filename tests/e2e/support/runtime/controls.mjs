@@ -1,7 +1,7 @@
-/** Names that the entry module and the test process share: paths of the test controls, and KV's binding. */
+/** Names that the entry module and the test process share: paths of the test controls, and KV's bindings. */
 
-/** The KV binding that the contract names. */
-export const KV_BINDING = 'EXPENSES';
+/** The KV binding of each Worker: the expense tracker's, which the contract names, and the example's. */
+export const KV_BINDINGS = { expenses: 'EXPENSES', example: 'AUTHKIT' };
 
 export const CLOCK_PATH = '/.test/clock';
 export const LOG_PATH = '/.test/log';

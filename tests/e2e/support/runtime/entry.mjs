@@ -13,7 +13,7 @@ import { memoryBytes } from './memory.mjs';
 import {
   BUSY_PATH,
   CLOCK_PATH,
-  KV_BINDING,
+  KV_BINDINGS,
   KV_HELD_PATH,
   KV_PATH,
   LOG_PATH,
@@ -143,7 +143,7 @@ let inFlight = 0;
 /** @type {KVNamespace | undefined} */
 let kv;
 
-/** @extends {WorkerEntrypoint<Record<string, unknown> & { [KV_BINDING]: KVNamespace }>} */
+/** @extends {WorkerEntrypoint<Record<string, unknown>>} */
 export default class extends WorkerEntrypoint {
   /**
    * @override
@@ -151,7 +151,8 @@ export default class extends WorkerEntrypoint {
    */
   async fetch(request) {
     const { pathname, searchParams } = new URL(request.url);
-    const namespace = this.env[KV_BINDING];
+    const binding = Object.values(KV_BINDINGS).find((name) => name in this.env) ?? KV_BINDINGS.expenses;
+    const namespace = /** @type {KVNamespace} */ (this.env[binding]);
     if (pathname === CLOCK_PATH) {
       aheadMs += Number(searchParams.get('ms'));
     } else if (pathname === LOG_PATH) {
@@ -176,17 +177,17 @@ export default class extends WorkerEntrypoint {
     } else if (pathname === BUSY_PATH) {
       while (inFlight < Number(searchParams.get('requests'))) await scheduler.wait(POLL_MS);
     } else {
-      return this.#passOn(request, namespace);
+      return this.#passOn(request, binding, namespace);
     }
     return new Response(null, { status: 204 });
   }
 
-  /** @param {Request} request @param {KVNamespace | undefined} namespace */
-  async #passOn(request, namespace) {
+  /** @param {Request} request @param {string} binding @param {KVNamespace | undefined} namespace */
+  async #passOn(request, binding, namespace) {
     kv ??= namespace && kvWithFailures(namespace);
     inFlight += 1;
     try {
-      return await new Bundle(counted(this.ctx), { ...this.env, ...(kv && { [KV_BINDING]: kv }) }).fetch(request);
+      return await new Bundle(counted(this.ctx), { ...this.env, ...(kv && { [binding]: kv }) }).fetch(request);
     } finally {
       inFlight -= 1;
     }
