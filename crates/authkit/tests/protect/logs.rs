@@ -1,0 +1,36 @@
+//! The lines that this test's thread has logged.
+
+use std::cell::RefCell;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Capture;
+
+impl Log for Capture {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// Begins to record.
+pub fn capture() {
+    // Only the first test of the process installs the logger.
+    let _ = log::set_logger(&Capture);
+    log::set_max_level(LevelFilter::Trace);
+    LINES.with_borrow_mut(Vec::clear);
+}
+
+/// The lines since the last call.
+pub fn take() -> Vec<String> {
+    LINES.take()
+}

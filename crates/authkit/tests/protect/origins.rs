@@ -1,0 +1,139 @@
+//! The origin of a request: plain http, `PUBLIC_ORIGIN`, and layers outside of AuthKit's.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+    response::Response,
+    routing::get,
+};
+use axum_authkit::{
+    AppError,
+    error_layer::plain_page,
+    layer::{layer_without_authkit, settle_origin},
+    origin::RequestOrigin,
+};
+use http::{HeaderValue, Method, StatusCode};
+use url::Url;
+
+use crate::site::{Answer, NAVIGATION, Site, app};
+
+const PUBLIC: (&str, &str) = ("PUBLIC_ORIGIN", "https://public.test");
+
+#[tokio::test]
+async fn plain_http_leads_to_https() {
+    let site = Site::new();
+    for method in [Method::GET, Method::POST] {
+        for (path, location) in [
+            ("/who?a=1", "https://app.test/who?a=1"),
+            (":8080/public", "https://app.test/public"),
+            ("/login?return_to=/who", "https://app.test/login?return_to=/who"),
+        ] {
+            let url = format!("http://app.test{path}");
+            let answer = site.send(method.clone(), &url, &[]).await;
+            assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT, "{url}");
+            assert_eq!(answer.header("location"), Some(location));
+        }
+    }
+    for origin in
+        ["http://localhost:8787", "http://127.0.0.1", "http://[::1]:1", "https://app.test"]
+    {
+        assert_eq!(site.get(&format!("{origin}/public"), &[]).await.body, "public", "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn token_over_plain_http_is_403() {
+    let site = Site::new();
+    let authorization = ("authorization", "Bearer rubbish");
+    let answer = site.get("http://app.test/who", &[authorization]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.detail().starts_with("The token was sent over plain http"), "{}", answer.body);
+    assert_eq!(answer.header("location"), None);
+    let answer = site.get("http://app.test/who", &[authorization, NAVIGATION]).await;
+    assert!(answer.body.starts_with("<!DOCTYPE html>"), "{}", answer.body);
+    assert!(site.take_workos_paths().is_empty());
+}
+
+#[tokio::test]
+async fn public_origin_replaces_origin_of_url() {
+    let site = Site::with_variables(&[PUBLIC]);
+    let inner = "http://10.0.0.1:8787";
+    let answer = site.get(&format!("{inner}/login"), &[]).await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    let url = Url::parse(answer.header("location").unwrap()).unwrap();
+    let (_, redirect_uri) = url.query_pairs().find(|(name, _)| name == "redirect_uri").unwrap();
+    assert_eq!(redirect_uri, "https://public.test/callback");
+    assert!(answer.set_cookies()[0].contains("Secure"), "{:?}", answer.set_cookies());
+
+    let cookie = site.come_back(inner, "/login").await.new_session();
+    for (origin, status) in
+        [("https://public.test", StatusCode::OK), ("http://10.0.0.1:8787", StatusCode::FORBIDDEN)]
+    {
+        let headers = [("cookie", &*cookie), ("origin", origin)];
+        let answer = site.send(Method::POST, &format!("{inner}/who"), &headers).await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "routes of a test need no description")]
+fn origin_app() -> Router {
+    Router::new().route("/", get(async |origin: RequestOrigin| origin.url().to_string()))
+}
+
+async fn show_origin(request: Request, next: Next) -> Response {
+    let origin = request.extensions().get::<RequestOrigin>().cloned();
+    let mut response = next.run(request).await;
+    let origin = origin.map_or_else(|| "none".to_owned(), |origin| origin.url().to_string());
+    response.headers_mut().insert("x-origin", HeaderValue::try_from(origin).unwrap());
+    response
+}
+
+#[tokio::test]
+async fn settled_origin_reaches_layers_and_handlers() {
+    let public = Url::parse("https://public.test").unwrap();
+    for (configured, origin) in
+        [(None, "https://app.test/"), (Some(public), "https://public.test/")]
+    {
+        let app = origin_app().layer(from_fn(show_origin));
+        let answer = Answer::of(&settle_origin(app, configured), Method::GET, "/", &[]).await;
+        assert_eq!((&*answer.body, answer.header("x-origin")), (origin, Some(origin)));
+    }
+}
+
+#[tokio::test]
+async fn outer_settled_origin_counts_before_inner() {
+    let site = Site::build(&[], |authkit| {
+        let app = authkit.protect(origin_app()).layer(from_fn(show_origin));
+        settle_origin(app, Some(Url::parse("https://outer.test").unwrap()))
+    });
+    let answer = site.get("http://app.test/", &[]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header("x-origin"), Some("https://outer.test/"));
+    assert_eq!(answer.body, "https://outer.test/");
+    let answer = site.get("http://app.test/login", &[]).await;
+    assert!(answer.header("location").unwrap().contains("outer.test%2Fcallback"));
+}
+
+#[tokio::test]
+async fn application_without_authkit_keeps_https_and_error_pages() {
+    #[allow(clippy::disallowed_methods, reason = "routes of a test need no description")]
+    let app =
+        Router::new().route("/", get(async || AppError::internal("WORKOS_API_KEY is missing")));
+    let app = layer_without_authkit(app, Arc::new(plain_page));
+    let answer = Answer::of(&app, Method::GET, "http://app.test/?a=1", &[]).await;
+    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(answer.header("location"), Some("https://app.test/?a=1"));
+    let answer = Answer::of(&app, Method::GET, "/", &[NAVIGATION]).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer.body.starts_with("<!DOCTYPE html>") && !answer.body.contains("WORKOS_API_KEY"));
+}
+
+#[tokio::test]
+async fn sign_in_at_public_origin_leads_back_to_application() {
+    let site = Site::build(&[PUBLIC], |authkit| authkit.protect(app()));
+    let answer = site.come_back("http://10.0.0.1", "/login?return_to=/who%3Fa=1").await;
+    assert_eq!(answer.header("location"), Some("/who?a=1"));
+}
