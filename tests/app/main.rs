@@ -29,6 +29,7 @@ mod sign_in_attacks;
 mod sign_out;
 mod slow;
 mod statuses;
+mod storage;
 mod support;
 mod token_kinds;
 mod tokens;
