@@ -22,8 +22,7 @@ use crate::{
     webhooks,
 };
 use axum_authkit::{
-    self, AppError, AuthKit, ConfigError, ProtectedResource,
-    layer::{layer_without_authkit, settle_origin},
+    self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit,
 };
 use edge_host::{Clock, Host, KvNamespace};
 
@@ -83,8 +82,8 @@ pub fn router(state: AppState) -> Router {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
         .with_state(state);
-    let routes = with_security_headers(axum_authkit::layer(&authkit, routes), policy);
-    settle_origin(routes, authkit.public_origin().cloned())
+    let routes = axum_authkit::layer(&authkit, routes);
+    with_security_headers(routes, policy, authkit.public_origin().cloned())
 }
 
 /// Every route but the web hook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
@@ -127,5 +126,5 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
     let routes = layer_without_authkit(routes, Arc::new(views::error::render));
-    settle_origin(with_security_headers(routes, views::content_security_policy(&[])), None)
+    with_security_headers(routes, views::content_security_policy(&[]), None)
 }

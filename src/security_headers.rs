@@ -1,5 +1,7 @@
 //! The security headers of every response.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::{Request, State},
@@ -9,19 +11,28 @@ use axum::{
 use http::{HeaderName, HeaderValue, header};
 
 use axum_authkit::origin::RequestOrigin;
+use url::Url;
+
+/// The pages' Content Security Policy, and the origin that overrides that of the requests' URLs.
+type Settings = (HeaderValue, Option<Url>);
 
 /// Adds the layer. `policy` is the pages' Content Security Policy.
-pub fn with_security_headers(router: Router, policy: HeaderValue) -> Router {
-    router.layer(from_fn_with_state(policy, set_security_headers))
+pub fn with_security_headers(
+    router: Router,
+    policy: HeaderValue,
+    public_origin: Option<Url>,
+) -> Router {
+    router.layer(from_fn_with_state(Arc::new((policy, public_origin)), set_security_headers))
 }
 
-/// Sets the headers that every response needs, unless its handler has set them. `policy` is for HTML.
+/// Sets the headers that every response needs, unless its handler has set them.
 async fn set_security_headers(
-    State(policy): State<HeaderValue>,
-    request: Request,
+    State(settings): State<Arc<Settings>>,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let origin = request.extensions().get::<RequestOrigin>();
+    let (policy, public_origin) = &*settings;
+    let origin = RequestOrigin::settle(&mut request, public_origin.as_ref());
     let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -49,7 +60,7 @@ async fn set_security_headers(
         );
     }
     if is_html {
-        set_default(header::CONTENT_SECURITY_POLICY, policy);
+        set_default(header::CONTENT_SECURITY_POLICY, policy.clone());
     }
     response
 }

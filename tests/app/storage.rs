@@ -13,7 +13,6 @@ use crate::support::{
     connect::VARIABLES,
 };
 
-
 /// A row of the document: the pattern of a name, and the seconds that it lives.
 struct Row {
     pattern: String,

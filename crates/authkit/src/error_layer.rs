@@ -1,15 +1,14 @@
-//! The layer that every [`AppError`] passes on its way out. It logs the cause once, with the request's ID;
+//! The response to an [`AppError`]: what the outer layer makes of it. It logs the cause once, with the request's ID;
 //! an unexpected failure shows that ID and no internals; a browser gets a page, other clients JSON.
 
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use edge_host::random_bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::Value;
 
 use crate::{
@@ -34,56 +33,69 @@ pub struct ErrorPage<'a> {
 /// Renders the HTML document of an error.
 pub type RenderError = Arc<dyn Fn(&ErrorPage<'_>) -> String + Send + Sync>;
 
-/// The layer; its state renders the pages.
-pub async fn handle_errors(
-    State(render): State<RenderError>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut request_id = request_id(request.headers());
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let address = request.uri().path_and_query().map(ToString::to_string);
-    let address = address.filter(|address| address.len() <= RETRY_LINK_MAX_BYTES);
-    let wants_html = wants_html(request.headers());
+/// The facts of a request that the response to an error needs.
+pub(crate) struct ErrorResponder {
+    request_id: Option<String>,
+    method: Method,
+    path: String,
+    /// The address to try again; `None` for one that is too long for a link.
+    address: Option<String>,
+    wants_html: bool,
+}
 
-    let mut response = next.run(request).await;
-    let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
-        return response;
-    };
-    if let Some(cause) = &error.internal.cause {
-        let request_id = request_id.get_or_insert_with(new_request_id);
-        log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
-        if error.status == StatusCode::INTERNAL_SERVER_ERROR {
-            error.detail = format!(
-                "Something went wrong on our side. If it happens again, report request {request_id}"
-            )
-            .into();
+impl ErrorResponder {
+    pub fn new(request: &Request) -> Self {
+        let address = request.uri().path_and_query().map(ToString::to_string);
+        Self {
+            request_id: request_id(request.headers()),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            address: address.filter(|address| address.len() <= RETRY_LINK_MAX_BYTES),
+            wants_html: wants_html(request.headers()),
         }
     }
-    // The headers that inner layers have added stay; the body is another.
-    let mut headers = response.headers().clone();
-    headers.remove(header::CONTENT_LENGTH);
-    let mut response = if wants_html {
-        let retry = address.filter(|_| method.is_safe() && error.status.is_server_error());
-        let page = match &error.internal.page {
-            Some(page) => page.to_string(),
-            None => render(&ErrorPage {
-                error: &error,
-                request_id: request_id.as_deref(),
-                retry: retry.as_deref(),
-            }),
+
+    /// The response to the client: `response` itself unless it carries an [`AppError`].
+    pub fn respond(self, mut response: Response, render: &RenderError) -> Response {
+        let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
+            return response;
         };
-        (error.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
-    } else {
-        error.into_response()
-    };
-    for (name, value) in &headers {
-        if !response.headers().contains_key(name) || name == header::SET_COOKIE {
-            response.headers_mut().append(name, value.clone());
+        let Self { mut request_id, method, path, address, wants_html } = self;
+        if let Some(cause) = &error.internal.cause {
+            let request_id = request_id.get_or_insert_with(new_request_id);
+            log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
+            if error.status == StatusCode::INTERNAL_SERVER_ERROR {
+                error.detail = format!(
+                    "Something went wrong on our side. If it happens again, report request {request_id}"
+                )
+                .into();
+            }
         }
+        // The headers that inner layers have added stay; the body is another.
+        let mut headers = response.headers().clone();
+        headers.remove(header::CONTENT_LENGTH);
+        let mut response = if wants_html {
+            let retry = address.filter(|_| method.is_safe() && error.status.is_server_error());
+            let page = match &error.internal.page {
+                Some(page) => page.to_string(),
+                None => render(&ErrorPage {
+                    error: &error,
+                    request_id: request_id.as_deref(),
+                    retry: retry.as_deref(),
+                }),
+            };
+            let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+            (error.status, content_type, page).into_response()
+        } else {
+            error.into_response()
+        };
+        for (name, value) in &headers {
+            if !response.headers().contains_key(name) || name == header::SET_COOKIE {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
+        response
     }
-    response
 }
 
 /// The ID that Cloudflare gives the request, in the `cf-ray` header.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header};
@@ -23,7 +23,7 @@ use crate::{
     cookie::RequestCookies,
     current_user::has_bearer,
     error::AppError,
-    error_layer::{RenderError, handle_errors},
+    error_layer::{ErrorResponder, RenderError},
     origin::RequestOrigin,
     routes,
     session_kept::confirm_session,
@@ -43,25 +43,35 @@ impl AuthKit {
 /// [`routes()`](crate::routes()) into its own. Layers of the application that every response needs go around
 /// the result.
 pub fn layer(authkit: &Arc<AuthKit>, app: Router) -> Router {
-    let app = app
-        .layer(from_fn_with_state(Arc::clone(authkit), carry_session))
-        .layer(from_fn_with_state(Arc::clone(authkit), confirm_session))
-        .layer(from_fn(require_https))
-        .layer(from_fn_with_state(Arc::clone(&authkit.render_error), handle_errors));
-    settle_origin(app, authkit.public_origin().cloned())
+    let app = app.layer(from_fn_with_state(Arc::clone(authkit), carry_session));
+    outer_layer(app, authkit.public_origin().cloned(), Arc::clone(&authkit.render_error))
 }
 
-/// The layers of an application that serves an error instead of its routes, because its configuration is
+/// The layer of an application that serves an error instead of its routes, because its configuration is
 /// invalid: the https redirect and the error's page.
 pub fn layer_without_authkit(app: Router, render: RenderError) -> Router {
-    let app = app.layer(from_fn(require_https)).layer(from_fn_with_state(render, handle_errors));
-    settle_origin(app, None)
+    outer_layer(app, None, render)
 }
 
-/// Adds the layer that gives each request its [`RequestOrigin`]. An application may put it around layers
-/// of its own.
-pub fn settle_origin(app: Router, public_origin: Option<Url>) -> Router {
-    app.layer(from_fn_with_state(Arc::new(public_origin), insert_origin))
+fn outer_layer(app: Router, public_origin: Option<Url>, render: RenderError) -> Router {
+    app.layer(from_fn_with_state(Arc::new((public_origin, render)), handle_request))
+}
+
+/// The outer layer: gives the request its [`RequestOrigin`], redirects plain http, and makes responses of
+/// errors.
+async fn handle_request(
+    State(state): State<Arc<(Option<Url>, RenderError)>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (public_origin, render) = &*state;
+    let origin = RequestOrigin::settle(&mut request, public_origin.as_ref());
+    let errors = ErrorResponder::new(&request);
+    let response = match origin.and_then(|origin| refuse_plain_http(&origin, &request)) {
+        Some(response) => response,
+        None => next.run(request).await,
+    };
+    errors.respond(response, render)
 }
 
 /// The layer that makes the request's context and carries the session.
@@ -87,11 +97,11 @@ async fn carry_session(
         .collect();
 
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    let (Some(update), Ok(origin)) = (context.session_update().take(), context.origin()) else {
-        return response;
-    };
+    let Ok(origin) = context.origin() else { return response };
     let cookies = RequestCookies::from_headers(&cookie_headers);
     let cookie = authkit.config.cookie.session_cookie(origin);
+    confirm_session(&cookie, origin, &cookies, response.headers_mut());
+    let Some(update) = context.session_update().take() else { return response };
     let set_cookies = match update {
         Update::Ended => cookie.remove(&cookies),
         Update::Set(session) => match authkit.refresher.newest(session, began).await {
@@ -111,30 +121,16 @@ async fn carry_session(
     response
 }
 
-/// The layer that serves nothing by plain http except on this machine: everybody on the way reads and
-/// changes it. A client that has sent a token is told so, because a redirect would hide that others may
-/// have the token now.
-async fn require_https(request: Request, next: Next) -> Response {
-    let exposed = request.extensions().get::<RequestOrigin>().filter(|origin| origin.is_exposed());
-    let Some(origin) = exposed else { return next.run(request).await };
+/// The response to plain http, except on this machine: everybody on the way can read and change it. A client
+/// that has sent a token gets 403, because a redirect would hide that others may have the token now.
+fn refuse_plain_http(origin: &RequestOrigin, request: &Request) -> Option<Response> {
+    if !origin.is_exposed() {
+        return None;
+    }
     if has_bearer(request.headers()) {
         let detail = "The token was sent over plain http, where others can read it: \
                       get another one, and send it to the https address";
-        return AppError::new(StatusCode::FORBIDDEN, detail).into_response();
+        return Some(AppError::new(StatusCode::FORBIDDEN, detail).into_response());
     }
-    redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
-}
-
-async fn insert_origin(
-    State(public_origin): State<Arc<Option<Url>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (mut parts, body) = request.into_parts();
-    if parts.extensions.get::<RequestOrigin>().is_none()
-        && let Some(origin) = RequestOrigin::of_request(&parts, (*public_origin).as_ref())
-    {
-        parts.extensions.insert(origin);
-    }
-    next.run(Request::from_parts(parts, body)).await
+    Some(redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri())))
 }

@@ -5,7 +5,7 @@
 //! developer's machine, that URL is not the one that browsers see, and the operator sets `PUBLIC_ORIGIN`:
 //! then every request has that origin. Forwarded headers count for nothing: anybody can send them.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use url::{Host, Url};
 
@@ -24,6 +24,21 @@ impl RequestOrigin {
     pub fn of_request(parts: &Parts, public_origin: Option<&Url>) -> Option<Self> {
         let url = public_origin.cloned().or_else(|| url_of(parts))?;
         Self::of_url(url)
+    }
+
+    /// The origin of a request, which from now on is in its extensions. A layer of the application may come
+    /// before AuthKit's; the first one determines the origin.
+    pub fn settle(request: &mut Request, public_origin: Option<&Url>) -> Option<Self> {
+        if let Some(known) = request.extensions().get::<Self>() {
+            return Some(known.clone());
+        }
+        let (parts, body) = std::mem::take(request).into_parts();
+        let origin = Self::of_request(&parts, public_origin);
+        *request = Request::from_parts(parts, body);
+        if let Some(origin) = &origin {
+            request.extensions_mut().insert(origin.clone());
+        }
+        origin
     }
 
     /// The origin of a URL; `None` for a URL without a host.

@@ -7,23 +7,15 @@
 //! marker beside the session, and the first request that brings a session back takes it away again. A
 //! request to `/login` that still has the marker, and no session, is answered with a page.
 
-use std::sync::Arc;
+use http::{HeaderMap, HeaderValue, header};
 
-use axum::{
-    extract::{FromRequestParts, Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::{HeaderValue, header};
-
-use super::{
-    authkit::AuthKit,
+use crate::{
     cookie::{Cookie, RequestCookies, SessionCookie},
+    error::AppError,
     origin::RequestOrigin,
     refusal::try_again,
     sign_in::{ReturnTo, own_cookie, own_cookie_name},
 };
-use crate::error::AppError;
 
 /// A browser goes from `/callback` back to `/login` at once.
 const MARKER_TTL_SECS: u32 = 60;
@@ -95,31 +87,20 @@ pub fn session_not_kept(
     try_again(detail, return_to)
 }
 
-/// The layer that takes the marker away; it goes around every route.
-pub async fn confirm_session(
-    State(authkit): State<Arc<AuthKit>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let mut clear = None;
-    if parts.headers.contains_key(header::COOKIE)
-        && let Ok(origin) = RequestOrigin::from_request_parts(&mut parts, &()).await
-    {
-        let cookie = authkit.config.cookie.session_cookie(&origin);
-        let marker = SignedInMarker::new(cookie.name(), origin.is_secure());
-        let cookies = RequestCookies::from_headers(&parts.headers);
-        if marker.is_in(&cookies) && cookie.is_sent(&cookies) {
-            clear = Some((marker.name.clone(), marker.clear()));
-        }
+/// Clears the marker in the response to a request that brings a session back.
+pub(crate) fn confirm_session(
+    cookie: &SessionCookie<'_>,
+    origin: &RequestOrigin,
+    cookies: &RequestCookies<'_>,
+    response: &mut HeaderMap,
+) {
+    let marker = SignedInMarker::new(cookie.name(), origin.is_secure());
+    if !marker.is_in(cookies) || !cookie.is_sent(cookies) {
+        return;
     }
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    if let Some((name, clear)) = clear {
-        let sets_it = |value: &HeaderValue| value.as_bytes().starts_with(name.as_bytes());
-        // A sign-in that ends while another session is there sets the marker anew.
-        if !response.headers().get_all(header::SET_COOKIE).iter().any(sets_it) {
-            response.headers_mut().append(header::SET_COOKIE, clear);
-        }
+    let sets_it = |value: &HeaderValue| value.as_bytes().starts_with(marker.name.as_bytes());
+    // A sign-in that ends while another session is there sets the marker anew.
+    if !response.get_all(header::SET_COOKIE).iter().any(sets_it) {
+        response.append(header::SET_COOKIE, marker.clear());
     }
-    response
 }

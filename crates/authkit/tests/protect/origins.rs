@@ -10,10 +10,7 @@ use axum::{
     routing::get,
 };
 use axum_authkit::{
-    AppError,
-    error_layer::plain_page,
-    layer::{layer_without_authkit, settle_origin},
-    origin::RequestOrigin,
+    AppError, error_layer::plain_page, layer::layer_without_authkit, origin::RequestOrigin,
 };
 use http::{HeaderValue, Method, StatusCode};
 use url::Url;
@@ -89,6 +86,14 @@ async fn show_origin(request: Request, next: Next) -> Response {
     let origin = origin.map_or_else(|| "none".to_owned(), |origin| origin.url().to_string());
     response.headers_mut().insert("x-origin", HeaderValue::try_from(origin).unwrap());
     response
+}
+
+/// A layer of an application that needs the origin before AuthKit's layer does.
+fn settle_origin(app: Router, public_origin: Option<Url>) -> Router {
+    app.layer(from_fn(move |mut request: Request, next: Next| {
+        RequestOrigin::settle(&mut request, public_origin.as_ref());
+        next.run(request)
+    }))
 }
 
 #[tokio::test]
