@@ -1,16 +1,16 @@
-//! Responses stay in proportion to their requests.
+//! Response sizes stay in proportion to request sizes.
 
 use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::support::{ADA, KvOperation, TestApp, mcp};
 
-/// As large as a body may be.
+/// The limit on the size of a request body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// A page with all that a user of one currency sees is a fifth of this.
+/// Five times the page that shows all expenses of a user with one currency.
 const MAX_PAGE_BYTES: usize = 200_000;
 
-/// A body with so many members, none of which an expense has.
+/// A body with `count` members that no expense has.
 fn unknown_members(count: usize) -> String {
     let members = (0..count).map(|number| format!(r#""a{number}":1"#));
     let body = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
@@ -19,7 +19,7 @@ fn unknown_members(count: usize) -> String {
 }
 
 #[tokio::test]
-async fn unknown_members_are_listed_up_to_a_hundred() {
+async fn errors_list_at_most_a_hundred_unknown_members() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let answer = app.post_as(&token, "/expenses", unknown_members(1_000)).await.expect(422);
@@ -46,7 +46,7 @@ async fn unknown_members_are_listed_up_to_a_hundred() {
 }
 
 #[tokio::test]
-async fn members_past_a_thousand_are_refused_unread() {
+async fn body_with_over_a_thousand_members_is_422() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let nested = format!(r#"{{"description": [{}]}}"#, vec![unknown_members(400); 3].join(","));
@@ -71,13 +71,13 @@ async fn members_past_a_thousand_are_refused_unread() {
     assert!(error["message"].as_str().unwrap().contains("at most 1000 members"), "{error}");
     let text = json!({"description": format!("\\\"{colons}"), "amount": 1}).to_string();
     let answer = app.post_as(&token, "/expenses", text).await.expect(422);
-    assert_eq!(answer.json()["detail"][0]["type"], "string_too_long", "a text is one value");
+    assert_eq!(answer.json()["detail"][0]["type"], "string_too_long", "a text counts as one value");
     let pairs = format!("limit=7&{}limit=0", "a=1&".repeat(3_000));
     app.get_as(&token, &format!("/expenses?{pairs}")).await.expect(422);
 }
 
 #[tokio::test]
-async fn inputs_are_repeated_up_to_two_kilobytes_each() {
+async fn errors_repeat_two_kilobytes_of_each_input() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let long = "ж".repeat(30_000);
@@ -121,7 +121,7 @@ async fn tool_errors_stay_short_for_any_arguments() {
 }
 
 #[tokio::test]
-async fn overview_shows_a_few_currencies_and_counts_the_others() {
+async fn overview_counts_currencies_past_the_first_few() {
     let app = TestApp::new();
     for number in 0..1_000 {
         let letter = |place: usize| char::from(b'A' + u8::try_from(number / place % 26).unwrap());
@@ -142,7 +142,7 @@ async fn overview_shows_a_few_currencies_and_counts_the_others() {
 }
 
 #[tokio::test]
-async fn link_header_repeats_what_the_list_reads_once() {
+async fn link_header_keeps_one_value_per_list_parameter() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for _ in 0..2 {
@@ -157,7 +157,7 @@ async fn link_header_repeats_what_the_list_reads_once() {
 }
 
 #[tokio::test]
-async fn error_page_repeats_no_long_address() {
+async fn error_page_omits_a_long_address() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.kv.fail(Some(KvOperation::List));

@@ -1,4 +1,4 @@
-//! Tokens of AuthKit Connect, and what is told to clients that want one.
+//! Access tokens of AuthKit Connect, and the metadata that tells clients where to get one.
 
 use axum::body::Body;
 use chrono::Duration;
@@ -22,13 +22,13 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
-/// The URLs of each document: of the origin and of `/mcp`, with a slash at the end and without.
+/// The URLs of each document: for the origin and for `/mcp`, with and without a trailing slash.
 fn with_resources(documents: &[&str]) -> Vec<String> {
     let resources = ["", "/", "/mcp", "/mcp/"];
     documents.iter().flat_map(|at| resources.map(|resource| format!("{at}{resource}"))).collect()
 }
 
-/// Why a token is refused.
+/// The reason that a 401 gives for refusing the token.
 async fn refusal(app: &TestApp, token: &str) -> String {
     let answer = app.get_as(token, "/me").await.expect(401);
     let challenge = answer.header("www-authenticate");
@@ -49,7 +49,7 @@ fn insufficient(answer: &Answer, scope: &str) {
 }
 
 #[tokio::test]
-async fn a_users_client_reaches_what_the_user_sees_in_the_browser_and_nothing_else() {
+async fn user_client_reaches_the_expenses_of_its_user_only() {
     let app = connect::app();
     let mut browser = app.signed_in(ADA).await;
     let created = browser.post("/expenses", LUNCH).await.expect(201).json();
@@ -65,7 +65,7 @@ async fn a_users_client_reaches_what_the_user_sees_in_the_browser_and_nothing_el
 }
 
 #[tokio::test]
-async fn without_the_variable_a_connect_token_is_refused_and_nothing_is_asked() {
+async fn connect_token_is_refused_unchecked_without_an_authkit_domain() {
     let app = TestApp::new();
     let answer = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(401);
     assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
@@ -79,8 +79,8 @@ async fn without_the_variable_a_connect_token_is_refused_and_nothing_is_asked() 
 }
 
 #[tokio::test]
-async fn neither_issuer_signs_for_the_other() {
-    // Two keys, as a custom domain of AuthKit may have them, under one name.
+async fn keys_of_one_issuer_verify_no_others_tokens() {
+    // Both key sets use one key id, as a custom AuthKit domain can.
     assert_eq!(STRANGER.kid, CURRENT.kid);
     let app = connect::app();
     app.authkit.connect.publish(Some(vec![STRANGER.jwk()]));
@@ -91,7 +91,7 @@ async fn neither_issuer_signs_for_the_other() {
     for token in [
         CURRENT.sign(&CURRENT.header(), &of_connect),
         STRANGER.sign(&STRANGER.header(), &of_session),
-        // Whatever else it says, it is not Connect's.
+        // No other claim makes the key a Connect key.
         STRANGER.sign(
             &STRANGER.header(),
             &with(of_connect.clone(), "iss", json!("https://api.workos.com")),
@@ -102,7 +102,7 @@ async fn neither_issuer_signs_for_the_other() {
 }
 
 #[tokio::test]
-async fn the_issuer_is_compared_as_text() {
+async fn issuer_is_compared_as_text() {
     let app = connect::app();
     let claims = app.authkit.connect.claims(ADA);
     for issuer in [
@@ -119,7 +119,7 @@ async fn the_issuer_is_compared_as_text() {
 }
 
 #[tokio::test]
-async fn a_payload_that_names_two_issuers_is_checked_by_neither() {
+async fn token_with_two_issuer_members_is_malformed() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
@@ -133,7 +133,7 @@ async fn a_payload_that_names_two_issuers_is_checked_by_neither() {
 }
 
 #[tokio::test]
-async fn a_token_is_meant_for_this_worker() {
+async fn connect_token_needs_this_worker_as_audience() {
     let app = connect::app();
     let claims = with(app.authkit.connect.claims(ADA), "scope", json!("openid expenses:read"));
     for audience in [
@@ -164,13 +164,13 @@ async fn a_token_is_meant_for_this_worker() {
         let token = sign(&with(claims.clone(), "aud", audience.clone()));
         let expected = "the token is meant for another audience";
         assert_eq!(refusal(&app, &token).await, expected, "{audience}");
-        // Nor when its signature is known by then.
+        // The cached signature check does not cover the audience.
         assert_eq!(refusal(&app, &token).await, expected, "{audience}");
     }
 }
 
 #[tokio::test]
-async fn a_token_is_meant_for_the_host_it_is_shown_to() {
+async fn connect_token_needs_the_requested_host_as_audience() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
     app.get_as(&token, "/me").await.expect(200);
@@ -178,7 +178,7 @@ async fn a_token_is_meant_for_the_host_it_is_shown_to() {
 }
 
 #[tokio::test]
-async fn what_makes_a_session_token_bad_makes_a_connect_token_bad() {
+async fn connect_token_passes_the_checks_of_session_tokens() {
     let app = connect::app();
     let claims = app.authkit.connect.claims(ADA);
     let token = sign(&claims);
@@ -200,9 +200,9 @@ async fn what_makes_a_session_token_bad_makes_a_connect_token_bad() {
 }
 
 #[tokio::test]
-async fn a_session_is_no_place_for_a_connect_token() {
+async fn sign_in_with_a_connect_token_is_refused() {
     let app = connect::app();
-    // As if AuthKit gave one out at sign-in: it is not checked by Connect's keys, nor by the session's.
+    // A Connect token from the token endpoint: no key set is fetched to check it.
     app.authkit.set_extra_claims(json!({"iss": ISSUER, "aud": CLIENT_ID}));
     let mut browser = app.browser();
     let login = browser.open("/login").await.expect(302);
@@ -213,7 +213,7 @@ async fn a_session_is_no_place_for_a_connect_token() {
 }
 
 #[tokio::test]
-async fn a_connect_token_that_was_verified_before_is_none_of_a_session_either() {
+async fn session_cookie_refuses_a_connect_token_verified_before() {
     let app = connect::app();
     app.authkit
         .set_extra_claims(json!({"iss": ISSUER, "aud": ORIGIN, "client_id": CONNECT_CLIENT}));
@@ -226,7 +226,7 @@ async fn a_connect_token_that_was_verified_before_is_none_of_a_session_either() 
 }
 
 #[tokio::test]
-async fn a_machine_does_what_its_scopes_name() {
+async fn machine_token_allows_only_its_scopes() {
     let app = connect::app();
     let reader = app.authkit.connect.machine_token("expenses:read");
     let writer = app.authkit.connect.machine_token("openid expenses:write");
@@ -251,12 +251,12 @@ async fn a_machine_does_what_its_scopes_name() {
     app.send_as(&writer, Method::PUT, &path, LUNCH).await.expect(200);
     app.delete_as(&writer, &path).await.expect(204);
 
-    // Its own expenses, and nobody else's.
+    // The machine sees only its own expenses.
     assert_eq!(app.get_as(&app.authkit.access_token(ADA), "/expenses").await.body, "[]");
 }
 
 #[tokio::test]
-async fn a_machine_without_any_scope_gets_nowhere() {
+async fn machine_token_without_scopes_is_403_everywhere() {
     let app = connect::app();
     let empty = app.authkit.connect.machine_claims("");
     let mut absent = empty.clone();
@@ -267,7 +267,7 @@ async fn a_machine_without_any_scope_gets_nowhere() {
 }
 
 #[tokio::test]
-async fn a_users_client_is_held_to_the_scopes_that_the_user_granted() {
+async fn user_client_is_limited_to_granted_scopes() {
     let app = connect::app();
     let token = |scope: &str| sign(&with(app.authkit.connect.claims(ADA), "scope", json!(scope)));
     app.post_as(&token("openid email"), "/expenses", LUNCH).await.expect(201);
@@ -279,7 +279,7 @@ async fn a_users_client_is_held_to_the_scopes_that_the_user_granted() {
 }
 
 #[tokio::test]
-async fn session_token_needs_no_scope_and_is_no_machine() {
+async fn session_token_needs_no_scope() {
     let app = connect::app();
     app.authkit.set_extra_claims(json!({"client_id": ADA.id, "scope": ""}));
     let mut browser = app.signed_in(ADA).await;
@@ -288,7 +288,7 @@ async fn session_token_needs_no_scope_and_is_no_machine() {
 }
 
 #[tokio::test]
-async fn me_tells_what_kind_of_caller_it_is() {
+async fn me_shows_the_kind_of_caller() {
     let app = connect::app();
     let me = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200).json();
     assert_eq!(
@@ -310,7 +310,7 @@ async fn me_tells_what_kind_of_caller_it_is() {
 }
 
 #[tokio::test]
-async fn what_needs_a_session_says_so() {
+async fn session_paths_refuse_connect_tokens() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
     let organization = r#"{"organization_id": "org_2"}"#;
@@ -323,7 +323,7 @@ async fn what_needs_a_session_says_so() {
 }
 
 #[tokio::test]
-async fn a_401_leads_to_the_metadata_of_what_was_asked_for() {
+async fn challenge_links_the_metadata_of_the_requested_resource() {
     let app = connect::app();
     let metadata = format!("resource_metadata=\"{ORIGIN}{RESOURCE}\"");
     let answer = app.get("/expenses").await.expect(401);
@@ -347,7 +347,7 @@ async fn a_401_leads_to_the_metadata_of_what_was_asked_for() {
 }
 
 #[tokio::test]
-async fn the_origin_and_mcp_are_protected_resources() {
+async fn resource_metadata_covers_the_origin_and_mcp() {
     let app = connect::app();
     for (path, resource) in [
         ("", ORIGIN.to_owned()),
@@ -378,7 +378,7 @@ async fn the_origin_and_mcp_are_protected_resources() {
 }
 
 #[tokio::test]
-async fn a_browsers_script_may_ask_for_the_documents_with_headers_of_its_own() {
+async fn metadata_allows_cross_origin_requests_with_custom_headers() {
     let app = connect::app();
     for path in with_resources(&[METADATA, RESOURCE]) {
         let path = &path;
@@ -394,7 +394,7 @@ async fn a_browsers_script_may_ask_for_the_documents_with_headers_of_its_own() {
 }
 
 #[tokio::test]
-async fn authkits_metadata_is_passed_through_and_kept() {
+async fn authkit_metadata_is_passed_through_and_cached() {
     let app = connect::app();
     for _ in 0..3 {
         let answer = app.get(METADATA).await.expect(200);
@@ -419,7 +419,7 @@ async fn authkits_metadata_is_passed_through_and_kept() {
 }
 
 #[tokio::test]
-async fn authkits_metadata_is_there_with_a_resources_path_too() {
+async fn authkit_metadata_is_served_under_resource_paths_too() {
     let app = connect::app();
     for path in with_resources(&[METADATA]) {
         assert_eq!(app.get(&path).await.expect(200).json(), app.authkit.connect.metadata());
@@ -430,7 +430,7 @@ async fn authkits_metadata_is_there_with_a_resources_path_too() {
 }
 
 #[tokio::test]
-async fn while_authkit_is_down_it_is_503_and_asked_once_in_30_seconds() {
+async fn authkit_outage_is_503_and_fetched_every_30_seconds() {
     for outage in [Outage::NoAnswer, Outage::Status(500), Outage::Status(403), Outage::Status(302)]
     {
         let app = connect::app();
@@ -442,7 +442,7 @@ async fn while_authkit_is_down_it_is_503_and_asked_once_in_30_seconds() {
             app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(503);
         }
         assert_eq!(app.authkit.connect.take_requests().len(), 1);
-        // Sessions go on.
+        // Sessions keep working.
         app.get_as(&app.authkit.access_token(ADA), "/expenses").await.expect(200);
         app.authkit.connect.set_outage(None);
         app.clock.advance(Duration::seconds(30));
@@ -452,7 +452,7 @@ async fn while_authkit_is_down_it_is_503_and_asked_once_in_30_seconds() {
 }
 
 #[tokio::test]
-async fn old_keys_go_on_while_authkit_is_down_and_old_metadata_does_not() {
+async fn outage_keeps_old_keys_but_no_old_metadata() {
     let app = connect::app();
     app.get(METADATA).await.expect(200);
     app.authkit.connect.set_outage(Some(Outage::NoAnswer));
@@ -462,7 +462,7 @@ async fn old_keys_go_on_while_authkit_is_down_and_old_metadata_does_not() {
 }
 
 #[tokio::test]
-async fn connects_keys_rotate() {
+async fn connect_keys_rotate() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
     app.get_as(&token, "/me").await.expect(200);
@@ -470,12 +470,12 @@ async fn connects_keys_rotate() {
     app.clock.advance(Duration::seconds(30));
     let claims = app.authkit.connect.claims(ADA);
     app.get_as(&NEXT.sign(&NEXT.header(), &claims), "/me").await.expect(200);
-    // It was verified before, and its key is gone.
+    // The cached verification does not count: its key is gone.
     assert_eq!(refusal(&app, &token).await, "the token is not signed by a key of the issuer");
 }
 
 #[tokio::test]
-async fn a_key_set_moved_to_the_others_place_in_kv_is_not_believed() {
+async fn cached_keys_are_bound_to_their_issuer() {
     let app = connect::app();
     app.authkit.connect.publish(Some(vec![STRANGER.jwk()]));
     let token = STRANGER.sign(&STRANGER.header(), &app.authkit.connect.claims(ADA));
@@ -484,7 +484,7 @@ async fn a_key_set_moved_to_the_others_place_in_kv_is_not_believed() {
     let [of_connect, of_session] = ["authkit:connect-jwks:client_test", "authkit:jwks:client_test"];
     let (sealed, _) = app.authkit_kv.entry(of_connect).unwrap();
     app.authkit_kv.insert_raw(of_session, &sealed, None);
-    // Even where both issuers have one address.
+    // This holds even when both issuers share an address.
     let same = [VARIABLES[0], ("WORKOS_BASE_URL", ISSUER)];
     let moved = app.isolate_with_variables(&same);
     app.authkit.connect.take_requests();

@@ -1,4 +1,4 @@
-//! CSV: what a spreadsheet makes of it, and exports longer than one `list` of KV's.
+//! CSV: how spreadsheets read it, and exports longer than one KV `list`.
 
 use axum::body::Body;
 use futures_util::{FutureExt, StreamExt};
@@ -17,7 +17,7 @@ async fn create(app: &TestApp, description: &str) {
     app.post_as(&token, "/expenses", body.to_string()).await.expect(201);
 }
 
-/// Writes expenses past the API, numbered from the newest.
+/// Writes expenses directly to KV, numbered from the newest.
 fn seed(app: &TestApp, count: usize) {
     for number in 0..count {
         let record = json!({
@@ -36,13 +36,13 @@ fn export(app: &TestApp) -> Request<Body> {
         .unwrap()
 }
 
-/// The cells that a lenient reader finds, to which `separator` ends a cell and a quote means nothing.
+/// The cells that a reader finds that splits at every `separator` and ignores quotes.
 fn cells(csv: &str, separator: char) -> impl Iterator<Item = &str> {
     csv.split(['\r', '\n']).flat_map(move |line| line.split(separator))
 }
 
 #[tokio::test]
-async fn csv_holds_no_formula_cell_for_any_separator() {
+async fn csv_contains_no_formula_cell_for_any_separator() {
     let app = TestApp::new();
     for description in [
         "x;=cmd|'/C calc'!A0;y",
@@ -72,12 +72,12 @@ async fn csv_holds_no_formula_cell_for_any_separator() {
 }
 
 #[tokio::test]
-async fn csv_has_a_byte_order_mark_for_browsers_alone() {
+async fn csv_has_a_byte_order_mark_for_browsers_only() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let navigation = browser.open("/expenses.csv").await.expect(200);
     assert_eq!(navigation.body, format!("{BYTE_ORDER_MARK}{HEADER}"));
-    // Older browsers have no Sec-Fetch-Mode, and some links ask for any type.
+    // Older browsers send no Sec-Fetch-Mode, and some links accept any type.
     for (name, value) in [("accept", "text/html, */*"), ("sec-fetch-mode", "navigate")] {
         let request = request(Method::GET, "/expenses.csv").header(name, value);
         let answer = browser.send(request, Body::empty()).await.expect(200);
@@ -93,7 +93,7 @@ async fn csv_has_a_byte_order_mark_for_browsers_alone() {
 }
 
 #[tokio::test]
-async fn export_lists_again_once_the_last_is_sent() {
+async fn export_lists_more_once_the_previous_rows_are_sent() {
     let app = TestApp::new();
     seed(&app, 2500);
     app.kv.take_operations();
@@ -103,7 +103,7 @@ async fn export_lists_again_once_the_last_is_sent() {
     let mut parts = response.into_body().into_data_stream();
     let first = parts.next().await.unwrap().unwrap();
     assert!(first.ends_with(b"\r\n"));
-    assert_eq!(app.kv.take_operations(), [], "nothing is read ahead");
+    assert_eq!(app.kv.take_operations(), [], "the export reads nothing ahead");
     let mut csv = first.to_vec();
     while let Some(part) = parts.next().await {
         csv.extend_from_slice(&part.unwrap());
@@ -124,11 +124,11 @@ async fn export_breaks_off_when_a_later_list_fails() {
     let response = app.router.clone().oneshot(export(&app)).await.unwrap();
     assert_eq!(response.status(), 200);
     let parts: Vec<_> = response.into_body().into_data_stream().collect().await;
-    assert!(parts.last().unwrap().is_err(), "a short file must not look whole");
+    assert!(parts.last().unwrap().is_err(), "a truncated file must not look complete");
     let sent: Vec<u8> = parts.into_iter().flat_map(|part| part.unwrap_or_default()).collect();
     let last_line = String::from_utf8(sent).unwrap().lines().last().unwrap().to_owned();
     assert!(last_line.starts_with("\"INCOMPLETE: "), "{last_line}");
-    assert_eq!(last_line.matches('"').count(), 1, "no reader of quotes takes it");
+    assert_eq!(last_line.matches('"').count(), 1, "a reader that checks quotes refuses it");
     let logged = logs::take();
     let expected = "ray-of-the-test GET /expenses.csv: KV list failed";
     assert!(logged.iter().any(|line| line.starts_with(expected)), "{logged:?}");
@@ -146,7 +146,7 @@ async fn export_is_503_when_its_first_list_fails() {
 }
 
 #[tokio::test]
-async fn export_ends_when_its_client_leaves() {
+async fn export_stops_when_its_client_disconnects() {
     let app = TestApp::new();
     seed(&app, 5000);
     let response = app.router.clone().oneshot(export(&app)).await.unwrap();

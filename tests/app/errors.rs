@@ -1,4 +1,4 @@
-//! Answers that are not what was asked for, and the headers that every answer has.
+//! Error responses, and the headers that every response has.
 
 use http::Method;
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn health_is_public_and_says_ok() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_404_in_json_and_as_a_page() {
+async fn unknown_path_is_404_as_json_and_as_page() {
     let app = TestApp::new();
     let answer = app.get("/nowhere").await.expect(404);
     assert_eq!(answer.json(), json!({"detail": "Not Found"}));
@@ -22,7 +22,7 @@ async fn an_unknown_path_is_404_in_json_and_as_a_page() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_allowed_is_405_and_says_which_are() {
+async fn unsupported_method_is_405_with_the_allowed_methods() {
     let app = TestApp::new();
     for (method, path, allowed) in [
         (Method::PUT, "/expenses", "GET,HEAD,POST"),
@@ -39,7 +39,7 @@ async fn a_method_that_is_not_allowed_is_405_and_says_which_are() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_headers_that_protect_it() {
+async fn every_response_has_the_security_headers() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for answer in [
@@ -65,14 +65,14 @@ async fn every_answer_has_the_headers_that_protect_it() {
 }
 
 #[tokio::test]
-async fn plain_http_is_not_told_to_come_by_https() {
+async fn plain_http_response_has_no_hsts_header() {
     let app = TestApp::new();
     let answer = app.get("http://localhost:8787/health").await.expect(200);
     assert_eq!(answer.header("strict-transport-security"), "");
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_500_on_every_path_with_every_name_and_no_value() {
+async fn configuration_error_is_500_with_names_and_no_values() {
     let app = TestApp::with_variables(&[
         ("WORKOS_API_KEY", ""),
         ("WORKOS_COOKIE_PASSWORD", "hunter2"),
@@ -90,7 +90,7 @@ async fn a_wrong_configuration_is_500_on_every_path_with_every_name_and_no_value
 }
 
 #[tokio::test]
-async fn an_unexpected_failure_says_nothing_of_the_inside_but_the_requests_id() {
+async fn internal_error_shows_only_the_request_id() {
     let app = TestApp::with_variables(&[("WORKOS_ISSUER", "https://another.test")]);
     let mut browser = app.browser();
     let login = browser.open("/login").await;

@@ -1,4 +1,4 @@
-//! `/expenses`.
+//! The JSON interface at `/expenses`.
 
 use chrono::Duration;
 use http::{Method, header};
@@ -14,7 +14,7 @@ async fn create(app: &TestApp, user: TestUser, body: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_expense_is_created_read_listed_and_deleted() {
+async fn expense_is_created_read_listed_and_deleted() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let created = app.post_as(&token, "/expenses", LUNCH).await.expect(201);
@@ -40,7 +40,7 @@ async fn an_expense_is_created_read_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_browsers_session_and_a_token_reach_the_same_expenses() {
+async fn session_and_token_reach_the_same_expenses() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let created = browser.post("/expenses", LUNCH).await.expect(201).json();
@@ -49,7 +49,7 @@ async fn a_browsers_session_and_a_token_reach_the_same_expenses() {
 }
 
 #[tokio::test]
-async fn a_second_user_sees_nothing_of_the_first() {
+async fn user_sees_no_expense_of_another_user() {
     let app = TestApp::new();
     let path = format!("/expenses/{}", create(&app, ADA, LUNCH).await["id"].as_str().unwrap());
     let graces = app.authkit.access_token(GRACE);
@@ -60,7 +60,7 @@ async fn a_second_user_sees_nothing_of_the_first() {
 }
 
 #[tokio::test]
-async fn nothing_of_expenses_is_reached_without_a_caller() {
+async fn expense_paths_are_401_without_a_caller() {
     let app = TestApp::new();
     let path = format!("/expenses/{}", create(&app, ADA, LUNCH).await["id"].as_str().unwrap());
     app.kv.take_operations();
@@ -102,7 +102,7 @@ async fn pages_follow_the_link_header_newest_first() {
 }
 
 #[tokio::test]
-async fn the_cost_in_kv_operations_is_as_promised() {
+async fn requests_cost_the_documented_kv_operations() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let id = create(&app, ADA, LUNCH).await["id"].as_str().unwrap().to_owned();
@@ -129,7 +129,7 @@ async fn the_cost_in_kv_operations_is_as_promised() {
 }
 
 #[tokio::test]
-async fn invalid_bodies_get_422_with_every_problem_and_nothing_is_written() {
+async fn invalid_body_is_422_with_every_problem() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let body = r#"{"amount": 1.005, "currency": "usd", "extra": true}"#;
@@ -156,7 +156,7 @@ async fn invalid_bodies_get_422_with_every_problem_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_query_that_is_out_of_range_gets_422() {
+async fn query_out_of_range_is_422() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for limit in ["0", "1001", "x", "-1", ""] {
@@ -167,7 +167,7 @@ async fn a_query_that_is_out_of_range_gets_422() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_or_not_json_is_refused() {
+async fn body_too_long_or_not_json_is_refused() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let long = format!(r#"{{"description": "{}", "amount": 1}}"#, "x".repeat(64 * 1024));
@@ -190,7 +190,7 @@ async fn a_body_that_is_too_long_or_not_json_is_refused() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_not_found() {
+async fn malformed_id_is_404() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let lower = create(&app, ADA, LUNCH).await["id"].as_str().unwrap().to_lowercase();
@@ -203,7 +203,7 @@ async fn an_id_that_is_none_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_failing_kv_is_503_with_retry_after_and_never_an_empty_list() {
+async fn kv_failure_is_503_and_never_an_empty_list() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let path = format!("/expenses/{}", create(&app, ADA, LUNCH).await["id"].as_str().unwrap());
@@ -235,7 +235,7 @@ async fn a_failing_kv_is_503_with_retry_after_and_never_an_empty_list() {
 }
 
 #[tokio::test]
-async fn put_replaces_all_of_an_expense() {
+async fn put_replaces_the_whole_expense() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let first = create(&app, ADA, LUNCH).await;
@@ -257,7 +257,7 @@ async fn put_replaces_all_of_an_expense() {
 }
 
 #[tokio::test]
-async fn patch_changes_what_it_names() {
+async fn patch_changes_only_named_members() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let first = create(&app, ADA, LUNCH).await;
@@ -283,7 +283,7 @@ async fn patch_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_callers_cannot_be_changed() {
+async fn expense_of_another_user_cannot_be_changed() {
     let app = TestApp::new();
     let first = create(&app, ADA, LUNCH).await;
     let path = format!("/expenses/{}", first["id"].as_str().unwrap());
@@ -309,7 +309,7 @@ async fn thirty(app: &TestApp) {
     }
 }
 
-/// The descriptions of every row, page after page.
+/// The descriptions of all rows on all pages, in order.
 async fn all_pages(app: &TestApp, first: &str) -> Vec<u64> {
     let token = app.authkit.access_token(ADA);
     let mut path = first.to_owned();
@@ -324,11 +324,11 @@ async fn all_pages(app: &TestApp, first: &str) -> Vec<u64> {
         };
         path = link.strip_prefix('<').unwrap().to_owned();
     }
-    panic!("pages without an end");
+    panic!("the pages never end")
 }
 
 #[tokio::test]
-async fn filters_leave_out_the_rest_over_all_pages() {
+async fn filters_apply_on_every_page() {
     let app = TestApp::new();
     thirty(&app).await;
     let every_third: Vec<u64> = (1..=30).rev().filter(|day| day % 3 == 1).collect();
@@ -346,7 +346,7 @@ async fn filters_leave_out_the_rest_over_all_pages() {
 }
 
 #[tokio::test]
-async fn a_range_that_ends_before_it_begins_is_422() {
+async fn inverted_date_range_is_422() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let range = "from=2026-01-12&to=2026-01-10";
@@ -359,7 +359,7 @@ async fn a_range_that_ends_before_it_begins_is_422() {
             "input": "2026-01-10",
         });
         assert_eq!(answer.json(), json!({"detail": [problem]}), "{path}");
-        // An invalid date is the only problem: the order of the range is not checked.
+        // An invalid date is the only problem reported: the order of the range is not checked then.
         let answer = app.get_as(&token, &format!("{path}?from=x&to=2026-01-10")).await.expect(422);
         assert_eq!(answer.json()["detail"].as_array().unwrap().len(), 1, "{path}");
         app.get_as(&token, &format!("{path}?from=2026-01-10&to=2026-01-10")).await.expect(200);
@@ -367,7 +367,7 @@ async fn a_range_that_ends_before_it_begins_is_422() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_made_up_another_users_or_another_filters_is_422() {
+async fn forged_or_foreign_cursor_is_422() {
     let app = TestApp::new();
     thirty(&app).await;
     let token = app.authkit.access_token(ADA);
@@ -410,7 +410,7 @@ async fn csv_is_a_table_without_formulas() {
 }
 
 #[tokio::test]
-async fn a_summary_adds_up_each_currency_by_category_and_month() {
+async fn summary_totals_each_currency_by_category_and_month() {
     let app = TestApp::new();
     thirty(&app).await;
     let feb = r#"{"description": "x", "amount": 0.1, "category": "a", "date": "2026-02-01"}"#;
@@ -444,7 +444,7 @@ async fn a_summary_adds_up_each_currency_by_category_and_month() {
 }
 
 #[tokio::test]
-async fn ten_thousand_expenses_are_paged_and_summed_a_thousand_at_a_time() {
+async fn ten_thousand_expenses_are_read_in_thousands() {
     let app = TestApp::new();
     for index in 0..10_000_u64 {
         let id = authkit_edge::expenses::model::ExpenseId::new(

@@ -1,6 +1,6 @@
-//! Requests of all kinds, answered as FastAPI with Pydantic answered them: the status, and `type`, `loc`,
-//! `msg` and the reason in `ctx` of every problem, in their order. `tests/vectors/fastapi.json` says which
-//! versions the answers were recorded from; today was 2026-11-23. The model was declared so:
+//! Requests of all kinds get the responses that FastAPI with Pydantic gave: the status, and for every problem,
+//! in order, `type`, `loc`, `msg` and the reason in `ctx`. `tests/vectors/fastapi.json` names the versions that
+//! the responses were recorded from; today was 2026-11-23. The model was declared as:
 //!
 //! ```python
 //! class Expense(BaseModel):
@@ -16,7 +16,7 @@
 //! `Idempotency-Key` as `Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")]`;
 //! a patch's fields as the expense's, all optional, those with a default also `None`.
 //!
-//! Where the answer here is another by decision, the request has an `ours` that says `why`.
+//! Where the response differs on purpose, the vector has an `ours` with the reason in `why`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{Request, header};
@@ -36,18 +36,18 @@ struct VectorFile {
 #[derive(Deserialize)]
 struct Vector {
     method: String,
-    /// `{id}` stands for an expense that is there.
+    /// `{id}` stands for the id of an existing expense.
     path: String,
-    /// Without: `Content-Type: application/json`.
+    /// Default: `Content-Type: application/json`.
     headers: Option<Vec<(String, String)>>,
     #[serde(default)]
     body: String,
-    /// A body that is no text.
+    /// A body that is not valid UTF-8.
     body_base64: Option<String>,
     status: u16,
-    /// What is told of every problem, or a text. FastAPI's 500 has none.
+    /// The members compared of every problem, or a text. FastAPI's 500 has none.
     detail: Option<Value>,
-    /// Members of the expense that was made of the body. Amounts are texts with two places.
+    /// Members of the expense created from the body. Amounts are texts with two decimal places.
     #[serde(default)]
     accepted: Map<String, Value>,
     ours: Option<Ours>,
@@ -74,7 +74,7 @@ impl Vector {
             .header(header::AUTHORIZATION, format!("Bearer {token}"));
         let json = vec![("content-type".to_owned(), "application/json".to_owned())];
         for (name, value) in self.headers.as_ref().unwrap_or(&json) {
-            // ISO 8859-1.
+            // Header values are encoded in ISO 8859-1.
             let value: Vec<u8> = value.chars().map(|char| u8::try_from(char).unwrap()).collect();
             request = request.header(name, value);
         }
@@ -86,7 +86,7 @@ impl Vector {
     }
 }
 
-/// As the vectors have it.
+/// `detail` in the form of the vectors.
 fn detail(answer: &Answer) -> Option<Value> {
     let answer = answer.json();
     let Some(problems) = answer.get("detail")?.as_array() else {
@@ -101,7 +101,7 @@ fn detail(answer: &Answer) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn every_request_is_answered_as_fastapi_answered_it() {
+async fn every_request_gets_the_recorded_fastapi_response() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let body = r#"{"description": "x", "amount": 1}"#;
@@ -127,7 +127,7 @@ async fn every_request_is_answered_as_fastapi_answered_it() {
             wrong
                 .push(format!("{method} {path} {body}\n  {expected:?} {accepted:?}\n  {answer:?}"));
         }
-        // A key of a request is not to be known to the next.
+        // The next request must not find this request's idempotency key.
         for key in app.kv.keys().iter().filter(|key| !key.ends_with(id)) {
             app.kv.remove_raw(key);
         }
@@ -136,7 +136,7 @@ async fn every_request_is_answered_as_fastapi_answered_it() {
 }
 
 #[test]
-fn what_differs_says_why() {
+fn every_deviation_differs_and_gives_a_reason() {
     let vectors = vectors();
     assert!(vectors.len() > 400, "{}", vectors.len());
     for vector in vectors {
@@ -145,7 +145,7 @@ fn what_differs_says_why() {
         assert_ne!(
             (ours.status, ours.detail),
             (vector.status, vector.detail),
-            "{} is no difference",
+            "{} does not differ",
             vector.body
         );
     }

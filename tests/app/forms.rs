@@ -1,4 +1,4 @@
-//! The forms of pages: add, edit, delete, switch the organization. Each is an urlencoded `POST`.
+//! The forms on pages: add, edit and delete an expense, switch the organization. Each is an urlencoded `POST`.
 
 use chrono::Duration;
 use http::{Method, header};
@@ -39,7 +39,7 @@ async fn follow(browser: &mut Browser, answer: Answer) -> Answer {
 }
 
 #[tokio::test]
-async fn form_adds_an_expense_and_the_list_confirms() {
+async fn form_adds_an_expense_and_the_list_confirms_it() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let answer = browser.submit("/expenses", &LUNCH).await;
@@ -80,7 +80,7 @@ async fn form_without_a_date_gets_the_local_date() {
 }
 
 #[tokio::test]
-async fn form_takes_an_amount_as_the_page_prints_it() {
+async fn form_accepts_an_amount_as_the_page_prints_it() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     browser.submit("/expenses", &lunch("amount", "€1,234.50")).await.expect(303);
@@ -108,7 +108,7 @@ async fn form_sent_twice_adds_one_expense() {
 }
 
 #[tokio::test]
-async fn form_resent_with_other_values_asks_first() {
+async fn form_resent_with_other_values_is_not_saved() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     browser.submit("/expenses", &LUNCH).await.expect(303);
@@ -194,7 +194,7 @@ async fn form_edits_in_the_visitors_number_format() {
 }
 
 #[tokio::test]
-async fn expense_is_deleted_after_a_question() {
+async fn expense_is_deleted_after_confirmation() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -220,7 +220,7 @@ async fn form_for_another_users_expense_is_404() {
 }
 
 #[tokio::test]
-async fn forms_need_own_origin_and_session() {
+async fn form_needs_own_origin_and_session() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -247,7 +247,7 @@ async fn forms_need_own_origin_and_session() {
         let status = app.send(request.body(form_body(&LUNCH)).unwrap()).await.status.as_u16();
         assert_eq!(status, if path == "/expenses" { 415 } else { 403 }, "{path}");
         if path != "/expenses" {
-            // Programs have no `POST` here.
+            // Clients other than browsers cannot `POST` here.
             let answer = browser.post(path, "{}").await.expect(405);
             assert!(answer.header("allow").starts_with("GET"), "{answer:?}");
         }
@@ -259,7 +259,7 @@ async fn forms_need_own_origin_and_session() {
 }
 
 #[tokio::test]
-async fn form_after_the_sessions_end_keeps_input() {
+async fn form_keeps_input_when_the_session_has_ended() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -286,7 +286,7 @@ async fn form_after_the_sessions_end_keeps_input() {
 }
 
 #[tokio::test]
-async fn outage_keeps_input_and_retry_adds_one_expense() {
+async fn form_retried_after_an_outage_adds_one_expense() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;

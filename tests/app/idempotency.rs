@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: one expense for one key, whoever comes twice, whatever fails in between.
+//! `Idempotency-Key`: one key creates one expense, whichever requests repeat it and whichever write fails.
 
 use chrono::Duration;
 use edge_host::WaitUntil;
@@ -18,7 +18,7 @@ async fn create(app: &TestApp, body: &'static str) -> Answer {
     app.create_with_key(ADA, "key", body).await
 }
 
-/// 422 as FastAPI tells of a header.
+/// Checks for the 422 that FastAPI gives for an invalid header.
 #[track_caller]
 fn key_reused(answer: &Answer) {
     assert_eq!(answer.status, 422, "{answer:?}");
@@ -32,7 +32,7 @@ fn key_reused(answer: &Answer) {
     assert_eq!(answer.header("retry-after"), "");
 }
 
-/// Polls both until one of them has come to KV and waits there.
+/// Polls both until one of them waits for KV.
 macro_rules! until_kv_is_asked {
     ($app:expr, $($request:expr),+) => {
         while !$app.kv.is_waiting() {
@@ -42,10 +42,10 @@ macro_rules! until_kv_is_asked {
 }
 
 #[tokio::test]
-async fn a_key_makes_one_expense() {
+async fn key_creates_one_expense() {
     let app = TestApp::new();
     let first = create(&app, LUNCH).await.expect(201);
-    // The same, written otherwise.
+    // The same values, written differently.
     let again = r#"{"category":"meals","amount":42.5,"description":" Team lunch "}"#;
     for minutes in [0, 5, 60, 22 * 60] {
         app.clock.advance(Duration::minutes(minutes));
@@ -63,7 +63,7 @@ async fn a_key_makes_one_expense() {
 }
 
 #[tokio::test]
-async fn a_key_is_one_users() {
+async fn key_belongs_to_one_user() {
     let app = TestApp::new();
     create(&app, LUNCH).await.expect(201);
     app.create_with_key(GRACE, "key", DINNER).await.expect(201);
@@ -73,7 +73,7 @@ async fn a_key_is_one_users() {
 }
 
 #[tokio::test]
-async fn what_an_isolate_has_made_it_knows_without_asking_kv() {
+async fn isolate_repeats_its_own_response_without_kv() {
     let app = TestApp::new();
     create(&app, LUNCH).await.expect(201);
     assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put, KvOperation::Put]);
@@ -84,7 +84,7 @@ async fn what_an_isolate_has_made_it_knows_without_asking_kv() {
 }
 
 #[tokio::test]
-async fn two_requests_at_once_make_one_expense() {
+async fn concurrent_requests_with_one_key_create_one_expense() {
     for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         app.kv.hold_operation(Some(operation));
@@ -106,7 +106,7 @@ async fn two_requests_at_once_make_one_expense() {
 }
 
 #[tokio::test]
-async fn who_has_waited_long_enough_for_another_is_told_to_come_back() {
+async fn request_is_409_after_waiting_for_another() {
     let app = TestApp::new();
     app.kv.hold_operation(Some(KvOperation::Put));
     let mut first = Box::pin(create(&app, LUNCH));
@@ -120,12 +120,12 @@ async fn who_has_waited_long_enough_for_another_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_gone_does_not_block_its_key() {
+async fn cancelled_request_does_not_block_its_key() {
     let app = TestApp::new();
     app.kv.hold_operation(Some(KvOperation::Put));
     let mut first = Box::pin(create(&app, LUNCH));
     until_kv_is_asked!(app, first);
-    // The runtime has cancelled it.
+    // The runtime cancels the request.
     drop(first);
     app.kv.hold_operation(None);
     app.clock.advance(Duration::seconds(30));
@@ -134,7 +134,7 @@ async fn a_request_that_is_gone_does_not_block_its_key() {
 }
 
 #[tokio::test]
-async fn what_has_begun_is_finished_although_the_client_goes_away() {
+async fn creation_finishes_after_the_client_disconnects() {
     let app = TestApp::new();
     app.kv.hold_operation(Some(KvOperation::Put));
     let request = request(Method::POST, "/expenses")
@@ -152,7 +152,7 @@ async fn what_has_begun_is_finished_although_the_client_goes_away() {
 }
 
 #[tokio::test]
-async fn two_bodies_with_one_key_in_two_isolates_never_overwrite_each_other() {
+async fn concurrent_isolates_never_overwrite_each_others_expense() {
     let app = TestApp::new();
     let elsewhere = app.isolate();
     app.kv.hold_operation(Some(KvOperation::Put));
@@ -168,7 +168,7 @@ async fn two_bodies_with_one_key_in_two_isolates_never_overwrite_each_other() {
 }
 
 #[tokio::test]
-async fn whichever_write_fails_the_next_try_leads_to_one_expense() {
+async fn retry_after_any_failed_write_leaves_one_expense() {
     for successes in [0, 1] {
         for loses_answers in [false, true] {
             for is_elsewhere in [false, true] {
@@ -194,7 +194,7 @@ async fn whichever_write_fails_the_next_try_leads_to_one_expense() {
 }
 
 #[tokio::test]
-async fn a_write_that_takes_place_after_it_was_given_up_makes_no_second_expense() {
+async fn late_write_creates_no_second_expense() {
     let app = TestApp::new();
     app.kv.fail(Some(KvOperation::Put));
     app.kv.lose_responses(true);
@@ -211,24 +211,24 @@ async fn a_write_that_takes_place_after_it_was_given_up_makes_no_second_expense(
 }
 
 #[tokio::test]
-async fn a_failing_look_for_the_record_writes_nothing() {
+async fn failed_record_lookup_writes_nothing() {
     let app = TestApp::new();
     app.kv.fail(Some(KvOperation::Get));
     let failed = create(&app, LUNCH).await.expect(503);
     assert!(!failed.detail().contains("saved"), "{}", failed.detail());
     assert_eq!(app.kv.keys(), [""; 0]);
     app.kv.fail(None);
-    // With another body: the first has made nothing.
+    // Another body is accepted: the first request has created nothing.
     let dinner = create(&app, DINNER).await.expect(201).json();
     assert_eq!(dinner["description"], "Dinner");
     assert_eq!(app.expenses_of(ADA).await, [dinner]);
 }
 
 #[tokio::test]
-async fn a_create_that_was_cut_off_is_finished_by_the_next_try() {
+async fn retry_finishes_an_interrupted_creation() {
     let app = TestApp::new();
     let first = create(&app, LUNCH).await.expect(201).json();
-    // As if the Worker had been stopped between the two writes.
+    // The state after a Worker stopped between the two writes.
     app.kv.remove_raw(&format!("expense:user_ada:{}", first["id"].as_str().unwrap()));
     app.clock.advance(Duration::minutes(9));
     assert_eq!(create(&app.isolate(), LUNCH).await.expect(201).json(), first);
@@ -236,7 +236,7 @@ async fn a_create_that_was_cut_off_is_finished_by_the_next_try() {
 }
 
 #[tokio::test]
-async fn an_expense_that_was_deleted_stays_away_though_its_key_comes_again() {
+async fn repeated_key_does_not_restore_a_deleted_expense() {
     let app = TestApp::new();
     let first = create(&app, LUNCH).await.expect(201).json();
     let token = app.authkit.access_token(ADA);
@@ -250,14 +250,14 @@ async fn an_expense_that_was_deleted_stays_away_though_its_key_comes_again() {
 }
 
 #[tokio::test]
-async fn a_key_means_its_expense_for_24_hours_in_an_isolates_memory_too() {
+async fn isolate_forgets_a_key_after_24_hours() {
     let app = TestApp::new();
     create(&app, LUNCH).await.expect(201);
     app.clock.advance(Duration::hours(24) - Duration::minutes(1));
     create(&app, LUNCH).await.expect(201);
     key_reused(&create(&app, DINNER).await);
     app.clock.advance(Duration::minutes(1));
-    // As KV does then.
+    // KV expires its record at the same time.
     for key in app.kv.keys().iter().filter(|key| key.starts_with("idempotency:")) {
         app.kv.remove_raw(key);
     }
@@ -266,7 +266,7 @@ async fn a_key_means_its_expense_for_24_hours_in_an_isolates_memory_too() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_none_is_422() {
+async fn invalid_idempotency_key_is_422() {
     let app = TestApp::new();
     let long = "k".repeat(256);
     for (key, kind) in [

@@ -1,4 +1,4 @@
-//! The key set: fetched when needed, kept, fetched again for a new key, used through an outage.
+//! The key set: fetched on demand, cached, fetched again for an unknown key, used during an outage.
 
 use axum::body::Body;
 use chrono::Duration;
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_token_that_was_verified_before_stops_working_with_its_key() {
+async fn cached_token_is_refused_once_its_key_is_withdrawn() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
     let token = app.authkit.access_token(ADA);
@@ -26,7 +26,7 @@ async fn a_token_that_was_verified_before_stops_working_with_its_key() {
 }
 
 #[tokio::test]
-async fn without_any_set_an_outage_is_503_and_not_401() {
+async fn outage_without_cached_keys_is_503() {
     let app = TestApp::new();
     app.authkit.set_outage(Some(Outage::NoAnswer));
     let token = app.authkit.access_token(ADA);
@@ -41,7 +41,7 @@ async fn without_any_set_an_outage_is_503_and_not_401() {
 }
 
 #[tokio::test]
-async fn a_browser_keeps_its_session_through_an_outage() {
+async fn browser_keeps_its_session_during_an_outage() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let cookies = browser.cookies.clone();
@@ -54,7 +54,7 @@ async fn a_browser_keeps_its_session_through_an_outage() {
 }
 
 #[tokio::test]
-async fn another_workos_kept_set_is_not_believed() {
+async fn cached_keys_of_another_base_url_are_ignored() {
     let app = TestApp::new();
     app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
     let moved = app.isolate_with_variables(&[("WORKOS_BASE_URL", "https://other.test")]);
@@ -63,7 +63,7 @@ async fn another_workos_kept_set_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_verified_before_does_not_outlive_a_change_of_its_key() {
+async fn cached_token_is_refused_once_its_key_changes() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
     let token = app.authkit.access_token(ADA);
@@ -76,7 +76,7 @@ async fn a_token_that_was_verified_before_does_not_outlive_a_change_of_its_key()
 }
 
 #[tokio::test]
-async fn a_key_fetch_goes_on_when_its_client_goes_away() {
+async fn key_fetch_finishes_after_the_client_disconnects() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let request = request(Method::GET, "/me")
@@ -96,7 +96,7 @@ async fn a_key_fetch_goes_on_when_its_client_goes_away() {
 }
 
 #[tokio::test]
-async fn a_sign_in_by_a_key_that_may_not_be_asked_for_yet_is_put_off() {
+async fn sign_in_with_an_unfetched_key_is_postponed() {
     let app = TestApp::new();
     app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
     app.authkit.publish(&[CURRENT.jwk(), NEXT.jwk()]);

@@ -1,4 +1,4 @@
-//! Inputs at the edge of what is allowed: refused with a clear answer, or kept to the last character.
+//! Inputs at the limits: refused with a clear error, or stored to the last character.
 
 use http::{Method, header};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ async fn create(app: &TestApp, body: &str) -> Value {
 }
 
 #[tokio::test]
-async fn half_a_character_is_invalid_json() {
+async fn lone_surrogate_is_invalid_json() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for text in [r"\ud800", r"\udc00", r"\ud83c x", r"\udf5c\ud83c", r"x\uD8"] {
@@ -25,13 +25,13 @@ async fn half_a_character_is_invalid_json() {
         }
     }
     assert_eq!(app.kv.keys(), [""; 0]);
-    // Both halves are one.
+    // Both surrogates together are one character.
     let whole = create(&app, r#"{"description": "\ud83c\udf5c", "amount": 1}"#).await;
     assert_eq!(whole["description"], "🍜");
 }
 
 #[tokio::test]
-async fn control_characters_are_kept_everywhere() {
+async fn control_characters_are_stored_and_returned() {
     let app = TestApp::new();
     let description: String = ('\0'..' ').chain('\u{7f}'..'\u{a0}').collect();
     let description = format!("<{description}>");
@@ -55,7 +55,7 @@ async fn control_characters_are_kept_everywhere() {
 }
 
 #[tokio::test]
-async fn the_last_of_two_members_with_one_name_counts() {
+async fn last_of_two_equal_member_names_counts() {
     let app = TestApp::new();
     let body = r#"{"amount": "x", "description": 5, "amount": 2, "description": "last"}"#;
     let made = create(&app, body).await;
@@ -68,7 +68,7 @@ async fn the_last_of_two_members_with_one_name_counts() {
 }
 
 #[tokio::test]
-async fn nesting_is_refused_long_before_it_is_too_deep() {
+async fn deep_nesting_is_refused_before_the_parsers_limit() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for (depth, kind) in [(100, "string_type"), (200, "json_invalid"), (15_000, "json_invalid")] {
@@ -85,10 +85,10 @@ async fn nesting_is_refused_long_before_it_is_too_deep() {
 }
 
 #[tokio::test]
-async fn what_metadata_has_no_room_for_is_kept_whole_in_the_value() {
+async fn expense_too_long_for_metadata_is_stored_whole() {
     for (description, category) in [
         ("🧾".repeat(200), "🧾".repeat(50)),
-        // 200 characters of one byte each, and of six in JSON.
+        // 200 characters, of one byte each and of six bytes each in JSON.
         ("\0".repeat(200), "other".to_owned()),
         ("\"".repeat(200), "\\".repeat(50)),
         ("🧾".repeat(200), "other".to_owned()),
@@ -102,7 +102,7 @@ async fn what_metadata_has_no_room_for_is_kept_whole_in_the_value() {
         assert_eq!(app.expenses_of(ADA).await, std::slice::from_ref(&made));
         let token = app.authkit.access_token(ADA);
         let path = format!("/expenses/{}", made["id"].as_str().unwrap());
-        // Too long before, short enough afterwards, and the other way round.
+        // First too long for metadata, then short enough, and the reverse.
         for description in ["short", &description] {
             let patch = json!({"description": description}).to_string();
             let changed = app.send_as(&token, Method::PATCH, &path, patch).await.expect(200).json();
@@ -113,7 +113,7 @@ async fn what_metadata_has_no_room_for_is_kept_whole_in_the_value() {
 }
 
 #[tokio::test]
-async fn every_subject_has_a_place_of_its_own_whatever_it_holds() {
+async fn subjects_with_any_characters_have_separate_expenses() {
     const SUBJECTS: [&str; 11] =
         ["a", "a:", "a:b", ":a", "a/b", "a/../b", "a%3Ab", "a\0", "ä", "*", "expense:a:"];
     let app = TestApp::new();

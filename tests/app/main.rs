@@ -1,5 +1,5 @@
-//! The real router with every handler, on fakes: an in-memory KV, a scripted AuthKit, a clock that
-//! is set. Files mirror the routes; `tests/e2e` asks the same of the bundle on workerd.
+//! The real router with every handler, on fakes: in-memory KV, a scripted AuthKit, a clock that tests
+//! set. The files mirror the routes; `tests/e2e` makes the same requests to the bundle on workerd.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 #![allow(clippy::disallowed_types, reason = "tests run where std's maps are seeded")]

@@ -1,4 +1,4 @@
-//! `POST /mcp`: the transport and the protocol. What the tools do is [`crate::mcp_calls`]'s.
+//! `POST /mcp`: transport and protocol. [`crate::mcp_calls`] tests the tools.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -37,7 +37,7 @@ async fn initialize(app: &TestApp, version: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_gets_the_revision_it_asks_for_or_the_newest_that_shakes_hands() {
+async fn initialize_selects_the_requested_or_newest_revision() {
     let app = TestApp::new();
     for (asked, told) in [
         ("2024-11-05", "2024-11-05"),
@@ -60,7 +60,7 @@ async fn a_client_gets_the_revision_it_asks_for_or_the_newest_that_shakes_hands(
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_and_the_id_comes_back_as_it_was() {
+async fn ping_response_repeats_the_id() {
     let app = TestApp::new();
     for id in [json!(0), json!(-7), json!("a"), json!(""), json!(u64::MAX)] {
         let answer = rpc(&app, &json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).await;
@@ -79,7 +79,7 @@ async fn whole_number_id_keeps_its_digits() {
 }
 
 #[tokio::test]
-async fn params_that_are_null_are_params_left_out() {
+async fn null_params_count_as_absent() {
     let app = TestApp::new();
     for (method, status) in [("ping", 200), ("tools/list", 200), ("notifications/initialized", 202)]
     {
@@ -93,7 +93,7 @@ async fn params_that_are_null_are_params_left_out() {
 }
 
 #[tokio::test]
-async fn a_notification_gets_202_and_no_body() {
+async fn notification_is_202_without_a_body() {
     let app = TestApp::new();
     for method in ["notifications/initialized", "notifications/cancelled", "tools/call"] {
         let answer = rpc(&app, &json!({"jsonrpc": "2.0", "method": method})).await.expect(202);
@@ -102,7 +102,7 @@ async fn a_notification_gets_202_and_no_body() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_400_and_what_could_be_read_of_its_id_comes_back() {
+async fn invalid_message_is_400_with_its_id_where_readable() {
     let app = TestApp::new();
     let ping = r#"{"jsonrpc": "2.0", "id": 1, "method": "ping"}"#;
     for (body, code, id) in [
@@ -134,9 +134,9 @@ async fn what_is_no_message_is_400_and_what_could_be_read_of_its_id_comes_back()
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_told_as_the_revision_has_it() {
+async fn unknown_method_error_follows_the_revision() {
     let app = TestApp::new();
-    // These have none of the other's.
+    // These results lack the other revision's members.
     for method in ["resources/list", "server/discover", "x"] {
         assert_eq!(code(&rpc(&app, &message(method)).await.expect(200)), -32601, "{method}");
     }
@@ -148,7 +148,7 @@ async fn an_unknown_method_is_told_as_the_revision_has_it() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_of_at_most_64_kib_for_whoever_takes_json() {
+async fn transport_checks_media_types_and_body_size() {
     let app = TestApp::new();
     let ping = message("ping").to_string();
     let padded = |size: usize| format!("{ping}{}", " ".repeat(size - ping.len()));
@@ -169,7 +169,7 @@ async fn a_body_is_json_of_at_most_64_kib_for_whoever_takes_json() {
 }
 
 #[tokio::test]
-async fn there_is_no_stream_to_open_and_no_session_to_end() {
+async fn methods_other_than_post_are_405() {
     let app = TestApp::new();
     for method in [Method::GET, Method::DELETE, Method::PUT, Method::OPTIONS] {
         let request = request(method.clone(), "/mcp").body(Body::empty()).unwrap();
@@ -179,7 +179,7 @@ async fn there_is_no_stream_to_open_and_no_session_to_end() {
 }
 
 #[tokio::test]
-async fn a_slash_after_the_path_changes_nothing() {
+async fn path_with_a_trailing_slash_works_alike() {
     let app = connect::app();
     let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
     let body = message("tools/list").to_string();
@@ -194,7 +194,7 @@ async fn a_slash_after_the_path_changes_nothing() {
 }
 
 #[tokio::test]
-async fn only_a_bearer_token_counts() {
+async fn mcp_accepts_bearer_tokens_only() {
     let app = connect::app();
     let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
     let mut browser = app.signed_in(ADA).await;
@@ -208,7 +208,7 @@ async fn only_a_bearer_token_counts() {
     let answer = app.post_as("x", "/mcp", body.clone()).await.expect(401);
     assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""), "{answer:?}");
 
-    // With Connect off it is there all the same, and leads nowhere.
+    // The endpoint exists with Connect off too; its challenge then names no metadata.
     let app = TestApp::new();
     app.post_as(&app.authkit.access_token(ADA), "/mcp", body.clone()).await.expect(200);
     let answer = app.post_as("x", "/mcp", body).await.expect(401);
@@ -216,7 +216,7 @@ async fn only_a_bearer_token_counts() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_refused_before_anything_is_looked_at() {
+async fn foreign_origin_is_refused_before_the_token_is_read() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let send = async |url: &str, headers: &[(&str, &str)], token: &str| {
@@ -246,12 +246,12 @@ async fn pages_of_other_origins_are_refused_before_anything_is_looked_at() {
         assert_eq!(send("/mcp", headers, &token).await, 403, "{headers:?}");
         assert_eq!(send("/mcp", headers, "x").await, 403, "{headers:?}");
     }
-    // A name of its own that a page has made point here.
+    // A page's own host name that resolves to this machine.
     let rebound = [("origin", "http://evil.test:8787")];
     assert_eq!(send("http://evil.test:8787/mcp", &rebound, &token).await, 403);
     let local = [("origin", "http://localhost:8787")];
     assert_eq!(send("http://localhost:8787/mcp", &local, &token).await, 200);
-    // Nothing is taken by plain http but on this machine.
+    // Plain http is accepted on localhost only.
     assert_eq!(send("http://evil.test:8787/mcp", &[], &token).await, 403);
 }
 
@@ -261,7 +261,7 @@ fn in_revision(version: &str) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn a_header_of_an_unknown_revision_refuses_nothing() {
+async fn unknown_revision_header_is_ignored() {
     let app = TestApp::new();
     let known = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
     for version in known.into_iter().chain(["2099-01-01", "2024-10-07", "x", "", "é"]) {
@@ -277,12 +277,12 @@ async fn a_header_of_an_unknown_revision_refuses_nothing() {
         let expected = if known.contains(&version) { version } else { "2025-11-25" };
         assert_eq!(answer["result"]["protocolVersion"], expected, "{version}");
     }
-    // Some clients leave it out, and some proxies write it twice.
+    // Some clients omit the header, and some proxies repeat it.
     post(&app, &HeaderMap::new(), message("ping").to_string()).await.expect(200);
     let mut twice = in_revision("2025-06-18");
     twice.append("mcp-protocol-version", HeaderValue::from_static("2025-06-18"));
     post(&app, &twice, message("ping").to_string()).await.expect(200);
-    // Who shakes hands may name what it knows best.
+    // `initialize` may name any revision.
     let params = json!({"protocolVersion": NEWEST});
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
     let answer = post(&app, &in_revision(NEWEST), body.to_string()).await.expect(200);
@@ -306,7 +306,7 @@ async fn stateless_request_of_unknown_revision_gets_known_ones() {
 }
 
 #[tokio::test]
-async fn a_batch_is_answered_message_by_message() {
+async fn batch_gets_a_response_per_request() {
     let app = TestApp::new();
     let add = |id: i32| {
         let arguments = json!({"description": format!("N{id}"), "amount": id});
@@ -330,7 +330,7 @@ async fn a_batch_is_answered_message_by_message() {
         assert_eq!(answers[3]["result"]["structuredContent"]["description"], "N2");
     }
     assert_eq!(app.expenses_of(ADA).await.len(), 6);
-    // What needs no answer gets none.
+    // A batch of notifications gets no body.
     let silent = post(&app, &HeaderMap::new(), json!([notification]).to_string()).await;
     assert_eq!(silent.expect(202).body, "");
     // Later revisions have no batches.
@@ -368,7 +368,7 @@ async fn batch_stops_at_a_long_reply() {
 }
 
 #[tokio::test]
-async fn a_batch_tells_what_a_token_lacks() {
+async fn batch_reports_the_missing_scope() {
     let app = connect::app();
     let call = |id: i32, name: &str| {
         let params = json!({"name": name, "arguments": {"description": "x", "amount": 1}});
@@ -382,7 +382,7 @@ async fn a_batch_tells_what_a_token_lacks() {
 }
 
 #[tokio::test]
-async fn the_newest_revision_needs_no_handshake() {
+async fn newest_revision_needs_no_handshake() {
     let app = TestApp::new();
     let send = async |method: &str| {
         let body = modern(method, json!({})).to_string();
@@ -401,7 +401,7 @@ async fn the_newest_revision_needs_no_handshake() {
 }
 
 #[tokio::test]
-async fn headers_of_the_newest_revision_say_what_the_message_says() {
+async fn newest_revision_headers_must_match_the_message() {
     let app = TestApp::new();
     let call = json!({"name": "list_expenses", "arguments": {}});
     let send = async |change: &dyn Fn(&mut HeaderMap)| {
@@ -431,7 +431,7 @@ async fn headers_of_the_newest_revision_say_what_the_message_says() {
 }
 
 #[tokio::test]
-async fn requests_of_the_newest_revision_say_who_speaks_it() {
+async fn newest_revision_requests_need_client_metadata() {
     let app = TestApp::new();
     for name in ["protocolVersion", "clientCapabilities"] {
         for wrong in [None, Some(json!(1))] {
@@ -450,6 +450,6 @@ async fn requests_of_the_newest_revision_say_who_speaks_it() {
 }
 
 #[tokio::test]
-async fn where_it_is_stands_on_the_home_page() {
+async fn home_page_names_the_mcp_endpoint() {
     assert_eq!(TestApp::new().get("/").await.expect(200).json()["mcp"], "/mcp");
 }

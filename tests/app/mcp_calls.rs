@@ -1,4 +1,4 @@
-//! `tools/call`: what agents can do, and what they are told when it does not go well.
+//! `tools/call`: the tools' results, and the errors that a model reads.
 
 use authkit_edge::mcp::tool;
 use http::HeaderMap;
@@ -18,12 +18,12 @@ fn lunch() -> Value {
 }
 
 #[tokio::test]
-async fn what_an_agent_does_is_what_its_user_sees() {
+async fn agents_changes_appear_in_the_users_list() {
     let app = TestApp::new();
     let added = output(&app, "add_expense", lunch()).await;
     assert_eq!(json!(app.expenses_of(ADA).await), json!([added]));
     assert_eq!(app.expenses_of(GRACE).await, [Value::Null; 0]);
-    // Exact, as everywhere.
+    // Amounts are exact here too.
     assert_eq!(added["amount"].to_string(), "42.50");
 
     let listed = output(&app, "list_expenses", json!({})).await;
@@ -49,7 +49,7 @@ async fn what_an_agent_does_is_what_its_user_sees() {
 }
 
 #[tokio::test]
-async fn a_result_has_its_output_as_text_too() {
+async fn result_repeats_its_output_as_text() {
     let app = TestApp::new();
     let result = call(&app, "add_expense", lunch()).await;
     let content = result["content"].as_array().unwrap();
@@ -66,7 +66,7 @@ async fn a_result_has_its_output_as_text_too() {
 }
 
 #[tokio::test]
-async fn outputs_have_the_members_that_their_schemas_name() {
+async fn outputs_match_their_schemas() {
     let app = TestApp::new();
     let id = output(&app, "add_expense", lunch()).await["id"].clone();
     for tool in tool::list().as_array().unwrap() {
@@ -97,7 +97,7 @@ fn same_members(schema: &Value, value: &Value) {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_where_a_page_has_ended() {
+async fn list_continues_at_the_next_cursor() {
     let app = TestApp::new();
     for day in 1..=5 {
         app.clock.advance(chrono::Duration::seconds(1));
@@ -126,7 +126,7 @@ async fn a_list_goes_on_where_a_page_has_ended() {
 }
 
 #[tokio::test]
-async fn null_is_an_argument_that_is_left_out_but_in_an_update() {
+async fn null_argument_counts_as_absent_except_in_updates() {
     let app = TestApp::new();
     let mut arguments = lunch();
     for name in ["currency", "idempotency_key"] {
@@ -137,7 +137,7 @@ async fn null_is_an_argument_that_is_left_out_but_in_an_update() {
     let arguments = json!({"limit": 5, "category": null, "from": null, "to": null});
     let page = output(&app, "list_expenses", arguments.clone()).await;
     assert_eq!(page["expenses"], json!([added]));
-    // What the last page has answered leads to the first, and to no error.
+    // The last page's `next_cursor` (null) leads to the first page, not to an error.
     let arguments = json!({"cursor": page["next_cursor"]});
     assert_eq!(output(&app, "list_expenses", arguments).await, page);
     let arguments = json!({"from": null, "to": null, "currency": null});
@@ -151,7 +151,7 @@ async fn null_is_an_argument_that_is_left_out_but_in_an_update() {
 }
 
 #[tokio::test]
-async fn tools_take_what_they_took_whatever_schemas_leave_out() {
+async fn tools_accept_earlier_arguments_that_schemas_omit() {
     let app = TestApp::new();
     let id = output(&app, "add_expense", lunch()).await["id"].clone();
     let with = |mut arguments: Value, name: &str, value: Value| {
@@ -217,7 +217,7 @@ async fn update_with_an_id_alone_names_missing_fields() {
 }
 
 #[tokio::test]
-async fn every_problem_is_told_at_once_the_ids_too() {
+async fn update_reports_every_problem_and_the_ids() {
     let app = TestApp::new();
     let wrong = complaint(&app, "update_expense", json!({"id": "x", "amount": 0, "z": 1})).await;
     for name in ["id", "amount", "z"] {
@@ -230,7 +230,7 @@ async fn every_problem_is_told_at_once_the_ids_too() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
+async fn argument_errors_have_a_line_each_with_allowed_values() {
     let app = TestApp::new();
     let wrong = json!({"amount": -5, "currency": "usd", "date": "soon", "note": "?", "idempotency_key": ""});
     let told = complaint(&app, "add_expense", wrong).await;
@@ -293,7 +293,7 @@ async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
         let text = complaint(&app, tool, arguments.clone()).await;
         assert!(text.contains(told), "{tool} {arguments}: {text}");
     }
-    // What is repeated of a value has an end.
+    // The repeated part of a value is limited.
     let long =
         complaint(&app, "add_expense", json!({"description": "x".repeat(5000), "amount": 1}));
     assert!(long.await.len() < 700);
@@ -301,7 +301,7 @@ async fn wrong_arguments_are_told_a_line_each_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn an_expense_that_is_not_there_or_another_users_is_told_alike() {
+async fn missing_and_foreign_expenses_get_the_same_error() {
     let app = TestApp::new();
     let body = json!({"description": "x", "amount": 1}).to_string();
     let graces = app.post_as(&app.authkit.access_token(GRACE), "/expenses", body).await.json();
@@ -320,7 +320,7 @@ async fn an_expense_that_is_not_there_or_another_users_is_told_alike() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_none_is_an_error_of_the_protocols() {
+async fn malformed_call_is_a_protocol_error() {
     let app = TestApp::new();
     for (params, message) in [
         (json!({"name": "drop_table", "arguments": {}}), "Unknown tool: drop_table"),
@@ -345,14 +345,14 @@ async fn a_call_that_is_none_is_an_error_of_the_protocols() {
 }
 
 #[tokio::test]
-async fn adding_with_a_key_is_safe_to_repeat() {
+async fn add_expense_with_a_key_is_repeatable() {
     let app = TestApp::new();
     let mut keyed = lunch();
     keyed["idempotency_key"] = json!("k 1");
     let first = output(&app, "add_expense", keyed.clone()).await;
     app.clock.advance(chrono::Duration::minutes(5));
     assert_eq!(output(&app, "add_expense", keyed.clone()).await, first);
-    // The API's header means the same attempt.
+    // The API's header names the same attempt.
     let body =
         r#"{"date":"2026-11-23","description":"Team lunch","amount":42.5,"category":"meals"}"#;
     assert_eq!(app.create_with_key(ADA, "k 1", body).await.expect(201).json(), first);
@@ -362,14 +362,14 @@ async fn adding_with_a_key_is_safe_to_repeat() {
     let told = complaint(&app, "add_expense", keyed).await;
     assert!(told.starts_with("This idempotency_key was used with other arguments"), "{told}");
     assert_eq!(app.expenses_of(ADA).await.len(), 1);
-    // Without one, each is another.
+    // Without a key, each call adds an expense.
     output(&app, "add_expense", lunch()).await;
     output(&app, "add_expense", lunch()).await;
     assert_eq!(app.expenses_of(ADA).await.len(), 3);
 }
 
 #[tokio::test]
-async fn an_outage_is_told_with_what_to_do_and_never_as_nothing_there() {
+async fn outage_is_a_tool_error_with_advice() {
     let app = TestApp::new();
     let id = output(&app, "add_expense", lunch()).await["id"].clone();
     let mut keyed = lunch();
@@ -424,7 +424,7 @@ fn missing_scope(answer: &Answer, scope: &str) {
 }
 
 #[tokio::test]
-async fn a_token_that_is_limited_to_scopes_needs_the_tools() {
+async fn scoped_token_needs_the_scope_of_the_tool() {
     let app = connect::app();
     let call = async |token: &str, tool: &str, arguments: Value| {
         let params = json!({"name": tool, "arguments": arguments});
@@ -451,7 +451,7 @@ async fn a_token_that_is_limited_to_scopes_needs_the_tools() {
             ("update_expense", "expenses:write", writes),
             ("delete_expense", "expenses:write", writes),
         ] {
-            // Before the arguments are looked at.
+            // The scope is checked before the arguments.
             let answer = call(&token, tool, json!({"x": 1})).await;
             if is_allowed {
                 assert_eq!(answer.expect(200).json()["result"]["isError"], json!(true));
@@ -459,7 +459,7 @@ async fn a_token_that_is_limited_to_scopes_needs_the_tools() {
                 missing_scope(&answer, scope);
             }
         }
-        // What there is may be looked at by any.
+        // Listing the tools needs no scope.
         let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
         app.post_as(&token, "/mcp", list).await.expect(200);
     }
@@ -467,7 +467,7 @@ async fn a_token_that_is_limited_to_scopes_needs_the_tools() {
 }
 
 #[tokio::test]
-async fn what_is_nested_too_deeply_is_no_message() {
+async fn deeply_nested_message_is_a_parse_error() {
     let app = TestApp::new();
     let nested = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let body = format!(

@@ -1,4 +1,4 @@
-//! `tools.json`: that it is what the code says, stands for itself, and allows what is accepted.
+//! `tools.json`: it matches the code, is self-contained, and allows every accepted argument.
 
 use authkit_edge::{
     app,
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/mcp/tools.json");
 
 #[test]
-fn the_committed_tools_are_what_the_code_says() {
+fn committed_tools_match_the_code() {
     let document = schema::document(&app::routes().into_openapi());
     if document != tool::DOCUMENT {
         std::fs::write(COMMITTED, document).unwrap();
-        panic!("src/mcp/tools.json was out of date and is written anew: look at it, commit it");
+        panic!("src/mcp/tools.json did not match the code and was rewritten: review and commit it");
     }
 }
 
@@ -29,7 +29,7 @@ fn visit(value: &Value, see: &mut impl FnMut(&str, &Value)) {
 }
 
 #[test]
-fn every_schema_is_an_object_that_refers_to_nothing() {
+fn schemas_are_objects_without_references() {
     for tool in tool::list().as_array().unwrap() {
         for schema in [&tool["inputSchema"], &tool["outputSchema"]] {
             assert_eq!(schema["type"], "object", "{tool}");
@@ -43,7 +43,7 @@ fn every_schema_is_an_object_that_refers_to_nothing() {
     }
 }
 
-/// Every keyword of a schema, and of those of its properties and items.
+/// Calls `see` for every keyword of a schema and of its properties and items.
 fn keywords(schema: &Value, see: &mut impl FnMut(&str)) {
     for (keyword, value) in schema.as_object().unwrap() {
         see(keyword);
@@ -56,8 +56,8 @@ fn keywords(schema: &Value, see: &mut impl FnMut(&str)) {
 }
 
 #[test]
-fn an_input_schema_has_only_what_every_provider_takes() {
-    // The keywords common to OpenAI's and Anthropic's strict tools and of Gemini's declarations of functions.
+fn input_schemas_use_keywords_that_every_provider_accepts() {
+    // Keywords that OpenAI's strict tools, Anthropic's strict tools and Gemini's function declarations share.
     let allowed =
         ["type", "description", "properties", "required", "items", "enum", "additionalProperties"];
     for tool in tool::list().as_array().unwrap() {
@@ -71,7 +71,7 @@ fn an_input_schema_has_only_what_every_provider_takes() {
 }
 
 #[test]
-fn a_description_has_what_the_schema_may_not_say() {
+fn descriptions_name_limits_that_schemas_cannot() {
     let description = |tool: &str, argument: &str| {
         let tools = tool::list().as_array().unwrap();
         let tool = tools.iter().find(|described| described["name"] == tool).unwrap();
@@ -100,14 +100,14 @@ fn a_description_has_what_the_schema_may_not_say() {
             assert!(description.contains(words), "{tool} {argument} {words}: {description}");
         }
     }
-    // A change has no defaults: absent arguments stay as they are.
+    // Updates have no defaults: absent arguments stay unchanged.
     for argument in ["currency", "category", "date"] {
         assert!(!description("update_expense", argument).contains("if absent"), "{argument}");
     }
 }
 
 #[test]
-fn adding_says_once_what_becomes_of_a_currency() {
+fn add_expense_description_advises_to_leave_currency_out() {
     let tools = tool::list().as_array().unwrap();
     let add = tools.iter().find(|tool| tool["name"] == "add_expense").unwrap();
     let description = add["description"].as_str().unwrap();
@@ -117,7 +117,7 @@ fn adding_says_once_what_becomes_of_a_currency() {
 }
 
 #[test]
-fn each_tool_says_what_it_does_to_what_there_is() {
+fn annotations_state_the_effect_of_each_tool() {
     let hints = |name: &str| {
         let tools = tool::list().as_array().unwrap();
         let tool = tools.iter().find(|tool| tool["name"] == name).unwrap();
@@ -133,7 +133,7 @@ fn each_tool_says_what_it_does_to_what_there_is() {
 }
 
 #[test]
-fn a_change_has_no_defaults_that_a_client_could_fill_in() {
+fn update_schema_has_no_defaults() {
     let tools = tool::list().as_array().unwrap();
     let update = tools.iter().find(|tool| tool["name"] == "update_expense").unwrap();
     visit(&update["inputSchema"], &mut |name, _| assert_ne!(name, "default", "{update}"));

@@ -1,12 +1,12 @@
-//! serde_json keeps a number's digits in an object with a name of its own. A client that writes such an
-//! object has written an object.
+//! serde_json represents a number with many digits as an object with a reserved member name. An object
+//! with that name in a request is an object, not a number.
 
 use http::Method;
 use serde_json::json;
 
 use crate::support::{ADA, TestApp};
 
-/// The name, as it stands and with escapes.
+/// The reserved member name, plain and with escapes.
 const NAMES: [&str; 4] = [
     "$serde_json::private::Number",
     r"\u0024serde_json::private::Number",
@@ -15,7 +15,7 @@ const NAMES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn object_is_no_number_whatever_its_name() {
+async fn object_with_the_reserved_name_is_no_number() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let lunch = r#"{"description": "Team lunch", "amount": 42.5}"#;
@@ -30,7 +30,7 @@ async fn object_is_no_number_whatever_its_name() {
             {
                 let answer = app.send_as(&token, method, path, body.clone()).await.expect(422);
                 assert!(answer.body.contains(r#""type":"decimal_type""#), "{body}: {answer:?}");
-                // FastAPI repeats the input. Text is compared: this test's own parser is misled too.
+                // FastAPI repeats the input. The test compares text, because serde_json misreads such an object here too.
                 let input = format!(r#""input":{{"{}":"#, NAMES[0]);
                 assert!(answer.body.contains(&input), "{body}: {answer:?}");
             }
@@ -46,7 +46,7 @@ async fn object_is_no_number_whatever_its_name() {
 }
 
 #[tokio::test]
-async fn object_is_no_json_rpc_id_and_no_argument() {
+async fn object_with_the_reserved_name_is_no_argument() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for name in NAMES {

@@ -1,4 +1,4 @@
-//! `/openapi.json`: it matches the code, and the server accepts what it allows.
+//! `/openapi.json`: it matches the code, and the server accepts what the document allows.
 
 use authkit_edge::{app, openapi};
 use axum::body::Body;
@@ -15,7 +15,7 @@ use crate::support::{
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openapi.json");
 
-/// The document that the code describes.
+/// The document generated from the code.
 fn document() -> String {
     let mut document = openapi::Document::openapi();
     document.merge(app::routes().into_openapi());
@@ -49,7 +49,7 @@ async fn status_of(app: &TestApp, change: Value) -> u16 {
 }
 
 #[tokio::test]
-async fn texts_may_be_as_long_as_the_document_says_and_no_longer() {
+async fn text_lengths_match_the_documents_limits() {
     let app = TestApp::new();
     for (name, schema) in properties("ExpenseRequest") {
         let (Some(min), Some(max)) = (schema["minLength"].as_u64(), schema["maxLength"].as_u64())
@@ -64,7 +64,7 @@ async fn texts_may_be_as_long_as_the_document_says_and_no_longer() {
 }
 
 #[tokio::test]
-async fn amounts_may_be_as_large_as_the_document_says_and_no_larger() {
+async fn amounts_match_the_documents_maximum() {
     let app = TestApp::new();
     let properties = properties("ExpenseRequest");
     let number = &properties["amount"]["oneOf"][0];
@@ -81,7 +81,7 @@ async fn amounts_may_be_as_large_as_the_document_says_and_no_larger() {
 }
 
 #[tokio::test]
-async fn what_the_document_has_as_default_and_example_is_accepted() {
+async fn documented_defaults_and_examples_are_accepted() {
     let app = TestApp::new();
     for (name, schema) in properties("ExpenseRequest") {
         for value in
@@ -100,15 +100,15 @@ async fn what_the_document_has_as_default_and_example_is_accepted() {
 }
 
 #[tokio::test]
-async fn members_that_the_document_does_not_allow_are_refused() {
+async fn undocumented_members_are_refused() {
     let app = TestApp::new();
     assert_eq!(status_of(&app, json!({"note": "?"})).await, 422);
     assert_eq!(status_of(&app, json!({"currency": "usd"})).await, 422);
     assert_eq!(status_of(&app, json!({"date": "yesterday"})).await, 422);
 }
 
-/// What every operation answers to nobody, with an empty body of the type that it reads.
-async fn asked_by_nobody() -> Vec<(String, Value, Answer)> {
+/// The response of every operation to a request without credentials, with an empty body of the type it reads.
+async fn anonymous_responses() -> Vec<(String, Value, Answer)> {
     let app = TestApp::new();
     let document: Value = app.get("/openapi.json").await.expect(200).json();
     let mut asked = Vec::new();
@@ -128,15 +128,15 @@ async fn asked_by_nobody() -> Vec<(String, Value, Answer)> {
 }
 
 #[tokio::test]
-async fn every_operation_is_there() {
-    for (name, _, answer) in asked_by_nobody().await {
+async fn every_documented_operation_exists() {
+    for (name, _, answer) in anonymous_responses().await {
         assert!(!matches!(answer.status.as_u16(), 404 | 405), "{name}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_protected_says_how_to_show_who_is_calling() {
-    for (name, operation, answer) in asked_by_nobody().await {
+async fn protected_operations_declare_their_security() {
+    for (name, operation, answer) in anonymous_responses().await {
         let is_public = operation["security"] == json!([{}]);
         assert_eq!(answer.status != 401, is_public, "{name}: {answer:?}");
     }
@@ -167,7 +167,7 @@ async fn docs_page_shows_who_is_signed_in() {
 }
 
 #[tokio::test]
-async fn the_interactive_page_loads_from_here_alone() {
+async fn docs_page_loads_only_own_files() {
     let app = TestApp::new();
     let page = app.browser().open("/docs").await.expect(200);
     let policy = page.header("content-security-policy");

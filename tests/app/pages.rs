@@ -1,4 +1,4 @@
-//! Pages in a browser: `/`, `/expenses`, one expense. Their forms are in `forms`.
+//! The pages at `/`, `/expenses` and `/expenses/{id}`. [`crate::forms`] tests their forms.
 
 use chrono::Duration;
 use edge_host::KV_LIST_MAX_KEYS;
@@ -33,11 +33,11 @@ pub fn assert_has(page: &Answer, texts: &[&str]) {
     }
 }
 
-/// Checks that the page has nothing that the policy blocks, and no markup from user text.
+/// Checks that the page contains nothing the policy blocks, and no markup from user text.
 #[track_caller]
 pub fn assert_inert(page: &Answer) {
     let (head, body) = page.body.split_once("<body>").unwrap();
-    // The one script, which the policy allows by its hash.
+    // The one script; the policy allows it by its hash.
     let head = head.split_once("<script>").map_or(head.to_owned(), |(before, rest)| {
         before.to_owned() + rest.split_once("</script>").unwrap().1
     });
@@ -75,7 +75,7 @@ async fn home_lists_paths_for_json_clients() {
 }
 
 #[tokio::test]
-async fn unchecked_session_is_an_outage_and_no_sign_out() {
+async fn home_during_an_outage_is_503() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.clock.advance(Duration::hours(1));
@@ -86,7 +86,7 @@ async fn unchecked_session_is_an_outage_and_no_sign_out() {
 }
 
 #[tokio::test]
-async fn empty_list_offers_the_form_that_adds() {
+async fn empty_list_shows_the_add_form() {
     let app = TestApp::new();
     let page = app.signed_in(ADA).await.open("/expenses").await.expect(200);
     assert_has(&page, &["Nothing here yet", "name=\"idempotency_key\"", "value=\"2026-11-23\""]);
@@ -116,7 +116,7 @@ async fn kv_failure_is_a_503_page() {
 }
 
 #[tokio::test]
-async fn visitors_see_only_their_own_expenses() {
+async fn pages_show_only_the_visitors_expenses() {
     let app = TestApp::new();
     let id = add(&mut app.signed_in(ADA).await, json!({"description": "Of Ada"})).await;
     let mut grace = app.signed_in(GRACE).await;
@@ -135,7 +135,7 @@ async fn signed_out_visitor_is_redirected_to_sign_in() {
 }
 
 #[tokio::test]
-async fn programs_get_json_and_csv() {
+async fn list_is_json_or_csv_for_other_clients() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
@@ -149,7 +149,7 @@ async fn programs_get_json_and_csv() {
 }
 
 #[tokio::test]
-async fn list_media_type_follows_the_weights_in_accept() {
+async fn list_media_type_follows_accept_weights() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     add(&mut browser, json!({})).await;
@@ -190,12 +190,12 @@ async fn overview_compares_months_per_currency_across_new_year() {
             "January 2027",
             "<p class=\"total\">$100.00</p><p class=\"muted\">$70.00 more than in December 2026 ($30.00)",
             "<p class=\"total\">€0.00</p><p class=\"muted\">€5.00 less than in December 2026 (€5.00)",
-            // The columns, from the oldest month to the newest.
+            // The chart's columns, oldest month first.
             "<title>December 2026: $30.00</title>",
             "<title>January 2027: $100.00</title>",
         ],
     );
-    // Nowhere 142 of anything.
+    // Amounts of different currencies are never added.
     assert!(!page.body.contains("142") && !page.body.contains("105.00"), "{}", page.body);
 }
 
@@ -306,7 +306,7 @@ async fn charts_have_tables_for_any_data() {
     }
     let page = browser.open("/expenses").await.expect(200);
     assert_has(&page, &["13 other categories", "…</text>"]);
-    // Nobody asks what a hundred names have in common.
+    // A filter without matches shows no charts.
     let page = browser.open("/expenses?category=nothing").await.expect(200);
     assert_has(&page, &["No expenses match.", "href=\"/expenses\">Show all"]);
     assert!(!page.body.contains("<figure"));
@@ -334,7 +334,7 @@ async fn user_text_is_escaped_on_every_page() {
 }
 
 #[tokio::test]
-async fn filter_is_kept_in_form_pages_and_download() {
+async fn filter_is_kept_in_form_links_and_download() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for number in 0..30 {
@@ -411,7 +411,7 @@ async fn page_costs_one_list_and_says_its_count() {
     assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     assert!(!page.body.contains("Totals and charts count only"));
     assert_has(&page, &["10\u{a0}000.00"]);
-    // Uncompressed, and 25 rows of any thousand are as long.
+    // Uncompressed. The page has 25 rows, however many expenses there are.
     assert!(page.body.len() < 45_000, "{}", page.body.len());
 
     app.clock.advance(Duration::seconds(1));

@@ -1,5 +1,5 @@
-//! Which origin the Worker has: that of the request's URL, or `PUBLIC_ORIGIN` where TLS ends in front of
-//! it. Plain http on a public host serves nothing.
+//! The Worker's origin: that of the request's URL, or `PUBLIC_ORIGIN` where TLS ends in front of the Worker.
+//! Plain http on a public host is redirected or refused.
 
 use axum::body::Body;
 use http::{Method, header};
@@ -15,7 +15,7 @@ use crate::support::{
 const PUBLIC: &str = "https://demo.tunnel.test";
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
 
-/// What arrives behind the tunnel: the public host by plain http, or the local address.
+/// The request URLs behind a tunnel: the public host with plain http, or the local address.
 const ARRIVALS: [&str; 2] = ["http://demo.tunnel.test", "http://localhost:8787"];
 
 fn behind_tunnel() -> TestApp {
@@ -41,7 +41,7 @@ async fn sign_in_returns_to_the_public_origin() {
         assert!(login.set_cookies().iter().all(|cookie| cookie.contains("Secure")), "{login:?}");
         assert_ne!(login.header("strict-transport-security"), "");
 
-        // `return_to` may be absolute where it is of this very origin.
+        // `return_to` may be absolute if it has the public origin.
         let url = format!("{arrival}/login?return_to={PUBLIC}/expenses/x");
         send(&app, Method::GET, &url, &[]).await.expect(302);
     }
@@ -72,7 +72,7 @@ async fn session_works_behind_the_tunnel() {
 }
 
 #[tokio::test]
-async fn resource_is_that_of_the_public_origin() {
+async fn resource_metadata_names_the_public_origin() {
     let app = behind_tunnel();
     let resource = format!("{PUBLIC}/mcp");
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
@@ -98,7 +98,7 @@ async fn resource_is_that_of_the_public_origin() {
 }
 
 #[tokio::test]
-async fn forwarded_headers_change_no_origin() {
+async fn forwarded_headers_are_ignored() {
     let forwarded = [
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "evil.test"),
@@ -119,7 +119,7 @@ async fn forwarded_headers_change_no_origin() {
 }
 
 #[tokio::test]
-async fn plain_http_on_a_public_host_leads_to_https() {
+async fn plain_http_on_a_public_host_redirects_to_https() {
     let app = TestApp::new();
     for (method, url, location) in [
         (Method::GET, "http://app.test/", "https://app.test/"),
@@ -144,14 +144,14 @@ async fn plain_http_on_a_public_host_leads_to_https() {
     ] {
         app.get(&format!("{url}/health")).await.expect(200);
     }
-    // Also while the Worker is not configured.
+    // An unconfigured Worker redirects too.
     let misconfigured = TestApp::with_variables(&[("WORKOS_COOKIE_PASSWORD", "x")]);
     misconfigured.get("http://app.test/").await.expect(308);
     misconfigured.get("http://localhost:8787/").await.expect(500);
 }
 
 #[tokio::test]
-async fn token_sent_in_the_clear_is_refused_unused() {
+async fn token_over_plain_http_is_refused_unread() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for path in ["/me", "/expenses", "/nowhere"] {
@@ -161,7 +161,7 @@ async fn token_sent_in_the_clear_is_refused_unused() {
     }
     app.post_as(&token, "http://app.test/expenses", LUNCH).await.expect(403);
     assert_eq!(app.authkit.jwks_count(), 0);
-    // Another scheme is a proxy's, not ours.
+    // Credentials of other schemes belong to a proxy.
     let basic = [("authorization", "Basic eDp5")];
     send(&app, Method::GET, "http://app.test/", &basic).await.expect(308);
     assert!(app.expenses_of(ADA).await.is_empty());

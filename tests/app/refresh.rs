@@ -1,4 +1,4 @@
-//! Sessions are renewed on the way, once, and never ended by mistake.
+//! Renewal of sessions: once per expired session, never ending a session by mistake.
 
 use axum::body::Body;
 use chrono::Duration;
@@ -25,7 +25,7 @@ async fn expired_browser(app: &TestApp) -> Browser {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_renewed_and_the_answer_carries_the_new_one() {
+async fn response_sets_the_renewed_session() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let old = browser.cookies.clone();
@@ -40,7 +40,7 @@ async fn an_expired_session_is_renewed_and_the_answer_carries_the_new_one() {
 }
 
 #[tokio::test]
-async fn every_protected_path_renews_even_when_its_handler_fails() {
+async fn every_protected_path_renews_the_session() {
     let app = TestApp::new();
     app.kv.fail(Some(KvOperation::List));
     for (method, path, status) in [
@@ -68,7 +68,7 @@ async fn every_protected_path_renews_even_when_its_handler_fails() {
 }
 
 #[tokio::test]
-async fn the_refresh_goes_out_with_the_browsers_address() {
+async fn refresh_sends_the_browsers_address() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let request = request(Method::GET, "/me")
@@ -81,7 +81,7 @@ async fn the_refresh_goes_out_with_the_browsers_address() {
 }
 
 #[tokio::test]
-async fn fifty_requests_with_one_expired_session_cost_one_refresh() {
+async fn concurrent_requests_with_one_expired_session_refresh_once() {
     let app = TestApp::new();
     let browser = expired_browser(&app).await;
     let mut browsers = vec![browser; 50];
@@ -95,7 +95,7 @@ async fn fifty_requests_with_one_expired_session_cost_one_refresh() {
 }
 
 #[tokio::test]
-async fn over_several_isolates_each_refreshes_at_most_once_and_nobody_is_signed_out() {
+async fn concurrent_isolates_each_refresh_at_most_once() {
     let app = TestApp::new();
     let browser = expired_browser(&app).await;
     let isolates: Vec<TestApp> = (0..5).map(|_| app.isolate()).collect();
@@ -113,7 +113,7 @@ async fn over_several_isolates_each_refreshes_at_most_once_and_nobody_is_signed_
 }
 
 #[tokio::test]
-async fn who_comes_late_with_the_old_session_gets_the_new_one_without_asking_workos() {
+async fn stale_cookie_gets_the_renewed_session() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
@@ -124,7 +124,7 @@ async fn who_comes_late_with_the_old_session_gets_the_new_one_without_asking_wor
 }
 
 #[tokio::test]
-async fn a_session_several_rotations_behind_is_brought_up_to_date() {
+async fn cookie_several_rotations_old_gets_the_newest_session() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
@@ -136,7 +136,7 @@ async fn a_session_several_rotations_behind_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_is_not_rotated_works_as_well() {
+async fn refresh_token_that_workos_does_not_rotate_works() {
     let app = TestApp::new();
     app.authkit.reuse_refresh_tokens();
     let mut browser = expired_browser(&app).await;
@@ -149,7 +149,7 @@ async fn a_refresh_token_that_is_not_rotated_works_as_well() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_is_cleared() {
+async fn ended_session_is_cleared() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     app.authkit.end_sessions();
@@ -162,7 +162,7 @@ async fn a_session_that_has_ended_is_cleared() {
 }
 
 #[tokio::test]
-async fn while_workos_is_down_the_session_stays_and_the_answer_is_503() {
+async fn workos_outage_is_503_and_keeps_the_session() {
     for outage in [Outage::NoAnswer, Outage::Status(500), Outage::Status(503), Outage::Status(429)]
     {
         let app = TestApp::new();
@@ -182,7 +182,7 @@ async fn while_workos_is_down_the_session_stays_and_the_answer_is_503() {
 }
 
 #[tokio::test]
-async fn fifty_requests_during_an_outage_ask_workos_once() {
+async fn concurrent_requests_during_an_outage_ask_workos_once() {
     let app = TestApp::new();
     let browser = expired_browser(&app).await;
     app.authkit.set_outage(Some(Outage::Status(500)));
@@ -193,7 +193,7 @@ async fn fifty_requests_during_an_outage_ask_workos_once() {
 }
 
 #[tokio::test]
-async fn a_kv_that_cannot_be_asked_who_was_first_is_no_sign_out() {
+async fn kv_failure_during_renewal_keeps_the_session() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
@@ -208,12 +208,12 @@ async fn a_kv_that_cannot_be_asked_who_was_first_is_no_sign_out() {
 }
 
 #[tokio::test]
-async fn a_slow_kv_holds_nobody_up_and_ends_no_session() {
+async fn slow_kv_writes_delay_no_renewal() {
     let app = TestApp::new();
     let browser = expired_browser(&app).await;
     let mut first = browser.clone();
     let mut second = browser;
-    // KV answers reads at once and keeps writes waiting.
+    // KV serves reads at once and delays writes.
     app.authkit_kv.hold_operation(Some(KvOperation::Put));
     let request =
         || request(Method::GET, "/me").extension(WaitUntil::new(|work| drop(tokio::spawn(work))));
@@ -224,13 +224,13 @@ async fn a_slow_kv_holds_nobody_up_and_ends_no_session() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_hides_no_other() {
+async fn ended_session_cookie_hides_no_live_one() {
     let app = TestApp::new();
     let dead = app.signed_in(ADA).await;
     app.authkit.end_sessions();
     expire(&app);
     let mut browser = app.signed_in(ADA).await;
-    // Another scope of the same name, which the browser sends first.
+    // A cookie of the same name for another scope, which the browser sends first.
     browser.cookies.insert(0, dead.cookies[0].clone());
     let me = browser.get("/me").await.expect(200).json();
     assert_eq!(me["user"]["email"], ADA.email);
@@ -238,7 +238,7 @@ async fn a_session_that_is_over_hides_no_other() {
 }
 
 #[tokio::test]
-async fn with_a_domain_a_host_only_twin_is_cleared() {
+async fn sign_out_clears_the_host_only_duplicate_too() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_DOMAIN", "app.test")]);
     let mut browser = app.signed_in(ADA).await;
     let twin = browser.cookies[0].clone();
@@ -252,7 +252,7 @@ async fn with_a_domain_a_host_only_twin_is_cleared() {
 }
 
 #[tokio::test]
-async fn a_late_renewal_does_not_undo_a_sign_out() {
+async fn late_renewal_does_not_undo_a_sign_out() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let mut late = browser.clone();
@@ -263,7 +263,7 @@ async fn a_late_renewal_does_not_undo_a_sign_out() {
 }
 
 #[tokio::test]
-async fn a_refused_switch_says_nothing_of_the_session() {
+async fn refused_switch_keeps_the_session() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.authkit.close_organization("org_gone", json!({"error": "invalid_grant"}));
@@ -274,7 +274,7 @@ async fn a_refused_switch_says_nothing_of_the_session() {
 }
 
 #[tokio::test]
-async fn what_workos_wants_first_it_asks_for_at_sign_in_and_the_cookie_stays() {
+async fn refusal_that_needs_sign_in_keeps_the_cookie() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let cookies = browser.cookies.clone();
@@ -285,7 +285,7 @@ async fn what_workos_wants_first_it_asks_for_at_sign_in_and_the_cookie_stays() {
 }
 
 #[tokio::test]
-async fn a_refresh_goes_on_when_its_browser_goes_away() {
+async fn refresh_finishes_after_the_browser_disconnects() {
     let app = TestApp::new();
     let browser = expired_browser(&app).await;
     let mut gone = browser.clone();
@@ -293,7 +293,7 @@ async fn a_refresh_goes_on_when_its_browser_goes_away() {
         request(Method::GET, "/me").extension(WaitUntil::new(|work| drop(tokio::spawn(work))));
     {
         let mut abandoned = Box::pin(gone.send(request, Body::empty()));
-        // Far enough that WorkOS has been asked, not far enough for its answer.
+        // WorkOS has received the request but not responded yet.
         while app.authkit.refresh_count() == 0 {
             assert!((&mut abandoned).now_or_never().is_none());
         }
@@ -307,14 +307,14 @@ async fn a_refresh_goes_on_when_its_browser_goes_away() {
 }
 
 #[tokio::test]
-async fn a_late_answer_does_not_put_a_spent_session_back() {
+async fn late_response_does_not_restore_a_spent_session() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let mut late = browser.clone();
-    // Both renew into the same session; one of them is held up after that …
+    // Both requests renew into the same session; this one waits for KV after that …
     let held = hold_up(&app, &mut late).await;
     browser.get("/me").await.expect(200);
-    // … while the other spends it.
+    // … while this one spends the renewed session.
     browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
     let answer = held.await;
     browser.keep_cookies(&answer.expect(200));
@@ -324,7 +324,7 @@ async fn a_late_answer_does_not_put_a_spent_session_back() {
 }
 
 #[tokio::test]
-async fn a_late_answer_does_not_put_back_what_was_spent_in_another_isolate() {
+async fn late_response_restores_no_session_spent_in_another_isolate() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     let mut late = browser.clone();
@@ -335,7 +335,7 @@ async fn a_late_answer_does_not_put_back_what_was_spent_in_another_isolate() {
     assert_eq!(browser.get("/me").await.expect(200).json()["organization_id"], "org_2");
 }
 
-/// A request that has renewed its session and then waits for KV until it is polled again.
+/// A request that has renewed its session and waits for KV until it is polled again.
 async fn hold_up<'a>(
     app: &TestApp,
     browser: &'a mut Browser,
@@ -352,7 +352,7 @@ async fn hold_up<'a>(
 }
 
 #[tokio::test]
-async fn a_rotated_password_signs_nobody_out_and_seals_again_on_the_way() {
+async fn session_is_resealed_after_a_password_rotation() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let old = browser.cookies.clone();
@@ -365,13 +365,13 @@ async fn a_rotated_password_signs_nobody_out_and_seals_again_on_the_way() {
     assert_ne!(browser.cookies, old);
     let answer = browser.get("/me").await.expect(200);
     assert_eq!(answer.set_cookies(), [""; 0], "once is enough");
-    // The previous password is gone for good.
+    // The previous password is not needed any more.
     browser.app = app.isolate_with_variables(&[("WORKOS_COOKIE_PASSWORD", new_password)]);
     browser.get("/me").await.expect(200);
 }
 
 #[tokio::test]
-async fn sealing_again_does_not_put_a_spent_session_back() {
+async fn resealing_does_not_restore_a_spent_session() {
     let app = TestApp::new();
     let stale = app.signed_in(ADA).await;
     let mut browser = stale.clone();
@@ -381,7 +381,7 @@ async fn sealing_again_does_not_put_a_spent_session_back() {
     ];
     browser.app = app.isolate_with_variables(&variables);
     browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
-    // A request from before, with the spent session, on an isolate that knows nothing of it.
+    // An earlier request with the spent session, in an isolate that has not seen it.
     let mut stale = Browser { app: app.isolate_with_variables(&variables), ..stale };
     let answer = stale.get("/me").await.expect(200);
     browser.keep_cookies(&answer);
@@ -389,7 +389,7 @@ async fn sealing_again_does_not_put_a_spent_session_back() {
 }
 
 #[tokio::test]
-async fn a_session_whose_key_was_retired_long_ago_is_renewed_and_not_ended() {
+async fn session_signed_by_a_retired_key_is_renewed() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.authkit.publish(&[NEXT.jwk()]);
@@ -401,7 +401,7 @@ async fn a_session_whose_key_was_retired_long_ago_is_renewed_and_not_ended() {
 }
 
 #[tokio::test]
-async fn a_large_session_stays_signed_in_as_it_grows_and_shrinks() {
+async fn session_survives_growing_and_shrinking_cookies() {
     let app = TestApp::new();
     let large = json!({"permissions": [ "x".repeat(8 * 1024) ]});
     app.authkit.set_extra_claims(large.clone());
@@ -420,7 +420,7 @@ async fn a_large_session_stays_signed_in_as_it_grows_and_shrinks() {
 }
 
 #[tokio::test]
-async fn switching_organization_shows_and_stays() {
+async fn switch_changes_the_organization_of_the_session() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let body = r#"{"organization_id": "org_2"}"#;
@@ -432,7 +432,7 @@ async fn switching_organization_shows_and_stays() {
 }
 
 #[tokio::test]
-async fn switching_with_an_expired_session_works_too() {
+async fn switch_works_with_an_expired_session() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
@@ -440,7 +440,7 @@ async fn switching_with_an_expired_session_works_too() {
 }
 
 #[tokio::test]
-async fn switching_a_session_that_has_ended_clears_it() {
+async fn switch_with_an_ended_session_clears_it() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.authkit.end_sessions();
@@ -449,7 +449,7 @@ async fn switching_a_session_that_has_ended_clears_it() {
 }
 
 #[tokio::test]
-async fn a_workos_that_gives_expired_tokens_is_asked_once_a_request_and_forgiven() {
+async fn expired_tokens_from_workos_cost_one_refresh_per_request() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     app.authkit.set_extra_claims(json!({"exp": 1}));
@@ -462,7 +462,7 @@ async fn a_workos_that_gives_expired_tokens_is_asked_once_a_request_and_forgiven
 }
 
 #[tokio::test]
-async fn a_session_that_is_renewed_into_another_users_ends_at_sign_in_and_not_in_an_outage() {
+async fn session_renewed_for_another_user_is_ended() {
     let app = TestApp::new();
     let mut browser = expired_browser(&app).await;
     app.authkit.set_extra_claims(json!({"sub": "user_grace"}));
@@ -473,7 +473,7 @@ async fn a_session_that_is_renewed_into_another_users_ends_at_sign_in_and_not_in
 }
 
 #[tokio::test]
-async fn where_authkit_says_no_the_answer_says_why_and_where_to_go() {
+async fn refused_switch_explains_the_reason_and_next_step() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for (organization, refusal) in [
@@ -498,7 +498,7 @@ async fn where_authkit_says_no_the_answer_says_why_and_where_to_go() {
 }
 
 #[tokio::test]
-async fn switching_needs_a_session_a_body_and_a_page_of_this_site() {
+async fn switch_needs_session_body_and_own_origin() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for (body, kind) in [
@@ -522,7 +522,7 @@ async fn switching_needs_a_session_a_body_and_a_page_of_this_site() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_never_renewed() {
+async fn bearer_token_is_never_renewed() {
     let app = TestApp::new();
     let token = CURRENT.sign(&CURRENT.header(), &app.authkit.claims(ADA));
     expire(&app);

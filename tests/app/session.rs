@@ -1,4 +1,4 @@
-//! The session cookie: who opens it, who does not.
+//! The session cookie: which sealed values open, and what they show.
 
 use axum::body::Body;
 use http::{Method, header};
@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn me_shows_everything_the_token_says() {
+async fn me_shows_all_claims_of_the_token() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     assert_eq!(
@@ -30,7 +30,7 @@ async fn me_shows_everything_the_token_says() {
 }
 
 #[tokio::test]
-async fn me_shows_who_impersonates() {
+async fn me_shows_the_impersonator() {
     let app = TestApp::new();
     for (claim, expected) in [
         (json!({"act": {"sub": "help@workos.test"}}), json!({"email": "help@workos.test"})),
@@ -47,7 +47,7 @@ async fn me_shows_who_impersonates() {
 }
 
 #[tokio::test]
-async fn an_impersonators_reason_comes_from_sign_in_where_the_token_has_none() {
+async fn impersonation_reason_falls_back_to_the_sign_in_response() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({"act": {"sub": "help@workos.test"}}));
     for (told, reason) in [("help@workos.test", json!("ticket 7")), ("x@workos.test", json!(null))]
@@ -61,7 +61,7 @@ async fn an_impersonators_reason_comes_from_sign_in_where_the_token_has_none() {
 }
 
 #[tokio::test]
-async fn without_credentials_curl_gets_401_and_a_browser_goes_to_sign_in() {
+async fn missing_credentials_are_401_or_a_sign_in_redirect() {
     let app = TestApp::new();
     for path in ["/me", "/expenses", "/expenses?limit=5&x=%2F"] {
         let answer = app.get(path).await.expect(401);
@@ -70,13 +70,13 @@ async fn without_credentials_curl_gets_401_and_a_browser_goes_to_sign_in() {
     }
     let answer = app.browser().open("/expenses?limit=5&x=%2F").await.expect(302);
     assert_eq!(answer.header("location"), "/login?return_to=%2Fexpenses%3Flimit%3D5%26x%3D%252F");
-    // What a browser posts cannot be had back by signing in.
+    // Signing in cannot restore the body of a `POST`.
     let request = request(Method::POST, "/expenses").header(header::ACCEPT, "text/html");
     app.browser().send(request, Body::empty()).await.expect(401);
 }
 
 #[tokio::test]
-async fn a_changed_cookie_is_no_session() {
+async fn modified_session_cookie_is_refused() {
     let app = TestApp::new();
     let signed_in = app.signed_in(ADA).await;
     let changes: [fn(&str) -> String; 5] = [
@@ -96,7 +96,7 @@ async fn a_changed_cookie_is_no_session() {
 }
 
 #[tokio::test]
-async fn a_cookie_sealed_with_another_password_is_no_session() {
+async fn cookie_sealed_with_another_password_is_refused() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let variables = [("WORKOS_COOKIE_PASSWORD", "another password of 32 characters!")];
@@ -105,7 +105,7 @@ async fn a_cookie_sealed_with_another_password_is_no_session() {
 }
 
 #[tokio::test]
-async fn a_sign_ins_cookie_is_no_session() {
+async fn sign_in_cookie_is_refused_as_session() {
     let app = TestApp::new();
     let mut browser = app.browser();
     browser.open("/login").await;
@@ -116,7 +116,7 @@ async fn a_sign_ins_cookie_is_no_session() {
 }
 
 #[tokio::test]
-async fn the_header_counts_when_there_is_a_cookie_too() {
+async fn authorization_header_overrides_the_cookie() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let token = app.authkit.access_token(GRACE);
@@ -127,7 +127,7 @@ async fn the_header_counts_when_there_is_a_cookie_too() {
 }
 
 #[tokio::test]
-async fn writes_from_another_origin_are_refused_for_a_cookie_and_not_for_a_token() {
+async fn cross_origin_write_is_refused_for_cookies_only() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let body = r#"{"description": "x", "amount": 1}"#;
@@ -152,7 +152,7 @@ async fn writes_from_another_origin_are_refused_for_a_cookie_and_not_for_a_token
 }
 
 #[tokio::test]
-async fn a_session_of_any_size_works() {
+async fn session_works_in_one_cookie_or_several() {
     let app = TestApp::new();
     let permissions: Vec<String> =
         (0..400).map(|index| format!("resource-{index}:write")).collect();

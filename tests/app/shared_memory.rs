@@ -1,4 +1,4 @@
-//! What an isolate remembers for many users: one of them, however busy, pushes out nothing of another's.
+//! An isolate's caches: a busy user does not evict entries of other users.
 
 use axum::body::Body;
 use axum_authkit::{
@@ -16,14 +16,14 @@ use crate::support::{
     authkit::ACCESS_TOKEN_TTL_SECS,
 };
 
-/// More than an isolate remembers.
+/// More entries than an isolate caches.
 const FLOOD: usize = 1_001;
 const LUNCH: &str = r#"{"description": "Lunch", "amount": 1}"#;
 
 #[tokio::test]
-async fn idempotent_requests_of_one_user_forget_no_other_users() {
+async fn idempotent_requests_of_one_user_evict_no_others() {
     let app = TestApp::new();
-    // From here on the keys are known, and a request's first poll takes it to KV.
+    // The keys are cached from here on, so a request's first poll reaches KV.
     assert_eq!(app.expenses_of(ADA).await.len() + app.expenses_of(GRACE).await.len(), 0);
     app.kv.hold_operation(Some(KvOperation::Get));
     let first = app.create_with_key(GRACE, "key", LUNCH);
@@ -37,7 +37,7 @@ async fn idempotent_requests_of_one_user_forget_no_other_users() {
     }
     let second = app.create_with_key(GRACE, "key", LUNCH);
     let mut second = std::pin::pin!(second);
-    // The request that creates the expense has found no record of the key by now.
+    // The request that creates the expense has read from KV that the key has no record.
     app.kv.hold_operation(Some(KvOperation::Put));
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());
@@ -48,7 +48,7 @@ async fn idempotent_requests_of_one_user_forget_no_other_users() {
 }
 
 #[tokio::test]
-async fn renewals_of_one_user_forget_no_other_users() {
+async fn renewals_of_one_user_evict_no_others() {
     let app = TestApp::new();
     let mut grace = app.signed_in(GRACE).await;
     let mut ada = app.signed_in(ADA).await;
@@ -72,7 +72,7 @@ async fn renewals_of_one_user_forget_no_other_users() {
     app.authkit_kv.hold_operation(None);
     ada.get("/me").await.expect(200);
     let refreshes = app.authkit.refresh_count();
-    // The isolate's memory is all that there is.
+    // Only the isolate's memory is left.
     app.authkit_kv.fail(Some(KvOperation::Get));
     graces_other_tab.get("/me").await.expect(200);
     assert_eq!(app.authkit.refresh_count(), refreshes);

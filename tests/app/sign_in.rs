@@ -1,4 +1,4 @@
-//! `/login`, `/callback`, `/logout`.
+//! `/login`, `/callback` and `/logout`.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ fn query(url: &str) -> HashMap<String, String> {
 }
 
 #[tokio::test]
-async fn login_sends_the_browser_to_authkit_with_state_and_pkce() {
+async fn login_redirects_to_authkit_with_state_and_pkce() {
     let app = TestApp::new();
     let answer = app.get("/login").await.expect(302);
     let location = answer.header("location");
@@ -38,7 +38,7 @@ async fn login_sends_the_browser_to_authkit_with_state_and_pkce() {
 }
 
 #[tokio::test]
-async fn login_passes_hints_on_and_ignores_what_it_does_not_know() {
+async fn login_forwards_known_parameters_and_ignores_others() {
     let app = TestApp::new();
     let path = "/login?screen_hint=sign-up&login_hint=a%40b.test&domain_hint=b.test&x=1&context=y";
     let answer = app.get(path).await.expect(302);
@@ -51,7 +51,7 @@ async fn login_passes_hints_on_and_ignores_what_it_does_not_know() {
 }
 
 #[tokio::test]
-async fn login_lets_an_organization_connection_or_provider_choose_how_to_sign_in() {
+async fn login_forwards_organization_connection_or_provider() {
     let app = TestApp::new();
     for (name, value) in
         [("organization_id", "org_1"), ("connection_id", "conn_1"), ("provider", "GoogleOAuth")]
@@ -64,7 +64,7 @@ async fn login_lets_an_organization_connection_or_provider_choose_how_to_sign_in
 }
 
 #[tokio::test]
-async fn a_browser_is_signed_in_after_the_round_trip() {
+async fn callback_sets_the_session_cookie() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let answer = browser.sign_in(ADA).await;
@@ -81,7 +81,7 @@ async fn a_browser_is_signed_in_after_the_round_trip() {
 }
 
 #[tokio::test]
-async fn the_code_goes_out_with_the_secret_the_verifier_and_the_browsers_address() {
+async fn code_exchange_sends_secret_verifier_and_browser_address() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let login = browser.open("/login").await;
@@ -108,7 +108,7 @@ async fn last_of_equal_login_parameters_counts() {
 }
 
 #[tokio::test]
-async fn sign_in_returns_to_where_it_was_asked_for_on_this_origin_alone() {
+async fn return_to_leads_to_this_origin_only() {
     let app = TestApp::new();
     for (return_to, expected) in [
         ("/expenses?limit=5", "/expenses?limit=5"),
@@ -127,7 +127,7 @@ async fn sign_in_returns_to_where_it_was_asked_for_on_this_origin_alone() {
 }
 
 #[tokio::test]
-async fn two_tabs_sign_in_each_with_its_own_state() {
+async fn two_tabs_sign_in_with_separate_states() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let first = browser.open("/login?return_to=/first").await;
@@ -140,7 +140,7 @@ async fn two_tabs_sign_in_each_with_its_own_state() {
 }
 
 #[tokio::test]
-async fn a_code_that_this_browser_did_not_ask_for_is_never_exchanged() {
+async fn unrequested_code_is_never_exchanged() {
     let app = TestApp::new();
     let attackers_login = app.browser().open("/login").await;
     let attackers_callback = app.authkit.approve(attackers_login.header("location"), GRACE);
@@ -158,7 +158,7 @@ async fn a_code_that_this_browser_did_not_ask_for_is_never_exchanged() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_began_elsewhere_ends_signed_in() {
+async fn sign_in_begun_elsewhere_restarts_and_succeeds() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let callback = format!("/callback?code={}", app.authkit.unasked_code(ADA));
@@ -170,7 +170,7 @@ async fn a_sign_in_that_began_elsewhere_ends_signed_in() {
 }
 
 #[tokio::test]
-async fn a_browser_that_keeps_no_cookies_is_told_so_and_does_not_go_in_circles() {
+async fn browser_without_cookies_gets_an_error_page() {
     let app = TestApp::new();
     let mut location = "/login".to_owned();
     for _ in 0..2 {
@@ -187,7 +187,7 @@ async fn a_browser_that_keeps_no_cookies_is_told_so_and_does_not_go_in_circles()
 }
 
 #[tokio::test]
-async fn a_callback_used_twice_exchanges_its_code_once() {
+async fn repeated_callback_exchanges_its_code_once() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let login = browser.open("/login").await;
@@ -200,7 +200,7 @@ async fn a_callback_used_twice_exchanges_its_code_once() {
 }
 
 #[tokio::test]
-async fn a_sign_in_left_overnight_begins_anew() {
+async fn expired_sign_in_starts_again() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let login = browser.open("/login").await;
@@ -212,7 +212,7 @@ async fn a_sign_in_left_overnight_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_spent_code_is_asked_for_once_more_and_then_ends_at_a_page_that_does_not_show_it() {
+async fn spent_code_is_retried_once_and_never_shown() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let login = browser.open("/login?return_to=/me").await;
@@ -231,7 +231,7 @@ async fn a_spent_code_is_asked_for_once_more_and_then_ends_at_a_page_that_does_n
 }
 
 #[tokio::test]
-async fn while_authkit_is_down_sign_in_can_be_finished_later() {
+async fn sign_in_resumes_after_an_authkit_outage() {
     for outage in [Outage::NoAnswer, Outage::Status(500), Outage::Status(429)] {
         let app = TestApp::new();
         let mut browser = app.browser();
@@ -247,7 +247,7 @@ async fn while_authkit_is_down_sign_in_can_be_finished_later() {
 }
 
 #[tokio::test]
-async fn a_wrong_api_key_is_not_the_users_fault() {
+async fn wrong_api_key_is_503() {
     let app = TestApp::with_variables(&[("WORKOS_API_KEY", "sk_wrong")]);
     let mut browser = app.browser();
     let login = browser.open("/login").await;
@@ -256,7 +256,7 @@ async fn a_wrong_api_key_is_not_the_users_fault() {
 }
 
 #[tokio::test]
-async fn a_session_that_would_be_refused_at_once_is_not_set() {
+async fn callback_sets_no_session_that_fails_verification() {
     let app = TestApp::with_variables(&[("WORKOS_ISSUER", "https://another.test")]);
     let mut browser = app.browser();
     let login = browser.open("/login").await;
@@ -266,7 +266,7 @@ async fn a_session_that_would_be_refused_at_once_is_not_set() {
 }
 
 #[tokio::test]
-async fn signing_out_clears_the_cookie_and_ends_the_session_at_workos() {
+async fn sign_out_clears_the_cookie_and_redirects_to_workos() {
     for (method, status) in [(Method::POST, 303), (Method::GET, 302)] {
         let app = TestApp::new();
         let mut browser = app.signed_in(ADA).await;
@@ -282,7 +282,7 @@ async fn signing_out_clears_the_cookie_and_ends_the_session_at_workos() {
 }
 
 #[tokio::test]
-async fn signing_out_works_without_keys_and_after_the_token_has_expired() {
+async fn sign_out_works_without_keys_or_with_expired_token() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.clock.advance(Duration::days(2));
@@ -293,7 +293,7 @@ async fn signing_out_works_without_keys_and_after_the_token_has_expired() {
 }
 
 #[tokio::test]
-async fn signing_out_without_a_session_leads_home() {
+async fn sign_out_without_a_session_redirects_home() {
     let app = TestApp::new();
     let answer = app.browser().fetch(Method::POST, "/logout").await.expect(303);
     assert_eq!(answer.header("location"), "https://app.test/");
@@ -303,7 +303,7 @@ async fn signing_out_without_a_session_leads_home() {
 }
 
 #[tokio::test]
-async fn another_site_cannot_sign_the_user_out() {
+async fn cross_site_sign_out_is_refused() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for method in [Method::GET, Method::POST] {
@@ -314,14 +314,14 @@ async fn another_site_cannot_sign_the_user_out() {
 }
 
 #[tokio::test]
-async fn a_redirect_uri_that_is_set_is_used() {
+async fn configured_redirect_uri_is_used() {
     let app = TestApp::with_variables(&[("WORKOS_REDIRECT_URI", "https://www.test/callback")]);
     let answer = app.get("/login").await;
     assert_eq!(query(answer.header("location"))["redirect_uri"], "https://www.test/callback");
 }
 
 #[tokio::test]
-async fn on_plain_http_localhost_cookies_do_without_secure() {
+async fn cookies_on_http_localhost_lack_secure() {
     let app = TestApp::new();
     for (url, is_secure) in
         [("http://localhost:8787/login", false), ("https://localhost:8787/login", true)]
@@ -332,7 +332,7 @@ async fn on_plain_http_localhost_cookies_do_without_secure() {
 }
 
 #[tokio::test]
-async fn no_secret_reaches_a_log_line_or_a_body() {
+async fn secrets_appear_in_no_log_line_or_body() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let token = app.authkit.access_token(ADA);
@@ -352,7 +352,7 @@ async fn no_secret_reaches_a_log_line_or_a_body() {
 }
 
 #[tokio::test]
-async fn a_head_request_changes_nothing() {
+async fn head_request_changes_nothing() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let exchanged = app.authkit.token_requests().len();
@@ -365,7 +365,7 @@ async fn a_head_request_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_strict_cookie_is_set_by_a_page_that_goes_on_from_here() {
+async fn strict_cookie_sign_in_continues_from_own_page() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_SAMESITE", "strict")]);
     let mut browser = app.browser();
     let login = browser.open("/login?return_to=/me%3Fa=%22").await;
@@ -376,7 +376,7 @@ async fn a_strict_cookie_is_set_by_a_page_that_goes_on_from_here() {
 }
 
 #[tokio::test]
-async fn a_cookie_domain_that_is_not_this_hosts_is_an_error_and_no_circle() {
+async fn foreign_cookie_domain_is_500_and_no_redirect_loop() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_DOMAIN", "other.test")]);
     let mut browser = app.browser();
     let login = browser.open("/login").await;
@@ -386,7 +386,7 @@ async fn a_cookie_domain_that_is_not_this_hosts_is_an_error_and_no_circle() {
 }
 
 #[tokio::test]
-async fn a_cookie_name_with_the_host_prefix_works() {
+async fn cookie_name_with_the_host_prefix_works() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_NAME", "__Host-session")]);
     for (origin, name) in [
         ("https://app.test", "__Host-session-sign-in-"),
@@ -401,7 +401,7 @@ async fn a_cookie_name_with_the_host_prefix_works() {
 }
 
 #[tokio::test]
-async fn without_secure_a_cookie_is_never_same_site_none() {
+async fn same_site_none_cookie_is_always_secure() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_SAMESITE", "none")]);
     let mut browser = app.browser();
     let answer = browser.sign_in(ADA).await;

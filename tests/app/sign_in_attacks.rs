@@ -13,7 +13,7 @@ use crate::support::{
     authkit::Outage,
 };
 
-/// What all sign-ins in progress may add to a request's headers.
+/// The limit on what all sign-ins in progress add to a request's headers.
 const SIGN_IN_COOKIES_MAX_BYTES: usize = 5_000;
 
 fn query(url: &str) -> std::collections::HashMap<String, String> {
@@ -24,7 +24,7 @@ fn sign_in_cookies(browser: &Browser) -> Vec<&Cookie> {
     browser.cookies.iter().filter(|cookie| cookie.name.contains("sign-in")).collect()
 }
 
-/// Goes to `/login` and through AuthKit; the address of `/callback`.
+/// Goes through `/login` and AuthKit; the URL of `/callback`.
 async fn callback(browser: &mut Browser, login: &str) -> Url {
     let login = browser.open(login).await.expect(302);
     browser.app.authkit.approve(login.header("location"), ADA)
@@ -87,7 +87,7 @@ async fn many_sign_ins_leave_few_cookies_and_the_session() {
 }
 
 #[tokio::test]
-async fn sign_in_without_its_slot_begins_again() {
+async fn sign_in_without_its_slot_restarts() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let first = callback(&mut browser, "/login?return_to=/me%3Ftab%3D1").await;
@@ -158,8 +158,8 @@ async fn error_without_a_sign_in_quotes_no_query() {
     }
 }
 
-/// The answer to AuthKit's error for a sign-in that the browser began, and what the browser has left.
-async fn refused(browser: &mut Browser, error: &str, description: &str) -> Answer {
+/// The response to AuthKit's error for a sign-in that this browser began.
+async fn refuse_sign_in(browser: &mut Browser, error: &str, description: &str) -> Answer {
     let login = browser.open("/login?return_to=/me").await.expect(302);
     let state = query(login.header("location"))["state"].clone();
     let mut url = Url::parse("https://app.test/callback").unwrap();
@@ -174,7 +174,8 @@ async fn refused(browser: &mut Browser, error: &str, description: &str) -> Answe
 async fn error_of_own_sign_in_is_shown_escaped() {
     let app = TestApp::new();
     let mut browser = app.browser();
-    let page = refused(&mut browser, "x\"><h2>y", "<script>alert(1)</script>").await.expect(400);
+    let page =
+        refuse_sign_in(&mut browser, "x\"><h2>y", "<script>alert(1)</script>").await.expect(400);
     assert!(page.body.contains("&lt;script&gt;alert(1)"), "{}", page.body);
     assert!(!page.body.contains("<script") && !page.body.contains("<h2>"), "{}", page.body);
     assert!(page.body.contains("href=\"/login?return_to=%2Fme\""), "{}", page.body);
@@ -182,7 +183,7 @@ async fn error_of_own_sign_in_is_shown_escaped() {
 }
 
 #[tokio::test]
-async fn known_error_codes_have_words_of_our_own() {
+async fn known_error_codes_have_own_messages() {
     let app = TestApp::new();
     for (code, words) in [
         ("access_denied", "cancelled"),
@@ -193,14 +194,14 @@ async fn known_error_codes_have_words_of_our_own() {
         ("invalid_request", "administrator"),
         ("temporarily_unavailable", "moment"),
     ] {
-        let page = refused(&mut app.browser(), code, "Words of AuthKit").await.expect(400);
+        let page = refuse_sign_in(&mut app.browser(), code, "Words of AuthKit").await.expect(400);
         let lead = page.body.split("class=\"lead\">").nth(1).unwrap().split('<').next().unwrap();
         assert!(lead.contains(words) && lead.contains("Words of AuthKit"), "{code}: {lead}");
     }
 }
 
 #[tokio::test]
-async fn exchange_refusal_is_explained_in_words_of_our_own() {
+async fn refused_exchange_has_an_own_message() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let callback = callback(&mut browser, "/login").await;
@@ -269,7 +270,7 @@ async fn unanswered_exchange_is_retried_with_its_code_alone() {
 }
 
 #[tokio::test]
-async fn unanswered_exchange_is_not_tried_for_ever() {
+async fn unanswered_exchange_is_retried_a_limited_number_of_times() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let callback = callback(&mut browser, "/login").await;
@@ -281,7 +282,7 @@ async fn unanswered_exchange_is_not_tried_for_ever() {
 }
 
 #[tokio::test]
-async fn login_passes_invitation_prompt_and_max_age_on() {
+async fn login_forwards_invitation_prompt_and_max_age() {
     let app = TestApp::new();
     let answer = app.get("/login?invitation_token=inv_1&prompt=login&max_age=0").await.expect(302);
     let query = query(answer.header("location"));
@@ -291,8 +292,8 @@ async fn login_passes_invitation_prompt_and_max_age_on() {
     assert_eq!(query["provider"], "authkit");
 }
 
-/// Follows the sign-in in a browser that keeps every cookie but the session's; the last answer.
-async fn go_round(browser: &mut Browser, origin: &str, session_cookie: &str) -> Answer {
+/// Repeats the sign-in in a browser that drops the session cookie and keeps all others; the last response.
+async fn repeat_sign_in(browser: &mut Browser, origin: &str, session_cookie: &str) -> Answer {
     let mut path = format!("{origin}/expenses");
     for _ in 0..20 {
         let answer = browser.open(&path).await;
@@ -307,7 +308,7 @@ async fn go_round(browser: &mut Browser, origin: &str, session_cookie: &str) -> 
             format!("{origin}{location}")
         };
     }
-    panic!("still going round");
+    panic!("the redirects never end")
 }
 
 #[tokio::test]
@@ -315,13 +316,13 @@ async fn secure_cookie_dropped_on_http_ends_on_a_page() {
     for name in ["__Host-session", "__Secure-session"] {
         let app = TestApp::with_variables(&[("WORKOS_COOKIE_NAME", name)]);
         let mut browser = app.browser();
-        let page = go_round(&mut browser, "http://localhost:8787", name).await.expect(400);
+        let page = repeat_sign_in(&mut browser, "http://localhost:8787", name).await.expect(400);
         assert!(page.body.contains(name) && page.body.contains("WORKOS_COOKIE_NAME"), "{page:?}");
         assert!(page.body.contains("https"), "{page:?}");
         assert!(page.body.contains("href=\"/login?return_to=%2Fexpenses\">Try again"), "{page:?}");
-        // Trying again is a try, and ends on the page again.
+        // A manual retry ends on the page again.
         browser.open("http://localhost:8787/login").await.expect(302);
-        go_round(&mut browser, "http://localhost:8787", name).await.expect(400);
+        repeat_sign_in(&mut browser, "http://localhost:8787", name).await.expect(400);
     }
 }
 
@@ -331,7 +332,7 @@ async fn dropped_domain_cookie_ends_on_a_page() {
         ("WORKOS_COOKIE_NAME", "mine"),
         ("WORKOS_COOKIE_DOMAIN", "app.test"),
     ]);
-    let page = go_round(&mut app.browser(), "https://app.test", "mine").await.expect(400);
+    let page = repeat_sign_in(&mut app.browser(), "https://app.test", "mine").await.expect(400);
     assert!(page.body.contains("WORKOS_COOKIE_DOMAIN"), "{page:?}");
 }
 

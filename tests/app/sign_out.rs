@@ -1,6 +1,5 @@
-//! A session stays signed out, also when a renewal answers late or the browser does not follow the
-//! redirect to WorkOS. Sign-in and sign-out work with every cookie that an
-//! earlier configuration has left in the browser.
+//! A session stays signed out, also when a renewal responds late or the browser does not follow the redirect to
+//! WorkOS. Sign-in and sign-out work with every cookie that an earlier configuration has left in the browser.
 
 use axum::body::Body;
 use chrono::Duration;
@@ -18,7 +17,7 @@ fn expire(app: &TestApp) {
     app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
 }
 
-/// Signs out without following the redirect to WorkOS: the session stays alive there.
+/// Signs out without following the redirect to WorkOS: WorkOS keeps the session alive.
 async fn sign_out(browser: &mut Browser) {
     browser.fetch(Method::POST, "/logout").await.expect(303);
 }
@@ -50,7 +49,7 @@ async fn signed_out_cookie_is_refused_before_and_after_expiry() {
     copy.clone().get("/me").await.expect(401);
     let answer = copy.open("/expenses").await.expect(302);
     assert!(answer.header("location").starts_with("/login"));
-    assert_eq!(copy.cookies, [], "a cookie that is good for nothing is cleared");
+    assert_eq!(copy.cookies, [], "the cookie of an ended session is cleared");
 
     let mut copy = browser.clone();
     copy.cookies = app.signed_in(GRACE).await.cookies;
@@ -68,7 +67,7 @@ async fn signed_out_session_is_never_renewed() {
         let mut copy = Browser { app: isolate, ..copy.clone() };
         copy.get("/me").await.expect(401);
         copy.get("/me").await.expect(401);
-        assert_eq!(copy.cookies, [], "the isolate knows by now");
+        assert_eq!(copy.cookies, [], "the isolate has learned of the sign-out");
     }
     assert_eq!(app.authkit.refresh_count(), 0);
 }
@@ -87,7 +86,7 @@ async fn older_cookie_of_a_signed_out_session_is_refused() {
 }
 
 #[tokio::test]
-async fn renewal_that_ends_after_the_sign_out_is_void() {
+async fn renewal_that_ends_after_sign_out_is_discarded() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     expire(&app);
@@ -109,7 +108,7 @@ async fn distant_renewal_sets_no_session_after_sign_out() {
     assert!(!sets_session(&answer), "{answer:?}");
 }
 
-/// KV that lags by a second and remembers misses for a minute, as Cloudflare documents.
+/// KV lags by a second and caches misses for a minute, as Cloudflare documents.
 #[tokio::test]
 async fn sign_out_reaches_a_distant_isolate() {
     let app = TestApp::new();
@@ -153,7 +152,7 @@ async fn prefetched_logout_leaves_the_session() {
 }
 
 #[tokio::test]
-async fn another_authorization_scheme_leaves_the_session_in_force() {
+async fn other_authorization_scheme_leaves_the_session_in_force() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let with = |method, path, value: &str| {
@@ -229,7 +228,7 @@ async fn late_renewal_does_not_replace_a_new_sign_in() {
     assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
 }
 
-/// A page that is left drops the response to `/callback` and its cookie.
+/// A browser that leaves the page drops the response to `/callback` and its cookie.
 #[tokio::test]
 async fn dropped_sign_in_leaves_the_session_before_it() {
     let app = TestApp::new();
@@ -241,10 +240,10 @@ async fn dropped_sign_in_leaves_the_session_before_it() {
     browser.get("/me").await.expect(200);
     let count = app.authkit.refresh_count();
     browser.get("/me").await.expect(200);
-    assert_eq!(app.authkit.refresh_count(), count, "the renewed session was set");
+    assert_eq!(app.authkit.refresh_count(), count, "the response set the renewed session");
 }
 
-/// The browser never followed the redirect of the sign-out, and AuthKit continues the same session.
+/// The browser has not followed the sign-out's redirect, so AuthKit continues the same session.
 #[tokio::test]
 async fn continued_session_after_sign_out_is_ended_at_workos() {
     let app = TestApp::new();
@@ -264,7 +263,7 @@ async fn continued_session_after_sign_out_is_ended_at_workos() {
 }
 
 #[tokio::test]
-async fn sign_out_ends_the_session_under_the_former_name_too() {
+async fn sign_out_ends_the_session_under_the_former_name() {
     let app = TestApp::new();
     let mut former = app.signed_in(ADA).await;
     former.cookies[0].name = "wos-session".to_owned();
@@ -308,7 +307,7 @@ async fn live_session_survives_a_changed_cookie_domain() {
         browser.get("/me").await.expect(200);
         let mut fresh = after.signed_in(ADA).await;
         fresh.get("/me").await.expect(200);
-        assert_eq!(browser.cookie_names(), fresh.cookie_names(), "no copy is left over");
+        assert_eq!(browser.cookie_names(), fresh.cookie_names(), "no duplicate is left");
         sign_out(&mut browser).await;
         assert_eq!(browser.cookies, []);
     }
@@ -332,9 +331,9 @@ async fn ended_session_under_another_domain_ends_signed_in() {
     }
 }
 
-/// Releases that cleared nothing have left two copies in browsers.
+/// Releases that did not clear the other cookie have left two copies in browsers.
 #[tokio::test]
-async fn stale_copy_beside_a_session_does_no_harm() {
+async fn stale_duplicate_cookie_is_ignored() {
     for (before, after) in deployments() {
         let stale = before.signed_in(ADA).await;
         after.authkit.end_sessions();

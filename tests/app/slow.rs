@@ -1,4 +1,4 @@
-//! A KV that gives no answer: everybody is told so in time, and nobody is told what is not known.
+//! A KV that does not respond: every request gets its response within a time limit, and no response guesses.
 
 use axum::body::Body;
 use chrono::Duration;
@@ -15,7 +15,7 @@ use crate::support::{
 
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
 
-/// Sends a request while an operation of KV's stands still; the answer and how long it took.
+/// Sends a request while KV holds an operation; the response and the time it took.
 async fn send_while_held(
     app: &TestApp,
     operation: KvOperation,
@@ -35,7 +35,7 @@ async fn send_while_held(
 }
 
 #[tokio::test]
-async fn a_slow_kv_is_503_in_time_and_what_was_there_is_there_afterwards() {
+async fn slow_kv_is_503_in_time_and_loses_nothing() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let made = app.post_as(&token, "/expenses", LUNCH).await.expect(201).json();
@@ -46,7 +46,7 @@ async fn a_slow_kv_is_503_in_time_and_what_was_there_is_there_afterwards() {
     for (operation, method, path, is_of_write) in [
         (KvOperation::List, Method::GET, "/expenses", false),
         (KvOperation::List, Method::GET, "/expenses/summary", false),
-        // What metadata had no room for.
+        // A record too long for metadata is read with `get`.
         (KvOperation::Get, Method::GET, "/expenses", false),
         (KvOperation::Get, Method::GET, &*path, false),
         (KvOperation::Get, Method::PUT, &*path, false),
@@ -75,7 +75,7 @@ async fn a_slow_kv_is_503_in_time_and_what_was_there_is_there_afterwards() {
 }
 
 #[tokio::test]
-async fn an_operation_that_is_late_but_in_time_is_as_good_as_any() {
+async fn operation_just_within_the_limit_succeeds() {
     let app = TestApp::new();
     app.kv.hold(true);
     let token = app.authkit.access_token(ADA);
@@ -94,7 +94,7 @@ async fn an_operation_that_is_late_but_in_time_is_as_good_as_any() {
 }
 
 #[tokio::test]
-async fn a_session_is_renewed_although_kv_gives_no_answer() {
+async fn session_is_renewed_while_kv_does_not_respond() {
     for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         let mut browser = app.signed_in(ADA).await;
@@ -108,7 +108,7 @@ async fn a_session_is_renewed_although_kv_gives_no_answer() {
 }
 
 #[tokio::test]
-async fn a_session_that_may_have_been_renewed_elsewhere_is_kept_while_kv_gives_no_answer() {
+async fn stale_session_is_kept_while_kv_does_not_respond() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
@@ -125,7 +125,7 @@ async fn a_session_that_may_have_been_renewed_elsewhere_is_kept_while_kv_gives_n
 }
 
 #[tokio::test]
-async fn a_kv_that_gives_no_answer_keeps_no_token_from_being_verified() {
+async fn token_is_verified_while_kv_does_not_respond() {
     let app = TestApp::new();
     app.authkit_kv.hold(true);
     let token = app.authkit.access_token(ADA);

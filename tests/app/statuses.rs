@@ -1,5 +1,5 @@
-//! Statuses: every operation of `/openapi.json` is asked by all kinds of callers, with all kinds of bodies,
-//! while storage and AuthKit are there and while they are not. Every status that comes back is documented.
+//! Statuses: every sender sends every operation of `/openapi.json` with every kind of body, while storage and
+//! AuthKit work and while they fail. Every status that comes back is documented, and every documented one seen.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,11 +17,11 @@ use crate::support::{
 const FORM: &str = "application/x-www-form-urlencoded";
 const NO_ID: &str = "00000000000000000000000000";
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Sender {
     Nobody,
-    /// `fetch()` of one of the Worker's own pages, with a session.
+    /// `fetch()` from one of the Worker's own pages, with a session.
     OwnPage,
     /// The same without a session.
     SignedOutPage,
@@ -67,7 +67,7 @@ fn bodies() -> Vec<(&'static str, String)> {
 
 struct World {
     app: TestApp,
-    /// One for each operation: signing out ends a session for all that follow.
+    /// One browser for each operation: a sign-out ends the session of the requests after it.
     browsers: HashMap<String, Browser>,
     seen: BTreeSet<(String, u16)>,
 }
@@ -82,14 +82,14 @@ impl World {
         world
     }
 
-    /// A new session for each operation.
+    /// Begins a new session for each operation.
     async fn sign_in(&mut self) {
         for (operation, _) in documented() {
             self.browsers.insert(operation, self.app.signed_in(ADA).await);
         }
     }
 
-    /// An expense's id.
+    /// The id of a new expense.
     async fn id(&self) -> String {
         let body = r#"{"description": "x", "amount": 1}"#;
         let token = self.app.authkit.access_token(ADA);
@@ -118,7 +118,7 @@ impl World {
             None => request,
         };
         let answer = match sender {
-            // A clone: what an answer does to its cookies is not the next request's.
+            // A clone: cookies that the response changes do not affect the next request.
             Sender::OwnPage | Sender::OtherSite => {
                 self.browsers[operation].clone().send(request, body.into()).await
             }
@@ -128,7 +128,7 @@ impl World {
         answer
     }
 
-    /// A navigation that is sent to sign in is a 401 in a browser's way.
+    /// Counts a redirect to the sign-in page as a 401.
     fn note(&mut self, operation: &str, answer: &Answer) {
         let is_sent_to_sign_in = answer.status == 302
             && answer.header("location").starts_with("/login?return_to=")
@@ -150,7 +150,7 @@ fn request_headers(sender: Sender) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-/// Every operation of the document, as `method path`, with its statuses.
+/// Every operation of the document as `method path`, with its statuses.
 fn documented() -> Vec<(String, BTreeSet<u16>)> {
     let document: Value = serde_json::from_str(authkit_edge::openapi::DOCUMENT).unwrap();
     let mut all = Vec::new();
@@ -164,8 +164,8 @@ fn documented() -> Vec<(String, BTreeSet<u16>)> {
     all
 }
 
-/// Sends every operation with everything that `senders` may send; `has_own` where they have an expense.
-async fn ask_everything(world: &mut World, senders: &[Sender], has_own: bool) {
+/// Sends every operation with every kind of body from each of `senders`; with `has_own`, on an expense of theirs.
+async fn send_everything(world: &mut World, senders: &[Sender], has_own: bool) {
     for (operation, _) in documented() {
         let (method, path) = operation.split_once(' ').unwrap();
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
@@ -198,11 +198,11 @@ async fn ask_everything(world: &mut World, senders: &[Sender], has_own: bool) {
 }
 
 #[tokio::test]
-async fn operations_answer_with_the_statuses_that_are_documented() {
+async fn operations_return_exactly_the_documented_statuses() {
     let mut world = World::new().await;
-    ask_everything(&mut world, &SENDERS, true).await;
+    send_everything(&mut world, &SENDERS, true).await;
 
-    // While KV fails: sessions and tokens need none.
+    // KV fails: sessions and tokens do not need it.
     for operation in [KvOperation::List, KvOperation::Get, KvOperation::Put, KvOperation::Delete] {
         world.app.kv.fail(Some(operation));
         let id = NO_ID.to_owned();
@@ -234,7 +234,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
         world.app.kv.fail(None);
     }
 
-    // A key that comes with another body, and one in process.
+    // An idempotency key repeated with another body, and one in process.
     let keyed = |key: &str| {
         request(Method::POST, "/expenses")
             .header(header::CONTENT_TYPE, "application/json")
@@ -257,20 +257,20 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     world.app.kv.hold_operation(None);
     first.await.expect(201);
 
-    // A page that a browser fetches ahead.
+    // A prefetch by the browser.
     for path in ["/login", "/logout", "/callback"] {
         let request = request(Method::GET, path).header("sec-purpose", "prefetch");
         world.send(Sender::OwnPage, &format!("get {path}"), request, String::new()).await;
     }
 
-    // A token that allows nothing here.
+    // A token without any scope of this Worker.
     let mut claims = world.app.authkit.connect.claims(ADA);
     claims["aud"] = CLIENT_ID.into();
     let token = connect::sign(&claims);
     let answer = world.app.get_as(&token, "/me").await;
     world.note("get /me", &answer);
 
-    // A sign-in whose session the browser drops, and one whose token is too large.
+    // A sign-in whose session cookie the browser drops, and one whose token is too large.
     let mut browser =
         world.app.isolate_with_variables(&[("WORKOS_COOKIE_DOMAIN", "app.test")]).browser();
     browser.sign_in(ADA).await;
@@ -286,7 +286,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     world.note("get /callback", &answer);
     world.app.authkit.set_extra_claims(json!({}));
 
-    // A sign-in, and AuthKit away in the midst of another and afterwards.
+    // A sign-in, then an AuthKit outage during another sign-in and afterwards.
     let mut browser = world.app.browser();
     let answer = browser.sign_in(ADA).await;
     world.note("get /callback", &answer);
@@ -298,7 +298,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
     let answer = browser.open(callback.as_str()).await;
     world.note("get /callback", &answer);
     world.app.clock.advance(Duration::hours(1));
-    ask_everything(&mut world, &[Sender::Nobody, Sender::OwnPage], false).await;
+    send_everything(&mut world, &[Sender::Nobody, Sender::OwnPage], false).await;
 
     let mut undocumented = Vec::new();
     let mut unseen = Vec::new();
@@ -309,7 +309,7 @@ async fn operations_answer_with_the_statuses_that_are_documented() {
             .collect();
         undocumented
             .extend(seen.difference(&statuses).map(|status| format!("{operation} {status}")));
-        // Nothing here fails inside.
+        // This test causes no internal error.
         let never_seen = statuses.difference(&seen).filter(|status| **status != 500);
         unseen.extend(never_seen.map(|status| format!("{operation} {status}")));
     }

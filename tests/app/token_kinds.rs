@@ -1,5 +1,5 @@
-//! One key of WorkOS signs session tokens, Connect access tokens and ID tokens: the claims decide which
-//! of them a token is, and what it allows here.
+//! One WorkOS key signs session tokens, Connect access tokens and ID tokens: the claims decide which kind a
+//! token is, and what it allows.
 
 use chrono::Duration;
 use http::{Method, header};
@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
-/// A rejection names every scope where no single one would do.
+/// A rejection names every scope where no single scope suffices.
 const ANY_SCOPE: &str = "expenses:read expenses:write";
 
 fn with(mut claims: Value, changes: Value) -> Value {
@@ -28,7 +28,7 @@ fn without(mut claims: Value, name: &str) -> Value {
     claims
 }
 
-/// The token is refused with 401 `invalid_token`, on reads and on writes.
+/// Checks that the token is refused with 401 `invalid_token`, on reads and on writes.
 #[track_caller]
 fn assert_invalid(answer: &Answer, what: &str) {
     assert_eq!(answer.status, 401, "{what}: {answer:?}");
@@ -44,14 +44,14 @@ fn assert_insufficient(answer: &Answer, scope: &str) {
     assert!(challenge.starts_with(&expected), "{challenge}");
 }
 
-/// A call that every MCP client begins with.
+/// A call that every MCP client makes first.
 fn tools_list() -> String {
     json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string()
 }
 
 #[tokio::test]
-async fn bearer_is_refused_unless_its_claims_are_a_sessions() {
-    // With Connect on as with Connect off.
+async fn bearer_without_session_claims_is_refused() {
+    // With Connect on and off.
     for app in [TestApp::new(), connect::app()] {
         let claims = app.authkit.claims(ADA);
         app.get_as(&sign(&claims), "/me").await.expect(200);
@@ -59,18 +59,21 @@ async fn bearer_is_refused_unless_its_claims_are_a_sessions() {
             ("another issuer", with(claims.clone(), json!({"iss": "https://evil.test"}))),
             ("no issuer", without(claims.clone(), "iss")),
             (
-                "an issuer that is no text",
+                "an issuer that is not text",
                 with(claims.clone(), json!({"iss": ["https://api.workos.com"]})),
             ),
             ("no sid", without(claims.clone(), "sid")),
             ("a consent's sid", with(claims.clone(), json!({"sid": "app_consent_1"}))),
-            ("a sid that is no text", with(claims.clone(), json!({"sid": 5}))),
+            ("a sid that is not text", with(claims.clone(), json!({"sid": 5}))),
             ("another client", with(claims.clone(), json!({"client_id": "client_other"}))),
-            ("a client that is no text", with(claims.clone(), json!({"client_id": [CLIENT_ID]}))),
+            ("a client that is not text", with(claims.clone(), json!({"client_id": [CLIENT_ID]}))),
             ("another audience", with(claims.clone(), json!({"aud": "https://other.test/mcp"}))),
             ("one more audience", with(claims.clone(), json!({"aud": [CLIENT_ID, "other"]}))),
-            ("an audience that is no text", with(claims.clone(), json!({"aud": {"a": CLIENT_ID}}))),
-            ("no audience in its list", with(claims.clone(), json!({"aud": []}))),
+            (
+                "an audience that is not text",
+                with(claims.clone(), json!({"aud": {"a": CLIENT_ID}})),
+            ),
+            ("an empty list of audiences", with(claims.clone(), json!({"aud": []}))),
             ("a scope", with(claims.clone(), json!({"scope": "openid"}))),
             ("an empty scope", with(claims.clone(), json!({"scope": ""}))),
             ("a list of scopes", with(claims.clone(), json!({"scope": ["openid"]}))),
@@ -98,7 +101,7 @@ async fn bearer_is_refused_unless_its_claims_are_a_sessions() {
 }
 
 #[tokio::test]
-async fn bearer_is_a_session_under_every_issuer_of_workos() {
+async fn bearer_is_accepted_from_every_workos_issuer() {
     let app = TestApp::new();
     let claims = app.authkit.claims(ADA);
     let client_path = format!("/user_management/{CLIENT_ID}");
@@ -113,7 +116,7 @@ async fn bearer_is_a_session_under_every_issuer_of_workos() {
             assert_invalid(&app.get_as(&token, "/me").await, path);
         }
     }
-    // Several addresses of one session are still its own.
+    // A session token may name this application's client id in `client_id` and `aud`.
     for changes in [
         json!({"client_id": CLIENT_ID}),
         json!({"aud": CLIENT_ID}),
@@ -125,7 +128,7 @@ async fn bearer_is_a_session_under_every_issuer_of_workos() {
 }
 
 #[tokio::test]
-async fn bearer_carries_the_configured_audience_where_one_is_set() {
+async fn bearer_needs_the_configured_audience() {
     let app = TestApp::with_variables(&[("WORKOS_AUDIENCE", "https://api.example.test")]);
     let claims = app.authkit.claims(ADA);
     for aud in [
@@ -140,7 +143,7 @@ async fn bearer_carries_the_configured_audience_where_one_is_set() {
         assert_invalid(&app.get_as(&token, "/me").await, &aud.to_string());
     }
     assert_invalid(&app.get_as(&sign(&claims), "/me").await, "no audience");
-    // The cookie's token came from WorkOS itself.
+    // The cookie's token came directly from WorkOS.
     app.signed_in(ADA).await.get("/me").await.expect(200);
 }
 
@@ -152,13 +155,13 @@ async fn token_verified_from_a_cookie_is_refused_as_bearer() {
     browser.get("/me").await.expect(200);
     let token = app.authkit.access_token(ADA);
     for _ in 0..2 {
-        assert_invalid(&app.get_as(&token, "/me").await, "a token that the cookie's rules let in");
+        assert_invalid(&app.get_as(&token, "/me").await, "a token that only the cookie accepts");
         browser.get("/me").await.expect(200);
     }
 }
 
 #[tokio::test]
-async fn connect_token_is_no_session_where_connect_is_off() {
+async fn connect_token_is_refused_with_connect_off() {
     let app = TestApp::new();
     let connect = &app.authkit.connect;
     for claims in [
@@ -177,7 +180,7 @@ async fn connect_token_is_no_session_where_connect_is_off() {
 }
 
 #[tokio::test]
-async fn id_token_is_never_an_access_token() {
+async fn id_token_is_refused_as_access_token() {
     let app = connect::app();
     let connect = &app.authkit.connect;
     let access = with(connect.claims(ADA), json!({"scope": "expenses:read expenses:write"}));
@@ -198,7 +201,7 @@ async fn id_token_is_never_an_access_token() {
         ("a hash of an access token", with(access.clone(), json!({"at_hash": "x"}))),
         ("a hash of a code", with(access.clone(), json!({"c_hash": "x"}))),
         ("no client", without(access.clone(), "client_id")),
-        ("a client that is no text", with(access.clone(), json!({"client_id": 5}))),
+        ("a client that is not text", with(access.clone(), json!({"client_id": 5}))),
     ] {
         assert_invalid(&app.get_as(&sign(&claims), "/me").await, what);
     }
@@ -213,7 +216,7 @@ async fn id_token_is_never_an_access_token() {
 }
 
 #[tokio::test]
-async fn environment_client_has_only_the_scopes_it_names() {
+async fn environment_client_is_limited_to_its_scopes() {
     let app = connect::app();
     let token = |scope: &str| {
         let claims = app.authkit.connect.claims(ADA);
@@ -253,7 +256,7 @@ async fn environment_client_has_only_the_scopes_it_names() {
 }
 
 #[tokio::test]
-async fn resource_client_reaches_everything_without_scopes() {
+async fn resource_client_without_scopes_is_unlimited() {
     let app = connect::app();
     let token = |scope: Value| {
         let mut claims = app.authkit.connect.claims(ADA);
@@ -266,7 +269,7 @@ async fn resource_client_reaches_everything_without_scopes() {
     let reader = token(json!("openid expenses:read"));
     app.get_as(&reader, "/expenses").await.expect(200);
     assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
-    // A scope of this Worker's that it does not know yet limits too.
+    // An unknown scope of this Worker limits the token too.
     let limited = token(json!("openid expenses:approve"));
     assert_insufficient(&app.get_as(&limited, "/expenses").await, "expenses:read");
     // The client id beside the resource takes nothing away.
@@ -278,7 +281,7 @@ async fn resource_client_reaches_everything_without_scopes() {
 }
 
 #[tokio::test]
-async fn scope_of_another_type_refuses_the_token() {
+async fn token_with_a_non_text_scope_is_refused() {
     let app = connect::app();
     let connect = &app.authkit.connect;
     for scope in [
@@ -301,7 +304,7 @@ async fn scope_of_another_type_refuses_the_token() {
 }
 
 #[tokio::test]
-async fn machine_has_only_its_scopes_whatever_its_audience() {
+async fn machine_is_limited_to_scopes_for_any_audience() {
     let app = connect::app();
     for audience in [json!(CLIENT_ID), json!(ORIGIN), json!(format!("{ORIGIN}/mcp"))] {
         let token = |scope: &str| {
@@ -318,7 +321,7 @@ async fn machine_has_only_its_scopes_whatever_its_audience() {
 }
 
 #[tokio::test]
-async fn audience_of_the_environment_stands_alone() {
+async fn environment_audience_must_be_the_only_one() {
     let app = connect::app();
     let scoped = with(app.authkit.connect.claims(ADA), json!({"scope": "expenses:read"}));
     for audience in [json!(["https://other.test", CLIENT_ID]), json!([CLIENT_ID, CONNECT_CLIENT])] {
@@ -328,25 +331,25 @@ async fn audience_of_the_environment_stands_alone() {
 }
 
 #[tokio::test]
-async fn issuer_decides_which_rules_apply() {
+async fn issuer_selects_the_rules() {
     let app = connect::app();
     let of_connect = app.authkit.connect.claims(ADA);
     let of_session = app.authkit.claims(ADA);
-    // One key has signed all of them.
+    // All of them have the same signing key.
     assert_invalid(
         &app.get_as(
             &sign(&with(of_connect.clone(), json!({"iss": "https://api.workos.com"}))),
             "/me",
         )
         .await,
-        "a Connect token in a session's name",
+        "a Connect token with a session's issuer",
     );
     assert_invalid(
         &app.get_as(&sign(&with(of_session, json!({"iss": ISSUER}))), "/me").await,
-        "a session in Connect's name",
+        "a session token with Connect's issuer",
     );
     app.get_as(&sign(&of_connect), "/me").await.expect(200);
-    // The same isolate state, without Connect.
+    // The same isolate state, with Connect off.
     let off = app.isolate();
     assert_invalid(&off.get_as(&sign(&of_connect), "/me").await, "Connect is off");
     let on = app.isolate_with_variables(&VARIABLES);
@@ -354,7 +357,7 @@ async fn issuer_decides_which_rules_apply() {
 }
 
 #[tokio::test]
-async fn token_counts_up_to_ten_seconds_before_its_time() {
+async fn token_is_accepted_ten_seconds_before_nbf() {
     let app = connect::app();
     let connect_claims = app.authkit.connect.claims(ADA);
     for claims in [app.authkit.claims(ADA), connect_claims] {
@@ -366,7 +369,7 @@ async fn token_counts_up_to_ten_seconds_before_its_time() {
         assert_invalid(&answer, "eleven seconds early");
         assert_eq!(answer.detail(), "the token is not valid yet");
     }
-    // The clocks of WorkOS and Cloudflare differ by a few seconds: sign-in works all the same.
+    // The clocks of WorkOS and Cloudflare differ by a few seconds: sign-in tolerates it.
     let now = app.authkit.claims(ADA)["iat"].as_i64().unwrap();
     app.authkit.set_extra_claims(json!({"nbf": now + 5}));
     app.signed_in(ADA).await.get("/me").await.expect(200);

@@ -1,4 +1,4 @@
-//! Bearer tokens: which are believed.
+//! Verification of bearer tokens.
 
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,7 +12,7 @@ use crate::support::{
     authkit::{CURRENT, STRANGER},
 };
 
-/// What `WWW-Authenticate` says of a token.
+/// The `error_description` in `WWW-Authenticate` for the token.
 async fn refusal(app: &TestApp, token: &str) -> String {
     let answer = app.get_as(token, "/me").await.expect(401);
     let challenge = answer.header("www-authenticate").to_owned();
@@ -31,7 +31,7 @@ fn without(mut claims: Value, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_good_token_is_believed_whatever_the_case_of_bearer() {
+async fn valid_token_is_accepted_in_any_case_of_bearer() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for scheme in ["Bearer", "bearer", "BEARER"] {
@@ -43,7 +43,7 @@ async fn a_good_token_is_believed_whatever_the_case_of_bearer() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_until_the_second_it_expires() {
+async fn token_is_accepted_until_its_expiry_second() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     app.clock.advance(Duration::seconds(299));
@@ -53,7 +53,7 @@ async fn a_token_is_good_until_the_second_it_expires() {
 }
 
 #[tokio::test]
-async fn only_the_issuers_signature_counts() {
+async fn token_with_another_signature_is_refused() {
     let app = TestApp::new();
     let claims = app.authkit.claims(ADA);
     let stranger = STRANGER.sign(&STRANGER.header(), &claims);
@@ -70,7 +70,7 @@ async fn only_the_issuers_signature_counts() {
 }
 
 #[tokio::test]
-async fn a_token_must_name_a_key_that_the_issuer_has() {
+async fn token_with_an_unknown_kid_is_refused() {
     let app = TestApp::new();
     let claims = app.authkit.claims(ADA);
     let long = "k".repeat(64 * 1024);
@@ -87,8 +87,8 @@ async fn a_token_must_name_a_key_that_the_issuer_has() {
     }
 }
 
-/// `{"$serde_json::private::RawValue": "…"}`, each inside of the other's text: what serde_json with its
-/// `raw_value` feature parses with a new limit on nesting each time.
+/// `{"$serde_json::private::RawValue": "…"}` nested as text: serde_json with its `raw_value` feature parses each
+/// level with a new nesting limit.
 fn nested_raw_values(levels: usize, depth: usize) -> String {
     let mut text = "[".repeat(depth) + &"]".repeat(depth);
     for _ in 0..levels {
@@ -99,7 +99,7 @@ fn nested_raw_values(levels: usize, depth: usize) -> String {
 }
 
 #[tokio::test]
-async fn no_nesting_whatever_its_disguise_reaches_the_stack() {
+async fn deep_nesting_in_any_form_is_refused() {
     let app = TestApp::new();
     let disguised = nested_raw_values(6, 100);
     let plain = "[".repeat(30_000) + &"]".repeat(30_000);
@@ -130,7 +130,7 @@ async fn configured_issuer_is_compared_as_text() {
         let token = CURRENT.sign(&CURRENT.header(), &claims);
         assert_eq!(refusal(&app, &token).await, "the token has another issuer");
     }
-    // The cookie's token must have it too, and does without where none is set.
+    // A configured issuer applies to the cookie's token too; without one, its token needs no issuer.
     app.authkit.set_extra_claims(json!({"iss": "https://auth.example.test"}));
     let mut browser = app.signed_in(ADA).await;
     browser.get("/me").await.expect(200);
@@ -141,7 +141,7 @@ async fn configured_issuer_is_compared_as_text() {
 }
 
 #[tokio::test]
-async fn what_a_jwt_template_made_of_other_claims_locks_nobody_out() {
+async fn claims_of_unexpected_types_count_as_absent() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({
         "role": {"slug": "admin"}, "roles": "admin", "permissions": {"a": 1}, "sid": 5,

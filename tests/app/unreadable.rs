@@ -1,4 +1,4 @@
-//! Stored records that cannot be read: an error of their own, which a client can mend.
+//! Stored records that cannot be read: a distinct error that a client can repair.
 
 use http::{Method, header};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::{ADA, TestApp, app::request, mcp};
 const KEY_OF_ADAS_EXPENSE: &str = "expense:user_ada:";
 const BODY: &str = r#"{"description": "Mended", "amount": 7}"#;
 
-/// An expense of Ada's whose stored record is damaged: its path.
+/// Damages the stored record of a new expense of Ada's; its path.
 async fn damaged(app: &TestApp, record: &str) -> String {
     let token = app.authkit.access_token(ADA);
     let made = app.post_as(&token, "/expenses", BODY).await.expect(201).json();
@@ -30,7 +30,7 @@ async fn send(
 }
 
 #[tokio::test]
-async fn unreadable_record_is_500_and_says_so() {
+async fn unreadable_record_is_500_with_its_own_message() {
     let app = TestApp::new();
     for record in ["", "{", "{}", "[]", r#"{"amount": 1}"#] {
         let path = damaged(&app, record).await;
@@ -49,7 +49,7 @@ async fn put_replaces_an_unreadable_record() {
     app.clock.advance(chrono::Duration::hours(1));
     let mended = send(&app, Method::PUT, &path, BODY).await.expect(200).json();
     assert_eq!(mended["description"], "Mended");
-    assert_eq!(mended["created_at"], "2026-11-23T12:00:00Z", "the time is in the id");
+    assert_eq!(mended["created_at"], "2026-11-23T12:00:00Z", "the id contains the time");
     assert_eq!(mended["updated_at"], "2026-11-23T13:00:00Z");
     assert_eq!(send(&app, Method::GET, &path, "").await.expect(200).json(), mended);
     assert_eq!(app.expenses_of(ADA).await, [mended]);
@@ -64,7 +64,7 @@ async fn delete_removes_an_unreadable_record() {
 }
 
 #[tokio::test]
-async fn page_of_an_unreadable_record_is_500_and_says_so() {
+async fn page_of_an_unreadable_record_is_500() {
     let app = TestApp::new();
     let path = damaged(&app, "{").await;
     let page = app.signed_in(ADA).await.open(&path).await.expect(500);
@@ -72,7 +72,7 @@ async fn page_of_an_unreadable_record_is_500_and_says_so() {
 }
 
 #[tokio::test]
-async fn update_tool_tells_of_an_unreadable_record() {
+async fn update_tool_reports_an_unreadable_record() {
     let app = TestApp::new();
     let path = damaged(&app, "{").await;
     let id = path.strip_prefix("/expenses/").unwrap();
@@ -82,7 +82,7 @@ async fn update_tool_tells_of_an_unreadable_record() {
 }
 
 #[tokio::test]
-async fn unreadable_record_of_a_key_is_500_and_says_so() {
+async fn unreadable_idempotency_record_is_500_with_its_own_message() {
     let app = TestApp::new();
     let create = || {
         request(Method::POST, "/expenses")

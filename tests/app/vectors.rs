@@ -1,5 +1,5 @@
-//! A session that the official `workos` crate has sealed, or has opened, is signed in here. The format itself is
-//! tested beside `axum_authkit::session`, with the same vectors.
+//! Sessions sealed or opened by the official `workos` crate sign the user in. `axum_authkit::session` tests the
+//! format itself with the same vectors.
 
 use std::sync::LazyLock;
 
@@ -30,10 +30,10 @@ struct VectorFile {
 struct Vector {
     name: String,
     sealed_by: String,
-    /// The other side that has opened it; what was sealed here has one.
+    /// The implementation that has opened the value; set for values sealed by this crate.
     opened_by: Option<String>,
     sealed: String,
-    /// What is inside.
+    /// The plaintext.
     json: Value,
 }
 
@@ -54,8 +54,8 @@ fn sealer() -> Sealer {
     Sealer::new(Purpose::Session, &Secret::from(FILE.password.as_str()), None)
 }
 
-/// A session as the official crate has it, without the members of the user that are not kept here.
-fn kept(session: &Value) -> Value {
+/// A session of the official crate without the user's members that this crate drops.
+fn without_dropped_members(session: &Value) -> Value {
     let mut session = session.clone();
     if let Some(user) = session.get_mut("user") {
         let user = user.as_object_mut().unwrap();
@@ -70,7 +70,7 @@ fn app() -> TestApp {
     TestApp::with_variables(&[("WORKOS_COOKIE_PASSWORD", &FILE.password)])
 }
 
-/// A browser that has this session, by whoever it was set.
+/// A browser with this session cookie.
 fn browser_with(app: &TestApp, sealed: &str) -> Browser {
     let mut browser = app.browser();
     browser.cookies.push(Cookie {
@@ -82,14 +82,14 @@ fn browser_with(app: &TestApp, sealed: &str) -> Browser {
     browser
 }
 
-/// `user` as `/me` shows it, of a session that may hold none.
+/// `user` as `/me` shows it; the session may contain none.
 fn shown_user(session: &Value) -> Value {
-    let user = kept(session).get("user").cloned();
+    let user = without_dropped_members(session).get("user").cloned();
     user.unwrap_or_else(|| json!({"object": "user", "id": "user_ada"}))
 }
 
 #[tokio::test]
-async fn a_session_sealed_by_the_official_crate_is_signed_in() {
+async fn session_sealed_by_the_official_crate_is_accepted() {
     let app = app();
     for vector in official() {
         let answer = browser_with(&app, &vector.sealed).get("/me").await.expect(200);
@@ -98,13 +98,13 @@ async fn a_session_sealed_by_the_official_crate_is_signed_in() {
         assert_eq!(me["session_id"], "session_user_ada");
         let impersonator = vector.json.get("impersonator").unwrap_or(&Value::Null);
         assert_eq!(me["impersonator"], *impersonator, "{}", vector.name);
-        // It is left as it is, with the members that are not kept here.
+        // The cookie stays unchanged, with the members that this crate drops.
         assert_eq!(answer.set_cookies(), Vec::<&str>::new());
     }
 }
 
 #[tokio::test]
-async fn a_session_that_no_sign_in_here_has_made_is_signed_in() {
+async fn session_without_user_and_sign_in_is_accepted() {
     let app = app();
     let session = Session {
         access_token: app.authkit.access_token(ADA).into(),
@@ -119,7 +119,7 @@ async fn a_session_that_no_sign_in_here_has_made_is_signed_in() {
 }
 
 #[tokio::test]
-async fn what_the_official_crate_has_sealed_is_no_session_when_it_was_changed() {
+async fn modified_session_of_the_official_crate_is_refused() {
     let app = app();
     for vector in official() {
         let bytes = STANDARD.decode(&vector.sealed).unwrap();
@@ -135,7 +135,7 @@ async fn what_the_official_crate_has_sealed_is_no_session_when_it_was_changed() 
 }
 
 #[tokio::test]
-async fn what_the_official_crate_has_sealed_is_no_session_with_another_password() {
+async fn official_session_under_another_password_is_refused() {
     let app = TestApp::new();
     for vector in official() {
         browser_with(&app, &vector.sealed).get("/me").await.expect(401);
@@ -143,7 +143,7 @@ async fn what_the_official_crate_has_sealed_is_no_session_with_another_password(
 }
 
 #[tokio::test]
-async fn what_the_official_crate_has_opened_is_signed_in() {
+async fn session_opened_by_the_official_crate_is_accepted() {
     let app = app();
     for vector in sealed_here() {
         let me = browser_with(&app, &vector.sealed).get("/me").await.expect(200).json();

@@ -1,4 +1,4 @@
-//! `POST /webhooks/workos`: believed only from WorkOS, and harmless however often it comes.
+//! `POST /webhooks/workos`: accepts events signed by WorkOS only, and handles repeated ones.
 
 use axum::body::Body;
 use chrono::Duration;
@@ -18,7 +18,7 @@ use crate::support::{
 const PATH: &str = "/webhooks/workos";
 const SECRET: &str = "whsec_of_this_endpoint";
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
-/// As many operations as one invocation may spend on it.
+/// The operations that one invocation may spend.
 const MAX_OPERATIONS: usize = 900;
 
 fn app() -> TestApp {
@@ -45,7 +45,7 @@ fn millis(app: &TestApp, ahead: Duration) -> String {
     (app.clock.now() + ahead).timestamp_millis().to_string()
 }
 
-/// `t` and `v1` as WorkOS would sign this body now.
+/// `t` and `v1` of a signature by WorkOS on this body, now.
 fn signed(app: &TestApp, body: &[u8]) -> (String, String) {
     let time = millis(app, Duration::zero());
     let v1 = hex(SECRET, &time, body);
@@ -60,14 +60,14 @@ async fn post(app: &TestApp, signatures: &[&str], body: impl Into<Body>) -> Answ
     app.send(request.body(body.into()).unwrap()).await
 }
 
-/// As WorkOS does it.
+/// Delivers an event as WorkOS does.
 async fn deliver(app: &TestApp, body: &str) -> Answer {
     let (t, v1) = signed(app, body.as_bytes());
     post(app, &[&format!("t={t}, v1={v1}")], body.to_owned()).await
 }
 
 #[tokio::test]
-async fn without_a_secret_there_is_no_such_path() {
+async fn path_is_404_without_a_secret() {
     let app = TestApp::new();
     let elsewhere = app.get("/webhooks/elsewhere").await.expect(404);
     assert_eq!(app.get(PATH).await.expect(404).body, elsewhere.body);
@@ -85,14 +85,14 @@ async fn without_a_secret_there_is_no_such_path() {
 }
 
 #[tokio::test]
-async fn with_a_secret_the_path_takes_posts_alone() {
+async fn path_accepts_only_posts() {
     let app = app();
     let answer = app.get(PATH).await.expect(405);
     assert_eq!(answer.header("allow"), "POST");
 }
 
 #[tokio::test]
-async fn what_is_not_signed_by_workos_is_refused_and_does_nothing() {
+async fn delivery_without_a_valid_signature_is_refused() {
     let app = app();
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     let keys = app.kv.keys();
@@ -120,7 +120,7 @@ async fn what_is_not_signed_by_workos_is_refused_and_does_nothing() {
         format!("t=0{t}, v1={v1}"),
         format!("t={t}, v1={}", with("whsec_wrong")),
         format!("t={t}, v1={}", with("")),
-        // Over the body alone.
+        // A signature of the body without the time.
         format!("t={t}, v1={}", hex(SECRET, "", body.as_bytes())),
     ] {
         let answer = post(&app, &[&signature], body.clone()).await;
@@ -141,19 +141,19 @@ async fn what_is_not_signed_by_workos_is_refused_and_does_nothing() {
     }
     assert_eq!(app.kv.take_operations(), []);
     assert_eq!(app.kv.keys(), keys);
-    // Anybody can send these: they fill no log.
+    // Unauthenticated requests write no log lines.
     assert_eq!(logs::take(), [""; 0]);
 }
 
 #[tokio::test]
-async fn what_a_deleted_user_had_is_gone_and_nobody_elses() {
+async fn deleted_users_data_is_removed_and_no_others() {
     let app = app();
     for user in [ADA, GRACE] {
         app.create_with_key(user, "key", LUNCH).await.expect(201);
         let token = app.authkit.access_token(user);
         app.post_as(&token, "/expenses", LUNCH).await.expect(201);
     }
-    // Neighbours of the prefix, whose owners nobody has deleted.
+    // Keys next to the prefix, of users who are not deleted.
     for key in
         ["expense:user_ada", "expense:user_adah:x", "expense:user_ada%3A:x", "authkit:user_ada:x"]
     {
@@ -182,7 +182,7 @@ async fn what_a_deleted_user_had_is_gone_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_again_or_late_does_no_harm() {
+async fn repeated_or_late_event_is_harmless() {
     let app = app();
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     for name in ["user.deleted", "user.deleted", "user.created", "user.updated", "user.deleted"] {
@@ -194,7 +194,7 @@ async fn an_event_that_comes_again_or_late_does_no_harm() {
 }
 
 #[tokio::test]
-async fn events_that_are_not_ours_are_taken_and_do_nothing() {
+async fn other_events_are_acknowledged_and_ignored() {
     let app = app();
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     app.kv.take_operations();
@@ -218,7 +218,7 @@ async fn events_that_are_not_ours_are_taken_and_do_nothing() {
 }
 
 #[tokio::test]
-async fn what_workos_has_signed_and_is_no_event_is_400() {
+async fn signed_body_that_is_no_event_is_400() {
     let app = app();
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     app.kv.take_operations();
@@ -243,7 +243,7 @@ async fn what_workos_has_signed_and_is_no_event_is_400() {
 }
 
 #[tokio::test]
-async fn a_body_of_256_kib_is_read_and_a_longer_one_is_not() {
+async fn body_over_256_kib_is_refused() {
     let app = app();
     let body =
         |bytes: usize| format!(r#"{{"event": "x", "padding": "{}"}}"#, "x".repeat(bytes - 29));
@@ -260,7 +260,7 @@ fn seed(app: &TestApp, count: usize) {
 }
 
 #[tokio::test]
-async fn more_than_one_delivery_may_remove_is_removed_by_the_next_ones() {
+async fn removal_continues_over_several_deliveries() {
     for count in [2_500, MAX_OPERATIONS - 1, MAX_OPERATIONS] {
         let app = app();
         seed(&app, count);
@@ -293,7 +293,7 @@ async fn more_than_one_delivery_may_remove_is_removed_by_the_next_ones() {
 }
 
 #[tokio::test]
-async fn a_failing_kv_is_503_and_what_was_removed_before_is_gone() {
+async fn kv_failure_is_503_and_keeps_earlier_removals() {
     for (operation, successes, left) in [
         (KvOperation::List, 0, 100),
         (KvOperation::Delete, 0, 100),
@@ -314,7 +314,7 @@ async fn a_failing_kv_is_503_and_what_was_removed_before_is_gone() {
 }
 
 #[tokio::test]
-async fn a_kv_that_gives_no_answer_is_503_in_time() {
+async fn unresponsive_kv_is_503_in_time() {
     for operation in [KvOperation::List, KvOperation::Delete] {
         let app = app();
         seed(&app, 10);
@@ -328,7 +328,7 @@ async fn a_kv_that_gives_no_answer_is_503_in_time() {
 }
 
 #[tokio::test]
-async fn removing_goes_on_although_workos_waits_no_longer() {
+async fn removal_finishes_after_workos_disconnects() {
     let app = app();
     seed(&app, 10);
     app.kv.hold_operation(Some(KvOperation::Delete));
@@ -350,7 +350,7 @@ async fn removing_goes_on_although_workos_waits_no_longer() {
 }
 
 #[tokio::test]
-async fn a_deleted_users_token_brings_nothing_back_by_reading() {
+async fn deleted_users_token_restores_nothing_by_reading() {
     let app = app();
     let made = app.create_with_key(ADA, "key", LUNCH).await.expect(201).json();
     deliver(&app, &event("user.deleted", ADA.id)).await.expect(200);
@@ -368,7 +368,7 @@ async fn a_deleted_users_token_brings_nothing_back_by_reading() {
 }
 
 #[tokio::test]
-async fn no_secret_signature_or_body_reaches_a_log_line_or_an_answer() {
+async fn secrets_appear_in_no_log_line_or_response() {
     let app = app();
     seed(&app, 2_000);
     logs::take();
