@@ -1,6 +1,6 @@
-//! What must hold for every typed amount and not only for those somebody thought of. A case that fails is
-//! printed at its smallest; it then becomes a test of its own beside the code, so none is kept in a file.
-//! `crates/authkit/tests/properties.rs` has the properties of sealing, cookies, sessions and tokens.
+//! Properties that hold for every amount a person can type. proptest prints a failing case at its smallest; it
+//! then becomes a test beside the code, so no file of cases is kept. `crates/authkit/tests/properties.rs` has
+//! the properties of sealing, cookies, sessions and tokens.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -18,7 +18,7 @@ fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_435_200, 0).unwrap()
 }
 
-// FormInput amounts.
+// Amounts typed into the form.
 
 const LANGUAGES: [&str; 12] =
     ["en-US", "en-CA", "en-ZA", "de", "de-CH", "fr", "es", "hi", "ja", "da", "vi", "tlh"];
@@ -32,7 +32,7 @@ fn locale_of(language: &'static str) -> Locale {
     Locale::from_headers(&HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, language)]))
 }
 
-/// The amount that the form reads.
+/// Parses the amount as the form does.
 fn read(amount: &str, currency: &str, locale: Locale) -> Option<String> {
     let typed = FormInput {
         description: "Lunch".to_owned(),
@@ -65,8 +65,8 @@ proptest! {
         }
     }
 
-    /// A currency beside a number changes nothing about how the number is read, but for the thousands of
-    /// `¥1,234`, which by themselves are refused.
+    /// A currency beside a number does not change how the number is read. The exception is a form such as `¥1,234`:
+    /// `1,234` alone is refused.
     #[test]
     fn currency_beside_an_amount_never_changes_it(
         number in "[0-9]{1,3}([.,' ][0-9]{1,4}){0,2}[.,]?[0-9]{0,3}",

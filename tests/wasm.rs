@@ -1,5 +1,5 @@
-//! What can differ in wasm: randomness, time, cryptography, and the number of bits in a `usize`.
-//! Run under Node by wasm-bindgen's test runner; everything else is tested natively.
+//! What can differ in wasm: randomness, time, cryptography, and the width of `usize`. wasm-bindgen's test runner
+//! runs these tests under Node; all other tests run natively.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(clippy::unwrap_used)]
@@ -23,7 +23,7 @@ use edge_host::{Clock, hash::SeededState, random_bytes, workers::clock::WorkersC
 use std::hash::BuildHasher;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// A token, and the key set that it verifies with; it expired at the end of 2026-11-23.
+/// A token, and the key set that verifies it; the token expired at the end of 2026-11-23.
 const TOKEN: &str = include_str!("../crates/authkit/tests/vectors/token.jwt");
 const KEY_SET: &str = include_str!("../crates/authkit/tests/vectors/jwks.json");
 
@@ -46,31 +46,31 @@ fn noon() -> DateTime<Utc> {
 }
 
 #[test]
-fn random_bytes_are_random() {
+fn random_bytes_differ_between_calls() {
     let first: [u8; 32] = random_bytes();
     assert_ne!(first, [0; 32]);
     assert_ne!(first, random_bytes::<32>());
 }
 
 #[test]
-fn the_clock_tells_the_time() {
+fn clock_returns_the_current_time() {
     let now = WorkersClock.now();
     assert!(now > DateTime::from_timestamp(1_700_000_000, 0).unwrap(), "{now}");
 }
 
 #[test]
-fn what_was_sealed_opens() {
+fn sealed_value_opens() {
     let sealed = sealer().seal(b"hello");
     assert_eq!(sealer().open(&sealed).unwrap().plaintext, b"hello");
 }
 
 #[test]
-fn sealing_twice_gives_two_values() {
+fn sealing_twice_gives_different_values() {
     assert_ne!(sealer().seal(b"hello"), sealer().seal(b"hello"));
 }
 
 #[test]
-fn a_flipped_bit_is_refused() {
+fn open_refuses_a_flipped_bit() {
     let sealed = sealer().seal(b"hello");
     let first = if sealed.starts_with('A') { "B" } else { "A" };
     let flipped = format!("{first}{}", &sealed[1..]);
@@ -78,7 +78,7 @@ fn a_flipped_bit_is_refused() {
 }
 
 #[test]
-fn what_was_sealed_natively_opens_here() {
+fn natively_sealed_session_opens_in_wasm() {
     let sealed = include_str!("../crates/authkit/tests/vectors/sealed-session.txt").trim();
     let session = Session::open(sealed, &sealer()).unwrap().session;
     assert_eq!(session.access_token.expose(), "access");
@@ -87,7 +87,7 @@ fn what_was_sealed_natively_opens_here() {
 }
 
 #[test]
-fn a_token_verifies_and_a_changed_one_does_not() {
+fn verify_accepts_a_token_and_refuses_a_modified_one() {
     let keys: JwkSet = serde_json::from_str(KEY_SET).unwrap();
     let keys = KeySet::from(keys);
     let token = UntrustedToken::parse(TOKEN.trim()).unwrap();
@@ -107,7 +107,7 @@ fn a_token_verifies_and_a_changed_one_does_not() {
 }
 
 #[test]
-fn two_sign_ins_have_nothing_in_common() {
+fn sign_ins_share_no_random_values() {
     let sealer = Sealer::new(
         Purpose::SignInState,
         &Secret::from("a password of at least 32 characters"),
@@ -131,17 +131,17 @@ fn ids_sort_newest_first() {
 }
 
 #[test]
-fn the_largest_amount_is_exact() {
+fn largest_amount_is_exact() {
     assert_eq!(Amount::parse("9999999999.99").unwrap().to_string(), "9999999999.99");
 }
 
 #[test]
-fn a_limit_past_32_bits_is_too_large_and_not_small() {
+fn limit_past_32_bits_is_refused() {
     assert!(expense::parse_list_query("limit=4294967297").is_err());
     assert!(expense::parse_list_query("limit=99999999999999999999").is_err());
 }
 
-/// std's own maps fail this here: they have no randomness on this target.
+/// std's maps fail this test here: they have no randomness on this target.
 #[test]
 fn maps_hash_one_key_differently() {
     let [one, other] = [SeededState::default(), SeededState::default()];

@@ -1,4 +1,4 @@
-//! The application on fakes, and who calls it: anonymous, with a bearer token, as a browser.
+//! The application on fakes, and its clients: anonymous, with a bearer token, and a browser.
 
 use std::sync::Arc;
 
@@ -31,12 +31,12 @@ pub const PASSWORD: &str = "a cookie password of 32 characters";
 pub struct TestApp {
     pub router: Router,
     pub authkit: Arc<FakeAuthKit>,
-    /// Where expenses are.
+    /// The KV namespace of expenses.
     pub kv: Arc<MemoryKv>,
-    /// Where AuthKit leaves things for other isolates. One namespace with the other on Workers.
+    /// The KV namespace that AuthKit shares between isolates. On Workers both are one namespace.
     pub authkit_kv: Arc<MemoryKv>,
     pub clock: Arc<ManualClock>,
-    /// What the host tells of every request's sender.
+    /// The visitor's time zone that the host adds to every request.
     pub time_zone: VisitorTimeZone,
 }
 
@@ -45,7 +45,7 @@ impl TestApp {
         Self::with_variables(&[])
     }
 
-    /// With these variables beside, or instead of, the required ones.
+    /// An application with these variables in addition to, or instead of, the required ones.
     pub fn with_variables(variables: &[(&str, &str)]) -> Self {
         logs::capture();
         let clock = Arc::new(ManualClock::default());
@@ -61,13 +61,13 @@ impl TestApp {
         world.isolate_with_variables(variables)
     }
 
-    /// Another isolate of the same Worker: same AuthKit, KV and clock, nothing else in common.
+    /// Another isolate of the same Worker: it shares AuthKit, KV and the clock.
     pub fn isolate(&self) -> Self {
         self.isolate_with_variables(&[])
     }
 
-    /// Another isolate, far from the others: it sees their writes to KV after `lag_millis`, and
-    /// remembers for a minute what was not there.
+    /// A distant isolate: it sees the other isolates' writes to KV after `lag_millis`, and caches missing keys for a
+    /// minute.
     pub fn distant_isolate(&self, lag_millis: i64) -> Self {
         let kv = Arc::clone(&self.authkit_kv);
         let kv = DistantKv::new(kv, Arc::clone(&self.clock) as _, lag_millis);
@@ -101,7 +101,7 @@ impl TestApp {
         Self { router, ..self.clone() }
     }
 
-    /// The same Worker, for visitors who live so many hours east of Greenwich.
+    /// The same Worker for visitors `hours_east` of Greenwich.
     pub fn in_time_zone(&self, hours_east: i32) -> Self {
         let offset = FixedOffset::east_opt(hours_east * 3600).unwrap();
         let local_date = move |at: DateTime<Utc>| Some(at.with_timezone(&offset).date_naive());
@@ -117,12 +117,12 @@ impl TestApp {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// As curl does it.
+    /// Sends a `GET` without credentials, as curl does.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await
     }
 
-    /// With `Authorization: Bearer`.
+    /// Sends a `GET` with `Authorization: Bearer`.
     pub async fn get_as(&self, token: &str, path: &str) -> Answer {
         let request = request(Method::GET, path)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -130,7 +130,7 @@ impl TestApp {
         self.send(request.unwrap()).await
     }
 
-    /// JSON with `Authorization: Bearer`.
+    /// Sends JSON with `Authorization: Bearer`.
     pub async fn post_as(&self, token: &str, path: &str, body: impl Into<Body>) -> Answer {
         self.send_as(token, Method::POST, path, body).await
     }
@@ -149,7 +149,7 @@ impl TestApp {
         self.send(request.unwrap()).await
     }
 
-    /// An expense with an `Idempotency-Key`.
+    /// Creates an expense with an `Idempotency-Key`.
     pub async fn create_with_key(&self, user: TestUser, key: &str, body: &'static str) -> Answer {
         let request = request(Method::POST, "/expenses")
             .header(header::AUTHORIZATION, format!("Bearer {}", self.authkit.access_token(user)))
@@ -164,7 +164,7 @@ impl TestApp {
         answer.expect(200).json().as_array().unwrap().clone()
     }
 
-    /// Runs `work` to its end, and lets time pass whenever `kv` keeps it waiting: a minute at most.
+    /// Runs `work` to its end, and advances the clock while `kv` holds an operation: a minute at most.
     pub async fn let_time_pass<T>(&self, kv: &MemoryKv, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         let end = self.clock.now() + chrono::Duration::minutes(1);
@@ -177,7 +177,7 @@ impl TestApp {
             }
             tokio::task::yield_now().await;
         }
-        panic!("still waiting for KV after a minute");
+        panic!("an operation of KV still waits after a minute");
     }
 
     pub async fn delete_as(&self, token: &str, path: &str) -> Answer {
@@ -198,13 +198,13 @@ impl TestApp {
     }
 }
 
-/// A request to this Worker; a path, or a whole URL.
+/// A request to this Worker; `path` may be a whole URL.
 pub fn request(method: Method, path: &str) -> Builder {
     let url = Url::parse(ORIGIN).unwrap().join(path).unwrap();
     Request::builder().method(method).uri(url.as_str()).header("cf-ray", "ray-of-the-test")
 }
 
-/// A form as browsers send it, but for what tells which site's page it was on.
+/// A form as browsers send it, without the headers that name the page's site.
 pub fn form(path: &str) -> Builder {
     request(Method::POST, path)
         .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
@@ -216,7 +216,7 @@ pub fn form_body(fields: &[(&str, &str)]) -> Body {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into()
 }
 
-/// What came back.
+/// A response with its body read.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: StatusCode,
@@ -244,7 +244,7 @@ impl Answer {
         self
     }
 
-    /// `detail`, when it is text.
+    /// `detail`, where it is text.
     pub fn detail(&self) -> String {
         self.json()["detail"].as_str().unwrap_or_else(|| panic!("{}", self.body)).to_owned()
     }
@@ -267,7 +267,7 @@ pub struct Cookie {
 }
 
 impl Browser {
-    /// Opens a page, as typing its address does.
+    /// Opens a page as if its address were typed.
     pub async fn open(&mut self, path: &str) -> Answer {
         let request = request(Method::GET, path)
             .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
@@ -299,7 +299,7 @@ impl Browser {
         self.send(request, form_body(fields)).await
     }
 
-    /// Sends `request` with the cookies that its path gets, and keeps those that come back.
+    /// Sends `request` with the cookies for its path, and stores the cookies that the response sets.
     pub async fn send(&mut self, request: Builder, body: Body) -> Answer {
         let path = request.uri_ref().unwrap().path().to_owned();
         let cookies: Vec<String> = self
@@ -325,7 +325,7 @@ impl Browser {
             let path = parts.clone().find_map(|part| part.strip_prefix("Path=")).unwrap();
             let domain = parts.clone().find_map(|part| part.strip_prefix("Domain="));
             self.cookies.retain(|cookie| cookie.name != name || cookie.domain.as_deref() != domain);
-            // As browsers do: too long a cookie is dropped without a word.
+            // Browsers drop a cookie that is too long without an error.
             if header.len() <= 4096 && !parts.any(|part| part == "Max-Age=0") {
                 self.cookies.push(Cookie {
                     name: name.to_owned(),
@@ -337,7 +337,7 @@ impl Browser {
         }
     }
 
-    /// Goes through the whole sign-in; the answer of `/callback`.
+    /// Completes a sign-in; the response of `/callback`.
     pub async fn sign_in(&mut self, user: TestUser) -> Answer {
         let login = self.open("/login").await.expect(302);
         let callback = self.app.authkit.approve(login.header("location"), user);
@@ -353,7 +353,7 @@ impl Browser {
         self.cookies.iter().map(|cookie| cookie.name.as_str()).collect()
     }
 
-    /// Changes a cookie behind the Worker's back.
+    /// Modifies a stored cookie.
     pub fn tamper(&mut self, name: &str, change: impl Fn(&str) -> String) {
         for cookie in self.cookies.iter_mut().filter(|cookie| cookie.name == name) {
             cookie.value = change(&cookie.value);

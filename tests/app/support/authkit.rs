@@ -1,5 +1,5 @@
-//! AuthKit, scripted: issues codes and tokens, rotates refresh tokens, publishes keys, counts what
-//! it was asked, and goes down when told to.
+//! A scripted AuthKit: it issues codes and tokens, rotates refresh tokens, publishes keys, counts requests and
+//! simulates outages.
 
 use std::{
     collections::HashMap,
@@ -63,7 +63,7 @@ impl SigningKey {
         })
     }
 
-    /// A JWS over exactly this header and payload.
+    /// A JWS of exactly this header and payload.
     pub fn sign(&self, header: &Value, payload: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(header), encode(payload));
@@ -77,7 +77,7 @@ impl SigningKey {
     }
 }
 
-/// How AuthKit answers while it is down.
+/// How AuthKit fails during an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
     NoAnswer,
@@ -85,7 +85,7 @@ pub enum Outage {
 }
 
 pub struct FakeAuthKit {
-    /// Its Connect side, at an origin of its own.
+    /// AuthKit Connect, on its own origin.
     pub connect: FakeConnect,
     clock: Arc<ManualClock>,
     state: Mutex<State>,
@@ -94,20 +94,20 @@ pub struct FakeAuthKit {
 #[derive(Default)]
 struct State {
     codes: HashMap<String, (TestUser, String)>,
-    /// The user and the session id of each refresh token that is good for one more use.
+    /// The user and the session id of each refresh token that is still valid.
     refresh_tokens: HashMap<String, (TestUser, String)>,
-    /// How many sessions each user has begun, by user id.
+    /// The number of sessions that each user has begun, by user id.
     session_counts: HashMap<&'static str, usize>,
-    /// Organizations that a session is not switched to, and what is said instead.
+    /// Organizations that refuse a switch, with the body of the refusal.
     closed_organizations: HashMap<String, Value>,
     published: Vec<Value>,
-    /// Signs the tokens that AuthKit hands out; [`CURRENT`] without it.
+    /// The key that signs issued tokens; default [`CURRENT`].
     signing_key: Option<&'static SigningKey>,
     reuses_refresh_tokens: bool,
-    /// What AuthKit tells beside the tokens of an impersonated user.
+    /// The `impersonator` in the token endpoint's responses.
     impersonator: Value,
     outage: Option<Outage>,
-    /// What the token endpoint answers instead of tokens.
+    /// The token endpoint's status and body while it refuses.
     refusal: Option<(u16, Value)>,
     requests: Vec<(String, Value)>,
     counter: u32,
@@ -121,8 +121,7 @@ impl FakeAuthKit {
         Self { connect, clock, state: Mutex::new(state) }
     }
 
-    /// What AuthKit does with a browser that comes from `/login` and signs in as `user`: the URL
-    /// that it is sent back to.
+    /// Signs `user` in at AuthKit for a browser that comes from `/login`: the URL that AuthKit redirects it to.
     pub fn approve(&self, authorize_url: &str, user: TestUser) -> Url {
         let url = Url::parse(authorize_url).unwrap();
         let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
@@ -138,7 +137,7 @@ impl FakeAuthKit {
         callback
     }
 
-    /// A code for `user` that no sign-in of this application asked for.
+    /// A code for `user` that belongs to no sign-in of this application.
     pub fn unasked_code(&self, user: TestUser) -> String {
         let mut state = self.state();
         let code = state.next("code");
@@ -154,7 +153,7 @@ impl FakeAuthKit {
         self.state().signing_key = Some(key);
     }
 
-    /// Tells of an impersonator beside the tokens.
+    /// Adds an impersonator to the token endpoint's responses.
     pub fn impersonate(&self, impersonator: Value) {
         self.state().impersonator = impersonator;
     }
@@ -164,12 +163,12 @@ impl FakeAuthKit {
         self.state().reuses_refresh_tokens = true;
     }
 
-    /// Ends every session: no refresh token is good any more.
+    /// Ends every session: all refresh tokens become invalid.
     pub fn end_sessions(&self) {
         self.state().refresh_tokens.clear();
     }
 
-    /// Makes switching to `organization` answer 403 with this body.
+    /// Makes a switch to `organization` fail with 403 and this body.
     pub fn close_organization(&self, organization: &str, refusal: Value) {
         self.state().closed_organizations.insert(organization.to_owned(), refusal);
     }
@@ -183,17 +182,17 @@ impl FakeAuthKit {
         self.state().outage = outage;
     }
 
-    /// Makes the token endpoint refuse.
+    /// Makes the token endpoint refuse every request.
     pub fn refuse(&self, refusal: Option<(u16, Value)>) {
         self.state().refusal = refusal;
     }
 
-    /// Claims that every access token has from now on, beside the usual ones.
+    /// Adds claims to every access token issued from now on.
     pub fn set_extra_claims(&self, claims: Value) {
         self.state().extra_claims = claims;
     }
 
-    /// How often a path was asked for.
+    /// The number of requests for a path.
     pub fn count(&self, path: &str) -> usize {
         self.state().requests.iter().filter(|(asked, _)| asked == path).count()
     }
@@ -202,14 +201,14 @@ impl FakeAuthKit {
         self.count(&format!("/sso/jwks/{CLIENT_ID}"))
     }
 
-    /// The bodies that the token endpoint got.
+    /// The bodies of the requests to the token endpoint.
     pub fn token_requests(&self) -> Vec<Value> {
         let state = self.state();
         let asked = state.requests.iter().filter(|(path, _)| path.ends_with("/authenticate"));
         asked.map(|(_, body)| body.clone()).collect()
     }
 
-    /// The claims of a fresh access token.
+    /// The claims of a new access token.
     pub fn claims(&self, user: TestUser) -> Value {
         let now = self.clock.now().timestamp();
         let mut claims = json!({
@@ -329,7 +328,7 @@ impl State {
 #[async_trait]
 impl HttpClient for FakeAuthKit {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> {
-        // Others get their turn, as they do during real I/O.
+        // Other tasks run meanwhile, as they do during real I/O.
         tokio::task::yield_now().await;
         if !matches!(request.uri().host(), Some("workos.test" | "other.test")) {
             return self.connect.answer(&request.uri().to_string());

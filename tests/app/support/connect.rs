@@ -1,4 +1,4 @@
-//! AuthKit Connect, scripted: metadata, keys, and tokens for users' clients and for machines.
+//! A scripted AuthKit Connect: metadata, keys, and tokens for users' clients and for machines.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -27,7 +27,7 @@ pub struct FakeConnect {
 
 struct State {
     metadata: Value,
-    /// `None`: there is no key set.
+    /// `None` publishes no key set.
     published: Option<Vec<Value>>,
     outage: Option<Outage>,
     requests: Vec<String>,
@@ -66,7 +66,7 @@ impl FakeConnect {
         self.state().outage = outage;
     }
 
-    /// The URLs that were asked for since the last call.
+    /// The URLs requested since the last call.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state().requests)
     }
@@ -91,7 +91,7 @@ impl FakeConnect {
         })
     }
 
-    /// The claims of an ID token that `client` gets about `user`.
+    /// The claims of an ID token about `user` for `client`.
     pub fn id_token_claims(&self, user: TestUser, client: &str) -> Value {
         let now = self.clock.now().timestamp();
         json!({
@@ -116,7 +116,7 @@ impl FakeConnect {
             (Some(Outage::NoAnswer), _) => return Err(HttpClientError::Timeout),
             (Some(Outage::Status(status)), _) => (status, json!({"error": "down"})),
             (None, OAUTH_METADATA) => (200, state.metadata.clone()),
-            // Wherever it is said to be.
+            // The metadata decides where the key set is.
             (None, url) if state.metadata["jwks_uri"] == url && state.published.is_some() => {
                 (200, json!({"keys": state.published}))
             }
@@ -132,12 +132,12 @@ impl FakeConnect {
     }
 }
 
-/// By the key of the environment.
+/// Signs a token with the environment's key.
 pub fn sign(claims: &Value) -> String {
     CURRENT.sign(&CURRENT.header(), claims)
 }
 
-/// With Connect on.
+/// An application with Connect on.
 pub fn app() -> TestApp {
     TestApp::with_variables(&VARIABLES)
 }

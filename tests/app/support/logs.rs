@@ -1,4 +1,4 @@
-//! What was logged on this test's thread.
+//! The log lines written on this test's thread.
 
 use std::cell::RefCell;
 
@@ -23,7 +23,7 @@ impl Log for Capture {
 }
 
 pub fn capture() {
-    // Only the first test of the process installs it.
+    // Only the first test of the process installs the logger.
     let _ = log::set_logger(&Capture);
     log::set_max_level(LevelFilter::Trace);
     LINES.with_borrow_mut(Vec::clear);

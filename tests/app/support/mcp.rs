@@ -1,4 +1,4 @@
-//! An MCP client's messages, as Ada's client sends them.
+//! Messages of an MCP client with a token of Ada's.
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::{
 
 pub const NEWEST: &str = "2026-07-28";
 
-/// A body with these headers; those that have to be there are, where they are not given.
+/// Posts a body with these headers; the required ones have defaults.
 pub async fn post(app: &TestApp, headers: &HeaderMap, body: impl Into<axum::body::Body>) -> Answer {
     let mut request = request(Method::POST, "/mcp").body(body.into()).unwrap();
     let bearer = format!("Bearer {}", app.authkit.access_token(ADA));
@@ -26,12 +26,12 @@ pub async fn post(app: &TestApp, headers: &HeaderMap, body: impl Into<axum::body
     app.send(request).await
 }
 
-/// A message of a revision that shakes hands.
+/// Sends a message of a revision with a handshake.
 pub async fn rpc(app: &TestApp, message: &Value) -> Answer {
     post(app, &HeaderMap::new(), message.to_string()).await
 }
 
-/// A call of a tool; its result.
+/// Calls a tool; its result.
 pub async fn call(app: &TestApp, name: &str, arguments: Value) -> Value {
     let params = json!({"name": name, "arguments": arguments});
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
@@ -40,14 +40,14 @@ pub async fn call(app: &TestApp, name: &str, arguments: Value) -> Value {
     answer["result"].clone()
 }
 
-/// The output of a call that goes well.
+/// Calls a tool that succeeds; its output.
 pub async fn output(app: &TestApp, name: &str, arguments: Value) -> Value {
     let result = call(app, name, arguments).await;
     assert!(result.get("isError").is_none(), "{result}");
     result["structuredContent"].clone()
 }
 
-/// What the model is told of a call that does not.
+/// Calls a tool that fails; the text that the model reads.
 pub async fn complaint(app: &TestApp, name: &str, arguments: Value) -> String {
     let result = call(app, name, arguments).await;
     assert_eq!(result["isError"], json!(true), "{result}");
@@ -55,7 +55,7 @@ pub async fn complaint(app: &TestApp, name: &str, arguments: Value) -> String {
     result["content"][0]["text"].as_str().unwrap().to_owned()
 }
 
-/// A request of the newest revision.
+/// A request in the newest revision.
 pub fn modern(method: &str, mut params: Value) -> Value {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": NEWEST,
@@ -65,7 +65,7 @@ pub fn modern(method: &str, mut params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
 
-/// The headers that go with it.
+/// The headers of such a request.
 pub fn modern_headers(method: &str, name: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("mcp-protocol-version", HeaderValue::from_static(NEWEST));

@@ -1,4 +1,4 @@
-//! A test's world: [`TestApp`] and the actors that call it.
+//! What the tests share: [`TestApp`] and the clients that call it.
 
 pub mod app;
 pub mod authkit;
