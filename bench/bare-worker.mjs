@@ -1,7 +1,7 @@
 /**
- * The cost of the runtime, Miniflare's KV and HTTP by themselves: the same paths as the real Worker's,
- * each with the one KV operation that cannot be avoided, and nothing else. No authentication, no
- * validation: never to be deployed. `PREFIX` begins the keys of the one user's expenses.
+ * The cost of the runtime, Miniflare's KV and HTTP alone: the same paths as the real Worker's, each with
+ * the one KV operation that it needs, and nothing else. It has no authentication and no validation: never
+ * deploy it. `PREFIX` is the beginning of the KV keys of the one user's expenses.
  */
 
 /** @typedef {{ EXPENSES: KVNamespace, PREFIX: string }} Env */

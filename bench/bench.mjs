@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: set-up, bundle, then the costs of the Worker: speed, latency and CPU time, beside a
- * bare worker's, and the bundle's size. Keeps the result and compares it to the one before.
+ * `npm run bench`: runs the set-up and the build, then measures the Worker's throughput, latency and CPU time
+ * beside a bare worker's, and the bundle's size. Stores the result and compares it with the previous one.
  */
 
 import { createHash } from 'node:crypto';
@@ -21,12 +21,12 @@ import { comparison, plural, tables } from './report.mjs';
 const OPERATION_NAMES = OPERATIONS.map(({ name }) => name);
 const USAGE = `npm run bench -- [options]
 
-  --rounds 5              how often everything is measured; figures are medians
+  --rounds 5              number of rounds; figures are medians over them
   --seconds 2             how long each measurement takes
-  --connections 1,10,50   how many requests are under way at a time
+  --connections 1,10,50   number of concurrent requests
   --only list,get         some of: ${OPERATION_NAMES.join(', ')}
-  --quick                 one short round at 10 connections, to see that it works
-  --bundle <folder>       measure the index.js and index_bg.wasm in it; builds nothing`;
+  --quick                 one short round at 10 connections, to check that it works
+  --bundle <folder>       measure the index.js and index_bg.wasm in this folder without a build`;
 
 const STRING = /** @type {const} */ ({ type: 'string' });
 const BOOLEAN = /** @type {const} */ ({ type: 'boolean', default: false });
@@ -47,7 +47,7 @@ const MAX_SECONDS = 60;
 const MAX_CONNECTIONS = 200;
 const MAX_CONNECTION_COUNTS = 10;
 
-/** The version of the kept result's form: results of different forms are not compared. */
+/** The version of the stored result's format: results of different formats are not compared. */
 const FORMAT = 1;
 
 await main(async () => {
@@ -58,7 +58,7 @@ await main(async () => {
   const folder = options.bundle ?? join(ROOT, 'build');
   const bundle = readBundle(folder);
 
-  // Only now: the set-up may have installed what these need.
+  // Imported here because the set-up may just have installed their packages.
   const [{ start }, { measure, expectedSecs }] = await Promise.all([import('./servers.mjs'), import('./measure.mjs')]);
   const { servers, operations: all, stop } = await start(folder);
   const operations = all.filter(({ name }) => options.only.includes(name));
@@ -78,13 +78,13 @@ await main(async () => {
     bundle,
     results,
   };
-  // A smoke run takes the place of no other, and is compared to its like.
+  // A smoke run replaces only a smoke run, and is compared with one.
   const file = join(ROOT, 'bench', options.quick ? 'last-quick.json' : 'last.json');
   const before = readRun(file);
   writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
   console.log(`\n${tables(run)}`);
   if (before) console.log(`\n${comparison(run, before)}`);
-  console.log(`\n${dim(`Kept in ${relative(ROOT, file)}, every round of it.`)}`);
+  console.log(`\n${dim(`All rounds are stored in ${relative(ROOT, file)}.`)}`);
 });
 
 /** @returns the options, or nothing when help was requested */
@@ -111,23 +111,23 @@ function readArguments() {
   const isCount = (/** @type {number} */ count) => Number.isInteger(count) && count >= 1 && count <= MAX_CONNECTIONS;
   if (!connections.every(isCount) || connections.length > MAX_CONNECTION_COUNTS) {
     const form = `up to ${MAX_CONNECTION_COUNTS} whole numbers from 1 to ${MAX_CONNECTIONS}, with commas between`;
-    throw new Stop(`--connections are ${form}.`, 2);
+    throw new Stop(`--connections takes ${form}.`, 2);
   }
   const only = given.only?.split(',') ?? OPERATION_NAMES;
   const unknown = only.filter((name) => !OPERATION_NAMES.includes(name));
   if (unknown.length > 0) {
-    throw new Stop(`There is no operation ${unknown.join(', ')}: --only takes ${OPERATION_NAMES.join(', ')}.`, 2);
+    throw new Stop(`Unknown operation ${unknown.join(', ')}: --only takes ${OPERATION_NAMES.join(', ')}.`, 2);
   }
   const bundle = given.bundle === undefined ? undefined : resolve(given.bundle);
   return { quick: values.quick, rounds, seconds, connections, only, bundle };
 }
 
-/** Its sizes, and a hash to know it again by. @param {string} folder */
+/** The bundle's sizes, and a hash that identifies it. @param {string} folder */
 function readBundle(folder) {
   const hash = createHash('sha256');
   const files = ['index.js', 'index_bg.wasm'].map((name) => {
     const path = join(folder, name);
-    if (!existsSync(path)) throw new Stop(`There is no ${name} in ${folder}: it is no bundle.`, 2);
+    if (!existsSync(path)) throw new Stop(`There is no ${name} in ${folder}: it is not a bundle.`, 2);
     const bytes = readFileSync(path);
     hash.update(bytes);
     return { name, raw: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
@@ -145,7 +145,7 @@ function environment() {
   };
 }
 
-/** @param {import('./measure.mjs').Plan} plan @param {number} secs how long it will take */
+/** @param {import('./measure.mjs').Plan} plan @param {number} secs the expected duration */
 function announce({ operations, connections, rounds, seconds }, secs) {
   const { node, workerd, platform, cpus } = environment();
   const duration = secs < 90 ? `${Math.ceil(secs)} seconds` : `${Math.ceil(secs / 60)} minutes`;
@@ -159,7 +159,7 @@ function announce({ operations, connections, rounds, seconds }, secs) {
   }
 }
 
-/** Where the run is: one line on a terminal, a line for each round elsewhere. */
+/** Shows the progress: one line on a terminal, a line per round elsewhere. */
 function progressLine() {
   /** @type {string | undefined} */
   let last;

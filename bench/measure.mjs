@@ -1,4 +1,4 @@
-/** Measuring: one burst of requests with autocannon, the CPU time it took, and the rounds of bursts. */
+/** Measures one burst of requests with autocannon and its CPU time, and runs the rounds of bursts. */
 
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -8,12 +8,12 @@ import autocannon from 'autocannon';
 import { Stop, pause } from '../local/commands.mjs';
 import { plural } from './report.mjs';
 
-/** A burst ends here, however fast responses come: that bounds the measured times and KV. */
+/** A burst ends after so many requests, however fast responses arrive: this bounds the stored times and KV. */
 const MAX_REQUESTS = 50_000;
 const REQUEST_TIMEOUT_SECS = 10;
-/** How often autocannon looks whether the time is over. */
+/** How often autocannon checks whether the time is over. */
 const LOOK_MS = 20;
-/** After a burst, for the runtime to finish with the requests that were broken off. */
+/** After a burst, the runtime gets this long to finish the interrupted requests. */
 const SETTLE_MS = 50;
 const WARM_UP_CONNECTIONS = 10;
 const WARM_UP_MAX_SECS = 1;
@@ -25,7 +25,7 @@ const TICKS_PER_SEC = 100;
  * @property {number} requestsPerSec
  * @property {number} p50Ms
  * @property {number} p99Ms
- * @property {number | null} cpuSecsPer1000 `null` where it is not to be had
+ * @property {number | null} cpuSecsPer1000 `null` where the system does not tell
  */
 
 /**
@@ -33,8 +33,8 @@ const TICKS_PER_SEC = 100;
  * @property {string} operation its name
  * @property {number} connections
  * @property {{ ours: Burst, bare: Burst }} median
- * @property {{ median: number, lowest: number, highest: number } | null} cpuAbove ours less bare, of
- *   the bursts of the same round
+ * @property {{ median: number, lowest: number, highest: number } | null} cpuAbove ours less bare, for
+ *   bursts of the same round
  * @property {Round[]} rounds
  */
 
@@ -50,8 +50,8 @@ const TICKS_PER_SEC = 100;
  */
 
 /**
- * Rounds of bursts: in each, every operation at every number of connections, ours and the bare worker
- * by turns, so that what else the machine does meets both alike.
+ * Runs rounds of bursts. Each round measures every operation at every number of connections, alternating
+ * between ours and the bare worker, so that other load on the machine affects both alike.
  *
  * @param {Plan & { progress: (where: string) => void }} plan
  * @returns {Promise<Result[]>}
@@ -83,7 +83,7 @@ export async function measure({ servers, operations, connections, rounds, second
   }));
 }
 
-/** How long {@link measure} takes, about. @param {Plan} plan */
+/** The approximate duration of {@link measure}. @param {Plan} plan */
 export function expectedSecs({ operations, connections, rounds, seconds }) {
   const settle = SETTLE_MS / 1000;
   const oneRound = operations.length * connections.length * 2 * (seconds + settle);
@@ -120,7 +120,7 @@ async function burst(server, { title, namespace, status, request }, connections,
     // The first failure ends the burst.
     bailout: 1,
   });
-  // The promise is the running instance too, which its types do not say.
+  // The promise is also the running instance; its types do not say so.
   const run = /** @type {import('autocannon').Instance & typeof started} */ (started);
   // autocannon's own percentiles are whole milliseconds.
   run.on('response', (_, code, __, timeMs) => {
@@ -144,7 +144,7 @@ async function burst(server, { title, namespace, status, request }, connections,
   await pause(SETTLE_MS);
   const cpu = cpuSecs(server);
   times.sort((a, b) => a - b);
-  // One request on each connection was broken off, on average half done.
+  // One request on each connection was interrupted, on average half done.
   const worked = times.length + connections / 2;
   return {
     requestsPerSec: times.length / secs,
@@ -155,10 +155,10 @@ async function burst(server, { title, namespace, status, request }, connections,
 }
 
 /**
- * The CPU time of a runtime so far, in user and system mode, with all its threads (proc_pid_stat(5)).
+ * The CPU time of a runtime so far, in user and system mode, of all its threads (proc_pid_stat(5)).
  *
  * @param {import('./servers.mjs').Server} server
- * @returns {number | null} `null` where the process is not known
+ * @returns {number | null} `null` where the process id is unknown
  */
 function cpuSecs({ pid, name, log }) {
   if (pid === undefined) return null;
@@ -168,7 +168,7 @@ function cpuSecs({ pid, name, log }) {
   } catch {
     throw new Stop(`The runtime (workerd) of ${name} has ended by itself.\n${log()}`);
   }
-  // The second field is a name in parentheses, in which anything may stand; what follows begins with the third.
+  // The second field is a name in parentheses that may contain any character; the rest begins with the third field.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [user, system] = [fields[14 - 3], fields[15 - 3]].map(Number);
   return (user + system) / TICKS_PER_SEC;

@@ -1,9 +1,9 @@
 /** The operations that the benchmark measures, and their requests. */
 
-/** How many expenses the list has. */
+/** The number of expenses in the list. */
 export const ROWS = 100;
 
-/** Where the expenses are that are read, and where new ones go. */
+/** One namespace for reading expenses and one for creating them. */
 export const NAMESPACES = /** @type {const} */ (['read', 'create']);
 /** @typedef {typeof NAMESPACES[number]} Namespace */
 /** @typedef {'health' | 'list' | 'list-bearer' | 'get' | 'create'} OperationName */
@@ -11,7 +11,7 @@ export const NAMESPACES = /** @type {const} */ (['read', 'create']);
 const CATEGORIES = ['meals', 'travel', 'office', 'software', 'other'];
 
 /**
- * An operation that can be measured.
+ * A measurable operation.
  *
  * @typedef {object} OperationKind
  * @property {OperationName} name its name in `--only`
@@ -20,7 +20,7 @@ const CATEGORIES = ['meals', 'travel', 'office', 'software', 'other'];
  */
 
 /**
- * A request that is sent over and over. Both Workers get the same one, headers and all.
+ * A request that is sent repeatedly. Both Workers get the same request with the same headers.
  *
  * @typedef {object} Exchange
  * @property {Namespace} namespace
@@ -47,11 +47,11 @@ export const OPERATIONS = [
  * {@link OPERATIONS} with their requests.
  *
  * @param {{ cookie: string, token: string, id: string, origin: string }} given one user's session and
- *   access token, one of their expenses, and the origin of the page that creates more
+ *   access token, the id of one of their expenses, and the origin of the page that creates more
  * @returns {Operation[]}
  */
 export function withRequests({ cookie, token, id, origin }) {
-  // As a script of the Worker's own page sends it, and as curl does.
+  // The headers of a script on the Worker's own page, and of curl.
   const byCookie = {
     accept: '*/*',
     'user-agent': 'bench',

@@ -1,15 +1,15 @@
-/** The report of a run: tables, the meaning of their columns, and the comparison to the run before. */
+/** The report of a run: tables, the meaning of their columns, and the comparison with the previous run. */
 
 import { bold, dim } from '../local/commands.mjs';
 import { OPERATIONS } from './operations.mjs';
 
-/** The number of connections that the aims are for. */
+/** The number of connections at which the aims apply. */
 const AIM_CONNECTIONS = 10;
 const ABSENT = '–';
 const GAP = '  ';
 
 /**
- * A run as it is kept.
+ * A run as it is stored.
  *
  * @typedef {object} Run
  * @property {number} format
@@ -57,8 +57,8 @@ function operationOf(name) {
 /** @param {Run['results']} results @param {number} rounds */
 function legend(results, rounds) {
   const lines = [
-    ['req/s', 'requests answered per second: more is better. In every other column less is'],
-    ['p50, p99', 'milliseconds within which half of the answers came, and 99 of 100'],
+    ['req/s', 'responses per second: more is better. In every other column less is'],
+    ['p50, p99', 'milliseconds within which half of the responses came, and 99 of 100'],
     ['CPU s', "CPU seconds of the runtime's process (workerd) for 1,000 requests; Miniflare's KV runs in it too"],
     ['bare', 'the column before it, of bench/bare-worker.mjs: the same KV operation in plain JavaScript, without'],
     ['', 'authentication (for /health: a constant). It gets the same requests, by turns with the Worker'],
@@ -69,7 +69,7 @@ function legend(results, rounds) {
       : []),
   ];
   const medians =
-    rounds === 1 ? 'One round only: figures without weight.' : `Every figure is the median of ${rounds} rounds.`;
+    rounds === 1 ? 'One round only: the figures are not reliable.' : `Every figure is the median of ${rounds} rounds.`;
   const absent = results.some(({ cpuAbove }) => cpuAbove === null)
     ? `\nCPU time is not available on ${process.platform === 'darwin' ? 'macOS' : 'this system'}: it is read from /proc, which Linux has.`
     : '';
@@ -101,13 +101,13 @@ export function comparison(run, before) {
   const [nowSizes, thenSizes] = [run, before].map(({ bundle }) => together(bundle.files));
   const sizes =
     run.bundle.sha256 === before.bundle.sha256
-      ? 'It is the same bundle: what differs is noise.'
+      ? 'The bundle is the same: differences are noise.'
       : `The bundle was ${kilobytes(thenSizes.raw)}, gzipped ${kilobytes(thenSizes.gzipped)}; it is ${kilobytes(nowSizes.raw)}, gzipped ${kilobytes(nowSizes.gzipped)}.`;
   const like = before.rounds === run.rounds && before.seconds === run.seconds;
   const when = `${before.date.slice(0, 16).replace('T', ' ')} UTC, ${plural(before.rounds, 'round')} of ${before.seconds} s`;
   return [
     bold(`== compared to the run before (${when})`),
-    rows.length > 0 ? table([head, ...rows]) : 'Nothing was measured in both.',
+    rows.length > 0 ? table([head, ...rows]) : 'The two runs have no measurement in common.',
     like ? sizes : `${sizes}\nThe two runs had different --rounds or --seconds: compare with care.`,
   ].join('\n\n');
 }
@@ -120,7 +120,7 @@ export function plural(count, noun) {
 /** @typedef {number | null} Figure `null` where it was not measured */
 
 /**
- * Then, now, and how they differ.
+ * The previous figure, the current one, and the difference.
  *
  * @param {Figure} then
  * @param {Figure} now
@@ -133,7 +133,7 @@ function change(then, now, format, differ = percents) {
 
 /** @param {number} then @param {number} now */
 const percents = (then, now) => signed(((now - then) / then) * 100, 0, '%');
-/** For figures near zero or below, where a percentage means nothing. @param {number} then @param {number} now */
+/** For figures near or below zero, where a percentage is meaningless. @param {number} then @param {number} now */
 const difference = (then, now) => signed(now - then, 3, '');
 /** @param {number} value @param {number} digits @param {string} unit */
 const signed = (value, digits, unit) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}${unit}`;
@@ -151,7 +151,7 @@ const millis = number(2);
 const seconds = number(3);
 const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 
-/** Columns as wide as their widest: the first to the left, the others to the right. @param {string[][]} rows */
+/** Columns are as wide as their widest cell; the first is aligned left, the others right. @param {string[][]} rows */
 function table(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const line = (/** @type {string[]} */ row) =>

@@ -1,10 +1,10 @@
 /**
- * What is measured: the bundle and the bare worker, each in a workerd process of its own with KV of
- * its own, reached without Miniflare's proxy. The bundle signs in at a local AuthKit in this process.
- * All of it listens on loopback only, and KV goes with Miniflare's temporary folder.
+ * The measured servers: the bundle and the bare worker, each in a workerd process with KV of its own, reached
+ * without Miniflare's proxy. The bundle signs in at a local AuthKit in this process. All servers listen on
+ * loopback only, and KV is in Miniflare's temporary folder, which is deleted at the end.
  *
- * Each of the two runs twice in its process, on two namespaces: what is created goes into another one
- * than what is read from, because Miniflare's `list` looks at every key of a namespace.
+ * Each of the two runs twice in its process, on two namespaces: expenses are created in another namespace
+ * than the one that is read, because Miniflare's `list` reads every key of a namespace.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -24,7 +24,7 @@ const KV_BINDING = 'EXPENSES';
 const CLIENT_ID = 'client_bench';
 /** Longer than any run, so that no measured request renews the session. */
 const ACCESS_TOKEN_TTL_SECS = 24 * 60 * 60;
-/** The end of a runtime's output that is kept, to be shown after a failure. */
+/** The number of characters of a runtime's output that are kept for a failure message. */
 const LOG_CHARS = 4_000;
 
 /**
@@ -33,17 +33,17 @@ const LOG_CHARS = 4_000;
  * @typedef {object} Server
  * @property {'ours' | 'bare'} name
  * @property {Record<import('./operations.mjs').Namespace, string>} origins where it runs on that namespace
- * @property {number | undefined} pid of the runtime's process; `undefined` where it is not to be had
+ * @property {number | undefined} pid of the runtime's process; `undefined` where the system does not tell
  * @property {Miniflare} miniflare
- * @property {() => string} log the last that it has written
+ * @property {() => string} log the end of its output
  */
 
 /** @typedef {{ ours: Server, bare: Server }} Servers */
 
 /**
- * Starts everything, signs a user in, and gives both Workers the same {@link ROWS} expenses to read.
+ * Starts all servers, signs a user in, and gives both Workers the same {@link ROWS} expenses to read.
  *
- * Runtimes that `stop` does not end are ended with this process, by Miniflare's exit hook.
+ * Miniflare's exit hook ends runtimes that `stop` has not ended.
  *
  * @param {string} bundleFolder
  * @returns {Promise<{ servers: Servers, operations: import('./operations.mjs').Operation[], stop: () => Promise<unknown> }>}
@@ -71,7 +71,7 @@ export async function start(bundleFolder) {
 
   const operations = withRequests({
     cookie: present(browser.cookieHeader(`${ours.origins.read}/expenses`), 'the session cookie'),
-    // The same user's.
+    // A token of the same user.
     token: authkit.mintToken(),
     id: ids[ROWS / 2],
     origin: ours.origins.create,
@@ -90,7 +90,7 @@ function bundleModules(folder) {
 
 /**
  * @param {Server['name']} name
- * @param {{ type: string, path: string }[]} modules the first is the one that is run
+ * @param {{ type: string, path: string }[]} modules the first is the main module
  * @param {Record<string, string>} bindings
  * @returns {Promise<Server>}
  */
@@ -115,7 +115,7 @@ async function startServer(name, modules, bindings) {
       modules: modules.map(({ type, path }) => ({ type, path, contents: readFileSync(path) })),
       bindings,
       kvNamespaces: { [KV_BINDING]: namespace },
-      // Miniflare's own port leads through a proxy in JavaScript, which would be measured too.
+      // Miniflare's own port leads through a proxy in JavaScript, which would be part of the measurement.
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     })),
   });
@@ -127,7 +127,7 @@ async function startServer(name, modules, bindings) {
   return { name, origins, pid, miniflare, log: () => log };
 }
 
-/** The workerd processes that this process has started. Empty where there is no /proc. */
+/** The workerd processes started by this process. Empty on systems without /proc. */
 function runtimePids() {
   let names;
   try {
@@ -143,13 +143,13 @@ function runtimePids() {
         const stat = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
         return stat !== null && stat[1] === 'workerd' && Number(stat[2]) === process.pid;
       } catch {
-        // It has ended meanwhile.
+        // The process has ended meanwhile.
         return false;
       }
     });
 }
 
-/** What wrangler.toml says of the runtime. */
+/** The runtime's settings in wrangler.toml. */
 function runtimeSettings() {
   const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
   const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(toml)?.[1] ?? '';
@@ -163,11 +163,11 @@ function runtimeSettings() {
 async function signIn({ origins, log }) {
   const browser = new Browser({ origin: origins.read, record() {} });
   const page = await browser.signIn('Ada');
-  if (page.status !== 200) throw new Stop(`Nobody could be signed in: ${page}\n${log()}`);
+  if (page.status !== 200) throw new Stop(`The sign-in failed: ${page}\n${log()}`);
   return browser;
 }
 
-/** @param {Browser} browser @param {Server} server @returns {Promise<string[]>} their ids */
+/** @param {Browser} browser @param {Server} server @returns {Promise<string[]>} the ids of the expenses */
 async function addExpenses(browser, server) {
   const ids = [];
   for (let index = 0; index < ROWS; index += 1) {

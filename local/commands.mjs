@@ -1,7 +1,7 @@
 /**
- * Commands: starting them, showing or hiding what they print, ending them, and stopping with one
- * clear sentence. Every script in this folder runs inside `main`. Node built-ins only: `setup.mjs`
- * needs this before any package is installed.
+ * Starts commands, shows or hides their output, ends them, and stops scripts with one clear sentence. Every
+ * script in this folder runs inside `main`. `setup.mjs` needs this file before any package is installed, so it
+ * uses Node's built-ins only.
  */
 
 import { spawn } from 'node:child_process';
@@ -9,18 +9,18 @@ import { mkdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The project's folder. Every command runs in it, whatever folder the user is in. */
+/** The project's folder. Every command runs in it, whatever the current folder is. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** How many lines of a failed command's hidden output are shown. */
+/** The number of lines shown of a failed command's hidden output. */
 const FAILURE_LINES = 40;
-/** How long a command may take to end after a polite signal. */
+/** The time that a command gets to end after SIGINT. */
 const END_GRACE_MS = 5_000;
-/** How often the holder of a lock says that it is still alive, and after how long it is not. */
+/** The holder of a lock renews it at the first interval; after the second without renewal it counts as gone. */
 const LOCK_BEAT_MS = 1_000;
 const LOCK_STALE_MS = 20_000;
 
-/** A reason to stop that the user can act on: printed as it is, without a stack. */
+/** An error that the user can act on: its message is printed without a stack. */
 export class Stop extends Error {
   /** @param {string} sentence @param {number} [exitCode] */
   constructor(sentence, exitCode = 1) {
@@ -33,27 +33,27 @@ export class Stop extends Error {
 
 /** @type {Set<ChildProcess>} */
 const running = new Set();
-/** The children that lead a process group of their own. @type {WeakSet<ChildProcess>} */
+/** The children that lead their own process group. @type {WeakSet<ChildProcess>} */
 const leaders = new WeakSet();
 /** @type {Set<string>} */
 const heldLocks = new Set();
 let ending = false;
 
 /**
- * Runs a script's body. A `Stop` is printed as a sentence, anything else with its stack. SIGINT,
- * SIGTERM, SIGHUP and the death of the npm that started this script end every command started here.
+ * Runs a script's body. A `Stop` is printed as a sentence, any other error with its stack. SIGINT, SIGTERM,
+ * SIGHUP and the death of the npm process that started this script end every command started here.
  *
  * @param {() => Promise<void>} body
  */
 export async function main(body) {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
-      // A second Ctrl-C means now.
+      // A second Ctrl-C ends at once.
       if (ending) process.exit(interruptedCode);
       void interrupt();
     });
   }
-  // The terminal may be gone before this process is.
+  // The terminal may be closed before this process ends.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   process.on('exit', () => {
     for (const child of running) signalGroup(child, 'SIGKILL');
@@ -70,8 +70,8 @@ export async function main(body) {
 }
 
 /**
- * Ends everything and then this process, saying why. Only the first reason counts: what follows
- * from it, such as a server's end, does not.
+ * Ends every command and then this process, printing the reason. Only the first reason counts: later errors,
+ * such as a server's end, follow from it.
  *
  * @param {unknown} error
  */
@@ -84,14 +84,14 @@ export async function stopNow(error) {
   process.exit(error instanceof Stop ? error.exitCode : 1);
 }
 
-/** Whether this script is ending: what fails then was ended on request. */
+/** Whether this script is ending: a command that fails then was ended on request. */
 export function isEnding() {
   return ending;
 }
 
 let interruptedCode = 130;
 
-/** What an interrupted script exits with; 0 where Ctrl-C is the usual way to end it. @param {number} code */
+/** Sets the exit code after an interrupt; 0 where Ctrl-C is the usual way to end. @param {number} code */
 export function setInterruptedCode(code) {
   interruptedCode = code;
 }
@@ -102,7 +102,7 @@ async function interrupt() {
   process.exit(interruptedCode);
 }
 
-/** npm does not pass SIGHUP on, and cannot pass SIGKILL on: watch for its death instead. */
+/** npm does not pass SIGHUP on and cannot pass SIGKILL on, so this script watches for npm's death. */
 function endWithNpm() {
   if (!process.env.npm_lifecycle_event) return;
   const parent = process.ppid;
@@ -111,7 +111,7 @@ function endWithNpm() {
   }, 300).unref();
 }
 
-/** Ends every command started here, with all that it started: politely, then by force. */
+/** Ends every command started here and its child processes: first with SIGINT, then with SIGKILL. */
 export async function endAll() {
   const ended = [...running].map((child) => new Promise((resolve) => child.once('close', resolve)));
   for (const child of running) signalGroup(child, 'SIGINT');
@@ -120,8 +120,8 @@ export async function endAll() {
 }
 
 /**
- * Starts a command that goes on running. It leads a process group of its own, so that its
- * children can be ended with it, even after it has died.
+ * Starts a long-running command. It leads its own process group, so that its child processes can be ended
+ * with it, even after the command itself has died.
  *
  * @param {string} command
  * @param {string[]} args
@@ -151,12 +151,12 @@ function signalGroup(child, signal) {
     if (leaders.has(child)) process.kill(-child.pid, signal);
     else child.kill(signal);
   } catch {
-    // ESRCH: nothing is left of it.
+    // ESRCH: the process has ended.
   }
 }
 
 /**
- * Runs a command to its end and answers with its exit code and output.
+ * Runs a command to its end; returns its exit code and output.
  *
  * @param {string} command
  * @param {string[]} args
@@ -181,8 +181,8 @@ export function capture(command, args, { env, show = false } = {}) {
 }
 
 /**
- * Runs a long command with its output hidden: says what is done and why it takes long, then how
- * long it took. When it fails: its last lines, and `failure` as the reason to stop.
+ * Runs a long command with its output hidden: prints the title with its reason, then the duration. On failure
+ * it prints the last lines of the output and stops with `failure`.
  *
  * @param {string} title
  * @param {string} command
@@ -205,14 +205,14 @@ export async function step(title, command, args, { env, failure }) {
     );
     return;
   }
-  // Ended on request: `main` says nothing then.
+  // Ended on request: `main` prints nothing then.
   if (ending) return new Promise(() => {});
   console.error(`\n${output.trimEnd().split('\n').slice(-FAILURE_LINES).join('\n')}`);
   throw new Stop(failure);
 }
 
 /**
- * Runs a command to its end with the terminal as it is: for commands that ask questions.
+ * Runs a command in this terminal to its end, for commands that ask questions.
  *
  * @param {string} command
  * @param {string[]} args
@@ -221,7 +221,7 @@ export async function step(title, command, args, { env, failure }) {
  */
 export function runInTerminal(command, args, env) {
   return new Promise((resolve) => {
-    // In this process's own group: a background group may not read from the terminal.
+    // In this process's own group: a background group must not read from the terminal.
     const child = start(command, args, { env, stdio: 'inherit', ownGroup: false });
     child.once('error', () => resolve(127));
     child.once('close', (code) => resolve(code ?? 1));
@@ -249,7 +249,7 @@ export async function withLock(name, body) {
     try {
       utimesSync(lock, now, now);
     } catch {
-      // Taken away by hand: nothing depends on this beat then.
+      // Somebody has removed the lock; this renewal does not matter then.
     }
   }, LOCK_BEAT_MS);
   try {
@@ -269,11 +269,11 @@ function takeLock(lock) {
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
   }
-  // Its holder was killed when it no longer beats.
+  // A lock that is not renewed belongs to a process that was killed.
   try {
     if (Date.now() - statSync(lock).mtimeMs > LOCK_STALE_MS) rmSync(lock, { recursive: true, force: true });
   } catch {
-    // Given back in this very moment.
+    // Its holder has just released it.
   }
   return false;
 }

@@ -1,8 +1,8 @@
 /**
- * Set-up: everything the other commands need, installed in the versions this repository pins, and
- * nothing outside the project's own folder but Rust components of the pinned toolchain. Compares
- * versions first, so that it takes a fraction of a second when there is nothing to do. Node built-ins
- * only: it runs before any package is there.
+ * Set-up: installs everything the other commands need, in the versions that this repository pins, and nothing
+ * outside the project's folder except Rust components of the pinned toolchain. It compares versions first, so
+ * that it takes a fraction of a second when nothing is missing. It runs before any package is installed and
+ * therefore uses Node's built-ins only.
  */
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 
 const NODE_MAJOR = 20;
-/** The release that goes with the `worker` crate in Cargo.toml. */
+/** The release that matches the `worker` crate in Cargo.toml. */
 const WORKER_BUILD = '0.8.7';
 const WASM_TARGET = 'wasm32-unknown-unknown';
 const RUST_COMPONENTS = ['rustfmt', 'clippy'];
@@ -20,12 +20,12 @@ const RUST_COMPONENTS = ['rustfmt', 'clippy'];
 const RUSTUP_HINT = 'Install Rust with rustup (https://rustup.rs), open a new terminal and run the command again.';
 
 const TOOLS = join(ROOT, '.tools');
-/** A package that is wasm-bindgen's tools, for its lock file. */
+/** A package with wasm-bindgen's command-line tools as its dependency, for the lock file. */
 const WASM_BINDGEN_CLI = join('local', 'wasm-bindgen-cli');
-/** Where that package is built: gone once it is installed. */
+/** The folder in which that package is built; deleted after the installation. */
 const BUILD = join(TOOLS, 'build');
 
-/** Where the project's own tools are. */
+/** The project's own tools. */
 export const BIN = {
   workerBuild: join(TOOLS, 'bin', 'worker-build'),
   wasmBindgen: join(TOOLS, 'bin', 'wasm-bindgen'),
@@ -35,7 +35,7 @@ export const BIN = {
   wrangler: join(ROOT, 'node_modules', 'wrangler', 'bin', 'wrangler.js'),
 };
 
-/** Installs what is missing. Two at a time wait for each other. */
+/** Installs what is missing. Concurrent calls wait for each other. */
 export async function setUp() {
   if (process.platform === 'win32') {
     throw new Stop('These scripts run on Linux and macOS: on Windows, clone and run the project inside WSL.');
@@ -61,7 +61,7 @@ async function nothingToDo() {
 
 // --- npm packages -------------------------------------------------------------------------------
 
-/** Whether node_modules holds what the lock file says. npm keeps its own record of that in there. */
+/** Whether node_modules matches the lock file, by the record that npm keeps in node_modules. */
 function packagesInstalled() {
   const wanted = readJson('package-lock.json');
   const present = readJson(join('node_modules', '.package-lock.json'));
@@ -73,7 +73,7 @@ function packagesInstalled() {
   return Object.entries(wanted.packages).every(([path, { version, optional, link }]) => {
     if (path === '' || link) return true;
     const installed = present.packages[path];
-    // An optional package is one for another platform.
+    // An optional package may be for another platform.
     return installed ? installed.version === version : Boolean(optional);
   });
 }
@@ -85,7 +85,7 @@ async function installPackages() {
       'npm was not found: it comes with Node, so install Node again (https://nodejs.org) and run the command again.',
     );
   }
-  // None of the packages needs its install script, and NODE_ENV=production must not leave any out.
+  // No package needs its install script; NODE_ENV=production must not omit any package.
   await step(
     'Installing the npm packages of package-lock.json (once)',
     'npm',
@@ -99,7 +99,7 @@ async function installPackages() {
 
 // --- Rust ---------------------------------------------------------------------------------------
 
-/** The toolchain cargo will use in this folder. */
+/** The toolchain that cargo uses in this folder. */
 function toolchain() {
   const pinned = /^channel\s*=\s*"([^"]+)"/m.exec(read('rust-toolchain.toml') ?? '')?.[1];
   if (!pinned) throw new Stop('rust-toolchain.toml is missing or names no channel: restore it from the repository.');
@@ -142,7 +142,7 @@ async function installRust() {
 
 // --- worker-build and wasm-bindgen ---------------------------------------------------------------
 
-/** wasm-bindgen's tool and crate must be of the same version to the last digit. */
+/** The versions of wasm-bindgen's tool and crate must be equal. */
 function wasmBindgenVersion() {
   const version = lockedVersion('Cargo.lock', 'wasm-bindgen');
   const toolLock = join(WASM_BINDGEN_CLI, 'Cargo.lock');
@@ -166,7 +166,7 @@ function lockedVersion(path, name) {
   return version;
 }
 
-/** The tools that are absent, or of another version than the one wanted. */
+/** The tools that are missing or have another version than the pinned one. */
 async function missingTools() {
   const wasmBindgen = wasmBindgenVersion();
   const wanted = [
@@ -207,7 +207,7 @@ async function installTools() {
       'cargo',
       ['install', ...source, '--locked', '--root', TOOLS, '--force', '--debug', ...only],
       {
-        // Not optimised: they run for a second or two, and optimising them takes minutes.
+        // Not optimised: the tools run for a second or two, and optimising them takes minutes.
         env: {
           CARGO_PROFILE_DEV_DEBUG: '0',
           CARGO_PROFILE_DEV_DEBUG_ASSERTIONS: 'false',

@@ -1,7 +1,7 @@
 /**
- * `npm start`: set-up, bundle, and the Worker under `wrangler dev` with its KV on disk, built and reloaded
- * after every save. Without credentials in .dev.vars the local AuthKit stands in for WorkOS. Ends everything
- * it started.
+ * `npm start`: runs the set-up and the build, then serves the Worker under `wrangler dev` with KV on disk, and
+ * rebuilds and reloads it after every save. Without credentials in .dev.vars the local AuthKit stands in for
+ * WorkOS. At the end it stops every process it has started.
  *
  *     npm start -- [--port 8787] [--authkit-port 4100]
  */
@@ -20,19 +20,19 @@ import { setUp } from './setup.mjs';
 import { updateOnSave } from './watch.mjs';
 
 const DEV_VARS = '.dev.vars';
-/** The folder, in the Worker's, of the local files that a start keeps for the next; KV is in .wrangler/state. */
+/** The folder of local files that survive a restart, inside the Worker's folder; KV is in .wrangler/state. */
 const LOCAL = '.local';
 const LOCAL_CREDENTIALS = { WORKOS_API_KEY: 'sk_test_local', WORKOS_CLIENT_ID: 'client_local' };
 
-/** What makes .dev.vars one with real credentials, and what it must have then. */
+/** .dev.vars counts as real credentials with any of these, and then needs all of the required ones. */
 const CREDENTIALS = ['WORKOS_API_KEY', 'WORKOS_CLIENT_ID'];
 const REQUIRED = [...CREDENTIALS, 'WORKOS_COOKIE_PASSWORD'];
-/** As the Worker has it: crates/authkit/src/config.rs. */
+/** The limits of the Worker: crates/authkit/src/config.rs. */
 const COOKIE_PASSWORD_MIN_CHARS = 32;
 const COOKIE_PASSWORD_MIN_DISTINCT_CHARS = 8;
 
 /**
- * How a Worker is started: the command that does so, for messages, and its default ports.
+ * A Worker's start: the command, for messages, and the default ports.
  *
  * @typedef {{ command: string, port: number, authkitPort: number }} Start
  */
@@ -70,7 +70,7 @@ export async function serve(worker, defaults) {
       await server.reload(DEVELOPMENT);
     },
   });
-  // After npm test, say, the release bundle is there: it is served at once, and the other one made meanwhile.
+  // After `npm test`, for one, the release bundle exists: it is served at once while the development bundle is built.
   const first = !isFresh(worker, DEVELOPMENT) && isFresh(worker, RELEASE) ? RELEASE : DEVELOPMENT;
   await build('steps', { worker, mode: first });
 
@@ -119,8 +119,8 @@ function readArguments({ command, port, authkitPort }) {
 // --- Configuration ------------------------------------------------------------------------------
 
 /**
- * The variables of a .dev.vars that leads to WorkOS itself. One that is half filled in is a mistake to be
- * told about.
+ * The variables of a .dev.vars with real WorkOS credentials; `undefined` without any. A file with only some
+ * of the required variables is an error.
  *
  * @param {string} devVars
  */
@@ -163,7 +163,7 @@ function redirectUri({ WORKOS_REDIRECT_URI: uri, PUBLIC_ORIGIN: origin }, port) 
   return uri || `${(origin || `http://localhost:${port}`).replace(/\/$/, '')}/callback`;
 }
 
-/** Names and values of a dotenv file, as far as needed here: wrangler reads it for the Worker. @param {string} text */
+/** Parses the names and values of a dotenv file; Wrangler parses the same file for the Worker. @param {string} text */
 function parseVars(text) {
   const line = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\n]*))/gm;
   return Object.fromEntries(
@@ -174,14 +174,14 @@ function parseVars(text) {
   );
 }
 
-/** The developer's own variables, where Wrangler looks for them. @param {string} devVars @param {string} file */
+/** Links the developer's variables to where Wrangler reads them. @param {string} devVars @param {string} file */
 function linkVars(devVars, file) {
   rmSync(file, { force: true });
   symlinkSync(join(ROOT, devVars), file);
 }
 
 /**
- * The Worker's variables beside the local AuthKit. The password is kept, so that a session outlives a restart.
+ * Writes the Worker's variables for the local AuthKit. The password is kept, so that sessions survive a restart.
  *
  * @param {number} authkitPort
  * @param {string} local the folder of local files
@@ -223,7 +223,7 @@ function writeLocalCf(local) {
 
 /** @param {number} port @param {string} option the command and the option that set another port */
 async function checkPort(port, option) {
-  // Both loopback addresses: a browser that is told `localhost` may try either first.
+  // Both loopback addresses: for `localhost` a browser may try either first.
   const answers = await Promise.all(['127.0.0.1', '::1'].map((host) => isAnswering(host, port)));
   const fault = answers.includes(true) ? 'EADDRINUSE' : await bindFault(port);
   if (fault === undefined) return;
@@ -269,14 +269,14 @@ async function startAuthKit(port, local) {
   endWith(child, 'The local AuthKit');
   /** @type {Promise<void>} */
   const ready = new Promise((resolve) => {
-    // Its first line says that it is ready.
+    // The first line of its output means that it is ready.
     eachLine(child.stdout, (line, first) => (first ? resolve() : console.log(line)));
   });
   eachLine(child.stderr, (line) => console.error(line));
   await ready;
 }
 
-/** Wrangler does not notice when its runtime is killed: never returns while the port is open. @param {number} port */
+/** Fails when the port is closed, because Wrangler does not notice when its runtime is killed. @param {number} port */
 async function staysUp(port) {
   for (let refusals = 0; refusals < 3; await pause(1_000)) {
     refusals = (await isAnswering('127.0.0.1', port)) ? 0 : refusals + 1;

@@ -1,35 +1,35 @@
 /**
- * Wrangler, as this project runs it: no telemetry, nothing written outside the project's folder, and
- * of what `wrangler dev` prints only what the Worker and its requests have to say.
+ * Wrangler's environment in this project, without telemetry and without files outside the project's folder, and
+ * a filter that keeps only the output of the Worker and its requests from `wrangler dev`.
  */
 
 import { stripVTControlCharacters } from 'node:util';
 
-/** The environment every wrangler command gets. */
+/** The environment of every Wrangler command. */
 export const WRANGLER_ENV = {
   WRANGLER_SEND_METRICS: 'false',
   WRANGLER_SEND_ERROR_REPORTS: 'false',
   WRANGLER_HIDE_BANNER: 'true',
   WRANGLER_LOG_PATH: '.wrangler/logs',
   WRANGLER_REGISTRY_PATH: '.wrangler/registry',
-  // `Request.cf` is a placeholder on this machine: no request to the outside for it.
+  // A placeholder for `Request.cf`, without a network request.
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
 };
 
-/** What Wrangler prints when the runtime has taken a new bundle. */
+/** Wrangler prints this line when the runtime has loaded a new bundle. */
 const RELOAD_DONE = /^⎔ Local server updated and ready/;
-/** Lines that tell the user nothing. */
+/** Lines without information for the user. */
 const NOISE = [
   RELOAD_DONE,
   /^Using (secrets|vars) defined in /,
   /^⎔ (Starting|Reloading) local server/,
   /^⎔ Shutting down/,
   /^\[wrangler:info\] Ready on /,
-  // What `npm start` itself asks for.
+  // The health check of `npm start`.
   /^\[wrangler:info\] GET \/health 200 /,
   /Parsed \d+ valid header rule/,
   /^🪵/,
-  // Wrangler removes its folder for a bundle before it ends the watcher on it, which may notice.
+  // Wrangler removes a bundle's folder before it stops the folder's watcher, which may report it.
   /\[ERROR\] Build failed with \d+ errors?:$/,
   /Could not resolve ".*\/middleware-loader\.entry\.ts"/,
 ];
@@ -55,12 +55,12 @@ export function wranglerOutput() {
     if (BINDINGS_TABLE.test(plain)) inTable = true;
     else if (plain === '') inTable = false;
     if (inTable || NOISE.some((noise) => noise.test(plain))) {
-      // An empty line after it would stand for nothing.
+      // The empty line after a hidden line is hidden too.
       blank = true;
       return undefined;
     }
     const kept = plain.replace(PREFIX, '') === plain ? line.trimEnd() : plain.replace(PREFIX, '');
-    // One empty line is as good as three.
+    // Consecutive empty lines are reduced to one.
     if (stripVTControlCharacters(kept).trim() === '') {
       if (blank) return undefined;
       blank = true;

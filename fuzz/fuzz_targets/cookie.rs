@@ -1,4 +1,4 @@
-//! `Cookie` headers, one to a line: reading them, and writing a session over whatever they hold.
+//! `Cookie` headers, one to a line: parses them, and writes a session over any cookies they contain.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ static ORIGIN: LazyLock<RequestOrigin> = LazyLock::new(|| {
     RequestOrigin::of_url(url).expect("the URL has a host")
 });
 
-/// A short name is found by the fuzzer.
+/// A short name, so that the fuzzer finds it.
 static SESSION: LazyLock<CookieConfig> = LazyLock::new(|| CookieConfig {
     name: Some("s".to_owned()),
     max_age_secs: 3600,
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     let cookie = SESSION.session_cookie(&ORIGIN);
     for candidate in cookie.read(&cookies, |value| Some(value.to_owned())) {
         assert!(!candidate.contains(';'));
-        // A value that was read can be written, if there is room.
+        // A value that was read can be written back if it fits.
         if let Ok(set) = cookie.write(&candidate, &cookies) {
             for header in set {
                 assert!(header.as_bytes().starts_with(b"s") && header.len() <= COOKIE_MAX_BYTES);

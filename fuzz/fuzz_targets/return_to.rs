@@ -1,4 +1,4 @@
-//! `return_to`: whatever is accepted stays on the origin, and is what it will be read as again.
+//! `return_to`: every accepted path stays on the origin, and parses as the same path again.
 
 #![no_main]
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! Sealed values: the input as one, and the input properly sealed, as it is or beside valid members.
+//! Sealed values: the input as a sealed value, and the input properly sealed, alone or beside valid members.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ static SEALER: LazyLock<Sealer> = LazyLock::new(|| {
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data) {
-        // Nobody guesses a tag.
+        // The fuzzer cannot guess an authentication tag.
         assert!(SEALER.open(text).is_err());
         assert!(Session::open(text, &SEALER).is_err());
     }

@@ -1,5 +1,5 @@
-//! Access tokens: the input as one, and its two lines as the header and payload of one that somebody
-//! else signed. The key is that of `crates/authkit/tests/vectors`, whose private half the fuzzer does not have.
+//! Access tokens: the input as a token, and its two lines as header and payload of a token with the signature of
+//! another. The key is that of `crates/authkit/tests/vectors`; the fuzzer does not have its private half.
 
 #![no_main]
 #![allow(clippy::unwrap_used)]
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let (first, second) = (lines.next().unwrap_or_default(), lines.next());
-    // One line is a payload.
+    // A single line is a payload.
     let (header, payload) = second.map_or((HEADER, first), |payload| (first, payload));
     let (_, signature) = TOKEN.trim().rsplit_once('.').unwrap();
     let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
@@ -42,7 +42,7 @@ fn check(text: &str) {
     let key = KEYS.find("key_current").unwrap();
     let verified = token.verify_signature(TokenKind::Session, key).map(|_| ());
     if text != TOKEN.trim() {
-        // The payload is read before the signature is checked.
+        // The payload is parsed before the signature is verified.
         assert!(matches!(verified, Err(TokenError::Signature | TokenError::Malformed)));
     }
 }
