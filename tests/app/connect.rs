@@ -419,7 +419,7 @@ async fn authkit_metadata_is_passed_through_and_cached() {
 }
 
 #[tokio::test]
-async fn authkit_metadata_is_served_under_resource_paths_too() {
+async fn authkit_metadata_is_served_under_resource_paths() {
     let app = connect::app();
     for path in with_resources(&[METADATA]) {
         assert_eq!(app.get(&path).await.expect(200).json(), app.authkit.connect.metadata());

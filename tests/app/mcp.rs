@@ -179,7 +179,7 @@ async fn methods_other_than_post_are_405() {
 }
 
 #[tokio::test]
-async fn path_with_a_trailing_slash_works_alike() {
+async fn path_with_a_trailing_slash_works() {
     let app = connect::app();
     let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
     let body = message("tools/list").to_string();

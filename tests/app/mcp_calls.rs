@@ -201,7 +201,7 @@ async fn tools_accept_earlier_arguments_that_schemas_omit() {
 }
 
 #[tokio::test]
-async fn update_with_an_id_alone_names_missing_fields() {
+async fn update_with_only_an_id_names_missing_fields() {
     let app = TestApp::new();
     let added = output(&app, "add_expense", lunch()).await;
     app.kv.take_operations();

@@ -15,7 +15,7 @@ const NAMES: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn object_with_the_reserved_name_is_no_number() {
+async fn object_with_the_reserved_name_is_not_a_number() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let lunch = r#"{"description": "Team lunch", "amount": 42.5}"#;
@@ -46,7 +46,7 @@ async fn object_with_the_reserved_name_is_no_number() {
 }
 
 #[tokio::test]
-async fn object_with_the_reserved_name_is_no_argument() {
+async fn reserved_object_is_refused_as_id_and_argument() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for name in NAMES {

@@ -253,7 +253,7 @@ async fn callback_submitted_twice_at_once_exchanges_once() {
 }
 
 #[tokio::test]
-async fn unanswered_exchange_is_retried_with_its_code_alone() {
+async fn unanswered_exchange_is_retried_with_its_code_only() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let callback = callback(&mut browser, "/login").await;

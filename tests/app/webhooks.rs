@@ -218,7 +218,7 @@ async fn other_events_are_acknowledged_and_ignored() {
 }
 
 #[tokio::test]
-async fn signed_body_that_is_no_event_is_400() {
+async fn signed_body_that_is_not_an_event_is_400() {
     let app = app();
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     app.kv.take_operations();
