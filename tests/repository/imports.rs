@@ -26,7 +26,7 @@ fn forbid(
 ) {
     let mut violations = Vec::new();
     for file in sources {
-        let tokens = source::tokens(&source::read(&file));
+        let tokens = source::tokens_of(&file);
         for at in (0..tokens.len()).filter(|at| is_forbidden(&tokens, *at)) {
             violations.push(format!("{file}:{}: {}", tokens[at].line, tokens[at].text));
         }
@@ -79,7 +79,7 @@ fn only_fastapi_names_pydantic_kinds() {
     let is_kind = |text: &str| {
         text.contains('_') && text.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase())
     };
-    let tokens = source::tokens(&source::read("src/fastapi/problem.rs"));
+    let tokens = source::tokens_of("src/fastapi/problem.rs");
     let begin = tokens.windows(2).position(|window| window[0].is("fn") && window[1].is("kind"));
     let begin = begin.expect("src/fastapi/problem.rs has `fn kind`, which names every kind");
     let end = begin + tokens[begin..].iter().skip(1).position(|token| token.is("fn")).unwrap();

@@ -108,7 +108,7 @@ impl Crate {
 
 impl Module {
     fn read(path: &[String], file: String) -> Self {
-        let tokens = source::tokens(&source::read(&file));
+        let tokens = source::tokens_of(&file);
         let mut module =
             Self { file, children: BTreeSet::new(), reexports: BTreeMap::new(), paths: Vec::new() };
         module.children = children(&tokens);

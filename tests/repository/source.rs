@@ -2,8 +2,10 @@
 //! that only tests compile.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 /// The repository's top folder.
@@ -55,8 +57,19 @@ pub fn files(folder: &str, ending: &str) -> Vec<String> {
     found
 }
 
-/// The tokens of a file, without items under `#[cfg(test)]`.
-pub fn tokens(text: &str) -> Vec<Token> {
+/// The tokens of a file of the repository. Tests share them.
+pub fn tokens_of(path: &str) -> Arc<[Token]> {
+    static READ: Mutex<BTreeMap<String, Arc<[Token]>>> = Mutex::new(BTreeMap::new());
+    if let Some(tokens) = READ.lock().unwrap().get(path) {
+        return Arc::clone(tokens);
+    }
+    let tokens: Arc<[Token]> = tokens(&read(path)).into();
+    READ.lock().unwrap().insert(path.to_owned(), Arc::clone(&tokens));
+    tokens
+}
+
+/// The tokens of a text, without items under `#[cfg(test)]`.
+fn tokens(text: &str) -> Vec<Token> {
     without_tests(tokenize(text))
 }
 
@@ -157,7 +170,7 @@ fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     kept
 }
 
-pub fn is_cfg_test(tokens: &[Token]) -> bool {
+fn is_cfg_test(tokens: &[Token]) -> bool {
     let start = ["#", "[", "cfg", "(", "test", ")", "]"];
     tokens.len() > start.len() && tokens.iter().zip(start).all(|(token, text)| token.is(text))
 }
