@@ -271,6 +271,21 @@ fn dev_vars_example_has_every_variable() {
     );
 }
 
+/// A README may leave variables to another document; a table that has one of them has all.
+#[test]
+fn tables_of_variables_are_complete() {
+    for document in ["README.md", "crates/authkit/README.md"] {
+        let text = read(document);
+        let has_row = |variable: &String| text.contains(&format!("\n| `{variable}`"));
+        let (listed, missing): (Vec<String>, Vec<String>) =
+            variables().into_iter().partition(has_row);
+        assert!(
+            listed.is_empty() || missing.is_empty(),
+            "{document}, table of variables: add {missing:?}"
+        );
+    }
+}
+
 #[test]
 fn documents_name_no_unknown_variable() {
     let variables = variables();
