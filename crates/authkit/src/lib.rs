@@ -1,16 +1,4 @@
-//! WorkOS AuthKit at the edge: sign-in, sealed sessions, access tokens. Knows nothing of what it
-//! protects, and could be a crate of its own together with the small modules it stands on:
-//! [`crate::runtime`], [`crate::error`], [`crate::validation`] and [`crate::browser`].
-//!
-//! The dangerous parts first: [`seal`] (cryptography), [`token`], `remembered` and [`keys`] (who signed),
-//! [`connect`] (the second issuer), [`sign_in`] (the authorization code flow), [`code_exchanges`] (one code
-//! exchange per sign-in), [`origin`] (where a request comes from). On them stand [`session`] and
-//! [`cookie`] (what a browser carries), [`workos`] (what WorkOS answers), [`signed_out`] (sessions that
-//! stay over) and [`refresh`] (one new session for many requests), and on those [`current_user`] (the
-//! [`CurrentUser`] extractor), [`rejection`] (401 and 403 responses), [`layer`] (the layer that hands the browser
-//! its new session), [`session_kept`] (the page for browsers that drop it), [`refusal`] (the page for a sign-in
-//! that AuthKit refused), [`mod@routes`] and [`oauth_metadata`]. [`webhook`] stands by itself: it verifies
-//! WorkOS's events.
+#![doc = include_str!("../README.md")]
 
 mod authkit;
 pub mod browser;
