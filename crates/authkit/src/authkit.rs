@@ -1,4 +1,4 @@
-//! [`AuthKit`]: the state that requests share, and the verification of tokens and sessions.
+//! [`AuthKit`]: the state that all requests of an isolate share. It verifies tokens and opens sessions.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ use crate::{
     workos::{WorkosClient, WorkosError},
 };
 
-/// One application's AuthKit: its configuration, the keys derived from it and the caches. Made once
-/// per isolate, shared by every request.
+/// The AuthKit of one application: its configuration, the keys derived from it, and its caches. An isolate
+/// makes one and shares it among its requests.
 pub struct AuthKit {
     pub(crate) config: Arc<AuthKitConfig>,
     pub(crate) client: WorkosClient,
@@ -43,13 +43,13 @@ pub struct AuthKit {
     pub(crate) render_error: RenderError,
 }
 
-/// Why a token's bearer is not known.
+/// Why a token was not verified.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VerifyError {
-    /// The token is no good.
+    /// The token is invalid.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// It could not be told, because WorkOS's keys are not to be had.
+    /// WorkOS's keys cannot be fetched, so the token is neither valid nor invalid.
     #[error(transparent)]
     Unavailable(WorkosError),
 }
@@ -58,17 +58,17 @@ impl AuthKit {
     /// The name of AuthKit's KV binding in `wrangler.toml`.
     pub const KV_BINDING: &str = "AUTHKIT";
 
-    /// The AuthKit of an environment: variables `WORKOS_*`, and the KV namespace bound to
+    /// Reads the environment: the variables `WORKOS_*` and `PUBLIC_ORIGIN`, and the KV namespace bound to
     /// [`KV_BINDING`](Self::KV_BINDING).
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names every variable and binding that is missing or invalid.
+    /// [`ConfigError`], which names every variable and binding that is missing or invalid.
     pub fn from_env(host: &impl Host) -> Result<Self, ConfigError> {
         Self::from_env_with_kv(host, Self::KV_BINDING)
     }
 
-    /// [`from_env`](Self::from_env) with a namespace that the application shares: AuthKit's keys begin with
+    /// [`from_env`](Self::from_env) with a KV namespace that the application shares. AuthKit's keys begin with
     /// `authkit:`.
     ///
     /// # Errors
@@ -91,8 +91,8 @@ impl AuthKit {
         }
     }
 
-    /// Where a browser may be sent to by the form that signs out: WorkOS, and where WorkOS sends it on
-    /// to. What a page's policy must allow (CSP level 3, `form-action`).
+    /// The origins that the sign-out form leads to: WorkOS, and the pages that WorkOS redirects to. A page with
+    /// the form allows them in its Content Security Policy (CSP level 3, `form-action`).
     #[must_use]
     pub fn sign_out_origins(&self) -> Vec<String> {
         let AuthKitConfig { base_url, authkit_domain, logout_redirect, .. } = &*self.config;
@@ -103,14 +103,15 @@ impl AuthKit {
             .collect()
     }
 
-    /// The origin that browsers and clients see, where it is not that of a request's URL.
+    /// `PUBLIC_ORIGIN`: the origin that browsers and clients see, where it differs from the request URL's.
     #[must_use]
     pub fn public_origin(&self) -> Option<&Url> {
         self.config.public_origin.as_ref()
     }
 
-    /// Derives every key from `config`. Key sets and renewed sessions are left in `kv`, sealed, for
-    /// other isolates; it may hold other things too, under keys that do not begin with `authkit:`.
+    /// Derives every key from `config`. AuthKit stores sealed key sets and renewed sessions in `kv`, where other
+    /// isolates find them. The application may use the same namespace for keys that do not begin with
+    /// `authkit:`.
     #[must_use]
     pub fn new(
         config: AuthKitConfig,
@@ -166,20 +167,20 @@ impl AuthKit {
         }
     }
 
-    /// Says what Connect's tokens may be for, and what may stand in their scope.
+    /// Sets the audiences and scopes that this application accepts in Connect tokens.
     #[must_use]
     pub fn with_resource(self, resource: ProtectedResource) -> Self {
         Self { resource, ..self }
     }
 
-    /// Sets the path that a sign-in leads to when the browser asked for no other page; `/` without it.
+    /// Sets the page that a browser gets after a sign-in when it requested no other page; the default is `/`.
     #[must_use]
     pub fn with_landing_path(self, path: &'static str) -> Self {
         Self { landing_path: path.into(), ..self }
     }
 
-    /// Replaces the page that browsers get for an error. The function returns a whole HTML document;
-    /// other clients get JSON.
+    /// Replaces the HTML page for errors. `render` returns a complete HTML document for browsers; other clients
+    /// get JSON.
     #[must_use]
     pub fn with_error_page(
         self,
@@ -188,16 +189,16 @@ impl AuthKit {
         Self { render_error: Arc::new(render), ..self }
     }
 
-    /// A sealer for something of the application's own, which opens nothing of AuthKit's nor of any
-    /// other `name`.
+    /// A sealer for the application's own values. It opens no value of AuthKit, and no value that was sealed
+    /// under another `name`.
     #[must_use]
     pub fn application_sealer(&self, name: &'static str) -> Sealer {
         let AuthKitConfig { cookie_password, cookie_password_previous, .. } = &*self.config;
         Sealer::new(Purpose::Application(name), cookie_password, cookie_password_previous.as_ref())
     }
 
-    /// Verifies a session access token that must be good now. What must be fetched for it is fetched
-    /// to the end under `wait_until`.
+    /// Verifies a session access token, including its expiry. A key set fetch that this begins continues
+    /// under `wait_until` when the client disconnects.
     ///
     /// # Errors
     ///
@@ -210,8 +211,8 @@ impl AuthKit {
         self.reject_expired(self.verify_ignoring_expiry(token, wait_until).await?)
     }
 
-    /// Verifies what a bearer has shown: a session's access token, or where Connect is on one of its
-    /// tokens that is meant for this Worker, here at `origin`.
+    /// Verifies a token from the `Authorization` header: a session access token or, where Connect is on, a
+    /// Connect token whose audience is this Worker at `origin`.
     ///
     /// # Errors
     ///
@@ -240,7 +241,7 @@ impl AuthKit {
         Ok(claims)
     }
 
-    /// Verifies a session access token that may have expired.
+    /// Verifies a session access token except for its expiry.
     pub(crate) async fn verify_ignoring_expiry(
         &self,
         token: &str,
@@ -250,7 +251,7 @@ impl AuthKit {
         Ok(signed.of_cookie(&self.config, self.clock.now())?)
     }
 
-    /// Opens a sealed session, once in an isolate.
+    /// Opens a sealed session, or takes it from the isolate's cache.
     pub(crate) fn open_session(&self, sealed: &str) -> Option<CachedSession> {
         let hash = TextHash::of(sealed);
         if let Some(known) = self.opened_sessions.get(&hash) {
@@ -263,18 +264,18 @@ impl AuthKit {
         Some(opened)
     }
 
-    /// Verifies a token's signature, once for each key set that an isolate sees. The `iss` claim alone
-    /// decides whose keys check it, and a Connect token is refused unchecked where it
-    /// `may_be_connects` not. Nothing is believed of the token yet.
+    /// Verifies a token's signature, or takes the result from the cache if the same key set verified it. The
+    /// unverified `iss` claim only selects the key set. Without `accepts_connect`, a Connect token is refused
+    /// before its signature is checked. The caller still has to check the claims.
     async fn verify_signature(
         &self,
         token: &str,
-        may_be_connects: bool,
+        accepts_connect: bool,
         wait_until: &WaitUntil,
     ) -> Result<SignedClaims, VerifyError> {
         let hash = TextHash::of(token);
         if let Some(known) = self.signed_tokens.get(&hash)
-            && (may_be_connects || known.claims.kind() == TokenKind::Session)
+            && (accepts_connect || known.claims.kind() == TokenKind::Session)
         {
             let keys = self.keys_of(known.claims.kind());
             let key_set = key_set(keys, &known.kid, wait_until).await?;
@@ -290,7 +291,7 @@ impl AuthKit {
             }
             _ => TokenKind::Session,
         };
-        if kind == TokenKind::Connect && !may_be_connects {
+        if kind == TokenKind::Connect && !accepts_connect {
             return Err(TokenError::Issuer.into());
         }
         let key_set = key_set(self.keys_of(kind), token.kid(), wait_until).await?;

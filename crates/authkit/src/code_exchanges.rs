@@ -1,11 +1,12 @@
-//! One exchange per sign-in: a cookie of a sign-in lets its browser have one code exchanged, and not
-//! one request to WorkOS for every code that it invents.
+//! Limits each sign-in to one code exchange. Without the limit, a browser with one sign-in cookie could
+//! cause a request to WorkOS for every code that it invents.
 //!
-//! An isolate remembers the sign-ins that it has exchanged a code for, by the hash of their `state`,
-//! until they are too old to be finished. Once WorkOS has answered, with tokens or a refusal, the
-//! sign-in is over. While WorkOS could not be reached the same code may be tried again, and no other.
+//! An isolate remembers each sign-in whose code it exchanges, by the hash of the `state`, until the sign-in
+//! expires. A response from WorkOS, with tokens or a refusal, ends the sign-in. While WorkOS is unavailable,
+//! the browser may try the same code again, and no other code.
 //!
-//! Another isolate does not know, and may exchange once more; a code is good for one use at WorkOS.
+//! Isolates do not share this memory, so another isolate may send the code once more. WorkOS accepts a code
+//! once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,19 +16,19 @@ use sha2::{Digest, Sha256};
 use super::{secret::Secret, sign_in::PendingSignIn};
 use edge_host::hash::HashMap;
 
-/// Sign-ins that an isolate remembers, in about 2 MB. What passes the bound is forgotten oldest first;
-/// to have one forgotten takes as many sign-ins, begun and exchanged within ten minutes in one isolate,
-/// as there is room for, and gains a single exchange.
+/// The most sign-ins that an isolate remembers, in about 2 MB of memory. A full memory forgets its oldest
+/// sign-in. An attacker who wants a sign-in forgotten begins and exchanges this many in one isolate within
+/// ten minutes, and gains a single exchange.
 const MAX_REMEMBERED: usize = 10_000;
-/// Outgoing requests end after ten seconds: an exchange that has not ended by then never will, because
-/// the browser went away and the runtime dropped the request.
+/// The longest time that an exchange runs: an outgoing request times out after 10 s. An exchange that has run
+/// longer was cancelled by the runtime, because its browser disconnected.
 const EXCHANGE_MAX_SECS: i64 = 15;
-/// How often one code is tried while WorkOS does not answer.
+/// The most exchanges of one code while WorkOS is unavailable. A user who reloads the page stays below it.
 const MAX_TRIES: u8 = 10;
 
 type CodeHash = [u8; 32];
 
-/// The sign-ins that an isolate has exchanged a code for.
+/// The sign-ins whose code this isolate exchanges or has exchanged.
 #[derive(Default)]
 pub struct CodeExchanges(Mutex<HashMap<String, Attempt>>);
 
@@ -44,25 +45,26 @@ enum Progress {
     Running {
         since: DateTime<Utc>,
     },
-    /// WorkOS could not be reached, or could not tell.
-    Unanswered,
-    Answered,
+    /// WorkOS was unavailable.
+    Unavailable,
+    /// WorkOS responded with tokens or a refusal.
+    Completed,
 }
 
 impl CodeExchanges {
-    /// Whether `code` may be exchanged for this sign-in now. The caller that is told so tells how it
-    /// ended, by [`end`](Self::end) or [`put_off`](Self::put_off).
+    /// Whether the caller may exchange `code` for this sign-in now. A caller that gets `true` reports the
+    /// result by [`end`](Self::end) or [`put_off`](Self::put_off).
     #[must_use]
     pub fn begin(&self, sign_in: &PendingSignIn, code: &Secret, now: DateTime<Utc>) -> bool {
         let code: CodeHash = Sha256::digest(code.expose()).into();
         let mut attempts = self.attempts();
         if let Some(attempt) = attempts.get_mut(sign_in.id()) {
-            let may_go_on = match attempt.progress {
+            let may_retry = match attempt.progress {
                 Progress::Running { since } => now - since >= Duration::seconds(EXCHANGE_MAX_SECS),
-                Progress::Unanswered => true,
-                Progress::Answered => false,
+                Progress::Unavailable => true,
+                Progress::Completed => false,
             };
-            if !may_go_on || attempt.code != code || attempt.tries >= MAX_TRIES {
+            if !may_retry || attempt.code != code || attempt.tries >= MAX_TRIES {
                 return false;
             }
             attempt.tries += 1;
@@ -80,14 +82,14 @@ impl CodeExchanges {
         true
     }
 
-    /// WorkOS has answered: the sign-in is over.
+    /// Records a response from WorkOS, which ends the sign-in.
     pub fn end(&self, sign_in: &PendingSignIn) {
-        self.set(sign_in, Progress::Answered);
+        self.set(sign_in, Progress::Completed);
     }
 
-    /// WorkOS could not tell: the same code may be tried again.
+    /// Records that WorkOS was unavailable, so that the browser may try the same code again.
     pub fn put_off(&self, sign_in: &PendingSignIn) {
-        self.set(sign_in, Progress::Unanswered);
+        self.set(sign_in, Progress::Unavailable);
     }
 
     fn set(&self, sign_in: &PendingSignIn, progress: Progress) {
@@ -96,7 +98,7 @@ impl CodeExchanges {
         }
     }
 
-    /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
+    /// Ignores poisoning: the code under the lock cannot panic halfway through a change of the map.
     fn attempts(&self) -> MutexGuard<'_, HashMap<String, Attempt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn answered_sign_in_exchanges_no_further_code() {
+    fn completed_sign_in_exchanges_no_further_code() {
         let exchanges = CodeExchanges::default();
         let sign_in = sign_in(&sealer(), noon());
         assert!(exchanges.begin(&sign_in, &code("a"), noon()));
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn unanswered_code_is_tried_again_and_no_other() {
+    fn sign_in_retries_only_the_same_code_after_outage() {
         let exchanges = CodeExchanges::default();
         let sign_in = sign_in(&sealer(), noon());
         for _ in 0..MAX_TRIES {
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn running_exchange_admits_no_second_until_it_ends() {
+    fn running_exchange_blocks_another_for_15_seconds() {
         let exchanges = CodeExchanges::default();
         let sign_in = sign_in(&sealer(), noon());
         assert!(exchanges.begin(&sign_in, &code("a"), noon()));
@@ -189,8 +191,11 @@ mod tests {
             }
         };
         fill(MAX_REMEMBERED - 1);
-        assert!(!exchanges.begin(&second, &code("a"), noon()), "the expired one made room");
+        assert!(
+            !exchanges.begin(&second, &code("a"), noon()),
+            "the expired sign-in was evicted first"
+        );
         fill(1);
-        assert!(exchanges.begin(&second, &code("a"), noon()), "the oldest made room");
+        assert!(exchanges.begin(&second, &code("a"), noon()), "the oldest sign-in was evicted");
     }
 }

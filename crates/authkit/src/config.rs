@@ -1,7 +1,7 @@
-//! The settings of AuthKit, from the variables that WorkOS's own SDKs read.
+//! The configuration of AuthKit, from the variables that WorkOS's own SDKs read.
 //!
-//! Parsing takes a lookup function, so that it knows of no environment, and reports every problem
-//! at once. No error holds a value: half of them are secrets.
+//! The parser gets a lookup function instead of an environment, and reports all problems at once. Errors never
+//! contain a value, because many values are secrets.
 
 use std::fmt;
 
@@ -10,29 +10,31 @@ use url::Url;
 
 use super::{origin::is_loopback, secret::Secret};
 
-/// Browsers keep a cookie for 400 days at most (RFC 6265bis, section 5.5).
+/// The longest that browsers keep a cookie: 400 days (RFC 6265bis, section 5.5).
 const DEFAULT_COOKIE_MAX_AGE_SECS: u32 = 400 * 24 * 60 * 60;
-/// WorkOS's own SDKs use this name. Browsers take it from any host of the domain.
+/// The default name in WorkOS's own SDKs. Any host of the domain can set a cookie with this name.
 const DEFAULT_COOKIE_NAME: &str = "wos-session";
-/// The default where the cookie is host-only and `Secure`.
+/// The default name for a host-only cookie with `Secure`.
 const DEFAULT_HOST_COOKIE_NAME: &str = "__Host-wos-session";
 const DEFAULT_BASE_URL: &str = "https://api.workos.com";
-/// As WorkOS's own SDKs ask for; what is shorter can be guessed.
+/// The minimum in WorkOS's own SDKs. An attacker can guess a shorter password.
 const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
-/// A random password of 32 hexadecimal digits practically never has fewer different characters (4 times in a
-/// hundred million); one key held down, or a short word again and again, always has.
+/// A random password of 32 hexadecimal digits has fewer different characters 4 times in a hundred million.
+/// A held key or a repeated short word always has fewer.
 const COOKIE_PASSWORD_MIN_DISTINCT_CHARS: usize = 8;
-/// WorkOS's own have more. Twelve random letters and digits are 71 bits, beyond guessing over the network.
+/// WorkOS generates longer secrets. Twelve random letters and digits are 71 bits, too many to guess over the
+/// network.
 const WEBHOOK_SECRET_MIN_CHARS: usize = 12;
+/// Refuses a repeated key or a repeated short word, as [`COOKIE_PASSWORD_MIN_DISTINCT_CHARS`] does.
 const WEBHOOK_SECRET_MIN_DISTINCT_CHARS: usize = 6;
 
-/// Browsers take a cookie with such a name only with `Secure`, `Path=/` and no `Domain`, so that no
-/// other host of the domain can set it (RFC 6265bis, section 4.1.3.2). In any case of letters.
+/// Browsers accept a cookie with this prefix only with `Secure`, `Path=/` and no `Domain`, so no other host of
+/// the domain can set it (RFC 6265bis, section 4.1.3.2). Browsers compare the prefix without case.
 pub const HOST_PREFIX: &str = "__Host-";
-/// Browsers take a cookie with such a name only with `Secure` (RFC 6265bis, section 4.1.3.1).
+/// Browsers accept a cookie with this prefix only with `Secure` (RFC 6265bis, section 4.1.3.1).
 pub(super) const SECURE_PREFIX: &str = "__Secure-";
 
-/// Everything AuthKit is told from outside, checked.
+/// The validated configuration of AuthKit.
 #[derive(Debug, Clone)]
 pub struct AuthKitConfig {
     /// `WORKOS_API_KEY`: sent to WorkOS as `client_secret`.
@@ -41,57 +43,57 @@ pub struct AuthKitConfig {
     pub client_id: String,
     /// `WORKOS_COOKIE_PASSWORD`: seals cookies.
     pub cookie_password: Secret,
-    /// `WORKOS_COOKIE_PASSWORD_PREVIOUS`: still opens cookies, seals none.
+    /// `WORKOS_COOKIE_PASSWORD_PREVIOUS`: opens older cookies and seals no new ones.
     pub cookie_password_previous: Option<Secret>,
-    /// `PUBLIC_ORIGIN`: the origin that browsers and clients see, where TLS ends in front of the Worker.
-    /// Without it, that of each request's URL.
+    /// `PUBLIC_ORIGIN`: the origin that browsers and clients see, where TLS ends in front of the Worker. The
+    /// default is the origin of each request's URL.
     pub public_origin: Option<Url>,
-    /// `WORKOS_REDIRECT_URI`; without it `/callback` on the Worker's own origin.
+    /// `WORKOS_REDIRECT_URI`; the default is `/callback` on the Worker's own origin.
     pub redirect_uri: Option<Url>,
-    /// `WORKOS_BASE_URL`, without a slash at the end of its path.
+    /// `WORKOS_BASE_URL`, without a trailing slash.
     pub base_url: Url,
     /// `WORKOS_AUTHKIT_DOMAIN`: the issuer of Connect tokens, an origin.
     pub authkit_domain: Option<Url>,
     /// `WORKOS_ISSUER`: the `iss` that session access tokens must carry.
     pub issuer: Option<String>,
-    /// `WORKOS_AUDIENCE`: the `aud` that a JWT template puts into session tokens. A session token in the
-    /// `Authorization` header must carry it.
+    /// `WORKOS_AUDIENCE`: the `aud` that a JWT template adds to session tokens. Session tokens in the
+    /// `Authorization` header must have it.
     pub audience: Option<String>,
     /// `WORKOS_COOKIE_NAME`, `WORKOS_COOKIE_MAX_AGE`, `…_DOMAIN`, `…_SAMESITE`.
     pub cookie: CookieConfig,
-    /// `WORKOS_LOGOUT_REDIRECT`; without it the Worker's `/`.
+    /// `WORKOS_LOGOUT_REDIRECT`; the default is the Worker's `/`.
     pub logout_redirect: Option<Url>,
     /// `WORKOS_WEBHOOK_SECRET`.
     pub webhook_secret: Option<Secret>,
 }
 
-/// How the session cookie is set.
+/// The session cookie's name and attributes.
 #[derive(Debug, Clone)]
 pub struct CookieConfig {
-    /// `WORKOS_COOKIE_NAME`; without it the [default](Self::names) for the origin. Parts of a long
-    /// session are called `{name}.0`, `{name}.1`, ….
+    /// `WORKOS_COOKIE_NAME`; `None` stands for the [default](Self::names) of the origin. The parts of a long
+    /// session are named `{name}.0`, `{name}.1`, ….
     pub name: Option<String>,
     /// `Max-Age`, in seconds.
     pub max_age_secs: u32,
-    /// `Domain`; host-only without it.
+    /// `Domain`; `None` makes the cookie host-only.
     pub domain: Option<String>,
     /// `SameSite`.
     pub same_site: SameSite,
 }
 
 impl CookieConfig {
-    /// Whether the configured name makes browsers take the cookie with `Secure` alone.
+    /// Whether the configured name has a prefix that requires `Secure`.
     #[must_use]
     pub fn must_be_secure(&self) -> bool {
         self.is_named_with(HOST_PREFIX) || self.is_named_with(SECURE_PREFIX)
     }
 
-    /// The cookie's name on an origin with (`secure`) or without https, and the default name that
-    /// applies with or without a cookie domain, under which a session may be left over.
+    /// The cookie's current name, and the other default name, under which the browser may hold a session from
+    /// an earlier configuration. `secure` is whether the origin has https.
     #[must_use]
     pub fn names(&self, secure: bool) -> (&str, Option<&'static str>) {
         match &self.name {
-            // An operator who sets a name has decided: sessions under no other name are read.
+            // With a configured name, sessions under the default names are not read.
             Some(name) => (name, None),
             None if secure && self.domain.is_none() => {
                 (DEFAULT_HOST_COOKIE_NAME, Some(DEFAULT_COOKIE_NAME))
@@ -105,7 +107,7 @@ impl CookieConfig {
     }
 }
 
-/// Whether a cookie's name has a prefix that browsers know, in any case of letters.
+/// Whether a cookie name begins with `prefix`, compared without case as browsers do.
 pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
@@ -113,10 +115,10 @@ pub(super) fn has_prefix(name: &str, prefix: &str) -> bool {
 /// The `SameSite` attribute (RFC 6265bis, section 5.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameSite {
-    /// Sent with navigations from elsewhere, which sign-in needs.
+    /// Sent with navigations from other sites, which sign-in needs.
     Lax,
-    /// Not sent with navigations that began elsewhere, the way back from AuthKit included: sign-in
-    /// ends with a page of our own that goes on from here.
+    /// Not sent with navigations from other sites, including the redirect back from AuthKit. Sign-in therefore
+    /// ends with a page of this site that starts a navigation of its own.
     Strict,
     /// Sent with every request.
     None,
@@ -132,19 +134,19 @@ impl fmt::Display for SameSite {
     }
 }
 
-/// What is wrong with the configuration: every problem, each with the variable's name.
+/// All problems of the configuration, each with the name of its variable or binding.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Error)]
 pub struct ConfigError {
     problems: Vec<(&'static str, &'static str)>,
 }
 
 impl ConfigError {
-    /// Adds that `name` is not as it must be; `problem` completes the sentence "`name` …".
+    /// Adds a problem with the variable or binding `name`. `problem` completes the sentence "`name` …".
     pub fn add(&mut self, name: &'static str, problem: &'static str) {
         self.problems.push((name, problem));
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
@@ -164,12 +166,12 @@ impl fmt::Display for ConfigError {
 }
 
 impl AuthKitConfig {
-    /// Reads every variable through `lookup`, which answers with a variable's value. An empty
-    /// value is an absent one, because that is what a line `NAME=` in an env file means.
+    /// Reads every variable through `lookup`, which returns a variable's value. An empty value counts as
+    /// absent, because a line `NAME=` in an env file sets an empty value.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with every variable that is missing or invalid.
+    /// [`ConfigError`], which names every variable that is missing or invalid.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables { lookup, error: ConfigError::default() };
         let config = Self {
@@ -203,12 +205,13 @@ impl AuthKitConfig {
                 .map(Secret::from),
         };
         if config.cookie.is_named_with(HOST_PREFIX) && config.cookie.domain.is_some() {
-            variables.error.add("WORKOS_COOKIE_DOMAIN", "cannot go with a cookie name in __Host-");
+            let problem = "must be empty with a cookie name that begins with __Host-";
+            variables.error.add("WORKOS_COOKIE_DOMAIN", problem);
         }
         let domain = config.authkit_domain.as_ref().map(|url| url.origin().ascii_serialization());
         if domain.is_some() && config.issuer == domain {
-            // Whose keys check a token is told by its issuer alone.
-            variables.error.add("WORKOS_ISSUER", "cannot be WORKOS_AUTHKIT_DOMAIN");
+            // The issuer alone selects the key set that verifies a token.
+            variables.error.add("WORKOS_ISSUER", "must differ from WORKOS_AUTHKIT_DOMAIN");
         }
         if variables.error.is_empty() { Ok(config) } else { Err(variables.error) }
     }
@@ -229,7 +232,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         parse(value).map_err(|problem| self.error.add(name, problem)).ok()
     }
 
-    /// The default that stands in for a missing value is never used: the error is already there.
+    /// Returns a default for a missing or invalid value. `from_lookup` discards it, because the error is
+    /// recorded.
     fn required<T: Default>(
         &mut self,
         name: &'static str,
@@ -247,11 +251,11 @@ fn header_safe(value: String) -> Result<String, &'static str> {
     if value.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(value)
     } else {
-        Err("holds a space or a character that is not ASCII")
+        Err("contains a space or a character that is not ASCII")
     }
 }
 
-/// A client id in its place would be sent as the secret.
+/// Refuses a client id, which would be sent to WorkOS as the secret.
 fn api_key(value: String) -> Result<String, &'static str> {
     if value.starts_with("client_") {
         return Err("is a client id: take the secret key, sk_…, from the dashboard under API Keys");
@@ -259,7 +263,7 @@ fn api_key(value: String) -> Result<String, &'static str> {
     header_safe(value)
 }
 
-/// A secret key in its place would be shown to every browser that signs in.
+/// Refuses a secret key, which every browser that signs in would see in a URL.
 fn client_id(value: String) -> Result<String, &'static str> {
     if value.starts_with("sk_") {
         return Err(
@@ -286,7 +290,7 @@ fn webhook_secret(value: String) -> Result<String, &'static str> {
         || distinct_chars(&value) < WEBHOOK_SECRET_MIN_DISTINCT_CHARS
     {
         return Err(
-            "is no secret: it needs 12 characters, 6 of them different; copy the endpoint's \
+            "can be guessed: it needs 12 characters, 6 of them different; copy the endpoint's \
                     signing secret from the dashboard under Webhooks",
         );
     }
@@ -302,7 +306,7 @@ fn distinct_chars(value: &str) -> usize {
 
 #[expect(clippy::expect_used, reason = "a constant of this file")]
 fn default_base_url() -> Url {
-    Url::parse(DEFAULT_BASE_URL).expect("the default is a URL")
+    Url::parse(DEFAULT_BASE_URL).expect("DEFAULT_BASE_URL is a valid URL")
 }
 
 fn http_url(value: String) -> Result<Url, &'static str> {
@@ -312,8 +316,8 @@ fn http_url(value: String) -> Result<Url, &'static str> {
         .ok_or("is not an http or https URL")
 }
 
-/// Codes, tokens and the API key go to these URLs, and keys come from them: over plain http, the network
-/// between reads and replaces them. A connection within this machine crosses no network.
+/// Codes, tokens and the API key go to these URLs, and verification keys come from them. Over plain http, the
+/// network can read and replace them. A loopback connection crosses no network.
 fn secure_url(value: String) -> Result<Url, &'static str> {
     let url = http_url(value)?;
     if url.scheme() == "https" || is_loopback(&url) {
@@ -323,13 +327,13 @@ fn secure_url(value: String) -> Result<Url, &'static str> {
     }
 }
 
-/// RFC 6749, section 3.1.2.
+/// A redirect URI has no fragment (RFC 6749, section 3.1.2).
 fn redirect_uri(value: String) -> Result<Url, &'static str> {
     let url = secure_url(value)?;
     if url.fragment().is_some() { Err("must have no fragment") } else { Ok(url) }
 }
 
-/// The scheme, the host and the port, and nothing else.
+/// A scheme, a host and a port, without path, query, fragment and credentials.
 fn public_origin(value: String) -> Result<Url, &'static str> {
     let url = secure_url(value)?;
     if is_bare_origin(&url) {
@@ -351,7 +355,7 @@ fn is_bare_origin(url: &Url) -> bool {
 fn base_url(value: String) -> Result<Url, &'static str> {
     let mut url = secure_url(value)?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("must end with its path: no query, no fragment");
+        return Err("must have no query and no fragment");
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
@@ -368,14 +372,14 @@ fn authkit_domain(value: String) -> Result<Url, &'static str> {
     }
 }
 
-/// A `token` of RFC 9110, section 5.6.2, which RFC 6265 asks of a cookie's name.
+/// A cookie name is a `token` (RFC 6265, section 4.1.1; RFC 9110, section 5.6.2).
 fn cookie_name(value: String) -> Result<String, &'static str> {
     let is_token_byte =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if value.bytes().all(is_token_byte) {
         Ok(value)
     } else {
-        Err("holds a character that a cookie's name may not have")
+        Err("contains a character that a cookie name cannot have")
     }
 }
 
@@ -393,7 +397,7 @@ fn same_site(value: String) -> Result<SameSite, &'static str> {
         "lax" => Ok(SameSite::Lax),
         "strict" => Ok(SameSite::Strict),
         "none" => Ok(SameSite::None),
-        _ => Err("is none of lax, strict, none"),
+        _ => Err("must be lax, strict or none"),
     }
 }
 
@@ -415,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_required_variables_are_enough() {
+    fn three_required_variables_suffice() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.base_url.as_str(), "https://api.workos.com/");
         assert_eq!(config.cookie.names(true).0, "__Host-wos-session");
@@ -425,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn every_missing_variable_is_named_at_once() {
+    fn error_names_every_missing_variable() {
         let error = AuthKitConfig::from_lookup(|_| None).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -434,13 +438,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_is_a_missing_one() {
+    fn empty_value_counts_as_missing() {
         let error = parse(&[("WORKOS_API_KEY", ""), ("WORKOS_ISSUER", "")]).unwrap_err();
         assert_eq!(error.to_string(), "WORKOS_API_KEY is missing");
     }
 
     #[test]
-    fn every_invalid_variable_is_named_and_no_value_is() {
+    fn error_names_every_invalid_variable_but_no_value() {
         let error = parse(&[
             ("WORKOS_API_KEY", "sk secret"),
             ("WORKOS_COOKIE_PASSWORD", "hunter2"),
@@ -467,19 +471,19 @@ mod tests {
             "WORKOS_COOKIE_SAMESITE",
             "WORKOS_LOGOUT_REDIRECT",
         ] {
-            assert!(error.contains(name), "{name} is not in: {error}");
+            assert!(error.contains(name), "{name} is missing from: {error}");
         }
         assert!(!error.contains("hunter") && !error.contains("secret"), "{error}");
     }
 
     #[test]
-    fn a_base_url_may_have_a_path_and_a_slash_at_its_end() {
+    fn base_url_keeps_its_path_without_trailing_slash() {
         let config = parse(&[("WORKOS_BASE_URL", "http://localhost:4100/workos/")]).unwrap();
         assert_eq!(config.base_url.as_str(), "http://localhost:4100/workos");
     }
 
     #[test]
-    fn an_authkit_domain_is_an_origin_by_https_or_of_this_machine() {
+    fn authkit_domain_must_be_a_secure_origin() {
         let parse = |domain| parse(&[("WORKOS_AUTHKIT_DOMAIN", domain)]);
         for domain in ["https://x.authkit.app", "https://x.authkit.app/", "http://localhost:4100"] {
             assert!(parse(domain).is_ok(), "{domain}");
@@ -498,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_travel_by_https_or_on_this_machine() {
+    fn urls_must_be_https_or_loopback() {
         for name in [
             "WORKOS_BASE_URL",
             "WORKOS_REDIRECT_URI",
@@ -526,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn public_origin_is_an_origin_and_nothing_else() {
+    fn public_origin_must_be_a_bare_origin() {
         let config = parse(&[("PUBLIC_ORIGIN", "https://app.test:8443/")]).unwrap();
         assert_eq!(config.public_origin.unwrap().as_str(), "https://app.test:8443/");
         for value in
@@ -538,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn guessable_secrets_are_refused() {
+    fn config_refuses_guessable_secrets() {
         let equal = "x".repeat(32);
         let word = "password".repeat(4);
         for name in ["WORKOS_COOKIE_PASSWORD", "WORKOS_COOKIE_PASSWORD_PREVIOUS"] {
@@ -559,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_each_others_place_are_refused() {
+    fn config_refuses_swapped_api_key_and_client_id() {
         let swapped = [("WORKOS_API_KEY", "client_1"), ("WORKOS_CLIENT_ID", "sk_test_1")];
         let error = parse(&swapped).unwrap_err().to_string();
         assert!(error.contains("WORKOS_API_KEY is a client id"), "{error}");
@@ -567,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn issuer_and_audience_hold_no_space() {
+    fn issuer_and_audience_must_have_no_space() {
         for name in ["WORKOS_ISSUER", "WORKOS_AUDIENCE"] {
             assert!(parse(&[(name, "https://auth.example.test")]).is_ok());
             assert!(parse(&[(name, "https://auth.example.test ")]).is_err());
@@ -575,20 +579,20 @@ mod tests {
     }
 
     #[test]
-    fn redirect_uri_has_no_fragment() {
+    fn redirect_uri_must_have_no_fragment() {
         assert!(parse(&[("WORKOS_REDIRECT_URI", "https://x.test/callback#x")]).is_err());
     }
 
     #[test]
-    fn two_issuers_have_two_names() {
+    fn session_issuer_must_differ_from_authkit_domain() {
         let domain = ("WORKOS_AUTHKIT_DOMAIN", "https://x.authkit.app/");
         assert!(parse(&[domain, ("WORKOS_ISSUER", "https://api.workos.com")]).is_ok());
         let error = parse(&[domain, ("WORKOS_ISSUER", "https://x.authkit.app")]).unwrap_err();
-        assert_eq!(error.to_string(), "WORKOS_ISSUER cannot be WORKOS_AUTHKIT_DOMAIN");
+        assert_eq!(error.to_string(), "WORKOS_ISSUER must differ from WORKOS_AUTHKIT_DOMAIN");
     }
 
     #[test]
-    fn default_cookie_name_has_its_prefix_on_https_alone() {
+    fn default_cookie_name_has_host_prefix_only_on_https() {
         let names = |extra: &[(&str, &str)], secure| {
             let config = parse(extra).unwrap().cookie;
             let (name, former) = config.names(secure);
@@ -604,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_prefix_goes_without_a_domain() {
+    fn host_prefix_excludes_a_cookie_domain() {
         let name = ("WORKOS_COOKIE_NAME", "__host-session");
         assert!(parse(&[name]).unwrap().cookie.must_be_secure());
         let error = parse(&[name, ("WORKOS_COOKIE_DOMAIN", "x.test")]).unwrap_err();
@@ -612,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_secret() {
+    fn debug_output_contains_no_secret() {
         let config = parse(&[("WORKOS_WEBHOOK_SECRET", "whsec_hunter2")]).unwrap();
         let printed = format!("{config:?}");
         for secret in ["sk_test_1", "a password of", "hunter2"] {

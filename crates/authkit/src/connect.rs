@@ -1,10 +1,9 @@
-//! AuthKit Connect: who issues the access tokens of OAuth applications, MCP clients and machines, and
-//! which of those tokens are meant for this Worker.
-//! <https://workos.com/docs/authkit/connect>
+//! AuthKit Connect: the issuer of access tokens for OAuth applications, MCP clients and machines, and the
+//! audiences that this Worker accepts in them. <https://workos.com/docs/authkit/connect>
 //!
-//! The issuer is `WORKOS_AUTHKIT_DOMAIN`, and tells of itself in its metadata (RFC 8414). What the
-//! metadata says is followed only so far: it must be this issuer's, and its keys must lie on the
-//! issuer's own origin, so that nobody makes this Worker ask another host.
+//! The issuer is `WORKOS_AUTHKIT_DOMAIN`, and its metadata (RFC 8414) names its key set. The metadata must name
+//! this issuer, and the key set must be on the issuer's own origin, so that metadata cannot make this Worker
+//! send requests to other hosts.
 
 use std::sync::Arc;
 
@@ -18,28 +17,29 @@ use super::{
     workos::{WorkosClient, WorkosError},
 };
 
-/// Where an issuer's metadata is: RFC 8414, section 3, else OpenID Connect Discovery 1.0, section 4.
+/// The paths of an issuer's metadata, in the order of requests: RFC 8414, section 3, and OpenID Connect
+/// Discovery 1.0, section 4.
 const METADATA_PATHS: [&str; 2] =
     ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
-/// AuthKit's has some 3 KB, and lies in KV and memory.
+/// AuthKit's metadata has about 3 KB. Every isolate keeps it in memory, and KV stores it, so it has a bound.
 const METADATA_MAX_BYTES: usize = 64 * 1024;
 
 /// The issuer of Connect tokens.
 pub struct Connect {
-    /// The `iss` of its tokens.
+    /// The `iss` claim of its tokens.
     pub issuer: String,
-    /// Its keys and its metadata.
+    /// Its key set and its metadata.
     pub published: Arc<KeySetCache>,
 }
 
-/// The issuer of Connect tokens, to be asked for its keys.
+/// Fetches the metadata and the key set of the Connect issuer.
 pub struct ConnectSource {
     client: WorkosClient,
     url: Url,
     issuer: String,
 }
 
-/// What is needed of an issuer's metadata.
+/// The members of an issuer's metadata that this module reads.
 #[derive(Deserialize)]
 struct IssuerMetadata {
     issuer: String,
@@ -47,13 +47,13 @@ struct IssuerMetadata {
 }
 
 impl ConnectSource {
-    /// The issuer at `url`, which is an origin.
+    /// A source for the issuer at `url`, which is an origin.
     #[must_use]
     pub fn new(client: WorkosClient, url: &Url) -> Self {
         Self { client, url: url.clone(), issuer: url.origin().ascii_serialization() }
     }
 
-    /// The `iss` of its tokens: the origin, without a slash at the end.
+    /// The `iss` claim of its tokens: the origin without a trailing slash.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -68,11 +68,11 @@ impl ConnectSource {
                     .ok()
                     .filter(|text| text.len() <= METADATA_MAX_BYTES)
                     .ok_or_else(|| {
-                        WorkosError::unavailable("metadata that is too long, or no text")
+                        WorkosError::unavailable("the issuer's metadata is too long or not UTF-8")
                     });
             }
         }
-        Err(WorkosError::unavailable("there is no metadata at WORKOS_AUTHKIT_DOMAIN"))
+        Err(WorkosError::unavailable("WORKOS_AUTHKIT_DOMAIN has no metadata"))
     }
 }
 
@@ -85,35 +85,34 @@ impl KeySource for ConnectSource {
     async fn fetch(&self) -> Result<Published, WorkosError> {
         let metadata = self.metadata().await?;
         let IssuerMetadata { issuer, jwks_uri } = serde_json::from_str(&metadata)
-            .map_err(|_| WorkosError::unavailable("metadata without an issuer or a key set"))?;
+            .map_err(|_| WorkosError::unavailable("the metadata has no issuer or key set"))?;
         if issuer != self.issuer {
-            return Err(WorkosError::unavailable("metadata of another issuer"));
+            return Err(WorkosError::unavailable("the metadata names another issuer"));
         }
         let jwks_uri =
-            Url::parse(&jwks_uri)
-                .ok()
-                .filter(|uri| uri.origin() == self.url.origin())
-                .ok_or_else(|| WorkosError::unavailable("a key set not on its issuer's origin"))?;
+            Url::parse(&jwks_uri).ok().filter(|uri| uri.origin() == self.url.origin()).ok_or_else(
+                || WorkosError::unavailable("the key set is not on the issuer's origin"),
+            )?;
         let keys = self.client.key_set(&jwks_uri).await?;
         Ok(Published { keys, metadata: Some(metadata) })
     }
 }
 
-/// What a token of Connect's may be for: this origin as a whole, or some paths of it that are
-/// resources of their own (RFC 8707).
+/// The resource that Connect tokens give access to: this origin as a whole, or paths of it that are resources
+/// of their own (RFC 8707).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProtectedResource {
-    /// The paths, each with a slash at its beginning and none at its end.
+    /// The paths, each with a leading slash and no trailing slash.
     pub paths: &'static [&'static str],
-    /// Every scope that means something here.
+    /// Every scope that the application checks.
     pub scopes: &'static [&'static str],
-    /// How the scopes of this resource begin: a token that has any such scope is held to them, whether
-    /// they mean something here yet or not.
+    /// The prefix of this resource's scopes. A token with any scope that has this prefix is limited to its
+    /// scopes, including scopes that the application does not check yet.
     pub scope_prefix: &'static str,
 }
 
 impl ProtectedResource {
-    /// Whether `audience` is the origin or one of the paths, with a slash at its end or without.
+    /// Whether `audience` is the origin or one of the paths, with or without a trailing slash.
     #[must_use]
     pub fn is_at(&self, audience: &str, origin: &RequestOrigin) -> bool {
         let origin = origin.url().origin().ascii_serialization();
@@ -123,13 +122,13 @@ impl ProtectedResource {
         })
     }
 
-    /// Whether a scope is this resource's, and not OpenID Connect's or another resource's.
+    /// Whether a scope belongs to this resource, and not to OpenID Connect or another resource.
     #[must_use]
     pub fn owns_scope(&self, scope: &str) -> bool {
         scope.starts_with(self.scope_prefix) || self.scopes.contains(&scope)
     }
 
-    /// The one of the paths that a request's path is at; empty for the origin as a whole.
+    /// The resource path that a request's path equals; empty for the origin as a whole.
     #[must_use]
     pub fn of_path(&self, path: &str) -> &'static str {
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -159,15 +158,15 @@ mod tests {
         json!({"issuer": ISSUER, "jwks_uri": JWKS, "token_endpoint": format!("{ISSUER}/token")})
     }
 
-    /// What the issuer publishes where these URLs answer so, and which URLs were asked for.
+    /// Fetches from an issuer with these responses. Returns the result and the requested URLs.
     async fn fetch(
-        answers: &[(&'static str, u16, String)],
+        responses: &[(&'static str, u16, String)],
     ) -> (Result<Published, WorkosError>, Vec<String>) {
-        let answers = answers.to_vec();
+        let responses = responses.to_vec();
         let http = ScriptedHttp::new(move |request| {
             let url = request.uri().to_string();
-            let answer = answers.iter().find(|(asked, _, _)| *asked == url);
-            Ok(answer.map_or_else(
+            let scripted = responses.iter().find(|(requested, _, _)| *requested == url);
+            Ok(scripted.map_or_else(
                 || json_response(404, &json!({})),
                 |(_, status, body)| response(*status, body.clone()),
             ))
@@ -176,8 +175,8 @@ mod tests {
         let source = ConnectSource::new(client, &ISSUER.parse().unwrap());
         assert_eq!((source.issuer(), source.base_url()), (ISSUER, ISSUER));
         let published = source.fetch().await;
-        let asked = http.requests().iter().map(|request| request.uri().to_string()).collect();
-        (published, asked)
+        let requested = http.requests().iter().map(|request| request.uri().to_string()).collect();
+        (published, requested)
     }
 
     fn keys() -> (&'static str, u16, String) {
@@ -192,34 +191,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metadata_leads_to_the_keys() {
+    async fn fetch_follows_metadata_to_the_key_set() {
         let text = format!(" {} ", metadata());
-        let (published, asked) = fetch(&[(OAUTH_METADATA, 200, text.clone()), keys()]).await;
-        assert_eq!(asked, [OAUTH_METADATA, JWKS]);
+        let (published, requested) = fetch(&[(OAUTH_METADATA, 200, text.clone()), keys()]).await;
+        assert_eq!(requested, [OAUTH_METADATA, JWKS]);
         let published = published.unwrap();
-        assert_eq!(published.metadata, Some(text), "as it was written");
+        assert_eq!(published.metadata, Some(text), "unchanged");
         let keys = crate::keys::KeySet::from(published.keys);
         assert!(keys.find(CURRENT.kid).is_some());
     }
 
     #[tokio::test]
-    async fn metadata_by_openids_name_counts_where_oauths_is_absent() {
+    async fn openid_metadata_is_the_fallback_for_oauth_metadata() {
         let openid = (OPENID_METADATA, 200, metadata().to_string());
-        let (published, asked) = fetch(&[openid.clone(), keys()]).await;
+        let (published, requested) = fetch(&[openid.clone(), keys()]).await;
         assert!(published.is_ok());
-        assert_eq!(asked, [OAUTH_METADATA, OPENID_METADATA, JWKS]);
-        // An issuer that cannot answer is asked nothing more.
+        assert_eq!(requested, [OAUTH_METADATA, OPENID_METADATA, JWKS]);
+        // An issuer that fails gets no further request.
         let down = (OAUTH_METADATA, 500, String::new());
-        let (published, asked) = fetch(&[down, openid, keys()]).await;
+        let (published, requested) = fetch(&[down, openid, keys()]).await;
         assert_eq!(reason(published), "status 500");
-        assert_eq!(asked, [OAUTH_METADATA]);
-        let (published, asked) = fetch(&[]).await;
-        assert_eq!(reason(published), "there is no metadata at WORKOS_AUTHKIT_DOMAIN");
-        assert_eq!(asked, [OAUTH_METADATA, OPENID_METADATA]);
+        assert_eq!(requested, [OAUTH_METADATA]);
+        let (published, requested) = fetch(&[]).await;
+        assert_eq!(reason(published), "WORKOS_AUTHKIT_DOMAIN has no metadata");
+        assert_eq!(requested, [OAUTH_METADATA, OPENID_METADATA]);
     }
 
     #[tokio::test]
-    async fn metadata_leads_to_no_other_origin() {
+    async fn fetch_requests_no_key_set_on_another_origin() {
         for jwks_uri in [
             "https://evil.test/oauth2/jwks",
             "http://test.authkit.app/oauth2/jwks",
@@ -233,20 +232,24 @@ mod tests {
             "",
         ] {
             let metadata = changed(&metadata(), json!({"jwks_uri": jwks_uri})).to_string();
-            let (published, asked) = fetch(&[(OAUTH_METADATA, 200, metadata), keys()]).await;
-            assert_eq!(reason(published), "a key set not on its issuer's origin", "{jwks_uri}");
-            assert_eq!(asked, [OAUTH_METADATA], "{jwks_uri}");
+            let (published, requested) = fetch(&[(OAUTH_METADATA, 200, metadata), keys()]).await;
+            assert_eq!(
+                reason(published),
+                "the key set is not on the issuer's origin",
+                "{jwks_uri}"
+            );
+            assert_eq!(requested, [OAUTH_METADATA], "{jwks_uri}");
         }
     }
 
     #[tokio::test]
-    async fn metadata_of_another_issuer_is_unavailable() {
+    async fn fetch_refuses_metadata_of_another_issuer() {
         for issuer in ["https://evil.test", "https://test.authkit.app/", "https://TEST.authkit.app"]
         {
             let metadata = changed(&metadata(), json!({"issuer": issuer})).to_string();
-            let (published, asked) = fetch(&[(OAUTH_METADATA, 200, metadata), keys()]).await;
-            assert_eq!(reason(published), "metadata of another issuer", "{issuer}");
-            assert_eq!(asked, [OAUTH_METADATA]);
+            let (published, requested) = fetch(&[(OAUTH_METADATA, 200, metadata), keys()]).await;
+            assert_eq!(reason(published), "the metadata names another issuer", "{issuer}");
+            assert_eq!(requested, [OAUTH_METADATA]);
         }
         for metadata in [
             String::new(),
@@ -257,12 +260,12 @@ mod tests {
             metadata().to_string().replacen('{', r#"{"issuer":"https://evil.test","#, 1),
         ] {
             let (published, _) = fetch(&[(OAUTH_METADATA, 200, metadata.clone()), keys()]).await;
-            assert_eq!(reason(published), "metadata without an issuer or a key set", "{metadata}");
+            assert_eq!(reason(published), "the metadata has no issuer or key set", "{metadata}");
         }
     }
 
     #[tokio::test]
-    async fn metadata_is_text_of_64_kib_at_most() {
+    async fn fetch_refuses_metadata_over_64_kib_or_not_utf8() {
         let of_bytes = |bytes: usize| {
             let text = metadata().to_string();
             format!("{text}{}", " ".repeat(bytes - text.len()))
@@ -270,24 +273,24 @@ mod tests {
         let (published, _) = fetch(&[(OAUTH_METADATA, 200, of_bytes(64 * 1024)), keys()]).await;
         assert!(published.is_ok());
         let too_long = (OAUTH_METADATA, 200, of_bytes(64 * 1024 + 1));
-        let (published, asked) = fetch(&[too_long, keys()]).await;
-        assert_eq!(reason(published), "metadata that is too long, or no text");
-        assert_eq!(asked, [OAUTH_METADATA]);
+        let (published, requested) = fetch(&[too_long, keys()]).await;
+        assert_eq!(reason(published), "the issuer's metadata is too long or not UTF-8");
+        assert_eq!(requested, [OAUTH_METADATA]);
         let http = ScriptedHttp::new(|_| Ok(response(200, &b"{\"issuer\":\"\xff\"}"[..])));
         let client = WorkosClient::new(http, Arc::new(config(&[])));
         let source = ConnectSource::new(client, &ISSUER.parse().unwrap());
-        assert_eq!(reason(source.fetch().await), "metadata that is too long, or no text");
+        assert_eq!(reason(source.fetch().await), "the issuer's metadata is too long or not UTF-8");
     }
 
     #[tokio::test]
-    async fn issuer_without_keys_is_unavailable() {
-        let (published, asked) = fetch(&[(OAUTH_METADATA, 200, metadata().to_string())]).await;
+    async fn fetch_is_unavailable_without_a_key_set() {
+        let (published, requested) = fetch(&[(OAUTH_METADATA, 200, metadata().to_string())]).await;
         assert_eq!(reason(published), "there is no key set");
-        assert_eq!(asked, [OAUTH_METADATA, JWKS]);
+        assert_eq!(requested, [OAUTH_METADATA, JWKS]);
     }
 
     #[test]
-    fn resource_is_this_origin_or_a_path_of_it() {
+    fn audience_matches_the_origin_and_its_paths() {
         let origin = RequestOrigin::of_url("https://app.test/x".parse().unwrap()).unwrap();
         for audience in [
             "https://app.test",
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn resource_owns_its_scopes_and_those_with_its_prefix() {
+    fn resource_owns_its_scopes_and_its_prefix() {
         for scope in ["expenses:read", "expenses:approve", "expenses:", "profile:all"] {
             assert!(RESOURCE.owns_scope(scope), "{scope}");
         }
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn path_is_of_its_resource_or_the_origin() {
+    fn of_path_returns_an_exact_resource_or_the_origin() {
         for (path, expected) in [
             ("/mcp", "/mcp"),
             ("/mcp/", "/mcp"),
