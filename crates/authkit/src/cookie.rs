@@ -1,17 +1,17 @@
 //! Cookies (RFC 6265bis): reads them from a request, writes `Set-Cookie`, and splits a value that is
-//! too long for one cookie. This module knows names and attributes; `seal` and `session` know what
-//! the value holds.
+//! too long for one cookie. This module handles names and attributes; `seal` and `session` handle the
+//! values.
 //!
-//! A browser drops a cookie of more than 4,096 bytes without an error, so a longer value goes into
+//! A browser drops a cookie of more than 4,096 bytes without an error, so a longer value is split into
 //! parts named `{name}.0`, `{name}.1`, ….
 //!
-//! One browser may hold the session cookie several times: under the default name of an earlier
-//! configuration, host-only and for a domain, whole and in parts. A `Cookie` header says neither the
+//! One browser may hold several copies of the session cookie: under the default name of an earlier
+//! configuration, host-only and for a domain, whole and in parts. A `Cookie` header contains neither the
 //! domain nor the age of a cookie. [`SessionCookie`] therefore
 //!
-//! - reads every combination that may be a session, and lets the caller try which one opens;
-//! - clears, with each session it writes or removes, all other copies that the request carried, in
-//!   every domain this host can set cookies for.
+//! - reads every combination that may be a session, and lets the caller open each of them;
+//! - clears, with each session that it writes or removes, all other copies that the request carried, in
+//!   every domain for which this host can set cookies.
 
 use http::{HeaderMap, HeaderValue, header};
 use thiserror::Error;
@@ -22,27 +22,27 @@ use super::{
     origin::RequestOrigin,
 };
 
-/// Longest cookie that browsers keep: name, value and attributes together (RFC 6265bis, section 5.6).
+/// The longest cookie that all browsers keep: name, value and attributes together (RFC 6265bis, section 5.6).
 pub const COOKIE_MAX_BYTES: usize = 4096;
 
-/// Most parts of one value: more would pass the 32 KiB of headers that common proxies take.
+/// The most parts of one value. More would exceed the 32 KiB of headers that common proxies accept.
 pub const MAX_PARTS: usize = 8;
 
-/// Most copies of one cookie name that are tried as a session: one for each domain the host has.
-/// Everything past that was planted by somebody.
+/// The most copies of one cookie name that are tried as a session. A browser holds one for each domain of the
+/// host; further copies come from an attacker.
 const MAX_COPIES: usize = 8;
 
-/// Most parent domains in which stale copies are cleared: more labels than host names have in
-/// practice, fewer than would bloat a response.
+/// The most domains, the host's own included, in which stale copies are cleared. Host names in practice have
+/// fewer, and each domain adds headers to the response.
 const MAX_PARENT_DOMAINS: usize = 4;
 
-/// The cookies of one request, in the order sent. Names may repeat.
+/// The cookies of one request, in their order. Names may repeat.
 #[derive(Debug, Default)]
 pub struct RequestCookies<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> RequestCookies<'a> {
-    /// Reads every `Cookie` header. Pairs without `=` and pairs that are not UTF-8 are skipped, so that
-    /// a foreign cookie never hides one of ours.
+    /// Reads every `Cookie` header. It skips pairs without `=` and pairs that are not UTF-8, so that a cookie of
+    /// another application never hides the session.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap) -> Self {
         let pairs = headers
@@ -50,14 +50,14 @@ impl<'a> RequestCookies<'a> {
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
             .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
-            // RFC 6265bis, section 5.6: space and tab alone. With other white space taken off, a host of
-            // the domain could set a cookie that reads as one with the prefix `__Host-`.
+            // RFC 6265bis, section 5.6, trims only space and tab. If this trimmed other white space too,
+            // another host of the domain could set a cookie whose trimmed name begins with `__Host-`.
             .map(|(name, value)| (name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
             .collect();
         Self(pairs)
     }
 
-    /// Every value sent under `name`.
+    /// Every value of the cookies named `name`.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(sent, _)| *sent == name).map(|(_, value)| *value)
     }
@@ -72,7 +72,7 @@ impl<'a> RequestCookies<'a> {
 #[error("the value is too long for {MAX_PARTS} cookies")]
 pub struct TooLong;
 
-/// One cookie's name and attributes.
+/// The name and attributes of one cookie.
 #[derive(Debug, Clone)]
 pub struct Cookie<'a> {
     /// The name.
@@ -81,23 +81,24 @@ pub struct Cookie<'a> {
     pub path: &'a str,
     /// `Max-Age` in seconds.
     pub max_age_secs: u32,
-    /// `Domain`; host-only without it.
+    /// `Domain`; `None` makes the cookie host-only.
     pub domain: Option<&'a str>,
     /// `SameSite`.
     pub same_site: SameSite,
-    /// `Secure`: everywhere but on plain-http localhost, where not every client would send it back.
+    /// `Secure`: set except on plain-http localhost, where some clients would not send the cookie back.
     pub secure: bool,
 }
 
 impl Cookie<'_> {
-    /// `Set-Cookie` that gives the cookie this value, which must hold only what a cookie may.
+    /// The `Set-Cookie` header that sets `value`, which must consist of characters that a cookie may contain
+    /// (RFC 6265, section 4.1.1).
     #[must_use]
     pub fn set(&self, value: &str) -> HeaderValue {
-        // Names and attributes were checked with the configuration, values are base64: this holds.
+        // Never invalid: the configuration checks names and attributes, and values are base64.
         HeaderValue::try_from(self.text(value)).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
-    /// `Set-Cookie` that removes the cookie.
+    /// The `Set-Cookie` header that removes the cookie.
     #[must_use]
     pub fn clear(&self) -> HeaderValue {
         Cookie { max_age_secs: 0, ..self.clone() }.set("")
@@ -123,29 +124,29 @@ impl Cookie<'_> {
 #[derive(Debug, Clone)]
 pub struct SessionCookie<'a> {
     cookie: Cookie<'a>,
-    /// The default name that the session has with or without a cookie domain, whichever is not in
-    /// use: sessions under it are read and moved.
+    /// The other default name, which an earlier configuration used. Sessions under it are read, and written
+    /// again under the current name.
     former_name: Option<&'static str>,
-    /// Every `Domain` that this host may have set the cookie for under another configuration.
+    /// Every `Domain` for which another configuration of this host may have set the cookie.
     host_domains: Vec<String>,
 }
 
 impl SessionCookie<'_> {
-    /// Whether the request carries anything under the cookie's names.
+    /// Whether the request carries a cookie under the current or the former name.
     #[must_use]
     pub fn is_sent(&self, cookies: &RequestCookies<'_>) -> bool {
         self.names().any(|name| is_sent_under(name, cookies))
     }
 
-    /// Whether the request carries a session under the former name alone, so that it is to be written
-    /// again under the current one.
+    /// Whether the request carries a session only under the former name, so that the response must write it
+    /// under the current name.
     #[must_use]
     pub fn is_under_former_name(&self, cookies: &RequestCookies<'_>) -> bool {
         !is_sent_under(self.cookie.name, cookies) && self.is_sent(cookies)
     }
 
-    /// Every value of the request that `open` accepts. The former name counts only where nothing was
-    /// sent under the current one: another host of the domain can plant a cookie under a name without
+    /// Every value of the request that `open` accepts. Cookies under the former name count only if the request
+    /// has none under the current name: another host of the domain can plant a cookie whose name lacks
     /// `__Host-`, and must not replace a session with it.
     pub fn read<T>(
         &self,
@@ -156,8 +157,8 @@ impl SessionCookie<'_> {
         name.map_or_else(Vec::new, |name| open_values(name, cookies, open))
     }
 
-    /// Every value of the request that `open` accepts, under the current and the former name: for sign-out,
-    /// which ends them all.
+    /// Every value of the request that `open` accepts, under the current and the former name. Sign-out ends
+    /// all of these sessions.
     pub fn read_all<T>(
         &self,
         cookies: &RequestCookies<'_>,
@@ -166,12 +167,12 @@ impl SessionCookie<'_> {
         self.names().flat_map(|name| open_values(name, cookies, &open)).collect()
     }
 
-    /// The `Set-Cookie` headers that store `value`, in one cookie or in parts, and clear all other
-    /// copies that the request carried.
+    /// The `Set-Cookie` headers that set `value`, in one cookie or in parts, and clear all other copies that
+    /// the request carried.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when [`MAX_PARTS`] cookies do not hold it.
+    /// [`TooLong`] if `value` does not fit in [`MAX_PARTS`] cookies.
     pub fn write(
         &self,
         value: &str,
@@ -179,7 +180,7 @@ impl SessionCookie<'_> {
     ) -> Result<Vec<HeaderValue>, TooLong> {
         let pieces = self.split(value)?;
         let written: Vec<&str> = pieces.iter().map(|(name, _)| name.as_str()).collect();
-        // Clearing comes first: in a store that does not tell host-only from domain cookies apart, the
+        // The headers that clear come first: in a cookie store that confuses host-only and domain cookies, the
         // last header wins.
         let mut headers = self.clear_copies(&written, cookies);
         headers.extend(pieces.iter().map(|(name, piece)| self.named(name).set(piece)));
@@ -190,7 +191,7 @@ impl SessionCookie<'_> {
     #[must_use]
     pub fn remove(&self, cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
         let mut headers = self.clear_copies(&[], cookies);
-        // Where the cookie was not sent with this request, the browser may still hold it.
+        // The browser may hold a cookie that it did not send with this request.
         if !cookies.has(self.cookie.name) {
             headers.push(self.cookie.clear());
         }
@@ -209,7 +210,7 @@ impl SessionCookie<'_> {
         self.cookie.secure
     }
 
-    /// The configured `Domain`, for the check that the host is within it.
+    /// The configured `Domain`. The caller checks that the host is within it.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         self.cookie.domain
@@ -230,7 +231,7 @@ impl SessionCookie<'_> {
         Cookie { name, ..self.cookie.clone() }
     }
 
-    /// The cookies that hold `value`: one under the plain name, or parts.
+    /// The names and values of the cookies that carry `value`: one under the plain name, or parts.
     fn split<'v>(&self, value: &'v str) -> Result<Vec<(String, &'v str)>, TooLong> {
         if self.cookie.text(value).len() <= COOKIE_MAX_BYTES {
             return Ok(vec![(self.cookie.name.to_owned(), value)]);
@@ -251,16 +252,16 @@ impl SessionCookie<'_> {
             .collect()
     }
 
-    /// Clears every cookie of the request that is or was the session, in every domain, but for those
-    /// that are `written` now.
+    /// Clears every copy of the session that the request carried, in every domain, except for the cookies that
+    /// the response has `written`.
     fn clear_copies(&self, written: &[&str], cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
-        let sent = self.names().flat_map(forms).filter(|name| cookies.has(name));
+        let sent = self.names().flat_map(whole_and_part_names).filter(|name| cookies.has(name));
         sent.flat_map(|name| self.clear_everywhere(&name, written.contains(&&*name))).collect()
     }
 
-    /// Clears `name` host-only and in each domain, but for the configured place where `is_written`.
+    /// Clears `name` host-only and in each domain. With `is_written` it leaves the configured domain out.
     fn clear_everywhere(&self, name: &str, is_written: bool) -> Vec<HeaderValue> {
-        // Browsers ignore `Domain` and need `Secure` with these prefixes, for removal too.
+        // Browsers apply the rules of these prefixes also to a `Set-Cookie` that removes a cookie.
         let is_host_only = has_prefix(name, HOST_PREFIX);
         let secure = self.cookie.secure || is_host_only || has_prefix(name, SECURE_PREFIX);
         let domains: &[String] = if is_host_only { &[] } else { &self.host_domains };
@@ -284,21 +285,21 @@ fn part_name(name: &str, index: usize) -> String {
 }
 
 /// The plain name and the names of the parts.
-fn forms(name: &str) -> impl Iterator<Item = String> {
+fn whole_and_part_names(name: &str) -> impl Iterator<Item = String> {
     std::iter::once(name.to_owned()).chain((0..MAX_PARTS).map(move |index| part_name(name, index)))
 }
 
 fn is_sent_under(name: &str, cookies: &RequestCookies<'_>) -> bool {
-    // Sessions are never empty: an empty value was cleared by a client that keeps cleared cookies.
+    // A session is never empty. Some clients keep a cleared cookie with an empty value.
     let has_value = |name: &str| cookies.values(name).any(|value| !value.is_empty());
     has_value(name) || has_value(&part_name(name, 0))
 }
 
-/// The values under `name` that open: each whole one, then each set of parts.
+/// The values under `name` that `open` accepts: each whole value, then each sequence of parts.
 ///
-/// Copies in several domains arrive as repeated names. Browsers send each domain's copy in the order of
-/// creation, so the n-th value of each part belongs together. A part of a longer session that was left
-/// over, or planted, may follow the last one: shorter runs are tried until one opens.
+/// Copies in several domains repeat the name. Browsers send the copies of a name in the order of creation, so
+/// the n-th values of all parts belong together. A stale or planted part may follow the last part of a session,
+/// so shorter sequences are tried until one opens.
 fn open_values<T>(
     name: &str,
     cookies: &RequestCookies<'_>,
@@ -312,21 +313,21 @@ fn open_values<T>(
         .collect();
     let most_copies = parts.iter().map(Vec::len).max().unwrap_or_default();
     for copy in 0..most_copies {
-        let run: Vec<&str> =
+        let sequence: Vec<&str> =
             parts.iter().filter_map(|copies| copies.get(copy).or(copies.last()).copied()).collect();
-        let lengths = (1..=run.len()).rev();
-        opened.extend(lengths.filter_map(|length| open(&run[..length].concat())).next());
+        let lengths = (1..=sequence.len()).rev();
+        opened.extend(lengths.filter_map(|length| open(&sequence[..length].concat())).next());
     }
     opened
 }
 
-/// `Domain` attributes compare without case and without a leading dot (RFC 6265bis, section 5.6.3).
+/// Compares `Domain` attributes without case and without a leading dot (RFC 6265bis, section 5.6.3).
 fn is_same_domain(a: &str, b: &str) -> bool {
     a.trim_start_matches('.').eq_ignore_ascii_case(b.trim_start_matches('.'))
 }
 
-/// The host and its parents of two labels and more. Browsers refuse cookies for top-level domains and
-/// other public suffixes, addresses have no domains, and `localhost` has no parent.
+/// The host and its parent domains of at least two labels. Browsers refuse cookies for top-level domains and
+/// other public suffixes, addresses have no domain, and `localhost` has no parent.
 fn host_domains(origin: &RequestOrigin) -> Vec<String> {
     let Some(Host::Domain(host)) = origin.url().host() else { return Vec::new() };
     let labels: Vec<&str> = host.split('.').collect();
@@ -335,7 +336,7 @@ fn host_domains(origin: &RequestOrigin) -> Vec<String> {
 }
 
 impl CookieConfig {
-    /// The session cookie as it is set on `origin`.
+    /// The session cookie for `origin`.
     #[must_use]
     pub fn session_cookie(&self, origin: &RequestOrigin) -> SessionCookie<'_> {
         let secure = origin.is_secure() || self.must_be_secure();
@@ -391,8 +392,8 @@ mod tests {
         headers
     }
 
-    /// A browser's cookies for [`HOST`], in the order of creation. A copy is known by its name and
-    /// `Domain`, as in RFC 6265bis, section 5.7.
+    /// A browser's cookies for [`HOST`], in the order of creation. The name and `Domain` identify a cookie
+    /// (RFC 6265bis, section 5.7).
     #[derive(Default, Clone)]
     struct Jar(Vec<(String, Option<String>, String)>);
 
@@ -438,7 +439,7 @@ mod tests {
             self.store(&cookie.remove(&RequestCookies::from_headers(&headers)));
         }
 
-        /// The values that open: those that begin with `(` and end with `)`, as one sealed value.
+        /// The values that open. A value from [`sealed`] begins with `(` and ends with its only `)`.
         fn read(&self, config: &CookieConfig) -> Vec<String> {
             let headers = self.headers();
             let open = |value: &str| {
@@ -457,7 +458,7 @@ mod tests {
         origin(&format!("https://{HOST}"))
     }
 
-    /// A value of `length` bytes, told from others by `mark`.
+    /// A value of `length` bytes that repeats `mark`.
     fn sealed(mark: &str, length: usize) -> String {
         format!("({})", mark.repeat(length.saturating_sub(2)))
     }
@@ -489,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_read_whatever_stands_around_them() {
+    fn cookie_header_is_read_despite_odd_pairs() {
         let headers = request("a=1;b=2 ; nonsense; c==; wos-session=x=y; wos-session=z");
         let cookies = RequestCookies::from_headers(&headers);
         assert_eq!(cookies.values("b").collect::<Vec<_>>(), ["2"]);
@@ -499,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn name_with_other_white_space_is_another_name() {
+    fn cookie_name_keeps_white_space_besides_space_and_tab() {
         for space in ["\u{85}", "\u{a0}", "\u{2000}", "\u{3000}", "\u{b}", "\u{c}"] {
             let header = format!("{space}wos-session=planted; \twos-session=x ");
             let mut headers = HeaderMap::new();
@@ -512,17 +513,17 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_cookie_hides_no_other() {
-        for odd in ["theme=🌀".as_bytes(), b"latin=\xe9", b"nonsense"] {
-            let header = [odd, b"; wos-session=x"].concat();
+    fn invalid_cookie_hides_no_session() {
+        for invalid in ["theme=🌀".as_bytes(), b"latin=\xe9", b"nonsense"] {
+            let header = [invalid, b"; wos-session=x"].concat();
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_bytes(&header).unwrap());
-            assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["x"], "{odd:?}");
+            assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["x"], "{invalid:?}");
         }
     }
 
     #[test]
-    fn value_of_any_size_comes_back_without_stale_parts() {
+    fn value_of_any_size_round_trips_without_stale_parts() {
         let mut jar = Jar::default();
         let config = config(Some(PLAIN), None);
         for length in [10, 4000, 4020, 4021, 4030, 4096, 9000, 30_000, 5000, 8200, 2, 12_000, 3] {
@@ -534,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn value_too_long_for_eight_cookies_is_refused() {
+    fn write_refuses_a_value_too_long_for_eight_cookies() {
         let value = "x".repeat(MAX_PARTS * COOKIE_MAX_BYTES);
         let config = config(None, None);
         let cookie = config.session_cookie(&https());
@@ -542,12 +543,12 @@ mod tests {
     }
 
     #[test]
-    fn value_ends_before_a_missing_part() {
+    fn read_stops_at_the_first_missing_part() {
         let headers = request("wos-session.0=a; wos-session.2=c");
         assert_eq!(read_all(&config(Some(PLAIN), None), &headers), ["a"]);
     }
 
-    /// Every change of the cookie's domain, in both directions, with the default and a chosen name.
+    /// Every change of the cookie's domain, in both directions, with the default and a configured name.
     fn changes() -> Vec<(CookieConfig, CookieConfig)> {
         let domains = [None, Some("example.test"), Some(HOST)];
         let pairs = domains.iter().flat_map(|a| domains.iter().map(move |b| (*a, *b)));
@@ -558,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn session_survives_every_change_of_the_domain() {
+    fn session_survives_every_domain_change() {
         for (before, after) in changes() {
             for length in [100, 9000] {
                 let mut jar = Jar::default();
@@ -586,9 +587,9 @@ mod tests {
         }
     }
 
-    /// Two copies side by side, as releases that cleared nothing have left them.
+    /// Earlier releases left a host-only copy and a domain copy side by side, because they cleared no copies.
     #[test]
-    fn each_copy_of_a_session_is_read() {
+    fn read_returns_each_copy_of_a_session() {
         let (host_only, domain) = (config(Some(PLAIN), None), config(Some(PLAIN), Some(HOST)));
         for (old_length, new_length) in
             [(100, 100), (100, 9000), (9000, 100), (9000, 9000), (5000, 13_000), (13_000, 5000)]
@@ -630,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn former_name_counts_only_without_the_current_one() {
+    fn former_name_counts_only_without_the_current_name() {
         let config = config(None, None);
         let planted = format!("{PLAIN}={}", sealed("evil", 100));
         let headers = request(&planted);

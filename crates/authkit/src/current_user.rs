@@ -1,11 +1,11 @@
-//! Who is calling: the [`CurrentUser`] extractor. A handler that takes one is protected; a handler
-//! that does not has nobody whose data it could reach.
+//! Extracts the caller of a request: [`CurrentUser`], [`UnscopedUser`] and [`BearerUser`]. A handler that takes
+//! one of them is protected. A handler without one has no user's data to return.
 //!
-//! A caller shows the session cookie or `Authorization: Bearer` (RFC 6750); with both, the header
-//! counts, and for a [`BearerUser`] nothing else. A session whose access token has expired is renewed on
-//! the way ([`super::refresh`]), and the answer carries the new one ([`super::layer`]). The three
-//! answers stay apart ([`super::rejection`]): refused is 401 (a browser is sent to sign in), and what
-//! could not be told is 503, never a sign-out.
+//! A request authenticates by the session cookie or by `Authorization: Bearer` (RFC 6750). If it has both, the
+//! header counts; [`BearerUser`] accepts the header only. The extractor renews a session whose access token has
+//! expired ([`super::refresh`]), and the response carries the renewed session ([`super::layer`]). Refusal and
+//! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to sign-in,
+//! and an outage of WorkOS is 503, never a sign-out.
 
 use std::{fmt, sync::Arc};
 
@@ -33,20 +33,21 @@ use crate::{
     workos::INVALID_GRANT,
 };
 
-/// Most expired sessions of one request that are renewed. Two are there when a copy for another domain
-/// is left over; each costs an exchange at WorkOS, and a request has room for eighty.
+/// The most expired sessions of one request that are renewed. A browser holds two when it kept a copy for
+/// another domain. Each renewal costs an exchange at WorkOS, and a request has room for eighty sessions.
 const MAX_RENEWALS: usize = 2;
-/// How many rotations a session that comes late may be behind: more than happen while a spent
-/// session is remembered.
+/// The most rotations from a stale session to its newest successor: more than take place while a spent session
+/// leads to its successor.
 const MAX_SUCCESSORS: usize = 1000;
-/// What is waited when WorkOS's answer is of no use.
+/// The `Retry-After` of a 503 response when WorkOS's response is unusable: long enough to spare WorkOS, short
+/// enough for a client that waits.
 const RETRY_AFTER_SECS: u32 = 5;
 
 /// The signed-in caller.
 #[derive(Clone)]
 pub struct CurrentUser {
     claims: VerifiedClaims,
-    /// The session of the cookie, or its successor; bearer tokens come without.
+    /// The session of the cookie, or its successor; `None` for a bearer token.
     session: Option<Arc<Session>>,
     context: RequestContext,
 }
@@ -57,18 +58,18 @@ impl fmt::Debug for CurrentUser {
     }
 }
 
-/// The caller by the `Authorization` header alone: a route that takes one is out of reach of whatever
-/// a browser sends by itself, and so of other sites' pages.
+/// The caller by the `Authorization` header alone. Browsers do not add this header to requests by themselves, so
+/// pages of other sites cannot call a route that takes a `BearerUser`.
 #[derive(Debug, Clone)]
 pub struct BearerUser(pub CurrentUser);
 
-/// A caller whose token may be good for nothing here: a route that takes one must ask for a scope, and
-/// names that scope where the token lacks it.
+/// A caller whose token may lack every scope of this application. The handler must call
+/// [`require_scope`](Self::require_scope), whose error names the missing scope.
 #[derive(Debug, Clone)]
 pub struct UnscopedUser(CurrentUser);
 
 impl UnscopedUser {
-    /// The caller, where the token may be used for what `scope` stands for.
+    /// The caller, if the token allows `scope`.
     ///
     /// # Errors
     ///
@@ -92,24 +93,24 @@ impl CurrentUser {
         &self.claims.claims().sub
     }
 
-    /// What WorkOS told of the user at sign-in; bearer tokens come without. The cookie is only
-    /// believed where it is about the token's subject.
+    /// The user's profile from sign-in; `None` for a bearer token. A profile in the cookie counts only if it has
+    /// the token's subject.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         self.session.as_ref()?.user.as_ref().filter(|user| user.id == self.id())
     }
 
-    /// Who acts as the user, if someone does: the signed word. Where the token gives no reason, the
-    /// one that WorkOS told with it at sign-in.
+    /// The impersonator who acts as the user, from the signed token. If the token has no reason, the reason that
+    /// WorkOS sent at sign-in is added.
     #[must_use]
     pub fn impersonator(&self) -> Option<Impersonator> {
         let signed = self.claims.claims().impersonator.clone()?;
-        let told = self.session.as_ref().and_then(|session| session.impersonator.as_ref());
-        let told = told.filter(|told| signed.reason.is_none() && told.email == signed.email);
-        Some(told.cloned().unwrap_or(signed))
+        let stored = self.session.as_ref().and_then(|session| session.impersonator.as_ref());
+        let stored = stored.filter(|it| signed.reason.is_none() && it.email == signed.email);
+        Some(stored.cloned().unwrap_or(signed))
     }
 
-    /// Lets only a caller on whose token may be used for what `scope` stands for.
+    /// Rejects a caller whose token does not allow `scope`.
     ///
     /// # Errors
     ///
@@ -140,7 +141,7 @@ impl CurrentUser {
         self.claims.claims().permissions.iter().any(|own| own == permission)
     }
 
-    /// Lets only a caller with this role on.
+    /// Rejects a caller without this role.
     ///
     /// # Errors
     ///
@@ -150,7 +151,7 @@ impl CurrentUser {
         self.has_role(role).then_some(()).ok_or_else(error)
     }
 
-    /// Lets only a caller with this permission on.
+    /// Rejects a caller without this permission.
     ///
     /// # Errors
     ///
@@ -164,19 +165,19 @@ impl CurrentUser {
     ///
     /// # Errors
     ///
-    /// [`Rejection::Forbidden`] for a caller without one.
+    /// [`Rejection::Forbidden`] for a caller who acts in no organization.
     pub fn require_organization(&self) -> Result<&str, Rejection> {
         let error = || Rejection::forbidden("Choose an organization first: sign in to one");
         self.organization_id().ok_or_else(error)
     }
 
-    /// Finishes work that outlives the response to this caller's request.
+    /// Keeps work running after the response to this caller's request.
     #[must_use]
     pub fn wait_until(&self) -> &WaitUntil {
         self.context.wait_until()
     }
 
-    /// Whether the caller came with the session cookie, and not with a token.
+    /// Whether the request authenticated by the session cookie, and not by a bearer token.
     #[must_use]
     pub fn has_session(&self) -> bool {
         self.session.is_some()
@@ -208,8 +209,8 @@ impl CurrentUser {
             return Err(IdentifyError::CrossOrigin);
         }
         let update = context.session_update();
-        // More than one when a copy for another domain is left over, or another host of the domain has
-        // planted one. A session that has ended hides no other, and one that needs no renewal wins.
+        // A browser may hold several sessions: a stale copy for another domain, or a cookie that another host
+        // of the domain planted. An ended session hides no other, and a session that needs no renewal wins.
         let mut expired = Vec::new();
         let mut refusal = IdentifyError::from(SignedOut::Session);
         for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
@@ -229,15 +230,15 @@ impl CurrentUser {
                 Err(unavailable) => refusal = unavailable,
             }
         }
-        let is_one_untried = expired.len() > MAX_RENEWALS;
+        let has_untried = expired.len() > MAX_RENEWALS;
         for (session, user_id, expires_at) in expired.into_iter().take(MAX_RENEWALS) {
             match authkit.renew(&session, &user_id, expires_at, None, context).await {
                 Ok((renewed, claims)) => {
                     update.set(Arc::clone(&renewed));
                     return Ok(Self::with_session(claims, renewed, context));
                 }
-                // The response of the sign-out has cleared the cookie: a cookie that the browser holds by
-                // now is newer.
+                // The sign-out's response cleared this cookie. Clearing it again could remove the cookie of a
+                // later sign-in.
                 Err(RefreshError::Ended) if authkit.refresher.is_over(&session) => {}
                 Err(RefreshError::Ended) => update.end(),
                 Err(error) => match error.into() {
@@ -246,8 +247,8 @@ impl CurrentUser {
                 },
             }
         }
-        if is_one_untried || !matches!(refusal, IdentifyError::SignedOut(_)) {
-            // One of the sessions may be alive: the browser keeps its cookies.
+        if has_untried || !matches!(refusal, IdentifyError::SignedOut(_)) {
+            // One of the sessions may still be valid: the browser keeps its cookies.
             update.reset();
         }
         Err(refusal)
@@ -269,7 +270,7 @@ impl CurrentUser {
         Ok(Self { claims, session: None, context: context.clone() })
     }
 
-    /// Switches to another organization, for this request and, by its response, for the browser.
+    /// Switches to another organization. The response hands the browser the new session.
     ///
     /// # Errors
     ///
@@ -288,7 +289,8 @@ impl CurrentUser {
                 update.set(Arc::clone(&renewed));
                 Ok(Self::with_session(claims, renewed, &self.context))
             }
-            // Of the organization, or of the session? Without the organization WorkOS tells.
+            // WorkOS sends `invalid_grant` for an ended session and for a refused organization. A renewal
+            // without the organization distinguishes them.
             Err(RefreshError::Ended) => {
                 let (renewed, _) = update.end_if_ended(renew(None).await)?;
                 update.set(renewed);
@@ -300,7 +302,7 @@ impl CurrentUser {
     }
 }
 
-/// Why the caller is not known, before the request's response is considered.
+/// Why a request has no caller. [`rejection_of`] makes the response of it.
 #[derive(Debug)]
 enum IdentifyError {
     SignedOut(SignedOut),
@@ -317,7 +319,7 @@ impl From<SignedOut> for IdentifyError {
 impl From<RefreshError> for IdentifyError {
     fn from(error: RefreshError) -> Self {
         match error {
-            // AuthKit wants more of the user, and asks for it when they sign in.
+            // WorkOS may require a further step, such as a second factor. AuthKit asks for it at sign-in.
             RefreshError::Ended | RefreshError::Refused { .. } => SignedOut::Session.into(),
             RefreshError::Unavailable { reason, retry_after_secs } => {
                 Self::Unavailable { reason, retry_after_secs }
@@ -326,7 +328,7 @@ impl From<RefreshError> for IdentifyError {
     }
 }
 
-/// The rejection of a request whose caller could not be identified.
+/// The rejection of a request without an identified caller.
 fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -> Rejection {
     let reason = match error {
         IdentifyError::SignedOut(reason) => reason,
@@ -344,7 +346,7 @@ fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -
     let parameters: &[(&str, &str)] = match &reason {
         SignedOut::NoCredentials | SignedOut::Session => &[],
         SignedOut::NotABearer => &[("error", "invalid_request")],
-        // `TokenError` is plain text without quotes.
+        // The text of a `TokenError` has no quotes, so it can stand in a quoted string.
         SignedOut::Token(_) => &[("error", "invalid_token"), ("error_description", &detail)],
     };
     let may_sign_in = matches!(reason, SignedOut::NoCredentials | SignedOut::Session);
@@ -353,12 +355,12 @@ fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -
     Rejection::SignedOut { challenge: challenge.header(parameters), sign_in, reason }
 }
 
-/// A browser that would show the response.
+/// Whether a browser sent the request to show the response.
 fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD) && wants_html(headers)
 }
 
-/// `/login`, with the way back to the page that the request asked for.
+/// `/login`, which returns the browser to the requested page after sign-in.
 fn sign_in_path(parts: &Parts, context: &RequestContext) -> String {
     let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let origin = context.origin().ok();
@@ -366,20 +368,20 @@ fn sign_in_path(parts: &Parts, context: &RequestContext) -> String {
     login_path(false, &return_to.unwrap_or_default())
 }
 
-/// How far a session from a cookie is good.
+/// The state of a session from a cookie.
 enum Standing {
     /// Its access token is valid now.
     Good(VerifiedClaims),
-    /// Its access token is not valid any more: WorkOS decides whether the session lives.
+    /// Its access token is no longer valid. WorkOS decides whether the session continues.
     Expired {
-        /// The user that the renewed session must have.
+        /// The user whom the renewed session must belong to.
         user_id: String,
         /// `None` for a token that cannot be verified.
         expires_at: Option<DateTime<Utc>>,
     },
-    /// Its user has signed out.
+    /// The user has signed out of it.
     SignedOut,
-    /// Its access token is no token of this application's.
+    /// Its access token does not belong to this application.
     Refused,
 }
 
@@ -402,9 +404,9 @@ impl Standing {
                 user_id: claims.claims().sub.clone(),
                 expires_at: Some(claims.expires_at()),
             }),
-            // Signed by a key that has been retired since. The seal says that AuthKit gave it to us;
-            // WorkOS says whether the session still lives. Without a user in the cookie, a renewed
-            // session could not be told from another user's.
+            // WorkOS may have retired the key that signed the token. The seal proves that this application
+            // stored the session, and WorkOS decides whether it continues. Without a user in the cookie,
+            // nothing could show that the renewed session belongs to the same user.
             Err(VerifyError::Token(TokenError::UnknownKey)) => {
                 let user = session.user.as_ref();
                 Ok(user.map_or(Self::Refused, |user| Self::Expired {
@@ -418,20 +420,20 @@ impl Standing {
     }
 }
 
-/// Why the session does not go on in another organization.
+/// Why a session was not switched to another organization.
 #[derive(Debug, Error)]
 pub enum SwitchError {
-    /// The caller came with a bearer token, which is for one organization.
+    /// The request has a bearer token, which belongs to one organization.
     #[error("the caller has no session")]
     NoSession,
-    /// WorkOS did not renew the session into it.
+    /// WorkOS did not renew the session for the organization.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
 }
 
 impl AuthKit {
-    /// The session that comes after `session` of this user's, with its claims: the newest one there
-    /// is, if others have renewed it before.
+    /// The newest successor of this user's `session`, with its claims. Renews the session unless another request
+    /// has renewed it.
     async fn renew(
         &self,
         session: &Session,
@@ -450,28 +452,30 @@ impl AuthKit {
             session = newer;
             let reason = match self.verify(session.access_token.expose(), wait_until).await {
                 Ok(claims) if claims.claims().sub == user_id => return Ok((session, claims)),
-                // Nothing that asking again would change: whoever it is must sign in.
+                // A retry would get the same user, so the user must sign in.
                 Ok(_) => {
                     log::error!("a session was renewed into another user's");
                     let code = "another_user".to_owned();
                     return Err(RefreshError::Refused { code, description: None });
                 }
-                // Someone renewed it long ago: what came after it may be good.
+                // An earlier request renewed the session long ago. Its next successor may be valid.
                 Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
                 Err(VerifyError::Unavailable(error)) => return Err(error.into()),
-                Err(VerifyError::Token(error)) => format!("its own token is refused: {error}"),
+                Err(VerifyError::Token(error)) => {
+                    format!("the renewed session's token is refused: {error}")
+                }
             };
             return Err(RefreshError::Unavailable { reason, retry_after_secs: RETRY_AFTER_SECS });
         }
         Err(RefreshError::Unavailable {
-            reason: "no end of sessions that have expired".to_owned(),
+            reason: "every successor of the session has expired".to_owned(),
             retry_after_secs: RETRY_AFTER_SECS,
         })
     }
 }
 
-/// Whether the request carries a bearer token, or an `Authorization` header that tries to be one. Other
-/// schemes are not for this application: a password in front of a staging site is one of them.
+/// Whether the request has an `Authorization` header with the scheme `Bearer`, even without a valid token. Other
+/// schemes are not meant for this application, such as `Basic` for a password in front of a staging site.
 #[must_use]
 pub fn has_bearer(headers: &HeaderMap) -> bool {
     bearer_value(headers).is_some()
@@ -485,7 +489,7 @@ fn bearer_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get_all(header::AUTHORIZATION).iter().find(|value| scheme(value))
 }
 
-/// `Bearer` in any case (RFC 9110, section 11.1), then the token.
+/// The token after `Bearer`, whose case [`bearer_value`] ignores (RFC 9110, section 11.1).
 fn bearer_token(value: &HeaderValue) -> Option<&str> {
     let (_scheme, token) = value.to_str().ok()?.split_once(' ')?;
     Some(token.trim()).filter(|token| !token.is_empty())
@@ -500,7 +504,7 @@ impl UnscopedUser {
 }
 
 impl CurrentUser {
-    /// Lets only a caller on whose token may be used for something here.
+    /// Rejects a caller whose token allows nothing in this application.
     fn require_any_scope(self) -> Result<Self, Rejection> {
         if !self.claims.allows_nothing() {
             return Ok(self);
@@ -526,8 +530,8 @@ impl<S: Sync> FromRequestParts<S> for CurrentUser {
     }
 }
 
-/// `None` when nobody is signed in; an error when WorkOS or KV could not be reached, so that an outage
-/// never looks like a signed-out visitor.
+/// `None` for a request without a valid session or token. Other rejections stay errors, so an outage never looks
+/// like a signed-out visitor.
 impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
     type Rejection = Rejection;
 

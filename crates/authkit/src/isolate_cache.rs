@@ -1,10 +1,9 @@
-//! The isolate's cache of verified tokens and opened sessions: checking an RSA signature costs most of a
-//! millisecond in wasm, opening a cookie a tenth of one, and a browser sends the same token for five
-//! minutes.
+//! The isolate's cache of verified tokens and opened sessions. In wasm, an RSA signature check takes most of a
+//! millisecond and opening a cookie a tenth of one, and a browser sends the same token for five minutes.
 //!
-//! The cache's key is the SHA-256 of the token or cookie. A token is cached with the key set that
-//! verified it: with another set it is verified again. Only good tokens and sessions are cached, so that
-//! junk fills nothing, and a user with many tokens evicts only their own.
+//! The cache's key is the SHA-256 of the token or cookie. A token is cached with the key set that verified it,
+//! and verified again with any other set. The cache holds only valid tokens and sessions, so invalid ones
+//! cannot fill it, and a user with many tokens evicts only their own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,43 +12,44 @@ use sha2::{Digest, Sha256};
 use super::{keys::KeySet, session::Session, token::SignedClaims};
 use edge_host::fair::FairMap;
 
-/// Most bytes of texts of one kind; an isolate has 128 MB.
+/// The bound for the cached tokens, and for the cached sessions, by the length of their texts. An isolate has
+/// 128 MB of memory.
 const MAX_BYTES: usize = 2_000_000;
 
-/// A text's name here.
+/// The SHA-256 of a token or cookie, the cache's key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TextHash([u8; 32]);
 
 impl TextHash {
-    /// The name of `text`.
+    /// The hash of `text`.
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text).into())
     }
 }
 
-/// A token with a good signature. Each request checks what the token allows, because the cookie's rules
-/// and the header's differ.
+/// A token with a valid signature. Each request checks the claims, because the rules for cookies and for the
+/// `Authorization` header differ.
 #[derive(Clone)]
 pub struct CachedToken {
-    /// The name of the key that signed it.
+    /// The `kid` of the key that signed it.
     pub kid: String,
-    /// The set that had the key.
+    /// The key set that verified it.
     pub key_set: Arc<KeySet>,
-    /// What it says.
+    /// Its claims.
     pub claims: SignedClaims,
 }
 
-/// A session that was opened. Whether it goes on is for its access token to say.
+/// A session that was opened. Its access token determines whether it is still valid.
 #[derive(Clone)]
 pub struct CachedSession {
-    /// What the cookie held.
+    /// The session in the cookie.
     pub session: Arc<Session>,
-    /// Whether it was sealed with the password before.
+    /// Whether the previous cookie password sealed it.
     pub by_previous_password: bool,
 }
 
-/// A finding that belongs to a user.
+/// A cached value that belongs to a user.
 pub trait Owned {
     /// The user's id.
     fn owner(&self) -> &str;
@@ -67,7 +67,7 @@ impl Owned for CachedSession {
     }
 }
 
-/// The results for tokens or cookies that one isolate has checked.
+/// The tokens or sessions that one isolate has checked.
 pub struct IsolateCache<T>(Mutex<FairMap<TextHash, T>>);
 
 impl<T> Default for IsolateCache<T> {
@@ -77,19 +77,19 @@ impl<T> Default for IsolateCache<T> {
 }
 
 impl<T: Clone + Owned> IsolateCache<T> {
-    /// What is known of a text.
+    /// The cached value for a token or cookie.
     pub fn get(&self, hash: &TextHash) -> Option<T> {
-        self.known().get(hash).cloned()
+        self.entries().get(hash).cloned()
     }
 
-    /// Remembers what a text of `length` bytes comes to.
+    /// Caches `value` for a token or cookie of `length` bytes.
     pub fn insert(&self, hash: TextHash, value: T, length: usize) {
         let owner = value.owner().to_owned();
-        self.known().insert(&owner, hash, value, length);
+        self.entries().insert(&owner, hash, value, length);
     }
 
-    /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
-    fn known(&self) -> MutexGuard<'_, FairMap<TextHash, T>> {
+    /// Ignores poisoning: the code under the lock cannot panic halfway through a change of the map.
+    fn entries(&self) -> MutexGuard<'_, FairMap<TextHash, T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,13 +110,13 @@ mod tests {
         TextHash::of(&number.to_string())
     }
 
-    /// How many of these the cache still has.
+    /// How many of these entries the cache holds.
     fn count<T: Clone + Owned>(cache: &IsolateCache<T>, numbers: std::ops::Range<usize>) -> usize {
         numbers.filter(|number| cache.get(&hash(*number)).is_some()).count()
     }
 
     #[test]
-    fn text_with_the_same_beginning_is_another_one() {
+    fn cache_distinguishes_texts_with_a_common_part() {
         let cache = IsolateCache::default();
         let text = "a".repeat(4_000);
         cache.insert(TextHash::of(&text), session_of("user_ada"), text.len());
@@ -127,22 +127,22 @@ mod tests {
     }
 
     #[test]
-    fn cache_holds_two_megabytes_of_texts() {
+    fn cache_holds_two_megabytes() {
         let cache = IsolateCache::default();
         for number in 0..500 {
             cache.insert(hash(number), session_of("user_ada"), 4_000);
         }
         assert_eq!(count(&cache, 0..500), 500);
-        // One byte more takes the oldest out.
+        // One more byte evicts the oldest entry.
         cache.insert(hash(500), session_of("user_ada"), 1);
         assert_eq!((count(&cache, 0..1), count(&cache, 1..501)), (0, 500));
-        // A heavy one as many as it needs.
+        // A large entry evicts as many as it needs.
         cache.insert(hash(501), session_of("user_ada"), 400_000);
         assert_eq!((count(&cache, 0..101), count(&cache, 101..502)), (0, 401));
     }
 
     #[test]
-    fn text_past_the_bound_takes_nobodys_place() {
+    fn entry_over_the_bound_evicts_nothing() {
         let cache = IsolateCache::default();
         cache.insert(hash(0), session_of("user_ada"), 4_000);
         cache.insert(hash(1), session_of("user_ada"), MAX_BYTES + 1);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn text_inserted_again_has_its_new_value() {
+    fn second_insert_replaces_the_value() {
         let cache = IsolateCache::default();
         cache.insert(hash(0), session_of("user_ada"), 10);
         cache.insert(hash(0), session_of("user_grace"), 10);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn user_with_many_sessions_evicts_no_other_users() {
+    fn user_with_many_sessions_evicts_only_their_own() {
         let cache = IsolateCache::default();
         let graces = TextHash::of("grace");
         cache.insert(graces, session_of("user_grace"), 4_000);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn token_belongs_to_its_subject() {
+    fn token_and_session_belong_to_their_user() {
         let set = serde_json::from_value::<crate::workos::JwkSet>(json!({"keys": [CURRENT.jwk()]}));
         let key_set = Arc::new(KeySet::from(set.unwrap()));
         let token = CURRENT.token(&session_claims());

@@ -1,8 +1,7 @@
-//! What a client that has no token yet is told: the protected resource's metadata (RFC 9728), and for
-//! clients that look for it here, the authorization server's (RFC 8414), as AuthKit writes it.
+//! The metadata that clients fetch before they have a token: the protected resource's (RFC 9728), and a copy
+//! of AuthKit's authorization server metadata (RFC 8414) for clients that request it from this server.
 //!
-//! All of it is public, and browsers' scripts of any origin may read it. Where Connect is off there is
-//! nothing here.
+//! The metadata is public, and scripts of any origin may read it. Without Connect, every route responds 404.
 
 use axum::{
     response::{IntoResponse, Response},
@@ -16,20 +15,22 @@ use crate::{
     context::RequestContext, error::AppError, json_response::json_response, routing::OpenApiRouter,
 };
 
-/// Where a protected resource's metadata is; its path comes after (RFC 9728, section 3.1).
+/// The path of a protected resource's metadata. The resource's own path follows it (RFC 9728, section 3.1).
 pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
-/// Where an authorization server's metadata is (RFC 8414, section 3).
+/// The path of an authorization server's metadata (RFC 8414, section 3).
 const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// Clients and caches on the way may keep a document for five minutes.
+/// Clients and shared caches may keep a document for five minutes. A change of the configuration takes as long
+/// to reach them.
 const CACHE_CONTROL: &str = "public, max-age=300";
-/// What is waited when AuthKit does not say how long.
+/// The `Retry-After` of a 503 response when AuthKit sends none: long enough to spare AuthKit, short enough for
+/// a client that waits.
 const RETRY_AFTER_SECS: u32 = 5;
 
-/// The routes.
+/// The routes of both metadata documents, each at the origin and below it.
 #[allow(clippy::disallowed_methods, reason = "other specifications' documents, not the API's")]
 pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    let with_preflight = |route: MethodRouter<S>| route.options(answer_preflight);
+    let with_preflight = |route: MethodRouter<S>| route.options(allow_preflight);
     let at = |routes: OpenApiRouter<S>, path: &str, handler: MethodRouter<S>| {
         let handler = with_preflight(handler);
         routes
@@ -41,8 +42,8 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     at(routes, AUTHORIZATION_SERVER_PATH, get(show_authorization_server))
 }
 
-/// The path of the resource that a metadata URL names after `document`; empty for the origin. Clients
-/// write a slash at the end or none.
+/// The path of the resource that follows `document` in a metadata URL; empty for the origin. Clients may add a
+/// trailing slash.
 fn resource_path(authkit: &AuthKit, uri: &Uri, document: &str) -> Option<&'static str> {
     let path = uri.path().strip_prefix(document)?;
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -52,13 +53,13 @@ fn resource_path(authkit: &AuthKit, uri: &Uri, document: &str) -> Option<&'stati
     authkit.resource.paths.iter().find(|own| **own == path).copied()
 }
 
-/// The origin or a path of it, as a protected resource.
+/// The metadata of the origin or of one of its paths.
 async fn show_protected_resource(context: RequestContext, uri: Uri) -> Result<Response, AppError> {
     let (authkit, origin) = (context.authkit(), context.origin()?);
     let connect = authkit.connect.as_ref().ok_or_else(not_found)?;
     let path = resource_path(authkit, &uri, PROTECTED_RESOURCE_PATH).ok_or_else(not_found)?;
-    // The same value with and without a slash at the end of the URL: it becomes the audience of tokens,
-    // and AuthKit knows the one that its dashboard lists.
+    // The value has no trailing slash, whether or not the URL has one: clients request tokens for this
+    // audience, and AuthKit accepts only the value that its dashboard lists.
     let resource = format!("{}{path}", origin.url().origin().ascii_serialization());
     let metadata = json!({
         "resource": resource,
@@ -69,8 +70,8 @@ async fn show_protected_resource(context: RequestContext, uri: Uri) -> Result<Re
     Ok((public(true), json_response(&metadata)).into_response())
 }
 
-/// Clients of MCP's revision 2025-03-26 take the resource's server for the authorization server, and ask
-/// for its metadata at the origin or with the resource's path inserted (RFC 8414, section 3.1).
+/// AuthKit's metadata. Clients of MCP revision 2025-03-26 treat the MCP server as the authorization server, and
+/// request this metadata at the origin or with the resource's path appended (RFC 8414, section 3.1).
 async fn show_authorization_server(
     context: RequestContext,
     uri: Uri,
@@ -91,14 +92,14 @@ async fn show_authorization_server(
                 error => (error.to_string(), RETRY_AFTER_SECS),
             };
             let detail = "AuthKit cannot be reached right now: try again soon";
-            let answer = AppError::unavailable(detail, retry_after_secs, reason);
-            Ok((public(false), answer).into_response())
+            let error = AppError::unavailable(detail, retry_after_secs, reason);
+            Ok((public(false), error).into_response())
         }
     }
 }
 
-/// Clients send headers of their own, such as `MCP-Protocol-Version`, which browsers ask about first.
-async fn answer_preflight(context: RequestContext) -> Result<Response, AppError> {
+/// Browsers send a preflight request before a request with a header such as `MCP-Protocol-Version`.
+async fn allow_preflight(context: RequestContext) -> Result<Response, AppError> {
     if context.authkit().connect.is_none() {
         return Err(not_found());
     }
@@ -110,10 +111,11 @@ async fn answer_preflight(context: RequestContext) -> Result<Response, AppError>
     Ok((StatusCode::NO_CONTENT, public(false), allowed).into_response())
 }
 
-fn public(may_be_kept: bool) -> HeaderMap {
+/// The headers that let scripts of any origin read the response and, with `is_cacheable`, let caches keep it.
+fn public(is_cacheable: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    if may_be_kept {
+    if is_cacheable {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
     }
     headers

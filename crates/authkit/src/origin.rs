@@ -1,9 +1,9 @@
-//! Where a request arrived and where it was made: the Worker's own origin (RFC 6454), whether the
-//! connection can carry `Secure` cookies, and whether another site's page sent the request (CSRF).
+//! The Worker's own origin (RFC 6454), and the checks that depend on it: whether the connection can carry
+//! `Secure` cookies, and whether a page of another site sent the request (CSRF).
 //!
-//! The origin is that of the request's URL. Where TLS ends in front of the Worker, as at a tunnel to a
-//! developer's machine, that URL is not the one that browsers see, and the operator sets `PUBLIC_ORIGIN`:
-//! then every request has that origin. Forwarded headers count for nothing: anybody can send them.
+//! The origin comes from the request's URL. Where TLS ends in front of the Worker, as with a tunnel to a
+//! developer's machine, browsers see another URL, and the operator sets `PUBLIC_ORIGIN`, which replaces the
+//! origin of every request. Forwarded headers are ignored, because any client can send them.
 
 use axum::extract::{FromRequestParts, Request};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
@@ -11,15 +11,15 @@ use url::{Host, Url};
 
 use crate::error::AppError;
 
-/// The origin that the browser sees this Worker under.
+/// The origin under which browsers and clients see this Worker.
 #[derive(Debug, Clone)]
 pub struct RequestOrigin {
     url: Url,
 }
 
 impl RequestOrigin {
-    /// The origin of every request: `public_origin` where it is set, else that of the request's URL.
-    /// Nothing for a request without a host.
+    /// The origin of a request: `public_origin` if the operator set one, else the origin of the request's URL.
+    /// `None` for a request without a host.
     #[must_use]
     pub fn of_request(parts: &Parts, public_origin: Option<&Url>) -> Option<Self> {
         let url = public_origin.cloned().or_else(|| url_of(parts))?;
@@ -45,7 +45,7 @@ impl RequestOrigin {
     #[must_use]
     pub fn of_url(mut url: Url) -> Option<Self> {
         url.host()?;
-        // `user:password@`, path, query and fragment are no part of an origin.
+        // An origin has no `user:password@`, path, query or fragment.
         url.set_username("").ok()?;
         url.set_password(None).ok()?;
         url.set_path("/");
@@ -54,7 +54,7 @@ impl RequestOrigin {
         Some(Self { url })
     }
 
-    /// `https://host[:port]/`, to resolve paths against.
+    /// `https://host[:port]/`, a base for relative URLs.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
@@ -68,7 +68,7 @@ impl RequestOrigin {
         url
     }
 
-    /// Whether the host is `domain` or within it, as a cookie's `Domain` means it (RFC 6265bis,
+    /// Whether the host is `domain` or a subdomain of it, as for a cookie's `Domain` (RFC 6265bis,
     /// section 5.1.3).
     #[must_use]
     pub fn is_within(&self, domain: &str) -> bool {
@@ -77,21 +77,21 @@ impl RequestOrigin {
         host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
-    /// Whether cookies get `Secure`: always but on plain-http localhost. Browsers differ in whether
-    /// they would send a `Secure` cookie there, and some clients do not.
+    /// Whether cookies get `Secure`: always except on plain-http localhost, where some browsers and clients do
+    /// not send `Secure` cookies.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         !(self.url.scheme() == "http" && is_loopback(&self.url))
     }
 
-    /// Whether everybody on the way can read what passes between a client and this origin: plain http,
-    /// and not on one machine.
+    /// Whether the network can read requests and responses of this origin: plain http, except on loopback
+    /// addresses.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
         self.url.scheme() == "http" && !is_loopback(&self.url)
     }
 
-    /// The same place of this origin by https, on its usual port.
+    /// The https URL of the same host, path and query, on the default port.
     #[must_use]
     pub fn by_https(&self, uri: &Uri) -> String {
         let host = self.url.host_str().unwrap_or_default();
@@ -99,20 +99,20 @@ impl RequestOrigin {
         format!("https://{host}{path}")
     }
 
-    /// Whether a page of another origin made this request: `Sec-Fetch-Site` where the client sends
-    /// it, else `Origin`. A client that sends neither is not a browser acting for someone else.
+    /// Whether a page of another origin sent this request, by `Sec-Fetch-Site` if the client sends it, else by
+    /// `Origin`. A client that sends neither is no browser, so no page controls it.
     #[must_use]
     pub fn is_cross_origin(&self, headers: &HeaderMap) -> bool {
         if let Some(site) = headers.get("sec-fetch-site") {
-            // `none`: typed, a bookmark.
+            // Browsers send `none` for a typed URL or a bookmark.
             return !matches!(site.as_bytes(), b"same-origin" | b"none");
         }
         headers.contains_key(header::ORIGIN) && !self.is_origin_of(headers)
     }
 
-    /// Whether a page of this very origin has sent this request, and the browser says so: what a form
-    /// must show. A browser that sends no `Sec-Fetch-Site`, or `none` when it loads an answer to a form
-    /// again, sends `Origin`.
+    /// Whether the browser states that a page of this origin sent this request, as submitted forms require.
+    /// `Origin` decides when the browser sends no `Sec-Fetch-Site`, or when it sends `none` because the user
+    /// reloads the response to a form.
     #[must_use]
     pub fn is_same_origin_form(&self, headers: &HeaderMap) -> bool {
         match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
@@ -130,9 +130,9 @@ impl RequestOrigin {
     }
 }
 
-/// Whether a browser sends this request on its own, for a page that the user may never open:
-/// `Sec-Purpose` (Fetch standard, `prefetch` with or without parameters such as `prerender`), and its
-/// two predecessors. Such a request changes nothing.
+/// Whether the browser prefetches a page that the user may never open: `Sec-Purpose` (Fetch standard,
+/// `prefetch` with or without parameters such as `prerender`) or one of its two predecessors. Callers change
+/// nothing for such a request.
 #[must_use]
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
     ["sec-purpose", "purpose", "x-moz"].into_iter().any(|name| {
@@ -143,7 +143,7 @@ pub fn is_prefetch(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a URL's host is this machine (RFC 6761, section 6.3, and RFC 8252, section 7.3).
+/// Whether a URL's host is a loopback address or name (RFC 6761, section 6.3; RFC 8252, section 7.3).
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -161,13 +161,14 @@ impl<S: Sync> FromRequestParts<S> for RequestOrigin {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        // Outside of the router that knows of a public origin, and for a request without a host.
+        // Without the layer that inserts the origin, `PUBLIC_ORIGIN` is unknown and the URL decides.
         Self::of_request(parts, None)
             .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))
     }
 }
 
-/// Workers give the absolute URL; a plain HTTP server only the path, and the host in its header.
+/// The URL of the request's origin. Workers pass an absolute URL; other HTTP servers pass a path, and the
+/// `Host` header.
 fn url_of(parts: &Parts) -> Option<Url> {
     let scheme = parts.uri.scheme_str().unwrap_or("https");
     let authority = match parts.uri.authority() {
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_on_localhost_does_without_secure() {
+    fn cookies_lack_secure_only_on_http_localhost() {
         for url in
             ["http://localhost:8787", "http://127.0.0.1", "http://[::1]:1", "http://a.localhost"]
         {
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_exposed_but_on_one_machine() {
+    fn plain_http_is_exposed_except_on_loopback() {
         for url in ["http://app.test", "http://192.168.0.2:8787", "http://localhost.test"] {
             assert!(origin(url).is_exposed(), "{url}");
         }
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_within_its_domain_and_no_other() {
+    fn host_is_within_itself_and_its_parent_domains() {
         let own = origin("https://app.example.test");
         for domain in ["app.example.test", "example.test", ".Example.test"] {
             assert!(own.is_within(domain), "{domain}");
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn fetch_metadata_decides_where_there_is_any() {
+    fn sec_fetch_site_overrides_origin() {
         let own = origin("https://app.test");
         for (site, is_cross) in [
             ("same-origin", false),
@@ -241,7 +242,7 @@ mod tests {
             ("cross-site", true),
             ("x", true),
         ] {
-            // `Origin` would say the opposite.
+            // `Origin` contradicts `Sec-Fetch-Site`.
             let origin = if is_cross { "https://app.test" } else { "https://evil.test" };
             let headers = headers(&[("sec-fetch-site", site), ("origin", origin)]);
             assert_eq!(own.is_cross_origin(&headers), is_cross, "{site}");
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn without_fetch_metadata_the_origin_decides() {
+    fn origin_decides_without_sec_fetch_site() {
         let own = origin("https://app.test");
         assert!(!own.is_cross_origin(&headers(&[])));
         assert!(!own.is_cross_origin(&headers(&[("origin", "https://app.test")])));
@@ -259,9 +260,9 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_our_own_only_where_the_browser_says_so() {
+    fn form_is_same_origin_only_if_the_browser_states_it() {
         let own = origin("https://app.test");
-        for (pairs, is_own) in [
+        for (pairs, is_same_origin) in [
             (&[("sec-fetch-site", "same-origin")][..], true),
             (&[("sec-fetch-site", "none"), ("origin", "https://app.test")], true),
             (&[("origin", "https://app.test")], true),
@@ -272,13 +273,13 @@ mod tests {
             (&[("sec-fetch-site", "cross-site"), ("origin", "https://app.test")], false),
             (&[("origin", "null")], false),
         ] {
-            assert_eq!(own.is_same_origin_form(&headers(pairs)), is_own, "{pairs:?}");
+            assert_eq!(own.is_same_origin_form(&headers(pairs)), is_same_origin, "{pairs:?}");
         }
     }
 
     #[test]
-    fn prefetch_is_told_by_any_of_its_headers() {
-        for (name, value, is_one) in [
+    fn prefetch_is_recognized_by_each_of_its_headers() {
+        for (name, value, expected) in [
             ("sec-purpose", "prefetch", true),
             ("sec-purpose", "prefetch;prerender", true),
             ("sec-purpose", "prefetch ;anonymous-client-ip", true),
@@ -288,13 +289,13 @@ mod tests {
             ("sec-purpose", "", false),
             ("sec-fetch-mode", "prefetch", false),
         ] {
-            assert_eq!(is_prefetch(&headers(&[(name, value)])), is_one, "{name}: {value}");
+            assert_eq!(is_prefetch(&headers(&[(name, value)])), expected, "{name}: {value}");
         }
         assert!(!is_prefetch(&headers(&[])));
     }
 
     #[tokio::test]
-    async fn the_origin_comes_from_the_url_or_the_host_header() {
+    async fn origin_comes_from_the_url_or_the_host_header() {
         for (uri, host, expected) in [
             ("https://app.test:8443/x?y", "evil.test", "https://app.test:8443/"),
             ("/x", "app.test", "https://app.test/"),
