@@ -14,15 +14,16 @@ use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{secret::Secret, sign_in::PendingSignIn};
-use edge_host::hash::HashMap;
+use edge_host::{HTTP_MAX_MILLIS, hash::HashMap};
 
 /// The most sign-ins that an isolate remembers, in about 2 MB of memory. A full memory forgets its oldest
 /// sign-in. An attacker who wants a sign-in forgotten begins and exchanges this many in one isolate within
 /// ten minutes, and gains a single exchange.
 const MAX_REMEMBERED: usize = 10_000;
-/// The longest time that an exchange runs: an outgoing request times out after 10 s. An exchange that has run
-/// longer was cancelled by the runtime, because its browser disconnected.
+/// The time after which an exchange without a result counts as cancelled: the runtime cancels it when its
+/// browser disconnects.
 const EXCHANGE_MAX_SECS: i64 = 15;
+const _: () = assert!(HTTP_MAX_MILLIS as i64 <= EXCHANGE_MAX_SECS * 1000);
 /// The most exchanges of one code while WorkOS is unavailable. A user who reloads the page stays below it.
 const MAX_TRIES: u8 = 10;
 

@@ -1,18 +1,21 @@
-//! Key sets (RFC 7517): which keys may verify a token, where they come from, how long they are kept.
+//! Key sets (RFC 7517): selects the keys that may verify a token, fetches them from their issuer, and caches them.
 //!
-//! A key set is fetched when a token needs it and then kept. A `kid` that it does not have may be a
-//! key that is newer than the set, so the set is fetched again, but not more than once in 30
-//! seconds: a flood of made-up `kid`s costs WorkOS nothing. While WorkOS cannot be reached the set
-//! that was there goes on being used, whatever its age.
+//! The first token that needs a key set causes its fetch. A `kid` that is missing from the cached set may belong
+//! to a newer key, so the set is fetched again, but at most once in 30 seconds: a flood of invented `kid`s causes
+//! no flood of requests to WorkOS. While WorkOS is unavailable, the cached set stays in use at any age.
 //!
-//! An issuer that publishes metadata (RFC 8414) has it kept beside its keys, and may be asked for that
-//! too. It is never shown when it is old: while WorkOS cannot be reached, nobody could act on it.
+//! The metadata of an issuer (RFC 8414) is fetched and cached with its key set. Metadata expires even while WorkOS
+//! is unavailable, because clients cannot use it then.
 //!
-//! What was fetched is kept past the isolate in KV, under `authkit:jwks:{client_id}` for sessions and
-//! `authkit:connect-jwks:{client_id}` for Connect, so that a new isolate begins with it: sealed
-//! `{"base_url", "fetched_at": Unix seconds, "keys": …, "metadata"}`, without an expiry. Before an
-//! isolate asks WorkOS it looks whether another has just done so; KV may tell it a minute late, so over
-//! many isolates it is once in 30 seconds each at the worst.
+//! KV stores the fetched set and metadata beyond the isolate, so that a new isolate does not fetch them:
+//!
+//! | key | value | lives |
+//! | --- | --- | --- |
+//! | `authkit:jwks:{client_id}`, for sessions | sealed `{"base_url", "fetched_at": Unix seconds, "keys", "metadata"}` | for ever |
+//! | `authkit:connect-jwks:{client_id}`, for Connect | the same | for ever |
+//!
+//! An isolate reads KV before it sends a request to WorkOS, because another isolate may have fetched the set. A
+//! read of KV may be a minute old, so in the worst case every isolate fetches the set once in 30 seconds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,26 +35,28 @@ use super::{
     seal::Sealer,
     workos::{JwkSet, WorkosClient, WorkosError},
 };
-use edge_host::{Clock, KvNamespace, KvPut, WaitUntil};
+use edge_host::{Clock, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, WaitUntil};
 
-/// How long a key set is used before it is asked for again. A key that WorkOS retires stops
-/// working here within this time.
+/// The age at which a key set is fetched again. While WorkOS is available, tokens of a retired key are refused after
+/// this time at the latest.
 const TTL_SECS: i64 = 60 * 60;
-/// Least time between two requests for a key set.
+/// The shortest time between two fetches of a key set. A new key of WorkOS is usable after this time.
 const COOL_DOWN_SECS: i64 = 30;
-/// How often a request looks for the result of another's fetch.
+/// The interval at which a request checks for the result of another request's fetch.
 const WAIT_STEP_MILLIS: u32 = 20;
-/// After this long whoever was fetching is gone: its request was cancelled. (Or its issuer is very
-/// slow; then the next one asks too.)
+/// The time after which a fetch without a result counts as cancelled, so that the next request fetches too. The
+/// fetch of the session keys takes a read of KV and one request. Connect's takes up to three requests; if they
+/// are slow, two fetches overlap.
 const FETCH_MAX_SECS: i64 = 15;
+const _: () = assert!((KV_READ_MAX_MILLIS + HTTP_MAX_MILLIS) as i64 <= FETCH_MAX_SECS * 1000);
 
-/// Where a key set comes from.
+/// Fetches the key set of one issuer.
 #[async_trait]
 pub trait KeySource: Send + Sync {
-    /// Whose keys these are: what was kept of another's, an emulator's for one, is not believed.
+    /// The issuer's URL. A stored set of another URL, such as an emulator's, is ignored.
     fn base_url(&self) -> &str;
 
-    /// What the issuer publishes now.
+    /// Fetches the key set, and the metadata of an issuer that publishes it.
     async fn fetch(&self) -> Result<Published, WorkosError>;
 }
 
@@ -66,16 +71,16 @@ impl KeySource for WorkosClient {
     }
 }
 
-/// What an issuer publishes.
+/// The documents that an issuer publishes.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// Its key set.
+    /// The key set.
     pub keys: JwkSet,
-    /// Its metadata, as it is written; `None` for an issuer without.
+    /// The metadata, byte for byte; `None` for an issuer without metadata.
     pub metadata: Option<String>,
 }
 
-/// A key set as it lies in KV.
+/// The record in KV.
 #[derive(Deserialize, Serialize)]
 struct KeySetRecord {
     base_url: String,
@@ -86,7 +91,7 @@ struct KeySetRecord {
     metadata: Option<String>,
 }
 
-/// The keys of a set that may verify RS256 signatures.
+/// The keys of a JWK set that may verify RS256 signatures.
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<(String, StrongKey<RsaPublicKey>)>,
@@ -111,7 +116,7 @@ impl From<JwkSet> for KeySet {
     }
 }
 
-/// The key, if it is an RSA key of a sound size that is meant to verify RS256 signatures.
+/// The key and its `kid`, if it is an RSA key of a secure size for RS256 signatures.
 fn verification_key(jwk: &Value) -> Option<(String, StrongKey<RsaPublicKey>)> {
     let jwk = RsaJwk::deserialize(jwk).ok()?;
     let is_for_rs256 = jwk.kty == "RSA"
@@ -131,7 +136,7 @@ fn verification_key(jwk: &Value) -> Option<(String, StrongKey<RsaPublicKey>)> {
 }
 
 impl KeySet {
-    /// The key called `kid`. Two keys of one name are none: which one signed could not be told.
+    /// The key with this `kid`. `None` if two keys have it, because it does not identify one of them.
     #[must_use]
     pub fn find(&self, kid: &str) -> Option<&StrongKey<RsaPublicKey>> {
         let mut matching = self.keys.iter().filter(|(name, _)| name == kid);
@@ -140,13 +145,13 @@ impl KeySet {
     }
 }
 
-/// Why there is no key.
+/// Why a key set lookup failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyError {
-    /// The set was fetched and has no such key.
-    #[error("no key of that name")]
+    /// The issuer's current set has no such key, or the issuer has no metadata.
+    #[error("the issuer publishes no such key or metadata")]
     Unknown,
-    /// Whether there is such a key could not be told.
+    /// The issuer is unavailable, and no cached set has the key.
     #[error(transparent)]
     Unavailable(WorkosError),
 }
@@ -163,42 +168,41 @@ pub struct KeySetCache {
 
 #[derive(Default)]
 struct CacheState {
-    /// The newest there is.
-    known: Option<Known>,
-    /// When a set was last asked for, with the failure if it has failed.
+    /// The newest set that this isolate has seen.
+    cached: Option<CachedSet>,
+    /// The time of the last fetch, and its error.
     last_fetch: Option<(DateTime<Utc>, Option<WorkosError>)>,
-    /// When the fetch that is under way began.
+    /// The start of the fetch that is under way.
     fetching_since: Option<DateTime<Utc>>,
 }
 
-/// What an issuer has published.
+/// A fetched key set and metadata.
 #[derive(Clone)]
-struct Known {
+struct CachedSet {
     set: Arc<KeySet>,
     metadata: Option<Arc<str>>,
     fetched_at: DateTime<Utc>,
 }
 
-/// What a request needs of an issuer.
+/// The document that a request needs.
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
-    /// The key of this name; while there is no newer set, one of any age may have it.
+    /// The key with this `kid`. A set of any age serves while a newer one is unavailable.
     Key(&'a str),
-    /// The metadata, of now.
+    /// Metadata that has not expired.
     Metadata,
 }
 
-/// What a look at the cache tells a request to do.
+/// A request's next step, by the state of the cache.
 enum Step {
-    Use(Known),
+    Use(CachedSet),
     Fail(KeyError),
     Wait,
     Fetch,
 }
 
 impl KeySetCache {
-    /// An empty cache; the set is fetched when the first token needs it, and kept in `kv` under
-    /// `kv_key`.
+    /// An empty cache. The first token that needs the set causes its fetch, and `kv` stores it under `kv_key`.
     #[must_use]
     pub fn new(
         source: Box<dyn KeySource>,
@@ -210,18 +214,18 @@ impl KeySetCache {
         Self { source, kv, kv_key, sealer, clock, state: Mutex::default() }
     }
 
-    /// A key set that has the key `kid`.
+    /// A key set that contains the key `kid`.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Unknown`] when WorkOS's set, asked for at most 30 seconds ago, has no such key;
-    /// [`KeyError::Unavailable`] when WorkOS could not be asked and no kept set has it.
+    /// [`KeyError::Unknown`] if the issuer's set, fetched at most 30 seconds ago, has no such key;
+    /// [`KeyError::Unavailable`] if the issuer is unavailable and the cached set has no such key.
     pub async fn set_with(
         self: &Arc<Self>,
         kid: &str,
         wait_until: &WaitUntil,
     ) -> Result<Arc<KeySet>, KeyError> {
-        Ok(self.known(Wanted::Key(kid), wait_until).await?.set)
+        Ok(self.cached(Wanted::Key(kid), wait_until).await?.set)
     }
 
     /// The issuer's metadata, at most an hour old.
@@ -230,22 +234,22 @@ impl KeySetCache {
     ///
     /// [`KeyError::Unavailable`]; [`KeyError::Unknown`] for an issuer without metadata.
     pub async fn metadata(self: &Arc<Self>, wait_until: &WaitUntil) -> Result<Arc<str>, KeyError> {
-        self.known(Wanted::Metadata, wait_until).await?.metadata.ok_or(KeyError::Unknown)
+        self.cached(Wanted::Metadata, wait_until).await?.metadata.ok_or(KeyError::Unknown)
     }
 
-    async fn known(
+    async fn cached(
         self: &Arc<Self>,
         wanted: Wanted<'_>,
         wait_until: &WaitUntil,
-    ) -> Result<Known, KeyError> {
-        // Ends: a fetch finds a newer set in KV or is followed by a cool-down, in which no step is
-        // `Fetch` or `Wait`.
+    ) -> Result<CachedSet, KeyError> {
+        // The loop ends: each fetch either finds a newer set in KV or begins a cool-down, during which
+        // `next_step` returns `Use` or `Fail`.
         loop {
             match self.next_step(wanted) {
-                Step::Use(known) => return Ok(known),
+                Step::Use(cached) => return Ok(cached),
                 Step::Fail(error) => return Err(error),
                 Step::Fetch => {
-                    // Goes on when whoever began it goes away: others wait for it.
+                    // Other requests wait for the fetch, so it continues when this client disconnects.
                     let fetch = Arc::clone(self).fetch().boxed().shared();
                     wait_until.keep_alive(fetch.clone());
                     fetch.await;
@@ -262,15 +266,15 @@ impl KeySetCache {
             state.fetching_since.is_some_and(|since| is_within(since, FETCH_MAX_SECS, now));
         let is_cooling_down =
             state.last_fetch.as_ref().is_some_and(|(at, _)| is_within(*at, COOL_DOWN_SECS, now));
-        let usable = state.known.as_ref().filter(|known| match wanted {
-            Wanted::Key(kid) => known.set.find(kid).is_some(),
+        let usable = state.cached.as_ref().filter(|cached| match wanted {
+            Wanted::Key(kid) => cached.set.find(kid).is_some(),
             Wanted::Metadata => true,
         });
-        let may_be_old = matches!(wanted, Wanted::Key(_)) && (is_fetching || is_cooling_down);
-        if let Some(known) = usable
-            && (is_within(known.fetched_at, TTL_SECS, now) || may_be_old)
+        let accepts_old = matches!(wanted, Wanted::Key(_)) && (is_fetching || is_cooling_down);
+        if let Some(cached) = usable
+            && (is_within(cached.fetched_at, TTL_SECS, now) || accepts_old)
         {
-            return Step::Use(known.clone());
+            return Step::Use(cached.clone());
         }
         if is_fetching {
             return Step::Wait;
@@ -283,13 +287,13 @@ impl KeySetCache {
         Step::Fetch
     }
 
-    /// Gets a newer set, from whoever in this Worker has just fetched one, or from its source.
+    /// Gets a newer set from KV, where another isolate may have stored one, or from the issuer.
     async fn fetch(self: Arc<Self>) {
-        if let Some((published, fetched_at)) = self.kept().await {
+        if let Some((published, fetched_at)) = self.read_stored().await {
             let mut state = self.state();
-            if state.known.as_ref().is_none_or(|ours| ours.fetched_at < fetched_at) {
-                state.known = Some(Known::new(published, fetched_at));
-                // The set may answer the question; if it does not and is old, WorkOS will be asked.
+            if state.cached.as_ref().is_none_or(|cached| cached.fetched_at < fetched_at) {
+                state.cached = Some(CachedSet::new(published, fetched_at));
+                // If this set lacks the key and is old, the next step fetches again.
                 state.last_fetch = Some((fetched_at, None));
                 state.fetching_since = None;
                 return;
@@ -299,12 +303,12 @@ impl KeySetCache {
         let now = self.clock.now();
         match fetched {
             Ok(published) => {
-                // Known here before it is kept: nobody waits for KV.
+                // The isolate's cache has the set before KV does, so no request waits for the write.
                 self.finish_fetch(Some(published.clone()), None, now);
-                self.keep(published, now).await;
+                self.store(published, now).await;
             }
             Err(error) => {
-                log::warn!("the key set could not be fetched: {error}");
+                log::warn!("the key set cannot be fetched: {error}");
                 self.finish_fetch(None, Some(error), now);
             }
         }
@@ -318,18 +322,18 @@ impl KeySetCache {
     ) {
         let mut state = self.state();
         if let Some(published) = published {
-            state.known = Some(Known::new(published, now));
+            state.cached = Some(CachedSet::new(published, now));
         }
         state.last_fetch = Some((now, failure));
         state.fetching_since = None;
     }
 
-    /// The set in KV. That there is none, or that it cannot be read, only costs a request.
-    async fn kept(&self) -> Option<(Published, DateTime<Utc>)> {
+    /// The set in KV. `None` if KV has no readable set, which costs a request to the issuer.
+    async fn read_stored(&self) -> Option<(Published, DateTime<Utc>)> {
         let sealed = match self.kv.get(&self.kv_key).await {
             Ok(sealed) => sealed?,
             Err(error) => {
-                log::warn!("the kept key set cannot be looked up: {error}");
+                log::warn!("the stored key set cannot be read: {error}");
                 return None;
             }
         };
@@ -342,7 +346,7 @@ impl KeySetCache {
         Some((published, DateTime::from_timestamp(record.fetched_at, 0)?))
     }
 
-    async fn keep(&self, published: Published, now: DateTime<Utc>) {
+    async fn store(&self, published: Published, now: DateTime<Utc>) {
         let record = KeySetRecord {
             base_url: self.source.base_url().to_owned(),
             fetched_at: now.timestamp(),
@@ -351,11 +355,11 @@ impl KeySetCache {
         };
         let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
         if let Err(error) = self.kv.put(&self.kv_key, &sealed, KvPut::default()).await {
-            log::warn!("the key set cannot be kept: {error}");
+            log::warn!("the key set cannot be stored: {error}");
         }
     }
 
-    /// A panic cannot leave the state half-written: nothing in here runs foreign code.
+    /// Ignores poisoning: the code under the lock cannot panic halfway through a change of the state.
     fn state(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -365,7 +369,7 @@ fn is_within(since: DateTime<Utc>, secs: i64, now: DateTime<Utc>) -> bool {
     now - since < Duration::seconds(secs)
 }
 
-impl Known {
+impl CachedSet {
     fn new(published: Published, fetched_at: DateTime<Utc>) -> Self {
         let Published { keys, metadata } = published;
         Self { set: Arc::new(keys.into()), metadata: metadata.map(Arc::from), fetched_at }

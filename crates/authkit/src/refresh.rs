@@ -1,24 +1,23 @@
-//! Renewing a session: trading its refresh token for new tokens (RFC 6749, section 6) once, however
-//! many requests come with it at the same time.
+//! Renews a session: exchanges its refresh token for new tokens (RFC 6749, section 6) once, even if many
+//! concurrent requests carry the session.
 //!
-//! A refresh token is good for one use. A page that loads ten things with an expired session sends
-//! it ten times, and nine of them must not be signed out for it:
+//! WorkOS accepts a refresh token once. A page that loads ten resources with an expired session sends the token
+//! ten times, and all ten requests must stay signed in:
 //!
-//! - Within an isolate one request exchanges the token, and the others look for its result. They
-//!   look again after a short sleep, because a request on Workers may not await another's I/O. The
-//!   exchange itself goes on when the browser that began it goes away.
-//! - Across isolates the new session is left in KV for whoever comes with the old one: sealed, under
-//!   the hash of the spent token, for as long as the old session may still be shown. KV remembers for
-//!   a minute, where it was asked, that there was nothing; so each look has a key of its own: one
-//!   before the exchange, and two for those whose exchange was refused because they came second.
+//! - Within an isolate, one request exchanges the token and the others wait for its result. They check the
+//!   isolate's memory at short intervals, because a request on Workers may not await another request's I/O. The
+//!   exchange continues when its browser disconnects.
+//! - Across isolates, KV stores the renewed session under the hash of the spent token, sealed, for as long as
+//!   browsers may still send the old session. KV caches a miss for a minute in the location that read the key, so
+//!   each look has a key of its own: one look before the exchange, and two after an exchange that WorkOS refused
+//!   because another isolate's came first.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
 //! | `authkit:rotated:{n}:{hash}` | sealed `{"spent": hash, "session": …}` | 10 minutes, or 5 longer than the old access token, at most a day |
 //!
-//! `n` is the look, 0 to 2, and `hash` the refresh token's SHA-256 in base64url. Two events end a
-//! session: its user signs out ([`super::signed_out`]), or WorkOS answers `invalid_grant` when no other
-//! request has renewed it.
+//! `n` is the look, 0 to 2, and `hash` the refresh token's SHA-256 in base64url. Two events end a session: its
+//! user signs out ([`super::signed_out`]), or WorkOS responds `invalid_grant` and no other request has renewed it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,30 +38,55 @@ use super::{
     signed_out::{Look, SignedOutSessions, session_id},
     workos::{ClientInfo, Grant, INVALID_GRANT, WorkosClient, WorkosError},
 };
-use edge_host::{Clock, KvError, KvNamespace, KvPut, WaitUntil, fair::FairMap};
+use edge_host::{
+    Clock, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KV_TTL_MIN_SECS, KV_WRITE_MAX_MILLIS, KvError,
+    KvNamespace, KvPut, WaitUntil, fair::FairMap,
+};
 
-/// How often a request looks for the result of another's exchange.
+/// The interval at which a request checks for the result of another request's exchange.
 const WAIT_STEP_MILLIS: u32 = 10;
-/// After this long whoever was exchanging is gone.
-const EXCHANGE_MAX_SECS: i64 = 15;
-/// How long an isolate remembers that a session has ended, or that WorkOS could not renew it now: the
-/// requests that came together share that answer too.
-const ENDED_MEMORY_SECS: i64 = 60;
-const FAILURE_MEMORY_SECS: i64 = 1;
-/// How long after an exchange that was refused another isolate's result is looked for, each time under
-/// the next key.
+/// The pauses before the looks in KV that follow a refused exchange. KV in a distant location shows a write
+/// within seconds.
 const LATE_LOOKS_MILLIS: [u32; 2] = [400, 3600];
-/// The look before the exchange and those after it.
+/// The look before the exchange, and the looks after a refused one.
 const LOOKS: usize = 1 + LATE_LOOKS_MILLIS.len();
-/// How long a refresh token that WorkOS has not rotated is as good as fresh.
+
+/// The longest time until an exchange has WorkOS's response: the first look in KV, and the request.
+const RESPONSE_MAX_MILLIS: u32 = KV_READ_MAX_MILLIS + HTTP_MAX_MILLIS;
+/// The longest time of an exchange that WorkOS refuses, which then looks for another isolate's result.
+const REFUSED_MAX_MILLIS: u32 = RESPONSE_MAX_MILLIS
+    + LATE_LOOKS_MILLIS[0]
+    + KV_READ_MAX_MILLIS
+    + LATE_LOOKS_MILLIS[1]
+    + KV_READ_MAX_MILLIS;
+/// Workers cancels background work 30 s after the client disconnects or has its response.
+/// <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>
+const WAIT_UNTIL_MAX_MILLIS: u32 = 30_000;
+const _: () = assert!(REFUSED_MAX_MILLIS <= WAIT_UNTIL_MAX_MILLIS);
+const _: () = assert!(RESPONSE_MAX_MILLIS + KV_WRITE_MAX_MILLIS <= WAIT_UNTIL_MAX_MILLIS);
+
+/// The time after which a waiting request takes an exchange without a result for cancelled, and exchanges the token
+/// itself. A renewed session is in the isolate's memory before. Only an exchange that WorkOS refused may run longer,
+/// up to [`REFUSED_MAX_MILLIS`]; WorkOS then refuses the waiting request's exchange too.
+const EXCHANGE_MAX_SECS: i64 = 15;
+const _: () = assert!(RESPONSE_MAX_MILLIS as i64 <= EXCHANGE_MAX_SECS * 1000);
+
+/// The time for which an isolate remembers an ended session. Later requests with its cookie cause no exchange.
+const ENDED_MEMORY_SECS: i64 = 60;
+/// The time for which an isolate remembers another failure, so that concurrent requests share it and the next
+/// attempt of the user reaches WorkOS.
+const FAILURE_MEMORY_SECS: i64 = 1;
+/// The time for which a session counts as renewed when WorkOS returned its refresh token unchanged.
 const NOT_ROTATED_MEMORY_SECS: i64 = 2;
-/// How long a spent token leads to its successor, at the least and at the most.
+/// The shortest time for which a spent token leads to its successor.
 const ROTATION_TTL_MIN_SECS: i64 = 10 * 60;
+const _: () = assert!(ROTATION_TTL_MIN_SECS >= KV_TTL_MIN_SECS as i64);
+/// The longest time for which a spent token leads to its successor.
 const ROTATION_TTL_MAX_SECS: i64 = 24 * 60 * 60;
-/// How much longer than the access token that came with it.
+/// The time for which a spent token leads to its successor after the old access token has expired.
 const ROTATION_TTL_MARGIN_SECS: i64 = 5 * 60;
-/// An isolate that has seen more rotations forgets the oldest of the user who has the most; KV still has
-/// them.
+/// The most rotations that an isolate remembers. It then forgets the oldest of the user with the most rotations,
+/// and reads the successor from KV.
 const MAX_REMEMBERED: usize = 1000;
 
 /// Renews sessions. One per isolate.
@@ -72,14 +96,14 @@ pub struct Refresher {
     sealer: Sealer,
     signed_out: Arc<SignedOutSessions>,
     clock: Arc<dyn Clock>,
-    /// Each belongs to the user of its session.
+    /// Each rotation belongs to the user of its session.
     rotations: Mutex<FairMap<TokenHash, (DateTime<Utc>, Rotation)>>,
 }
 
-/// A refresh token's name in maps and keys; the token does not show in it.
+/// The SHA-256 of a refresh token in base64url, which identifies it in maps and keys without revealing it.
 type TokenHash = String;
 
-/// What this isolate knows of a refresh token, and since when.
+/// The state of a refresh token in this isolate.
 #[derive(Clone)]
 enum Rotation {
     Exchanging,
@@ -87,35 +111,35 @@ enum Rotation {
     Failed(RefreshError),
 }
 
-/// A session that comes after another.
+/// The successor of a session.
 #[derive(Debug, Clone)]
 pub struct Renewed {
     /// The session.
     pub session: Arc<Session>,
-    /// Whether WorkOS has given it for this very request, and not for one before it.
+    /// Whether this request exchanged the token, and not an earlier or concurrent one.
     pub is_fresh: bool,
 }
 
-/// Why a session has no successor.
+/// Why a session was not renewed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RefreshError {
-    /// WorkOS knows the session no more.
+    /// WorkOS no longer knows the session, or its user has signed out.
     #[error("the session has ended")]
     Ended,
-    /// WorkOS wants something of the user first: another way to sign in, a second factor, ….
+    /// WorkOS requires a step of the user first, such as another way to sign in or a second factor.
     #[error("WorkOS refused: {code}")]
     Refused {
-        /// WorkOS's word for it, such as `sso_required`.
+        /// WorkOS's error code, such as `sso_required`.
         code: String,
-        /// What it said beside it.
+        /// WorkOS's description of the error.
         description: Option<String>,
     },
-    /// WorkOS could not tell. The session is as good as it was.
+    /// WorkOS is unavailable. The session stays as it is.
     #[error("WorkOS is unavailable ({reason})")]
     Unavailable {
         /// For the log.
         reason: String,
-        /// Seconds after which to ask again.
+        /// Seconds after which the client may retry.
         retry_after_secs: u32,
     },
 }
@@ -132,15 +156,15 @@ impl From<WorkosError> for RefreshError {
     }
 }
 
-/// The successor of a spent refresh token, as it lies in KV.
+/// The record in KV: the successor of a spent refresh token.
 #[derive(Serialize, Deserialize)]
 struct RotationRecord {
-    /// Binds the record to its key, so that nobody's record can be moved under another's.
+    /// Binds the record to its KV key: a record that is copied to another key is ignored.
     spent: TokenHash,
     session: Session,
 }
 
-/// What a look at an isolate's memory tells a request to do.
+/// A request's next step, by the state of the isolate's memory.
 enum Step {
     Use(Arc<Session>),
     Fail(RefreshError),
@@ -148,7 +172,7 @@ enum Step {
     Exchange,
 }
 
-/// Everything an exchange needs, owned: it may outlive the request that began it.
+/// An exchange with all that it needs, because it may outlive its request.
 struct Exchange {
     refresher: Arc<Refresher>,
     session: Session,
@@ -161,7 +185,7 @@ struct Exchange {
 }
 
 impl Refresher {
-    /// Leaves rotated sessions in `kv`, sealed by `sealer`; renews no session that `signed_out` holds.
+    /// Stores renewed sessions in `kv`, sealed by `sealer`, and renews no session in `signed_out`.
     #[must_use]
     pub fn new(
         client: WorkosClient,
@@ -180,9 +204,9 @@ impl Refresher {
         }
     }
 
-    /// The session that comes after `session`: exchanged now, or by whoever came first.
-    /// `expires_at` is when its access token does, if that is known. With an `organization_id` the
-    /// newest session of the chain is exchanged once more, into that organization.
+    /// The successor of `session`, from an exchange by this request or an earlier one. `expires_at` is the expiry of
+    /// the session's access token, if it is known. With an `organization_id`, the newest session of the chain is
+    /// exchanged for one in that organization.
     ///
     /// # Errors
     ///
@@ -202,12 +226,12 @@ impl Refresher {
         }
         let mut hash = token_hash(&session.refresh_token);
         loop {
-            // Also for requests that waited: the user may have signed out meanwhile.
+            // Also after each wait, during which the user may have signed out.
             if self.is_signed_out(session_id.as_deref()) {
                 return Err(RefreshError::Ended);
             }
             match self.next_step(session.user_id(), &hash) {
-                // Another has renewed it while this one waited.
+                // Another request has renewed the session during the wait.
                 Step::Use(newer) if organization_id.is_some() => {
                     let newer_hash = token_hash(&newer.refresh_token);
                     if newer_hash == hash {
@@ -241,9 +265,9 @@ impl Refresher {
         }
     }
 
-    /// The session that the browser gets instead of `session`: the newest one that is known to have
-    /// come after it, here or in another isolate, or `session` itself. `None` when the user has signed
-    /// out of it meanwhile, or in again since the request `began`.
+    /// The newest session to send to the browser: the newest successor of `session` in this isolate's memory or in
+    /// KV, or `session` itself. `None` if the user has signed out of it, or signed in again since the request
+    /// `began`.
     pub async fn newest(
         &self,
         session: Arc<Session>,
@@ -261,17 +285,17 @@ impl Refresher {
                 None => Ok(false),
             }
         };
-        let (left, is_signed_out) = join(self.look(0, &hash), is_signed_out).await;
-        // A failing KV counts as empty: the cookie that is set then leads to the newest session, and
-        // the next renewal looks again whether the user has signed out.
+        let (stored, is_signed_out) = join(self.look(0, &hash), is_signed_out).await;
+        // A failing KV counts as empty: the cookie still leads to the newest session at the next request, and
+        // the next renewal checks the sign-out again.
         if is_signed_out.unwrap_or_default() {
             return None;
         }
-        Some(left.ok().flatten().unwrap_or(newest))
+        Some(stored.ok().flatten().unwrap_or(newest))
     }
 
-    /// Records that the user has signed out of the session: it is refused from now on, and neither a
-    /// late response nor another isolate brings it back.
+    /// Records that the user has signed out of the session. It is refused from now on, and neither a late response
+    /// nor another isolate restores it.
     pub async fn sign_out(&self, session: &Session, wait_until: &WaitUntil) {
         let Some(id) = session_id(session) else { return };
         self.signed_out.remember(&id);
@@ -279,8 +303,8 @@ impl Refresher {
         wait_until.finish(publish).await;
     }
 
-    /// Records that a sign-in replaces the session in its browser, so that no response that was under way
-    /// puts it back.
+    /// Records that a sign-in replaces the session in its browser, so that the response to an earlier request does
+    /// not restore it.
     pub fn replace(&self, session: &Session) {
         if let Some(id) = session_id(session) {
             self.signed_out.replace(&id, self.clock.now());
@@ -297,8 +321,8 @@ impl Refresher {
         session_id.is_some_and(|id| self.signed_out.is_remembered(id))
     }
 
-    /// The end of the chain that this isolate knows. Bounded: an AuthKit that gave the same tokens
-    /// again would make a circle.
+    /// The newest successor in this isolate's memory. The loop has a bound, because a WorkOS that returned earlier
+    /// tokens again would close the chain to a circle.
     fn newest_remembered(&self, session: Arc<Session>) -> Arc<Session> {
         let mut newest = session;
         for _ in 0..MAX_REMEMBERED {
@@ -357,7 +381,7 @@ impl Refresher {
         rotations.retain(|(at, _)| now - *at < Duration::seconds(ROTATION_TTL_MIN_SECS));
     }
 
-    /// Forgets that `hash` is being exchanged, as if nobody had tried.
+    /// Removes the exchange of `hash` that is under way, so that the next request exchanges the token.
     fn forget_attempt(&self, hash: &str) {
         let mut rotations = self.rotations();
         if matches!(rotations.get(hash), Some((_, Rotation::Exchanging))) {
@@ -365,7 +389,7 @@ impl Refresher {
         }
     }
 
-    /// Long enough that nobody who still shows the spent session is signed out for it.
+    /// The time for which browsers may still send the old session.
     fn rotation_ttl_secs(&self, expires_at: Option<DateTime<Utc>>) -> u64 {
         let left = expires_at.map_or(0, |at| (at - self.clock.now()).num_seconds());
         let secs =
@@ -373,7 +397,7 @@ impl Refresher {
         secs.unsigned_abs()
     }
 
-    /// The successor that another isolate has left, at the `n`th look.
+    /// The successor that another isolate has stored, by the key of look `n`.
     async fn look(&self, n: usize, hash: &str) -> Result<Option<Arc<Session>>, KvError> {
         let Some(sealed) = self.kv.get(&rotation_key(n, hash)).await? else { return Ok(None) };
         let record =
@@ -384,7 +408,7 @@ impl Refresher {
         Ok(successor.map(|record| Arc::new(record.session)))
     }
 
-    async fn leave(self: Arc<Self>, hash: TokenHash, session: Arc<Session>, ttl_secs: u64) {
+    async fn store(self: Arc<Self>, hash: TokenHash, session: Arc<Session>, ttl_secs: u64) {
         let record = RotationRecord { spent: hash, session: Session::clone(&session) };
         let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
         let puts = (0..LOOKS).map(async |n| {
@@ -392,11 +416,11 @@ impl Refresher {
             self.kv.put(&rotation_key(n, &record.spent), &sealed, options).await
         });
         for error in join_all(puts).await.into_iter().filter_map(Result::err) {
-            log::warn!("a renewed session cannot be left for other isolates: {error}");
+            log::warn!("a renewed session cannot be stored for other isolates: {error}");
         }
     }
 
-    /// A panic cannot leave the map half-written: nothing under the lock runs foreign code.
+    /// Ignores poisoning: the code under the lock cannot panic halfway through a change of the map.
     fn rotations(&self) -> MutexGuard<'_, FairMap<TokenHash, (DateTime<Utc>, Rotation)>> {
         self.rotations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -411,9 +435,9 @@ impl Exchange {
         let outcome = self.outcome().await;
         let Self { refresher, session, hash, organization_id, .. } = &self;
         match &outcome {
-            // IsolateCache already, the moment that it was known.
+            // `renewed` or `found` has remembered it, before the write to KV.
             Ok(_) => {}
-            // What WorkOS says of one organization says nothing of the session.
+            // An error for one organization does not concern the session itself.
             Err(_) if organization_id.is_some() => refresher.forget_attempt(hash),
             Err(error) => {
                 refresher.remember(session.user_id(), hash, Rotation::Failed(error.clone()))
@@ -431,39 +455,40 @@ impl Exchange {
         match found {
             Ok(Some(found)) => return Ok(self.found(found)),
             Ok(None) => {}
-            // WorkOS is asked then, and says how it is.
-            Err(error) => log::warn!("a renewed session cannot be looked for: {error}"),
+            // Without KV, WorkOS's response decides.
+            Err(error) => log::warn!("a renewed session cannot be looked up: {error}"),
         }
         let grant = Grant::RefreshToken {
             refresh_token: &session.refresh_token,
             organization_id: self.organization_id.as_deref(),
         };
         match refresher.client.authenticate(grant, &self.requester).await {
-            // The user has signed out while WorkOS answered: the new session is thrown away.
+            // The user has signed out during the exchange, so the renewed session is discarded.
             Ok(_) if refresher.is_signed_out(self.session_id.as_deref()) => {
                 Err(RefreshError::Ended)
             }
-            Ok(answer) => Ok(self.renewed(Session::from(answer)).await),
+            Ok(response) => Ok(self.renewed(Session::from(response)).await),
             Err(error) => match RefreshError::from(error) {
-                RefreshError::Ended => self.look_for_who_was_first().await,
+                RefreshError::Ended => self.find_concurrent_renewal().await,
                 other => Err(other),
             },
         }
     }
 
-    /// Whether the user has signed out, here or in another isolate. Where KV fails, WorkOS decides: it
-    /// refuses sessions whose browser followed the sign-out there.
+    /// Whether the user has signed out, in this isolate or another. While KV fails, WorkOS decides: it refuses a
+    /// session whose browser followed the redirect of the sign-out.
     async fn is_signed_out(&self) -> bool {
         let Some(id) = &self.session_id else { return false };
         let is_signed_out = self.refresher.signed_out.contains(id, Look::BeforeRenewal).await;
         is_signed_out.unwrap_or_else(|error| {
-            log::warn!("a sign-out cannot be looked for: {error}");
+            log::warn!("a sign-out cannot be looked up: {error}");
             false
         })
     }
 
-    /// WorkOS knows the token no more. Someone else may have spent it, this very moment.
-    async fn look_for_who_was_first(&self) -> Result<Renewed, RefreshError> {
+    /// The result of another isolate's exchange, after WorkOS has refused the token: that exchange may have spent the
+    /// token a moment ago.
+    async fn find_concurrent_renewal(&self) -> Result<Renewed, RefreshError> {
         let Self { refresher, hash, .. } = self;
         for (index, millis) in LATE_LOOKS_MILLIS.into_iter().enumerate() {
             refresher.clock.sleep(millis).await;
@@ -475,7 +500,7 @@ impl Exchange {
                 Ok(None) => {}
                 Err(error) => {
                     return Err(RefreshError::Unavailable {
-                        reason: format!("and who was first cannot be looked for: {error}"),
+                        reason: format!("another renewal cannot be looked up: {error}"),
                         retry_after_secs: 1,
                     });
                 }
@@ -493,16 +518,15 @@ impl Exchange {
         Renewed { session, is_fresh: false }
     }
 
-    /// Remembers the new session at once, and leaves it for other isolates while the answer is
-    /// already on its way.
+    /// Remembers the renewed session at once, and stores it for other isolates without delaying the response.
     async fn renewed(&self, session: Session) -> Renewed {
         let Self { refresher, hash, ttl_secs, wait_until, .. } = self;
         let is_rotated = session.refresh_token != self.session.refresh_token;
         let session = Arc::new(session);
         refresher.remember(self.session.user_id(), hash, Rotation::Done(Arc::clone(&session)));
         if is_rotated {
-            let leave = Arc::clone(refresher).leave(hash.clone(), Arc::clone(&session), *ttl_secs);
-            wait_until.finish(leave).await;
+            let store = Arc::clone(refresher).store(hash.clone(), Arc::clone(&session), *ttl_secs);
+            wait_until.finish(store).await;
         }
         Renewed { session, is_fresh: true }
     }

@@ -4,6 +4,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+/// The longest time for an outgoing request and its response. A browser waits meanwhile, and an error after ten
+/// seconds serves its user better than a result after thirty.
+pub const HTTP_MAX_MILLIS: u32 = 10_000;
+
 /// Sends one HTTP request and reads the whole response. Redirects are not followed.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
@@ -19,7 +23,7 @@ pub trait HttpClient: Send + Sync {
 /// The reason that an outgoing request has no response.
 #[derive(Debug, Error)]
 pub enum HttpClientError {
-    /// No response within the client's own limit.
+    /// No response within [`HTTP_MAX_MILLIS`].
     #[error("no answer in time")]
     Timeout,
     /// The connection failed, or the response broke off.

@@ -14,10 +14,7 @@ use worker::{
     wasm_bindgen_futures::JsFuture,
 };
 
-use crate::{HttpClient, HttpClientError};
-
-/// A browser waits meanwhile, and an error after ten seconds serves its user better than a result after thirty.
-const TIMEOUT_MILLIS: u32 = 10_000;
+use crate::{HTTP_MAX_MILLIS, HttpClient, HttpClientError};
 
 /// The response's headers that callers read.
 const READ_HEADERS: [HeaderName; 3] =
@@ -83,7 +80,7 @@ async fn exchange(request: &Request<Bytes>) -> Result<Response<Bytes>, JsValue> 
         init["body"] = String::from_utf8_lossy(request.body()).into();
     }
     let init = JSON::parse(&init.to_string())?;
-    Reflect::set(&init, &"signal".into(), &abort_after(TIMEOUT_MILLIS))?;
+    Reflect::set(&init, &"signal".into(), &abort_after(HTTP_MAX_MILLIS))?;
 
     let fetched = JsFuture::from(fetch(&request.uri().to_string(), &init)?).await?;
     let fetched: FetchedResponse = fetched.unchecked_into();
