@@ -109,8 +109,8 @@ impl AuthKit {
         self.config.public_origin.as_ref()
     }
 
-    /// Derives every key from `config`. AuthKit stores sealed key sets and renewed sessions in `kv`, where other
-    /// isolates find them. The application may use the same namespace for keys that do not begin with
+    /// Derives every key from `config`. AuthKit stores sealed key sets and renewed sessions in `kv`, where
+    /// other isolates find them. The application may use the same namespace for keys that do not begin with
     /// `authkit:`.
     #[must_use]
     pub fn new(

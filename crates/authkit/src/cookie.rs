@@ -41,8 +41,8 @@ const MAX_PARENT_DOMAINS: usize = 4;
 pub struct RequestCookies<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> RequestCookies<'a> {
-    /// Reads every `Cookie` header. It skips pairs without `=` and pairs that are not UTF-8, so that a cookie of
-    /// another application never hides the session.
+    /// Reads every `Cookie` header. It skips pairs without `=` and pairs that are not UTF-8, so that a cookie
+    /// of another application never hides the session.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap) -> Self {
         let pairs = headers

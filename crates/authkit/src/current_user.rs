@@ -4,8 +4,8 @@
 //! A request authenticates by the session cookie or by `Authorization: Bearer` (RFC 6750). If it has both, the
 //! header counts; [`BearerUser`] accepts the header only. The extractor renews a session whose access token has
 //! expired ([`super::refresh`]), and the response carries the renewed session ([`super::layer`]). Refusal and
-//! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to sign-in,
-//! and an outage of WorkOS is 503, never a sign-out.
+//! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
+//! sign-in, and an outage of WorkOS is 503, never a sign-out.
 
 use std::{fmt, sync::Arc};
 
@@ -58,8 +58,8 @@ impl fmt::Debug for CurrentUser {
     }
 }
 
-/// The caller by the `Authorization` header alone. Browsers do not add this header to requests by themselves, so
-/// pages of other sites cannot call a route that takes a `BearerUser`.
+/// The caller by the `Authorization` header alone. Browsers do not add this header to requests by themselves,
+/// so pages of other sites cannot call a route that takes a `BearerUser`.
 #[derive(Debug, Clone)]
 pub struct BearerUser(pub CurrentUser);
 
@@ -93,15 +93,15 @@ impl CurrentUser {
         &self.claims.claims().sub
     }
 
-    /// The user's profile from sign-in; `None` for a bearer token. A profile in the cookie counts only if it has
-    /// the token's subject.
+    /// The user's profile from sign-in; `None` for a bearer token. A profile in the cookie counts only if it
+    /// has the token's subject.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         self.session.as_ref()?.user.as_ref().filter(|user| user.id == self.id())
     }
 
-    /// The impersonator who acts as the user, from the signed token. If the token has no reason, the reason that
-    /// WorkOS sent at sign-in is added.
+    /// The impersonator who acts as the user, from the signed token. If the token has no reason, the reason
+    /// that WorkOS sent at sign-in is added.
     #[must_use]
     pub fn impersonator(&self) -> Option<Impersonator> {
         let signed = self.claims.claims().impersonator.clone()?;
@@ -432,8 +432,8 @@ pub enum SwitchError {
 }
 
 impl AuthKit {
-    /// The newest successor of this user's `session`, with its claims. Renews the session unless another request
-    /// has renewed it.
+    /// The newest successor of this user's `session`, with its claims. Renews the session unless another
+    /// request has renewed it.
     async fn renew(
         &self,
         session: &Session,
@@ -474,8 +474,8 @@ impl AuthKit {
     }
 }
 
-/// Whether the request has an `Authorization` header with the scheme `Bearer`, even without a valid token. Other
-/// schemes are not meant for this application, such as `Basic` for a password in front of a staging site.
+/// Whether the request has an `Authorization` header with the scheme `Bearer`, even without a valid token.
+/// Other schemes are not meant for this application, such as `Basic` for a password in front of a staging site.
 #[must_use]
 pub fn has_bearer(headers: &HeaderMap) -> bool {
     bearer_value(headers).is_some()
@@ -530,8 +530,8 @@ impl<S: Sync> FromRequestParts<S> for CurrentUser {
     }
 }
 
-/// `None` for a request without a valid session or token. Other rejections stay errors, so an outage never looks
-/// like a signed-out visitor.
+/// `None` for a request without a valid session or token. Other rejections stay errors, so an outage never
+/// looks like a signed-out visitor.
 impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
     type Rejection = Rejection;
 

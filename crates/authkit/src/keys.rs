@@ -1,11 +1,13 @@
-//! Key sets (RFC 7517): selects the keys that may verify a token, fetches them from their issuer, and caches them.
+//! Key sets (RFC 7517): selects the keys that may verify a token, fetches them from their issuer, and caches
+//! them.
 //!
-//! The first token that needs a key set causes its fetch. A `kid` that is missing from the cached set may belong
-//! to a newer key, so the set is fetched again, but at most once in 30 seconds: a flood of invented `kid`s causes
-//! no flood of requests to WorkOS. While WorkOS is unavailable, the cached set stays in use at any age.
+//! The first token that needs a key set causes its fetch. A `kid` that is missing from the cached set may
+//! belong to a newer key, so the set is fetched again, but at most once in 30 seconds: a flood of invented
+//! `kid`s causes no flood of requests to WorkOS. While WorkOS is unavailable, the cached set stays in use at
+//! any age.
 //!
-//! The metadata of an issuer (RFC 8414) is fetched and cached with its key set. Metadata expires even while WorkOS
-//! is unavailable, because clients cannot use it then.
+//! The metadata of an issuer (RFC 8414) is fetched and cached with its key set. Metadata expires even while
+//! WorkOS is unavailable, because clients cannot use it then.
 //!
 //! KV stores the fetched set and metadata beyond the isolate, so that a new isolate does not fetch them:
 //!
@@ -37,8 +39,8 @@ use super::{
 };
 use edge_host::{Clock, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, WaitUntil};
 
-/// The age at which a key set is fetched again. While WorkOS is available, tokens of a retired key are refused after
-/// this time at the latest.
+/// The age at which a key set is fetched again. While WorkOS is available, tokens of a retired key are refused
+/// after this time at the latest.
 const TTL_SECS: i64 = 60 * 60;
 /// The shortest time between two fetches of a key set. A new key of WorkOS is usable after this time.
 const COOL_DOWN_SECS: i64 = 30;

@@ -8,16 +8,17 @@
 //!   isolate's memory at short intervals, because a request on Workers may not await another request's I/O. The
 //!   exchange continues when its browser disconnects.
 //! - Across isolates, KV stores the renewed session under the hash of the spent token, sealed, for as long as
-//!   browsers may still send the old session. KV caches a miss for a minute in the location that read the key, so
-//!   each look has a key of its own: one look before the exchange, and two after an exchange that WorkOS refused
-//!   because another isolate's came first.
+//!   browsers may still send the old session. KV caches a miss for a minute in the location that read the key,
+//!   so each look has a key of its own: one look before the exchange, and two after an exchange that WorkOS
+//!   refused because another isolate's came first.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
 //! | `authkit:rotated:{n}:{hash}` | sealed `{"spent": hash, "session": …}` | 10 minutes, or 5 longer than the old access token, at most a day |
 //!
 //! `n` is the look, 0 to 2, and `hash` the refresh token's SHA-256 in base64url. Two events end a session: its
-//! user signs out ([`super::signed_out`]), or WorkOS responds `invalid_grant` and no other request has renewed it.
+//! user signs out ([`super::signed_out`]), or WorkOS responds `invalid_grant` and no other request has renewed
+//! it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,8 +46,8 @@ use edge_host::{
 
 /// The interval at which a request checks for the result of another request's exchange.
 const WAIT_STEP_MILLIS: u32 = 10;
-/// The pauses before the looks in KV that follow a refused exchange. KV in a distant location shows a write
-/// within seconds.
+/// The pauses before the looks in KV that follow a refused exchange. A location that has not read a key yet
+/// sees a write to it within seconds.
 const LATE_LOOKS_MILLIS: [u32; 2] = [400, 3600];
 /// The look before the exchange, and the looks after a refused one.
 const LOOKS: usize = 1 + LATE_LOOKS_MILLIS.len();
@@ -65,9 +66,9 @@ const WAIT_UNTIL_MAX_MILLIS: u32 = 30_000;
 const _: () = assert!(REFUSED_MAX_MILLIS <= WAIT_UNTIL_MAX_MILLIS);
 const _: () = assert!(RESPONSE_MAX_MILLIS + KV_WRITE_MAX_MILLIS <= WAIT_UNTIL_MAX_MILLIS);
 
-/// The time after which a waiting request takes an exchange without a result for cancelled, and exchanges the token
-/// itself. A renewed session is in the isolate's memory before. Only an exchange that WorkOS refused may run longer,
-/// up to [`REFUSED_MAX_MILLIS`]; WorkOS then refuses the waiting request's exchange too.
+/// The time after which a waiting request takes an exchange without a result for cancelled, and exchanges the
+/// token itself. A renewed session is in the isolate's memory before. Only an exchange that WorkOS refused may
+/// run longer, up to [`REFUSED_MAX_MILLIS`]; WorkOS then refuses the waiting request's exchange too.
 const EXCHANGE_MAX_SECS: i64 = 15;
 const _: () = assert!(RESPONSE_MAX_MILLIS as i64 <= EXCHANGE_MAX_SECS * 1000);
 
@@ -85,8 +86,8 @@ const _: () = assert!(ROTATION_TTL_MIN_SECS >= KV_TTL_MIN_SECS as i64);
 const ROTATION_TTL_MAX_SECS: i64 = 24 * 60 * 60;
 /// The time for which a spent token leads to its successor after the old access token has expired.
 const ROTATION_TTL_MARGIN_SECS: i64 = 5 * 60;
-/// The most rotations that an isolate remembers. It then forgets the oldest of the user with the most rotations,
-/// and reads the successor from KV.
+/// The most rotations that an isolate remembers. It then forgets the oldest of the user with the most
+/// rotations, and reads the successor from KV.
 const MAX_REMEMBERED: usize = 1000;
 
 /// Renews sessions. One per isolate.
@@ -204,9 +205,9 @@ impl Refresher {
         }
     }
 
-    /// The successor of `session`, from an exchange by this request or an earlier one. `expires_at` is the expiry of
-    /// the session's access token, if it is known. With an `organization_id`, the newest session of the chain is
-    /// exchanged for one in that organization.
+    /// The successor of `session`, from an exchange by this request or an earlier one. `expires_at` is the
+    /// expiry of the session's access token, if it is known. With an `organization_id`, the newest session of
+    /// the chain is exchanged for one in that organization.
     ///
     /// # Errors
     ///
@@ -265,9 +266,9 @@ impl Refresher {
         }
     }
 
-    /// The newest session to send to the browser: the newest successor of `session` in this isolate's memory or in
-    /// KV, or `session` itself. `None` if the user has signed out of it, or signed in again since the request
-    /// `began`.
+    /// The newest session to send to the browser: the newest successor of `session` in this isolate's memory or
+    /// in KV, or `session` itself. `None` if the user has signed out of it, or signed in again since the
+    /// request `began`.
     pub async fn newest(
         &self,
         session: Arc<Session>,
@@ -294,8 +295,8 @@ impl Refresher {
         Some(stored.ok().flatten().unwrap_or(newest))
     }
 
-    /// Records that the user has signed out of the session. It is refused from now on, and neither a late response
-    /// nor another isolate restores it.
+    /// Records that the user has signed out of the session. It is refused from now on, and neither a late
+    /// response nor another isolate restores it.
     pub async fn sign_out(&self, session: &Session, wait_until: &WaitUntil) {
         let Some(id) = session_id(session) else { return };
         self.signed_out.remember(&id);
@@ -303,8 +304,8 @@ impl Refresher {
         wait_until.finish(publish).await;
     }
 
-    /// Records that a sign-in replaces the session in its browser, so that the response to an earlier request does
-    /// not restore it.
+    /// Records that a sign-in replaces the session in its browser, so that the response to an earlier request
+    /// does not restore it.
     pub fn replace(&self, session: &Session) {
         if let Some(id) = session_id(session) {
             self.signed_out.replace(&id, self.clock.now());
@@ -321,8 +322,8 @@ impl Refresher {
         session_id.is_some_and(|id| self.signed_out.is_remembered(id))
     }
 
-    /// The newest successor in this isolate's memory. The loop has a bound, because a WorkOS that returned earlier
-    /// tokens again would close the chain to a circle.
+    /// The newest successor in this isolate's memory. The loop has a bound, because a WorkOS that returned
+    /// earlier tokens again would close the chain to a circle.
     fn newest_remembered(&self, session: Arc<Session>) -> Arc<Session> {
         let mut newest = session;
         for _ in 0..MAX_REMEMBERED {
@@ -475,8 +476,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the user has signed out, in this isolate or another. While KV fails, WorkOS decides: it refuses a
-    /// session whose browser followed the redirect of the sign-out.
+    /// Whether the user has signed out, in this isolate or another. While KV fails, WorkOS decides: it refuses
+    /// a session whose browser followed the redirect of the sign-out.
     async fn is_signed_out(&self) -> bool {
         let Some(id) = &self.session_id else { return false };
         let is_signed_out = self.refresher.signed_out.contains(id, Look::BeforeRenewal).await;
@@ -486,8 +487,8 @@ impl Exchange {
         })
     }
 
-    /// The result of another isolate's exchange, after WorkOS has refused the token: that exchange may have spent the
-    /// token a moment ago.
+    /// The result of another isolate's exchange, after WorkOS has refused the token: that exchange may have
+    /// spent the token a moment ago.
     async fn find_concurrent_renewal(&self) -> Result<Renewed, RefreshError> {
         let Self { refresher, hash, .. } = self;
         for (index, millis) in LATE_LOOKS_MILLIS.into_iter().enumerate() {

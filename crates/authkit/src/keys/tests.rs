@@ -12,7 +12,7 @@ use crate::{
 
 const KV_KEY: &str = "authkit:jwks:client_test";
 
-/// A key source that is told what to publish, and counts its fetches.
+/// A key source that publishes what a test sets, and counts its fetches.
 struct Source {
     base_url: &'static str,
     published: Mutex<Result<Published, WorkosError>>,
@@ -53,7 +53,7 @@ impl Source {
     }
 }
 
-/// A source that a cache owns and a test still has.
+/// A source that a cache and a test share.
 struct Shared(Arc<Source>);
 
 #[async_trait]
@@ -123,10 +123,10 @@ fn finds(keys: &[Value], kid: &str) -> bool {
     KeySet::from(published(keys, None).keys).find(kid).is_some()
 }
 
-// Which keys of a set verify signatures.
+// The keys of a set.
 
 #[test]
-fn key_is_used_when_meant_for_rs256_signatures() {
+fn set_keeps_only_keys_for_rs256_signatures() {
     let with = |name: &str, value: Value| {
         let mut jwk = CURRENT.jwk();
         jwk[name] = value;
@@ -173,7 +173,7 @@ fn key_is_used_when_meant_for_rs256_signatures() {
 }
 
 #[test]
-fn rsa_key_has_2048_3072_or_4096_bits() {
+fn set_keeps_only_rsa_keys_of_secure_sizes() {
     let of_bits = |bits: usize| {
         let mut modulus = vec![0xff; bits / 8];
         modulus[0] = 0xff >> (bits.next_multiple_of(8) - bits);
@@ -184,14 +184,14 @@ fn rsa_key_has_2048_3072_or_4096_bits() {
     for bits in [2048, 3072, 4096] {
         assert!(finds(&[of_bits(bits)], CURRENT.kid), "{bits}");
     }
-    // Short keys are broken; checking with long ones takes time.
+    // Short keys are insecure; signature checks with long keys are slow.
     for bits in [512, 1024, 2040, 4104, 8192, 16_384] {
         assert!(!finds(&[of_bits(bits)], CURRENT.kid), "{bits}");
     }
 }
 
 #[test]
-fn useless_key_leaves_the_others_usable() {
+fn invalid_key_leaves_the_others_usable() {
     let keys = [json!("nonsense"), json!(null), json!({"kty": "EC", "kid": "ec"}), CURRENT.jwk()];
     assert!(finds(&keys, CURRENT.kid));
     assert!(!finds(&keys, "ec"));
@@ -199,7 +199,7 @@ fn useless_key_leaves_the_others_usable() {
 }
 
 #[test]
-fn two_keys_of_one_name_are_both_refused() {
+fn keys_with_the_same_kid_are_refused() {
     let mut twin = NEXT.jwk();
     twin["kid"] = json!(CURRENT.kid);
     assert!(!finds(&[CURRENT.jwk(), twin.clone()], CURRENT.kid));
@@ -207,7 +207,7 @@ fn two_keys_of_one_name_are_both_refused() {
     assert!(finds(&[CURRENT.jwk(), twin, NEXT.jwk()], NEXT.kid));
 }
 
-// When a set is fetched.
+// Fetches.
 
 #[tokio::test]
 async fn set_is_fetched_once_an_hour() {
@@ -227,15 +227,15 @@ async fn set_is_fetched_once_an_hour() {
 async fn concurrent_requests_share_one_fetch() {
     let world = World::new();
     let cache = world.isolate();
-    let answers = join_all((0..50).map(|_| lookup(&cache, CURRENT.kid))).await;
-    assert!(answers.iter().all(Result::is_ok));
+    let results = join_all((0..50).map(|_| lookup(&cache, CURRENT.kid))).await;
+    assert!(results.iter().all(Result::is_ok));
     let unknown = join_all((0..50).map(|_| lookup(&cache, "key_other"))).await;
-    assert!(unknown.iter().all(|answer| *answer == Err(KeyError::Unknown)));
+    assert!(unknown.iter().all(|result| *result == Err(KeyError::Unknown)));
     assert_eq!(world.source.fetches(), 1);
 }
 
 #[tokio::test]
-async fn unknown_kids_cost_one_fetch_in_30_seconds() {
+async fn unknown_kids_cause_one_fetch_in_30_seconds() {
     let world = World::new();
     let cache = world.isolate();
     for number in 0..30 {
@@ -249,7 +249,7 @@ async fn unknown_kids_cost_one_fetch_in_30_seconds() {
 }
 
 #[tokio::test]
-async fn unknown_kids_cost_one_fetch_over_all_isolates() {
+async fn unknown_kids_cause_one_fetch_across_isolates() {
     let world = World::new();
     for number in 0..10 {
         let kid = format!("key_{number}");
@@ -307,12 +307,12 @@ async fn old_set_is_used_while_its_issuer_is_down() {
     world.advance_secs(3 * 24 * 60 * 60);
     for _ in 0..5 {
         lookup(&cache, CURRENT.kid).await.unwrap();
-        // The set may be too old to have the key, and cannot be asked for.
+        // The cached set may be too old to have the key, and a newer one cannot be fetched.
         let unavailable = KeyError::Unavailable(error.clone());
         assert_eq!(lookup(&cache, NEXT.kid).await, Err(unavailable));
         world.advance_secs(1);
     }
-    assert_eq!(world.source.fetches(), 2, "one attempt, not one for each request");
+    assert_eq!(world.source.fetches(), 2, "one fetch for all requests");
     world.source.publish(&[NEXT.jwk()]);
     world.advance_secs(25);
     lookup(&cache, NEXT.kid).await.unwrap();
@@ -320,7 +320,7 @@ async fn old_set_is_used_while_its_issuer_is_down() {
 }
 
 #[tokio::test]
-async fn outage_without_a_set_is_unavailable_and_asked_rarely() {
+async fn outage_without_a_set_causes_one_fetch() {
     let world = World::new();
     let cache = world.isolate();
     let error = world.source.fail();
@@ -345,7 +345,7 @@ async fn old_set_is_used_while_a_newer_one_is_fetched() {
     while world.source.fetches() < 2 {
         assert!((&mut first).now_or_never().is_none());
     }
-    // This one does not wait.
+    // The second request does not wait for the fetch.
     lookup(&cache, CURRENT.kid).now_or_never().unwrap().unwrap();
     world.source.hold(false);
     first.await.unwrap();
@@ -363,7 +363,7 @@ async fn cancelled_fetch_is_repeated_after_15_seconds() {
     }
     drop(cancelled);
     world.source.hold(false);
-    // It waits by this clock, and then fetches itself.
+    // The request waits until the fetch counts as cancelled, and then fetches itself.
     lookup(&cache, CURRENT.kid).await.unwrap();
     assert_eq!(world.source.fetches(), 2);
     let waited = world.clock.now() - noon();
@@ -371,7 +371,7 @@ async fn cancelled_fetch_is_repeated_after_15_seconds() {
 }
 
 #[tokio::test]
-async fn fetch_goes_on_when_its_client_goes_away() {
+async fn fetch_continues_when_its_client_disconnects() {
     let world = World::new();
     let cache = world.isolate();
     let wait_until = WaitUntil::new(|work| drop(tokio::spawn(work)));
@@ -392,7 +392,7 @@ async fn fetch_goes_on_when_its_client_goes_away() {
 // The copy in KV.
 
 #[tokio::test]
-async fn new_isolate_begins_with_the_kept_set() {
+async fn new_isolate_begins_with_the_stored_set() {
     let world = World::new();
     lookup(&world.isolate(), CURRENT.kid).await.unwrap();
     let (sealed, written) = world.kv.entry(KV_KEY).unwrap();
@@ -401,14 +401,14 @@ async fn new_isolate_begins_with_the_kept_set() {
     world.source.fail();
     lookup(&world.isolate(), CURRENT.kid).await.unwrap();
     assert_eq!(world.source.fetches(), 1);
-    // Years old, it still serves while its issuer cannot be asked.
+    // A set that is years old still serves while its issuer is unavailable.
     world.clock.advance(Duration::days(1000));
     lookup(&world.isolate(), CURRENT.kid).await.unwrap();
     assert_eq!(world.source.fetches(), 2);
 }
 
 #[tokio::test]
-async fn kept_set_keeps_its_age() {
+async fn stored_set_keeps_its_age() {
     let world = World::new();
     lookup(&world.isolate(), CURRENT.kid).await.unwrap();
     world.source.publish(&[NEXT.jwk()]);
@@ -417,14 +417,14 @@ async fn kept_set_keeps_its_age() {
     lookup(&cold, CURRENT.kid).await.unwrap();
     world.advance_secs(1);
     assert_eq!(lookup(&cold, CURRENT.kid).await, Err(KeyError::Unknown));
-    // A second isolate takes what the first has fetched.
+    // Another isolate uses the set that the first one has fetched.
     let other = world.isolate();
     lookup(&other, NEXT.kid).await.unwrap();
     assert_eq!(world.source.fetches(), 2);
 }
 
 #[tokio::test]
-async fn kept_set_is_believed_only_when_sealed_for_it() {
+async fn stored_set_is_used_only_with_a_valid_seal() {
     let record = |base_url: &str| {
         let keys = json!({"keys": [NEXT.jwk()]});
         json!({"base_url": base_url, "fetched_at": noon().timestamp(), "keys": keys}).to_string()
@@ -432,7 +432,7 @@ async fn kept_set_is_believed_only_when_sealed_for_it() {
     let sealed =
         |purpose, record: &str| Sealer::new(purpose, &password(), None).seal(record.as_bytes());
     let good = sealed(Purpose::KeySet, &record(BASE_URL));
-    for (value, is_believed) in [
+    for (value, is_used) in [
         (good.clone(), true),
         (record(BASE_URL), false),
         (sealed(Purpose::ConnectKeySet, &record(BASE_URL)), false),
@@ -451,14 +451,14 @@ async fn kept_set_is_believed_only_when_sealed_for_it() {
     ] {
         let world = World::new();
         world.kv.insert_raw(KV_KEY, &value, None);
-        let answer = lookup(&world.isolate(), NEXT.kid).await;
-        assert_eq!(answer.is_ok(), is_believed, "{value}");
-        assert_eq!(world.source.fetches(), usize::from(!is_believed));
+        let result = lookup(&world.isolate(), NEXT.kid).await;
+        assert_eq!(result.is_ok(), is_used, "{value}");
+        assert_eq!(world.source.fetches(), usize::from(!is_used));
     }
 }
 
 #[tokio::test]
-async fn older_kept_set_replaces_no_newer_one() {
+async fn older_stored_set_replaces_no_newer_one() {
     let world = World::new();
     let cache = world.isolate();
     lookup(&cache, CURRENT.kid).await.unwrap();
@@ -473,7 +473,7 @@ async fn older_kept_set_replaces_no_newer_one() {
 }
 
 #[tokio::test]
-async fn failing_kv_costs_only_a_fetch() {
+async fn failing_kv_causes_only_a_fetch() {
     for operation in [KvOperation::Get, KvOperation::Put] {
         let world = World::new();
         world.kv.fail(Some(operation));
@@ -508,9 +508,9 @@ async fn metadata_is_at_most_an_hour_old() {
     world.advance_secs(60 * 60 - 1);
     assert_eq!(metadata(&cache).await.unwrap(), "one");
     world.advance_secs(1);
-    // Also for those who come while it is fetched.
-    for answer in join_all((0..20).map(|_| metadata(&cache))).await {
-        assert_eq!(answer.unwrap(), "two");
+    // Requests during the fetch wait for the new metadata.
+    for result in join_all((0..20).map(|_| metadata(&cache))).await {
+        assert_eq!(result.unwrap(), "two");
     }
     assert_eq!(world.source.fetches(), 2);
     // Another isolate reads it from KV.
@@ -533,7 +533,7 @@ async fn old_metadata_is_unavailable_while_its_issuer_is_down() {
 }
 
 #[tokio::test]
-async fn issuer_without_metadata_answers_unknown() {
+async fn metadata_is_unknown_for_an_issuer_without_it() {
     let world = World::new();
     assert_eq!(metadata(&world.isolate()).await, Err(KeyError::Unknown));
 }

@@ -19,15 +19,15 @@ use crate::{
 
 const COOKIE_MAX_AGE_SECS: u32 = 34_560_000;
 
-/// WorkOS, a KV and a clock, for several isolates.
+/// Several isolates with one WorkOS, one KV and one clock.
 struct World {
     http: Arc<ScriptedHttp>,
     kv: Arc<MemoryKv>,
     clock: Arc<TestClock>,
 }
 
-/// A WorkOS where the refresh tokens of `refresh_1` are good for one use each, in their order:
-/// `refresh_1`, `refresh_2`, ….
+/// A WorkOS with one session, which accepts the refresh tokens `refresh_1`, `refresh_2`, … once each, in this
+/// order.
 fn rotating() -> Arc<ScriptedHttp> {
     let spent = AtomicUsize::new(0);
     ScriptedHttp::new(move |request| {
@@ -73,7 +73,7 @@ impl World {
     }
 }
 
-/// The session that the browser has.
+/// The session in the browser's cookie.
 fn old() -> Session {
     session("user_ada", "session_1", "refresh_1")
 }
@@ -114,8 +114,8 @@ fn shared(token: &str) -> Result<(String, bool), RefreshError> {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// Polls until WorkOS has been asked so often; the answer is yet to come.
-fn poll_until_asked<T>(world: &World, future: &mut Boxed<'_, T>, exchanges: usize) {
+/// Polls `future` until WorkOS has received this many requests. `future` still waits for the response.
+fn poll_until_exchange<T>(world: &World, future: &mut Boxed<'_, T>, exchanges: usize) {
     while world.exchanges() < exchanges {
         assert!(future.now_or_never().is_none());
     }
@@ -127,8 +127,8 @@ fn poll_until_asked<T>(world: &World, future: &mut Boxed<'_, T>, exchanges: usiz
 async fn concurrent_requests_share_one_exchange() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
-    let answers = join_all((0..50).map(|_| refresh(&isolate, &old))).await;
-    let tokens: Vec<_> = answers.into_iter().map(|answer| outcome(answer).unwrap()).collect();
+    let results = join_all((0..50).map(|_| refresh(&isolate, &old))).await;
+    let tokens: Vec<_> = results.into_iter().map(|result| outcome(result).unwrap()).collect();
     assert!(tokens.iter().all(|(token, _)| token == "refresh_2"));
     assert_eq!(tokens.iter().filter(|(_, is_fresh)| *is_fresh).count(), 1);
     assert_eq!(world.exchanges(), 1);
@@ -155,16 +155,16 @@ async fn concurrent_requests_share_each_failure() {
         let (world, old) = (World::new(), old());
         let isolate = world.isolate();
         world.refuse(status, body);
-        let answers = join_all((0..50).map(|_| refresh(&isolate, &old))).await;
-        for answer in answers {
-            assert_eq!(answer.unwrap_err(), expected);
+        let results = join_all((0..50).map(|_| refresh(&isolate, &old))).await;
+        for result in results {
+            assert_eq!(result.unwrap_err(), expected);
         }
         assert_eq!(world.exchanges(), 1, "{expected}");
     }
 }
 
 #[tokio::test]
-async fn refusal_is_forgotten_after_a_second() {
+async fn failure_is_forgotten_after_a_second() {
     for (status, body) in [(403, json!({"error": "sso_required"})), (503, json!({}))] {
         let (world, old) = (World::new(), old());
         let isolate = world.isolate();
@@ -192,12 +192,12 @@ async fn ended_session_is_remembered_for_a_minute() {
 }
 
 #[tokio::test]
-async fn late_old_token_leads_to_its_successor() {
+async fn spent_token_leads_to_its_successor() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     assert_eq!(outcome(refresh(&isolate, &old).await), fresh("refresh_2"));
     world.advance_secs(9 * 60);
-    // In another isolate by KV, in this one without.
+    // Another isolate reads the successor from KV, this isolate from its memory.
     assert_eq!(newest(&world.isolate(), &old).await.as_deref(), Some("refresh_2"));
     assert_eq!(outcome(refresh(&world.isolate(), &old).await), shared("refresh_2"));
     world.kv.fail(Some(KvOperation::Get));
@@ -207,7 +207,7 @@ async fn late_old_token_leads_to_its_successor() {
 }
 
 #[tokio::test]
-async fn successor_is_exchanged_in_its_turn() {
+async fn successor_is_exchanged_when_it_expires() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let second = refresh(&isolate, &old).await.unwrap().session;
@@ -217,7 +217,7 @@ async fn successor_is_exchanged_in_its_turn() {
 }
 
 #[tokio::test]
-async fn unrotated_token_is_good_for_two_seconds() {
+async fn unrotated_token_counts_as_fresh_for_two_seconds() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let body = authenticate_body("user_ada", "session_1", "refresh_1");
@@ -228,7 +228,7 @@ async fn unrotated_token_is_good_for_two_seconds() {
     world.clock.advance(Duration::milliseconds(1));
     assert_eq!(outcome(refresh(&isolate, &old).await), fresh("refresh_1"));
     assert_eq!(world.exchanges(), 2);
-    // It leads nowhere: for other isolates nothing is left, and here it makes no circle.
+    // The token has no successor: KV stores none, and the isolate's chain has no circle.
     assert_eq!(world.kv.keys(), [""; 0]);
     assert_eq!(newest(&isolate, &old).await.as_deref(), Some("refresh_1"));
 }
@@ -238,9 +238,9 @@ async fn cancelled_exchange_is_repeated_after_15_seconds() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let mut cancelled: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
-    poll_until_asked(&world, &mut cancelled, 1);
+    poll_until_exchange(&world, &mut cancelled, 1);
     drop(cancelled);
-    // WorkOS has heard nothing of it.
+    // WorkOS has not processed the cancelled request, so the token is unspent.
     assert_eq!(outcome(refresh(&isolate, &old).await), fresh("refresh_2"));
     assert_eq!(world.exchanges(), 2);
     let waited = world.clock.now() - noon();
@@ -248,14 +248,14 @@ async fn cancelled_exchange_is_repeated_after_15_seconds() {
 }
 
 #[tokio::test]
-async fn exchange_goes_on_when_its_client_goes_away() {
+async fn exchange_continues_when_its_client_disconnects() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let requester = ClientInfo::default();
     let wait_until = WaitUntil::new(|work| drop(tokio::spawn(work)));
     let mut abandoned: Boxed<'_, _> =
         Box::pin(isolate.refresh(&old, None, None, &requester, &wait_until));
-    poll_until_asked(&world, &mut abandoned, 1);
+    poll_until_exchange(&world, &mut abandoned, 1);
     drop(abandoned);
     for _ in 0..20 {
         tokio::task::yield_now().await;
@@ -266,7 +266,7 @@ async fn exchange_goes_on_when_its_client_goes_away() {
 }
 
 #[tokio::test]
-async fn refresh_sends_its_requester() {
+async fn refresh_sends_the_client_info() {
     let (world, old) = (World::new(), old());
     let requester = ClientInfo {
         ip_address: Some("192.0.2.7".to_owned()),
@@ -282,10 +282,10 @@ async fn refresh_sends_its_requester() {
     assert_eq!(body.get("organization_id"), None);
 }
 
-// Over isolates.
+// Across isolates.
 
 #[tokio::test]
-async fn refused_exchange_finds_who_was_first() {
+async fn refused_exchange_finds_another_isolates_result() {
     for lag_millis in [0, 100, 250, 900] {
         let (world, old) = (World::new(), old());
         let isolates: Vec<_> = (0..4)
@@ -295,8 +295,8 @@ async fn refused_exchange_finds_who_was_first() {
                 world.isolate_on(Arc::new(kv))
             })
             .collect();
-        let answers = join_all(isolates.iter().map(|isolate| refresh(isolate, &old))).await;
-        let tokens: Vec<_> = answers.into_iter().map(|answer| outcome(answer).unwrap()).collect();
+        let results = join_all(isolates.iter().map(|isolate| refresh(isolate, &old))).await;
+        let tokens: Vec<_> = results.into_iter().map(|result| outcome(result).unwrap()).collect();
         assert!(tokens.iter().all(|(token, _)| token == "refresh_2"), "{lag_millis} ms");
         assert_eq!(tokens.iter().filter(|(_, is_fresh)| *is_fresh).count(), 1);
         assert!(world.exchanges() <= 4);
@@ -304,7 +304,7 @@ async fn refused_exchange_finds_who_was_first() {
 }
 
 #[tokio::test]
-async fn renewed_session_is_left_sealed_under_three_keys() {
+async fn renewed_session_is_stored_sealed_under_three_keys() {
     let (world, old) = (World::new(), old());
     refresh(&world.isolate(), &old).await.unwrap();
     let hash = URL_SAFE_NO_PAD.encode(Sha256::digest("refresh_1"));
@@ -325,8 +325,8 @@ async fn renewed_session_is_left_sealed_under_three_keys() {
 }
 
 #[tokio::test]
-async fn renewed_session_is_left_longer_than_the_old_token() {
-    for (left_secs, expected) in [
+async fn stored_session_outlives_the_old_access_token() {
+    for (remaining_secs, expected) in [
         (None, 600),
         (Some(-1000), 600),
         (Some(300), 600),
@@ -336,7 +336,7 @@ async fn renewed_session_is_left_longer_than_the_old_token() {
         (Some(10_000_000), 86_400),
     ] {
         let world = World::new();
-        let expires_at = left_secs.map(|secs| noon() + Duration::seconds(secs));
+        let expires_at = remaining_secs.map(|secs| noon() + Duration::seconds(secs));
         let requester = ClientInfo::default();
         world
             .isolate()
@@ -344,12 +344,12 @@ async fn renewed_session_is_left_longer_than_the_old_token() {
             .await
             .unwrap();
         let (_, options) = world.kv.entry(&world.kv.keys()[0]).unwrap();
-        assert_eq!(options.expiration_ttl_secs, Some(expected), "{left_secs:?}");
+        assert_eq!(options.expiration_ttl_secs, Some(expected), "{remaining_secs:?}");
     }
 }
 
 #[tokio::test]
-async fn record_moved_under_another_key_is_ignored() {
+async fn record_copied_to_another_key_is_ignored() {
     let (world, old) = (World::new(), old());
     refresh(&world.isolate(), &old).await.unwrap();
     let (adas, _) = world.kv.entry(&world.kv.keys()[0]).unwrap();
@@ -359,7 +359,7 @@ async fn record_moved_under_another_key_is_ignored() {
     let body = authenticate_body("user_grace", "session_2", "refresh_10");
     world.http.set_script(move |_| Ok(json_response(200, &body)));
     assert_eq!(outcome(refresh(&world.isolate(), &grace).await), fresh("refresh_10"));
-    // Nor after a refusal.
+    // The looks after a refused exchange ignore it too.
     (0..LOOKS).for_each(|n| world.kv.insert_raw(&graces(n), &adas, None));
     world.refuse(400, json!({"error": "invalid_grant"}));
     assert_eq!(refresh(&world.isolate(), &grace).await.unwrap_err(), RefreshError::Ended);
@@ -385,7 +385,7 @@ async fn record_that_does_not_open_is_ignored() {
 }
 
 #[tokio::test]
-async fn failing_kv_keeps_no_session_from_renewal() {
+async fn failing_kv_prevents_no_renewal() {
     for operation in [KvOperation::Get, KvOperation::Put] {
         let world = World::new();
         let isolate = world.isolate();
@@ -396,7 +396,7 @@ async fn failing_kv_keeps_no_session_from_renewal() {
 }
 
 #[tokio::test]
-async fn failing_kv_turns_no_refusal_into_a_sign_out() {
+async fn refused_exchange_with_failing_kv_is_unavailable() {
     let (world, old) = (World::new(), old());
     refresh(&world.isolate(), &old).await.unwrap();
     world.kv.fail(Some(KvOperation::Get));
@@ -435,27 +435,27 @@ async fn signed_out_session_is_not_exchanged() {
         assert_eq!(newest(&isolate, &old).await, None);
     }
     assert_eq!(world.exchanges(), 0);
-    // Another session of the user goes on.
+    // Another session of the user continues.
     let other = session("user_ada", "session_2", "refresh_1");
     assert_eq!(outcome(refresh(&world.isolate(), &other).await), fresh("refresh_2"));
 }
 
 #[tokio::test]
-async fn sign_out_beats_a_renewal_under_way() {
+async fn sign_out_overrides_a_renewal_under_way() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let mut late: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
-    poll_until_asked(&world, &mut late, 1);
+    poll_until_exchange(&world, &mut late, 1);
     isolate.sign_out(&old, &WaitUntil::default()).await;
     assert_eq!(late.await.unwrap_err(), RefreshError::Ended);
-    // The session that WorkOS gave is nowhere.
+    // Neither KV nor the isolate has the renewed session.
     let keys = world.kv.keys();
     assert!(keys.iter().all(|key| key.starts_with("authkit:signed-out:")), "{keys:?}");
     assert_eq!(newest(&isolate, &old).await, None);
 }
 
 #[tokio::test]
-async fn sign_out_elsewhere_ends_a_renewed_session() {
+async fn sign_out_in_another_isolate_ends_renewed_session() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let renewed = refresh(&isolate, &old).await.unwrap().session;
@@ -470,7 +470,7 @@ async fn signed_out_session_leads_to_no_successor() {
     let isolate = world.isolate();
     refresh(&isolate, &old).await.unwrap();
     isolate.sign_out(&old, &WaitUntil::default()).await;
-    // Whatever this isolate remembers, and whatever lies in KV.
+    // Neither this isolate's memory nor KV leads to the successor.
     for isolate in [isolate, world.isolate()] {
         assert_eq!(refresh(&isolate, &old).await.unwrap_err(), RefreshError::Ended);
     }
@@ -482,7 +482,7 @@ async fn waiting_request_sees_a_sign_out() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let mut first: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
-    poll_until_asked(&world, &mut first, 1);
+    poll_until_exchange(&world, &mut first, 1);
     let mut second: Boxed<'_, _> = Box::pin(refresh(&isolate, &old));
     assert!((&mut second).now_or_never().is_none());
     isolate.sign_out(&old, &WaitUntil::default()).await;
@@ -490,7 +490,7 @@ async fn waiting_request_sees_a_sign_out() {
 }
 
 #[tokio::test]
-async fn failing_kv_leaves_the_sign_out_to_workos() {
+async fn workos_decides_on_sign_out_with_failing_kv() {
     let (world, old) = (World::new(), old());
     world.isolate().sign_out(&old, &WaitUntil::default()).await;
     world.kv.fail(Some(KvOperation::Get));
@@ -498,14 +498,14 @@ async fn failing_kv_leaves_the_sign_out_to_workos() {
 }
 
 #[tokio::test]
-async fn replaced_session_comes_back_in_no_late_response() {
+async fn replaced_session_is_absent_from_late_responses() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     let began = world.clock.now();
     world.advance_secs(1);
     isolate.replace(&old);
     assert!(isolate.newest(Arc::new(old.clone()), began).await.is_none());
-    // A request that began afterwards has it from a browser that dropped the new one.
+    // A later request carries the session only if the browser dropped the new one.
     world.advance_secs(1);
     let after = world.clock.now();
     assert!(isolate.newest(Arc::new(old.clone()), after).await.is_some());
@@ -520,7 +520,7 @@ async fn switch_exchanges_the_newest_session_of_the_chain() {
     let isolate = world.isolate();
     refresh(&isolate, &old).await.unwrap();
     assert_eq!(outcome(switch(&isolate, &old, "org_2").await), fresh("refresh_3"));
-    // In an isolate that has to look for it.
+    // Another isolate reads the newest session from KV.
     assert_eq!(outcome(switch(&world.isolate(), &old, "org_3").await), fresh("refresh_4"));
     let organizations: Vec<Value> = world
         .http
@@ -536,7 +536,7 @@ async fn switch_exchanges_the_newest_session_of_the_chain() {
 }
 
 #[tokio::test]
-async fn refused_switch_says_nothing_of_the_session() {
+async fn refused_switch_leaves_the_session_renewable() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
     world.refuse(403, json!({"error": "sso_required"}));
@@ -544,7 +544,7 @@ async fn refused_switch_says_nothing_of_the_session() {
     world.http.set_script(|_| {
         Ok(json_response(200, &authenticate_body("user_ada", "session_1", "refresh_2")))
     });
-    // At once: the failure is not remembered, and no exchange is waited for.
+    // The renewal does not wait: the isolate remembers neither the failure nor an exchange.
     assert_eq!(outcome(refresh(&isolate, &old).await), fresh("refresh_2"));
     assert_eq!(world.clock.now(), noon());
 }
@@ -572,7 +572,7 @@ async fn user_with_many_renewals_evicts_only_their_own() {
     let is_known =
         |session: &Session| isolate.rotations().get(&token_hash(&session.refresh_token)).is_some();
     assert_eq!(adas.iter().filter(|ada| is_known(ada)).count(), MAX_REMEMBERED - 1);
-    assert!(!is_known(&adas[1]) && is_known(&adas[2]), "the oldest went");
+    assert!(!is_known(&adas[1]) && is_known(&adas[2]), "the oldest rotation was evicted");
     let exchanges = world.exchanges();
     assert_eq!(outcome(refresh(&isolate, &grace).await), shared("grace+"));
     assert_eq!(outcome(refresh(&isolate, &adas[MAX_REMEMBERED]).await), shared("ada 1000+"));
