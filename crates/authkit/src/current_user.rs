@@ -214,19 +214,19 @@ impl CurrentUser {
         let mut expired = Vec::new();
         let mut refusal = IdentifyError::from(SignedOut::Session);
         for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
-            match Standing::of(context, &known).await {
-                Ok(Standing::Good(claims)) => {
+            match SessionStatus::of(context, &known).await {
+                Ok(SessionStatus::Valid(claims)) => {
                     update.reset();
                     if known.by_previous_password || cookie.is_under_former_name(&cookies) {
                         update.set(Arc::clone(&known.session));
                     }
                     return Ok(Self::with_session(claims, known.session, context));
                 }
-                Ok(Standing::Expired { user_id, expires_at }) => {
+                Ok(SessionStatus::Expired { user_id, expires_at }) => {
                     expired.push((known.session, user_id, expires_at));
                 }
-                Ok(Standing::SignedOut) => update.end(),
-                Ok(Standing::Refused) => {}
+                Ok(SessionStatus::SignedOut) => update.end(),
+                Ok(SessionStatus::Refused) => {}
                 Err(unavailable) => refusal = unavailable,
             }
         }
@@ -368,10 +368,10 @@ fn sign_in_path(parts: &Parts, context: &RequestContext) -> String {
     login_path(false, &return_to.unwrap_or_default())
 }
 
-/// The state of a session from a cookie.
-enum Standing {
+/// The status of a session from a cookie.
+enum SessionStatus {
     /// Its access token is valid now.
-    Good(VerifiedClaims),
+    Valid(VerifiedClaims),
     /// Its access token is no longer valid. WorkOS decides whether the session continues.
     Expired {
         /// The user whom the renewed session must belong to.
@@ -385,7 +385,7 @@ enum Standing {
     Refused,
 }
 
-impl Standing {
+impl SessionStatus {
     /// # Errors
     ///
     /// [`IdentifyError::Unavailable`] when WorkOS's keys cannot be fetched.
@@ -399,7 +399,7 @@ impl Standing {
             Ok(claims) if authkit.refresher.is_signed_out(claims.claims().sid.as_deref()) => {
                 Ok(Self::SignedOut)
             }
-            Ok(claims) if !claims.is_expired(authkit.clock.now()) => Ok(Self::Good(claims)),
+            Ok(claims) if !claims.is_expired(authkit.clock.now()) => Ok(Self::Valid(claims)),
             Ok(claims) => Ok(Self::Expired {
                 user_id: claims.claims().sub.clone(),
                 expires_at: Some(claims.expires_at()),

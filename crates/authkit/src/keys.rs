@@ -13,8 +13,8 @@
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
-//! | `authkit:jwks:{client_id}`, for sessions | sealed `{"base_url", "fetched_at": Unix seconds, "keys", "metadata"}` | for ever |
-//! | `authkit:connect-jwks:{client_id}`, for Connect | the same | for ever |
+//! | `authkit:jwks:{client_id}`, for sessions | sealed `{"base_url", "fetched_at": Unix seconds, "keys", "metadata"}` | without expiry |
+//! | `authkit:connect-jwks:{client_id}`, for Connect | the same | without expiry |
 //!
 //! An isolate reads KV before it sends a request to WorkOS, because another isolate may have fetched the set. A
 //! read of KV may be a minute old, so in the worst case every isolate fetches the set once in 30 seconds.
