@@ -1,7 +1,7 @@
-//! The OpenAPI 3.1 description of AuthKit's routes: the errors that protected operations share, and
-//! the two ways to show who calls. [`AuthKitParts`] adds them to an application's document.
+//! The OpenAPI 3.1 description of AuthKit's routes: the error responses that protected operations share,
+//! and the two security schemes. [`AuthKitParts`] adds them to an application's document.
 //!
-//! A Worker leaves the descriptions out: see [`crate::routing`].
+//! The build for Workers omits the descriptions: see [`crate::routing`].
 
 use std::collections::BTreeMap;
 
@@ -35,13 +35,13 @@ impl Modify for AuthKitParts {
         let components = document.components.get_or_insert_default();
         let cookie = ApiKeyValue::with_description(
             "__Host-wos-session",
-            "The sealed session, which signing in at /login sets. On plain-http localhost its name is \
+            "The sealed session; sign in at /login to get it. On plain-http localhost its name is \
              wos-session",
         );
         let token = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
-            .description(Some("An access token of AuthKit; it counts before the cookie"));
+            .description(Some("An access token of AuthKit; it takes precedence over the cookie"));
         components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components.add_security_scheme(BEARER, SecurityScheme::Http(token.build()));
         for error in &AUTH_ERRORS {
@@ -50,10 +50,10 @@ impl Modify for AuthKitParts {
     }
 }
 
-/// Every error but 422.
+/// The body of every error except 422.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorResponse {
-    /// What is wrong and what to do next.
+    /// The error, and what to do next.
     pub detail: String,
 }
 
@@ -90,36 +90,36 @@ const AUTH_ERRORS: [SharedError; 4] = [
     SharedError {
         name: "Unauthorized",
         status: 401,
-        description: "No credentials, or none that are good. A browser is sent to sign in instead",
+        description: "Missing or invalid credentials. A browser gets a redirect to the sign-in instead",
         example: ErrorExample::Detail("Not signed in"),
         headers: &[(
             "WWW-Authenticate",
-            "`Bearer`, with `error` where a token was given (RFC 6750)",
+            "`Bearer`, with `error` if the request has a token (RFC 6750)",
         )],
     },
     SharedError {
         name: "Forbidden",
         status: 403,
-        description: "A change that comes from another site's page, or a token without the scope for it",
+        description: "A change from another site's page, or a token without the required scope",
         example: ErrorExample::Detail(
             "Requests that change something must come from this site's own pages",
         ),
         headers: &[(
             "WWW-Authenticate",
-            "For a token without the scope: `insufficient_scope`, and which one (RFC 6750)",
+            "For a token without the scope: `insufficient_scope` and the required scope (RFC 6750)",
         )],
     },
     SharedError {
         name: "InternalServerError",
         status: 500,
-        description: "Something failed inside; the log has more under the request's `cf-ray`",
+        description: "An internal error; the log has the cause under the request's `cf-ray`",
         example: ErrorExample::Detail("Internal error"),
         headers: &[],
     },
     SharedError {
         name: "Unavailable",
         status: 503,
-        description: "Storage or AuthKit cannot be reached: nobody is signed out, nothing is lost",
+        description: "Storage or AuthKit is unavailable; the session and the data stay as they are",
         example: ErrorExample::Detail(
             "Expenses cannot be reached right now: try again in a moment",
         ),
@@ -162,7 +162,7 @@ pub fn reusable_responses(named: &[(u16, &str)]) -> BTreeMap<String, RefOr<Respo
         .collect()
 }
 
-/// Declares types that stand for reusable responses in an operation's `responses(…)`.
+/// Declares types that name reusable responses in an operation's `responses(…)`.
 #[macro_export]
 macro_rules! reusable_responses {
     ($($(#[$doc:meta])* $type:ident: $($status:literal $name:literal),+;)+) => {$(
@@ -182,12 +182,12 @@ macro_rules! reusable_responses {
 }
 
 reusable_responses! {
-    /// Responses of an operation that is only for signed-in callers.
+    /// The error responses of an operation that requires authentication.
     Protected: 401 "Unauthorized", 500 "InternalServerError", 503 "Unavailable";
-    /// Responses of an operation that calls WorkOS.
+    /// The error responses of an operation that calls WorkOS.
     NeedsAuthKit: 500 "InternalServerError", 503 "Unavailable";
-    /// The response of an operation that changes something: the request must not come from another site.
+    /// The error response of an operation that changes data: requests from another site are refused.
     Changes: 403 "Forbidden";
-    /// The response of an operation that changes nothing and needs a scope.
+    /// The error response of an operation that only reads data and requires a scope.
     NeedsScope: 403 "Forbidden";
 }

@@ -1,9 +1,9 @@
-//! What a person is told when AuthKit signs nobody in.
+//! Error pages for a sign-in that AuthKit refuses.
 //!
-//! Codes come in the query of `/callback` (RFC 6749, section 4.1.2.1, OpenID Connect Core, section
+//! Error codes come in the query of `/callback` (RFC 6749, section 4.1.2.1, OpenID Connect Core, section
 //! 3.1.2.6, <https://workos.com/docs/reference/authkit/authentication/get-authorization-url>) and from
-//! the code exchange (<https://workos.com/docs/reference/authkit/authentication-errors>). A query can be
-//! anybody's: only the refusal of a sign-in that began in this browser is quoted.
+//! the code exchange (<https://workos.com/docs/reference/authkit/authentication-errors>). An attacker can
+//! forge the query: a page quotes it only for a sign-in that began in this browser.
 
 use http::StatusCode;
 use url::form_urlencoded;
@@ -11,15 +11,15 @@ use url::form_urlencoded;
 use super::sign_in::ReturnTo;
 use crate::error::AppError;
 
-/// More than any of AuthKit's sentences.
+/// Longer than any description that AuthKit sends.
 const DESCRIPTION_MAX_CHARS: usize = 300;
-/// More than any of AuthKit's codes.
+/// Longer than any error code that AuthKit sends.
 const CODE_MAX_BYTES: usize = 64;
 
 const UNKNOWN: &str = "AuthKit did not sign you in";
 
-/// Our own words for a code. They say what to do where anything but trying again helps.
-fn words(code: &str) -> &'static str {
+/// Describes an error code to the user, with the next step unless that is another attempt.
+fn explain(code: &str) -> &'static str {
     match code {
         "access_denied" => {
             "The sign-in was cancelled, or you may not sign in this way: choose another way or account"
@@ -29,7 +29,7 @@ fn words(code: &str) -> &'static str {
             "AuthKit has to ask you something first: sign in without prompt=none"
         }
         "signin_consent_denied" => "You did not agree to the sign-in",
-        "temporarily_unavailable" => "AuthKit signs nobody in right now: try again in a moment",
+        "temporarily_unavailable" => "AuthKit is temporarily unavailable: try again in a moment",
         "server_error" | "oauth_failed" => {
             "The sign-in failed at AuthKit or at your identity provider. If it fails again, tell your \
              administrator, who finds the reason in the WorkOS dashboard"
@@ -74,7 +74,8 @@ fn words(code: &str) -> &'static str {
     }
 }
 
-/// The refusal of a sign-in that began in this browser, in our words and AuthKit's.
+/// The error for a sign-in that began in this browser and that AuthKit refuses. Quotes AuthKit's code and
+/// description.
 #[must_use]
 pub fn refused(code: &str, description: Option<&str>, return_to: &ReturnTo) -> AppError {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
@@ -89,11 +90,11 @@ pub fn refused(code: &str, description: Option<&str>, return_to: &ReturnTo) -> A
         (None, Some(text)) => format!(" ({text})"),
         (None, None) => String::new(),
     };
-    let words = words(code.unwrap_or_default());
-    try_again(format!("{words}{quoted}. Try again at /login"), return_to)
+    let explanation = explain(code.unwrap_or_default());
+    try_again(format!("{explanation}{quoted}. Try again at /login"), return_to)
 }
 
-/// AuthKit's refusal of a sign-in that this browser did not begin, or not lately.
+/// The error for a callback without a matching sign-in: another browser began it, or it has expired.
 #[must_use]
 pub fn refused_elsewhere() -> AppError {
     try_again(
@@ -103,7 +104,7 @@ pub fn refused_elsewhere() -> AppError {
     )
 }
 
-/// A second attempt that came back without its cookie.
+/// The error for a retried sign-in whose cookie is missing again.
 #[must_use]
 pub fn cookie_not_kept(return_to: &ReturnTo) -> AppError {
     try_again(
@@ -113,19 +114,19 @@ pub fn cookie_not_kept(return_to: &ReturnTo) -> AppError {
     )
 }
 
-/// A second attempt whose code was exchanged before.
+/// The error for a retried sign-in whose code was already exchanged.
 #[must_use]
 pub fn used_already(return_to: &ReturnTo) -> AppError {
     try_again("This sign-in was finished already. Sign in again at /login", return_to)
 }
 
-/// 400 that leads to `/login`.
+/// A 400 with a link to `/login`.
 pub fn try_again(detail: impl Into<String>, return_to: &ReturnTo) -> AppError {
     AppError::new(StatusCode::BAD_REQUEST, detail.into())
         .with_action("Try again", login_path(false, return_to))
 }
 
-/// `/login`, with the path that it leads to unless that is the landing page.
+/// `/login` with its query: the retry mark, and `return_to` unless it is the landing page.
 #[must_use]
 pub fn login_path(is_retry: bool, return_to: &ReturnTo) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_quotes_code_and_text_after_our_words() {
+    fn refusal_explains_then_quotes_code_and_description() {
         let error = refused("sso_required", Some("Use SSO"), &ReturnTo::default());
         assert_eq!(
             detail(&error),
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_quotes_neither_odd_codes_nor_long_texts() {
+    fn refusal_drops_invalid_codes_and_shortens_descriptions() {
         let long = format!("a\r\nb{}", "x".repeat(5000));
         let error = refused("<b>", Some(&long), &ReturnTo::default());
         let detail = detail(&error);
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn login_path_names_every_page_but_the_default() {
+    fn login_path_omits_the_landing_page() {
         assert_eq!(login_path(false, &ReturnTo::default()), "/login");
         assert_eq!(login_path(true, &ReturnTo::default()), "/login?retry=1");
     }

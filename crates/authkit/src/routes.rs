@@ -1,4 +1,4 @@
-//! `/login`, `/callback`, `/logout`, `/me`, `/organization`: the sign-in as HTTP.
+//! The HTTP routes of the sign-in: `/login`, `/callback`, `/logout` and `/me`.
 
 use axum::{
     extract::RawQuery,
@@ -40,7 +40,7 @@ use crate::{
 };
 use edge_host::WaitUntil;
 
-/// Parameters of `/login` that AuthKit gets as they came.
+/// Parameters that `/login` passes on to AuthKit unchanged.
 const HINTS: [&str; 9] = [
     "screen_hint",
     "login_hint",
@@ -53,8 +53,8 @@ const HINTS: [&str; 9] = [
     "max_age",
 ];
 
-/// The routes of signing in and out, and of who is signed in.
-#[allow(clippy::disallowed_methods, reason = "what refuses HEAD is no operation of its own")]
+/// The routes that sign in, sign out and show the current user.
+#[allow(clippy::disallowed_methods, reason = "a handler that refuses HEAD is not an operation")]
 pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(begin_sign_in))
@@ -66,20 +66,20 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
         .merge(oauth_metadata::routes())
 }
 
-/// For paths whose `GET` changes something, which a `HEAD` must not do.
+/// Refuses `HEAD` on a path whose `GET` has side effects.
 fn refuse_head(allowed: &'static str) -> AppError {
     AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         .with_header(header::ALLOW, HeaderValue::from_static(allowed))
 }
 
-/// For paths whose `GET` changes something, which a prefetch must not do. Browsers discard a prefetched
-/// answer that is not 2xx and ask again when the user goes there; 503 is what the documentation of
-/// speculative loading tells servers to decline with.
+/// Refuses a prefetch of a path whose `GET` has side effects. Browsers discard a prefetched response that
+/// is not 2xx, and send the request again when the user navigates. The documentation of speculative loading
+/// recommends status 503.
 fn refuse_prefetch() -> AppError {
-    AppError::new(StatusCode::SERVICE_UNAVAILABLE, "This address is not for prefetching: open it")
+    AppError::new(StatusCode::SERVICE_UNAVAILABLE, "This address cannot be prefetched: open it")
 }
 
-/// A query's parameters. Of equal names the last counts, as in FastAPI; unknown names are ignored.
+/// The parameters of a query. The last of several equal names counts, as in FastAPI.
 struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -87,7 +87,7 @@ impl Query {
         Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
-    /// The parameter's value, unless it is empty.
+    /// The value of a parameter; `None` if the parameter is missing or empty.
     fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
@@ -96,7 +96,7 @@ impl Query {
 
 /// Sign in
 ///
-/// Leads to AuthKit's hosted sign-in (authorization code with PKCE). Also AuthKit's sign-in endpoint.
+/// Redirects to AuthKit's hosted sign-in (authorization code with PKCE). Also AuthKit's sign-in endpoint.
 #[utoipa::path(
     get,
     path = "/login",
@@ -106,7 +106,7 @@ impl Query {
     responses(
         (status = 302, description = "To AuthKit",
             headers(("Location" = String), ("Set-Cookie" = String))),
-        (status = 400, description = "The browser did not keep the session of the sign-in before",
+        (status = 400, description = "The browser did not keep the session of the previous sign-in",
             body = ErrorResponse),
         (status = 503, description = "A prefetch, which begins no sign-in", body = ErrorResponse),
     ),
@@ -160,7 +160,7 @@ async fn begin_sign_in(
 
 /// Finish signing in
 ///
-/// Where AuthKit sends the browser back to.
+/// AuthKit redirects the browser here.
 #[utoipa::path(
     get,
     path = sign_in::CALLBACK_PATH,
@@ -169,7 +169,7 @@ async fn begin_sign_in(
     params(CallbackParameters),
     responses(
         (status = 302, description = "Signed in: to `return_to`, with the session cookie. Or to \
-            `/login`, where this browser did not begin the sign-in",
+            `/login`, if this browser did not begin the sign-in",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "AuthKit did not sign the user in", body = ErrorResponse),
         (status = 502, description = "AuthKit's access token is too large for a browser's cookies",
@@ -201,7 +201,7 @@ async fn finish_sign_in(
     let pending =
         state.and_then(|state| slots.find(&state, &cookies, &authkit.sign_in_sealer, now));
 
-    // Anybody can send a browser here with an error of their own making.
+    // A link on any site can lead here with a forged error.
     if let Some(error) = query.get("error") {
         let Some((slot, _)) = pending else {
             return Ok(refusal::refused_elsewhere().into_response());
@@ -213,20 +213,20 @@ async fn finish_sign_in(
         if is_retry {
             return Ok(refusal::cookie_not_kept(&return_to).into_response());
         }
-        // Nobody in this browser asked for this sign-in. Asking now is safe, and costs no click:
-        // AuthKit answers from its own session.
+        // This browser did not begin the sign-in. Beginning one now is safe and costs no click,
+        // because AuthKit still has its own session.
         return Ok(redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to)));
     };
 
     let code = Secret::from(code);
     let free_slot = slots.clear(slot);
     if !authkit.code_exchanges.begin(&pending, &code, now) {
-        let answer = if is_retry {
+        let response = if is_retry {
             refusal::used_already(&return_to).into_response()
         } else {
             redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to))
         };
-        return Ok(with_cookie(answer, free_slot));
+        return Ok(with_cookie(response, free_slot));
     }
     let grant = Grant::AuthorizationCode { code: &code, code_verifier: pending.code_verifier() };
     let exchanged = authkit.client.authenticate(grant, context.client()).await;
@@ -235,8 +235,8 @@ async fn finish_sign_in(
         Err(WorkosError::Unavailable { .. }) => authkit.code_exchanges.put_off(&pending),
     }
     Ok(match exchanged {
-        Ok(answer) => {
-            let session = Session::from(answer);
+        Ok(authenticated) => {
+            let session = Session::from(authenticated);
             let response = match authkit.check_new_session(&session, context.wait_until()).await {
                 Ok(()) if authkit.refresher.is_over(&session) => {
                     finish_sign_out(authkit, &session, origin, &cookies)
@@ -249,19 +249,19 @@ async fn finish_sign_in(
             };
             with_cookie(response, free_slot)
         }
-        // Used already, by this tab's twin or before the back button was pressed, or too old.
-        // Asking once more costs no click.
+        // The code has expired, or another tab or an earlier load of this page has spent it.
+        // Another sign-in costs no click.
         Err(WorkosError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
             let onward = redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
             with_cookie(onward, free_slot)
         }
         Err(WorkosError::Refused { code, description }) => {
-            // What WorkOS says of a spent code repeats the code.
+            // The description of `invalid_grant` contains the code.
             let description = description.filter(|_| code != INVALID_GRANT);
             let page = refusal::refused(&code, description.as_deref(), &return_to);
             with_cookie(page.into_response(), free_slot)
         }
-        // The cookie stays: reloading the page may yet succeed.
+        // The cookie stays, so that reloading the page can succeed.
         Err(WorkosError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
             "Sign-in cannot be finished right now: reload this page in a moment",
             retry_after_secs,
@@ -280,7 +280,7 @@ fn signed_in(
 ) -> Response {
     let cookie = authkit.config.cookie.session_cookie(origin);
     if cookie.domain().is_some_and(|domain| !origin.is_within(domain)) {
-        // The browser would drop it, and go round between here and AuthKit for ever.
+        // The browser would drop the cookie and loop between this page and AuthKit.
         return AppError::internal("WORKOS_COOKIE_DOMAIN is not the domain of this host")
             .into_response();
     }
@@ -291,8 +291,8 @@ fn signed_in(
     if marker.is_needed(&cookie) {
         set_cookies.push(marker.set());
     }
-    // Browsers count a redirect as part of the navigation that AuthKit began, and would not send a
-    // strict cookie with it. A page of ours begins a new one.
+    // A redirect belongs to the cross-site navigation that AuthKit began, and browsers send no
+    // `SameSite=Strict` cookie with it. A page of this origin begins a new navigation.
     let path = return_to.path().unwrap_or(&authkit.landing_path);
     let onward = match cookie.same_site() {
         SameSite::Strict => meta_refresh_page(path),
@@ -301,9 +301,9 @@ fn signed_in(
     set_cookies.into_iter().fold(onward, with_cookie)
 }
 
-/// Sends the browser to WorkOS to end a session that its user has signed out of here and that WorkOS
-/// continues, because the browser never followed the redirect of the sign-out. The session would be
-/// refused at the next request, and the browser would go round between here and AuthKit for ever.
+/// Sends the browser to WorkOS to end a session that the user has signed out of. The session is still alive
+/// there if the browser did not follow the redirect of the sign-out. The next request would refuse the
+/// session, and the browser would loop between this site and AuthKit.
 fn finish_sign_out(
     authkit: &AuthKit,
     session: &Session,
@@ -316,10 +316,10 @@ fn finish_sign_out(
     cookie.remove(cookies).into_iter().fold(onward, with_cookie)
 }
 
-/// The session fits into no browser's cookies. Signing in again changes nothing, so nothing leads there
-/// by itself.
+/// The error for a session that exceeds a browser's cookie limits. Another sign-in gives the same session,
+/// so the page only links to `/login`.
 fn too_large(session: &Session) -> AppError {
-    // Sealed values are base64.
+    // A sealed value is base64: four characters hold three bytes.
     const SESSION_MAX_KB: usize = MAX_PARTS * COOKIE_MAX_BYTES * 3 / 4 / 1000;
     let bytes = session.access_token.expose().len();
     let detail = format!(
@@ -330,7 +330,7 @@ fn too_large(session: &Session) -> AppError {
         bytes.div_ceil(1000),
     );
     AppError::new(StatusCode::BAD_GATEWAY, detail)
-        .caused_by(format!("an access token of {bytes} bytes fits into no browser's cookies"))
+        .caused_by(format!("an access token of {bytes} bytes exceeds a browser's cookie limits"))
         .with_action("Sign in again", "/login")
 }
 
@@ -343,7 +343,7 @@ fn too_large(session: &Session) -> AppError {
     responses(
         (status = 303, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
-        (status = 400, description = "A bearer token, which is no session", body = ErrorResponse),
+        (status = 400, description = "A bearer token, which cannot be signed out", body = ErrorResponse),
         Changes,
     ),
 )]
@@ -356,7 +356,7 @@ async fn sign_out_by_form(
 
 /// Sign out by a link
 ///
-/// Only for a link of this site, or an address that was typed.
+/// Only for links of this site and addresses that the user types.
 #[utoipa::path(
     get,
     path = "/logout",
@@ -365,7 +365,7 @@ async fn sign_out_by_form(
     responses(
         (status = 302, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
-        (status = 400, description = "A bearer token, which is no session", body = ErrorResponse),
+        (status = 400, description = "A bearer token, which cannot be signed out", body = ErrorResponse),
         (status = 503, description = "A prefetch, which signs nobody out", body = ErrorResponse),
         Changes,
     ),
@@ -380,7 +380,7 @@ async fn sign_out_by_link(
     sign_out(&context, &headers, StatusCode::FOUND).await
 }
 
-/// Clears the cookie and sends the browser to end its session at WorkOS too.
+/// Clears the session cookie and sends the browser to WorkOS, which ends its own session.
 async fn sign_out(
     context: &RequestContext,
     headers: &HeaderMap,
@@ -388,10 +388,10 @@ async fn sign_out(
 ) -> Result<Response, AppError> {
     let (authkit, origin) = (context.authkit(), context.origin()?);
     if has_bearer(headers) {
-        // Saying that someone is signed out would be a lie: the token goes on until it expires.
+        // The token stays valid until it expires, so a success response would be false.
         return Err(AppError::new(
             StatusCode::BAD_REQUEST,
-            "Only a browser's session can be signed out of: a bearer token ends when it expires",
+            "A bearer token cannot be signed out: it stays valid until it expires",
         ));
     }
     if origin.is_cross_origin(headers) {
@@ -404,20 +404,20 @@ async fn sign_out(
     let cookies = RequestCookies::from_headers(headers);
     let cookie = authkit.config.cookie.session_cookie(origin);
     let opened = cookie.read_all(&cookies, |sealed| authkit.open_session(sealed));
-    // Every copy is signed out of: none that is left over may work.
+    // The request may hold several session cookies; sign-out ends all of them.
     for known in &opened {
         authkit.refresher.sign_out(&known.session, context.wait_until()).await;
     }
-    // Not verified, so that signing out needs no keys.
+    // The token is not verified, so that sign-out works without the key set.
     let session_id = opened.iter().find_map(|known| signed_out::session_id(&known.session));
     let location = authkit.sign_out_location(session_id.as_deref(), origin);
     Ok(cookie.remove(&cookies).into_iter().fold(redirect(status, location.as_str()), with_cookie))
 }
 
-/// `GET /me`.
+/// The response of `GET /me`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeResponse<'a> {
-    /// `null` for a machine. With a bearer token, of which no more is known, only `object` and `id`.
+    /// `null` for a machine. A bearer token only gives `object` and `id`.
     #[schema(value_type = Option<UserResponse>)]
     user: Value,
     session_id: Option<&'a str>,
@@ -431,17 +431,17 @@ pub struct MeResponse<'a> {
     /// When the access token expires.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// The client that shows the token, where it is one of Connect's.
+    /// The client that sends the token, if AuthKit Connect issued it.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
-    /// What the client was let in for, where it is one of Connect's.
+    /// The scopes of the token, if AuthKit Connect issued it.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<&'a [String]>,
 }
 
-/// The user of `GET /me`, as WorkOS told of it at sign-in.
+/// The user of `GET /me`, as WorkOS returned it at sign-in.
 #[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "what `MeResponse` holds, for the schema")]
+#[allow(dead_code, reason = "describes `MeResponse::user` in the schema")]
 struct UserResponse {
     #[schema(example = "user")]
     object: String,
@@ -454,18 +454,18 @@ struct UserResponse {
     profile_picture_url: Option<String>,
 }
 
-/// What `/login` reads; AuthKit gets all but `return_to` as they came.
+/// The query of `/login`. AuthKit receives every parameter but `return_to` unchanged.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "for the schema")]
+#[allow(dead_code, reason = "describes the query in the schema")]
 struct LoginParameters {
-    /// A path of this site to go to once signed in.
+    /// The path of this site to open after sign-in.
     return_to: Option<String>,
     /// `sign-up` or `sign-in`.
     screen_hint: Option<String>,
-    /// An e-mail address to begin with.
+    /// The e-mail address that AuthKit fills in.
     login_hint: Option<String>,
-    /// A domain whose identity provider is meant.
+    /// A domain, to sign in at its identity provider.
     domain_hint: Option<String>,
     /// Sign in to this organization.
     organization_id: Option<String>,
@@ -475,28 +475,28 @@ struct LoginParameters {
     provider: Option<String>,
     /// The invitation that the user accepts by signing in.
     invitation_token: Option<String>,
-    /// `login` to have AuthKit ask again who it is.
+    /// `login` makes AuthKit ask for credentials again.
     prompt: Option<String>,
-    /// Seconds after which AuthKit asks again who it is.
+    /// AuthKit asks for credentials again if the last sign-in is older, in seconds.
     max_age: Option<String>,
 }
 
-/// What AuthKit sends along (RFC 6749, section 4.1.2).
+/// The query that AuthKit adds to the redirect (RFC 6749, section 4.1.2).
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "for the schema")]
+#[allow(dead_code, reason = "describes the query in the schema")]
 struct CallbackParameters {
     /// The authorization code.
     code: Option<String>,
-    /// What `/login` gave along.
+    /// The `state` that `/login` sent.
     state: Option<String>,
-    /// Why there is no code.
+    /// The error code, instead of an authorization code.
     error: Option<String>,
-    /// The same for people.
+    /// The error in words.
     error_description: Option<String>,
 }
 
-/// Who is signed in
+/// Show the current user
 #[utoipa::path(
     get,
     path = "/me",
@@ -520,7 +520,7 @@ impl<'a> From<&'a CurrentUser> for MeResponse<'a> {
         };
         Self {
             user,
-            // What Connect calls so is the user's consent.
+            // In a Connect token, `sid` is the id of the user's consent.
             session_id: claims.sid.as_deref().filter(|_| !is_connects),
             organization_id: claims.org_id.as_deref(),
             role: claims.role.as_deref(),
@@ -547,7 +547,7 @@ impl AuthKit {
         self.config.redirect_uri.clone().unwrap_or_else(default).into()
     }
 
-    /// Where the browser ends the session at WorkOS, or the page after sign-out where there is none.
+    /// WorkOS's logout URL, or the page after sign-out if the browser has no session.
     fn sign_out_location(&self, session_id: Option<&str>, origin: &RequestOrigin) -> Url {
         let return_to = match &self.config.logout_redirect {
             Some(url) => url.clone(),
@@ -559,8 +559,8 @@ impl AuthKit {
         }
     }
 
-    /// Records the sessions that a sign-in replaces in this browser: a renewal of one that WorkOS answers
-    /// late must not put the previous user's session back.
+    /// Records the sessions that a sign-in replaces in this browser, so that a late response to a renewal
+    /// does not restore the previous user's session.
     fn record_replaced_sessions(
         &self,
         session: &Session,
@@ -576,9 +576,9 @@ impl AuthKit {
         }
     }
 
-    /// A session that the next request would refuse must not be set: the browser would go round
-    /// between here and AuthKit for ever. Keys that cannot be fetched now say nothing against it, nor
-    /// does a key that is newer than the set and may not be asked for yet: such a session is put off.
+    /// Refuses a session that the next request would refuse: the browser would loop between this site
+    /// and AuthKit. A session passes if the key set is unavailable, or if its key is newer than the cached
+    /// key set; the next request verifies it.
     async fn check_new_session(
         &self,
         session: &Session,
@@ -594,9 +594,9 @@ impl AuthKit {
                 Ok(())
             }
             Err(VerifyError::Unavailable(_) | VerifyError::Token(TokenError::UnknownKey)) => Ok(()),
-            Ok(_) => Err(AppError::internal("AuthKit's user is not its token's subject")),
+            Ok(_) => Err(AppError::internal("AuthKit's user differs from the token's subject")),
             Err(error @ VerifyError::Token(_)) => {
-                Err(AppError::internal(format!("AuthKit's own token is refused: {error}")))
+                Err(AppError::internal(format!("AuthKit issued an invalid token: {error}")))
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Routes with their description: a handler without `#[utoipa::path]` does not compile in
-//! `routes!`.
+//! Routes with their OpenAPI description. `routes!` does not compile for a handler without
+//! `#[utoipa::path]`.
 //!
-//! On the host these are `utoipa-axum`'s. In the Worker the same names make the same routes and leave
-//! the descriptions out: the code that builds them is a fifth of a bundle, and what it comes to is known
-//! beforehand (the application keeps the document).
+//! On the host the names come from `utoipa-axum`. In the Worker the same names build the same routes
+//! without descriptions: the code that builds the descriptions takes a fifth of the bundle, and the
+//! application ships the finished document instead.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +15,7 @@ pub use undescribed::OpenApiRouter;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use undescribed::routes;
 
-/// Named by what [`routes!`](routes) expands to.
+/// Items that the expansion of [`routes!`](routes) names.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod private {
@@ -39,7 +39,7 @@ mod undescribed {
     }
 
     impl<S: Clone + Send + Sync + 'static> OpenApiRouter<S> {
-        /// No routes.
+        /// A router without routes.
         #[must_use]
         pub fn new() -> Self {
             Self::default()
@@ -51,14 +51,14 @@ mod undescribed {
             self.route(&path, handlers)
         }
 
-        /// Adds what has no description.
+        /// Adds handlers that have no description.
         #[must_use]
-        #[allow(clippy::disallowed_methods, reason = "this is where described routes come through")]
+        #[allow(clippy::disallowed_methods, reason = "described routes use this method")]
         pub fn route(self, path: &str, handlers: MethodRouter<S>) -> Self {
             Self(self.0.route(path, handlers))
         }
 
-        /// Adds all of another's.
+        /// Adds the routes of another router.
         #[must_use]
         pub fn merge(self, other: Self) -> Self {
             Self(self.0.merge(other.0))
@@ -71,7 +71,7 @@ mod undescribed {
         }
     }
 
-    /// The path and the methods that stand in the handlers' `#[utoipa::path]`; all have one path.
+    /// Reads the path and the methods from the handlers' `#[utoipa::path]`. All handlers share one path.
     macro_rules! routes {
         ($first:ident $(, $handler:ident)* $(,)?) => {
             $crate::routing::private::paste! {{

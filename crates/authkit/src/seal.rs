@@ -1,15 +1,16 @@
-//! Sealing: AES-256-GCM over what goes into a cookie, and the keys for it.
+//! Seals values with AES-256-GCM, and derives a key for each purpose from the cookie password.
 //!
 //! A sealed value is standard base64 of `nonce(12) ‖ ciphertext ‖ tag(16)` (NIST SP 800-38D),
 //! with a fresh random nonce and no additional data: the format of the official `workos` crate.
 //!
-//! Each purpose has its own key, so that a value sealed for one is never opened for another.
-//! The session's key is fixed by that format: a password of 64 hex digits is the key itself. Any
-//! other, which that crate does not take, is stretched with HKDF-SHA-256 (RFC 5869). The other
-//! purposes derive theirs from the password in every case. A session has no label in its format to
-//! tell it from others; its key does.
+//! Each purpose has its own key, so that a value sealed for one purpose does not open for another. The
+//! format of the `workos` crate fixes the session's key: a password of 64 hex digits is the key itself.
+//! HKDF-SHA-256 (RFC 5869) derives the key from any other password, which that crate does not accept. For
+//! the other purposes HKDF always derives the key. The session format has no label for its purpose; only
+//! the key separates sessions from other sealed values.
 //!
-//! With a previous password, a sealer still opens what that one sealed, and seals nothing with it.
+//! With a previous password configured, a sealer opens values sealed with either password and seals with
+//! the current one.
 
 use std::fmt;
 
@@ -29,27 +30,28 @@ const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
-/// What a sealed value is for. Each has a key of its own.
+/// The purpose of a sealed value. Each purpose has its own key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The session cookie, in the format other WorkOS SDKs read.
+    /// The session cookie, in the format of other WorkOS SDKs.
     Session,
-    /// The cookie of one sign-in in flight: PKCE verifier, hash of `state`.
+    /// The cookie of one pending sign-in: the PKCE verifier and the hash of `state`.
     SignIn,
-    /// The `state` parameter of a sign-in: where it leads.
+    /// The `state` parameter of a sign-in, which holds the page to return to.
     SignInState,
-    /// A session that has just been renewed, left for other isolates.
+    /// A renewed session in KV, for other isolates.
     Rotation,
-    /// The key set, kept past the isolate: who could write it could sign for anybody.
+    /// The key set in KV. Sealing stops a writer of KV from adding a key and forging tokens.
     KeySet,
-    /// The key set of AuthKit Connect: a set moved from one place in KV to the other opens in neither.
+    /// The key set of AuthKit Connect in KV. A separate key stops a writer of KV from swapping the two
+    /// sets.
     ConnectKeySet,
-    /// Something of the application's own, named so that it is nothing else's.
+    /// A value of the application, under a name that is unique in the application.
     Application(&'static str),
 }
 
 impl Purpose {
-    /// HKDF's `info`: changing one makes everything sealed for that purpose unreadable.
+    /// HKDF's `info`. A changed label makes every value sealed for that purpose unreadable.
     const fn hkdf_info(self) -> (&'static [u8], &'static [u8]) {
         let label: &[u8] = match self {
             Self::Session => b"authkit-edge/session/v1",
@@ -64,20 +66,20 @@ impl Purpose {
     }
 }
 
-/// Seals and opens values of one [`Purpose`]. Deriving its keys is the expensive part: make it
-/// once.
+/// Seals and opens values of one [`Purpose`]. Key derivation is expensive: create a sealer once and reuse
+/// it.
 #[derive(Clone)]
 pub struct Sealer {
     current: Aes256Gcm,
     previous: Option<Aes256Gcm>,
 }
 
-/// A value that was sealed here, or by whoever has the same password.
+/// The plaintext of a sealed value. Every holder of the password can seal one.
 #[derive(PartialEq, Eq)]
 pub struct Opened {
-    /// What was sealed.
+    /// The plaintext.
     pub plaintext: Vec<u8>,
-    /// Whether it was sealed with the previous password and should be sealed again.
+    /// Whether the previous password sealed the value, so that it should be sealed again.
     pub by_previous_password: bool,
 }
 
@@ -90,13 +92,13 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// Why a value was not opened. Which of the two passwords failed is nobody's business.
+/// Why a value does not open. The error does not tell which of the two passwords failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum OpenError {
-    /// Not base64, or too short to be sealed.
+    /// The value is not base64, or shorter than a nonce and a tag.
     #[error("the sealed value is malformed")]
     Malformed,
-    /// Sealed with another password or for another purpose, or changed since.
+    /// The value was sealed with another password or for another purpose, or it was modified.
     #[error("the sealed value does not open")]
     Refused,
 }
@@ -115,7 +117,7 @@ impl Sealer {
     ///
     /// # Panics
     ///
-    /// Past AES-GCM's limit of 64 GiB.
+    /// If `plaintext` exceeds AES-GCM's limit of 64 GiB.
     #[must_use]
     pub fn seal(&self, plaintext: &[u8]) -> String {
         let nonce: [u8; NONCE_BYTES] = random_bytes();
@@ -127,7 +129,7 @@ impl Sealer {
         STANDARD.encode([&nonce[..], &ciphertext].concat())
     }
 
-    /// Opens what [`seal`](Self::seal) made with the current or the previous password.
+    /// Opens a value that [`seal`](Self::seal) returned under the current or the previous password.
     ///
     /// # Errors
     ///
@@ -154,7 +156,7 @@ fn cipher(purpose: Purpose, password: &Secret) -> Aes256Gcm {
         _ => {
             let mut key = [0; KEY_BYTES];
             let (label, name) = purpose.hkdf_info();
-            #[expect(clippy::expect_used, reason = "HKDF-SHA-256 gives up to 8,160 bytes")]
+            #[expect(clippy::expect_used, reason = "HKDF-SHA-256 derives up to 8,160 bytes")]
             Hkdf::<Sha256>::new(None, password.as_bytes())
                 .expand_multi_info(&[label, name], &mut key)
                 .expect("32 bytes are within HKDF's limit");
@@ -185,26 +187,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens() {
+    fn sealed_value_opens() {
         let sealer = sealer("a password of at least 32 characters");
         let opened = sealer.open(&sealer.seal(b"hello")).unwrap();
         assert_eq!(opened, Opened { plaintext: b"hello".to_vec(), by_previous_password: false });
     }
 
     #[test]
-    fn a_sealed_value_is_nonce_ciphertext_and_tag_in_base64() {
+    fn sealed_value_is_nonce_ciphertext_and_tag_in_base64() {
         let sealed = STANDARD.decode(sealer(HEX_PASSWORD).seal(b"hello")).unwrap();
         assert_eq!(sealed.len(), 12 + 5 + 16);
     }
 
     #[test]
-    fn sealing_twice_gives_two_values() {
+    fn seal_returns_a_different_value_each_time() {
         let sealer = sealer(HEX_PASSWORD);
         assert_ne!(sealer.seal(b"hello"), sealer.seal(b"hello"));
     }
 
     #[test]
-    fn a_password_of_64_hex_digits_is_the_key_itself() {
+    fn password_of_64_hex_digits_is_the_key() {
         let key: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         let nonce = [7; 12];
         let ciphertext = Aes256Gcm::new(&key.into()).encrypt(&nonce.into(), &b"raw"[..]).unwrap();
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_anywhere_is_refused() {
+    fn open_refuses_a_flipped_bit_in_any_byte() {
         let sealer = sealer(HEX_PASSWORD);
         let sealed = STANDARD.decode(sealer.seal(b"hello")).unwrap();
         for index in 0..sealed.len() {
@@ -224,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn another_password_is_refused() {
+    fn open_refuses_another_password() {
         let sealed = sealer("a password of at least 32 characters").seal(b"hello");
         let other = sealer("another password of some 32 characters");
         assert_eq!(other.open(&sealed), Err(OpenError::Refused));
     }
 
     #[test]
-    fn another_purpose_is_refused_with_either_kind_of_password() {
+    fn open_refuses_another_purpose_with_any_password() {
         for password in [HEX_PASSWORD, "a password of at least 32 characters"] {
             let sign_in = Sealer::new(Purpose::SignIn, &Secret::from(password), None);
             let sealed = sign_in.seal(b"hello");
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_previous_password_opens_and_never_seals() {
+    fn previous_password_opens_and_never_seals() {
         let previous = Secret::from("the password before, of 32 characters");
         let both = Sealer::new(Purpose::Session, &Secret::from(HEX_PASSWORD), Some(&previous));
         let only_previous = Sealer::new(Purpose::Session, &previous, None);
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sealed_at_all_is_malformed() {
+    fn open_reports_unsealed_text_as_malformed() {
         let sealer = sealer(HEX_PASSWORD);
         for sealed in ["", "not base64!", "AAAA", &STANDARD.encode([0; 27])] {
             assert_eq!(sealer.open(sealed), Err(OpenError::Malformed), "{sealed}");

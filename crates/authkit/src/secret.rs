@@ -1,17 +1,17 @@
-//! Strings that must not be seen: they hide in `Debug` and compare in constant time.
+//! Secret strings: `Debug` hides their content, and comparison takes constant time.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-/// An API key, password, token or code. There is no `Display`, and `Debug` prints no content.
+/// An API key, password, token or code. The type has no `Display`, and `Debug` prints no content.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself. Each call is a place to check that it goes nowhere but where it must.
+    /// Returns the content. Review each call: the content must not reach a log or an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -49,14 +49,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_nothing_of_the_content() {
+    fn debug_hides_the_content() {
         let secret = Secret::from("sk_test_hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(…)");
         assert_eq!(format!("{:?}", Some(secret)), "Some(Secret(…))");
     }
 
     #[test]
-    fn secrets_are_equal_when_their_content_is() {
+    fn secrets_compare_by_content() {
         assert_eq!(Secret::from("a"), Secret::from("a"));
         assert_ne!(Secret::from("a"), Secret::from("b"));
         assert_ne!(Secret::from("a"), Secret::from("aa"));

@@ -1,8 +1,8 @@
-//! The session: what a signed-in browser carries in its sealed cookie.
+//! The session in a signed-in browser's sealed cookie.
 //!
 //! The sealed JSON is `{"access_token","refresh_token","user","impersonator"}`, the format of the
-//! official `workos` crate. The access token inside is what is believed; `user` is only there to
-//! be shown, and only if it is about the token's subject.
+//! official `workos` crate. Authorization depends on the access token alone. `user` is for display, and
+//! counts only if its id is the token's subject.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -14,43 +14,43 @@ use super::{
     workos::AuthenticateResponse,
 };
 
-/// A session as it stands in the cookie, opened.
+/// An opened session cookie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// The JWT; to be verified each time.
+    /// The JWT, which each request verifies.
     pub access_token: Secret,
-    /// Single-use.
+    /// The single-use refresh token.
     pub refresh_token: Secret,
-    /// Who signed in, as WorkOS told it then.
+    /// The user, as WorkOS returned it at sign-in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// Who signed in as the user, when support did.
+    /// The impersonator, if someone else signed in as the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impersonator: Option<Impersonator>,
 }
 
-/// A session, and whether it should be sealed again.
+/// A session, and the password that sealed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedSession {
     /// The session.
     pub session: Session,
-    /// Whether it was sealed with the password before.
+    /// Whether the previous password sealed the session, so that it should be sealed again.
     pub by_previous_password: bool,
 }
 
-/// Why a cookie is no session.
+/// Why a cookie does not open as a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SessionError {
-    /// It does not open.
+    /// The value does not open.
     #[error(transparent)]
     Sealed(#[from] OpenError),
-    /// It opens and holds something else.
+    /// The plaintext is not a session.
     #[error("the sealed value is not a session")]
     NotASession,
 }
 
 impl Session {
-    /// The id of the user who signed in; empty where the sealed session does not name one.
+    /// The user's id; empty if the sealed session has no user.
     #[must_use]
     pub fn user_id(&self) -> &str {
         self.user.as_ref().map_or("", |user| &user.id)
@@ -100,7 +100,7 @@ mod tests {
 
     const OFFICIAL_CRATE: &str = "workos 3.5.0";
 
-    /// Sessions that the official `workos` crate has sealed, and sessions sealed here that it has opened.
+    /// Sessions that the official `workos` crate sealed, and sessions of this crate that it opened.
     #[derive(Deserialize)]
     struct VectorFile {
         /// 64 hex digits, some of them capitals.
@@ -112,7 +112,7 @@ mod tests {
     struct Vector {
         name: String,
         sealed_by: String,
-        /// The other side that has opened it, where the session was sealed here.
+        /// The implementation that opened the session, if this crate sealed it.
         opened_by: Option<String>,
         sealed: String,
         /// The sealed JSON.
@@ -139,7 +139,7 @@ mod tests {
         serde_json::from_slice(&vector_sealer().open(sealed).unwrap().plaintext).unwrap()
     }
 
-    /// A session as the official crate has it, without the members of the user that are not kept here.
+    /// A session of the official crate, without the members of the user that this crate drops.
     fn kept(session: &Value) -> Value {
         let mut session = session.clone();
         if let Some(user) = session.get_mut("user") {
@@ -155,7 +155,7 @@ mod tests {
         Sealer::new(Purpose::Session, &password(), None)
     }
 
-    /// What this plaintext opens to, once it is sealed.
+    /// Seals the plaintext and opens the result.
     fn open(plaintext: &str) -> Result<Session, SessionError> {
         Session::open(&sealer().seal(plaintext.as_bytes()), &sealer()).map(|opened| opened.session)
     }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn session_of_the_official_crate_opens() {
+    fn official_session_opens() {
         for vector in official() {
             assert_eq!(plaintext(&vector.sealed), vector.json, "{}", vector.name);
             let opened = Session::open(&vector.sealed, &vector_sealer()).unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn session_of_the_official_crate_names_its_user() {
+    fn official_session_has_its_user_and_impersonator() {
         let session = |name: &str| {
             let vector = official().find(|vector| vector.name == name).unwrap();
             Session::open(&vector.sealed, &vector_sealer()).unwrap().session
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn session_of_the_official_crate_refuses_a_flipped_bit() {
+    fn official_session_with_a_flipped_bit_is_refused() {
         let vector = official().find(|vector| vector.name == "no user").unwrap();
         let sealed = STANDARD.decode(&vector.sealed).unwrap();
         for index in 0..sealed.len() {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn session_the_official_crate_opened_is_sealed_the_same() {
+    fn session_seals_to_json_that_the_official_crate_opened() {
         for vector in sealed_here() {
             assert_eq!(plaintext(&vector.sealed), vector.json, "{}", vector.name);
             let session = Session::open(&vector.sealed, &vector_sealer()).unwrap().session;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_session_has_no_members_the_official_crate_lacks() {
+    fn sealed_session_has_only_members_of_the_official_crate() {
         let vector =
             sealed_here().find(|vector| vector.name == "no optional member of a user").unwrap();
         let session = plaintext(&vector.sealed);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn session_sealed_with_a_password_of_words_opens() {
+    fn session_opens_with_a_password_of_words() {
         let sealed = include_str!("../tests/vectors/sealed-session.txt").trim();
         let session = Session::open(sealed, &sealer()).unwrap().session;
         assert_eq!(session.access_token, Secret::from("access"));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn session_ignores_members_it_does_not_know() {
+    fn session_ignores_unknown_members() {
         let body = authenticate_body("user_ada", "session_ada", "refresh_1");
         let odd =
             changed(&body, json!({"organization_id": "org_1", "x": [1], "authentication": {}}));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn session_needs_both_tokens_and_a_whole_user() {
+    fn session_requires_both_tokens_and_a_complete_user() {
         let body = authenticate_body("user_ada", "session_ada", "refresh_1");
         for plaintext in [
             String::new(),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn session_tells_which_password_sealed_it() {
+    fn session_reports_which_password_sealed_it() {
         let session = open(&authenticate_body("user_ada", "s", "refresh_1").to_string()).unwrap();
         let new_password = Secret::from("the new password of 32 characters");
         let both = Sealer::new(Purpose::Session, &new_password, Some(&password()));
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn session_debug_shows_no_token() {
+    fn session_debug_hides_its_tokens() {
         let session = open(&authenticate_body("user_ada", "s", "refresh_1").to_string()).unwrap();
         let opened = OpenedSession { session, by_previous_password: false };
         let shown = format!("{opened:?}");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn session_takes_everything_from_the_response() {
+    fn session_copies_every_member_of_the_response() {
         let impersonator = json!({"email": "help@workos.test", "reason": "ticket 7"});
         let body = authenticate_body("user_ada", "session_ada", "refresh_1");
         let body = changed(&body, json!({"impersonator": impersonator}));

@@ -1,11 +1,11 @@
-//! Whether the browser keeps the session cookie. One that does not would go round between a page,
-//! `/login` and AuthKit for ever.
+//! Detects a browser that drops the session cookie. Such a browser would loop between a page, `/login` and
+//! AuthKit.
 //!
-//! That a sign-in can be finished shows that the browser keeps cookies like the sign-in's own. The
-//! session cookie may differ from it: `Secure` by its name on plain http, which some browsers drop even
-//! on localhost, or a `Domain`, which browsers drop where it is a public suffix. Then `/callback` sets a
-//! marker beside the session, and the first request that brings a session back takes it away again. A
-//! request to `/login` that still has the marker, and no session, is answered with a page.
+//! A finished sign-in shows that the browser keeps cookies with the attributes of the sign-in cookie. The
+//! session cookie can have other attributes: `Secure` on plain http (by its name), which some browsers drop
+//! even on localhost, or a `Domain`, which browsers drop if it is a public suffix. In these cases
+//! `/callback` sets a marker cookie beside the session, and the first request with a session clears it. A
+//! request to `/login` with the marker and without a session gets an error page.
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -17,24 +17,24 @@ use crate::{
     sign_in::{ReturnTo, own_cookie, own_cookie_name},
 };
 
-/// A browser goes from `/callback` back to `/login` at once.
+/// A looping browser returns from `/callback` to `/login` within seconds.
 const MARKER_TTL_SECS: u32 = 60;
 
-/// The marker of one origin.
+/// The marker cookie of one origin.
 pub struct SignedInMarker {
     name: String,
     is_secure: bool,
 }
 
 impl SignedInMarker {
-    /// The marker beside a session cookie of that name, on an origin where cookies have `Secure` or
-    /// do not.
+    /// The marker beside the session cookie with this name. `is_secure` is whether the origin's cookies
+    /// have the `Secure` attribute.
     #[must_use]
     pub fn new(session_cookie_name: &str, is_secure: bool) -> Self {
         Self { name: own_cookie_name(session_cookie_name, "signed-in", is_secure), is_secure }
     }
 
-    /// Whether the marker tells more than the sign-in's own cookie has told.
+    /// Whether the attributes of the session cookie differ from those of the sign-in cookie.
     #[must_use]
     pub fn is_needed(&self, session_cookie: &SessionCookie<'_>) -> bool {
         session_cookie.domain().is_some() || session_cookie.is_secure() != self.is_secure
@@ -52,7 +52,7 @@ impl SignedInMarker {
         self.cookie().set("1")
     }
 
-    /// `Set-Cookie` that takes the marker away.
+    /// `Set-Cookie` that clears the marker.
     #[must_use]
     pub fn clear(&self) -> HeaderValue {
         self.cookie().clear()
@@ -63,7 +63,7 @@ impl SignedInMarker {
     }
 }
 
-/// The session cookie was set and did not come back.
+/// The error for a browser that dropped the session cookie.
 #[must_use]
 pub fn session_not_kept(
     cookie: &SessionCookie<'_>,
@@ -73,12 +73,12 @@ pub fn session_not_kept(
     let name = cookie.name();
     let why = match cookie.domain() {
         _ if cookie.is_secure() && !origin.is_secure() => format!(
-            "its name, {name}, is for https alone, and this is plain http. Use https, or set \
+            "a cookie named {name} requires https, and this is plain http. Use https, or set \
              WORKOS_COOKIE_NAME to a name that does not begin with __Host- or __Secure-"
         ),
         Some(domain) => format!(
-            "it is for the domain {domain}. Set WORKOS_COOKIE_DOMAIN to a domain of your own, or to \
-             nothing; if this happens to you alone, allow cookies for this site"
+            "its domain is {domain}. Set WORKOS_COOKIE_DOMAIN to a domain that you own, or remove \
+            it; if only your browser shows this page, allow cookies for this site"
         ),
         None => "allow cookies for this site".to_owned(),
     };
@@ -99,7 +99,7 @@ pub(crate) fn confirm_session(
         return;
     }
     let sets_it = |value: &HeaderValue| value.as_bytes().starts_with(marker.name.as_bytes());
-    // A sign-in that ends while another session is there sets the marker anew.
+    // A sign-in that finishes while the browser has another session sets the marker again.
     if !response.get_all(header::SET_COOKIE).iter().any(sets_it) {
         response.append(header::SET_COOKIE, marker.clear());
     }

@@ -1,24 +1,23 @@
-//! Beginning and ending a sign-in: the authorization code flow (RFC 6749, section 4.1) with PKCE
-//! (RFC 7636), in the order of its steps.
+//! The state of a sign-in with the authorization code flow (RFC 6749, section 4.1) and PKCE (RFC 7636).
 //!
-//! What must survive the trip to AuthKit and back stays in the browser; the server keeps nothing. It
-//! travels in two halves:
+//! The browser stores the state of a sign-in until AuthKit redirects it back; the server stores nothing.
+//! The state has two halves:
 //!
-//! | where | what |
+//! | place | content |
 //! | --- | --- |
 //! | the `state` parameter | `{16 random bytes}.{sealed {"return_to", "is_retry"}}`, both base64url |
 //! | a cookie, ten minutes | sealed `{"state_hash", "code_verifier", "expires_at"}` |
 //!
-//! The cookie binds the sign-in to the browser that began it: a code whose `state` has no cookie is
-//! never exchanged (login CSRF, RFC 6749, section 10.12). On https its name begins with `__Host-`
-//! under every name of the session cookie, so that no other host of the domain can plant one. Such a
-//! cookie has `Path=/` and comes with every request, so a browser holds a fixed number of them, the
-//! slots, each as small as can be: a page that opens `/login` over and over fills the slots and
-//! nothing else. On plain-http localhost the prefix is missing, because not every client keeps a
-//! `Secure` cookie there, and other names under `localhost` are trusted.
+//! The cookie binds the sign-in to the browser that began it: the Worker exchanges a code only if the
+//! cookie matches its `state` (login CSRF, RFC 6749, section 10.12). On https the cookie's name begins
+//! with `__Host-` under every name of the session cookie, so that no other host of the domain can set
+//! it. Such a cookie has `Path=/`, so every request carries it. A browser therefore has a fixed number
+//! of small sign-in cookies, the slots: a page that opens `/login` repeatedly only fills the slots. On
+//! plain-http localhost the name has no prefix, because some clients drop `Secure` cookies there, and
+//! other hosts under `localhost` are trusted.
 //!
-//! A sign-in that has lost its slot begins again without a click, and `state` still says where it
-//! leads.
+//! A sign-in that has lost its slot starts again without a click. `state` still holds the page to return
+//! to.
 
 use base64::{
     Engine,
@@ -38,15 +37,15 @@ use super::{
 };
 use edge_host::random_bytes;
 
-/// As long as a code of AuthKit's lives.
+/// The lifetime of AuthKit's authorization codes.
 const SIGN_IN_TTL_SECS: u32 = 10 * 60;
-/// Tabs of one browser that may sign in at once. Ten cookies of 300 bytes are 3 kB of a request's
-/// headers; two tabs that begin in the same moment take the same slot once in ten times, and then one
-/// of them goes to AuthKit a second time.
+/// The most tabs of one browser that can sign in at once. Ten cookies of 300 bytes are 3 kB of request
+/// headers. Two tabs that begin at the same moment choose the same slot in one of ten cases; one of them
+/// then goes to AuthKit a second time.
 const SLOTS: u8 = 10;
-/// Longer than the page's own filters and cursors; `state` carries it in a URL.
+/// Longer than a list's path with filters and cursor. `state` carries the path in a URL.
 const RETURN_TO_MAX_BYTES: usize = 1024;
-/// The path that AuthKit sends the browser back to.
+/// The path of the redirect URI.
 pub const CALLBACK_PATH: &str = "/callback";
 
 /// The `state` parameter of one sign-in: unguessable, and bound to a browser by [`PendingSignIn`].
@@ -65,8 +64,8 @@ struct StateRecord {
 }
 
 impl SignInState {
-    /// The `state` of a new sign-in that leads to `return_to`. `is_retry` when it replaces one that
-    /// came back without its cookie.
+    /// The `state` of a new sign-in that leads to `return_to`. `is_retry` is true if the sign-in
+    /// replaces one that came back without its cookie.
     #[must_use]
     pub fn new(return_to: ReturnTo, is_retry: bool, sealer: &Sealer) -> Self {
         let path = return_to.path().unwrap_or_default().to_owned();
@@ -80,31 +79,31 @@ impl SignInState {
         Self { text, return_to, is_retry }
     }
 
-    /// Reads a `state` that [`new`](Self::new) made for some browser. `None` for any other text.
+    /// Opens a `state` that [`new`](Self::new) created, for any browser. `None` for any other text.
     #[must_use]
     pub fn open(text: &str, base: &Url, sealer: &Sealer) -> Option<Self> {
         let (_, sealed) = text.split_once('.')?;
         let sealed = STANDARD.encode(URL_SAFE_NO_PAD.decode(sealed).ok()?);
         let opened = sealer.open(&sealed).ok()?;
         let record: StateRecord = serde_json::from_slice(&opened.plaintext).ok()?;
-        // The sign-in may have begun at another of the Worker's hosts.
+        // The sign-in may have begun at another host of the Worker.
         let return_to = ReturnTo::parse(&record.return_to, base).unwrap_or_default();
         Some(Self { text: text.to_owned(), return_to, is_retry: record.is_retry })
     }
 
-    /// The parameter's value.
+    /// The value of the parameter.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Where the sign-in leads.
+    /// The page to open after the sign-in.
     #[must_use]
     pub fn return_to(&self) -> &ReturnTo {
         &self.return_to
     }
 
-    /// Whether the sign-in was a second try already.
+    /// Whether the sign-in is a second attempt.
     #[must_use]
     pub fn is_retry(&self) -> bool {
         self.is_retry
@@ -115,17 +114,17 @@ impl SignInState {
     }
 }
 
-/// One sign-in between `/login` and `/callback`, as the browser that began it holds it.
+/// The content of a sign-in cookie: one sign-in between `/login` and `/callback`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PendingSignIn {
     state_hash: Secret,
     code_verifier: Secret,
-    /// Unix time in seconds; a browser may keep a cookie longer than it was told.
+    /// Unix time in seconds. A browser may keep a cookie past its `Max-Age`.
     expires_at: i64,
 }
 
 impl PendingSignIn {
-    /// Begins the sign-in with this `state`: a fresh PKCE verifier.
+    /// Begins the sign-in with this `state` and a fresh PKCE verifier.
     #[must_use]
     pub fn begin(state: &SignInState, now: DateTime<Utc>) -> Self {
         Self {
@@ -135,13 +134,13 @@ impl PendingSignIn {
         }
     }
 
-    /// The hash of `state`, which names the sign-in.
+    /// The hash of `state`, which identifies the sign-in.
     #[must_use]
     pub fn id(&self) -> &str {
         self.state_hash.expose()
     }
 
-    /// When the sign-in is too old to be finished: Unix time in seconds.
+    /// When the sign-in expires: Unix time in seconds.
     #[must_use]
     pub fn expires_at(&self) -> i64 {
         self.expires_at
@@ -153,7 +152,7 @@ impl PendingSignIn {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.code_verifier.expose()))
     }
 
-    /// The `code_verifier` that goes with the code.
+    /// The `code_verifier` for the code exchange.
     #[must_use]
     pub fn code_verifier(&self) -> &Secret {
         &self.code_verifier
@@ -173,24 +172,24 @@ impl PendingSignIn {
     }
 }
 
-/// The slots: the cookies of one browser's sign-ins in progress.
+/// The slots: the cookies of one browser's pending sign-ins.
 #[derive(Debug, Clone)]
 pub struct SignInCookies {
-    /// Without the slot's number.
+    /// The cookies' name without the slot number.
     name: String,
     secure: bool,
 }
 
 impl SignInCookies {
-    /// The slots beside a session cookie of that name, on an origin where cookies have `Secure` or
-    /// do not.
+    /// The slots beside the session cookie with this name. `secure` is whether the origin's cookies have
+    /// the `Secure` attribute.
     #[must_use]
     pub fn new(session_cookie_name: &str, secure: bool) -> Self {
         Self { name: own_cookie_name(session_cookie_name, "sign-in", secure), secure }
     }
 
-    /// A slot for a new sign-in: a free one by chance, because tabs that open at once do not see each
-    /// other's, or else the one whose sign-in is the oldest.
+    /// Chooses a slot for a new sign-in: a random free slot, because tabs that open at once do not see each
+    /// other's cookies, or else the slot with the oldest sign-in.
     #[must_use]
     pub fn choose(&self, cookies: &RequestCookies<'_>, sealer: &Sealer, now: DateTime<Utc>) -> u8 {
         let [chance] = random_bytes::<1>();
@@ -203,8 +202,8 @@ impl SignInCookies {
             .unwrap_or_default()
     }
 
-    /// The sign-in that this browser began with `state`, and its slot. `None` when it began none such,
-    /// or too long ago, or another sign-in has taken the slot.
+    /// The sign-in that this browser began with `state`, and its slot. `None` if another browser began
+    /// it, if it has expired, or if another sign-in has taken its slot.
     #[must_use]
     pub fn find(
         &self,
@@ -221,7 +220,8 @@ impl SignInCookies {
         })
     }
 
-    /// More than one only on plain-http localhost, where another path or domain may set the name too.
+    /// The sign-ins in a slot. More than one only on plain-http localhost, where another path or domain
+    /// can set a cookie with the same name.
     fn pending_in(
         &self,
         slot: u8,
@@ -249,13 +249,14 @@ impl SignInCookies {
         format!("{}-{slot}", self.name)
     }
 
-    /// `SameSite=Lax`, because it is read on the way back from AuthKit.
+    /// `SameSite=Lax`, because the redirect from AuthKit must carry the cookie.
     fn cookie<'a>(&self, name: &'a str) -> Cookie<'a> {
         own_cookie(name, SIGN_IN_TTL_SECS, self.secure)
     }
 }
 
-/// The name of a cookie that only this host can set, beside a session cookie of that name.
+/// The name of a cookie for `purpose`, derived from the session cookie's name. With `secure`, only this
+/// host can set it.
 #[must_use]
 pub fn own_cookie_name(session_cookie_name: &str, purpose: &str, secure: bool) -> String {
     let strip = |name: &str, prefix: &str| match name.get(..prefix.len()) {
@@ -267,23 +268,22 @@ pub fn own_cookie_name(session_cookie_name: &str, purpose: &str, secure: bool) -
     format!("{prefix}{bare}-{purpose}")
 }
 
-/// A cookie of that name as `__Host-` asks for it: `Path=/`, no `Domain`, and `Secure`, unless cookies
-/// do without it on this origin.
+/// A cookie with the attributes that `__Host-` requires: `Path=/`, no `Domain`, and `Secure` if the
+/// origin's cookies have it.
 #[must_use]
 pub fn own_cookie(name: &str, max_age_secs: u32, secure: bool) -> Cookie<'_> {
     Cookie { name, path: "/", max_age_secs, domain: None, same_site: SameSite::Lax, secure }
 }
 
-/// Where a sign-in leads: a path of this very origin, with its query and fragment, which is safe to redirect
-/// to. The default is the application's landing page.
+/// The page to open after a sign-in: a path of this origin, with its query and fragment, which is safe to
+/// redirect to. The default is the application's landing page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReturnTo(Option<String>);
 
 impl ReturnTo {
-    /// Checks `value` as a browser on `base` would resolve it. `None` for anything that leaves the
-    /// origin, or that could be read two ways: another origin or scheme, `//host`, backslashes,
-    /// control characters; for the sign-in's own paths, which would lead in a circle; and for what
-    /// is too long for a URL.
+    /// Resolves `value` as a browser on `base` does. `None` if the result leaves the origin or is
+    /// ambiguous (another origin or scheme, `//host`, backslashes, control characters), if it is a path
+    /// of the sign-in, which would loop, and if it is longer than a URL should be.
     #[must_use]
     pub fn parse(value: &str, base: &Url) -> Option<Self> {
         let is_ambiguous = |character: char| character == '\\' || character.is_control();
@@ -291,10 +291,10 @@ impl ReturnTo {
             return None;
         }
         let url = base.join(value).ok()?;
-        // The path is resolved by now, so `/x/..//evil.test` shows its two slashes here.
+        // `join` has resolved the path, so `/x/..//evil.test` begins with two slashes here.
         let stays = same_origin(&url.origin(), &base.origin()) && !url.path().starts_with("//");
         let is_sign_in = matches!(url.path(), "/login" | "/logout" | CALLBACK_PATH);
-        // Encoded by now, so this is what goes into `state`.
+        // `join` has percent-encoded the path: `state` carries this length.
         let path = &url[url::Position::BeforePath..];
         let fits = path.len() <= RETURN_TO_MAX_BYTES;
         (stays && fits && !is_sign_in).then(|| Self(Some(path.to_owned())))
@@ -307,7 +307,7 @@ impl ReturnTo {
     }
 }
 
-/// Opaque origins are equal to nothing, themselves included.
+/// Opaque origins are not equal to any origin, including themselves.
 fn same_origin(a: &Origin, b: &Origin) -> bool {
     a.is_tuple() && a == b
 }
@@ -346,7 +346,7 @@ mod tests {
         ReturnTo::parse(value, &base()).and_then(|return_to| return_to.0)
     }
 
-    /// A browser's cookies after these `Set-Cookie` headers, each under its own name.
+    /// A browser's cookies after these `Set-Cookie` headers, each with another name.
     fn jar(set_cookies: &[HeaderValue]) -> HeaderMap {
         let pairs: Vec<&str> = set_cookies
             .iter()
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn verifier_has_the_length_that_the_rfc_asks_for() {
+    fn verifier_has_the_length_of_the_rfc() {
         let pending = PendingSignIn::begin(&state("/me"), noon());
         assert!((43..=128).contains(&pending.code_verifier.expose().len()));
     }
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn state_carries_its_page_and_retry_mark() {
+    fn state_carries_return_to_and_retry_mark() {
         let sealer = state_sealer();
         for is_retry in [true, false] {
             let return_to = ReturnTo::parse("/me?a=b", &base()).unwrap();
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn state_that_was_not_sealed_here_is_refused() {
+    fn state_with_another_seal_is_refused() {
         let state = state("/me");
         let changed = format!("{}x", state.as_str());
         let other =
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_made_of_characters_that_urls_keep() {
+    fn state_has_only_url_safe_characters() {
         let text = state("/me").text;
         let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         assert!(text.bytes().all(is_kept), "{text}");
@@ -439,7 +439,7 @@ mod tests {
         let cookies = RequestCookies::from_headers(&headers);
         let oldest = slots.choose(&cookies, &sealer, noon());
         assert!((0..20).all(|_| slots.choose(&cookies, &sealer, noon()) == oldest));
-        // Once all have expired, any of them is free.
+        // An expired sign-in frees its slot.
         let later = noon() + Duration::hours(1);
         assert!((0..200).any(|_| slots.choose(&cookies, &sealer, later) != oldest));
     }
@@ -468,14 +468,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_this_origin_is_kept() {
+    fn return_to_accepts_a_path_of_this_origin() {
         for path in ["/", "/expenses", "/expenses?limit=5&x=%2F#top", "/a/b%20c"] {
             assert_eq!(return_to(path).as_deref(), Some(path));
         }
     }
 
     #[test]
-    fn whatever_could_leave_the_origin_is_not() {
+    fn return_to_refuses_values_that_leave_the_origin() {
         for path in [
             "",
             "expenses",
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn overlong_page_is_not_returned_to() {
+    fn return_to_refuses_an_overlong_path() {
         let longest = format!("/{}", "x".repeat(RETURN_TO_MAX_BYTES - 1));
         let state = state(&longest);
         assert!(state.as_str().len() <= STATE_MAX_BYTES, "{}", state.as_str().len());
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sign_ins_own_paths_are_not_returned_to() {
+    fn return_to_refuses_paths_of_the_sign_in() {
         for path in
             ["/login", "/login?return_to=/login", "/logout", "/callback?code=x", "/x/../logout"]
         {

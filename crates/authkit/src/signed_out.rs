@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use super::{session::Session, token::UntrustedToken};
 use edge_host::{KV_TTL_MIN_SECS, KvError, KvNamespace, KvPut, hash::HashMap};
 
-/// Most sign-outs that an isolate remembers; KV has the older ones.
+/// The most sign-outs that an isolate remembers. KV has older ones.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// When a request asks whether a session was signed out.
@@ -106,7 +106,7 @@ impl SignedOutSessions {
     pub fn replace(&self, session_id: &str, now: DateTime<Utc>) {
         let mut remembered = self.remembered();
         if remembered.replaced.len() >= MAX_REMEMBERED {
-            // Late responses are seconds late.
+            // A late response arrives within seconds.
             remembered.replaced.retain(|_, at| now - *at < Duration::minutes(1));
         }
         if remembered.replaced.len() < MAX_REMEMBERED {
@@ -125,7 +125,7 @@ impl SignedOutSessions {
             let options = KvPut { expiration_ttl_secs: Some(self.ttl_secs), ..KvPut::default() };
             self.kv.put(&key(&session_id, look), "1", options).await
         };
-        // Once more: a sign-out that is not recorded is not repeated by anybody.
+        // The write is tried twice, because no other request repeats it.
         let put_twice = async |look| match put(look).await {
             Ok(()) => Ok(()),
             Err(_) => put(look).await,
@@ -133,7 +133,9 @@ impl SignedOutSessions {
         let (before, after) =
             join(put_twice(Look::BeforeRenewal), put_twice(Look::AfterRenewal)).await;
         for error in [before, after].into_iter().filter_map(Result::err) {
-            log::error!("a sign-out cannot be recorded for other isolates: {error}");
+            log::error!(
+                "sign-out not recorded in KV, other isolates may continue the session: {error}"
+            );
         }
     }
 
@@ -143,8 +145,8 @@ impl SignedOutSessions {
     }
 }
 
-/// The id that a session has at WorkOS, from its own access token. The token is not verified: WorkOS
-/// gave it to this Worker, which sealed it.
+/// The session's id at WorkOS, from its access token. The token needs no verification here: WorkOS gave
+/// it to this Worker, which sealed it.
 #[must_use]
 pub fn session_id(session: &Session) -> Option<String> {
     UntrustedToken::parse(session.access_token.expose()).ok()?.session_id_unverified()
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sign_out_is_known_at_once_and_then_everywhere() {
+    async fn sign_out_is_known_here_then_in_other_isolates() {
         let kv = Arc::new(MemoryKv::default());
         let (here, there) = (sessions(&kv), sessions(&kv));
         here.remember("session_1");
@@ -213,7 +215,7 @@ mod tests {
                 return Err(KvError::new(
                     KvOperation::Put,
                     KvErrorKind::Unavailable,
-                    "made to fail",
+                    "injected fault",
                 ));
             }
             self.0.put(key, value, options).await

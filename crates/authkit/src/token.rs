@@ -1,17 +1,17 @@
-//! Access tokens: JWTs (RFC 7519) signed with RS256 (RFC 7518), checked at the edge.
+//! Verifies access tokens: JWTs (RFC 7519) signed with RS256 (RFC 7518).
 //!
-//! The type says how far a token is trusted: [`UntrustedToken`] is only well-formed, [`SignedClaims`]
-//! carry a good signature, and [`VerifiedClaims`] come from one of the three checks of [`SignedClaims`]
-//! alone. RS256 is the only algorithm, so that a token cannot choose another (RFC 8725, section 3.1); a
-//! critical header that is not understood refuses the token (RFC 7515, section 4.1.11).
+//! The type shows how far a token is checked: an [`UntrustedToken`] is well-formed, [`SignedClaims`] have
+//! a valid signature, and only the three checks of [`SignedClaims`] return [`VerifiedClaims`]. RS256 is the
+//! only algorithm, so that a token cannot choose another (RFC 8725, section 3.1). A token with an unknown
+//! critical header is refused (RFC 7515, section 4.1.11).
 //!
-//! A signature alone proves little: one key of WorkOS signs the session tokens, the Connect access
-//! tokens and the ID tokens of every application of the environment. The `iss` claim decides whether a
-//! token is a session's or Connect's, and the claims decide the rest:
+//! The signature alone is not sufficient: one key of WorkOS signs the session tokens, the Connect access
+//! tokens and the ID tokens of every application of the environment. The `iss` claim separates session
+//! tokens from Connect tokens; further checks depend on where the token comes from:
 //!
-//! - [`SignedClaims::of_cookie`]: the session cookie. WorkOS gave the token to this Worker, which
-//!   sealed it, so that its origin is known.
-//! - [`SignedClaims::of_session_bearer`]: the token must say that it is a session of this application.
+//! - [`SignedClaims::of_cookie`]: a token from the session cookie. WorkOS gave it to this Worker, which
+//!   sealed it.
+//! - [`SignedClaims::of_session_bearer`]: the claims must name a session of this application.
 //! - [`SignedClaims::of_connect_bearer`]: the token must be a Connect access token for this Worker.
 
 mod claims;
@@ -33,32 +33,32 @@ use self::claims::{ClaimForm, Payload, TokenForm, Typ, text};
 use super::{config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin};
 
 const ALGORITHM: StrongAlg<Rsa> = StrongAlg(Rsa::rs256());
-/// A token of 8 KB of permissions passes with room to spare; nothing longer is decoded.
+/// Four times the size of a token with 8 KB of permissions. A longer token is not decoded.
 pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
-/// A key's name in the wild has some 30 characters.
+/// WorkOS's key ids have about 30 characters.
 const KID_MAX_BYTES: usize = 256;
-/// How long before its `nbf` a token already counts (RFC 7519, section 4.1.5, "a few minutes" at most):
-/// the clocks of WorkOS and Cloudflare are kept by NTP and differ by less than a few seconds.
+/// The leeway for `nbf` (RFC 7519, section 4.1.5: "no more than a few minutes"). NTP keeps the clocks of
+/// WorkOS and Cloudflare within a few seconds of each other.
 const NOT_BEFORE_LEEWAY_SECS: i64 = 10;
-/// WorkOS names itself so in session tokens, also when an emulator signs them.
+/// The issuer of session tokens, also of those that an emulator signs.
 const WORKOS_ISSUER: &str = "https://api.workos.com";
-/// Session ids of WorkOS; what Connect calls `sid` begins with `app_consent_`.
+/// The prefix of WorkOS's session ids. The `sid` of a Connect token begins with `app_consent_`.
 const SESSION_ID_PREFIX: &str = "session_";
 
-/// A token that has the form of one, and names a key. Nothing in it may be believed.
+/// A well-formed token that names a key. Its signature is not checked.
 pub struct UntrustedToken<'a> {
     parsed: ParsedToken<'a, HeaderExtensions>,
-    /// As it was sent.
+    /// The compact serialization.
     text: &'a str,
     kid: String,
 }
 
-/// Whose token it is, by its `iss`.
+/// The issuer of a token, by its `iss` claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// The access token of a session, by WorkOS.
+    /// WorkOS issued the token for a session.
     Session,
-    /// An access token for an OAuth application, an MCP client or a machine, by AuthKit Connect.
+    /// AuthKit Connect issued the token for an OAuth application, an MCP client or a machine.
     Connect,
 }
 
@@ -68,7 +68,8 @@ struct HeaderExtensions {
     crit: Option<IgnoredAny>,
 }
 
-/// Claims with a good signature, which are not believed yet: the key signs other kinds of tokens too.
+/// Claims with a valid signature. They need further checks, because the key signs other kinds of tokens
+/// too.
 #[derive(Debug, Clone)]
 pub struct SignedClaims {
     kind: TokenKind,
@@ -78,7 +79,7 @@ pub struct SignedClaims {
     form: TokenForm,
 }
 
-/// Claims that are valid now or were, of a token that this Worker believes.
+/// Claims that this Worker accepts. The token may have expired: see [`is_expired`](Self::is_expired).
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedClaims {
     kind: TokenKind,
@@ -87,64 +88,64 @@ pub struct VerifiedClaims {
     grant: Grant,
 }
 
-/// What a token may be used for here.
+/// The access that a token grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grant {
-    /// Everything that the user may do.
+    /// All of the user's access.
     Everything,
-    /// What its scopes name.
+    /// The access that the token's scopes name.
     Scopes,
-    /// Nothing: the user is known to the application that has the token, and let it do nothing here.
+    /// No access: the user signed in to the client, and granted it no scope of this resource.
     Nothing,
 }
 
-/// Why a token is not trusted.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// Not a JWT, too long, or without what every token has.
+    /// The token is not a JWT, is too long, or lacks a required claim.
     #[error("the token is malformed")]
     Malformed,
-    /// Another algorithm than RS256.
+    /// The algorithm is not RS256.
     #[error("the token is not signed with RS256")]
     Algorithm,
-    /// A critical header that is not understood.
+    /// The token has an unknown critical header.
     #[error("the token has a critical header that is not understood")]
     CriticalHeader,
-    /// No key, or a key that the issuer does not have.
+    /// The token names no key, or a key that is not in the issuer's key set.
     #[error("the token is not signed by a key of the issuer")]
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature does not match the key.
     #[error("the token's signature is wrong")]
     Signature,
-    /// Without `exp`.
+    /// The `exp` claim is missing.
     #[error("the token has no expiry")]
     NoExpiry,
-    /// `exp` is past.
+    /// The `exp` claim is in the past.
     #[error("the token has expired")]
     Expired,
-    /// `nbf` is to come.
+    /// The `nbf` claim is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// `iss` is not who it must be.
+    /// The `iss` claim is not the expected issuer.
     #[error("the token has another issuer")]
     Issuer,
-    /// `aud` is somebody else.
+    /// The `aud` claim does not name this application or resource.
     #[error("the token is meant for another audience")]
     Audience,
-    /// `client_id` is another application's.
+    /// The `client_id` claim names another application.
     #[error("the token belongs to another application")]
     Client,
-    /// Signed by the right key, but another kind of token: an ID token, or a Connect token in a
-    /// session's name.
+    /// The signature is valid, but the token is not an access token of the expected kind: for example an
+    /// ID token.
     #[error("the token is of another kind: use the access token of a session or of Connect")]
     Kind,
-    /// `scope` is not text.
+    /// The `scope` claim is not a string.
     #[error("the token's scope is malformed")]
     Scope,
 }
 
 impl<'a> UntrustedToken<'a> {
-    /// Reads a token's form and header.
+    /// Parses a token's header and checks its form.
     ///
     /// # Errors
     ///
@@ -170,31 +171,30 @@ impl<'a> UntrustedToken<'a> {
         Ok(Self { parsed, text: token, kid })
     }
 
-    /// The name of the key that is said to have signed.
+    /// The `kid` header: the id of the key that the token claims to be signed with.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The session's id, believed of no one: only good for asking WorkOS to end that session.
+    /// The unverified session id. Use it only to ask WorkOS to end the session.
     #[must_use]
     pub fn session_id_unverified(&self) -> Option<String> {
         text(&self.parsed.deserialize_claims_unchecked::<Payload>().ok()?.custom, "sid")
     }
 
-    /// The issuer, believed of no one: only good for telling whose key is to check it. Everything
-    /// else in the payload may be wrong, and says so when it is checked.
+    /// The unverified issuer. Use it only to choose the key set that verifies the token.
     ///
     /// # Errors
     ///
     /// [`TokenError::Malformed`].
     pub fn issuer_unverified(&self) -> Result<Option<String>, TokenError> {
-        /// A member that is there twice is refused, so that nobody can read it differently.
+        /// serde refuses a duplicate member, so that no two parsers read different values.
         #[derive(Deserialize)]
         struct Issuer {
             iss: Option<Value>,
         }
-        // The form was checked: three parts.
+        // `parse` has checked that the token has three parts.
         let payload = self.text.split('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Malformed)?;
         let Issuer { iss } = serde_json::from_slice(&payload).map_err(|_| TokenError::Malformed)?;
@@ -238,7 +238,7 @@ impl<'a> UntrustedToken<'a> {
 }
 
 impl SignedClaims {
-    /// Whose key has signed.
+    /// The issuer whose key signed the token.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         self.kind
@@ -250,9 +250,9 @@ impl SignedClaims {
         &self.claims.sub
     }
 
-    /// Believes a token from the session cookie, where it was sealed after WorkOS gave it to this
-    /// Worker. The expiry is left to [`VerifiedClaims::is_expired`], here and below: an expired token
-    /// still tells whose session is to be renewed.
+    /// Accepts a token from the session cookie, which this Worker sealed when WorkOS issued the token. This
+    /// check and the next two leave the expiry to [`VerifiedClaims::is_expired`]: an expired token still
+    /// identifies the session to renew.
     ///
     /// # Errors
     ///
@@ -268,10 +268,10 @@ impl SignedClaims {
         if self.kind == TokenKind::Connect || is_other {
             return Err(TokenError::Issuer);
         }
-        Ok(self.believed(Grant::Everything))
+        Ok(self.accept(Grant::Everything))
     }
 
-    /// Believes a bearer that says that it is a session of this application.
+    /// Accepts a bearer token that names a session of this application.
     ///
     /// # Errors
     ///
@@ -304,11 +304,10 @@ impl SignedClaims {
         if self.form.aud == ClaimForm::Malformed || !aud.iter().all(is_own) || !is_complete {
             return Err(TokenError::Audience);
         }
-        Ok(self.believed(Grant::Everything))
+        Ok(self.accept(Grant::Everything))
     }
 
-    /// Believes a Connect access token that is meant for `resource` at `origin`, or for the environment
-    /// as a whole.
+    /// Accepts a Connect access token whose audience is `resource` at `origin`, or the environment.
     ///
     /// # Errors
     ///
@@ -347,7 +346,7 @@ impl SignedClaims {
             () if is_for_resource || is_known => Grant::Scopes,
             () => Grant::Nothing,
         };
-        Ok(self.believed(grant))
+        Ok(self.accept(grant))
     }
 
     fn is_machine(&self) -> bool {
@@ -362,14 +361,14 @@ impl SignedClaims {
         }
     }
 
-    fn believed(self, grant: Grant) -> VerifiedClaims {
+    fn accept(self, grant: Grant) -> VerifiedClaims {
         let Self { kind, claims, expires_at, .. } = self;
         VerifiedClaims { kind, claims, expires_at, grant }
     }
 }
 
-/// Whether WorkOS signs sessions of this application under this issuer: `WORKOS_ISSUER` where it is set,
-/// else WorkOS or the base URL, with a slash at the end, with the client's path, or bare.
+/// Whether WorkOS issues session tokens of this application as `issuer`: `WORKOS_ISSUER` if it is set, or
+/// else WorkOS or the base URL, alone, with a trailing slash or with the client's path.
 fn is_session_issuer(issuer: &str, config: &AuthKitConfig) -> bool {
     if let Some(expected) = &config.issuer {
         return issuer == expected;
@@ -382,20 +381,20 @@ fn is_session_issuer(issuer: &str, config: &AuthKitConfig) -> bool {
 }
 
 impl VerifiedClaims {
-    /// Whose token it is.
+    /// The issuer of the token.
     #[must_use]
     pub fn kind(&self) -> TokenKind {
         self.kind
     }
 
-    /// Whether the token is a machine's, by the client credentials grant: its subject is its client.
+    /// Whether a machine got the token by the client credentials grant. Its subject is then its client.
     #[must_use]
     pub fn is_machine(&self) -> bool {
         self.kind == TokenKind::Connect && self.claims.client_id.as_ref() == Some(&self.claims.sub)
     }
 
-    /// Whether the token may be used for what `scope` stands for. A session's may be used for
-    /// everything; a Connect token for what its audience and its scopes allow.
+    /// Whether the token grants `scope`. A session token grants every scope; for a Connect token, the
+    /// audience and the scopes decide.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
         match self.grant {
@@ -405,13 +404,13 @@ impl VerifiedClaims {
         }
     }
 
-    /// Whether the token may be used for nothing here, not even to ask who its user is.
+    /// Whether the token grants no access at all, not even to its user's profile.
     #[must_use]
     pub fn allows_nothing(&self) -> bool {
         self.grant == Grant::Nothing
     }
 
-    /// Everything the token says.
+    /// All claims of the token.
     #[must_use]
     pub fn claims(&self) -> &AccessTokenClaims {
         &self.claims
@@ -423,8 +422,8 @@ impl VerifiedClaims {
         self.expires_at
     }
 
-    /// Whether the token's time is over. No leeway: WorkOS's clock and Cloudflare's agree, and a
-    /// session is renewed rather than refused.
+    /// Whether the token has expired. There is no leeway: WorkOS's and Cloudflare's clocks agree, and the
+    /// layer renews an expired session.
     #[must_use]
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         now >= self.expires_at

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A WorkOS user: the members that `/me` shows. Others, `metadata` above all, would only make the
+/// A WorkOS user: the members that `/me` shows. Other members, such as `metadata`, would only make the
 /// cookie longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -40,12 +40,12 @@ impl User {
     }
 }
 
-/// Someone of the operator's staff who is signed in as the user.
+/// A member of the operator's staff who is signed in as the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Impersonator {
-    /// Who.
+    /// The e-mail address of the staff member.
     pub email: String,
-    /// Why, as they said.
+    /// The reason that the staff member gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

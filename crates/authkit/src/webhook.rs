@@ -1,11 +1,12 @@
-//! WorkOS's webhooks: telling an event of WorkOS's from anybody else's request.
+//! Verifies and parses WorkOS webhooks.
 //! <https://workos.com/docs/events/data-syncing/webhooks>
 //!
-//! `WorkOS-Signature: t={milliseconds since 1970}, v1={hex}`, where `v1` is the HMAC-SHA-256 (RFC 2104)
-//! of `{t}.{body}` with the endpoint's secret, over the body's own bytes. Parameters come in any order.
-//! Of several `v1` one must be good, as there are while a secret is replaced by another; other names are
-//! left alone. The time is within three minutes of ours, on either side, so that what somebody has
-//! recorded is of no use later. What an event does must do no harm when it comes twice all the same.
+//! The header is `WorkOS-Signature: t={milliseconds since 1970}, v1={hex}`, where `v1` is the
+//! HMAC-SHA-256 (RFC 2104) of `{t}.{body}` with the endpoint's secret, over the raw bytes of the body.
+//! The parameters come in any order, and unknown parameters are ignored. While a secret is rotated the
+//! header has several `v1`; one of them must match. The time must be within three minutes of the current
+//! time, which limits replays. Within those minutes an event can arrive twice, so its handler must be
+//! idempotent.
 
 use chrono::{DateTime, Duration, Utc};
 use hmac::{Hmac, Mac};
@@ -18,74 +19,74 @@ use thiserror::Error;
 use super::{authkit::AuthKit, secret::Secret};
 use crate::error::AppError;
 
-/// What carries the signature.
+/// The header with the signature.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("workos-signature");
-/// As in WorkOS's own SDKs.
+/// The tolerance of WorkOS's SDKs.
 const TOLERANCE_SECS: i64 = 3 * 60;
 
-/// Something that has happened at WorkOS, as WorkOS itself has told it.
+/// A verified event from WorkOS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebhookEvent {
-    /// The user with this id is no more.
+    /// WorkOS deleted the user with this id.
     UserDeleted(String),
-    /// Nothing that concerns a session or a user's data.
+    /// Any other event.
     Other,
 }
 
-/// Why a request is no event of WorkOS's.
+/// Why a webhook request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum WebhookError {
-    /// No header, two of them, or one that is not as above.
-    #[error("There is no WorkOS-Signature as WorkOS sends it")]
+    /// The header is missing, duplicate or malformed.
+    #[error("The WorkOS-Signature header is missing or malformed")]
     NoSignature,
-    /// Signed with another secret, or another body.
-    #[error("The signature is not that of this body with this endpoint's secret")]
+    /// The signature is for another body or from another secret.
+    #[error("The signature does not match the body and this endpoint's secret")]
     Mismatch,
-    /// Signed too long ago, or in the future.
-    #[error("The signature is not of the last three minutes")]
+    /// The signature's time is too old, or in the future.
+    #[error("The signature is older than three minutes, or its time is in the future")]
     Stale,
-    /// WorkOS has signed what is not an event.
+    /// The signed body is not an event.
     #[error("The body is not an event")]
     NotAnEvent,
 }
 
 /// The parameters of the header.
 struct Signature<'a> {
-    /// As it was written: that is what is signed.
+    /// The time as text, which is part of the signed bytes.
     time: &'a str,
     candidates: Vec<[u8; 32]>,
 }
 
-/// What every event has. Its other members may be anything, nested as deep as they like.
+/// The member that every event has. Other members may have any type and depth.
 #[derive(Deserialize)]
 struct EventResponse {
     event: String,
 }
 
-/// `user.deleted`, as far as it is read.
+/// The members of a `user.deleted` event that this module reads.
 #[derive(Deserialize)]
 struct UserDeletedEvent {
     data: DeletedUser,
 }
 
-/// The user that WorkOS has deleted.
+/// The deleted user.
 #[derive(Deserialize)]
 struct DeletedUser {
     id: String,
 }
 
 impl AuthKit {
-    /// Whether there is a secret to know WorkOS's webhooks by.
+    /// Whether `WORKOS_WEBHOOK_SECRET` is configured.
     #[must_use]
     pub fn has_webhook_secret(&self) -> bool {
         self.config.webhook_secret.is_some()
     }
 
-    /// The event that a request with these headers and this body tells of.
+    /// Verifies the signature of a webhook request and parses its event.
     ///
     /// # Errors
     ///
-    /// [`WebhookError`]; every request is one while there is no secret.
+    /// [`WebhookError`]; without a configured secret every request is refused.
     pub fn webhook_event(
         &self,
         headers: &HeaderMap,
@@ -110,7 +111,7 @@ fn verify(
     now: DateTime<Utc>,
 ) -> Result<(), WebhookError> {
     let signature = Signature::of(headers).ok_or(WebhookError::NoSignature)?;
-    // A key of any length will do.
+    // HMAC accepts a key of any length.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .map_err(|_| WebhookError::Mismatch)?;
     mac.update(signature.time.as_bytes());
@@ -136,7 +137,7 @@ impl<'a> Signature<'a> {
         for parameter in value.split(',') {
             match parameter.trim().split_once('=')? {
                 ("t", text) if time.is_none() => time = Some(text),
-                // Which one counts could not be told.
+                // A duplicate time is ambiguous.
                 ("t", _) => return None,
                 ("v1", hex) => candidates.extend(parse_hex(hex)),
                 _ => {}
@@ -146,7 +147,7 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// 64 hexadecimal digits, in either case.
+/// Parses 64 hexadecimal digits in either case.
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 2 * bytes.len() {
@@ -161,7 +162,7 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Reads what WorkOS has signed. Of an event that is none of ours nothing but the name.
+/// Parses a verified body. For events that are not handled, only the name is read.
 fn parse(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
     let event: EventResponse =
         serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
@@ -221,7 +222,7 @@ mod tests {
             format!("v1={v1}, t={t}"),
             format!("t={t}, v1={}", v1.to_uppercase()),
             format!(" t={t} ,  v0=z , v1={v1} "),
-            // While a secret is replaced, each signs.
+            // During a rotation each secret signs.
             format!("t={t}, v1={other}, v1={v1}"),
             format!("v1={v1}, v1={other}, t={t}, v1=x, v2=y"),
         ] {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn header_without_time_and_parameters_is_no_signature() {
+    fn malformed_header_is_no_signature() {
         let t = time(0);
         let v1 = hex(SECRET, &t, BODY);
         for signature in [
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn signature_of_another_secret_or_form_mismatches() {
+    fn signature_with_another_secret_or_form_mismatches() {
         let t = time(0);
         let v1 = hex(SECRET, &t, BODY);
         for signature in [
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn signature_counts_to_its_last_digit() {
+    fn signature_is_compared_to_its_last_digit() {
         let t = time(0);
         let v1 = hex(SECRET, &t, BODY);
         for index in 0..v1.len() {
@@ -291,7 +292,7 @@ mod tests {
             let signature = format!("t={t}, v1={changed}");
             assert_eq!(check(&signature, BODY), Err(WebhookError::Mismatch), "{index}");
         }
-        // One that ends in zeros is not good without them.
+        // A signature that ends in zeros does not match without them.
         for digits in [0, 2, 62, 63, 65, 66, 128] {
             assert_eq!(parse_hex(&"0".repeat(digits)), None, "{digits}");
         }
@@ -308,14 +309,14 @@ mod tests {
         for body in [&BODY[1..], &BODY[..BODY.len() - 1], &longer, b"", same_json] {
             assert_eq!(check(&signature, body), Err(WebhookError::Mismatch));
         }
-        // Also where the body is no text.
+        // The body may be binary.
         let signature = format!("t={t}, v1={}", hex(SECRET, &t, b"\xff\x00"));
         assert_eq!(check(&signature, b"\xff\x00"), Ok(()));
         assert_eq!(check(&signature, b"\xff\x01"), Err(WebhookError::Mismatch));
     }
 
     #[test]
-    fn signature_counts_for_three_minutes_either_way() {
+    fn signature_is_valid_for_three_minutes_either_way() {
         for (ahead_millis, expected) in [
             (0, Ok(())),
             (-180_000, Ok(())),
@@ -328,18 +329,18 @@ mod tests {
             let signature = format!("t={t}, v1={}", hex(SECRET, &t, BODY));
             assert_eq!(check(&signature, BODY), expected, "{ahead_millis}");
         }
-        // Seconds, no number, past the calendar, past 64 bits.
+        // Seconds, not a number, past the calendar, past 64 bits.
         for t in [&time(0)[..10], "noon", &"9".repeat(18), &"9".repeat(30), "-1", ""] {
             let signature = format!("t={t}, v1={}", hex(SECRET, t, BODY));
             assert_eq!(check(&signature, BODY), Err(WebhookError::Stale), "{t}");
         }
-        // The time says nothing to a sender who does not know the secret.
+        // Without the secret, the error does not depend on the time.
         let signature = format!("t={}, v1={}", time(-86_400_000), "00".repeat(32));
         assert_eq!(check(&signature, BODY), Err(WebhookError::Mismatch));
     }
 
     #[test]
-    fn event_is_a_deleted_user_or_another() {
+    fn event_is_user_deleted_or_other() {
         assert_eq!(parse(BODY), Ok(WebhookEvent::UserDeleted("user_ada".to_owned())));
         let deep = format!(
             r#"{{"data": {}{}, "event": "dsync.user.updated"}}"#,
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn body_of_another_form_is_no_event() {
+    fn body_of_another_form_is_not_an_event() {
         for body in [
             "",
             "{",
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn webhook_is_verified_with_the_configured_secret() {
+    fn webhook_verifies_with_the_configured_secret() {
         let t = time(0);
         let with = |secret: &str| headers(&[&format!("t={t}, v1={}", hex(secret, &t, BODY))]);
         let configured = authkit(&[("WORKOS_WEBHOOK_SECRET", SECRET)]);
@@ -391,7 +392,7 @@ mod tests {
         assert_eq!(error, Err(WebhookError::Mismatch));
         let error = configured.webhook_event(&HeaderMap::new(), BODY);
         assert_eq!(error, Err(WebhookError::NoSignature));
-        // Without a secret no request is an event, whatever it is signed with.
+        // Without a configured secret every request is refused.
         let without = authkit(&[]);
         assert!(!without.has_webhook_secret());
         for secret in ["", SECRET] {

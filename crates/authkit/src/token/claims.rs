@@ -1,5 +1,5 @@
-//! A token's payload: its claims, and which of the claims that tell the kinds of tokens apart are there and
-//! of the right type. Nothing here decides whether a token is believed.
+//! Reads a token's payload: its claims, and the presence and type of the claims that distinguish the kinds
+//! of tokens. This module accepts and refuses no token.
 
 use serde_json::{Map, Value};
 
@@ -8,40 +8,40 @@ use crate::user::Impersonator;
 /// Claims of ID tokens (OpenID Connect Core 1.0, sections 2 and 3.3.2.11). No access token has one.
 const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
 
-/// The claims of a WorkOS access token. Only `sub` and `exp` are in every one. A claim of another type
-/// counts as absent here, so that a JWT template does not lock users out; the claims that decide
-/// whether a bearer is believed are checked for their type too.
+/// The claims of a WorkOS access token. Every token has `sub` and `exp`; other claims are optional. A
+/// claim of an unexpected type counts as absent, so that a JWT template does not lock users out.
+/// `TokenForm` records the types of the claims that decide whether a bearer token is accepted.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccessTokenClaims {
-    /// The user.
+    /// The user's id.
     pub sub: String,
     /// The issuer.
     pub iss: Option<String>,
-    /// The session at WorkOS.
+    /// The session's id at WorkOS.
     pub sid: Option<String>,
-    /// The organization the session is in.
+    /// The organization of the session.
     pub org_id: Option<String>,
-    /// The user's role there.
+    /// The user's role in the organization.
     pub role: Option<String>,
-    /// All of the user's roles there.
+    /// All of the user's roles in the organization.
     pub roles: Vec<String>,
-    /// What the roles allow.
+    /// The permissions of the roles.
     pub permissions: Vec<String>,
-    /// What the organization has paid for.
+    /// The organization's entitlements.
     pub entitlements: Vec<String>,
-    /// Feature flags that are on.
+    /// The enabled feature flags.
     pub feature_flags: Vec<String>,
-    /// Who acts as the user, if someone does.
+    /// The impersonator, if someone acts as the user.
     pub impersonator: Option<Impersonator>,
-    /// Whom a Connect token is for.
+    /// The audiences of a Connect token.
     pub aud: Vec<String>,
-    /// The client that a Connect token was given to.
+    /// The client of a Connect token.
     pub client_id: Option<String>,
-    /// What a Connect token was given for.
+    /// The scopes of a Connect token.
     pub scopes: Vec<String>,
 }
 
-/// A JWT's payload beside the registered times.
+/// A JWT's payload without `exp`, `nbf` and `iat`.
 pub(super) type Payload = Map<String, Value>;
 
 impl From<&Payload> for AccessTokenClaims {
@@ -78,13 +78,13 @@ fn audience(payload: &Payload) -> Vec<String> {
     text(payload, "aud").map_or_else(|| texts(payload, "aud"), |audience| vec![audience])
 }
 
-/// Words with spaces between them (RFC 8693, section 4.2).
+/// A list with spaces between the scopes (RFC 8693, section 4.2).
 fn scopes(payload: &Payload) -> Vec<String> {
     let scope = payload.get("scope").and_then(Value::as_str).unwrap_or_default();
     scope.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// WorkOS's own claim, else the actor of RFC 8693, section 4.1.
+/// WorkOS's `impersonator` claim, or else the `act` claim (RFC 8693, section 4.1).
 fn impersonator(payload: &Payload) -> Option<Impersonator> {
     let member = |claim: &str, name: &str| text(payload.get(claim)?.as_object()?, name);
     if let Some(email) = member("impersonator", "email") {
@@ -93,7 +93,7 @@ fn impersonator(payload: &Payload) -> Option<Impersonator> {
     member("act", "sub").map(|email| Impersonator { email, reason: None })
 }
 
-/// What tells the kinds of tokens apart beside the claims' values.
+/// The properties that distinguish the kinds of tokens, besides the values of the claims.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenForm {
     pub(super) typ: Typ,
@@ -103,7 +103,7 @@ pub(super) struct TokenForm {
     pub(super) scope: ClaimForm,
 }
 
-/// The `typ` header, which names the kind of token where it is more than a JWT (RFC 8725, section 3.11).
+/// The `typ` header, which names the kind of token (RFC 8725, section 3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Typ {
     /// `JWT`, or no `typ`.
@@ -114,7 +114,7 @@ pub(super) enum Typ {
     Other,
 }
 
-/// Whether a claim is there, and of the type that it must have.
+/// Whether a claim is present and has the required type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClaimForm {
     Absent,
@@ -123,7 +123,7 @@ pub(super) enum ClaimForm {
 }
 
 impl Typ {
-    /// In any case of letters, and with `application/` before it or without (RFC 7515, section 4.1.9).
+    /// The comparison ignores case and an `application/` prefix (RFC 7515, section 4.1.9).
     fn of(header: Option<&str>) -> Self {
         let typ = header.unwrap_or("jwt").to_ascii_lowercase();
         match typ.strip_prefix("application/").unwrap_or(&typ) {

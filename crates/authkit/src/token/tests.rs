@@ -30,7 +30,7 @@ fn verify(kind: TokenKind, token: &str) -> Result<SignedClaims, TokenError> {
     UntrustedToken::parse(token)?.verify_signature(kind, &key(&CURRENT))
 }
 
-/// What a token with this payload comes to once its signature has been checked.
+/// The signed claims of a token with this payload.
 fn signed(kind: TokenKind, payload: &Value) -> SignedClaims {
     verify(kind, &CURRENT.token(payload)).unwrap()
 }
@@ -51,7 +51,7 @@ fn connect_bearer(signed: SignedClaims) -> Result<VerifiedClaims, TokenError> {
     signed.of_connect_bearer(&config(&[]), ISSUER, &RESOURCE, &origin(), noon())
 }
 
-/// The claims of a token for a user's client, meant for `/mcp`.
+/// The claims of a Connect token of a user's client with audience `/mcp`.
 fn connect_claims() -> Value {
     json!({
         "iss": ISSUER, "aud": format!("{ORIGIN}/mcp"), "sub": "user_ada",
@@ -63,7 +63,7 @@ fn connect_claims() -> Value {
 // The form and the header.
 
 #[test]
-fn parse_refuses_text_that_is_no_jwt() {
+fn parse_refuses_text_that_is_not_a_jwt() {
     let good = unsigned_token(&session_claims());
     assert_eq!(parse_error(&good), None);
     let [header, payload, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!() };
@@ -88,14 +88,14 @@ fn parse_refuses_text_that_is_no_jwt() {
 }
 
 #[test]
-fn parse_refuses_a_token_past_its_longest() {
+fn parse_refuses_a_token_past_the_length_limit() {
     let header = URL_SAFE_NO_PAD.encode(CURRENT.header().to_string());
     let of_length = |length: usize| {
         let payload = "A".repeat((length - header.len() - ".".len() - ".AAAA".len()) / 4 * 4);
         let rest = length - header.len() - ".".len() - payload.len() - ".".len();
         format!("{header}.{payload}.{}", "A".repeat(rest))
     };
-    // One of base64's four lengths does not exist; both of these do.
+    // Base64 text has no length of 4n + 1; both of these lengths are valid.
     let (longest, too_long) = (of_length(32 * 1024), of_length(32 * 1024 + 1));
     assert_eq!((longest.len(), too_long.len()), (32 * 1024, 32 * 1024 + 1));
     assert_eq!(parse_error(&longest), None);
@@ -131,14 +131,14 @@ fn parse_refuses_every_critical_header() {
         let token = CURRENT.sign(&header.to_string(), &session_claims().to_string());
         assert_eq!(parse_error(&token), Some(TokenError::CriticalHeader), "{crit}");
     }
-    // Its nesting is limited.
+    // The parser limits the nesting.
     let nested = "[".repeat(5_000) + &"]".repeat(5_000);
     let header = format!(r#"{{"alg":"RS256","kid":"key_current","crit":{nested}}}"#);
     assert_eq!(parse_error(&CURRENT.sign(&header, "{}")), Some(TokenError::Malformed));
 }
 
 #[test]
-fn parse_refuses_a_token_without_a_key_name() {
+fn parse_refuses_a_token_without_kid() {
     let with_kid = |kid: Value| {
         let header = json!({"alg": "RS256", "kid": kid}).to_string();
         CURRENT.sign(&header, &session_claims().to_string())
@@ -186,7 +186,7 @@ fn unverified_session_id_is_the_sid() {
 // The signature.
 
 #[test]
-fn signature_counts_from_the_named_key_alone() {
+fn signature_verifies_only_with_the_named_key() {
     let claims = session_claims();
     assert!(verify(TokenKind::Session, &CURRENT.token(&claims)).is_ok());
     let foreign_header = CURRENT.header().to_string();
@@ -230,7 +230,7 @@ fn signed_token_without_an_expiry_is_refused() {
 }
 
 #[test]
-fn signed_payload_of_other_types_is_malformed() {
+fn signed_payload_with_unexpected_types_is_malformed() {
     let exp = noon().timestamp() + 300;
     for payload in [
         String::new(),
@@ -258,7 +258,7 @@ fn signed_payload_of_other_types_is_malformed() {
 }
 
 #[test]
-fn claims_of_another_type_count_as_absent() {
+fn claim_of_an_unexpected_type_counts_as_absent() {
     let odd = changed(
         &session_claims(),
         json!({
@@ -277,7 +277,7 @@ fn claims_of_another_type_count_as_absent() {
 }
 
 #[test]
-fn impersonator_is_workos_claim_before_the_actor() {
+fn impersonator_claim_takes_precedence_over_act() {
     let impersonator = |changes| {
         let claims = changed(&session_claims(), changes);
         signed(TokenKind::Session, &claims).claims.impersonator.clone()
@@ -296,7 +296,7 @@ fn impersonator_is_workos_claim_before_the_actor() {
 // The times.
 
 #[test]
-fn token_expires_at_its_second_without_leeway() {
+fn token_expires_at_exp_without_leeway() {
     let claims = as_cookie(&session_claims(), &[]).unwrap();
     let expires_at = noon() + Duration::seconds(300);
     assert_eq!(claims.expires_at(), expires_at);
@@ -318,10 +318,10 @@ fn not_before_has_ten_seconds_of_leeway() {
     }
 }
 
-// Which token is believed.
+// The three checks.
 
 #[test]
-fn cookie_checks_the_issuer_only_where_configured() {
+fn cookie_token_needs_the_issuer_only_if_configured() {
     let odd = changed(
         &session_claims(),
         json!({"iss": "https://custom.test", "sid": null, "aud": "x", "client_id": "y", "nonce": "z"}),
@@ -338,7 +338,7 @@ fn cookie_checks_the_issuer_only_where_configured() {
 }
 
 #[test]
-fn cookie_refuses_a_connect_token() {
+fn cookie_token_of_connect_is_refused() {
     for claims in [session_claims(), connect_claims()] {
         let signed = signed(TokenKind::Connect, &claims);
         assert_eq!(signed.of_cookie(&config(&[]), noon()).unwrap_err(), TokenError::Issuer);
@@ -389,7 +389,7 @@ fn session_bearer_is_refused_for_each_foreign_claim() {
 }
 
 #[test]
-fn session_bearer_has_no_type_but_jwt() {
+fn session_bearer_requires_typ_jwt() {
     let error = |header: Value| {
         let token = CURRENT.sign(&header.to_string(), &session_claims().to_string());
         let signed = verify(TokenKind::Session, &token).unwrap();
@@ -430,7 +430,7 @@ fn session_issuer_is_workos_or_the_base_url() {
 }
 
 #[test]
-fn session_bearer_carries_the_audience_where_configured() {
+fn session_bearer_needs_the_audience_if_configured() {
     let configured = [("WORKOS_AUDIENCE", "https://api.test")];
     let error = |aud: Value| {
         as_session(&changed(&session_claims(), json!({"aud": aud})), &configured).err()
@@ -441,7 +441,7 @@ fn session_bearer_carries_the_audience_where_configured() {
     for aud in [json!(CLIENT_ID), json!(["https://api.test", "x"]), json!("x"), json!(null)] {
         assert_eq!(error(aud.clone()), Some(TokenError::Audience), "{aud}");
     }
-    // The cookie's token came from WorkOS itself.
+    // A cookie's token needs no audience: WorkOS gave it to this Worker.
     assert!(as_cookie(&session_claims(), &configured).is_ok());
 }
 
@@ -476,7 +476,7 @@ fn connect_bearer_is_refused_for_each_foreign_claim() {
 }
 
 #[test]
-fn connect_bearer_has_the_type_of_an_access_token() {
+fn connect_bearer_requires_typ_of_an_access_token() {
     let error = |typ: &str| {
         let header = json!({"alg": "RS256", "kid": CURRENT.kid, "typ": typ}).to_string();
         let token = CURRENT.sign(&header, &connect_claims().to_string());
@@ -491,23 +491,23 @@ fn connect_bearer_has_the_type_of_an_access_token() {
 }
 
 #[test]
-fn connect_token_allows_what_audience_and_scopes_grant() {
+fn connect_token_grants_access_by_audience_and_scopes() {
     let resource = format!("{ORIGIN}/mcp");
     let machine = json!({"sub": "client_machine", "client_id": "client_machine"});
     let user = json!({});
     for (who, aud, scope, expected) in [
-        // A client of this resource: everything, unless it has scopes of this resource.
+        // A client of this resource has full access, unless its token has scopes of this resource.
         (&user, json!(resource), "openid profile", Grant::Everything),
         (&user, json!(ORIGIN), "", Grant::Everything),
         (&user, json!([CLIENT_ID, resource]), "openid", Grant::Everything),
         (&user, json!(resource), "openid expenses:read", Grant::Scopes),
         (&user, json!(resource), "expenses:approve", Grant::Scopes),
-        // A client of the environment: what its scopes name.
+        // A client of the environment has the access that its scopes name.
         (&user, json!(CLIENT_ID), "openid", Grant::Nothing),
         (&user, json!(CLIENT_ID), "", Grant::Nothing),
         (&user, json!(CLIENT_ID), "expenses:approve", Grant::Nothing),
         (&user, json!(CLIENT_ID), "expenses:write", Grant::Scopes),
-        // A machine: what its scopes name, whatever its audience.
+        // A machine has the access that its scopes name, with any audience.
         (&machine, json!(resource), "openid", Grant::Scopes),
         (&machine, json!(CLIENT_ID), "", Grant::Scopes),
         (&machine, json!(ORIGIN), "expenses:read", Grant::Scopes),
@@ -522,7 +522,7 @@ fn connect_token_allows_what_audience_and_scopes_grant() {
 }
 
 #[test]
-fn claims_allow_a_scope_by_their_grant() {
+fn claims_allow_scopes_by_their_grant() {
     let with = |aud: &str, scope: &str| {
         as_connect(&changed(&connect_claims(), json!({"aud": aud, "scope": scope}))).unwrap()
     };
@@ -537,7 +537,7 @@ fn claims_allow_a_scope_by_their_grant() {
 }
 
 #[test]
-fn machine_is_a_connect_client_about_itself() {
+fn machine_token_has_its_client_as_subject() {
     let machine = json!({"sub": "client_m", "client_id": "client_m", "scope": "expenses:read"});
     assert!(as_connect(&changed(&connect_claims(), machine.clone())).unwrap().is_machine());
     assert!(!as_connect(&connect_claims()).unwrap().is_machine());
