@@ -120,27 +120,28 @@ fn parse_weight(text: &str) -> Option<u16> {
     Some(weight.min(1000))
 }
 
-/// An empty answer that leads to `location`. A location that is no header value leads home.
+/// An empty redirect to `location`, or to `/` if `location` is not a valid header value.
 #[must_use]
 pub fn redirect(status: StatusCode, location: &str) -> Response {
     let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/"));
     (status, [(header::LOCATION, location)]).into_response()
 }
 
-/// A page that leads to `path`, of this origin, by itself: a navigation that begins here.
+/// A page that opens `path` of this origin with a meta refresh. The navigation begins at this origin, so
+/// that browsers send `SameSite=Strict` cookies with it.
 #[must_use]
 pub fn meta_refresh_page(path: &str) -> Response {
     let href = escape_html(path);
     let page = format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta http-equiv=\"refresh\" content=\"0;url={href}\"><title>Signed in</title></head>\
-         <body><p><a href=\"{href}\">Go on</a></p></body></html>"
+         <body><p><a href=\"{href}\">Continue</a></p></body></html>"
     );
     let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     (content_type, page).into_response()
 }
 
-/// A text as it stands in an HTML attribute.
+/// Escapes a text for HTML content and attributes.
 pub(crate) fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn html_is_wanted_when_it_outweighs_json() {
+    fn html_is_wanted_if_its_weight_exceeds_jsons() {
         for (accept, is_wanted) in [
             ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", true),
             ("text/html", true),
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn most_specific_range_decides_what_is_acceptable() {
+    fn most_specific_range_decides_acceptability() {
         for (accept, is_allowed) in [
             ("application/json, text/event-stream", true),
             ("application/*", true),
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_read_outside_of_quoted_strings() {
+    fn weights_are_not_read_from_quoted_strings() {
         let headers = headers(r#"a/b;x="\",;q=0.1";q=0.25, c/d ; Q=1.5,,e/f;q=-1, g/h;q=0.12345"#);
         let read: Vec<(&str, u16)> = weighted(&headers, &header::ACCEPT)
             .map(|element| (element.value, element.weight))

@@ -285,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn fetch_is_unavailable_without_a_key_set() {
         let (published, requested) = fetch(&[(OAUTH_METADATA, 200, metadata().to_string())]).await;
-        assert_eq!(reason(published), "there is no key set");
+        assert_eq!(reason(published), "the key set does not exist");
         assert_eq!(requested, [OAUTH_METADATA, JWKS]);
     }
 

@@ -1,5 +1,5 @@
-//! What the tests of this crate share: a clock that is set by hand, an HTTP client that answers from a
-//! script, key pairs, and tokens signed with them.
+//! Test support: a clock that tests set, an HTTP client with scripted responses, key pairs, and signed
+//! tokens.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
@@ -27,7 +27,7 @@ pub fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_435_200, 0).unwrap()
 }
 
-/// A configuration with these variables beside, or instead of, the required ones.
+/// A configuration with the required variables, overridden and extended by `variables`.
 pub fn config(variables: &[(&str, &str)]) -> AuthKitConfig {
     let required = [
         ("WORKOS_API_KEY", API_KEY),
@@ -42,7 +42,7 @@ pub fn config(variables: &[(&str, &str)]) -> AuthKitConfig {
     .unwrap()
 }
 
-/// An isolate's AuthKit at [`noon`], with a WorkOS that never answers.
+/// An isolate's AuthKit at [`noon`] whose requests to WorkOS time out.
 pub fn authkit(variables: &[(&str, &str)]) -> AuthKit {
     let http = ScriptedHttp::new(|_| Err(HttpClientError::Timeout));
     let kv: Arc<dyn KvNamespace> = Arc::new(MemoryKv::default());
@@ -67,7 +67,7 @@ impl Clock for TestClock {
         *self.0.lock().unwrap()
     }
 
-    /// Advances this clock and no other; other futures get their turn.
+    /// Advances only this clock, and yields to other futures.
     async fn sleep(&self, millis: u32) {
         self.advance(Duration::milliseconds(millis.into()));
         tokio::task::yield_now().await;
@@ -77,7 +77,7 @@ impl Clock for TestClock {
 type Script =
     dyn FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + 'static;
 
-/// Records every request and answers it from a script.
+/// Records every request and returns a scripted response.
 pub struct ScriptedHttp {
     script: Mutex<Box<Script>>,
     requests: Mutex<Vec<Request<Bytes>>>,
@@ -97,7 +97,7 @@ impl ScriptedHttp {
         *self.script.lock().unwrap() = Box::new(script);
     }
 
-    /// The requests so far, in order.
+    /// The recorded requests, in order.
     pub fn requests(&self) -> MutexGuard<'_, Vec<Request<Bytes>>> {
         self.requests.lock().unwrap()
     }
@@ -106,7 +106,7 @@ impl ScriptedHttp {
 #[async_trait]
 impl HttpClient for ScriptedHttp {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> {
-        // Other futures get their turn before the request and before its response, as in real I/O.
+        // Yields to other futures before the request and before its response, as real I/O does.
         tokio::task::yield_now().await;
         self.requests.lock().unwrap().push(request.clone());
         tokio::task::yield_now().await;
@@ -114,7 +114,7 @@ impl HttpClient for ScriptedHttp {
     }
 }
 
-/// A response of this status and body.
+/// A response with this status and body.
 pub fn response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
     Response::builder().status(status).body(body.into()).unwrap()
 }
@@ -128,14 +128,14 @@ pub struct KeyPair {
     private: RsaPrivateKey,
 }
 
-/// The key that WorkOS signs with.
+/// WorkOS's current key.
 pub static CURRENT: LazyLock<KeyPair> = LazyLock::new(|| {
     KeyPair::new("key_current", include_str!("../tests/vectors/keys/current.pem"))
 });
-/// The key that comes after it.
+/// WorkOS's next key, after a rotation.
 pub static NEXT: LazyLock<KeyPair> =
     LazyLock::new(|| KeyPair::new("key_next", include_str!("../tests/vectors/keys/next.pem")));
-/// An attacker's key, under the name of WorkOS's.
+/// An attacker's key with the `kid` of WorkOS's current key.
 pub static STRANGER: LazyLock<KeyPair> = LazyLock::new(|| {
     KeyPair::new("key_current", include_str!("../tests/vectors/keys/stranger.pem"))
 });
@@ -145,7 +145,7 @@ impl KeyPair {
         Self { kid, private: RsaPrivateKey::from_pkcs8_pem(pem).unwrap() }
     }
 
-    /// The public half, as a key set holds it.
+    /// The public key as a member of a key set.
     pub fn jwk(&self) -> Value {
         let public = RsaPublicKey::from(&self.private);
         json!({
@@ -159,12 +159,12 @@ impl KeyPair {
         json!({"alg": "RS256", "typ": "JWT", "kid": self.kid})
     }
 
-    /// A token with these claims.
+    /// Signs a token with these claims.
     pub fn token(&self, claims: &Value) -> String {
         self.sign(&self.header().to_string(), &claims.to_string())
     }
 
-    /// A JWS over exactly these bytes.
+    /// Signs a JWS over exactly these bytes.
     pub fn sign(&self, header: &str, payload: &str) -> String {
         let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
         let signed = format!("{header}.{payload}");
@@ -174,7 +174,7 @@ impl KeyPair {
     }
 }
 
-/// A well-formed token that nobody has signed.
+/// A well-formed token with an invalid signature.
 pub fn unsigned_token(claims: &Value) -> String {
     let header = URL_SAFE_NO_PAD.encode(CURRENT.header().to_string());
     format!("{header}.{}.AAAA", URL_SAFE_NO_PAD.encode(claims.to_string()))
@@ -188,7 +188,7 @@ pub fn session_claims() -> Value {
     })
 }
 
-/// `claims` with the members of `changes` beside or instead of its own; `null` removes a member.
+/// Merges `changes` into `claims`; `null` removes a member.
 pub fn changed(claims: &Value, changes: Value) -> Value {
     let mut claims = claims.clone();
     let members = claims.as_object_mut().unwrap();
@@ -202,7 +202,7 @@ pub fn changed(claims: &Value, changes: Value) -> Value {
     claims
 }
 
-/// WorkOS's answer to a grant, with an access token that nobody has signed.
+/// WorkOS's response to a grant, with an access token that has an invalid signature.
 pub fn authenticate_body(user_id: &str, session_id: &str, refresh_token: &str) -> Value {
     let claims = changed(&session_claims(), json!({"sub": user_id, "sid": session_id}));
     json!({
@@ -212,13 +212,13 @@ pub fn authenticate_body(user_id: &str, session_id: &str, refresh_token: &str) -
     })
 }
 
-/// A session of `session_id`, with this refresh token.
+/// A session with this session id and refresh token.
 pub fn session(user_id: &str, session_id: &str, refresh_token: &str) -> Session {
     let body = authenticate_body(user_id, session_id, refresh_token);
     serde_json::from_value(body).unwrap()
 }
 
-/// [`PASSWORD`], to derive keys from.
+/// [`PASSWORD`] as a secret.
 pub fn password() -> Secret {
     Secret::from(PASSWORD)
 }

@@ -42,8 +42,8 @@ pub enum WebhookError {
     /// The signature is for another body or from another secret.
     #[error("The signature does not match the body and this endpoint's secret")]
     Mismatch,
-    /// The signature's time is too old, or in the future.
-    #[error("The signature is older than three minutes, or its time is in the future")]
+    /// The signature's time is invalid, or outside the tolerance.
+    #[error("The signature's time is more than three minutes from the current time")]
     Stale,
     /// The signed body is not an event.
     #[error("The body is not an event")]

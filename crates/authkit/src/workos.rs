@@ -1,8 +1,8 @@
-//! Requests to WorkOS and their answers: the user management API and the key set.
+//! The client for WorkOS's HTTP API: user management and key sets.
 //! <https://workos.com/docs/reference/authkit>
 //!
-//! What WorkOS refuses ([`WorkosError::Refused`]) and what it could not answer
-//! ([`WorkosError::Unavailable`]) stay apart: only the first may ever end a session.
+//! A refusal ([`WorkosError::Refused`]) and an outage ([`WorkosError::Unavailable`]) are different errors:
+//! only a refusal may end a session.
 
 use std::sync::Arc;
 
@@ -20,33 +20,33 @@ use super::{
 };
 use edge_host::{HttpClient, HttpClientError};
 
-/// WorkOS's word for a code or a refresh token that is spent, too old or made up (RFC 6749, section
-/// 5.2).
+/// The error code for an authorization code or refresh token that is spent, expired or invalid (RFC 6749,
+/// section 5.2).
 pub const INVALID_GRANT: &str = "invalid_grant";
-/// What is waited when WorkOS does not say how long.
+/// The delay before a retry if the response has no `Retry-After`.
 const DEFAULT_RETRY_AFTER_SECS: u32 = 5;
 
-/// Talks to WorkOS on behalf of one application.
+/// Sends one application's requests to WorkOS.
 #[derive(Clone)]
 pub struct WorkosClient {
     http: Arc<dyn HttpClient>,
     config: Arc<AuthKitConfig>,
 }
 
-/// The query of an authorization request, beside what every one of them has.
+/// The parameters of an authorization request that differ between requests.
 #[derive(Debug, Default)]
 pub struct AuthorizeRequest<'a> {
-    /// Where AuthKit sends the browser back to.
+    /// `redirect_uri`.
     pub redirect_uri: &'a str,
     /// `state`.
     pub state: &'a str,
     /// `code_challenge`, method S256.
     pub code_challenge: &'a str,
-    /// Everything else, in order: `screen_hint`, `login_hint`, ….
+    /// Further parameters in order: `screen_hint`, `login_hint`, ….
     pub hints: &'a [(&'static str, &'a str)],
 }
 
-/// Who asks, as WorkOS wants to know it for its own log and fraud checks.
+/// The browser that sent the request, for WorkOS's log and fraud checks.
 #[derive(Debug, Clone, Default)]
 pub struct ClientInfo {
     /// The browser's address.
@@ -56,7 +56,7 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Whoever sent a request with these headers.
+    /// Reads the client from a request's headers.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let text =
@@ -65,49 +65,49 @@ impl ClientInfo {
     }
 }
 
-/// WorkOS's answer to an exchanged code or refresh token.
+/// WorkOS's response to the exchange of a code or a refresh token.
 #[derive(Debug, Deserialize)]
 pub struct AuthenticateResponse {
-    /// Who signed in.
+    /// The user who signed in.
     pub user: User,
-    /// A JWT for this application.
+    /// The access token, a JWT.
     pub access_token: Secret,
-    /// Single-use.
+    /// The single-use refresh token.
     pub refresh_token: Secret,
-    /// Who acts as the user, when support does.
+    /// The impersonator, if someone acts as the user.
     #[serde(default)]
     pub impersonator: Option<Impersonator>,
 }
 
-/// A JSON Web Key Set, each key as raw JSON: one that is of no use must not spoil the others.
+/// A JSON Web Key Set. Each key is raw JSON, so that an unusable key does not invalidate the others.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct JwkSet {
     pub(crate) keys: Vec<Value>,
 }
 
-/// Why a request to WorkOS has no good answer.
+/// Why a request to WorkOS failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WorkosError {
-    /// WorkOS understood and said no.
+    /// WorkOS refused the request.
     #[error("WorkOS refused: {code}")]
     Refused {
         /// WorkOS's `error` or `code`, such as `invalid_grant`.
         code: String,
-        /// What it said beside it, for people.
+        /// WorkOS's description of the error.
         description: Option<String>,
     },
-    /// No answer, a failure of WorkOS's own, or too many requests. Says nothing of the user.
+    /// No usable response: a timeout, an error at WorkOS, or a rate limit. The user's session stays valid.
     #[error("WorkOS is unavailable ({reason})")]
     Unavailable {
-        /// For the log.
+        /// The reason, for the log.
         reason: String,
-        /// Seconds after which to ask again.
+        /// Seconds to wait before a retry.
         retry_after_secs: u32,
     },
 }
 
 impl WorkosError {
-    /// No answer that could be used, for `reason`.
+    /// An [`Unavailable`](Self::Unavailable) error with the default delay.
     #[must_use]
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retry_after_secs: DEFAULT_RETRY_AFTER_SECS }
@@ -120,26 +120,26 @@ impl From<HttpClientError> for WorkosError {
     }
 }
 
-/// What is exchanged for tokens.
+/// A grant to exchange for tokens.
 #[derive(Debug)]
 pub enum Grant<'a> {
     /// RFC 6749, section 4.1.3, with PKCE.
     AuthorizationCode {
-        /// From AuthKit's redirect.
+        /// The code from AuthKit's redirect.
         code: &'a Secret,
-        /// Of the sign-in that the code belongs to.
+        /// The PKCE verifier of the sign-in.
         code_verifier: &'a Secret,
     },
     /// RFC 6749, section 6.
     RefreshToken {
-        /// Spent by this request.
+        /// The refresh token, which this request spends.
         refresh_token: &'a Secret,
-        /// The organization to go on in; without it the session's own.
+        /// The organization to switch to; `None` keeps the session's organization.
         organization_id: Option<&'a str>,
     },
 }
 
-/// WorkOS's two shapes of an error.
+/// The body of an error response: OAuth's members, or WorkOS's own.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ErrorBody {
@@ -156,12 +156,12 @@ impl WorkosClient {
         Self { http, config }
     }
 
-    /// Where to send the browser to sign in. AuthKit's own page, unless the hints name a
-    /// `provider`, `connection_id` or `organization_id`.
+    /// The URL that begins a sign-in: AuthKit's page, unless the hints name a `provider`,
+    /// `connection_id` or `organization_id`.
     #[must_use]
     pub fn authorize_url(&self, request: &AuthorizeRequest<'_>) -> Url {
         let mut url = self.endpoint("/user_management/authorize");
-        let chooses = |name: &str| matches!(name, "provider" | "connection_id" | "organization_id");
+        let selects = |name: &str| matches!(name, "provider" | "connection_id" | "organization_id");
         let mut query = url.query_pairs_mut();
         query
             .append_pair("client_id", &self.config.client_id)
@@ -170,7 +170,7 @@ impl WorkosClient {
             .append_pair("state", request.state)
             .append_pair("code_challenge", request.code_challenge)
             .append_pair("code_challenge_method", "S256");
-        if !request.hints.iter().any(|(name, _)| chooses(name)) {
+        if !request.hints.iter().any(|(name, _)| selects(name)) {
             query.append_pair("provider", "authkit");
         }
         query.extend_pairs(request.hints);
@@ -178,7 +178,7 @@ impl WorkosClient {
         url
     }
 
-    /// Where to send the browser to end its session at WorkOS; it comes back to `return_to`.
+    /// The URL that ends the browser's session at WorkOS, which redirects to `return_to`.
     #[must_use]
     pub fn logout_url(&self, session_id: &str, return_to: &str) -> Url {
         let mut url = self.endpoint("/user_management/sessions/logout");
@@ -193,11 +193,11 @@ impl WorkosClient {
     /// # Errors
     ///
     /// [`WorkosError::Refused`] for a spent or unknown code, a sign-in that needs another step, …;
-    /// [`WorkosError::Unavailable`] when WorkOS could not tell.
+    /// [`WorkosError::Unavailable`] without a usable response.
     pub async fn authenticate(
         &self,
         grant: Grant<'_>,
-        requester: &ClientInfo,
+        client: &ClientInfo,
     ) -> Result<AuthenticateResponse, WorkosError> {
         let mut body = match grant {
             Grant::AuthorizationCode { code, code_verifier } => json!({
@@ -218,10 +218,10 @@ impl WorkosClient {
         };
         body["client_id"] = self.config.client_id.as_str().into();
         body["client_secret"] = self.config.api_key.expose().into();
-        if let Some(ip_address) = &requester.ip_address {
+        if let Some(ip_address) = &client.ip_address {
             body["ip_address"] = ip_address.as_str().into();
         }
-        if let Some(user_agent) = &requester.user_agent {
+        if let Some(user_agent) = &client.user_agent {
             body["user_agent"] = user_agent.as_str().into();
         }
         let url = self.endpoint("/user_management/authenticate");
@@ -251,14 +251,14 @@ impl WorkosClient {
     /// [`WorkosError::Unavailable`].
     pub async fn key_set(&self, url: &Url) -> Result<JwkSet, WorkosError> {
         let body = self.get_public(url).await?;
-        parse(&body.ok_or_else(|| WorkosError::unavailable("there is no key set"))?)
+        parse(&body.ok_or_else(|| WorkosError::unavailable("the key set does not exist"))?)
     }
 
-    /// What is published at `url` for anybody, or `None` where there is nothing.
+    /// The public document at `url`; `None` for a 404.
     ///
     /// # Errors
     ///
-    /// [`WorkosError::Unavailable`]: a document refuses nobody.
+    /// [`WorkosError::Unavailable`] for every other status.
     pub async fn get_public(&self, url: &Url) -> Result<Option<Bytes>, WorkosError> {
         let response = self.exchange(Method::GET, url, String::new()).await?;
         match response.status() {
@@ -268,7 +268,7 @@ impl WorkosClient {
         }
     }
 
-    /// The base URL with `path` after its own.
+    /// Appends `path` to the base URL.
     fn endpoint(&self, path: &str) -> Url {
         let mut url = self.config.base_url.clone();
         let path = format!("{}{path}", url.path().trim_end_matches('/'));
@@ -297,13 +297,12 @@ impl WorkosClient {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")))
             .body(Bytes::from(body))
-            .map_err(|_| WorkosError::unavailable("not a URL to send to"))?;
+            .map_err(|_| WorkosError::unavailable("the URL is invalid"))?;
         Ok(self.http.send(request).await?)
     }
 }
 
-/// The keys of session tokens.
-/// An answer that tells nothing.
+/// The error for a response that neither succeeds nor refuses the user.
 fn failure(response: &http::Response<Bytes>) -> WorkosError {
     WorkosError::Unavailable {
         reason: format!("status {}", response.status().as_u16()),
@@ -311,9 +310,9 @@ fn failure(response: &http::Response<Bytes>) -> WorkosError {
     }
 }
 
-/// WorkOS's words for what the user cannot mend: the application's own credentials or request, or
-/// WorkOS itself.
-const NOT_THE_USERS: [&str; 9] = [
+/// Error codes that do not concern the user: a fault of the application's credentials or request, or of
+/// WorkOS.
+const CODES_NOT_ABOUT_THE_USER: [&str; 9] = [
     "invalid_client",
     "invalid_request",
     "not_found",
@@ -325,9 +324,9 @@ const NOT_THE_USERS: [&str; 9] = [
     "unsupported_grant_type",
 ];
 
-/// Reads an answer that refuses the user. `None` for everything else, which is no answer about the
-/// user: another status, another form (a proxy's `{"error": "Forbidden"}`), or a word of
-/// [`NOT_THE_USERS`].
+/// Reads a response that refuses the user. `None` for a response that does not concern the user: another
+/// status, another form (such as a proxy's `{"error": "Forbidden"}`), or a code of
+/// [`CODES_NOT_ABOUT_THE_USER`].
 fn refusal(response: &http::Response<Bytes>) -> Option<WorkosError> {
     let is_about_the_request = matches!(
         response.status(),
@@ -339,13 +338,13 @@ fn refusal(response: &http::Response<Bytes>) -> Option<WorkosError> {
     let body: ErrorBody = serde_json::from_slice(response.body()).ok()?;
     let code = body.error.or(body.code)?;
     let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if !is_code || NOT_THE_USERS.contains(&code.as_str()) {
+    if !is_code || CODES_NOT_ABOUT_THE_USER.contains(&code.as_str()) {
         return None;
     }
     Some(WorkosError::Refused { code, description: body.error_description.or(body.message) })
 }
 
-/// `Retry-After` in seconds; its other form, a date, is not worth a clock here.
+/// Reads `Retry-After` in seconds. A date in the header counts as absent.
 fn retry_after_secs(response: &http::Response<Bytes>) -> u32 {
     response
         .headers()
@@ -355,9 +354,9 @@ fn retry_after_secs(response: &http::Response<Bytes>) -> u32 {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, WorkosError> {
-    // serde's message may quote what it read, and what it read holds tokens.
+    // serde's error can quote the body, which holds tokens.
     serde_json::from_slice(body)
-        .map_err(|_| WorkosError::unavailable("an answer that is not as documented"))
+        .map_err(|_| WorkosError::unavailable("the response does not match WorkOS's documentation"))
 }
 
 #[cfg(test)]

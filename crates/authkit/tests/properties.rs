@@ -1,6 +1,5 @@
-//! What must hold for every input and not only for those somebody thought of: sealing, cookies,
-//! `return_to`, sessions and tokens. A case that fails is printed at its smallest; it then becomes a test of
-//! its own beside the code, so none is kept in a file.
+//! Property tests for sealing, cookies, `return_to`, sessions and tokens. proptest prints a failing case in
+//! its smallest form. Add it as a unit test beside the code; no file stores failing cases.
 
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -50,14 +49,14 @@ const PURPOSES: [Purpose; 6] = [
     Purpose::Application("another"),
 ];
 
-/// Of base64's alphabets, and its padding.
+/// Characters of both base64 alphabets, and the padding.
 const BASE64: &[char] = &['A', 'B', 'Q', 'g', 'w', '/', '+', '=', '-', '_', '0'];
 
 fn password() -> impl Strategy<Value = String> {
     prop_oneof!["[ -~]{32,80}", "[0-9a-fA-F]{64}", "\\PC{32,40}"]
 }
 
-/// Two passwords that do not stand for the same key: hex digits do so in either case.
+/// Two passwords with different keys. Hex passwords that differ only in case have the same key.
 fn two_passwords() -> impl Strategy<Value = (Secret, Secret)> {
     let near = (password(), any::<prop::sample::Index>()).prop_map(|(password, index)| {
         let mut other: Vec<char> = password.chars().collect();
@@ -82,7 +81,7 @@ proptest! {
     #![proptest_config(cases(256))]
 
     #[test]
-    fn whatever_was_sealed_opens(
+    fn sealed_value_opens_with_either_password(
         (password, previous) in two_passwords(),
         purpose in select(&PURPOSES[..]),
         plaintext in bytes(),
@@ -98,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn another_password_or_purpose_refuses(
+    fn open_refuses_another_password_or_purpose(
         (password, other) in two_passwords(),
         sealed_for in select(&PURPOSES[..]),
         opened_for in select(&PURPOSES[..]),
@@ -116,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn a_byte_changed_or_added_is_refused(
+    fn open_refuses_a_changed_or_added_byte(
         password in password(),
         plaintext in few_bytes(),
         difference in 1..=u8::MAX,
@@ -147,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn a_piece_of_a_sealed_value_is_refused(password in password(), plaintext in few_bytes()) {
+    fn open_refuses_a_part_of_a_sealed_value(password in password(), plaintext in few_bytes()) {
         let sealer = Sealer::new(Purpose::Session, &password.into(), None);
         let text = sealer.seal(&plaintext);
         let sealed = STANDARD.decode(&text).unwrap();
@@ -185,18 +184,18 @@ fn origin(secure: bool) -> RequestOrigin {
     RequestOrigin::of_url(Url::parse(url).unwrap()).unwrap()
 }
 
-/// How much of a value goes into one part.
+/// The number of bytes of a value that fit into one part.
 fn part_bytes(cookie: &SessionCookie<'_>) -> usize {
     let empty = cookie.write("", &RequestCookies::default()).unwrap();
     COOKIE_MAX_BYTES - empty[0].len() - ".0".len()
 }
 
-/// Every value that may be a session.
+/// Every value that the request holds for the cookie.
 fn read_cookie(cookie: &SessionCookie<'_>, headers: &HeaderMap) -> Vec<String> {
     cookie.read(&RequestCookies::from_headers(headers), |value| Some(value.to_owned()))
 }
 
-/// A cookie and a value for it, as long as where splitting begins and ends above all.
+/// A cookie and a value for it. Many values have a length near the limits of the parts.
 fn cookie_and_value() -> impl Strategy<Value = (CookieConfig, bool, String)> {
     (cookie_config(), any::<bool>()).prop_flat_map(|(config, secure)| {
         let room = part_bytes(&config.session_cookie(&origin(secure)));
@@ -212,12 +211,11 @@ fn cookie_and_value() -> impl Strategy<Value = (CookieConfig, bool, String)> {
     })
 }
 
-/// A browser's cookies for this origin.
+/// A browser's cookies for one origin.
 #[derive(Debug, Clone, PartialEq)]
 struct Jar(BTreeMap<String, String>);
 
-/// What may lie in a jar: cookies of this name and its parts, as some earlier answer or some
-/// accident left them, and cookies of others.
+/// Cookies in the jar before a test: stale forms and parts of the session cookie, and unrelated cookies.
 fn leftovers() -> impl Strategy<Value = Vec<(String, String)>> {
     let suffix = prop_oneof![
         Just(String::new()),
@@ -243,7 +241,7 @@ impl Jar {
     }
 
     /// Stores a response's `Set-Cookie` headers as a browser does. The jar holds the cookies of the
-    /// configured domain; for other domains there may only be removals.
+    /// configured domain; for other domains only removals are valid.
     fn take(
         &mut self,
         headers: &[HeaderValue],
@@ -287,7 +285,7 @@ impl Jar {
         Ok(())
     }
 
-    /// Takes out the cookie called `name` and its parts.
+    /// Removes the cookie called `name` and its parts, and returns them.
     fn remove_forms_of(&mut self, name: &str) -> BTreeMap<String, String> {
         let parts: Vec<_> = (0..MAX_PARTS).map(|index| format!("{name}.{index}")).collect();
         self.0.extract_if(.., |other, _| other == name || parts.contains(other)).collect()
@@ -298,7 +296,7 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn a_value_comes_back_whatever_was_in_the_jar(
+    fn cookie_value_round_trips_with_any_jar(
         (config, secure, value) in cookie_and_value(),
         leftovers in leftovers(),
     ) {
@@ -325,7 +323,7 @@ proptest! {
     }
 
     #[test]
-    fn eight_full_cookies_are_the_most(
+    fn cookie_value_is_limited_to_eight_full_parts(
         config in cookie_config(),
         secure in any::<bool>(),
         more in 1..9_usize,
@@ -339,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn no_cookie_header_panics(
+    fn cookie_header_never_panics(
         values in vec(vec(any::<u8>(), 0..80), 0..4),
         leftovers in leftovers(),
         state in any::<String>(),
@@ -364,9 +362,9 @@ proptest! {
         jar.take(&cookie.remove(&cookies), config, true)?;
     }
 
-    /// Browsers send what a script of another page of the domain put into `document.cookie`.
+    /// A script on another host of the domain can set any cookie with `document.cookie`.
     #[test]
-    fn a_cookie_of_others_hides_no_session(other in "\\PC{0,20}") {
+    fn unrelated_cookie_never_hides_the_session(other in "\\PC{0,20}") {
         prop_assume!(!other.contains(';'));
         let mut headers = HeaderMap::new();
         let sent = HeaderValue::from_bytes(format!("theme={other}; wos-session=x").as_bytes());
@@ -375,9 +373,9 @@ proptest! {
     }
 }
 
-// Where a sign-in may lead.
+// `return_to`.
 
-/// What browsers, proxies and parsers have disagreed about.
+/// Pieces of URLs that browsers, proxies and parsers interpret differently.
 #[rustfmt::skip]
 const NASTY: &[&str] = &[
     "/",
@@ -480,7 +478,7 @@ fn stays_here(value: &str, base: &Url) -> Result<(), TestCaseError> {
     let path = return_to.path().unwrap();
     prop_assert!(path.starts_with('/') && !path.starts_with("//"), "{:?}", path);
     prop_assert!(!path.contains('\\') && !path.contains(char::is_control), "{:?}", path);
-    // More than is needed against leaving: `Location` must be able to hold it.
+    // The path must also be a valid `Location`.
     prop_assert!(path.bytes().all(|byte| byte.is_ascii_graphic()), "{:?}", path);
 
     let url = base.join(path).unwrap();
@@ -495,7 +493,7 @@ proptest! {
     #![proptest_config(cases(8192))]
 
     #[test]
-    fn no_return_to_leaves_the_origin(value in nasty(), base in select(BASES)) {
+    fn return_to_never_leaves_the_origin(value in nasty(), base in select(BASES)) {
         stays_here(&value, &Url::parse(base).unwrap())?;
     }
 }
@@ -504,7 +502,7 @@ proptest! {
     #![proptest_config(cases(256))]
 
     #[test]
-    fn every_return_to_comes_back_in_its_state(
+    fn return_to_round_trips_through_state(
         value in "/([ -~]{0,2047}|[à-ÿ]{0,1023}|[一-龥]{0,682})",
         base in select(BASES),
     ) {
@@ -570,7 +568,7 @@ fn session() -> impl Strategy<Value = Session> {
     )
 }
 
-/// Numbers at the edge of every range, and the words of a token's header.
+/// Numbers at the limits of each range, and values of a token's header.
 #[rustfmt::skip]
 const LEAVES: &[&str] = &[
     "0", "-1", "-0", "1795435199", "1795435201", "9999999999", "8210266876799", "8210266876800",
@@ -579,14 +577,14 @@ const LEAVES: &[&str] = &[
     "\"user_ada\"", "\"RS256\"", "\"key_current\"",
 ];
 
-/// What tokens have, and what `serde_json` gives a meaning of its own.
+/// Names of token members, and names with a special meaning in `serde_json`.
 #[rustfmt::skip]
 const MEMBERS: &[&str] = &[
     "alg", "kid", "typ", "crit", "exp", "nbf", "iat", "sub", "sid", "iss", "roles", "act",
     "impersonator", "email", "$serde_json::private::Number", "$serde_json::private::RawValue",
 ];
 
-/// JSON with the members that tokens have, of any type.
+/// JSON with members of tokens, of any type.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         3 => select(LEAVES).prop_map(str::to_owned),
@@ -602,7 +600,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Tokens whose signature is nobody's: not even the form, the form, the form with JSON inside.
+/// Tokens with an invalid signature: any text, text in the form of a token, and tokens with JSON parts.
 fn token() -> impl Strategy<Value = String> {
     let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
     let header = prop_oneof![
@@ -628,12 +626,12 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn every_session_comes_back(session in session()) {
+    fn session_round_trips_through_its_seal(session in session()) {
         prop_assert_eq!(Session::open(&session.seal(&SEALER), &SEALER).unwrap().session, session);
     }
 
     #[test]
-    fn nothing_that_is_called_a_session_panics(
+    fn session_open_never_panics(
         text in prop_oneof![any::<String>(), "[A-Za-z0-9+/]{36,80}={0,2}"],
         plaintext in prop_oneof![bytes(), json().prop_map(String::into_bytes)],
     ) {
@@ -644,24 +642,24 @@ proptest! {
     }
 
     #[test]
-    fn no_token_panics_and_none_is_believed_unsigned(text in token()) {
+    fn token_without_a_valid_signature_is_refused(text in token()) {
         if let Ok(token) = UntrustedToken::parse(&text) {
             prop_assert!(!token.kid().is_empty());
             let _ = token.session_id_unverified();
             let key = KEYS.find("key_current").unwrap();
             let verified = token.verify_signature(TokenKind::Session, key).map(|_| ());
-            // The payload is read before the signature is checked.
+            // The parser reads the payload before it checks the signature.
             prop_assert!(matches!(verified, Err(TokenError::Signature | TokenError::Malformed)));
         }
     }
 }
 
 proptest! {
-    // Each of them is signed.
+    // Fewer cases, because each one signs a token.
     #![proptest_config(cases(128))]
 
     #[test]
-    fn no_signed_payload_panics(
+    fn signed_payload_never_panics(
         payload in prop_oneof![
             few_bytes(),
             json().prop_map(String::into_bytes),
@@ -681,7 +679,7 @@ proptest! {
                 if let Ok(claims) = signed.clone().of_cookie(&CONFIG, noon()) {
                     prop_assert!(!claims.claims().sub.is_empty());
                 }
-                // Without an issuer it is nobody's session.
+                // Without an issuer, a bearer token is not a session token.
                 prop_assert!(signed.of_session_bearer(&CONFIG, noon()).is_err());
             }
             Err(error) => prop_assert_ne!(error, TokenError::Signature),

@@ -24,7 +24,7 @@ pub trait HttpClient: Send + Sync {
 #[derive(Debug, Error)]
 pub enum HttpClientError {
     /// No response within [`HTTP_MAX_MILLIS`].
-    #[error("no answer in time")]
+    #[error("no response in time")]
     Timeout,
     /// The connection failed, or the response broke off.
     #[error("connection failed")]

@@ -14,8 +14,8 @@ fn client_of(http: &Arc<ScriptedHttp>, variables: &[(&str, &str)]) -> WorkosClie
     WorkosClient::new(Arc::clone(http) as _, Arc::new(config(variables)))
 }
 
-/// A WorkOS that always answers so.
-fn answering(status: u16, body: impl Into<Bytes>) -> Arc<ScriptedHttp> {
+/// An HTTP client that always returns this response.
+fn responding(status: u16, body: impl Into<Bytes>) -> Arc<ScriptedHttp> {
     let body = body.into();
     ScriptedHttp::new(move |_| Ok(response(status, body.clone())))
 }
@@ -34,7 +34,7 @@ fn unavailable(reason: &str, retry_after_secs: u32) -> WorkosError {
     WorkosError::Unavailable { reason: reason.to_owned(), retry_after_secs }
 }
 
-/// The one request that was sent, and its body.
+/// The only request that was sent, and its body.
 fn sent(http: &ScriptedHttp) -> (Request<Bytes>, Value) {
     let requests = http.requests();
     assert_eq!(requests.len(), 1);
@@ -46,7 +46,7 @@ fn sent(http: &ScriptedHttp) -> (Request<Bytes>, Value) {
 
 #[tokio::test]
 async fn code_is_exchanged_with_its_verifier_and_the_secret() {
-    let http = answering(200, tokens().to_string());
+    let http = responding(200, tokens().to_string());
     let (code, code_verifier) = (Secret::from("code_1"), Secret::from("verifier_1"));
     let grant = Grant::AuthorizationCode { code: &code, code_verifier: &code_verifier };
     let answer = client(&http).authenticate(grant, &ClientInfo::default()).await.unwrap();
@@ -74,15 +74,15 @@ async fn code_is_exchanged_with_its_verifier_and_the_secret() {
 }
 
 #[tokio::test]
-async fn refresh_names_the_organization_and_the_requester() {
-    let http = answering(200, tokens().to_string());
+async fn refresh_sends_the_organization_and_the_client_info() {
+    let http = responding(200, tokens().to_string());
     let refresh_token = Secret::from("refresh_1");
     let grant =
         Grant::RefreshToken { refresh_token: &refresh_token, organization_id: Some("org_2") };
     let mut headers = HeaderMap::new();
     headers.insert("cf-connecting-ip", "192.0.2.7".parse().unwrap());
     headers.insert("user-agent", "Browser/1.0".parse().unwrap());
-    // Not the address of the browser: anybody can send these.
+    // A client can forge these headers, so they are not the browser's address.
     headers.insert("x-forwarded-for", "198.51.100.1".parse().unwrap());
     let requester = ClientInfo::from_headers(&headers);
     client(&http).authenticate(grant, &requester).await.unwrap();
@@ -94,7 +94,7 @@ async fn refresh_names_the_organization_and_the_requester() {
             "ip_address": "192.0.2.7", "user_agent": "Browser/1.0",
         })
     );
-    let http = answering(200, tokens().to_string());
+    let http = responding(200, tokens().to_string());
     refresh(&http).await.unwrap();
     let body = sent(&http).1;
     for name in ["organization_id", "ip_address", "user_agent"] {
@@ -103,8 +103,8 @@ async fn refresh_names_the_organization_and_the_requester() {
 }
 
 #[tokio::test]
-async fn key_set_is_fetched_without_any_secret() {
-    let http = answering(200, json!({"keys": [CURRENT.jwk()]}).to_string());
+async fn key_set_request_carries_no_secret() {
+    let http = responding(200, json!({"keys": [CURRENT.jwk()]}).to_string());
     crate::keys::KeySource::fetch(&client(&http)).await.unwrap();
     let (request, _) = sent(&http);
     assert_eq!(request.method(), Method::GET);
@@ -114,8 +114,8 @@ async fn key_set_is_fetched_without_any_secret() {
 }
 
 #[tokio::test]
-async fn requests_go_below_the_path_of_the_base_url() {
-    let http = answering(200, json!({"keys": []}).to_string());
+async fn request_paths_extend_the_path_of_the_base_url() {
+    let http = responding(200, json!({"keys": []}).to_string());
     let client = client_of(&http, &[("WORKOS_BASE_URL", "https://proxy.test/workos/")]);
     client.session_keys().await.unwrap();
     let (request, _) = sent(&http);
@@ -129,8 +129,8 @@ async fn requests_go_below_the_path_of_the_base_url() {
 }
 
 #[test]
-fn authorize_url_leads_to_authkit_unless_hints_choose() {
-    let http = answering(200, "");
+fn authorize_url_names_authkit_unless_hints_select_another() {
+    let http = responding(200, "");
     let url = |hints: &[(&'static str, &str)]| {
         let request = AuthorizeRequest {
             redirect_uri: "https://app.test/callback",
@@ -162,10 +162,10 @@ fn authorize_url_leads_to_authkit_unless_hints_choose() {
     }
 }
 
-// Which answers refuse the user.
+// Refusals and outages.
 
 #[tokio::test]
-async fn answer_about_the_user_is_a_refusal() {
+async fn error_about_the_user_is_a_refusal() {
     for (status, body, code, description) in [
         (400, json!({"error": "invalid_grant"}), "invalid_grant", None),
         (
@@ -180,7 +180,7 @@ async fn answer_about_the_user_is_a_refusal() {
             "mfa_enrollment",
             Some("Enrol."),
         ),
-        // OAuth's members come before WorkOS's own.
+        // OAuth's members take precedence over WorkOS's own.
         (
             400,
             json!({"error": "a", "code": "b", "error_description": "c", "message": "d"}),
@@ -188,28 +188,28 @@ async fn answer_about_the_user_is_a_refusal() {
             Some("c"),
         ),
     ] {
-        let error = refresh(&answering(status, body.to_string())).await.unwrap_err();
+        let error = refresh(&responding(status, body.to_string())).await.unwrap_err();
         let description = description.map(str::to_owned);
         assert_eq!(error, WorkosError::Refused { code: code.to_owned(), description }, "{body}");
     }
 }
 
 #[tokio::test]
-async fn answer_about_anything_else_is_an_outage() {
+async fn any_other_error_counts_as_an_outage() {
     let refusal = json!({"error": "invalid_grant"}).to_string();
     for status in [201, 204, 301, 302, 304, 401, 404, 405, 408, 409, 429, 500, 502, 503, 504] {
-        let error = refresh(&answering(status, refusal.clone())).await.unwrap_err();
+        let error = refresh(&responding(status, refusal.clone())).await.unwrap_err();
         let reason = if status < 300 {
-            "an answer that is not as documented".to_owned()
+            "the response does not match WorkOS's documentation".to_owned()
         } else {
             format!("status {status}")
         };
         assert_eq!(error, unavailable(&reason, 5), "{status}");
     }
-    for code in NOT_THE_USERS {
+    for code in CODES_NOT_ABOUT_THE_USER {
         for member in ["error", "code"] {
             let body = json!({member: code}).to_string();
-            let error = refresh(&answering(400, body)).await.unwrap_err();
+            let error = refresh(&responding(400, body)).await.unwrap_err();
             assert_eq!(error, unavailable("status 400", 5), "{code}");
         }
     }
@@ -221,23 +221,23 @@ async fn answer_about_anything_else_is_an_outage() {
         json!("invalid_grant").to_string(),
         json!({"error": null}).to_string(),
         json!({"error": {"code": "invalid_grant"}}).to_string(),
-        // A proxy's words, not WorkOS's codes.
+        // Error texts of proxies, which are not codes of WorkOS.
         json!({"error": "Forbidden"}).to_string(),
         json!({"error": "access denied"}).to_string(),
         json!({"error": "ERR-5"}).to_string(),
         json!({"message": "invalid_grant"}).to_string(),
     ] {
         for status in [400, 403, 422] {
-            let error = refresh(&answering(status, body.clone())).await.unwrap_err();
+            let error = refresh(&responding(status, body.clone())).await.unwrap_err();
             assert_eq!(error, unavailable(&format!("status {status}"), 5), "{status} {body}");
         }
     }
 }
 
 #[tokio::test]
-async fn missing_answer_is_an_outage() {
+async fn missing_response_counts_as_an_outage() {
     for (error, reason) in [
-        (HttpClientError::Timeout, "no answer in time"),
+        (HttpClientError::Timeout, "no response in time"),
         (HttpClientError::Connection, "connection failed"),
     ] {
         let error = Arc::new(std::sync::Mutex::new(Some(error)));
@@ -247,7 +247,7 @@ async fn missing_answer_is_an_outage() {
 }
 
 #[tokio::test]
-async fn tokens_without_a_required_member_are_an_outage() {
+async fn tokens_without_a_required_member_count_as_an_outage() {
     for body in [
         String::new(),
         "[]".to_owned(),
@@ -258,11 +258,15 @@ async fn tokens_without_a_required_member_are_an_outage() {
         crate::testing::changed(&tokens(), json!({"user": {"id": "user_ada"}})).to_string(),
         crate::testing::changed(&tokens(), json!({"impersonator": {}})).to_string(),
     ] {
-        let error = refresh(&answering(200, body.clone())).await.unwrap_err();
-        assert_eq!(error, unavailable("an answer that is not as documented", 5), "{body}");
+        let error = refresh(&responding(200, body.clone())).await.unwrap_err();
+        assert_eq!(
+            error,
+            unavailable("the response does not match WorkOS's documentation", 5),
+            "{body}"
+        );
     }
     let odd = crate::testing::changed(&tokens(), json!({"new_member": [1], "impersonator": null}));
-    assert!(refresh(&answering(200, odd.to_string())).await.is_ok());
+    assert!(refresh(&responding(200, odd.to_string())).await.is_ok());
 }
 
 #[tokio::test]
@@ -291,22 +295,26 @@ async fn retry_after_is_read_in_whole_seconds() {
 }
 
 #[tokio::test]
-async fn published_document_is_there_absent_or_unavailable() {
+async fn public_document_is_present_absent_or_unavailable() {
     let url: Url = "https://test.authkit.app/x".parse().unwrap();
-    let http = answering(200, "text");
+    let http = responding(200, "text");
     let found = client(&http).get_public(&url).await.unwrap();
     assert_eq!(found.as_deref(), Some(&b"text"[..]));
-    assert_eq!(client(&answering(404, "text")).get_public(&url).await, Ok(None));
+    assert_eq!(client(&responding(404, "text")).get_public(&url).await, Ok(None));
     for status in [201, 204, 206, 302, 400, 401, 403, 410, 429, 500] {
-        let http = answering(status, json!({"error": "invalid_grant"}).to_string());
+        let http = responding(status, json!({"error": "invalid_grant"}).to_string());
         let error = client(&http).get_public(&url).await.unwrap_err();
         assert_eq!(error, unavailable(&format!("status {status}"), 5));
     }
-    let error = client(&answering(404, "")).key_set(&url).await.unwrap_err();
-    assert_eq!(error, unavailable("there is no key set", 5));
+    let error = client(&responding(404, "")).key_set(&url).await.unwrap_err();
+    assert_eq!(error, unavailable("the key set does not exist", 5));
     for body in ["", "{}", "[]", r#"{"keys": {}}"#] {
-        let error = client(&answering(200, body)).key_set(&url).await.unwrap_err();
-        assert_eq!(error, unavailable("an answer that is not as documented", 5), "{body}");
+        let error = client(&responding(200, body)).key_set(&url).await.unwrap_err();
+        assert_eq!(
+            error,
+            unavailable("the response does not match WorkOS's documentation", 5),
+            "{body}"
+        );
     }
 }
 
@@ -314,7 +322,7 @@ async fn published_document_is_there_absent_or_unavailable() {
 async fn secrets_appear_in_no_error_and_no_debug() {
     let secrets = ["refresh_1", "refresh_2", "code_1", "verifier_1", API_KEY, "hunter2"];
     let mut shown = Vec::new();
-    // Whatever WorkOS may quote of them: its codes are words, its bodies are not repeated.
+    // A response may quote the secrets: errors repeat only codes of letters, and no bodies.
     let quoted = tokens().to_string().replace("\"user_ada\"", "5");
     for (status, body) in [
         (200, quoted.clone()),
@@ -322,10 +330,10 @@ async fn secrets_appear_in_no_error_and_no_debug() {
         (400, json!({"error": "refresh_1 hunter2"}).to_string()),
         (500, quoted),
     ] {
-        let error = refresh(&answering(status, body)).await.unwrap_err();
+        let error = refresh(&responding(status, body)).await.unwrap_err();
         shown.extend([format!("{error}"), format!("{error:?}")]);
     }
-    let answer = refresh(&answering(200, tokens().to_string())).await.unwrap();
+    let answer = refresh(&responding(200, tokens().to_string())).await.unwrap();
     shown.push(format!("{answer:?}"));
     let (code, code_verifier) = (Secret::from("code_1"), Secret::from("verifier_1"));
     shown.push(format!(
@@ -340,7 +348,7 @@ async fn secrets_appear_in_no_error_and_no_debug() {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
     }
-    // A description is for the page that asked, and for no log.
+    // A description is for the error page and does not appear in logs.
     let body = json!({"error": "sso_required", "error_description": "hunter2"});
     let http = ScriptedHttp::new(move |_| Ok(json_response(403, &body)));
     assert_eq!(refresh(&http).await.unwrap_err().to_string(), "WorkOS refused: sso_required");
