@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::support::{ADA, KvOperation, TestApp, mcp};
+use crate::support::{ADA, Client, KvOperation, TestApp, mcp};
 
 /// The limit on the size of a request body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -22,7 +22,7 @@ fn unknown_members(count: usize) -> String {
 async fn errors_list_at_most_a_hundred_unknown_members() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
-    let answer = app.post_as(&token, "/expenses", unknown_members(1_000)).await.expect(422);
+    let answer = app.bearer(&token).post("/expenses", unknown_members(1_000)).await.expect(422);
     assert!(answer.body.len() < 32_000, "{}", answer.body.len());
     let json = answer.json();
     let detail = json["detail"].as_array().unwrap();
@@ -52,7 +52,7 @@ async fn body_with_over_a_thousand_members_is_422() {
     let nested = format!(r#"{{"description": [{}]}}"#, vec![unknown_members(400); 3].join(","));
     let colons = ":".repeat(2_000);
     for body in [unknown_members(5_000), unknown_members(1_001), nested] {
-        let answer = app.post_as(&token, "/expenses", body).await.expect(422);
+        let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
         assert_eq!(
             answer.json()["detail"],
             json!([{
@@ -63,17 +63,17 @@ async fn body_with_over_a_thousand_members_is_422() {
         );
     }
     let broken = format!("{}}}", unknown_members(5_000));
-    let answer = app.post_as(&token, "/expenses", broken).await.expect(422);
+    let answer = app.bearer(&token).post("/expenses", broken).await.expect(422);
     assert_eq!(answer.json()["detail"][0]["type"], "json_invalid");
     let answer = mcp::post(&app, &HeaderMap::new(), unknown_members(1_001)).await.expect(400);
     let error = answer.json()["error"].clone();
     assert_eq!(error["code"], -32600);
     assert!(error["message"].as_str().unwrap().contains("at most 1000 members"), "{error}");
     let text = json!({"description": format!("\\\"{colons}"), "amount": 1}).to_string();
-    let answer = app.post_as(&token, "/expenses", text).await.expect(422);
+    let answer = app.bearer(&token).post("/expenses", text).await.expect(422);
     assert_eq!(answer.json()["detail"][0]["type"], "string_too_long", "a text counts as one value");
     let pairs = format!("limit=7&{}limit=0", "a=1&".repeat(3_000));
-    app.get_as(&token, &format!("/expenses?{pairs}")).await.expect(422);
+    app.bearer(&token).get(&format!("/expenses?{pairs}")).await.expect(422);
 }
 
 #[tokio::test]
@@ -89,11 +89,11 @@ async fn errors_repeat_two_kilobytes_of_each_input() {
         json!({"description": [long], "amount": {"a": 1}, "date": 5}).to_string(),
         format!(r#"{{"description": "x", "amount": {}}}"#, "1".repeat(60_000)),
     ] {
-        let answer = app.post_as(&token, "/expenses", body.clone()).await.expect(422);
+        let answer = app.bearer(&token).post("/expenses", body.clone()).await.expect(422);
         assert!(answer.body.len() < 10_000, "{}: {}", &body[..40], answer.body.len());
     }
     let input = async |body: Value| {
-        let answer = app.post_as(&token, "/expenses", body.to_string()).await.expect(422);
+        let answer = app.bearer(&token).post("/expenses", body.to_string()).await.expect(422);
         answer.json()["detail"][0]["input"].clone()
     };
     assert_eq!(
@@ -105,7 +105,7 @@ async fn errors_repeat_two_kilobytes_of_each_input() {
     let whole = "y".repeat(2_000);
     assert_eq!(input(json!({"description": whole, "amount": 1})).await, whole);
     let query = format!("/expenses?limit={}", "9x".repeat(4_000));
-    assert!(app.get_as(&token, &query).await.expect(422).body.len() < 3_000);
+    assert!(app.bearer(&token).get(&query).await.expect(422).body.len() < 3_000);
 }
 
 #[tokio::test]
@@ -147,10 +147,10 @@ async fn link_header_keeps_one_value_per_list_parameter() {
     let token = app.authkit.access_token(ADA);
     for _ in 0..2 {
         let body = json!({"description": "x", "amount": 1, "category": "a"}).to_string();
-        app.post_as(&token, "/expenses", body).await.expect(201);
+        app.bearer(&token).post("/expenses", body).await.expect(201);
     }
     let query = format!("limit=1&category=z&{}&category=a", "!=!&from=2026-01-01&".repeat(200));
-    let answer = app.get_as(&token, &format!("/expenses?{query}")).await.expect(200);
+    let answer = app.bearer(&token).get(&format!("/expenses?{query}")).await.expect(200);
     let link = answer.header("link");
     assert!(link.len() < 600, "{link}");
     assert!(link.starts_with("</expenses?limit=1&category=a&from=2026-01-01&cursor="), "{link}");

@@ -7,7 +7,7 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, Client, GRACE, TestApp,
     app::{Answer, ORIGIN, request},
     authkit::{CLIENT_ID, CURRENT, NEXT, Outage, STRANGER},
     connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
@@ -30,7 +30,7 @@ fn with_resources(documents: &[&str]) -> Vec<String> {
 
 /// The reason that a 401 gives for refusing the token.
 async fn refusal(app: &TestApp, token: &str) -> String {
-    let answer = app.get_as(token, "/me").await.expect(401);
+    let answer = app.bearer(token).get("/me").await.expect(401);
     let challenge = answer.header("www-authenticate");
     assert!(challenge.starts_with("Bearer error=\"invalid_token\", "), "{challenge}");
     answer.detail()
@@ -54,25 +54,25 @@ async fn user_client_reaches_the_expenses_of_its_user_only() {
     let mut browser = app.signed_in(ADA).await;
     let created = browser.post("/expenses", LUNCH).await.expect(201).json();
     let token = app.authkit.connect.token(ADA);
-    assert_eq!(app.get_as(&token, "/expenses").await.json(), json!([created]));
-    app.post_as(&token, "/expenses", LUNCH).await.expect(201);
+    assert_eq!(app.bearer(&token).get("/expenses").await.json(), json!([created]));
+    app.bearer(&token).post("/expenses", LUNCH).await.expect(201);
     assert_eq!(browser.get("/expenses").await.json().as_array().unwrap().len(), 2);
 
     let graces = app.authkit.connect.token(GRACE);
-    assert_eq!(app.get_as(&graces, "/expenses").await.expect(200).body, "[]");
+    assert_eq!(app.bearer(&graces).get("/expenses").await.expect(200).body, "[]");
     let path = format!("/expenses/{}", created["id"].as_str().unwrap());
-    app.get_as(&graces, &path).await.expect(404);
+    app.bearer(&graces).get(&path).await.expect(404);
 }
 
 #[tokio::test]
 async fn connect_token_is_refused_unchecked_without_an_authkit_domain() {
     let app = TestApp::new();
-    let answer = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(401);
+    let answer = app.bearer(&app.authkit.connect.token(ADA)).get("/me").await.expect(401);
     assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
     assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
     for path in with_resources(&[METADATA, RESOURCE]) {
         let path = &path;
-        assert_eq!(app.get(path).await.expect(404).detail(), "Not Found");
+        assert_eq!(app.anonymous().get(path).await.expect(404).detail(), "Not Found");
         let preflight = request(Method::OPTIONS, path).body(Body::empty()).unwrap();
         app.send(preflight).await.expect(404);
     }
@@ -86,8 +86,8 @@ async fn keys_of_one_issuer_verify_no_others_tokens() {
     app.authkit.connect.publish(Some(vec![STRANGER.jwk()]));
     let of_connect = app.authkit.connect.claims(ADA);
     let of_session = app.authkit.claims(ADA);
-    app.get_as(&STRANGER.sign(&STRANGER.header(), &of_connect), "/me").await.expect(200);
-    app.get_as(&CURRENT.sign(&CURRENT.header(), &of_session), "/me").await.expect(200);
+    app.bearer(&STRANGER.sign(&STRANGER.header(), &of_connect)).get("/me").await.expect(200);
+    app.bearer(&CURRENT.sign(&CURRENT.header(), &of_session)).get("/me").await.expect(200);
     for token in [
         CURRENT.sign(&CURRENT.header(), &of_connect),
         STRANGER.sign(&STRANGER.header(), &of_session),
@@ -146,7 +146,7 @@ async fn connect_token_needs_this_worker_as_audience() {
         json!(["https://other.test", ORIGIN]),
     ] {
         let token = sign(&with(claims.clone(), "aud", audience.clone()));
-        app.get_as(&token, "/expenses").await.expect(200);
+        app.bearer(&token).get("/expenses").await.expect(200);
     }
     for audience in [
         json!("https://other.test/mcp"),
@@ -173,8 +173,8 @@ async fn connect_token_needs_this_worker_as_audience() {
 async fn connect_token_needs_the_requested_host_as_audience() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
-    app.get_as(&token, "/me").await.expect(200);
-    app.get_as(&token, "https://elsewhere.test/me").await.expect(401);
+    app.bearer(&token).get("/me").await.expect(200);
+    app.bearer(&token).get("https://elsewhere.test/me").await.expect(401);
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn connect_token_passes_the_checks_of_session_tokens() {
     }
     let unknown = STRANGER.sign(&json!({"alg": "RS256", "kid": "key_other"}), &claims);
     assert_eq!(refusal(&app, &unknown).await, "the token is not signed by a key of the issuer");
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
     app.clock.advance(Duration::seconds(300));
     assert_eq!(refusal(&app, &token).await, "the token has expired");
 }
@@ -218,7 +218,7 @@ async fn session_cookie_refuses_a_connect_token_verified_before() {
     app.authkit
         .set_extra_claims(json!({"iss": ISSUER, "aud": ORIGIN, "client_id": CONNECT_CLIENT}));
     let token = sign(&app.authkit.claims(ADA));
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
     let mut browser = app.browser();
     let login = browser.open("/login").await.expect(302);
     let callback = app.authkit.approve(login.header("location"), ADA);
@@ -233,26 +233,26 @@ async fn machine_token_allows_only_its_scopes() {
     let both = app.authkit.connect.machine_token("expenses:read expenses:write");
     let none = app.authkit.connect.machine_token("openid expenses:reader");
 
-    let created = app.post_as(&both, "/expenses", LUNCH).await.expect(201).json();
+    let created = app.bearer(&both).post("/expenses", LUNCH).await.expect(201).json();
     let path = format!("/expenses/{}", created["id"].as_str().unwrap());
     for path in ["/expenses", &path, "/expenses/summary", "/expenses?limit=x"] {
         for token in [&writer, &none] {
-            insufficient(&app.get_as(token, path).await, "expenses:read");
+            insufficient(&app.bearer(token).get(path).await, "expenses:read");
         }
     }
     for method in [Method::PUT, Method::PATCH, Method::DELETE] {
         for token in [&reader, &none] {
-            let answer = app.send_as(token, method.clone(), &path, LUNCH).await;
+            let answer = app.bearer(token).send_json(method.clone(), &path, LUNCH).await;
             insufficient(&answer, "expenses:write");
         }
     }
-    insufficient(&app.post_as(&reader, "/expenses", "{").await, "expenses:write");
-    assert_eq!(app.get_as(&reader, "/expenses").await.expect(200).json(), json!([created]));
-    app.send_as(&writer, Method::PUT, &path, LUNCH).await.expect(200);
-    app.delete_as(&writer, &path).await.expect(204);
+    insufficient(&app.bearer(&reader).post("/expenses", "{").await, "expenses:write");
+    assert_eq!(app.bearer(&reader).get("/expenses").await.expect(200).json(), json!([created]));
+    app.bearer(&writer).send_json(Method::PUT, &path, LUNCH).await.expect(200);
+    app.bearer(&writer).delete(&path).await.expect(204);
 
     // The machine sees only its own expenses.
-    assert_eq!(app.get_as(&app.authkit.access_token(ADA), "/expenses").await.body, "[]");
+    assert_eq!(app.bearer(&app.authkit.access_token(ADA)).get("/expenses").await.body, "[]");
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn machine_token_without_scopes_is_403_everywhere() {
     let mut absent = empty.clone();
     absent.as_object_mut().unwrap().remove("scope");
     for claims in [empty, absent] {
-        insufficient(&app.get_as(&sign(&claims), "/expenses").await, "expenses:read");
+        insufficient(&app.bearer(&sign(&claims)).get("/expenses").await, "expenses:read");
     }
 }
 
@@ -270,12 +270,12 @@ async fn machine_token_without_scopes_is_403_everywhere() {
 async fn user_client_is_limited_to_granted_scopes() {
     let app = connect::app();
     let token = |scope: &str| sign(&with(app.authkit.connect.claims(ADA), "scope", json!(scope)));
-    app.post_as(&token("openid email"), "/expenses", LUNCH).await.expect(201);
-    app.post_as(&token("expenses:read expenses:write"), "/expenses", LUNCH).await.expect(201);
+    app.bearer(&token("openid email")).post("/expenses", LUNCH).await.expect(201);
+    app.bearer(&token("expenses:read expenses:write")).post("/expenses", LUNCH).await.expect(201);
     let reader = token("openid expenses:read");
-    app.get_as(&reader, "/expenses").await.expect(200);
-    insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
-    insufficient(&app.get_as(&token("expenses:write"), "/expenses").await, "expenses:read");
+    app.bearer(&reader).get("/expenses").await.expect(200);
+    insufficient(&app.bearer(&reader).post("/expenses", LUNCH).await, "expenses:write");
+    insufficient(&app.bearer(&token("expenses:write")).get("/expenses").await, "expenses:read");
 }
 
 #[tokio::test]
@@ -290,7 +290,7 @@ async fn session_token_needs_no_scope() {
 #[tokio::test]
 async fn me_shows_the_kind_of_caller() {
     let app = connect::app();
-    let me = app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200).json();
+    let me = app.bearer(&app.authkit.connect.token(ADA)).get("/me").await.expect(200).json();
     assert_eq!(
         me,
         json!({
@@ -301,11 +301,11 @@ async fn me_shows_the_kind_of_caller() {
         })
     );
     let token = app.authkit.connect.machine_token("expenses:read");
-    let me = app.get_as(&token, "/me").await.expect(200).json();
+    let me = app.bearer(&token).get("/me").await.expect(200).json();
     assert_eq!(me["user"], Value::Null);
     assert_eq!(me["session_id"], Value::Null);
     assert_eq!((&me["client_id"], &me["scopes"]), (&json!(MACHINE), &json!(["expenses:read"])));
-    let me = app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200).json();
+    let me = app.bearer(&app.authkit.access_token(ADA)).get("/me").await.expect(200).json();
     assert!(me.get("client_id").is_none() && me.get("scopes").is_none(), "{me}");
 }
 
@@ -314,10 +314,10 @@ async fn session_paths_refuse_connect_tokens() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
     let organization = r#"{"organization_id": "org_2"}"#;
-    let answer = app.post_as(&token, "/organization", organization).await.expect(403);
+    let answer = app.bearer(&token).post("/organization", organization).await.expect(403);
     assert!(answer.detail().contains("bearer token"), "{answer:?}");
     for method in [Method::GET, Method::POST] {
-        let answer = app.send_as(&token, method, "/logout", "").await.expect(400);
+        let answer = app.bearer(&token).send_json(method, "/logout", "").await.expect(400);
         assert!(answer.detail().contains("bearer token"), "{answer:?}");
     }
 }
@@ -326,9 +326,9 @@ async fn session_paths_refuse_connect_tokens() {
 async fn challenge_links_the_metadata_of_the_requested_resource() {
     let app = connect::app();
     let metadata = format!("resource_metadata=\"{ORIGIN}{RESOURCE}\"");
-    let answer = app.get("/expenses").await.expect(401);
+    let answer = app.anonymous().get("/expenses").await.expect(401);
     assert_eq!(answer.header("www-authenticate"), format!("Bearer {metadata}"));
-    let answer = app.get_as("x", "/expenses").await.expect(401);
+    let answer = app.bearer("x").get("/expenses").await.expect(401);
     assert_eq!(
         answer.header("www-authenticate"),
         format!(
@@ -355,7 +355,7 @@ async fn resource_metadata_covers_the_origin_and_mcp() {
         ("/mcp", format!("{ORIGIN}/mcp")),
         ("/mcp/", format!("{ORIGIN}/mcp")),
     ] {
-        let answer = app.get(&format!("{RESOURCE}{path}")).await.expect(200);
+        let answer = app.anonymous().get(&format!("{RESOURCE}{path}")).await.expect(200);
         assert_eq!(
             answer.json(),
             json!({
@@ -370,9 +370,10 @@ async fn resource_metadata_covers_the_origin_and_mcp() {
         assert_eq!(answer.header("access-control-allow-origin"), "*");
     }
     for path in ["/expenses", "/mcp/x", "/mcp//", "//", "//mcp", "/%6dcp"] {
-        app.get(&format!("{RESOURCE}{path}")).await.expect(404);
+        app.anonymous().get(&format!("{RESOURCE}{path}")).await.expect(404);
     }
-    let elsewhere = app.get(&format!("https://elsewhere.test:8443{RESOURCE}/mcp")).await;
+    let elsewhere =
+        app.anonymous().get(&format!("https://elsewhere.test:8443{RESOURCE}/mcp")).await;
     assert_eq!(elsewhere.json()["resource"], "https://elsewhere.test:8443/mcp");
     assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
 }
@@ -389,7 +390,7 @@ async fn metadata_allows_cross_origin_requests_with_custom_headers() {
         let answer = app.send(preflight.body(Body::empty()).unwrap()).await.expect(204);
         assert_eq!(answer.header("access-control-allow-origin"), "*");
         assert_eq!(answer.header("access-control-allow-headers"), "*");
-        app.post_as("x", path, "{}").await.expect(405);
+        app.bearer("x").post(path, "{}").await.expect(405);
     }
 }
 
@@ -397,21 +398,21 @@ async fn metadata_allows_cross_origin_requests_with_custom_headers() {
 async fn authkit_metadata_is_passed_through_and_cached() {
     let app = connect::app();
     for _ in 0..3 {
-        let answer = app.get(METADATA).await.expect(200);
+        let answer = app.anonymous().get(METADATA).await.expect(200);
         assert_eq!(answer.json(), app.authkit.connect.metadata());
         assert_eq!(answer.header("content-type"), "application/json");
         assert_eq!(answer.header("cache-control"), "public, max-age=300");
         assert_eq!(answer.header("access-control-allow-origin"), "*");
     }
-    app.get_as(&app.authkit.connect.token(ADA), "/me").await.expect(200);
-    app.isolate_with_variables(&VARIABLES).get(METADATA).await.expect(200);
+    app.bearer(&app.authkit.connect.token(ADA)).get("/me").await.expect(200);
+    app.isolate_with_variables(&VARIABLES).anonymous().get(METADATA).await.expect(200);
     assert_eq!(
         app.authkit.connect.take_requests(),
         [format!("{ISSUER}{METADATA}"), format!("{ISSUER}/oauth2/jwks")]
     );
     app.clock.advance(Duration::hours(1));
     app.authkit.connect.set_metadata("registration_endpoint", json!("https://new.test"));
-    let answers = join_all((0..20).map(|_| app.get(METADATA))).await;
+    let answers = join_all((0..20).map(async |_| app.anonymous().get(METADATA).await)).await;
     for answer in answers {
         assert_eq!(answer.json()["registration_endpoint"], "https://new.test");
     }
@@ -422,10 +423,13 @@ async fn authkit_metadata_is_passed_through_and_cached() {
 async fn authkit_metadata_is_served_under_resource_paths() {
     let app = connect::app();
     for path in with_resources(&[METADATA]) {
-        assert_eq!(app.get(&path).await.expect(200).json(), app.authkit.connect.metadata());
+        assert_eq!(
+            app.anonymous().get(&path).await.expect(200).json(),
+            app.authkit.connect.metadata()
+        );
     }
     for path in ["/expenses", "/mcp/x", "//"] {
-        app.get(&format!("{METADATA}{path}")).await.expect(404);
+        app.anonymous().get(&format!("{METADATA}{path}")).await.expect(404);
     }
 }
 
@@ -436,40 +440,40 @@ async fn authkit_outage_is_503_and_fetched_every_30_seconds() {
         let app = connect::app();
         app.authkit.connect.set_outage(Some(outage));
         for _ in 0..3 {
-            let answer = app.get(METADATA).await.expect(503);
+            let answer = app.anonymous().get(METADATA).await.expect(503);
             assert_ne!(answer.header("retry-after"), "");
             assert_ne!(answer.header("cache-control"), "public, max-age=300");
-            app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(503);
+            app.bearer(&app.authkit.connect.token(ADA)).get("/expenses").await.expect(503);
         }
         assert_eq!(app.authkit.connect.take_requests().len(), 1);
         // Sessions keep working.
-        app.get_as(&app.authkit.access_token(ADA), "/expenses").await.expect(200);
+        app.bearer(&app.authkit.access_token(ADA)).get("/expenses").await.expect(200);
         app.authkit.connect.set_outage(None);
         app.clock.advance(Duration::seconds(30));
-        app.get(METADATA).await.expect(200);
-        app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(200);
+        app.anonymous().get(METADATA).await.expect(200);
+        app.bearer(&app.authkit.connect.token(ADA)).get("/expenses").await.expect(200);
     }
 }
 
 #[tokio::test]
 async fn outage_keeps_old_keys_but_no_old_metadata() {
     let app = connect::app();
-    app.get(METADATA).await.expect(200);
+    app.anonymous().get(METADATA).await.expect(200);
     app.authkit.connect.set_outage(Some(Outage::NoAnswer));
     app.clock.advance(Duration::days(3));
-    app.get_as(&app.authkit.connect.token(ADA), "/expenses").await.expect(200);
-    app.get(METADATA).await.expect(503);
+    app.bearer(&app.authkit.connect.token(ADA)).get("/expenses").await.expect(200);
+    app.anonymous().get(METADATA).await.expect(503);
 }
 
 #[tokio::test]
 async fn connect_keys_rotate() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
     app.authkit.connect.publish(Some(vec![NEXT.jwk()]));
     app.clock.advance(Duration::seconds(30));
     let claims = app.authkit.connect.claims(ADA);
-    app.get_as(&NEXT.sign(&NEXT.header(), &claims), "/me").await.expect(200);
+    app.bearer(&NEXT.sign(&NEXT.header(), &claims)).get("/me").await.expect(200);
     // The cached verification does not count: its key is gone.
     assert_eq!(refusal(&app, &token).await, "the token is not signed by a key of the issuer");
 }
@@ -479,8 +483,8 @@ async fn cached_keys_are_bound_to_their_issuer() {
     let app = connect::app();
     app.authkit.connect.publish(Some(vec![STRANGER.jwk()]));
     let token = STRANGER.sign(&STRANGER.header(), &app.authkit.connect.claims(ADA));
-    app.get_as(&token, "/me").await.expect(200);
-    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
+    app.bearer(&app.authkit.access_token(ADA)).get("/me").await.expect(200);
     let [of_connect, of_session] = ["authkit:connect-jwks:client_test", "authkit:jwks:client_test"];
     let (sealed, _) = app.authkit_kv.entry(of_connect).unwrap();
     app.authkit_kv.insert_raw(of_session, &sealed, None);
@@ -489,7 +493,7 @@ async fn cached_keys_are_bound_to_their_issuer() {
     let moved = app.isolate_with_variables(&same);
     app.authkit.connect.take_requests();
     let forged = STRANGER.sign(&STRANGER.header(), &app.authkit.claims(ADA));
-    let answer = moved.get_as(&forged, "/me").await;
+    let answer = moved.bearer(&forged).get("/me").await;
     assert_ne!(answer.status, 200, "{answer:?}");
     assert_eq!(app.authkit.connect.take_requests(), [format!("{ISSUER}/sso/jwks/{CLIENT_ID}")]);
 }

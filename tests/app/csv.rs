@@ -6,7 +6,7 @@ use http::{Method, Request, header};
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{ADA, KvOperation, TestApp, app::request, logs};
+use crate::support::{ADA, Client, KvOperation, TestApp, app::request, logs};
 
 const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -14,7 +14,7 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 async fn create(app: &TestApp, description: &str) {
     let token = app.authkit.access_token(ADA);
     let body = json!({"description": description, "category": description.trim(), "amount": 1});
-    app.post_as(&token, "/expenses", body.to_string()).await.expect(201);
+    app.bearer(&token).post("/expenses", body.to_string()).await.expect(201);
 }
 
 /// Writes expenses directly to KV, numbered from the newest.

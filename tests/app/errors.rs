@@ -3,18 +3,18 @@
 use http::Method;
 use serde_json::json;
 
-use crate::support::{ADA, TestApp, app::request, logs};
+use crate::support::{ADA, Client, TestApp, app::request, logs};
 
 #[tokio::test]
 async fn health_is_public_and_says_ok() {
     let app = TestApp::new();
-    assert_eq!(app.get("/health").await.expect(200).json(), json!({"status": "ok"}));
+    assert_eq!(app.anonymous().get("/health").await.expect(200).json(), json!({"status": "ok"}));
 }
 
 #[tokio::test]
 async fn unknown_path_is_404_as_json_and_as_page() {
     let app = TestApp::new();
-    let answer = app.get("/nowhere").await.expect(404);
+    let answer = app.anonymous().get("/nowhere").await.expect(404);
     assert_eq!(answer.json(), json!({"detail": "Not Found"}));
     let page = app.browser().open("/nowhere").await.expect(404);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -43,10 +43,10 @@ async fn every_response_has_the_security_headers() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for answer in [
-        app.get("/health").await,
-        app.get("/nowhere").await,
-        app.get("/me").await,
-        app.get("/login").await,
+        app.anonymous().get("/health").await,
+        app.anonymous().get("/nowhere").await,
+        app.anonymous().get("/me").await,
+        app.anonymous().get("/login").await,
         browser.get("/me").await,
         browser.open("/").await,
         browser.open("/nowhere").await,
@@ -67,7 +67,7 @@ async fn every_response_has_the_security_headers() {
 #[tokio::test]
 async fn plain_http_response_has_no_hsts_header() {
     let app = TestApp::new();
-    let answer = app.get("http://localhost:8787/health").await.expect(200);
+    let answer = app.anonymous().get("http://localhost:8787/health").await.expect(200);
     assert_eq!(answer.header("strict-transport-security"), "");
 }
 
@@ -79,7 +79,7 @@ async fn configuration_error_is_500_with_names_and_no_values() {
         ("WORKOS_BASE_URL", "hunter3"),
     ]);
     for path in ["/", "/health", "/login", "/expenses", "/nowhere"] {
-        let detail = app.get(path).await.expect(500).detail();
+        let detail = app.anonymous().get(path).await.expect(500).detail();
         for name in ["WORKOS_API_KEY", "WORKOS_COOKIE_PASSWORD", "WORKOS_BASE_URL"] {
             assert!(detail.contains(name), "{detail}");
         }

@@ -4,20 +4,20 @@ use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADA, GRACE, KvOperation, TestApp, app::request, authkit::TestUser};
+use crate::support::{ADA, Client, GRACE, KvOperation, TestApp, app::request, authkit::TestUser};
 
 const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
 
 async fn create(app: &TestApp, user: TestUser, body: &str) -> Value {
     let token = app.authkit.access_token(user);
-    app.post_as(&token, "/expenses", body.to_owned()).await.expect(201).json()
+    app.bearer(&token).post("/expenses", body.to_owned()).await.expect(201).json()
 }
 
 #[tokio::test]
 async fn expense_is_created_read_listed_and_deleted() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
-    let created = app.post_as(&token, "/expenses", LUNCH).await.expect(201);
+    let created = app.bearer(&token).post("/expenses", LUNCH).await.expect(201);
     let expense = created.json();
     let id = expense["id"].as_str().unwrap();
     let path = format!("/expenses/{id}");
@@ -28,15 +28,15 @@ async fn expense_is_created_read_listed_and_deleted() {
             r#"{{"id":"{id}","description":"Team lunch","amount":42.50,"currency":"USD","category":"meals","date":"2026-11-23","created_at":"2026-11-23T12:00:00Z","updated_at":"2026-11-23T12:00:00Z"}}"#
         )
     );
-    assert_eq!(app.get_as(&token, &path).await.expect(200).body, created.body);
+    assert_eq!(app.bearer(&token).get(&path).await.expect(200).body, created.body);
     assert_eq!(
-        app.get_as(&token, "/expenses").await.expect(200).body,
+        app.bearer(&token).get("/expenses").await.expect(200).body,
         format!("[{}]", created.body)
     );
-    assert_eq!(app.delete_as(&token, &path).await.expect(204).body, "");
-    assert_eq!(app.delete_as(&token, &path).await.expect(404).detail(), "Expense not found");
-    assert_eq!(app.get_as(&token, &path).await.expect(404).detail(), "Expense not found");
-    assert_eq!(app.get_as(&token, "/expenses").await.expect(200).body, "[]");
+    assert_eq!(app.bearer(&token).delete(&path).await.expect(204).body, "");
+    assert_eq!(app.bearer(&token).delete(&path).await.expect(404).detail(), "Expense not found");
+    assert_eq!(app.bearer(&token).get(&path).await.expect(404).detail(), "Expense not found");
+    assert_eq!(app.bearer(&token).get("/expenses").await.expect(200).body, "[]");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn session_and_token_reach_the_same_expenses() {
     let mut browser = app.signed_in(ADA).await;
     let created = browser.post("/expenses", LUNCH).await.expect(201).json();
     let token = app.authkit.access_token(ADA);
-    assert_eq!(app.get_as(&token, "/expenses").await.json(), json!([created]));
+    assert_eq!(app.bearer(&token).get("/expenses").await.json(), json!([created]));
 }
 
 #[tokio::test]
@@ -53,10 +53,10 @@ async fn user_sees_no_expense_of_another_user() {
     let app = TestApp::new();
     let path = format!("/expenses/{}", create(&app, ADA, LUNCH).await["id"].as_str().unwrap());
     let graces = app.authkit.access_token(GRACE);
-    assert_eq!(app.get_as(&graces, "/expenses").await.expect(200).body, "[]");
-    app.get_as(&graces, &path).await.expect(404);
-    app.delete_as(&graces, &path).await.expect(404);
-    app.get_as(&app.authkit.access_token(ADA), &path).await.expect(200);
+    assert_eq!(app.bearer(&graces).get("/expenses").await.expect(200).body, "[]");
+    app.bearer(&graces).get(&path).await.expect(404);
+    app.bearer(&graces).delete(&path).await.expect(404);
+    app.bearer(&app.authkit.access_token(ADA)).get(&path).await.expect(200);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn pages_follow_the_link_header_newest_first() {
     let mut seen = Vec::new();
     loop {
         app.kv.take_operations();
-        let answer = app.get_as(&token, &path).await.expect(200);
+        let answer = app.bearer(&token).get(&path).await.expect(200);
         assert_eq!(app.kv.take_operations(), [KvOperation::List]);
         let page = answer.json();
         seen.extend(page.as_array().unwrap().iter().map(|row| row["description"].to_string()));
@@ -107,24 +107,24 @@ async fn requests_cost_the_documented_kv_operations() {
     let token = app.authkit.access_token(ADA);
     let id = create(&app, ADA, LUNCH).await["id"].as_str().unwrap().to_owned();
     assert_eq!(app.kv.take_operations(), [KvOperation::Put]);
-    app.get_as(&token, "/expenses").await.expect(200);
+    app.bearer(&token).get("/expenses").await.expect(200);
     assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     let path = format!("/expenses/{id}");
-    app.get_as(&token, &path).await.expect(200);
+    app.bearer(&token).get(&path).await.expect(200);
     assert_eq!(app.kv.take_operations(), [KvOperation::Get]);
-    app.get_as(&token, "/expenses?category=meals").await.expect(200);
+    app.bearer(&token).get("/expenses?category=meals").await.expect(200);
     assert_eq!(app.kv.take_operations(), [KvOperation::List]);
-    app.get_as(&token, "/expenses/summary").await.expect(200);
+    app.bearer(&token).get("/expenses/summary").await.expect(200);
     assert_eq!(app.kv.take_operations(), [KvOperation::List]);
     for method in [Method::PUT, Method::PATCH] {
-        app.send_as(&token, method, &path, LUNCH).await.expect(200);
+        app.bearer(&token).send_json(method, &path, LUNCH).await.expect(200);
         assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put]);
     }
     app.create_with_key(ADA, "key", LUNCH).await.expect(201);
     assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Put, KvOperation::Put]);
-    app.delete_as(&token, &path).await.expect(204);
+    app.bearer(&token).delete(&path).await.expect(204);
     assert_eq!(app.kv.take_operations(), [KvOperation::Get, KvOperation::Delete]);
-    app.get("/health").await.expect(200);
+    app.anonymous().get("/health").await.expect(200);
     assert_eq!(app.kv.take_operations(), []);
 }
 
@@ -133,7 +133,7 @@ async fn invalid_body_is_422_with_every_problem() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let body = r#"{"amount": 1.005, "currency": "usd", "extra": true}"#;
-    let answer = app.post_as(&token, "/expenses", body).await.expect(422);
+    let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
     assert_eq!(
         answer.json(),
         json!({"detail": [
@@ -150,7 +150,7 @@ async fn invalid_body_is_422_with_every_problem() {
         ]})
     );
     for body in ["", "{", "[]", "null", "\u{feff}{}"] {
-        app.post_as(&token, "/expenses", body).await.expect(422);
+        app.bearer(&token).post("/expenses", body).await.expect(422);
     }
     assert_eq!(app.kv.keys(), [""; 0]);
 }
@@ -160,10 +160,10 @@ async fn query_out_of_range_is_422() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for limit in ["0", "1001", "x", "-1", ""] {
-        let answer = app.get_as(&token, &format!("/expenses?limit={limit}")).await.expect(422);
+        let answer = app.bearer(&token).get(&format!("/expenses?limit={limit}")).await.expect(422);
         assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "limit"]), "{limit}");
     }
-    app.get_as(&token, "/expenses?limit=1000&unknown=1").await.expect(200);
+    app.bearer(&token).get("/expenses?limit=1000&unknown=1").await.expect(200);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn body_too_long_or_not_json_is_refused() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let long = format!(r#"{{"description": "{}", "amount": 1}}"#, "x".repeat(64 * 1024));
-    app.post_as(&token, "/expenses", long).await.expect(413);
+    app.bearer(&token).post("/expenses", long).await.expect(413);
     for (content_type, status) in [
         (Some("application/json; charset=utf-8"), 201),
         (Some("application/vnd.api+json"), 201),
@@ -196,8 +196,8 @@ async fn malformed_id_is_404() {
     let lower = create(&app, ADA, LUNCH).await["id"].as_str().unwrap().to_lowercase();
     app.kv.take_operations();
     for id in ["x", "..%2F..", "%00", &lower, "01ARZ3NDEKTSV4RRFFQ69G5FAU0"] {
-        app.get_as(&token, &format!("/expenses/{id}")).await.expect(404);
-        app.delete_as(&token, &format!("/expenses/{id}")).await.expect(404);
+        app.bearer(&token).get(&format!("/expenses/{id}")).await.expect(404);
+        app.bearer(&token).delete(&format!("/expenses/{id}")).await.expect(404);
     }
     assert_eq!(app.kv.take_operations(), []);
 }
@@ -210,20 +210,20 @@ async fn kv_failure_is_503_and_never_an_empty_list() {
     for (operation, answer) in [
         (KvOperation::List, {
             app.kv.fail(Some(KvOperation::List));
-            app.get_as(&token, "/expenses").await
+            app.bearer(&token).get("/expenses").await
         }),
         (KvOperation::Get, {
             app.kv.fail(Some(KvOperation::Get));
-            app.get_as(&token, &path).await
+            app.bearer(&token).get(&path).await
         }),
-        (KvOperation::Get, app.delete_as(&token, &path).await),
+        (KvOperation::Get, app.bearer(&token).delete(&path).await),
         (KvOperation::Delete, {
             app.kv.fail(Some(KvOperation::Delete));
-            app.delete_as(&token, &path).await
+            app.bearer(&token).delete(&path).await
         }),
         (KvOperation::Put, {
             app.kv.fail(Some(KvOperation::Put));
-            app.post_as(&token, "/expenses", LUNCH).await
+            app.bearer(&token).post("/expenses", LUNCH).await
         }),
     ] {
         let answer = answer.expect(503);
@@ -231,7 +231,7 @@ async fn kv_failure_is_503_and_never_an_empty_list() {
         assert!(!answer.body.contains("made to fail"), "{operation}: {}", answer.body);
     }
     app.kv.fail(None);
-    app.get_as(&token, &path).await.expect(200);
+    app.bearer(&token).get(&path).await.expect(200);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn put_replaces_the_whole_expense() {
     let path = format!("/expenses/{}", first["id"].as_str().unwrap());
     app.clock.advance(Duration::minutes(1));
     let body = r#"{"description": "Dinner", "amount": "7.5", "date": "2026-01-31"}"#;
-    let changed = app.send_as(&token, Method::PUT, &path, body).await.expect(200).json();
+    let changed = app.bearer(&token).send_json(Method::PUT, &path, body).await.expect(200).json();
     let expected = json!({
         "id": first["id"], "description": "Dinner",
         "amount": serde_json::from_str::<Value>("7.50").unwrap(), "currency": "USD",
@@ -250,10 +250,10 @@ async fn put_replaces_the_whole_expense() {
         "created_at": "2026-11-23T12:00:00Z", "updated_at": "2026-11-23T12:01:00Z",
     });
     assert_eq!(changed, expected);
-    assert_eq!(app.get_as(&token, &path).await.json(), expected);
-    assert_eq!(app.get_as(&token, "/expenses").await.json(), json!([expected]));
-    app.send_as(&token, Method::PUT, &path, r#"{"amount": 1}"#).await.expect(422);
-    assert_eq!(app.get_as(&token, &path).await.json(), expected);
+    assert_eq!(app.bearer(&token).get(&path).await.json(), expected);
+    assert_eq!(app.bearer(&token).get("/expenses").await.json(), json!([expected]));
+    app.bearer(&token).send_json(Method::PUT, &path, r#"{"amount": 1}"#).await.expect(422);
+    assert_eq!(app.bearer(&token).get(&path).await.json(), expected);
 }
 
 #[tokio::test]
@@ -264,7 +264,8 @@ async fn patch_changes_only_named_members() {
     let path = format!("/expenses/{}", first["id"].as_str().unwrap());
     app.clock.advance(Duration::minutes(1));
     let patch = r#"{"description": "Dinner", "category": null}"#;
-    let changed = app.send_as(&token, Method::PATCH, &path, patch).await.expect(200).json();
+    let changed =
+        app.bearer(&token).send_json(Method::PATCH, &path, patch).await.expect(200).json();
     assert_eq!(changed["description"], "Dinner");
     assert_eq!(changed["category"], "other");
     assert_eq!(changed["amount"], first["amount"]);
@@ -276,10 +277,10 @@ async fn patch_changes_only_named_members() {
         (r#"{"id": "x"}"#, "extra_forbidden"),
         ("[]", "model_attributes_type"),
     ] {
-        let answer = app.send_as(&token, Method::PATCH, &path, patch).await.expect(422);
+        let answer = app.bearer(&token).send_json(Method::PATCH, &path, patch).await.expect(422);
         assert_eq!(answer.json()["detail"][0]["type"], kind, "{patch}");
     }
-    assert_eq!(app.get_as(&token, &path).await.json(), changed);
+    assert_eq!(app.bearer(&token).get(&path).await.json(), changed);
 }
 
 #[tokio::test]
@@ -289,10 +290,10 @@ async fn expense_of_another_user_cannot_be_changed() {
     let path = format!("/expenses/{}", first["id"].as_str().unwrap());
     let graces = app.authkit.access_token(GRACE);
     for method in [Method::PUT, Method::PATCH] {
-        app.send_as(&graces, method.clone(), &path, LUNCH).await.expect(404);
-        app.send_as(&graces, method, "/expenses/x", LUNCH).await.expect(404);
+        app.bearer(&graces).send_json(method.clone(), &path, LUNCH).await.expect(404);
+        app.bearer(&graces).send_json(method, "/expenses/x", LUNCH).await.expect(404);
     }
-    assert_eq!(app.get_as(&app.authkit.access_token(ADA), &path).await.json(), first);
+    assert_eq!(app.bearer(&app.authkit.access_token(ADA)).get(&path).await.json(), first);
     assert_eq!(app.kv.keys().len(), 1);
 }
 
@@ -315,7 +316,7 @@ async fn all_pages(app: &TestApp, first: &str) -> Vec<u64> {
     let mut path = first.to_owned();
     let mut seen = Vec::new();
     for _ in 0..100 {
-        let answer = app.get_as(&token, &path).await.expect(200);
+        let answer = app.bearer(&token).get(&path).await.expect(200);
         let page = answer.json();
         let descriptions = page.as_array().unwrap().iter().map(|row| row["description"].as_str());
         seen.extend(descriptions.map(|text| text.unwrap().parse::<u64>().unwrap()));
@@ -351,7 +352,7 @@ async fn inverted_date_range_is_422() {
     let token = app.authkit.access_token(ADA);
     let range = "from=2026-01-12&to=2026-01-10";
     for path in ["/expenses", "/expenses.csv", "/expenses/summary"] {
-        let answer = app.get_as(&token, &format!("{path}?{range}")).await.expect(422);
+        let answer = app.bearer(&token).get(&format!("{path}?{range}")).await.expect(422);
         let problem = json!({
             "type": "value_error",
             "loc": ["query", "to"],
@@ -360,9 +361,10 @@ async fn inverted_date_range_is_422() {
         });
         assert_eq!(answer.json(), json!({"detail": [problem]}), "{path}");
         // An invalid date is the only problem reported: the order of the range is not checked then.
-        let answer = app.get_as(&token, &format!("{path}?from=x&to=2026-01-10")).await.expect(422);
+        let answer =
+            app.bearer(&token).get(&format!("{path}?from=x&to=2026-01-10")).await.expect(422);
         assert_eq!(answer.json()["detail"].as_array().unwrap().len(), 1, "{path}");
-        app.get_as(&token, &format!("{path}?from=2026-01-10&to=2026-01-10")).await.expect(200);
+        app.bearer(&token).get(&format!("{path}?from=2026-01-10&to=2026-01-10")).await.expect(200);
     }
 }
 
@@ -371,10 +373,10 @@ async fn forged_or_foreign_cursor_is_422() {
     let app = TestApp::new();
     thirty(&app).await;
     let token = app.authkit.access_token(ADA);
-    let page = app.get_as(&token, "/expenses?limit=5").await.expect(200);
+    let page = app.bearer(&token).get("/expenses?limit=5").await.expect(200);
     let link = page.header("link");
     let path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
-    app.get_as(&token, path).await.expect(200);
+    app.bearer(&token).get(path).await.expect(200);
     let graces = app.authkit.access_token(GRACE);
     for (token, path) in [
         (&graces, path),
@@ -384,7 +386,7 @@ async fn forged_or_foreign_cursor_is_422() {
         (&token, &format!("{path}&category=a")),
         (&token, &format!("{path}&from=2026-01-01")),
     ] {
-        let answer = app.get_as(token, path).await.expect(422);
+        let answer = app.bearer(token).get(path).await.expect(422);
         assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "cursor"]), "{path}");
     }
 }
@@ -417,7 +419,7 @@ async fn summary_totals_each_currency_by_category_and_month() {
     create(&app, ADA, feb).await;
     create(&app, ADA, &feb.replace("0.1", "0.2")).await;
     let token = app.authkit.access_token(ADA);
-    let answer = app.get_as(&token, "/expenses/summary").await.expect(200);
+    let answer = app.bearer(&token).get("/expenses/summary").await.expect(200);
     let summary = answer.json();
     assert_eq!(summary["currencies"][0]["currency"], "EUR");
     assert_eq!(summary["currencies"][0]["total"].to_string(), "255.00");
@@ -434,12 +436,12 @@ async fn summary_totals_each_currency_by_category_and_month() {
     assert_eq!(categories, [Some("c"), Some("b"), Some("a")], "the largest first");
 
     let path = "/expenses/summary?from=2026-01-21&to=2026-01-22&currency=EUR";
-    let summary = app.get_as(&token, path).await.expect(200).json();
+    let summary = app.bearer(&token).get(path).await.expect(200).json();
     assert_eq!(summary["currencies"].as_array().unwrap().len(), 1);
     assert_eq!(summary["currencies"][0]["total"].to_string(), "43.00");
-    app.get_as(&token, "/expenses/summary?currency=eur&from=x").await.expect(422);
+    app.bearer(&token).get("/expenses/summary?currency=eur&from=x").await.expect(422);
     let graces = app.authkit.access_token(GRACE);
-    let summary = app.get_as(&graces, "/expenses/summary").await.expect(200);
+    let summary = app.bearer(&graces).get("/expenses/summary").await.expect(200);
     assert_eq!(summary.body, r#"{"currencies":[]}"#);
 }
 
@@ -461,7 +463,7 @@ async fn ten_thousand_expenses_are_read_in_thousands() {
     assert_eq!(all_pages(&app, "/expenses?limit=1000").await, newest_first);
     assert_eq!(app.kv.take_operations(), [KvOperation::List; 10]);
     let token = app.authkit.access_token(ADA);
-    let summary = app.get_as(&token, "/expenses/summary").await.expect(200).json();
+    let summary = app.bearer(&token).get("/expenses/summary").await.expect(200).json();
     assert_eq!(summary["currencies"][0]["total"].to_string(), "100.00");
     assert_eq!(app.kv.take_operations(), [KvOperation::List; 10]);
 }

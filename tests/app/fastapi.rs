@@ -24,7 +24,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::{Answer, ORIGIN},
 };
 
@@ -105,7 +105,7 @@ async fn every_request_gets_the_recorded_fastapi_response() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let body = r#"{"description": "x", "amount": 1}"#;
-    let id = app.post_as(&token, "/expenses", body).await.expect(201).json()["id"].clone();
+    let id = app.bearer(&token).post("/expenses", body).await.expect(201).json()["id"].clone();
     let id = id.as_str().unwrap();
     let mut wrong = Vec::new();
     for vector in vectors() {

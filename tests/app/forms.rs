@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     pages::{add, assert_has, assert_inert},
     support::{
-        ADA, GRACE, KvOperation, TestApp,
+        ADA, Client, GRACE, KvOperation, TestApp,
         app::{Answer, Browser, form, form_body, request},
         authkit::Outage,
     },

@@ -7,7 +7,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, KvOperation, TestApp,
+    ADA, Client, GRACE, KvOperation, TestApp,
     app::{Answer, request},
 };
 
@@ -241,7 +241,7 @@ async fn repeated_key_does_not_restore_a_deleted_expense() {
     let first = create(&app, LUNCH).await.expect(201).json();
     let token = app.authkit.access_token(ADA);
     let path = format!("/expenses/{}", first["id"].as_str().unwrap());
-    app.delete_as(&token, &path).await.expect(204);
+    app.bearer(&token).delete(&path).await.expect(204);
     app.clock.advance(Duration::minutes(10));
     for isolate in [&app, &app.isolate()] {
         assert_eq!(create(isolate, LUNCH).await.expect(201).json(), first);

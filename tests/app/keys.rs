@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::support::{
-    ADA, KvOperation, TestApp,
+    ADA, Client, KvOperation, TestApp,
     app::request,
     authkit::{CURRENT, NEXT, Outage},
 };
@@ -18,11 +18,11 @@ async fn cached_token_is_refused_once_its_key_is_withdrawn() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
     let token = app.authkit.access_token(ADA);
-    app.get_as(&token, "/me").await.expect(200);
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
     app.authkit.publish(&[NEXT.jwk()]);
     app.clock.advance(Duration::hours(1));
-    app.get_as(&token, "/me").await.expect(401);
+    app.bearer(&token).get("/me").await.expect(401);
 }
 
 #[tokio::test]
@@ -31,13 +31,13 @@ async fn outage_without_cached_keys_is_503() {
     app.authkit.set_outage(Some(Outage::NoAnswer));
     let token = app.authkit.access_token(ADA);
     for _ in 0..3 {
-        let answer = app.get_as(&token, "/me").await.expect(503);
+        let answer = app.bearer(&token).get("/me").await.expect(503);
         assert_ne!(answer.header("retry-after"), "");
     }
     assert_eq!(app.authkit.jwks_count(), 1);
     app.authkit.set_outage(None);
     app.clock.advance(Duration::seconds(30));
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
 }
 
 #[tokio::test]
@@ -56,9 +56,9 @@ async fn browser_keeps_its_session_during_an_outage() {
 #[tokio::test]
 async fn cached_keys_of_another_base_url_are_ignored() {
     let app = TestApp::new();
-    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    app.bearer(&app.authkit.access_token(ADA)).get("/me").await.expect(200);
     let moved = app.isolate_with_variables(&[("WORKOS_BASE_URL", "https://other.test")]);
-    moved.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    moved.bearer(&app.authkit.access_token(ADA)).get("/me").await.expect(200);
     assert_eq!(app.authkit.jwks_count(), 2);
 }
 
@@ -67,12 +67,12 @@ async fn cached_token_is_refused_once_its_key_changes() {
     let app = TestApp::new();
     app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
     let token = app.authkit.access_token(ADA);
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
     let mut other_key = NEXT.jwk();
     other_key["kid"] = json!(CURRENT.kid);
     app.authkit.publish(&[other_key]);
     app.clock.advance(Duration::hours(1));
-    app.get_as(&token, "/me").await.expect(401);
+    app.bearer(&token).get("/me").await.expect(401);
 }
 
 #[tokio::test]
@@ -92,13 +92,13 @@ async fn key_fetch_finishes_after_the_client_disconnects() {
         tokio::task::yield_now().await;
     }
     app.authkit.set_outage(Some(Outage::NoAnswer));
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
 }
 
 #[tokio::test]
 async fn sign_in_with_an_unfetched_key_is_postponed() {
     let app = TestApp::new();
-    app.get_as(&app.authkit.access_token(ADA), "/me").await.expect(200);
+    app.bearer(&app.authkit.access_token(ADA)).get("/me").await.expect(200);
     app.authkit.publish(&[CURRENT.jwk(), NEXT.jwk()]);
     app.authkit.sign_with(&NEXT);
     let mut browser = app.signed_in(ADA).await;

@@ -3,11 +3,11 @@
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADA, TestApp, app::request, authkit::TestUser};
+use crate::support::{ADA, Client, TestApp, app::request, authkit::TestUser};
 
 async fn create(app: &TestApp, body: &str) -> Value {
     let token = app.authkit.access_token(ADA);
-    app.post_as(&token, "/expenses", body.to_owned()).await.expect(201).json()
+    app.bearer(&token).post("/expenses", body.to_owned()).await.expect(201).json()
 }
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn lone_surrogate_is_invalid_json() {
             format!(r#"{{"description": "x", "amount": 1, "category": "{text}"}}"#),
             format!(r#"{{"description": "x", "amount": 1, "{text}": 1}}"#),
         ] {
-            let answer = app.post_as(&token, "/expenses", body.clone()).await.expect(422);
+            let answer = app.bearer(&token).post("/expenses", body.clone()).await.expect(422);
             assert_eq!(answer.json()["detail"][0]["type"], "json_invalid", "{body}");
         }
     }
@@ -41,11 +41,11 @@ async fn control_characters_are_stored_and_returned() {
     assert_eq!(made["category"], "\0");
     let token = app.authkit.access_token(ADA);
     let path = format!("/expenses/{}", made["id"].as_str().unwrap());
-    assert_eq!(app.get_as(&token, &path).await.expect(200).json(), made);
+    assert_eq!(app.bearer(&token).get(&path).await.expect(200).json(), made);
     assert_eq!(app.expenses_of(ADA).await, std::slice::from_ref(&made));
-    let found = app.get_as(&token, "/expenses?category=%00").await.expect(200).json();
+    let found = app.bearer(&token).get("/expenses?category=%00").await.expect(200).json();
     assert_eq!(found, json!([made]));
-    let summary = app.get_as(&token, "/expenses/summary").await.expect(200).json();
+    let summary = app.bearer(&token).get("/expenses/summary").await.expect(200).json();
     assert_eq!(summary["currencies"][0]["by_category"][0]["category"], "\0");
     let csv = request(Method::GET, "/expenses")
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -63,7 +63,7 @@ async fn last_of_two_equal_member_names_counts() {
     assert_eq!(made["amount"].to_string(), "2.00");
     let token = app.authkit.access_token(ADA);
     let body = r#"{"description": "first", "amount": 1, "amount": null}"#;
-    let answer = app.post_as(&token, "/expenses", body).await.expect(422);
+    let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
     assert_eq!(answer.json()["detail"][0]["type"], "decimal_type");
 }
 
@@ -78,7 +78,7 @@ async fn deep_nesting_is_refused_before_the_parsers_limit() {
                 continue;
             }
             let body = format!(r#"{{"description": {deep}, "amount": 1}}"#);
-            let answer = app.post_as(&token, "/expenses", body).await.expect(422);
+            let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
             assert_eq!(answer.json()["detail"][0]["type"], kind, "{depth} × {open}");
         }
     }
@@ -105,7 +105,8 @@ async fn expense_too_long_for_metadata_is_stored_whole() {
         // First too long for metadata, then short enough, and the reverse.
         for description in ["short", &description] {
             let patch = json!({"description": description}).to_string();
-            let changed = app.send_as(&token, Method::PATCH, &path, patch).await.expect(200).json();
+            let changed =
+                app.bearer(&token).send_json(Method::PATCH, &path, patch).await.expect(200).json();
             assert_eq!(changed["description"], description);
             assert_eq!(app.expenses_of(ADA).await, [changed]);
         }
@@ -122,7 +123,7 @@ async fn subjects_with_any_characters_have_separate_expenses() {
     for user in users() {
         let token = app.authkit.access_token(user);
         let body = json!({"description": user.id.get(..20).unwrap_or(user.id), "amount": 1});
-        app.post_as(&token, "/expenses", body.to_string()).await.expect(201);
+        app.bearer(&token).post("/expenses", body.to_string()).await.expect(201);
         app.create_with_key(user, "key", r#"{"description": "with a key", "amount": 1}"#)
             .await
             .expect(201);
@@ -133,7 +134,7 @@ async fn subjects_with_any_characters_have_separate_expenses() {
         for (other, expense) in users().zip(expenses.iter().cycle()) {
             if other.id != user.id {
                 let path = format!("/expenses/{}", expense["id"].as_str().unwrap());
-                app.get_as(&app.authkit.access_token(other), &path).await.expect(404);
+                app.bearer(&app.authkit.access_token(other)).get(&path).await.expect(404);
             }
         }
     }

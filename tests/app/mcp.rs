@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::{Answer, ORIGIN, request},
     connect,
     mcp::{NEWEST, modern, modern_headers, post, rpc},
@@ -184,9 +184,9 @@ async fn path_with_a_trailing_slash_works() {
     let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
     let body = message("tools/list").to_string();
     let token = app.authkit.connect.token(ADA);
-    let tools = app.post_as(&token, "/mcp", body.clone()).await.expect(200);
-    assert_eq!(app.post_as(&token, "/mcp/", body.clone()).await.expect(200).body, tools.body);
-    let answer = app.post_as("x", "/mcp/", body).await.expect(401);
+    let tools = app.bearer(&token).post("/mcp", body.clone()).await.expect(200);
+    assert_eq!(app.bearer(&token).post("/mcp/", body.clone()).await.expect(200).body, tools.body);
+    let answer = app.bearer("x").post("/mcp/", body).await.expect(401);
     let challenge = answer.header("www-authenticate");
     assert!(challenge.ends_with(&format!("resource_metadata=\"{metadata}\"")), "{challenge}");
     let request = request(Method::GET, "/mcp/").body(Body::empty()).unwrap();
@@ -203,15 +203,15 @@ async fn mcp_accepts_bearer_tokens_only() {
     assert_eq!(answer.header("www-authenticate"), challenge);
 
     let body = message("ping").to_string();
-    app.post_as(&app.authkit.connect.token(ADA), "/mcp", body.clone()).await.expect(200);
-    app.post_as(&app.authkit.access_token(ADA), "/mcp", body.clone()).await.expect(200);
-    let answer = app.post_as("x", "/mcp", body.clone()).await.expect(401);
+    app.bearer(&app.authkit.connect.token(ADA)).post("/mcp", body.clone()).await.expect(200);
+    app.bearer(&app.authkit.access_token(ADA)).post("/mcp", body.clone()).await.expect(200);
+    let answer = app.bearer("x").post("/mcp", body.clone()).await.expect(401);
     assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""), "{answer:?}");
 
     // The endpoint exists with Connect off too; its challenge then names no metadata.
     let app = TestApp::new();
-    app.post_as(&app.authkit.access_token(ADA), "/mcp", body.clone()).await.expect(200);
-    let answer = app.post_as("x", "/mcp", body).await.expect(401);
+    app.bearer(&app.authkit.access_token(ADA)).post("/mcp", body.clone()).await.expect(200);
+    let answer = app.bearer("x").post("/mcp", body).await.expect(401);
     assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
 }
 
@@ -376,7 +376,7 @@ async fn batch_reports_the_missing_scope() {
     };
     let batch = json!([call(1, "add_expense"), message("ping")]).to_string();
     let token = app.authkit.connect.machine_token("expenses:read");
-    let answer = app.post_as(&token, "/mcp", batch).await.expect(200).json();
+    let answer = app.bearer(&token).post("/mcp", batch).await.expect(200).json();
     assert_eq!(answer[0]["error"]["message"], "the token lacks the scope expenses:write");
     assert_eq!(answer[1]["result"], json!({}));
 }
@@ -451,5 +451,5 @@ async fn newest_revision_requests_need_client_metadata() {
 
 #[tokio::test]
 async fn home_page_names_the_mcp_endpoint() {
-    assert_eq!(TestApp::new().get("/").await.expect(200).json()["mcp"], "/mcp");
+    assert_eq!(TestApp::new().anonymous().get("/").await.expect(200).json()["mcp"], "/mcp");
 }

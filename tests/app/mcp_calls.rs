@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, GRACE, KvOperation, TestApp,
+    ADA, Client, GRACE, KvOperation, TestApp,
     app::{Answer, ORIGIN},
     authkit::TestUser,
     connect::{self, sign},
@@ -40,7 +40,7 @@ async fn agents_changes_appear_in_the_users_list() {
     assert_eq!(app.expenses_of(ADA).await, [changed]);
 
     let token = app.authkit.access_token(ADA);
-    let summary = app.get_as(&token, "/expenses/summary").await.expect(200).json();
+    let summary = app.bearer(&token).get("/expenses/summary").await.expect(200).json();
     assert_eq!(output(&app, "summarize_expenses", json!({})).await, summary);
     let deleted = output(&app, "delete_expense", json!({"id": id})).await;
     assert_eq!(deleted, json!({"id": id, "deleted": true}));
@@ -304,7 +304,7 @@ async fn argument_errors_have_a_line_each_with_allowed_values() {
 async fn missing_and_foreign_expenses_get_the_same_error() {
     let app = TestApp::new();
     let body = json!({"description": "x", "amount": 1}).to_string();
-    let graces = app.post_as(&app.authkit.access_token(GRACE), "/expenses", body).await.json();
+    let graces = app.bearer(&app.authkit.access_token(GRACE)).post("/expenses", body).await.json();
     let id = graces["id"].as_str().unwrap();
     for id in [id, "7YTQKYCKQZ8PXVQ6R2M0F5N3JA"] {
         let expected =
@@ -429,7 +429,7 @@ async fn scoped_token_needs_the_scope_of_the_tool() {
     let call = async |token: &str, tool: &str, arguments: Value| {
         let params = json!({"name": tool, "arguments": arguments});
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-        app.post_as(token, "/mcp", body.to_string()).await
+        app.bearer(token).post("/mcp", body.to_string()).await
     };
     let limited = |user: TestUser, scope: &str| {
         let mut claims = app.authkit.connect.claims(user);
@@ -461,7 +461,7 @@ async fn scoped_token_needs_the_scope_of_the_tool() {
         }
         // Listing the tools needs no scope.
         let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
-        app.post_as(&token, "/mcp", list).await.expect(200);
+        app.bearer(&token).post("/mcp", list).await.expect(200);
     }
     assert_eq!(app.expenses_of(ADA).await, [Value::Null; 0]);
 }

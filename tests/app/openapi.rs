@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::{Answer, request},
     authkit::Outage,
 };
@@ -45,7 +45,11 @@ fn properties(schema: &str) -> Map<String, Value> {
 async fn status_of(app: &TestApp, change: Value) -> u16 {
     let mut body = json!({"description": "Team lunch", "amount": 42.5});
     body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-    app.post_as(&app.authkit.access_token(ADA), "/expenses", body.to_string()).await.status.as_u16()
+    app.bearer(&app.authkit.access_token(ADA))
+        .post("/expenses", body.to_string())
+        .await
+        .status
+        .as_u16()
 }
 
 #[tokio::test]
@@ -92,7 +96,7 @@ async fn documented_defaults_and_examples_are_accepted() {
     }
     let token = app.authkit.access_token(ADA);
     let body = json!({"description": "Team lunch", "amount": 1}).to_string();
-    let made = app.post_as(&token, "/expenses", body).await.expect(201).json();
+    let made = app.bearer(&token).post("/expenses", body).await.expect(201).json();
     let properties = properties("ExpenseRequest");
     for name in ["currency", "category"] {
         assert_eq!(made[name], properties[name]["default"]);
@@ -110,7 +114,7 @@ async fn undocumented_members_are_refused() {
 /// The response of every operation to a request without credentials, with an empty body of the type it reads.
 async fn anonymous_responses() -> Vec<(String, Value, Answer)> {
     let app = TestApp::new();
-    let document: Value = app.get("/openapi.json").await.expect(200).json();
+    let document: Value = app.anonymous().get("/openapi.json").await.expect(200).json();
     let mut asked = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (name, operation) in operations.as_object().unwrap() {

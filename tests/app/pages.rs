@@ -6,7 +6,7 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, GRACE, KvOperation, TestApp,
+    ADA, Client, GRACE, KvOperation, TestApp,
     app::{Answer, Browser, request},
     authkit::Outage,
 };
@@ -71,7 +71,7 @@ async fn home_with_a_session_is_the_overview() {
 #[tokio::test]
 async fn home_lists_paths_for_json_clients() {
     let app = TestApp::new();
-    assert_eq!(app.get("/").await.expect(200).json()["expenses"], "/expenses");
+    assert_eq!(app.anonymous().get("/").await.expect(200).json()["expenses"], "/expenses");
 }
 
 #[tokio::test]

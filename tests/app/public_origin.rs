@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::{Answer, request},
     connect::{ISSUER, sign},
 };
@@ -80,9 +80,9 @@ async fn resource_metadata_names_the_public_origin() {
         let url = format!("{arrival}/.well-known/oauth-protected-resource/mcp");
         let metadata = send(&app, Method::GET, &url, &[]).await.expect(200).json();
         assert_eq!(metadata["resource"], resource);
-        let refused = app.get(&format!("{arrival}/mcp")).await;
+        let refused = app.anonymous().get(&format!("{arrival}/mcp")).await;
         assert_eq!(refused.status, 405);
-        let refused = app.get(&format!("{arrival}/me")).await.expect(401);
+        let refused = app.anonymous().get(&format!("{arrival}/me")).await.expect(401);
         let metadata =
             format!("resource_metadata=\"{PUBLIC}/.well-known/oauth-protected-resource\"");
         assert!(refused.header("www-authenticate").contains(&metadata), "{refused:?}");
@@ -90,10 +90,10 @@ async fn resource_metadata_names_the_public_origin() {
         let mut claims = app.authkit.connect.claims(ADA);
         claims["aud"] = Value::from(&*resource);
         let token = sign(&claims);
-        app.get_as(&token, &format!("{arrival}/me")).await.expect(200);
-        app.post_as(&token, &format!("{arrival}/mcp"), list.clone()).await.expect(200);
+        app.bearer(&token).get(&format!("{arrival}/me")).await.expect(200);
+        app.bearer(&token).post(&format!("{arrival}/mcp"), list.clone()).await.expect(200);
         claims["aud"] = Value::from(format!("{arrival}/mcp"));
-        app.get_as(&sign(&claims), &format!("{arrival}/me")).await.expect(401);
+        app.bearer(&sign(&claims)).get(&format!("{arrival}/me")).await.expect(401);
     }
 }
 
@@ -142,12 +142,12 @@ async fn plain_http_on_a_public_host_redirects_to_https() {
         "http://[::1]:8787",
         "http://a.localhost",
     ] {
-        app.get(&format!("{url}/health")).await.expect(200);
+        app.anonymous().get(&format!("{url}/health")).await.expect(200);
     }
     // An unconfigured Worker redirects too.
     let misconfigured = TestApp::with_variables(&[("WORKOS_COOKIE_PASSWORD", "x")]);
-    misconfigured.get("http://app.test/").await.expect(308);
-    misconfigured.get("http://localhost:8787/").await.expect(500);
+    misconfigured.anonymous().get("http://app.test/").await.expect(308);
+    misconfigured.anonymous().get("http://localhost:8787/").await.expect(500);
 }
 
 #[tokio::test]
@@ -155,11 +155,11 @@ async fn token_over_plain_http_is_refused_unread() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for path in ["/me", "/expenses", "/nowhere"] {
-        let answer = app.get_as(&token, &format!("http://app.test{path}")).await.expect(403);
+        let answer = app.bearer(&token).get(&format!("http://app.test{path}")).await.expect(403);
         assert!(answer.detail().contains("https"), "{answer:?}");
         assert_eq!(answer.header("location"), "");
     }
-    app.post_as(&token, "http://app.test/expenses", LUNCH).await.expect(403);
+    app.bearer(&token).post("http://app.test/expenses", LUNCH).await.expect(403);
     assert_eq!(app.authkit.jwks_count(), 0);
     // Credentials of other schemes belong to a proxy.
     let basic = [("authorization", "Basic eDp5")];

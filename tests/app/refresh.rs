@@ -8,7 +8,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, KvOperation, TestApp,
+    ADA, Client, KvOperation, TestApp,
     app::{Browser, SESSION_COOKIE, request},
     authkit::{ACCESS_TOKEN_TTL_SECS, CURRENT, NEXT, Outage},
 };
@@ -517,7 +517,7 @@ async fn switch_needs_session_body_and_own_origin() {
         .header(header::CONTENT_TYPE, "application/json");
     browser.send(cross_site, body.into()).await.expect(403);
     let token = app.authkit.access_token(ADA);
-    app.post_as(&token, "/organization", body).await.expect(403);
+    app.bearer(&token).post("/organization", body).await.expect(403);
     assert_eq!(app.authkit.refresh_count(), 0);
 }
 
@@ -526,6 +526,6 @@ async fn bearer_token_is_never_renewed() {
     let app = TestApp::new();
     let token = CURRENT.sign(&CURRENT.header(), &app.authkit.claims(ADA));
     expire(&app);
-    app.get_as(&token, "/me").await.expect(401);
+    app.bearer(&token).get("/me").await.expect(401);
     assert_eq!(app.authkit.refresh_count(), 0);
 }

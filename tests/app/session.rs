@@ -5,7 +5,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, Client, GRACE, TestApp,
     app::{SESSION_COOKIE, request},
 };
 
@@ -64,7 +64,7 @@ async fn impersonation_reason_falls_back_to_the_sign_in_response() {
 async fn missing_credentials_are_401_or_a_sign_in_redirect() {
     let app = TestApp::new();
     for path in ["/me", "/expenses", "/expenses?limit=5&x=%2F"] {
-        let answer = app.get(path).await.expect(401);
+        let answer = app.anonymous().get(path).await.expect(401);
         assert_eq!(answer.header("www-authenticate"), "Bearer");
         assert_eq!(answer.detail(), "Not signed in");
     }

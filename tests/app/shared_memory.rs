@@ -11,7 +11,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, KvOperation, TestApp,
+    ADA, Client, GRACE, KvOperation, TestApp,
     app::{PASSWORD, SESSION_COOKIE, request},
     authkit::ACCESS_TOKEN_TTL_SECS,
 };

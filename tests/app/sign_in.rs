@@ -9,7 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::support::{
-    ADA, GRACE, KvOperation, TestApp,
+    ADA, Client, GRACE, KvOperation, TestApp,
     app::{SESSION_COOKIE, request},
     authkit::Outage,
 };
@@ -21,7 +21,7 @@ fn query(url: &str) -> HashMap<String, String> {
 #[tokio::test]
 async fn login_redirects_to_authkit_with_state_and_pkce() {
     let app = TestApp::new();
-    let answer = app.get("/login").await.expect(302);
+    let answer = app.anonymous().get("/login").await.expect(302);
     let location = answer.header("location");
     assert!(location.starts_with("https://workos.test/user_management/authorize?"), "{location}");
     let query = query(location);
@@ -41,7 +41,7 @@ async fn login_redirects_to_authkit_with_state_and_pkce() {
 async fn login_forwards_known_parameters_and_ignores_others() {
     let app = TestApp::new();
     let path = "/login?screen_hint=sign-up&login_hint=a%40b.test&domain_hint=b.test&x=1&context=y";
-    let answer = app.get(path).await.expect(302);
+    let answer = app.anonymous().get(path).await.expect(302);
     let query = query(answer.header("location"));
     assert_eq!(query["screen_hint"], "sign-up");
     assert_eq!(query["login_hint"], "a@b.test");
@@ -56,7 +56,7 @@ async fn login_forwards_organization_connection_or_provider() {
     for (name, value) in
         [("organization_id", "org_1"), ("connection_id", "conn_1"), ("provider", "GoogleOAuth")]
     {
-        let answer = app.get(&format!("/login?{name}={value}")).await.expect(302);
+        let answer = app.anonymous().get(&format!("/login?{name}={value}")).await.expect(302);
         let query = query(answer.header("location"));
         assert_eq!(query[name], value);
         assert_eq!(query.contains_key("provider"), name == "provider");
@@ -174,9 +174,9 @@ async fn browser_without_cookies_gets_an_error_page() {
     let app = TestApp::new();
     let mut location = "/login".to_owned();
     for _ in 0..2 {
-        let login = app.get(&location).await.expect(302);
+        let login = app.anonymous().get(&location).await.expect(302);
         let callback = app.authkit.approve(login.header("location"), ADA);
-        let answer = app.get(callback.as_str()).await;
+        let answer = app.anonymous().get(callback.as_str()).await;
         if answer.status == 400 {
             assert!(answer.detail().contains("Allow cookies"), "{answer:?}");
             return;
@@ -316,7 +316,7 @@ async fn cross_site_sign_out_is_refused() {
 #[tokio::test]
 async fn configured_redirect_uri_is_used() {
     let app = TestApp::with_variables(&[("WORKOS_REDIRECT_URI", "https://www.test/callback")]);
-    let answer = app.get("/login").await;
+    let answer = app.anonymous().get("/login").await;
     assert_eq!(query(answer.header("location"))["redirect_uri"], "https://www.test/callback");
 }
 
@@ -326,7 +326,7 @@ async fn cookies_on_http_localhost_lack_secure() {
     for (url, is_secure) in
         [("http://localhost:8787/login", false), ("https://localhost:8787/login", true)]
     {
-        let answer = app.get(url).await.expect(302);
+        let answer = app.anonymous().get(url).await.expect(302);
         assert_eq!(answer.set_cookies()[0].contains("; Secure"), is_secure, "{url}");
     }
 }
@@ -340,8 +340,8 @@ async fn secrets_appear_in_no_log_line_or_body() {
     app.authkit.set_outage(Some(Outage::Status(500)));
     app.clock.advance(Duration::hours(2));
     bodies.push(browser.get("/me").await.body);
-    bodies.push(app.get_as(&token, "/me").await.body);
-    bodies.push(app.get_as("sk_test_apikey", "/me").await.body);
+    bodies.push(app.bearer(&token).get("/me").await.body);
+    bodies.push(app.bearer("sk_test_apikey").get("/me").await.body);
     app.kv.fail(Some(KvOperation::List));
     let logs = crate::support::logs::take().join("\n");
     let seen = format!("{}\n{logs}", bodies.join("\n"));
@@ -392,7 +392,7 @@ async fn cookie_name_with_the_host_prefix_works() {
         ("https://app.test", "__Host-session-sign-in-"),
         ("http://localhost:8787", "session-sign-in-"),
     ] {
-        let answer = app.get(&format!("{origin}/login")).await.expect(302);
+        let answer = app.anonymous().get(&format!("{origin}/login")).await.expect(302);
         assert!(answer.set_cookies()[0].starts_with(name), "{answer:?}");
     }
     let mut browser = app.signed_in(ADA).await;

@@ -8,7 +8,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, Client, GRACE, TestApp,
     app::{Answer, Browser, Cookie, request},
     authkit::Outage,
 };
@@ -39,12 +39,12 @@ async fn sign_in_cookie_has_the_host_prefix_on_https() {
         &[("WORKOS_COOKIE_NAME", "mine"), ("WORKOS_COOKIE_DOMAIN", "app.test")],
     ] {
         let app = TestApp::with_variables(variables);
-        let answer = app.get("/login").await.expect(302);
+        let answer = app.anonymous().get("/login").await.expect(302);
         let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
         assert!(cookie.starts_with("__Host-"), "{cookie}");
         assert!(!cookie.contains("Secure-"), "{cookie}");
         assert!(cookie.ends_with("; Path=/; Max-Age=600; SameSite=Lax; HttpOnly; Secure"));
-        let answer = app.get("http://localhost:8787/login").await.expect(302);
+        let answer = app.anonymous().get("http://localhost:8787/login").await.expect(302);
         let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
         assert!(!cookie.starts_with("__"), "{cookie}");
         assert!(cookie.ends_with("; Path=/; Max-Age=600; SameSite=Lax; HttpOnly"), "{cookie}");
@@ -148,7 +148,7 @@ async fn error_without_a_sign_in_quotes_no_query() {
         let path = format!(
             "/callback?error=call_us_now&error_description=Your+account+is+locked&state={state}"
         );
-        let json = app.get(&path).await.expect(400);
+        let json = app.anonymous().get(&path).await.expect(400);
         let page = app.browser().open(&path).await.expect(400);
         assert!(json.detail().contains("/login"), "{json:?}");
         assert!(page.body.contains("href=\"/login\""), "{}", page.body);
@@ -284,7 +284,11 @@ async fn unanswered_exchange_is_retried_a_limited_number_of_times() {
 #[tokio::test]
 async fn login_forwards_invitation_prompt_and_max_age() {
     let app = TestApp::new();
-    let answer = app.get("/login?invitation_token=inv_1&prompt=login&max_age=0").await.expect(302);
+    let answer = app
+        .anonymous()
+        .get("/login?invitation_token=inv_1&prompt=login&max_age=0")
+        .await
+        .expect(302);
     let query = query(answer.header("location"));
     assert_eq!(query["invitation_token"], "inv_1");
     assert_eq!(query["prompt"], "login");

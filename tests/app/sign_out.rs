@@ -8,7 +8,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, Client, GRACE, TestApp,
     app::{Answer, Browser, SESSION_COOKIE, request},
     authkit::ACCESS_TOKEN_TTL_SECS,
 };

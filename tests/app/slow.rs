@@ -1,14 +1,13 @@
 //! A KV that does not respond: every request gets its response within a time limit, and no response guesses.
 
-use axum::body::Body;
 use chrono::Duration;
 use edge_host::{Clock, KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS};
-use http::{Method, header};
+use http::Method;
 use serde_json::json;
 
 use crate::support::{
-    ADA, KvOperation, TestApp,
-    app::{Answer, Browser, request},
+    ADA, Client, KvOperation, TestApp,
+    app::{Answer, Browser},
     authkit::ACCESS_TOKEN_TTL_SECS,
     logs,
 };
@@ -24,12 +23,8 @@ async fn send_while_held(
 ) -> (Answer, Duration) {
     app.kv.hold_operation(Some(operation));
     let began = app.clock.now();
-    let request = request(method.clone(), path)
-        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(LUNCH))
-        .unwrap();
-    let answer = app.let_time_pass(&app.kv, app.send(request)).await;
+    let mut client = app.bearer(&app.authkit.access_token(ADA));
+    let answer = app.let_time_pass(&app.kv, client.send_json(method.clone(), path, LUNCH)).await;
     app.kv.hold_operation(None);
     (answer, app.clock.now() - began)
 }
@@ -38,11 +33,11 @@ async fn send_while_held(
 async fn slow_kv_is_503_in_time_and_loses_nothing() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
-    let made = app.post_as(&token, "/expenses", LUNCH).await.expect(201).json();
+    let made = app.bearer(&token).post("/expenses", LUNCH).await.expect(201).json();
     let path = format!("/expenses/{}", made["id"].as_str().unwrap());
     let long = json!({"description": "🧾".repeat(200), "category": "🧾".repeat(50), "amount": 1});
     app.clock.advance(Duration::seconds(1));
-    let long = app.post_as(&token, "/expenses", long.to_string()).await.expect(201).json();
+    let long = app.bearer(&token).post("/expenses", long.to_string()).await.expect(201).json();
     for (operation, method, path, is_of_write) in [
         (KvOperation::List, Method::GET, "/expenses", false),
         (KvOperation::List, Method::GET, "/expenses/summary", false),
@@ -80,7 +75,8 @@ async fn operation_just_within_the_limit_succeeds() {
     app.kv.hold(true);
     let token = app.authkit.access_token(ADA);
     let answer = async {
-        let answer = app.get_as(&token, "/expenses");
+        let mut client = app.bearer(&token);
+        let answer = client.get("/expenses");
         let release = async {
             let end = app.clock.now() + Duration::milliseconds(KV_READ_MAX_MILLIS.into());
             while app.clock.now() < end - Duration::milliseconds(100) {
@@ -129,5 +125,5 @@ async fn token_is_verified_while_kv_does_not_respond() {
     let app = TestApp::new();
     app.authkit_kv.hold(true);
     let token = app.authkit.access_token(ADA);
-    app.let_time_pass(&app.authkit_kv, app.get_as(&token, "/me")).await.expect(200);
+    app.let_time_pass(&app.authkit_kv, app.bearer(&token).get("/me")).await.expect(200);
 }

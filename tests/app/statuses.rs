@@ -8,7 +8,7 @@ use http::{Method, header, request::Builder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, KvOperation, TestApp,
+    ADA, Client, KvOperation, TestApp,
     app::{Answer, Browser, ORIGIN, request},
     authkit::{CLIENT_ID, Outage},
     connect,
@@ -93,7 +93,7 @@ impl World {
     async fn id(&self) -> String {
         let body = r#"{"description": "x", "amount": 1}"#;
         let token = self.app.authkit.access_token(ADA);
-        let made = self.app.post_as(&token, "/expenses", body).await.expect(201).json();
+        let made = self.app.bearer(&token).post("/expenses", body).await.expect(201).json();
         made["id"].as_str().unwrap().to_owned()
     }
 
@@ -267,7 +267,7 @@ async fn operations_return_exactly_the_documented_statuses() {
     let mut claims = world.app.authkit.connect.claims(ADA);
     claims["aud"] = CLIENT_ID.into();
     let token = connect::sign(&claims);
-    let answer = world.app.get_as(&token, "/me").await;
+    let answer = world.app.bearer(&token).get("/me").await;
     world.note("get /me", &answer);
 
     // A sign-in whose session cookie the browser drops, and one whose token is too large.

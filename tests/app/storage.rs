@@ -8,7 +8,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::support::{
-    ADA, GRACE, TestApp,
+    ADA, Client, GRACE, TestApp,
     app::{Answer, Browser, request},
     connect::VARIABLES,
 };
@@ -95,7 +95,7 @@ async fn use_everything(app: &TestApp) -> Vec<Answer> {
     sign_in(&mut browser, &mut answers).await;
     let body = r#"{"description": "Team lunch", "amount": 1}"#;
     app.create_with_key(ADA, "key", body).await.expect(201);
-    app.get_as(&app.authkit.connect.token(GRACE), "/expenses").await.expect(200);
+    app.bearer(&app.authkit.connect.token(GRACE)).get("/expenses").await.expect(200);
 
     app.clock.advance(Duration::hours(1));
     answers.push(browser.get("/expenses").await.expect(200));

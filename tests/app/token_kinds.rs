@@ -6,7 +6,7 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::{Answer, ORIGIN, request},
     authkit::{BASE_URL, CLIENT_ID, CURRENT},
     connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
@@ -54,7 +54,7 @@ async fn bearer_without_session_claims_is_refused() {
     // With Connect on and off.
     for app in [TestApp::new(), connect::app()] {
         let claims = app.authkit.claims(ADA);
-        app.get_as(&sign(&claims), "/me").await.expect(200);
+        app.bearer(&sign(&claims)).get("/me").await.expect(200);
         for (what, claims) in [
             ("another issuer", with(claims.clone(), json!({"iss": "https://evil.test"}))),
             ("no issuer", without(claims.clone(), "iss")),
@@ -82,19 +82,19 @@ async fn bearer_without_session_claims_is_refused() {
             ("a code's hash", with(claims.clone(), json!({"c_hash": "x"}))),
         ] {
             let token = sign(&claims);
-            assert_invalid(&app.get_as(&token, "/me").await, what);
-            assert_invalid(&app.post_as(&token, "/expenses", LUNCH).await, what);
-            assert_invalid(&app.post_as(&token, "/mcp", tools_list()).await, what);
+            assert_invalid(&app.bearer(&token).get("/me").await, what);
+            assert_invalid(&app.bearer(&token).post("/expenses", LUNCH).await, what);
+            assert_invalid(&app.bearer(&token).post("/mcp", tools_list()).await, what);
         }
         for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "logout+jwt", "secevent+jwt"] {
             let header = json!({"alg": "RS256", "typ": typ, "kid": CURRENT.kid});
-            assert_invalid(&app.get_as(&CURRENT.sign(&header, &claims), "/me").await, typ);
+            assert_invalid(&app.bearer(&CURRENT.sign(&header, &claims)).get("/me").await, typ);
         }
         for header in [
             json!({"alg": "RS256", "kid": CURRENT.kid}),
             json!({"alg": "RS256", "typ": "jwt", "kid": CURRENT.kid}),
         ] {
-            app.get_as(&CURRENT.sign(&header, &claims), "/me").await.expect(200);
+            app.bearer(&CURRENT.sign(&header, &claims)).get("/me").await.expect(200);
         }
         assert!(app.expenses_of(ADA).await.is_empty());
     }
@@ -108,12 +108,12 @@ async fn bearer_is_accepted_from_every_workos_issuer() {
     for base in ["https://api.workos.com", BASE_URL] {
         for path in ["", "/", &client_path] {
             let token = sign(&with(claims.clone(), json!({"iss": format!("{base}{path}")})));
-            app.get_as(&token, "/me").await.expect(200);
+            app.bearer(&token).get("/me").await.expect(200);
         }
         for path in ["//", "/user_management/client_other", "/x", ".evil.test", "/user_management"]
         {
             let token = sign(&with(claims.clone(), json!({"iss": format!("{base}{path}")})));
-            assert_invalid(&app.get_as(&token, "/me").await, path);
+            assert_invalid(&app.bearer(&token).get("/me").await, path);
         }
     }
     // A session token may name this application's client id in `client_id` and `aud`.
@@ -123,7 +123,7 @@ async fn bearer_is_accepted_from_every_workos_issuer() {
         json!({"aud": [CLIENT_ID]}),
         json!({"client_id": CLIENT_ID, "aud": CLIENT_ID}),
     ] {
-        app.get_as(&sign(&with(claims.clone(), changes)), "/me").await.expect(200);
+        app.bearer(&sign(&with(claims.clone(), changes))).get("/me").await.expect(200);
     }
 }
 
@@ -136,13 +136,13 @@ async fn bearer_needs_the_configured_audience() {
         json!(["https://api.example.test"]),
         json!(["https://api.example.test", CLIENT_ID]),
     ] {
-        app.get_as(&sign(&with(claims.clone(), json!({"aud": aud}))), "/me").await.expect(200);
+        app.bearer(&sign(&with(claims.clone(), json!({"aud": aud})))).get("/me").await.expect(200);
     }
     for aud in [json!(CLIENT_ID), json!(["https://api.example.test", "other"]), json!("other")] {
         let token = sign(&with(claims.clone(), json!({"aud": aud})));
-        assert_invalid(&app.get_as(&token, "/me").await, &aud.to_string());
+        assert_invalid(&app.bearer(&token).get("/me").await, &aud.to_string());
     }
-    assert_invalid(&app.get_as(&sign(&claims), "/me").await, "no audience");
+    assert_invalid(&app.bearer(&sign(&claims)).get("/me").await, "no audience");
     // The cookie's token came directly from WorkOS.
     app.signed_in(ADA).await.get("/me").await.expect(200);
 }
@@ -155,7 +155,10 @@ async fn token_verified_from_a_cookie_is_refused_as_bearer() {
     browser.get("/me").await.expect(200);
     let token = app.authkit.access_token(ADA);
     for _ in 0..2 {
-        assert_invalid(&app.get_as(&token, "/me").await, "a token that only the cookie accepts");
+        assert_invalid(
+            &app.bearer(&token).get("/me").await,
+            "a token that only the cookie accepts",
+        );
         browser.get("/me").await.expect(200);
     }
 }
@@ -173,8 +176,8 @@ async fn connect_token_is_refused_with_connect_off() {
         connect.id_token_claims(ADA, CLIENT_ID),
     ] {
         let token = sign(&claims);
-        assert_invalid(&app.get_as(&token, "/me").await, &claims.to_string());
-        assert_invalid(&app.post_as(&token, "/expenses", LUNCH).await, &claims.to_string());
+        assert_invalid(&app.bearer(&token).get("/me").await, &claims.to_string());
+        assert_invalid(&app.bearer(&token).post("/expenses", LUNCH).await, &claims.to_string());
     }
     assert!(app.expenses_of(ADA).await.is_empty());
 }
@@ -184,7 +187,7 @@ async fn id_token_is_refused_as_access_token() {
     let app = connect::app();
     let connect = &app.authkit.connect;
     let access = with(connect.claims(ADA), json!({"scope": "expenses:read expenses:write"}));
-    app.get_as(&sign(&access), "/me").await.expect(200);
+    app.bearer(&sign(&access)).get("/me").await.expect(200);
     for (what, claims) in [
         ("for another application", connect.id_token_claims(ADA, "client_other")),
         ("for this one", connect.id_token_claims(ADA, CLIENT_ID)),
@@ -203,15 +206,15 @@ async fn id_token_is_refused_as_access_token() {
         ("no client", without(access.clone(), "client_id")),
         ("a client that is not text", with(access.clone(), json!({"client_id": 5}))),
     ] {
-        assert_invalid(&app.get_as(&sign(&claims), "/me").await, what);
+        assert_invalid(&app.bearer(&sign(&claims)).get("/me").await, what);
     }
     for typ in ["logout+jwt", "secevent+jwt", "oauth-authz-req+jwt"] {
         let header = json!({"alg": "RS256", "typ": typ, "kid": CURRENT.kid});
-        assert_invalid(&app.get_as(&CURRENT.sign(&header, &access), "/me").await, typ);
+        assert_invalid(&app.bearer(&CURRENT.sign(&header, &access)).get("/me").await, typ);
     }
     for typ in ["at+jwt", "application/at+jwt", "JWT"] {
         let header = json!({"alg": "RS256", "typ": typ, "kid": CURRENT.kid});
-        app.get_as(&CURRENT.sign(&header, &access), "/me").await.expect(200);
+        app.bearer(&CURRENT.sign(&header, &access)).get("/me").await.expect(200);
     }
 }
 
@@ -226,15 +229,18 @@ async fn environment_client_is_limited_to_its_scopes() {
         ["openid", "openid profile email", "", "expenses", "expenses:other", "xexpenses:read"]
     {
         let token = token(scope);
-        assert_insufficient(&app.get_as(&token, "/me").await, ANY_SCOPE);
-        assert_insufficient(&app.post_as(&token, "/mcp", tools_list()).await, ANY_SCOPE);
-        assert_insufficient(&app.get_as(&token, "/expenses").await, "expenses:read");
-        assert_insufficient(&app.get_as(&token, "/expenses/summary").await, "expenses:read");
-        assert_insufficient(&app.get_as(&token, "/expenses.csv").await, "expenses:read");
-        assert_insufficient(&app.post_as(&token, "/expenses", LUNCH).await, "expenses:write");
-        assert_insufficient(&app.delete_as(&token, "/expenses/x").await, "expenses:write");
+        assert_insufficient(&app.bearer(&token).get("/me").await, ANY_SCOPE);
+        assert_insufficient(&app.bearer(&token).post("/mcp", tools_list()).await, ANY_SCOPE);
+        assert_insufficient(&app.bearer(&token).get("/expenses").await, "expenses:read");
+        assert_insufficient(&app.bearer(&token).get("/expenses/summary").await, "expenses:read");
+        assert_insufficient(&app.bearer(&token).get("/expenses.csv").await, "expenses:read");
+        assert_insufficient(&app.bearer(&token).post("/expenses", LUNCH).await, "expenses:write");
+        assert_insufficient(&app.bearer(&token).delete("/expenses/x").await, "expenses:write");
         let organization = r#"{"organization_id": "org_2"}"#;
-        assert_insufficient(&app.post_as(&token, "/organization", organization).await, ANY_SCOPE);
+        assert_insufficient(
+            &app.bearer(&token).post("/organization", organization).await,
+            ANY_SCOPE,
+        );
         let page = request(Method::GET, "/expenses")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::ACCEPT, "text/html");
@@ -243,16 +249,16 @@ async fn environment_client_is_limited_to_its_scopes() {
     }
     let claims = with(app.authkit.connect.claims(ADA), json!({"aud": CLIENT_ID}));
     let token_without = sign(&without(claims, "scope"));
-    assert_insufficient(&app.get_as(&token_without, "/me").await, ANY_SCOPE);
+    assert_insufficient(&app.bearer(&token_without).get("/me").await, ANY_SCOPE);
 
     let reader = token("openid expenses:read");
-    app.get_as(&reader, "/me").await.expect(200);
-    app.get_as(&reader, "/expenses").await.expect(200);
-    app.post_as(&reader, "/mcp", tools_list()).await.expect(200);
-    assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
+    app.bearer(&reader).get("/me").await.expect(200);
+    app.bearer(&reader).get("/expenses").await.expect(200);
+    app.bearer(&reader).post("/mcp", tools_list()).await.expect(200);
+    assert_insufficient(&app.bearer(&reader).post("/expenses", LUNCH).await, "expenses:write");
     let writer = token("openid expenses:write");
-    app.post_as(&writer, "/expenses", LUNCH).await.expect(201);
-    assert_insufficient(&app.get_as(&writer, "/expenses").await, "expenses:read");
+    app.bearer(&writer).post("/expenses", LUNCH).await.expect(201);
+    assert_insufficient(&app.bearer(&writer).get("/expenses").await, "expenses:read");
 }
 
 #[tokio::test]
@@ -263,21 +269,21 @@ async fn resource_client_without_scopes_is_unlimited() {
         claims["scope"] = scope;
         sign(&claims)
     };
-    app.post_as(&token(json!("openid")), "/expenses", LUNCH).await.expect(201);
+    app.bearer(&token(json!("openid"))).post("/expenses", LUNCH).await.expect(201);
     let without_scope = sign(&without(app.authkit.connect.claims(ADA), "scope"));
-    app.post_as(&without_scope, "/expenses", LUNCH).await.expect(201);
+    app.bearer(&without_scope).post("/expenses", LUNCH).await.expect(201);
     let reader = token(json!("openid expenses:read"));
-    app.get_as(&reader, "/expenses").await.expect(200);
-    assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
+    app.bearer(&reader).get("/expenses").await.expect(200);
+    assert_insufficient(&app.bearer(&reader).post("/expenses", LUNCH).await, "expenses:write");
     // An unknown scope of this Worker limits the token too.
     let limited = token(json!("openid expenses:approve"));
-    assert_insufficient(&app.get_as(&limited, "/expenses").await, "expenses:read");
+    assert_insufficient(&app.bearer(&limited).get("/expenses").await, "expenses:read");
     // The client id beside the resource takes nothing away.
     let claims = with(
         app.authkit.connect.claims(ADA),
         json!({"aud": [CLIENT_ID, format!("{ORIGIN}/mcp")], "scope": "openid"}),
     );
-    app.get_as(&sign(&claims), "/expenses").await.expect(200);
+    app.bearer(&sign(&claims)).get("/expenses").await.expect(200);
 }
 
 #[tokio::test]
@@ -298,7 +304,7 @@ async fn token_with_a_non_text_scope_is_refused() {
             connect.machine_claims(""),
         ] {
             let token = sign(&with(claims, json!({"scope": scope.clone()})));
-            assert_invalid(&app.get_as(&token, "/expenses").await, &scope.to_string());
+            assert_invalid(&app.bearer(&token).get("/expenses").await, &scope.to_string());
         }
     }
 }
@@ -311,12 +317,12 @@ async fn machine_is_limited_to_scopes_for_any_audience() {
             let claims = app.authkit.connect.machine_claims(scope);
             sign(&with(claims, json!({"aud": audience.clone()})))
         };
-        assert_insufficient(&app.get_as(&token("openid"), "/expenses").await, "expenses:read");
+        assert_insufficient(&app.bearer(&token("openid")).get("/expenses").await, "expenses:read");
         let reader = token("expenses:read");
-        let me = app.get_as(&reader, "/me").await.expect(200).json();
+        let me = app.bearer(&reader).get("/me").await.expect(200).json();
         assert_eq!(me["client_id"], MACHINE);
-        assert_insufficient(&app.post_as(&reader, "/expenses", LUNCH).await, "expenses:write");
-        app.post_as(&token("expenses:write"), "/expenses", LUNCH).await.expect(201);
+        assert_insufficient(&app.bearer(&reader).post("/expenses", LUNCH).await, "expenses:write");
+        app.bearer(&token("expenses:write")).post("/expenses", LUNCH).await.expect(201);
     }
 }
 
@@ -326,7 +332,7 @@ async fn environment_audience_must_be_the_only_one() {
     let scoped = with(app.authkit.connect.claims(ADA), json!({"scope": "expenses:read"}));
     for audience in [json!(["https://other.test", CLIENT_ID]), json!([CLIENT_ID, CONNECT_CLIENT])] {
         let token = sign(&with(scoped.clone(), json!({"aud": audience})));
-        assert_invalid(&app.get_as(&token, "/expenses").await, &audience.to_string());
+        assert_invalid(&app.bearer(&token).get("/expenses").await, &audience.to_string());
     }
 }
 
@@ -337,23 +343,21 @@ async fn issuer_selects_the_rules() {
     let of_session = app.authkit.claims(ADA);
     // All of them have the same signing key.
     assert_invalid(
-        &app.get_as(
-            &sign(&with(of_connect.clone(), json!({"iss": "https://api.workos.com"}))),
-            "/me",
-        )
-        .await,
+        &app.bearer(&sign(&with(of_connect.clone(), json!({"iss": "https://api.workos.com"}))))
+            .get("/me")
+            .await,
         "a Connect token with a session's issuer",
     );
     assert_invalid(
-        &app.get_as(&sign(&with(of_session, json!({"iss": ISSUER}))), "/me").await,
+        &app.bearer(&sign(&with(of_session, json!({"iss": ISSUER})))).get("/me").await,
         "a session token with Connect's issuer",
     );
-    app.get_as(&sign(&of_connect), "/me").await.expect(200);
+    app.bearer(&sign(&of_connect)).get("/me").await.expect(200);
     // The same isolate state, with Connect off.
     let off = app.isolate();
-    assert_invalid(&off.get_as(&sign(&of_connect), "/me").await, "Connect is off");
+    assert_invalid(&off.bearer(&sign(&of_connect)).get("/me").await, "Connect is off");
     let on = app.isolate_with_variables(&VARIABLES);
-    on.get_as(&sign(&of_connect), "/me").await.expect(200);
+    on.bearer(&sign(&of_connect)).get("/me").await.expect(200);
 }
 
 #[tokio::test]
@@ -363,9 +367,9 @@ async fn token_is_accepted_ten_seconds_before_nbf() {
     for claims in [app.authkit.claims(ADA), connect_claims] {
         let now = claims["iat"].as_i64().unwrap();
         let of = |nbf: i64| sign(&with(claims.clone(), json!({"nbf": nbf})));
-        app.get_as(&of(now + 10), "/me").await.expect(200);
+        app.bearer(&of(now + 10)).get("/me").await.expect(200);
         let early = of(now + 11);
-        let answer = app.get_as(&early, "/me").await;
+        let answer = app.bearer(&early).get("/me").await;
         assert_invalid(&answer, "eleven seconds early");
         assert_eq!(answer.detail(), "the token is not valid yet");
     }

@@ -7,14 +7,14 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::request,
     authkit::{CURRENT, STRANGER},
 };
 
 /// The `error_description` in `WWW-Authenticate` for the token.
 async fn refusal(app: &TestApp, token: &str) -> String {
-    let answer = app.get_as(token, "/me").await.expect(401);
+    let answer = app.bearer(token).get("/me").await.expect(401);
     let challenge = answer.header("www-authenticate").to_owned();
     assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{challenge}");
     challenge.split("error_description=").nth(1).unwrap().trim_matches('"').to_owned()
@@ -47,7 +47,7 @@ async fn token_is_accepted_until_its_expiry_second() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     app.clock.advance(Duration::seconds(299));
-    app.get_as(&token, "/me").await.expect(200);
+    app.bearer(&token).get("/me").await.expect(200);
     app.clock.advance(Duration::seconds(1));
     assert_eq!(refusal(&app, &token).await, "the token has expired");
 }
@@ -107,20 +107,20 @@ async fn deep_nesting_in_any_form_is_refused() {
     for nested in [&disguised, &plain] {
         let header = format!("{{\"alg\":\"RS256\",\"kid\":\"key_current\",\"crit\":{nested}}}");
         let forged = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
-        app.get_as(&forged, "/me").await.expect(401);
+        app.bearer(&forged).get("/me").await.expect(401);
         let body = format!("{{\"description\":{nested},\"amount\":1}}");
-        let answer = app.post_as(&token, "/expenses", body).await;
+        let answer = app.bearer(&token).post("/expenses", body).await;
         assert!(matches!(answer.status.as_u16(), 413 | 422), "{answer:?}");
     }
     let raw = r#"{"description": {"$serde_json::private::RawValue": "\"x\""}, "amount": 1}"#;
-    app.post_as(&token, "/expenses", raw).await.expect(422);
+    app.bearer(&token).post("/expenses", raw).await.expect(422);
 }
 
 #[tokio::test]
 async fn configured_issuer_is_compared_as_text() {
     let app = TestApp::with_variables(&[("WORKOS_ISSUER", "https://auth.example.test")]);
     let claims = with(app.authkit.claims(ADA), "iss", json!("https://auth.example.test"));
-    app.get_as(&CURRENT.sign(&CURRENT.header(), &claims), "/me").await.expect(200);
+    app.bearer(&CURRENT.sign(&CURRENT.header(), &claims)).get("/me").await.expect(200);
     for claims in [
         with(claims.clone(), "iss", json!("https://auth.example.test/")),
         with(claims.clone(), "iss", json!(["https://auth.example.test"])),
@@ -153,5 +153,5 @@ async fn claims_of_unexpected_types_count_as_absent() {
     assert_eq!(me["session_id"], Value::Null);
     let claims = with(without(app.authkit.claims(ADA), "iat"), "sid", json!("session_1"));
     let token = CURRENT.sign(&CURRENT.header(), &claims);
-    assert_eq!(app.get_as(&token, "/me").await.expect(200).json()["roles"], json!([]));
+    assert_eq!(app.bearer(&token).get("/me").await.expect(200).json()["roles"], json!([]));
 }

@@ -3,7 +3,7 @@
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADA, TestApp, app::request, mcp};
+use crate::support::{ADA, Client, TestApp, app::request, mcp};
 
 const KEY_OF_ADAS_EXPENSE: &str = "expense:user_ada:";
 const BODY: &str = r#"{"description": "Mended", "amount": 7}"#;
@@ -11,7 +11,7 @@ const BODY: &str = r#"{"description": "Mended", "amount": 7}"#;
 /// Damages the stored record of a new expense of Ada's; its path.
 async fn damaged(app: &TestApp, record: &str) -> String {
     let token = app.authkit.access_token(ADA);
-    let made = app.post_as(&token, "/expenses", BODY).await.expect(201).json();
+    let made = app.bearer(&token).post("/expenses", BODY).await.expect(201).json();
     let id = made["id"].as_str().unwrap();
     app.kv.insert_raw(&format!("{KEY_OF_ADAS_EXPENSE}{id}"), record, None);
     format!("/expenses/{id}")
@@ -23,10 +23,7 @@ async fn send(
     path: &str,
     body: &str,
 ) -> crate::support::app::Answer {
-    let request = request(method, path)
-        .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
-        .header(header::CONTENT_TYPE, "application/json");
-    app.send(request.body(body.to_owned().into()).unwrap()).await
+    app.bearer(&app.authkit.access_token(ADA)).send_json(method, path, body.to_owned()).await
 }
 
 #[tokio::test]

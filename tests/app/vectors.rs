@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, TestApp,
+    ADA, Client, TestApp,
     app::{Browser, Cookie, SESSION_COOKIE},
 };
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::support::{
-    ADA, GRACE, KvOperation, TestApp,
+    ADA, Client, GRACE, KvOperation, TestApp,
     app::{Answer, request},
     logs,
 };
@@ -69,8 +69,8 @@ async fn deliver(app: &TestApp, body: &str) -> Answer {
 #[tokio::test]
 async fn path_is_404_without_a_secret() {
     let app = TestApp::new();
-    let elsewhere = app.get("/webhooks/elsewhere").await.expect(404);
-    assert_eq!(app.get(PATH).await.expect(404).body, elsewhere.body);
+    let elsewhere = app.anonymous().get("/webhooks/elsewhere").await.expect(404);
+    assert_eq!(app.anonymous().get(PATH).await.expect(404).body, elsewhere.body);
     let body = event("user.deleted", ADA.id);
     for secret in ["", SECRET] {
         let v1 = hex(secret, &millis(&app, Duration::zero()), body.as_bytes());
@@ -79,7 +79,11 @@ async fn path_is_404_without_a_secret() {
         assert_eq!(answer.body, elsewhere.body);
     }
     assert_eq!(
-        app.isolate_with_variables(&[("WORKOS_WEBHOOK_SECRET", "")]).get(PATH).await.status,
+        app.isolate_with_variables(&[("WORKOS_WEBHOOK_SECRET", "")])
+            .anonymous()
+            .get(PATH)
+            .await
+            .status,
         404
     );
 }
@@ -87,7 +91,7 @@ async fn path_is_404_without_a_secret() {
 #[tokio::test]
 async fn path_accepts_only_posts() {
     let app = app();
-    let answer = app.get(PATH).await.expect(405);
+    let answer = app.anonymous().get(PATH).await.expect(405);
     assert_eq!(answer.header("allow"), "POST");
 }
 
@@ -151,7 +155,7 @@ async fn deleted_users_data_is_removed_and_no_others() {
     for user in [ADA, GRACE] {
         app.create_with_key(user, "key", LUNCH).await.expect(201);
         let token = app.authkit.access_token(user);
-        app.post_as(&token, "/expenses", LUNCH).await.expect(201);
+        app.bearer(&token).post("/expenses", LUNCH).await.expect(201);
     }
     // Keys next to the prefix, of users who are not deleted.
     for key in
@@ -357,12 +361,12 @@ async fn deleted_users_token_restores_nothing_by_reading() {
     let token = app.authkit.access_token(ADA);
     let path = format!("/expenses/{}", made["id"].as_str().unwrap());
     for isolate in [&app, &app.isolate()] {
-        assert_eq!(isolate.get_as(&token, "/expenses").await.expect(200).body, "[]");
-        isolate.get_as(&token, "/expenses/summary").await.expect(200);
-        isolate.get_as(&token, &path).await.expect(404);
-        isolate.send_as(&token, Method::PATCH, &path, "{}").await.expect(404);
-        isolate.send_as(&token, Method::PUT, &path, LUNCH).await.expect(404);
-        isolate.delete_as(&token, &path).await.expect(404);
+        assert_eq!(isolate.bearer(&token).get("/expenses").await.expect(200).body, "[]");
+        isolate.bearer(&token).get("/expenses/summary").await.expect(200);
+        isolate.bearer(&token).get(&path).await.expect(404);
+        isolate.bearer(&token).send_json(Method::PATCH, &path, "{}").await.expect(404);
+        isolate.bearer(&token).send_json(Method::PUT, &path, LUNCH).await.expect(404);
+        isolate.bearer(&token).delete(&path).await.expect(404);
         assert_eq!(app.kv.keys(), [""; 0]);
     }
 }

@@ -19,6 +19,7 @@ use url::{Url, form_urlencoded};
 use super::{
     ManualClock,
     authkit::{API_KEY, BASE_URL, CLIENT_ID, FakeAuthKit, TestUser},
+    client::{Anonymous, Bearer, Client},
     logs,
 };
 
@@ -117,50 +118,30 @@ impl TestApp {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// Sends a `GET` without credentials, as curl does.
-    pub async fn get(&self, path: &str) -> Answer {
-        self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await
+    /// A client without credentials.
+    pub fn anonymous(&self) -> Anonymous<'_> {
+        Anonymous { app: self }
     }
 
-    /// Sends a `GET` with `Authorization: Bearer`.
-    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
-        let request = request(Method::GET, path)
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .body(Body::empty());
-        self.send(request.unwrap()).await
-    }
-
-    /// Sends JSON with `Authorization: Bearer`.
-    pub async fn post_as(&self, token: &str, path: &str, body: impl Into<Body>) -> Answer {
-        self.send_as(token, Method::POST, path, body).await
-    }
-
-    pub async fn send_as(
-        &self,
-        token: &str,
-        method: Method,
-        path: &str,
-        body: impl Into<Body>,
-    ) -> Answer {
-        let request = request(method, path)
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.into());
-        self.send(request.unwrap()).await
+    /// A client with this access token.
+    pub fn bearer(&self, token: &str) -> Bearer<'_> {
+        Bearer { app: self, token: token.to_owned() }
     }
 
     /// Creates an expense with an `Idempotency-Key`.
     pub async fn create_with_key(&self, user: TestUser, key: &str, body: &'static str) -> Answer {
-        let request = request(Method::POST, "/expenses")
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.authkit.access_token(user)))
+        let mut client = self.bearer(&self.authkit.access_token(user));
+        let request = client
+            .request(Method::POST, "/expenses")
             .header(header::CONTENT_TYPE, "application/json")
             .header("idempotency-key", key);
-        self.send(request.body(body.into()).unwrap()).await
+        client.send(request, body.into()).await
     }
 
     /// The user's expenses, newest first.
     pub async fn expenses_of(&self, user: TestUser) -> Vec<Value> {
-        let answer = self.get_as(&self.authkit.access_token(user), "/expenses?limit=1000").await;
+        let answer =
+            self.bearer(&self.authkit.access_token(user)).get("/expenses?limit=1000").await;
         answer.expect(200).json().as_array().unwrap().clone()
     }
 
@@ -178,13 +159,6 @@ impl TestApp {
             tokio::task::yield_now().await;
         }
         panic!("an operation of KV still waits after a minute");
-    }
-
-    pub async fn delete_as(&self, token: &str, path: &str) -> Answer {
-        let request = request(Method::DELETE, path)
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .body(Body::empty());
-        self.send(request.unwrap()).await
     }
 
     pub fn browser(&self) -> Browser {
@@ -276,46 +250,10 @@ impl Browser {
         self.send(request, Body::empty()).await
     }
 
-    /// `fetch()` from one of this Worker's own pages.
-    pub async fn fetch(&mut self, method: Method, path: &str) -> Answer {
-        let request = request(method, path).header("sec-fetch-site", "same-origin");
-        self.send(request, Body::empty()).await
-    }
-
-    pub async fn get(&mut self, path: &str) -> Answer {
-        self.fetch(Method::GET, path).await
-    }
-
-    pub async fn post(&mut self, path: &str, body: impl Into<Body>) -> Answer {
-        let request = request(Method::POST, path)
-            .header("sec-fetch-site", "same-origin")
-            .header(header::CONTENT_TYPE, "application/json");
-        self.send(request, body.into()).await
-    }
-
     /// Sends a form of one of this Worker's own pages.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let request = form(path).header("sec-fetch-site", "same-origin");
         self.send(request, form_body(fields)).await
-    }
-
-    /// Sends `request` with the cookies for its path, and stores the cookies that the response sets.
-    pub async fn send(&mut self, request: Builder, body: Body) -> Answer {
-        let path = request.uri_ref().unwrap().path().to_owned();
-        let cookies: Vec<String> = self
-            .cookies
-            .iter()
-            .filter(|cookie| path.starts_with(&cookie.path))
-            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
-            .collect();
-        let request = if cookies.is_empty() {
-            request
-        } else {
-            request.header(header::COOKIE, cookies.join("; "))
-        };
-        let answer = self.app.send(request.body(body).unwrap()).await;
-        self.keep_cookies(&answer);
-        answer
     }
 
     pub fn keep_cookies(&mut self, answer: &Answer) {

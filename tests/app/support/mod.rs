@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod authkit;
+pub mod client;
 pub mod connect;
 pub mod logs;
 pub mod mcp;
@@ -10,3 +11,4 @@ pub use edge_host::{KvOperation, memory::ManualClock};
 
 pub use app::TestApp;
 pub use authkit::{ADA, GRACE};
+pub use client::Client;
