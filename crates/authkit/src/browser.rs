@@ -33,7 +33,7 @@ pub fn is_acceptable(headers: &HeaderMap, media_type: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Preference {
     weight: u16,
-    /// Whether a range names the type. `text/*` and `*/*`, which curl sends, name none.
+    /// Whether a range names the type. `text/*` and `*/*`, which curl sends, name no type.
     is_named: bool,
 }
 

@@ -366,7 +366,7 @@ async fn sign_out_by_form(
         (status = 302, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "A bearer token, which cannot be signed out", body = ErrorResponse),
-        (status = 503, description = "A prefetch, which signs nobody out", body = ErrorResponse),
+        (status = 503, description = "A prefetch, which does not sign out", body = ErrorResponse),
         Changes,
     ),
 )]

@@ -294,7 +294,7 @@ mod tests {
         let session = open(&odd.to_string()).unwrap();
         assert_eq!(session.user_id(), "user_ada");
         let sealed = serde_json::to_value(&session).unwrap();
-        assert_eq!(sealed.as_object().unwrap().len(), 3, "and keeps none of them: {sealed}");
+        assert_eq!(sealed.as_object().unwrap().len(), 3, "unknown members are dropped: {sealed}");
     }
 
     #[test]

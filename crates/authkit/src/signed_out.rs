@@ -74,7 +74,7 @@ impl SignedOutSessions {
     ///
     /// # Errors
     ///
-    /// [`KvError`] when KV cannot tell.
+    /// [`KvError`] if KV fails.
     pub async fn contains(&self, session_id: &str, look: Look) -> Result<bool, KvError> {
         if self.is_remembered(session_id) {
             return Ok(true);

@@ -1,16 +1,17 @@
-//! A bounded map that many users of an isolate share: when it is full, the user with the most entries loses
-//! the oldest of them. So a user who fills it evicts nobody else's entries, and one with few keeps them.
+//! A bounded map that many users of an isolate share. A full map evicts the oldest entry of the user
+//! with the most entries, so that a user who fills the map evicts only their own entries.
 
 use std::{borrow::Borrow, cmp::Reverse, collections::VecDeque, hash::Hash, sync::Arc};
 
 use crate::hash::HashMap;
 
-/// See the module's documentation. An entry that is inserted again is the newest.
+/// A bounded map with fair eviction: see the module's documentation. Inserting an entry again makes it the
+/// newest.
 pub struct FairMap<K, V> {
     max_weight: usize,
     weight: usize,
     entries: HashMap<K, Entry<V>>,
-    /// The keys of each owner with their turns, the oldest first; no owner without keys.
+    /// The keys of each owner with their turns, the oldest first. An owner without keys has no entry.
     owners: HashMap<Arc<str>, VecDeque<(u64, K)>>,
     next_turn: u64,
 }
@@ -51,8 +52,8 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         self.entries.get_mut(key).map(|entry| &mut entry.value)
     }
 
-    /// Inserts `owner`'s entry and removes others until there is room. An entry that is heavier than the map is
-    /// not inserted.
+    /// Inserts `owner`'s entry and removes others until there is room. An entry that is heavier than the
+    /// map is not inserted.
     pub fn insert(&mut self, owner: &str, key: K, value: V, weight: usize) {
         self.remove(&key);
         if weight > self.max_weight {
@@ -101,8 +102,8 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         }
     }
 
-    /// Removes the oldest entry of the owner with the most entries; among equal owners, of the one with the
-    /// oldest entry. Returns whether there was an entry.
+    /// Removes the oldest entry of the owner with the most entries. Among owners with equally many, the
+    /// owner of the oldest entry loses it. Returns false if the map is empty.
     fn evict(&mut self) -> bool {
         let share = |keys: &VecDeque<(u64, K)>| {
             let (oldest, key) = keys.front()?;

@@ -1,8 +1,8 @@
-//! Hash maps with keys that clients choose.
+//! Hash maps for keys that clients choose.
 //!
-//! std seeds its maps from the system's randomness and finds none on `wasm32-unknown-unknown`: all isolates
-//! hash alike, and an attacker who computes colliding keys makes every access walk all of them. These maps
-//! use std's algorithm (SipHash-1-3) with a key from the Web Crypto generator, one for each map.
+//! std seeds its maps from the system's random source, which `wasm32-unknown-unknown` lacks: all isolates
+//! have the same seed, and an attacker can compute colliding keys that make each access scan all of them.
+//! These maps use std's algorithm (SipHash-1-3), each with its own key from the Web Crypto generator.
 
 use std::hash::BuildHasher;
 
@@ -10,8 +10,8 @@ use siphasher::sip::SipHasher13;
 
 use super::random_bytes;
 
-/// A map with a secret seed of its own; `HashMap::default()` makes an empty one.
-#[allow(clippy::disallowed_types, reason = "its hasher is the one to use")]
+/// A map with its own secret seed. `HashMap::default()` returns an empty map.
+#[allow(clippy::disallowed_types, reason = "this alias sets the seeded hasher")]
 pub type HashMap<K, V> = std::collections::HashMap<K, V, SeededState>;
 
 /// The secret seed of a map's hashes.

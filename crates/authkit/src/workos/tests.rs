@@ -333,8 +333,8 @@ async fn secrets_appear_in_no_error_and_no_debug() {
         let error = refresh(&responding(status, body)).await.unwrap_err();
         shown.extend([format!("{error}"), format!("{error:?}")]);
     }
-    let answer = refresh(&responding(200, tokens().to_string())).await.unwrap();
-    shown.push(format!("{answer:?}"));
+    let response = refresh(&responding(200, tokens().to_string())).await.unwrap();
+    shown.push(format!("{response:?}"));
     let (code, code_verifier) = (Secret::from("code_1"), Secret::from("verifier_1"));
     shown.push(format!(
         "{:?}",
