@@ -1,9 +1,10 @@
-//! JSON of requests and responses. axum's own `Json` turns on serde_json's `raw_value`, which this crate
-//! must not use: see `Cargo.toml`.
+//! JSON of requests and responses. axum's `Json` enables serde_json's `raw_value`, which this crate must
+//! not use: see `Cargo.toml`.
 //!
-//! With `arbitrary_precision`, serde_json passes every number but a 64-bit integer to its reader as an
-//! object with one member, `$serde_json::private::Number`. Its own [`Value`] therefore takes every object
-//! that begins with this member for a number, a client's object included. [`parse`] tells the two apart.
+//! With `arbitrary_precision`, serde_json passes each number that is not a 64-bit integer to the visitor
+//! as an object with one member, `$serde_json::private::Number`. Its [`Value`] therefore reads every
+//! object that begins with this member as a number, even if a client sends it. [`parse`] distinguishes
+//! the two.
 
 use std::fmt;
 
@@ -33,37 +34,37 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// Most members of a body in all; an expense has five. serde_json keeps an object's members in a map
-/// whose hashes can be predicted on wasm32-unknown-unknown: 5,400 colliding members take 300 ms, 1,000
-/// take 4 ms.
+/// The most members of all objects in a body; an expense has five. serde_json stores an object's members
+/// in a map whose hashes are predictable on wasm32-unknown-unknown: 5,400 colliding members take 300 ms,
+/// 1,000 take 4 ms.
 pub const MAX_MEMBERS: usize = 1000;
 
-/// Why a body has no value.
+/// Why a body cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// The body is not JSON.
     #[error(transparent)]
     Syntax(#[from] serde_json::Error),
-    /// The body's objects have more than [`MAX_MEMBERS`] members together.
+    /// The objects in the body have more than [`MAX_MEMBERS`] members in total.
     #[error("the body can have at most {MAX_MEMBERS} members, those of nested objects included")]
     TooManyMembers,
 }
 
-/// Reads the JSON of a request.
+/// Parses the JSON of a request.
 ///
 /// # Errors
 ///
-/// [`ParseError`]; a syntax error comes before the number of members.
+/// [`ParseError`]; a syntax error takes precedence over the number of members.
 pub fn parse_body(body: &[u8]) -> Result<Value, ParseError> {
     if count_members(body) > MAX_MEMBERS {
-        // Finding a syntax error needs no map.
+        // The syntax check stores no members in a map.
         let IgnoredAny = serde_json::from_slice(body)?;
         return Err(ParseError::TooManyMembers);
     }
     Ok(parse(body)?)
 }
 
-/// The body without the byte order mark that editors on Windows write.
+/// Removes the byte order mark that editors on Windows write.
 #[must_use]
 pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
@@ -84,11 +85,11 @@ fn count_members(text: &[u8]) -> usize {
     members
 }
 
-/// Reads JSON, and keeps a client's objects that look like numbers.
+/// Parses JSON. Objects of a client that look like serde_json's numbers stay objects.
 ///
 /// # Errors
 ///
-/// As [`serde_json::from_slice`].
+/// The errors of [`serde_json::from_slice`].
 pub fn parse(text: &[u8]) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = AnyValue.deserialize(&mut deserializer)?;
@@ -96,7 +97,7 @@ pub fn parse(text: &[u8]) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Any value, as serde_json's own [`Value`] reads it but for objects that look like a number.
+/// Deserializes any value like serde_json's [`Value`], except for objects that look like a number.
 #[derive(Clone, Copy)]
 struct AnyValue;
 
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_reads_what_serde_json_reads() {
+    fn parse_agrees_with_serde_json() {
         for text in [
             "null",
             "true",
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn parse_refuses_what_is_nested_too_deeply() {
+    fn parse_refuses_deep_nesting() {
         let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
         assert!(parse(nested(127).as_bytes()).is_ok());
         assert!(parse(nested(128).as_bytes()).is_err());
@@ -270,7 +271,7 @@ mod tests {
                 }
             }
         }
-        // It may stand inside of itself, and be written again.
+        // Such an object can be nested in itself, and serializes to the same text.
         let text = format!("{{\"{NUMBER_KEY}\":{{\"{NUMBER_KEY}\":\"1\"}}}}");
         assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
     }

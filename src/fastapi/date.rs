@@ -5,7 +5,7 @@ use chrono::{DateTime, Datelike, NaiveDate};
 use thiserror::Error;
 
 const SECS_PER_DAY: i64 = 86_400;
-/// A larger Unix time is in milliseconds. In seconds it is the year 2603, in milliseconds 1970.
+/// A larger Unix time counts as milliseconds, as in Pydantic. In seconds the limit is in the year 2603.
 const MAX_UNIX_SECS: u64 = 20_000_000_000;
 
 /// Why a text or a number is not a calendar date, in Pydantic's words.
@@ -41,7 +41,7 @@ pub(super) fn parse_date(text: &str) -> Result<NaiveDate, DateError> {
     day_of(moment)
 }
 
-/// Reads a date from Unix time; `None` where `number` has an exponent or is past 64 bits.
+/// Reads a date from Unix time; `None` if `number` has an exponent or exceeds 64 bits.
 pub(super) fn parse_unix_date(number: &str) -> Option<Result<NaiveDate, DateError>> {
     parse_unix(number).map(|parsed| day_of(parsed?))
 }
@@ -152,7 +152,7 @@ impl Rest<'_> {
         if self.take(bytes) { Ok(()) } else { Err(reason) }
     }
 
-    /// Digits, of which Python keeps six.
+    /// Reads the fraction of a second. Python ignores digits past the sixth.
     fn is_zero_fraction(&mut self) -> Result<bool, &'static str> {
         let mut digits = 0;
         let mut is_zero = true;
@@ -164,7 +164,7 @@ impl Rest<'_> {
         if digits == 0 { Err("second fraction digits missing after `.`") } else { Ok(is_zero) }
     }
 
-    /// Nothing, `Z`, or an offset.
+    /// Reads an optional `Z` or offset.
     fn zone(&mut self) -> Result<(), &'static str> {
         if self.0.is_empty() || self.take(b"Zz") {
             return Ok(());
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn parse_date_says_why_a_date_is_invalid() {
+    fn parse_date_reports_pydantics_reason() {
         for (text, reason) in [
             ("", "input is too short"),
             ("2026-1-1", "input is too short"),

@@ -50,7 +50,7 @@ fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
         return Err(DecimalError::NotFinite);
     }
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        // Python refuses exponents past 64 bits too.
+        // Python also refuses exponents past 64 bits.
         Some((mantissa, exponent)) => {
             (mantissa, exponent.parse().map_err(|_| DecimalError::Malformed)?)
         }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_amount_reads_what_python_reads() {
+    fn parse_amount_accepts_pythons_grammar() {
         for (text, shown) in [
             ("42.50", "42.50"),
             ("42.5", "42.50"),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn parse_amount_names_the_first_failed_check() {
+    fn parse_amount_reports_the_first_failed_check() {
         use AmountError::*;
         use DecimalError::{Malformed, NotFinite};
         let long = "1".repeat(400);

@@ -19,10 +19,10 @@ use crate::expenses::{
 };
 use edge_host::KV_LIST_MAX_KEYS;
 
-/// Rows of a page where `limit` is absent.
+/// The rows of a page if `limit` is absent.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
 
-/// Reads a new expense, or one that replaces another.
+/// Reads a new expense, or the replacement of an expense.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub fn parse_expense(body: Value) -> Result<NewExpense, Problems> {
 ///
 /// # Errors
 ///
-/// As [`parse_expense`], but no field is required.
+/// The problems of [`parse_expense`]; no field is required.
 pub fn parse_patch(body: Value) -> Result<ExpenseChanges, Problems> {
     let mut fields = Fields::of(body)?;
     let changes = read_changes(&mut fields);
@@ -55,11 +55,11 @@ pub fn parse_patch(body: Value) -> Result<ExpenseChanges, Problems> {
     Ok(changes)
 }
 
-/// Reads a merge patch whose object has the expense's `id` too.
+/// Reads a merge patch whose object also has the expense's `id`.
 ///
 /// # Errors
 ///
-/// As [`parse_patch`]; the id is required.
+/// The problems of [`parse_patch`]; the id is required.
 pub fn parse_patch_arguments(arguments: Value) -> Result<(ExpenseId, ExpenseChanges), Problems> {
     let mut fields = Fields::of(arguments)?;
     let id = read_id(&mut fields);
@@ -67,7 +67,7 @@ pub fn parse_patch_arguments(arguments: Value) -> Result<(ExpenseId, ExpenseChan
     finish_with(fields, id).map(|id| (id, changes))
 }
 
-/// Reads an object with an expense's `id` alone.
+/// Reads an object that has only an expense's `id`.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn parse_id_argument(arguments: Value) -> Result<ExpenseId, Problems> {
     finish_with(fields, id)
 }
 
-/// The value of a required field, where the fields have no problems.
+/// The value of a required field, if the fields have no problems.
 fn finish_with<T>(fields: Fields, required: Option<T>) -> Result<T, Problems> {
     let problems = fields.finish();
     required.filter(|_| problems.is_empty()).ok_or(problems)
@@ -145,7 +145,7 @@ fn parse_date(value: &Value) -> Result<NaiveDate, Fault> {
     parsed.ok_or(Fault::NotADate)?.map_err(Fault::Date)
 }
 
-/// Reads the `Idempotency-Key` header, or the argument of that name: `name` says where.
+/// Reads an idempotency key from the header or the argument called `name`.
 ///
 /// # Errors
 ///
@@ -161,9 +161,9 @@ pub fn parse_idempotency_key(
 /// The parameters of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Most rows of the page.
+    /// The most rows of the page.
     pub limit: usize,
-    /// The sealed end of the page before.
+    /// The sealed end of the previous page.
     pub cursor: Option<String>,
     /// The expenses to list.
     pub filter: Filter,
@@ -187,7 +187,8 @@ pub fn parse_list_query(query: &str) -> Result<ListQuery, Problems> {
     read_list(Fields::of_query(query))
 }
 
-/// Reads the same from a JSON object. `limit` may be a number; unknown members are problems.
+/// Reads the parameters of a list from a JSON object. `limit` may be a number; unknown members are
+/// problems.
 ///
 /// # Errors
 ///
@@ -218,7 +219,7 @@ pub fn parse_summary_query(query: &str) -> Result<SummaryQuery, Problems> {
     read_summary(Fields::of_query(query))
 }
 
-/// Reads the same from a JSON object; unknown members are problems.
+/// Reads the parameters of a summary from a JSON object; unknown members are problems.
 ///
 /// # Errors
 ///
@@ -242,7 +243,7 @@ fn read_filter(fields: &mut Fields, category: Option<Category>) -> Filter {
     })
 }
 
-/// The problem of a cursor that another list, user or filter made.
+/// The problem of a cursor from another list, user or filter.
 #[must_use]
 pub fn foreign_cursor(cursor: &str) -> Problems {
     Problem::of_field(Source::Query, "cursor", Fault::ForeignCursor, cursor.into()).into()
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn amount_problems_have_pydantics_names() {
+    fn amount_problems_have_pydantics_types() {
         for (amount, kind) in [
             ("null", "decimal_type"),
             ("true", "decimal_type"),
@@ -411,7 +412,7 @@ mod tests {
             ]
         );
         let query = parse_list_query("zebra=1&limit=5&limit=7").unwrap();
-        assert_eq!(query.limit, 7, "the last of a name counts");
+        assert_eq!(query.limit, 7, "the last of equal names counts");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The fields of a body, a query or a form, parsed one by one; every problem is kept.
+//! Parses the fields of a body, a query or a form one by one, and collects every problem.
 
 use serde_json::{Map, Value};
 
@@ -8,14 +8,14 @@ use crate::{
     url_encoded::Parameters,
 };
 
-/// Most unknown members of a body that a response lists.
+/// The most unknown members of a body that a response lists.
 const MAX_UNKNOWN_MEMBERS: usize = 100;
 
 /// The fields of one part of a request.
 pub struct Fields {
     source: Source,
     members: Map<String, Value>,
-    /// The names that were asked for.
+    /// The names of the parsed fields.
     known: Vec<&'static str>,
     problems: Problems,
 }
@@ -91,8 +91,8 @@ impl Fields {
         self.problems.add(Problem::of_field(self.source, name, fault, input));
     }
 
-    /// Every problem. Unknown members of a body are problems: the first hundred in their order, then
-    /// their number. Unknown query parameters are allowed.
+    /// Returns every problem. Unknown members of a body are problems: the first hundred in their order,
+    /// then the number of the rest. Unknown query parameters are allowed.
     #[must_use]
     pub fn finish(mut self) -> Problems {
         if self.source == Source::Query {
@@ -114,7 +114,7 @@ impl Fields {
     }
 }
 
-/// A string.
+/// Reads a string.
 ///
 /// # Errors
 ///
@@ -123,7 +123,7 @@ pub fn parse_string(value: &Value) -> Result<&str, Fault> {
     value.as_str().ok_or(Fault::NotAString)
 }
 
-/// A text of 1 to `max_chars` characters, without the white space around it.
+/// Reads a text of 1 to `max_chars` characters, and trims it.
 ///
 /// # Errors
 ///

@@ -1,11 +1,11 @@
-//! Integers as Pydantic reads them from a string: single underscores between the digits and a fraction
-//! of zeros are allowed.
+//! Integers in Pydantic's grammar for strings: single underscores between digits and a fraction of zeros
+//! are valid.
 
 use serde_json::Value;
 
 use super::{fields::parse_string, problem::Fault};
 
-/// An integer from 1 to `max`.
+/// Reads an integer from 1 to `max`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! JSON bodies, refused in the words of Python's `json`.
+//! JSON bodies, with the error messages of Python's `json`.
 
 use serde_json::{Value, json};
 
@@ -28,8 +28,8 @@ pub fn parse_json(body: &[u8]) -> Result<Value, Problems> {
     })
 }
 
-/// The problem of a body that serde_json refuses. Python finds no error in some: then serde_json's position
-/// and reason count.
+/// The problem of a body that serde_json refuses. If Python accepts the body, the problem has serde_json's
+/// position and reason.
 fn syntax_problem(body: &[u8], error: &serde_json::Error) -> Problem {
     let error = locate_error(body).unwrap_or_else(|| {
         let reason = error.to_string();
@@ -39,7 +39,7 @@ fn syntax_problem(body: &[u8], error: &serde_json::Error) -> Problem {
             reason: reason.into(),
         }
     });
-    // Python counts characters: it has decoded the body before it parses.
+    // Python decodes the body before it parses it, so positions count characters.
     let position = String::from_utf8_lossy(&body[..error.offset]).chars().count();
     Problem::new(Loc::Position(position), Fault::Json(error), json!({}))
 }

@@ -12,8 +12,8 @@ pub struct JsonSyntaxError {
     pub(super) reason: Cow<'static, str>,
 }
 
-/// The first syntax error of `text`. Python finds none in two kinds of text that `serde_json` refuses:
-/// half of a surrogate pair, and nesting past its limit.
+/// The first syntax error of `text`. Python accepts two kinds of text that `serde_json` refuses: an
+/// unpaired surrogate, and deep nesting.
 pub(super) fn locate_error(text: &[u8]) -> Option<JsonSyntaxError> {
     Scanner { text, at: 0 }.document().err()
 }
@@ -30,7 +30,7 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    /// Does not recurse: a body may be 64 KiB of `[`.
+    /// Scans without recursion, because a body can be 64 KiB of `[`.
     fn document(&mut self) -> Result<(), JsonSyntaxError> {
         // The closing brackets of the arrays and objects that are open.
         let mut ends = Vec::new();
@@ -67,7 +67,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// In an object, the name of a value and the colon.
+    /// Reads the name of an object's member and the colon.
     fn name_before(&mut self, end: u8) -> Result<(), JsonSyntaxError> {
         if end != b'}' {
             return Ok(());
@@ -116,7 +116,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A word or a number. A number ends at its last valid digit; the rest is extra data.
+    /// Reads a word or a number. A number ends at its last valid digit; the rest is extra data.
     fn literal(&mut self) -> Result<(), JsonSyntaxError> {
         let start = self.at;
         let words: [&[u8]; 3] = [b"true", b"false", b"null"];
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locate_error_finds_pythons_position_and_message() {
+    fn locate_error_returns_pythons_position_and_message() {
         for (text, at, reason) in [
             ("", 0, "Expecting value"),
             ("{", 1, "Expecting property name enclosed in double quotes"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn locate_error_finds_nothing_in_json() {
+    fn locate_error_accepts_json() {
         for text in [
             " {\"a\": [1, -0.5e-3, true, false, null, {}, []], \"\\u00e9\\n\": \"é\"} ",
             "0",

@@ -1,13 +1,12 @@
-//! FastAPI's side of the API: the grammars of Pydantic and Python that input is read by, and the 422
-//! responses that list everything wrong with it.
+//! Compatibility with FastAPI: the grammars of Pydantic and Python for input, and the 422 responses that
+//! list every problem.
 //!
-//! Input is parsed once, into the domain's types or into `Problems`: each names a field and a
-//! `Fault`, a typed reason. The JSON of a 422 response is one rendering of a fault; pages and tools
-//! have their own.
+//! The input is parsed once, into domain types or into `Problems`. Each problem names a field and a
+//! `Fault`, a typed reason. The JSON of a 422 response is one rendering of a fault; pages and tools have
+//! other renderings.
 //!
-//! `decimal`, `date` and `integer` are the grammars of values, `json_error` finds where a body stops
-//! being JSON, `json` reads bodies, `Fields` takes members from them, and [`mod@expense`] reads the
-//! requests of the expense tracker.
+//! `decimal`, `date` and `integer` have the grammars of values, `json` parses bodies, `json_error` locates
+//! syntax errors, `Fields` parses members, and [`mod@expense`] reads the requests of the expense tracker.
 
 mod date;
 mod decimal;

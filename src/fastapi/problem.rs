@@ -1,5 +1,5 @@
-//! Validation problems, and the 422 response that FastAPI with Pydantic 2 makes of them: every problem
-//! at once, each with a `type`, a `loc`, a `msg` and the `input`.
+//! Validation problems, and the 422 response of FastAPI with Pydantic 2, which lists every problem with its
+//! `type`, `loc`, `msg` and `input`.
 //! <https://docs.pydantic.dev/latest/errors/validation_errors/>
 
 use std::{borrow::Cow, io};
@@ -18,10 +18,10 @@ use crate::expenses::{
 };
 use axum_authkit::AppError;
 
-/// Longest input or member name that a problem repeats: ten times the longest valid text.
+/// The longest input or member name that a problem repeats: ten times the longest valid text.
 const MAX_ECHO_BYTES: usize = 2048;
 
-/// What is wrong with one field, or with the whole body. The message is Pydantic's.
+/// The fault of one field, or of the whole body. The messages are Pydantic's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Fault {
     /// A required field is absent.
@@ -30,16 +30,16 @@ pub enum Fault {
     /// The body is not JSON.
     #[error("JSON decode error")]
     Json(JsonSyntaxError),
-    /// The body's objects have more members together than the parser reads.
+    /// The objects in the body have more members in total than the parser reads.
     #[error("Data should have at most {max} members, those of nested objects included")]
     TooManyMembers {
-        /// The most that are read.
+        /// The limit.
         max: usize,
     },
     /// The body is JSON, but not an object.
     #[error("Input should be a valid dictionary or object to extract fields from")]
     NotAnObject,
-    /// The body has a member of an unknown name.
+    /// The body has an unknown member.
     #[error("Extra inputs are not permitted")]
     Unknown,
     /// The body has more unknown members than the response lists.
@@ -84,10 +84,10 @@ pub enum Fault {
     /// The last day of a range comes before the first.
     #[error("Value error, to is earlier than from: give a later to, or an earlier from")]
     RangeReversed,
-    /// The cursor was not made for this list.
+    /// The cursor belongs to another list.
     #[error("Value error, not a cursor of this list: follow the Link header of the page before")]
     ForeignCursor,
-    /// The idempotency key came with another body before.
+    /// An earlier request used the idempotency key with another body.
     #[error("Value error, this key was used with another body: use a new key for a new expense")]
     KeyReused,
     /// The text is not the id of an expense.
@@ -121,7 +121,7 @@ fn decimal_message(error: DecimalError) -> &'static str {
     }
 }
 
-/// The sentences of [`decimal_message`] name these numbers.
+/// The messages of [`decimal_message`] contain these numbers.
 const _: () = assert!(Amount::MAX_DIGITS == 12 && Amount::MAX_PLACES == 2);
 
 impl Fault {
@@ -160,7 +160,7 @@ impl Fault {
         }
     }
 
-    /// The numbers and texts of the message, by Pydantic's names.
+    /// The values in the message, by Pydantic's names.
     fn context(&self) -> Option<Value> {
         Some(match self {
             Self::Json(error) => json!({"error": error.reason}),
@@ -206,7 +206,7 @@ impl From<IdempotencyKeyError> for Fault {
     }
 }
 
-/// The part of a request that a field is in.
+/// The part of a request that has a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The body: a member of its object, or a field of a form.
@@ -227,7 +227,7 @@ impl Source {
     }
 }
 
-/// Where a problem is.
+/// The location of a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loc {
     /// The whole body.
@@ -238,19 +238,19 @@ pub enum Loc {
     Field(Source, Cow<'static, str>),
 }
 
-/// A field, and what is wrong with its value.
+/// A field and its fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// Where.
+    /// The location.
     pub loc: Loc,
-    /// What.
+    /// The fault.
     pub fault: Fault,
-    /// The value, or its beginning where it is long.
+    /// The value, or the beginning of a long value.
     pub input: Value,
 }
 
 impl Problem {
-    /// A problem of the value `input` at `loc`.
+    /// A problem with the value `input` at `loc`.
     #[must_use]
     pub fn new(loc: Loc, fault: Fault, input: Value) -> Self {
         Self { loc, fault, input: shortened(input) }
@@ -272,16 +272,16 @@ impl Problem {
     }
 }
 
-/// Everything that is wrong with a request's input.
+/// All problems of a request's input.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Two results as one, with the problems of both in their order.
+    /// Combines two results, with the problems of both in order.
     ///
     /// # Errors
     ///
-    /// All the problems.
+    /// The problems of both results.
     pub fn both<A, B>(a: Result<A, Self>, b: Result<B, Self>) -> Result<(A, B), Self> {
         match (a, b) {
             (Ok(a), Ok(b)) => Ok((a, b)),
@@ -290,7 +290,7 @@ impl Problems {
         }
     }
 
-    /// `Ok` where there are no problems.
+    /// `Ok` if there are no problems.
     ///
     /// # Errors
     ///
@@ -387,7 +387,7 @@ impl ValidationErrorResponse {
     }
 }
 
-/// The input as a problem repeats it, cut so that a response does not grow with its request.
+/// Shortens an input for a problem, so that the length of a response is bounded.
 fn shortened(input: Value) -> Value {
     if let Value::String(text) = input {
         return Value::String(beginning(text));
@@ -400,7 +400,7 @@ fn shortened(input: Value) -> Value {
     Value::String(format!("{}…", text.trim_end_matches('\u{fffd}')))
 }
 
-/// The text, or its beginning.
+/// Shortens a text for a problem.
 pub(super) fn beginning(mut text: String) -> String {
     if text.len() > MAX_ECHO_BYTES {
         text.truncate(text.floor_char_boundary(MAX_ECHO_BYTES));

@@ -1,6 +1,6 @@
-//! JSON-RPC 2.0 as MCP uses it: an id is a string or an integer and never `null`, parameters are an
-//! object. The response to a request whose id could not be read has no id. A body is one message, or until
-//! revision 2025-03-26 a batch.
+//! JSON-RPC 2.0 with the restrictions of MCP: an id is a string or an integer, parameters are an object.
+//! The response to a request with an unreadable id has no id. A body is one message, or a batch in
+//! revisions up to 2025-03-26.
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic>
 //! <https://modelcontextprotocol.io/specification/2025-03-26/basic#batching>
 
@@ -11,8 +11,8 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::json::{Json, ParseError, parse_body, without_byte_order_mark};
 
-/// Most messages of a batch. Most calls cost up to four operations on KV, and an invocation on Workers'
-/// free plan has 50 subrequests; calls past that number fail, each with an error of its own.
+/// The most messages of a batch. Most calls need up to four KV operations, and an invocation on Workers'
+/// free plan has 50 subrequests. Calls past that limit fail one by one.
 const BATCH_MAX_MESSAGES: usize = 10;
 
 /// The messages of a body.
@@ -20,7 +20,7 @@ const BATCH_MAX_MESSAGES: usize = 10;
 pub enum Incoming {
     /// One message.
     One(Message),
-    /// A batch of revision 2025-03-26, at most `BATCH_MAX_MESSAGES`; each message is read by itself.
+    /// A batch of revision 2025-03-26 with at most `BATCH_MAX_MESSAGES` messages, each parsed separately.
     Batch(Vec<Result<Message, Box<NotAMessage>>>),
 }
 
@@ -31,7 +31,7 @@ pub struct Message {
     pub id: Option<Id>,
     /// The method.
     pub method: String,
-    /// The parameters; empty where the message has none.
+    /// The parameters; empty if the message has no `params`.
     pub params: Map<String, Value>,
 }
 
@@ -40,7 +40,7 @@ pub struct Message {
 #[serde(transparent)]
 pub struct Id(Value);
 
-/// The codes of errors: JSON-RPC 2.0, section 5.1, then MCP's own.
+/// Error codes of JSON-RPC 2.0, section 5.1, and of MCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     /// The body is not JSON.
@@ -63,8 +63,7 @@ pub struct RpcError {
     code: Code,
     message: String,
     data: Option<Value>,
-    /// The HTTP status: 200 by default, so that a client does not take the error for one of the
-    /// transport.
+    /// The HTTP status: 200 by default, so that a client does not report a transport error.
     status: StatusCode,
 }
 
@@ -75,21 +74,21 @@ impl RpcError {
         Self { code, message: message.into(), data: None, status: StatusCode::OK }
     }
 
-    /// The error with another status.
+    /// Sets the HTTP status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// The error with data for programs.
+    /// Adds data for programs.
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
         Self { data: Some(data), ..self }
     }
 
-    /// The response to the request with this id.
+    /// The error response to the request with this id.
     #[must_use]
-    pub fn answering(self, id: Option<&Id>) -> Reply {
+    pub fn into_reply(self, id: Option<&Id>) -> Reply {
         let mut error = json!({"code": self.code as i32, "message": self.message});
         if let Some(data) = self.data {
             error["data"] = data;
@@ -114,7 +113,7 @@ impl Reply {
     /// The response to a notification.
     pub const NONE: Self = Self { status: StatusCode::ACCEPTED, body: None };
 
-    /// The result of the request with this id.
+    /// The response with the result of the request with this id.
     #[must_use]
     pub fn result(id: &Id, result: &Value) -> Self {
         let body = json!({"jsonrpc": "2.0", "id": id, "result": result});
@@ -147,10 +146,10 @@ impl IntoResponse for Reply {
     }
 }
 
-/// Why a body is not a message.
+/// A body that is not a message: the error to respond with.
 #[derive(Debug)]
 pub struct NotAMessage {
-    /// The id, if it could be read.
+    /// The id, if it is readable.
     id: Option<Id>,
     error: RpcError,
 }
@@ -160,19 +159,19 @@ impl NotAMessage {
         Box::new(Self { id, error })
     }
 
-    /// The response.
+    /// The error response.
     #[must_use]
     pub fn into_reply(self) -> Reply {
-        self.error.answering(self.id.as_ref())
+        self.error.into_reply(self.id.as_ref())
     }
 }
 
 impl Incoming {
-    /// Reads a body, which may be a batch where `takes_batches`.
+    /// Parses a body. It may be a batch if `takes_batches`.
     ///
     /// # Errors
     ///
-    /// As `Message::read`, and status 400 for a batch that may not be one or has too many messages.
+    /// The errors of `Message::read`, and status 400 for a batch that is not allowed or too long.
     pub fn parse(body: &[u8], takes_batches: bool) -> Result<Self, Box<NotAMessage>> {
         let value = parse_body(without_byte_order_mark(body)).map_err(|error| {
             NotAMessage::new(
@@ -204,21 +203,24 @@ impl Incoming {
 }
 
 impl Message {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
     ///
     /// Status 400 for a value that is not a message, 200 for parameters that are not an object.
     fn read(value: Value) -> Result<Self, Box<NotAMessage>> {
         let Value::Object(mut members) = value else {
-            return Err(invalid(None, "Invalid request: a message is an object"));
+            return Err(invalid(None, "Invalid request: a message must be an object"));
         };
         let id = match members.remove("id") {
             None => None,
             Some(Value::Number(number)) if is_whole(&number) => Some(Id(Value::Number(number))),
             Some(Value::String(id)) => Some(Id(Value::String(id))),
             Some(_) => {
-                return Err(invalid(None, "Invalid request: an id is a string or an integer"));
+                return Err(invalid(
+                    None,
+                    "Invalid request: \"id\" must be a string or an integer",
+                ));
             }
         };
         if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
@@ -227,14 +229,14 @@ impl Message {
         let method = match members.remove("method") {
             Some(Value::String(method)) => method,
             // The server sends no requests, so a message without a method is not a response either.
-            None => return Err(invalid(id, "Invalid request: there is no \"method\"")),
-            Some(_) => return Err(invalid(id, "Invalid request: a method is a string")),
+            None => return Err(invalid(id, "Invalid request: \"method\" is missing")),
+            Some(_) => return Err(invalid(id, "Invalid request: \"method\" must be a string")),
         };
         let params = match members.remove("params") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(params)) => params,
             Some(_) => {
-                let message = "Invalid params: they must be an object";
+                let message = "Invalid params: \"params\" must be an object";
                 return Err(NotAMessage::new(id, RpcError::new(Code::InvalidParams, message)));
             }
         };
@@ -242,7 +244,7 @@ impl Message {
     }
 }
 
-/// Whether a number is an integer. Clients whose language has one number type write `1.0`.
+/// Whether a number is an integer. Clients in languages with one number type write `1.0`.
 fn is_whole(number: &Number) -> bool {
     number.as_f64().is_some_and(|value| value.fract() == 0.0)
 }

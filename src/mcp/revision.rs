@@ -1,16 +1,16 @@
-//! The protocol's revision of a message, and the headers that must agree with it.
+//! Determines the protocol revision of a message, and compares the message with its headers.
 //!
-//! Until 2025-11-25 a client begins with `initialize`, and from 2025-06-18 on it sends
-//! `MCP-Protocol-Version` with every message. For this server those revisions differ only in batches, which
-//! 2025-06-18 dropped. 2024-11-05 has another transport; its messages are taken over this one.
+//! In revisions up to 2025-11-25 a client begins with `initialize`; since 2025-06-18 it also sends
+//! `MCP-Protocol-Version` with every message. For this server these revisions differ only in batches, which
+//! 2025-06-18 removed. 2024-11-05 has another transport; the server accepts its messages over this one.
 //!
-//! A header with an unknown revision is ignored. The specification asks for 400 there, after which clients
-//! give up instead of negotiating.
+//! The server ignores a header with an unknown revision. The specification requires status 400, after which
+//! clients stop instead of negotiating.
 //!
-//! From 2026-07-28 on there is no handshake: every request names its revision in `_meta` and in a header,
-//! and its method and tool in headers too, for proxies. Headers and body are compared, so that a proxy and
-//! the server act on the same request. An unknown revision in `_meta` is refused with the list of supported
-//! ones, by which such a client negotiates.
+//! Since 2026-07-28 there is no handshake: every request names its revision in `_meta` and in a header,
+//! and its method and tool in headers for proxies. The server compares the headers with the body, so
+//! that a proxy and the server act on the same request. For an unknown revision in `_meta` the error
+//! lists the supported revisions, and the client chooses one of them.
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http>
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -30,16 +30,16 @@ const WITHOUT_BATCHES: [&str; 3] =
 const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
-/// In `params._meta`.
+/// The member of `params._meta` with the revision.
 const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// The two kinds of [`REVISIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
-    /// A client begins with `initialize`; messages do not name their revision.
+    /// A client begins with `initialize`; later messages do not name the revision.
     WithHandshake,
-    /// Each request is complete by itself.
+    /// Each request names its revision; there is no handshake.
     Stateless,
 }
 
@@ -47,8 +47,8 @@ impl Revision {
     const NEWEST: &'static str = "2026-07-28";
     const NEWEST_WITH_HANDSHAKE: &'static str = "2025-11-25";
 
-    /// The revision of the response to `initialize`: the requested one, else the newest that has
-    /// `initialize`.
+    /// The revision for the response to `initialize`: the requested revision if supported, or else the
+    /// newest revision with `initialize`.
     #[must_use]
     pub fn negotiate(version: &str) -> &'static str {
         REVISIONS
@@ -82,7 +82,7 @@ impl Revision {
                 spoken.ok_or_else(|| unsupported(version))?
             }
             Some(_) => return Err(invalid_meta(META_PROTOCOL_VERSION)),
-            // The client learns the revision to name by `initialize`.
+            // The client learns the revision from the response to `initialize`.
             None if message.method == "initialize" => return Ok(Self::WithHandshake),
             None => match known(headers) {
                 Some(version) => version,
@@ -130,7 +130,7 @@ fn check_request(
     Ok(())
 }
 
-/// The one value of a header.
+/// The value of a header that must not be repeated.
 fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, RpcError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -138,7 +138,7 @@ fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Rpc
     text.map(|text| Some(text.to_owned())).ok_or_else(|| mismatch(name, None))
 }
 
-/// The text of `=?base64?…?=`, the form of a name that is not a plain header value.
+/// Decodes `=?base64?…?=`, the form of a name that is not a valid header value.
 fn decode(value: &str) -> Option<String> {
     let encoded = value.strip_prefix("=?base64?")?.strip_suffix("?=")?;
     String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
@@ -147,9 +147,9 @@ fn decode(value: &str) -> Option<String> {
 fn mismatch(name: &str, value: Option<&str>) -> RpcError {
     let message = match value {
         Some(value) => {
-            format!("Header mismatch: {name} is {value:?}, and the message says otherwise")
+            format!("Header mismatch: {name} is {value:?}, and the message has another value")
         }
-        None => format!("Header mismatch: {name} is missing, or no text, or there are several"),
+        None => format!("Header mismatch: {name} is missing, repeated or not text"),
     };
     bad_request(Code::HeaderMismatch, message)
 }
@@ -160,7 +160,10 @@ fn unsupported(version: &str) -> RpcError {
 }
 
 fn invalid_meta(name: &str) -> RpcError {
-    bad_request(Code::InvalidParams, format!("Invalid params: _meta[{name:?}] is missing or wrong"))
+    bad_request(
+        Code::InvalidParams,
+        format!("Invalid params: _meta[{name:?}] is missing or invalid"),
+    )
 }
 
 fn bad_request(code: Code, message: String) -> RpcError {

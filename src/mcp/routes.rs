@@ -1,7 +1,7 @@
-//! The transport: authenticates the caller, reads messages, and answers the methods that call no tool.
+//! The transport: authenticates the caller, parses messages, and handles the methods that call no tool.
 //!
-//! The caller is authenticated by `Authorization: Bearer` alone, with any access token that the API takes,
-//! with Connect on or off. Cookies are ignored, so that no site can make a browser send a valid request.
+//! Only `Authorization: Bearer` authenticates a caller, with any access token that the API accepts, with
+//! Connect on or off. The server ignores cookies, so that no site can make a browser send a valid request.
 
 use axum::{
     body::Body,
@@ -25,19 +25,19 @@ use axum_authkit::{
     origin::RequestOrigin,
 };
 
-/// The path.
+/// The path of the MCP endpoint.
 pub const PATH: &str = "/mcp";
-/// The path with a slash, which some clients add: they do not follow a redirect with a `POST`.
+/// The path with the trailing slash that some clients add. A redirect would lose their `POST`.
 pub const PATH_WITH_SLASH: &str = "/mcp/";
 
-/// How long a client may keep the list of tools, which only a new version of the Worker changes.
+/// How long a client may cache the list of tools, which only a new version of the Worker changes.
 const TTL_MILLIS: u32 = 5 * 60 * 1000;
 
 const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact decimals; amounts of different \
     currencies are never added. summarize_expenses gives totals: do not add up list_expenses yourself. \
     A tool's error says what to mend; one that says to try again is safe to repeat as it says.";
 
-/// The caller of a request that this transport takes.
+/// The authenticated caller of an accepted request.
 pub(crate) struct Client(CurrentUser);
 
 impl<S: Sync> FromRequestParts<S> for Client {
@@ -52,7 +52,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
     }
 }
 
-/// `POST /mcp`.
+/// Handles `POST /mcp`.
 pub(crate) async fn answer_message(
     Client(user): Client,
     State(expenses): State<Expenses>,
@@ -79,7 +79,7 @@ pub(crate) async fn answer_message(
     Ok(reply.into_response())
 }
 
-/// The reply to a message, or the error of a caller without the scope.
+/// The reply to a message, or the error for a caller without the scope.
 async fn reply_to(
     caller: &Caller<'_>,
     headers: &HeaderMap,
@@ -88,15 +88,15 @@ async fn reply_to(
     let Message { id, .. } = &message;
     let revision = match Revision::of(&message, headers) {
         Ok(revision) => revision,
-        Err(error) => return Ok(error.answering(id.as_ref())),
+        Err(error) => return Ok(error.into_reply(id.as_ref())),
     };
     let Some(id) = message.id else {
-        // `notifications/initialized` and `notifications/cancelled`: nothing here waits for either.
+        // The server ignores `notifications/initialized` and `notifications/cancelled`.
         return Ok(Reply::NONE);
     };
     let mut result = match result_for(caller, revision, &message.method, message.params).await {
         Ok(result) => result,
-        Err(CallError::Protocol(error)) => return Ok(error.answering(Some(&id))),
+        Err(CallError::Protocol(error)) => return Ok(error.into_reply(Some(&id))),
         Err(CallError::Refused(error)) => return Err(error),
     };
     if revision == Revision::Stateless {
@@ -107,12 +107,13 @@ async fn reply_to(
     Ok(Reply::result(&id, &Value::Object(result)))
 }
 
-/// Length of a batch's replies past which its other messages are refused: ten lists of a thousand expenses
-/// would take 36 MB of the isolate's 128 MB.
+/// The length of a batch's replies past which the server refuses the remaining messages: ten lists of a
+/// thousand expenses would take 36 MB of the isolate's 128 MB.
 const BATCH_REPLY_MAX_BYTES: usize = 1_000_000;
 
-/// The replies to the messages of a batch, in order: each message sees the changes of the one before. A
-/// refused message gets an error reply, without a status or a header of its own.
+/// The replies to the messages of a batch, in order. Each message sees the changes of the previous
+/// messages. A refused message gets an error reply; the HTTP status and headers of the error are
+/// dropped.
 async fn reply_to_batch(
     caller: &Caller<'_>,
     headers: &HeaderMap,
@@ -131,12 +132,12 @@ async fn reply_to_batch(
         };
         let id = message.id.clone();
         let invalid = |words: &str| {
-            RpcError::new(Code::InvalidRequest, words.to_owned()).answering(id.as_ref())
+            RpcError::new(Code::InvalidRequest, words.to_owned()).into_reply(id.as_ref())
         };
         replies.push(if len_bytes > BATCH_REPLY_MAX_BYTES && id.is_some() {
-            invalid("Invalid request: the batch has a long reply already, send this message alone")
+            invalid("Invalid request: the batch's replies are too long, send this message alone")
         } else if message.method == "initialize" {
-            invalid("Invalid request: initialize comes alone")
+            invalid("Invalid request: send initialize outside of a batch")
         } else {
             let reply = reply_to(caller, headers, message).await;
             reply.unwrap_or_else(|error| invalid(error.detail.as_str().unwrap_or("Forbidden")))
@@ -166,7 +167,7 @@ async fn result_for(
         _ => {
             let error = RpcError::new(Code::MethodNotFound, format!("Method not found: {method}"));
             Err(CallError::Protocol(match revision {
-                // There, 404 means that a session is over.
+                // In these revisions 404 means that the session has ended.
                 Revision::WithHandshake => error,
                 Revision::Stateless => error.with_status(StatusCode::NOT_FOUND),
             }))
@@ -213,23 +214,26 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Lets in what no page has sent, and pages of this origin. A page of another one has no token of its own,
-/// and an agent that runs in one has a server to send from.
+/// Refuses requests from pages of other origins. Such a page has no token, and an agent that runs in a
+/// page can send its requests from a server.
 ///
-/// A name that a page points at this machine (DNS rebinding) looks like an origin of its own. Over https it
-/// has no certificate, and the application serves plain http to localhost alone.
+/// DNS rebinding makes a page's own host name point at this server, so that its requests look
+/// same-origin. Over https the server has no certificate for that name, and the application serves plain
+/// http only on localhost.
 fn check_origin(origin: &RequestOrigin, headers: &HeaderMap) -> Result<(), AppError> {
     if origin.is_cross_origin(headers) {
-        let detail = "Pages of other sites cannot use this: connect from a server or a program";
+        let detail =
+            "Pages of other sites cannot use this endpoint: connect from a server or a program";
         return Err(AppError::new(StatusCode::FORBIDDEN, detail));
     }
     Ok(())
 }
 
-/// A client has to name `text/event-stream` too. It does no harm if it does not, since no stream comes.
+/// Requires `application/json`. The specification also requires `text/event-stream`, which this server
+/// does not check, because it sends no stream.
 fn check_accept(headers: &HeaderMap) -> Result<(), AppError> {
     if !is_acceptable(headers, JSON) {
-        let detail = "Answers are JSON: send Accept: application/json, text/event-stream";
+        let detail = "Responses are JSON: send Accept: application/json, text/event-stream";
         return Err(AppError::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     Ok(())

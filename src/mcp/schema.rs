@@ -1,14 +1,14 @@
-//! Makes the descriptions of the tools. The schemas are the API's own, each reference replaced by its
-//! target: clients take self-contained schemas with an object at the root.
+//! Generates the descriptions of the tools from the API's schemas. Each reference is replaced by its
+//! target, because clients require self-contained schemas with an object at the root.
 //!
-//! Clients pass the input schemas to a model's provider, and each provider takes a part of JSON Schema:
-//! OpenAI's strict tools no `default` and no `oneOf`, Anthropic's no limits of lengths and numbers,
-//! Gemini's declarations few formats and no `exclusiveMinimum`. An input schema here has the keywords that
-//! all of them take, and its descriptions say the rest in words. The schema does not decide what a tool
-//! accepts: the API's own parsers read the arguments.
+//! Clients pass the input schemas to a model's provider, and each provider supports a part of JSON
+//! Schema: OpenAI's strict tools have no `default` and no `oneOf`, Anthropic's no limits of lengths and
+//! numbers, and Gemini's declarations few formats and no `exclusiveMinimum`. The input schemas use the
+//! keywords that all of them support, and express other limits in the descriptions. The API's parsers,
+//! not the schemas, validate the arguments.
 //!
-//! The host makes the document, and `tools.json` beside this file holds it, because this code is larger than
-//! the document. `tests/app/mcp_tools.rs` fails and rewrites the file when it is out of date.
+//! The host generates the document. The Worker ships the result, `tools.json`, because this code is larger
+//! than the document. `tests/app/mcp_tools.rs` fails and rewrites the file when it is out of date.
 
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, openapi::OpenApi};
@@ -18,11 +18,11 @@ use crate::openapi::schema::{IdempotencyKeyHeader, ListParameters, SummaryParame
 
 const COMPONENT: &str = "#/components/schemas/";
 
-/// The document to commit, made of the API's description.
+/// Generates the document from the API's description.
 ///
 /// # Panics
 ///
-/// Where a schema's reference is dangling, or its pattern has no words here.
+/// If a schema's reference has no target, or `pattern_in_words` does not know its pattern.
 #[must_use]
 pub fn document(openapi: &OpenApi) -> String {
     let components = json!(openapi.components)["schemas"].take();
@@ -32,7 +32,7 @@ pub fn document(openapi: &OpenApi) -> String {
 
 fn describe(tool: Tool, components: &Value) -> Value {
     let component = |name: &str| inline(&components[name], components);
-    let [title, description] = words(tool);
+    let [title, description] = title_and_description(tool);
     let (input, output) = match tool {
         Tool::List => (arguments::<ListParameters>(), page(component("Expense"))),
         Tool::Add => (with_key(component("ExpenseRequest")), component("Expense")),
@@ -58,7 +58,7 @@ fn describe(tool: Tool, components: &Value) -> Value {
     })
 }
 
-fn words(tool: Tool) -> [&'static str; 2] {
+fn title_and_description(tool: Tool) -> [&'static str; 2] {
     match tool {
         Tool::List => [
             "List expenses",
@@ -90,7 +90,7 @@ fn words(tool: Tool) -> [&'static str; 2] {
     }
 }
 
-/// The parameters of a query as an object's properties.
+/// Converts the parameters of a query to an object schema.
 fn arguments<P: IntoParams>() -> Value {
     let mut properties = Map::new();
     for parameter in P::into_params(|| None) {
@@ -123,7 +123,7 @@ fn with_id(mut schema: Value, components: &Value) -> Value {
     let mut properties = Map::new();
     let mut id = inline(&components["ExpenseId"], components);
     id["description"] = json!("The expense's id, as in list_expenses");
-    // A model might take the example for an expense's id.
+    // A model might use the example as the id of an expense.
     id.as_object_mut().and_then(|id| id.shift_remove("examples"));
     properties.insert("id".to_owned(), id);
     properties.extend(schema["properties"].as_object().cloned().unwrap_or_default());
@@ -157,7 +157,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
     object
 }
 
-/// An input schema of the keywords that every provider takes.
+/// Reduces an input schema to the keywords that every provider supports.
 fn in_words(schema: &Value) -> Value {
     let properties: Map<String, Value> = schema["properties"]
         .as_object()
@@ -170,7 +170,7 @@ fn in_words(schema: &Value) -> Value {
     object(Value::Object(properties), &required)
 }
 
-/// An argument's type, and the rest of its schema in words.
+/// An argument's type, and the other keywords of its schema in words.
 fn argument_in_words(name: &str, schema: &Value) -> Value {
     let choices: Vec<&Value> = match schema["oneOf"].as_array() {
         Some(choices) => choices.iter().filter(|choice| choice["type"] != "null").collect(),
@@ -230,11 +230,11 @@ fn pattern_in_words(pattern: &str) -> &'static str {
         "^[A-Z]{3}$" => "three capital letters",
         "^[ -~]+$" => "printable ASCII",
         "^[0-9A-HJKMNP-TV-Z]{26}$" => "26 letters and digits",
-        pattern => panic!("{pattern} has no words yet: add them here"),
+        pattern => panic!("the pattern {pattern} is unknown: describe it here"),
     }
 }
 
-/// The schema without the descriptions that the tool has itself.
+/// Removes the members that the tool itself has.
 fn root(mut schema: Value) -> Value {
     for name in ["description", "examples"] {
         schema.as_object_mut().and_then(|schema| schema.shift_remove(name));
@@ -242,7 +242,7 @@ fn root(mut schema: Value) -> Value {
     schema
 }
 
-/// The schema with every `$ref` replaced by its target.
+/// Replaces every `$ref` by its target.
 fn inline(schema: &Value, components: &Value) -> Value {
     let members = match schema {
         Value::Object(members) => members,
@@ -256,9 +256,9 @@ fn inline(schema: &Value, components: &Value) -> Value {
         .collect();
     if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
         let name = reference.strip_prefix(COMPONENT).unwrap_or_default();
-        assert!(components.get(name).is_some(), "no schema is called {reference}");
+        assert!(components.get(name).is_some(), "the schema {reference} does not exist");
         let referred = inline(&components[name], components);
-        // Members beside the reference describe this place.
+        // Members beside the reference override those of its target.
         for (name, member) in referred.as_object().cloned().unwrap_or_default() {
             inlined.entry(name).or_insert(member);
         }
