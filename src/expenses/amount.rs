@@ -21,7 +21,7 @@ pub enum AmountError {
     /// The number has more decimal places than [`Amount::MAX_PLACES`].
     #[error("the number has too many decimal places")]
     TooManyPlaces,
-    /// The number has more digits before the point than the places leave room for.
+    /// The number has more digits before the point than the maximum minus the decimal places.
     #[error("the number has too many digits before the decimal point")]
     TooManyWholeDigits,
     /// The number is zero or less.
@@ -30,12 +30,12 @@ pub enum AmountError {
 }
 
 impl Amount {
-    /// Most digits, on both sides of the point together.
+    /// The most digits, before and after the point together.
     pub const MAX_DIGITS: i64 = 12;
-    /// Most digits after the point.
+    /// The most digits after the point.
     pub const MAX_PLACES: i64 = 2;
 
-    /// The amount that a decimal number stands for. Zeros at the end of the decimal places do not count.
+    /// Converts a decimal number. Trailing zeros after the point are ignored.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Amount {
         if *is_negative {
             return Err(AmountError::NotPositive);
         }
-        // The checks above leave at most twelve digits here.
+        // The checks above limit the number to twelve digits.
         let zeros = usize::try_from(exponent + Self::MAX_PLACES).unwrap_or_default();
         let hundredths = format!("{digits}{}", "0".repeat(zeros));
         hundredths
@@ -69,8 +69,8 @@ impl Amount {
             .map_err(|_| AmountError::TooManyDigits)
     }
 
-    /// Reads the text that [`Display`](fmt::Display) writes, which is also the stored one: up to ten
-    /// digits, a point and two digits.
+    /// Parses the form that [`Display`](fmt::Display) writes and records store: up to ten digits, a
+    /// point and two digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, cents) = text.split_once('.')?;
@@ -89,13 +89,13 @@ impl Amount {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal {
     is_negative: bool,
-    /// No zero at either end; empty for zero.
+    /// The digits without leading and trailing zeros; empty for zero.
     digits: String,
     exponent: i64,
 }
 
 impl Decimal {
-    /// The number `whole.fraction × 10^exponent`; `None` where there are no digits, or other characters.
+    /// The number `whole.fraction × 10^exponent`; `None` without digits, or with other characters.
     #[must_use]
     pub fn new(is_negative: bool, whole: &str, fraction: &str, exponent: i64) -> Option<Self> {
         let all_digits = format!("{whole}{fraction}");
@@ -117,7 +117,7 @@ impl fmt::Display for Amount {
     }
 }
 
-/// A sum of amounts: exact, however many.
+/// An exact sum of any number of amounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Total {
     hundredths: u128,
@@ -168,8 +168,7 @@ impl Serialize for Amount {
     }
 }
 
-/// Writes the digits as they are displayed: the number stays text until then (serde_json's
-/// `arbitrary_precision`).
+/// Writes the displayed digits as a JSON number, with serde_json's `arbitrary_precision`.
 fn serialize_number<S: Serializer>(
     shown: &impl fmt::Display,
     serializer: S,
@@ -183,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_reads_only_the_form_that_display_writes() {
+    fn parse_accepts_only_the_form_of_display() {
         for text in ["0.01", "42.50", "9999999999.99"] {
             assert_eq!(Amount::parse(text).unwrap().to_string(), text);
         }
@@ -202,7 +201,7 @@ mod tests {
     fn sum_of_a_million_amounts_is_exact() {
         let mut total = Total::default();
         for index in 0..1_000_000_u32 {
-            // 0.01 to 99.99, over and over.
+            // The amounts repeat from 0.01 to 99.99.
             let amount = format!("{}.{:02}", index % 100, index % 99 + 1);
             total.add(Amount::parse(&amount).unwrap());
         }

@@ -1,31 +1,32 @@
-//! Expenses as CSV (RFC 4180): a header line, lines that end in CR LF, texts in quotes.
+//! Expenses as CSV (RFC 4180): a header line, CR LF line ends, texts in quotes.
 //!
-//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula, also after a tab or a line
-//! break at the beginning. Such a cell gets an apostrophe before it, which marks text. Quotes do not help:
-//! where `;` or a tab separates columns, spreadsheets look for quotes only at the beginning of *their* cells,
-//! so the apostrophe also stands after each character that could end such a cell.
+//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula, even after a leading
+//! tab or line break. An apostrophe before such a cell marks it as text. Quotes do not help: a
+//! spreadsheet that separates columns at `;` or tabs recognizes quotes only at the beginning of *its*
+//! cells. Therefore an apostrophe also follows each character that could end such a cell before a
+//! formula.
 
 use super::model::Expense;
 
-/// The byte order mark: a spreadsheet on Windows needs it to read UTF-8, and a program takes it for a part of
-/// the first column's name.
+/// The byte order mark. Spreadsheets on Windows need it to read UTF-8; programs read it as part of the
+/// first column's name.
 pub const BYTE_ORDER_MARK: &str = "\u{feff}";
-/// The first line.
+/// The header line.
 pub const HEADER: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n";
 
-/// The end of a file that cannot be completed: a quote that nothing closes, so that a program finds an error
-/// and a person a sentence. An aborted response alone does not tell: workerd ends one as if it were whole.
+/// The end of a file that cannot be completed: an unclosed quote, which is an error for programs, with a
+/// sentence for people. Aborting the response is not sufficient: workerd ends it like a complete response.
 /// <https://github.com/cloudflare/workerd/issues/6818>
 pub const BREAK_OFF: &str =
     "\"INCOMPLETE: the expenses below this line could not be read. Download the file again.";
 
-/// The characters that end a cell for a reader of another separator, or of no line breaks in quotes.
+/// The characters that end a cell for a reader with another separator, or without line breaks in quotes.
 const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 /// The characters that begin a formula. Spreadsheets read the full-width forms as the ASCII ones.
 const FORMULA_SIGNS: [char; 8] =
     ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
-/// A line per expense, in their order.
+/// One line per expense, in order.
 #[must_use]
 pub fn lines(expenses: &[Expense]) -> String {
     let mut csv = String::new();
@@ -47,7 +48,7 @@ pub fn lines(expenses: &[Expense]) -> String {
     csv
 }
 
-/// A cell with a text of the user's.
+/// A cell with a text from the user.
 fn text(value: &str) -> String {
     let mut cell = String::with_capacity(value.len() + 2);
     cell.push('"');
@@ -69,7 +70,7 @@ fn text(value: &str) -> String {
     cell
 }
 
-/// Whether a spreadsheet runs such a cell, also one that removes spaces and quotes first.
+/// Whether a spreadsheet runs the cell as a formula, possibly after it removes spaces and quotes.
 fn is_formula(cell: &str) -> bool {
     let is_skipped = |character: char| {
         character == '"' || (character.is_whitespace() && !OTHER_SEPARATORS.contains(&character))

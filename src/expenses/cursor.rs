@@ -1,7 +1,7 @@
-//! Pages of a list, and the cursors between them.
+//! Cuts lists into pages, and seals the cursors between them.
 //!
-//! A cursor is sealed: a client cannot make one up, and one of another user or another filter, where
-//! its position means nothing, is refused.
+//! Cursors are sealed, so that a client cannot forge one. A cursor of another user or another filter is
+//! refused, because its position is not valid there.
 
 use std::borrow::Borrow;
 
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::{filter::Filter, keys::Owner, model::Expense};
 use axum_authkit::seal::Sealer;
 
-/// Where a page begins.
+/// The beginning of a page.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Position {
     owner: String,
-    /// The signature of the filter that the position goes with.
+    /// The signature of the position's filter.
     filter: String,
-    /// KV's cursor of the list that has the page's rows.
+    /// KV's cursor for the `list` with the page's rows.
     pub(super) kv_cursor: Option<String>,
-    /// The last row of that list that an earlier page has shown.
+    /// The last row of that `list` on an earlier page.
     pub(super) after: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Cursors {
         self.0.seal(&serde_json::to_vec(&position).unwrap_or_default())
     }
 
-    /// The position of a cursor; `None` for a cursor of another user, of another filter or of nobody's.
+    /// The position of a cursor; `None` for a forged cursor, and for a cursor of another user or filter.
     pub(super) fn open(&self, owner: &Owner, cursor: &str, filter: &Filter) -> Option<Position> {
         let opened = self.0.open(cursor).ok()?;
         let position: Position = serde_json::from_slice(&opened.plaintext).ok()?;
@@ -42,7 +42,7 @@ impl Cursors {
     }
 }
 
-/// The rows of the page that begins at `position` of one `list`, and the position of the next page.
+/// Cuts the page that begins at `position` from one `list`. Returns its rows and the next page's position.
 pub(super) fn paginate<E: Borrow<Expense>>(
     listed: impl IntoIterator<Item = E>,
     position: Position,

@@ -1,6 +1,6 @@
-//! Deletes everything stored of one user, as far as one request may: an invocation on Workers has a
-//! limited number of operations. A user with more is erased by several requests, each of which goes on
-//! where the last one stopped.
+//! Deletes a user's stored data within the limits of one request: an invocation on Workers has a limited
+//! number of operations. Several requests erase a user with more data; each continues where the previous
+//! one stopped.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -8,41 +8,41 @@ use serde_json::Value;
 use super::keys::Owner;
 use edge_host::{KV_LIST_MAX_KEYS, KvError, KvNamespace};
 
-/// Most KV operations of one request, `list`s included. Workers allow 1,000 to all services together;
+/// The most KV operations of one request, `list`s included. Workers allows 1,000 to all services together;
 /// the rest is for the request's other work.
 /// <https://developers.cloudflare.com/kv/platform/limits/>
 const MAX_OPERATIONS: usize = 900;
-/// Most deletes at a time: as many connections as Workers open for one request. A delete that waits
-/// for a connection uses up its time limit.
+/// The most simultaneous deletes: the number of connections that Workers opens for one request. A delete
+/// that waits for a connection uses up its time limit.
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
 const MAX_AT_ONCE: usize = 6;
 
-/// The outcome of one request that erases.
+/// The outcome of one erasing request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Erasure {
-    /// Nothing is left.
+    /// All data is deleted.
     Done,
-    /// More is left than one request may delete.
+    /// Data is left for another request.
     Unfinished,
 }
 
-/// Deletes the owner's expenses and idempotency records. `list` may show deleted keys for a minute:
-/// deleting them again does no harm.
+/// Deletes the owner's expenses and idempotency records. `list` can return deleted keys for a minute;
+/// deleting a key twice is safe.
 ///
-/// After an error some may be deleted; the caller may try again.
+/// After an error, some data may be deleted; the caller can try again.
 pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erasure, KvError> {
     let mut operations_left = MAX_OPERATIONS;
     for prefix in [owner.expense_prefix(), owner.idempotency_prefix()] {
         let mut cursor: Option<String> = None;
         loop {
-            // One list and one delete.
+            // The next round needs at least one `list` and one `delete`.
             if operations_left < 2 {
                 return Ok(Erasure::Unfinished);
             }
             operations_left -= 1;
             let limit = operations_left.min(KV_LIST_MAX_KEYS);
             let listing = kv.list(&prefix, limit, cursor.as_deref()).await?;
-            // Unreadable records are deleted too, whatever their metadata.
+            // Unreadable records are deleted too: the metadata is ignored.
             let page = listing.page::<Value>()?;
             cursor = page.next_cursor().map(str::to_owned);
             let keys: Vec<String> =

@@ -1,11 +1,11 @@
-//! Which expenses a list, a summary or an export has.
+//! Selects the expenses of a list, a summary or an export.
 
 use chrono::NaiveDate;
 use thiserror::Error;
 
 use super::model::{Category, ExpenseContent};
 
-/// A selection of expenses. `None` selects all.
+/// A selection of expenses. A field that is `None` selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     category: Option<Category>,
@@ -13,7 +13,7 @@ pub struct Filter {
     to: Option<NaiveDate>,
 }
 
-/// The last day comes before the first.
+/// The error for a last day before the first day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the last day comes before the first")]
 pub struct RangeReversed;
@@ -35,19 +35,19 @@ impl Filter {
         }
     }
 
-    /// The category, where the filter has one.
+    /// The category, if the filter has one.
     #[must_use]
     pub fn category(&self) -> Option<&str> {
         self.category.as_deref()
     }
 
-    /// The first day, where the filter has one.
+    /// The first day, if the filter has one.
     #[must_use]
     pub fn from(&self) -> Option<NaiveDate> {
         self.from
     }
 
-    /// The last day, where the filter has one.
+    /// The last day, if the filter has one.
     #[must_use]
     pub fn to(&self) -> Option<NaiveDate> {
         self.to
@@ -59,10 +59,10 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// A text that is different for different filters.
+    /// A text that differs between different filters.
     pub(super) fn signature(&self) -> String {
         let day = |date: Option<NaiveDate>| date.map(|date| date.to_string()).unwrap_or_default();
-        // No day has a colon in it, and no category is empty.
+        // A date has no colon, and a category is never empty.
         let category = self.category().unwrap_or_default();
         format!("{}:{}:{category}", day(self.from), day(self.to))
     }

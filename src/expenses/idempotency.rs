@@ -1,22 +1,21 @@
-//! Adds an expense once per `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header describes:
-//! a key with another body than before is 422, and a key whose first request is still being answered is
-//! 409.
+//! Adds an expense once per `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). A known key with
+//! another body is 422; a key whose first request is in process is 409.
 //!
 //! | key | value | lives |
 //! | --- | --- | --- |
 //! | `idempotency:{owner}:{hash}` | `{"body_hash", "id", "expense": record}` | 24 hours |
 //!
-//! `hash` is the key's SHA-256. The record is written before the expense and holds the whole expense: a
-//! client that is cut off in between, or that gets an error, sends the request again with the same key,
-//! and the expense is written then.
+//! `hash` is the key's SHA-256. The record is written before the expense and holds the whole expense: if a
+//! request fails in between, the client sends it again with the same key, and the second request writes the
+//! expense.
 //!
-//! In one isolate, one request adds the expense. Another with the same key sleeps shortly and looks
-//! again, because a request on Workers may not await another's I/O. For ten minutes the isolate keeps
-//! the expense of each key, also where the outcome is unknown: the next try writes the same expense.
+//! In an isolate, one request adds the expense. A second request with the same key polls for the outcome,
+//! because a request on Workers cannot await another request's I/O. The isolate keeps the expense of each
+//! key for ten minutes, even after a failed write: a retry writes the same expense.
 //!
-//! KV has no locks and shows a write up to a minute late. A second expense is made when two requests
-//! with one key reach two isolates and the later one does not see the earlier one's record yet, and when
-//! KV carries out a write that timed out after the next try reached another isolate.
+//! KV has no locks and shows a write up to a minute late. A key adds a second expense in two cases: two
+//! requests reach two isolates, and the later one does not see the record of the earlier one yet; or a
+//! write that timed out takes effect after a retry has reached another isolate.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,20 +33,20 @@ use super::{
 };
 use edge_host::{Clock, KvError, KvPut, WaitUntil, fair::FairMap};
 
-/// How long a key stands for the same request.
+/// How long a key identifies a request.
 const TTL_SECS: u64 = 24 * 60 * 60;
-/// How long after its key's record an expense may be missing because nobody has written it yet.
+/// How long after the key's record the expense may be missing because its write is not finished.
 const UNFINISHED_MAX_SECS: i64 = 10 * 60;
-/// How often a request looks for the outcome of another with the same key.
+/// The interval at which a request polls for the outcome of another request with the same key.
 const WAIT_STEP_MILLIS: u32 = 20;
-/// How long it looks.
+/// How long a request polls.
 const WAIT_MAX_SECS: i64 = 5;
-/// After this long the writing request is gone: a read and two writes take less, by
-/// [`edge_host::TimedKv`].
+/// The longest time that a writing request takes: [`edge_host::TimedKv`] limits its read and two writes.
 const WRITING_MAX_SECS: i64 = 30;
-/// How long an isolate keeps a key: well over the minute that KV may lag.
+/// How long an isolate remembers a key: well over the minute for which KV can be stale.
 const MEMORY_SECS: i64 = 10 * 60;
-/// Most keys that an isolate keeps: then it drops the oldest of the user with the most. KV still has them.
+/// The most keys that an isolate remembers. Past it, the user with the most keys loses the oldest; KV still
+/// has its record.
 const MAX_REMEMBERED: usize = 1000;
 
 /// An idempotency key: 1 to 255 printable ASCII characters.
@@ -66,10 +65,10 @@ pub enum IdempotencyKeyError {
 }
 
 impl IdempotencyKey {
-    /// Most characters.
+    /// The most characters.
     pub const MAX_CHARS: usize = 255;
 
-    /// Reads a key. White space counts.
+    /// Parses a key. White space is significant.
     ///
     /// # Errors
     ///
@@ -86,7 +85,7 @@ impl IdempotencyKey {
     }
 }
 
-/// A request that adds an expense once.
+/// The key and body of a request that adds an expense once.
 #[derive(Debug, Clone)]
 pub struct IdempotentRequest {
     key: IdempotencyKey,
@@ -94,13 +93,13 @@ pub struct IdempotentRequest {
 }
 
 impl IdempotentRequest {
-    /// The request with this key; bodies of the same meaning have the same `canonical_body`.
+    /// The request with this key. Equivalent bodies have the same `canonical_body`.
     #[must_use]
     pub fn new(key: IdempotencyKey, canonical_body: &str) -> Self {
         Self { key, body_hash: sha256_hex(canonical_body.as_bytes()) }
     }
 
-    /// The request with this key and JSON body. The order of members and white space do not count.
+    /// The request with this key and JSON body. The order of members and white space are ignored.
     #[must_use]
     pub fn of_json(key: IdempotencyKey, body: &Value) -> Self {
         let mut sorted = body.clone();
@@ -112,20 +111,19 @@ impl IdempotentRequest {
 /// Why no expense was added.
 #[derive(Debug, Clone, Error)]
 pub enum AddError {
-    /// The key came with another body before.
+    /// An earlier request used the key with another body.
     #[error("the idempotency key was used with another body")]
     KeyReused,
-    /// Another request with the key is being answered, and takes long.
+    /// Another request with the key is still in process.
     #[error("a request with the same idempotency key is in process")]
     InProcess,
-    /// The key was used, but its record cannot be read: which expense it made is unknown.
+    /// The key is used, but its record is unreadable: the expense that it added is unknown.
     #[error("the stored record of an idempotency key cannot be read")]
     UnreadableKey,
     /// KV failed to read: nothing was written.
     #[error(transparent)]
     Read(KvError),
-    /// KV failed to write: the expense may have been added, now or later. With a key it is safe to try
-    /// again.
+    /// KV failed to write: the expense may be added, now or later. A retry with a key is safe.
     #[error(transparent)]
     Write(KvError),
 }
@@ -133,14 +131,14 @@ pub enum AddError {
 /// The record of a key.
 #[derive(Serialize, Deserialize)]
 struct IdempotencyRecord<'a> {
-    /// The hash of the body that the key came with.
+    /// The hash of the first request's body.
     body_hash: String,
     id: String,
     #[serde(borrow)]
     expense: ExpenseRecord<'a>,
 }
 
-/// The keys of recent and unfinished requests in this isolate, by their key in KV.
+/// The attempts of recent and unfinished requests in this isolate, by their key in KV.
 pub(super) struct InFlight(Mutex<FairMap<String, Attempt>>);
 
 impl Default for InFlight {
@@ -158,12 +156,12 @@ struct Attempt {
 
 enum Progress {
     Writing,
-    /// The write failed, and may or may not have taken effect.
+    /// The write failed, and may still take effect.
     Unknown,
     Made,
 }
 
-/// What a request does next.
+/// The next step of a request.
 enum Step {
     Make(Box<Expense>),
     Use(Box<Expense>),
@@ -202,7 +200,7 @@ impl InFlight {
                 Progress::Writing | Progress::Unknown if is_same && is_within(MEMORY_SECS) => {
                     to_make = &attempt.expense;
                 }
-                // KV has the first body, if there was one.
+                // The record in KV decides: it has the hash of the first request's body.
                 Progress::Writing | Progress::Unknown | Progress::Made => {}
             }
         }
@@ -248,8 +246,8 @@ pub(super) struct OnceWriter {
 }
 
 impl OnceWriter {
-    /// Adds `expense`, or returns the expense that the key added before for a body of the same hash.
-    /// `wait_until` finishes the writes when the client goes away.
+    /// Adds `expense`, or returns the expense that an earlier request with the key and body hash added.
+    /// `wait_until` finishes the writes if the client disconnects.
     pub(super) async fn add(
         &self,
         expense: Expense,
@@ -310,7 +308,7 @@ impl OnceWriter {
         Ok(expense)
     }
 
-    /// The expense of an earlier request's record.
+    /// Returns the expense of an earlier request's record, and writes it if it is missing.
     async fn finish_first(&self, record: &str, body_hash: &str) -> Result<Expense, AddError> {
         let record: IdempotencyRecord<'_> =
             serde_json::from_slice(record.as_bytes()).map_err(|_| AddError::UnreadableKey)?;
@@ -322,8 +320,8 @@ impl OnceWriter {
         if self.store.contains(&self.owner, id).await.map_err(AddError::Read)? {
             return Ok(first);
         }
-        // The first request may have ended before it wrote the expense. Later, the user has deleted the
-        // expense, and it must stay deleted.
+        // A recent first request may have ended before it wrote the expense. After that time a missing
+        // expense was deleted by the user, and must stay deleted.
         let age_secs = self.clock.now().timestamp() - first.created_at.unix_secs();
         if age_secs < UNFINISHED_MAX_SECS {
             self.store.put(&self.owner, &first).await.map_err(AddError::Write)?;

@@ -15,18 +15,18 @@ use sha2::{Digest, Sha256};
 use super::model::ExpenseId;
 use edge_host::KV_KEY_MAX_BYTES;
 
-/// All but RFC 3986's unreserved characters.
+/// All characters except RFC 3986's unreserved ones.
 const ENCODED_IN_OWNER: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// `idempotency:` and `:` and a hash of 64 characters: the longest text around an owner.
 const KEY_OVERHEAD_BYTES: usize = 12 + 1 + 64;
 
-/// A user, as keys name them.
+/// The owner of keys: a user's `sub` in the form that keys contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner(String);
 
 impl Owner {
-    /// The owner whose `sub` this is.
+    /// The owner with this `sub`.
     pub(super) fn new(sub: &str) -> Self {
         let encoded = utf8_percent_encode(sub, ENCODED_IN_OWNER).to_string();
         if encoded.len() > KV_KEY_MAX_BYTES - KEY_OVERHEAD_BYTES {
@@ -35,12 +35,12 @@ impl Owner {
         Self(encoded)
     }
 
-    /// The owner as in keys.
+    /// The owner's text in keys.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The beginning of the keys of the owner's expenses.
+    /// The prefix of the keys of the owner's expenses.
     pub(super) fn expense_prefix(&self) -> String {
         format!("expense:{}:", self.0)
     }
@@ -50,7 +50,7 @@ impl Owner {
         format!("expense:{}:{id}", self.0)
     }
 
-    /// The beginning of the keys of the owner's idempotency records.
+    /// The prefix of the keys of the owner's idempotency records.
     pub(super) fn idempotency_prefix(&self) -> String {
         format!("idempotency:{}:", self.0)
     }

@@ -1,8 +1,8 @@
-//! Expenses: the domain. It knows KV and the clock, and neither HTTP nor JSON requests.
+//! Expenses: the domain. It depends on KV and the clock, and not on HTTP or JSON requests.
 //!
-//! `user_expenses` has the use cases, [`model`], [`amount`], `filter` and `summary` the types;
-//! `store`, `keys` and `record` the storage, `cursor` the pages, `idempotency` adds an expense once,
-//! `erase` deletes a user's data, and `csv` writes expenses as a table.
+//! `user_expenses` has the use cases; [`model`], [`amount`], `filter` and `summary` have the types;
+//! `store`, `keys` and `record` have the storage. `cursor` cuts a list into pages, `idempotency` adds an
+//! expense once, `erase` deletes a user's data, and `csv` writes expenses as a table.
 
 pub mod amount;
 pub(crate) mod csv;

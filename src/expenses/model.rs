@@ -13,7 +13,7 @@ use edge_host::random_bytes;
 /// An expense. As JSON it is one object, the fields of its content included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expense {
-    /// The id, which paths name.
+    /// The id, which paths contain.
     pub id: ExpenseId,
     /// The fields that the user can change.
     pub content: ExpenseContent,
@@ -67,9 +67,9 @@ impl Serialize for Expense {
 pub struct ExpenseContent {
     /// What the money was spent on.
     pub description: Description,
-    /// How much.
+    /// The amount.
     pub amount: Amount,
-    /// In which currency.
+    /// The currency.
     pub currency: Currency,
     /// The user's own category.
     pub category: Category,
@@ -77,7 +77,7 @@ pub struct ExpenseContent {
     pub date: NaiveDate,
 }
 
-/// An expense to be added, or to replace another. `None` stands for a default.
+/// A new expense, or the replacement of an expense. `None` is the default of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewExpense {
     /// What the money was spent on.
@@ -101,7 +101,7 @@ impl From<ExpenseContent> for NewExpense {
 }
 
 impl NewExpense {
-    /// The content, with `today` where there is no date.
+    /// The content; the default date is `today`.
     #[must_use]
     pub fn into_content(self, today: NaiveDate) -> ExpenseContent {
         let Self { description, amount, currency, category, date } = self;
@@ -153,7 +153,7 @@ impl<T> Update<T> {
 }
 
 impl ExpenseChanges {
-    /// The content with the changes; the date's default is `today`.
+    /// Applies the changes to `content`; the default date is `today`.
     #[must_use]
     pub fn apply(self, content: ExpenseContent, today: NaiveDate) -> ExpenseContent {
         ExpenseContent {
@@ -166,21 +166,21 @@ impl ExpenseChanges {
     }
 }
 
-/// A text that does not have the length it must have.
+/// The error for a text that is too short or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TextError {
-    /// The text is empty, or nothing but white space.
+    /// The text is empty or only white space.
     #[error("the text is empty")]
     Empty,
     /// The text is too long.
     #[error("the text has more than {max_chars} characters")]
     TooLong {
-        /// The most characters that are allowed.
+        /// The most characters.
         max_chars: usize,
     },
 }
 
-/// The text without the white space around it, if it has 1 to `max_chars` characters then.
+/// Trims the text, which must then have 1 to `max_chars` characters.
 ///
 /// # Errors
 ///
@@ -204,10 +204,10 @@ macro_rules! text_type {
         pub struct $name(String);
 
         impl $name {
-            /// Most characters.
+            /// The most characters.
             pub const MAX_CHARS: usize = $max_chars;
 
-            /// Reads the text without the white space around it.
+            /// Trims and checks the text.
             ///
             /// # Errors
             ///
@@ -232,12 +232,12 @@ text_type! {
     Description: 200
 }
 text_type! {
-    /// A category of the user's own: 1 to 50 characters.
+    /// A user-defined category: 1 to 50 characters.
     Category: 50
 }
 
 impl Category {
-    /// The category of an expense whose user names none.
+    /// The category of an expense without one.
     pub const DEFAULT: &str = "other";
 
     fn fallback() -> Self {
@@ -249,18 +249,18 @@ impl Category {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Currency([u8; 3]);
 
-/// The text is not three capital letters.
+/// The error for a text that is not three capital letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the text is not three capital letters")]
 pub struct CurrencyError;
 
 impl Currency {
-    /// The currency of an expense whose user names none.
+    /// The currency of an expense without one.
     pub const DEFAULT: Self = Self(*b"USD");
     /// The codes, as a regular expression.
     pub const PATTERN: &str = "^[A-Z]{3}$";
 
-    /// Reads a code.
+    /// Parses a code.
     ///
     /// # Errors
     ///
@@ -287,16 +287,16 @@ impl Deref for Currency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExpenseId(Ulid);
 
-/// The text is not the id of an expense.
+/// The error for a text that is not the id of an expense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the text is not an expense id")]
 pub struct ExpenseIdError;
 
 impl ExpenseId {
-    /// The largest time a ULID holds: 48 bits of milliseconds, the year 10889.
+    /// The largest time of a ULID: 48 bits of milliseconds, the year 10889.
     const MAX_MILLIS: u64 = (1 << Ulid::TIME_BITS) - 1;
 
-    /// A new id for an expense made at `now`.
+    /// A new id for an expense that is added at `now`.
     #[must_use]
     pub fn new(now: DateTime<Utc>) -> Self {
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
@@ -304,21 +304,21 @@ impl ExpenseId {
         Self(Ulid::from_parts(Self::MAX_MILLIS.saturating_sub(millis), random))
     }
 
-    /// When the expense was added, which the id tells; `None` for a time that the calendar does not have.
+    /// The time in the id, when the expense was added; `None` for a time outside of the calendar.
     #[must_use]
     pub fn created_at(self) -> Option<Timestamp> {
         let millis = Self::MAX_MILLIS.saturating_sub(self.0.timestamp_ms());
         DateTime::from_timestamp_millis(millis.try_into().ok()?).map(Timestamp)
     }
 
-    /// Reads an id: 26 capital letters and digits.
+    /// Parses an id: 26 capital letters and digits.
     ///
     /// # Errors
     ///
     /// [`ExpenseIdError`].
     pub fn parse(text: &str) -> Result<Self, ExpenseIdError> {
         let id = Self(Ulid::from_string(text).map_err(|_| ExpenseIdError)?);
-        // Crockford's base 32 has lower-case letters too, which would give an expense a second path.
+        // Crockford's base 32 also allows lower-case letters, which would give an expense a second path.
         if id.to_string() == text { Ok(id) } else { Err(ExpenseIdError) }
     }
 }
@@ -340,13 +340,13 @@ impl Serialize for ExpenseId {
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// The instant `secs` after 1970 began, if the calendar has it.
+    /// The instant of a Unix time, if the calendar has it.
     #[must_use]
     pub fn from_unix_secs(secs: i64) -> Option<Self> {
         DateTime::from_timestamp(secs, 0).map(Self)
     }
 
-    /// Seconds since 1970 began.
+    /// The Unix time in seconds.
     #[must_use]
     pub fn unix_secs(self) -> i64 {
         self.0.timestamp()
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn id_tells_when_the_expense_was_added() {
+    fn id_contains_the_time_of_the_addition() {
         assert_eq!(ExpenseId::new(noon()).created_at(), Some(noon().into()));
         let first = ExpenseId::parse("00000000000000000000000000").unwrap();
         assert!(first.created_at().is_some(), "the year 10889");
@@ -419,12 +419,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_one_instant_differ() {
+    fn ids_of_the_same_instant_differ() {
         assert_ne!(ExpenseId::new(noon()), ExpenseId::new(noon()));
     }
 
     #[test]
-    fn id_has_one_form() {
+    fn id_has_only_one_valid_form() {
         let id = ExpenseId::new(noon());
         let text = id.to_string();
         assert_eq!(ExpenseId::parse(&text), Ok(id));

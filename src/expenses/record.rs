@@ -11,7 +11,7 @@ use super::{
     model::{Category, Currency, Description, Expense, ExpenseContent, ExpenseId, Timestamp},
 };
 
-/// An expense as it is stored.
+/// The stored form of an expense.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ExpenseRecord<'a> {
     #[serde(borrow)]
@@ -44,7 +44,7 @@ impl<'a> From<&'a Expense> for ExpenseRecord<'a> {
 }
 
 impl ExpenseRecord<'_> {
-    /// The expense; `None` where a field is invalid.
+    /// The expense; `None` if a field is invalid.
     pub(super) fn into_expense(self, id: ExpenseId) -> Option<Expense> {
         Some(Expense {
             id,
@@ -61,13 +61,13 @@ impl ExpenseRecord<'_> {
     }
 }
 
-/// Reads a record; `None` where it cannot be read.
+/// Decodes a record; `None` if it is unreadable.
 pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Expense> {
     let record: ExpenseRecord<'_> = serde_json::from_slice(record.as_bytes()).ok()?;
     record.into_expense(id)
 }
 
-/// Reads `YYYY-MM-DD`.
+/// Parses `YYYY-MM-DD`.
 fn parse_date(text: &str) -> Option<NaiveDate> {
     let (year, rest) = text.split_once('-')?;
     let (month, day) = rest.split_once('-')?;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parse_date_reads_only_the_stored_form() {
+    fn parse_date_accepts_only_the_stored_form() {
         for text in ["0001-01-01", "2026-11-23", "2028-02-29", "9999-12-31"] {
             assert_eq!(parse_date(text).unwrap().to_string(), text);
         }

@@ -1,10 +1,10 @@
-//! Expenses in KV: one key per expense, so that no write overwrites another expense's record.
-//! `super::keys` has the keys, `super::record` the record. The value has the record always, the key's
-//! metadata too if the record fits KV's 1,024 bytes, so that one `list` serves a page.
+//! Stores expenses in KV: one key per expense, so that no write overwrites another expense's record.
+//! `super::keys` has the keys, `super::record` the record. The value always has the record. The metadata
+//! also has it if it fits KV's 1,024 bytes, so that one `list` returns a page.
 //!
-//! Operations: a page is 1 `list` (and 1 `get` for each hundred rows too long for metadata), one expense
-//! 1 `get`, a new one 1 `put` (with an idempotency key also 1 `get` and 1 `put`), a change 1 `get` and
-//! 1 `put`, a removal 1 `get` and 1 `delete`, a summary 1 `list` per thousand.
+//! Operations: a page needs 1 `list` (and 1 `get` for each hundred rows too long for metadata), one expense
+//! 1 `get`, a new expense 1 `put` (with an idempotency key also 1 `get` and 1 `put`), a change 1 `get` and
+//! 1 `put`, a removal 1 `get` and 1 `delete`, and a summary 1 `list` per thousand expenses.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use edge_host::{KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNames
 /// The name of the Workers KV binding.
 pub const BINDING: &str = "EXPENSES";
 
-/// Why an expense could not be read.
+/// Why an expense cannot be read.
 #[derive(Debug, Clone, Error)]
 pub enum GetError {
-    /// The expense is stored, but its record cannot be read. Another write mends it.
+    /// The expense is stored, but its record is unreadable. Replacing the expense repairs it.
     #[error("the stored record of expense {0} cannot be read")]
     Unreadable(ExpenseId),
-    /// KV failed: whether there is such an expense is unknown.
+    /// KV failed: whether the expense exists is unknown.
     #[error(transparent)]
     Kv(#[from] KvError),
 }
@@ -41,7 +41,7 @@ pub(super) struct ExpenseStore {
 /// One row of a `list`.
 struct Row {
     id: ExpenseId,
-    /// `None` until the value is read, where the metadata has no record.
+    /// `None` if the metadata has no record, until the value is read.
     expense: Option<Expense>,
 }
 
@@ -55,7 +55,7 @@ impl ExpenseStore {
         &*self.kv
     }
 
-    /// An expense; `None` where there is none.
+    /// Reads an expense; `None` if it does not exist.
     pub(super) async fn get(
         &self,
         owner: &Owner,
@@ -69,12 +69,12 @@ impl ExpenseStore {
         expense.map(Some).ok_or(GetError::Unreadable(id))
     }
 
-    /// Whether there is such an expense, readable or not.
+    /// Whether the expense exists, readable or not.
     pub(super) async fn contains(&self, owner: &Owner, id: ExpenseId) -> Result<bool, KvError> {
         Ok(self.kv.get(&owner.expense_key(id)).await?.is_some())
     }
 
-    /// Writes an expense, new or not. After an error it is unknown whether it was written.
+    /// Writes a new or changed expense. After an error the write may or may not take effect.
     pub(super) async fn put(&self, owner: &Owner, expense: &Expense) -> Result<(), KvError> {
         // A struct of strings and numbers always serializes.
         let value = serde_json::to_string(&ExpenseRecord::from(expense)).unwrap_or_default();
@@ -83,13 +83,13 @@ impl ExpenseStore {
         self.kv.put(&owner.expense_key(expense.id), &value, options).await
     }
 
-    /// Deletes an expense. After an error it is unknown whether it was deleted.
+    /// Deletes an expense. After an error the deletion may or may not take effect.
     pub(super) async fn delete(&self, owner: &Owner, id: ExpenseId) -> Result<(), KvError> {
         self.kv.delete(&owner.expense_key(id)).await
     }
 
-    /// One `list`: its expenses, newest first, and KV's cursor for the next one. An unreadable record is
-    /// logged and left out, so that it hides no other.
+    /// Performs one `list`. Returns its expenses, newest first, and KV's cursor for the next `list`. An
+    /// unreadable record is logged and left out, so that it does not hide other records.
     pub(super) async fn list(
         &self,
         owner: &Owner,
@@ -106,7 +106,7 @@ impl ExpenseStore {
                 };
                 (page.keys.into_iter().filter_map(row).collect(), next_list)
             }
-            // Some metadata is not a record: each is read by itself.
+            // Some metadata is not a record, so each key's metadata is parsed separately.
             Err(_) => {
                 let page = listing.page::<Value>()?;
                 let next_list = page.next_cursor().map(str::to_owned);
@@ -132,8 +132,8 @@ impl ExpenseStore {
     }
 }
 
-/// The row of a key, whose metadata `read` reads. Unreadable metadata does not rule out the value. A key
-/// without an expense's id is logged and left out.
+/// The row of a key; `read` parses its metadata. If the metadata is unreadable, the value may still be
+/// readable. A key without an expense's id is logged and left out.
 fn row(prefix: &str, key: &str, read: impl FnOnce(ExpenseId) -> Option<Expense>) -> Option<Row> {
     let Some(Ok(id)) = key.strip_prefix(prefix).map(ExpenseId::parse) else {
         log::error!("a key under an owner's prefix does not end in an expense id");

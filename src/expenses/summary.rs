@@ -55,18 +55,18 @@ pub struct MonthSummary {
     pub count: u64,
 }
 
-/// The total of this month and of the month before, in one currency.
+/// The totals of this month and of the previous month in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonthComparison {
     /// Three letters of ISO 4217.
     pub currency: String,
     /// The total of this month so far.
     pub this: Total,
-    /// The total of the month before.
+    /// The total of the previous month.
     pub last: Total,
 }
 
-/// Compares the month of `today` with the one before, for each currency of either; the largest total of
+/// Compares the month of `today` with the previous month, for each currency in either. The largest total of
 /// this month comes first.
 pub fn compare_months<'a>(
     expenses: impl Iterator<Item = &'a ExpenseContent>,
@@ -95,7 +95,7 @@ pub fn compare_months<'a>(
     comparisons
 }
 
-/// Adds up expenses, one after the other.
+/// Adds up expenses one by one.
 #[derive(Debug, Default)]
 pub struct SummaryBuilder(BTreeMap<Currency, CurrencySums>);
 
@@ -143,7 +143,7 @@ impl From<(Currency, CurrencySums)> for CurrencySummary {
             .into_iter()
             .map(|(category, Sum { total, count })| CategorySummary { category, total, count })
             .collect();
-        // Stable: equal totals stay in the order of their names.
+        // The sort is stable: equal totals stay in the order of their names.
         by_category.sort_by_key(|category| Reverse(category.total));
         let by_month = sums.by_month.into_iter().rev().map(|((year, month), sum)| MonthSummary {
             month: format!("{year:04}-{month:02}"),

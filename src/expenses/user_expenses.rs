@@ -1,4 +1,4 @@
-//! The use cases: everything that a user does with their expenses, once for all interfaces.
+//! The use cases of a user's expenses, shared by all interfaces.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{
 use axum_authkit::seal::Sealer;
 use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, TimedKv, WaitUntil};
 
-/// Every user's expenses.
+/// The expenses of all users.
 #[derive(Clone)]
 pub struct Expenses {
     store: ExpenseStore,
@@ -39,8 +39,8 @@ impl Expenses {
         }
     }
 
-    /// The expenses of the user with this id. `wait_until` belongs to the request: it finishes writes
-    /// when the client goes away.
+    /// The expenses of the user with this id. `wait_until` belongs to the request: it finishes writes if
+    /// the client disconnects.
     #[must_use]
     pub fn of_user(&self, user_id: &str, wait_until: WaitUntil) -> UserExpenses {
         let Self { store, in_flight, cursors, clock } = self.clone();
@@ -48,11 +48,11 @@ impl Expenses {
         UserExpenses { writer: OnceWriter { store, in_flight, clock, owner }, cursors, wait_until }
     }
 
-    /// Deletes everything stored of a deleted user, as far as one request may.
+    /// Deletes a user's stored data within the limits of one request.
     ///
     /// # Errors
     ///
-    /// [`KvError`]: some may be deleted. It is safe to try again.
+    /// [`KvError`]: some data may be deleted. A retry is safe.
     pub async fn erase_user(&self, user_id: &str) -> Result<Erasure, KvError> {
         erase(self.store.kv(), &Owner::new(user_id)).await
     }
@@ -71,25 +71,25 @@ pub struct UserExpenses {
 pub struct Page {
     /// The rows.
     pub expenses: Vec<Expense>,
-    /// The cursor of the next page; `None` on the last.
+    /// The cursor of the next page; `None` on the last page.
     pub cursor: Option<String>,
 }
 
-/// A page, and the KV batch that it was cut from.
+/// A page, and the KV batch that contains it.
 #[derive(Debug)]
 pub struct ListedPage {
     /// The page.
     pub page: Page,
-    /// The batch: at most a thousand expenses, newest first, whatever the filter.
+    /// The unfiltered batch: at most a thousand expenses, newest first.
     pub listed: Vec<Expense>,
     /// Whether the batch has all of the user's expenses.
     pub is_whole: bool,
 }
 
-/// Why there is no page.
+/// Why a page cannot be listed.
 #[derive(Debug, Clone, Error)]
 pub enum ListError {
-    /// The cursor was made up, or belongs to another user or another filter.
+    /// The cursor is forged, or belongs to another user or another filter.
     #[error("the cursor does not belong to this list")]
     ForeignCursor,
     /// KV failed to read.
@@ -100,16 +100,16 @@ pub enum ListError {
 /// Why an expense was not changed.
 #[derive(Debug, Clone, Error)]
 pub enum ChangeError {
-    /// The user has no such expense.
-    #[error("there is no such expense")]
+    /// The expense does not exist, or belongs to another user.
+    #[error("the expense does not exist")]
     Absent,
-    /// The changes cannot be applied, because the stored record cannot be read.
+    /// The changes cannot be applied, because the stored record is unreadable.
     #[error("the stored record of expense {0} cannot be read")]
     Unreadable(ExpenseId),
     /// KV failed to read: nothing was written.
     #[error(transparent)]
     Read(KvError),
-    /// KV failed to write: the change may have been saved, now or later.
+    /// KV failed to write: the change may take effect, now or later.
     #[error(transparent)]
     Write(KvError),
 }
@@ -126,19 +126,19 @@ impl From<GetError> for ChangeError {
 /// Why an expense was not removed.
 #[derive(Debug, Clone, Error)]
 pub enum RemoveError {
-    /// The user has no such expense.
-    #[error("there is no such expense")]
+    /// The expense does not exist, or belongs to another user.
+    #[error("the expense does not exist")]
     Absent,
     /// KV failed to read: nothing was deleted.
     #[error(transparent)]
     Read(KvError),
-    /// KV failed to delete: the expense may be gone, now or later.
+    /// KV failed to delete: the deletion may take effect, now or later.
     #[error(transparent)]
     Write(KvError),
 }
 
 impl UserExpenses {
-    /// Adds an expense; with `once`, only for the first request with the same key and body.
+    /// Adds an expense. With `once`, later requests with the same key and body add no second expense.
     ///
     /// # Errors
     ///
@@ -160,11 +160,11 @@ impl UserExpenses {
         }
     }
 
-    /// Replaces an expense's content, also where its stored record cannot be read.
+    /// Replaces an expense's content, even if its stored record is unreadable.
     ///
     /// # Errors
     ///
-    /// [`ChangeError`], but not [`ChangeError::Unreadable`].
+    /// [`ChangeError`], except [`ChangeError::Unreadable`].
     pub async fn replace(&self, id: ExpenseId, new: NewExpense) -> Result<Expense, ChangeError> {
         let created_at = match self.get(id).await {
             Ok(Some(expense)) => expense.created_at,
@@ -215,7 +215,7 @@ impl UserExpenses {
         store.delete(owner, id).await.map_err(RemoveError::Write)
     }
 
-    /// An expense; `None` where the user has no such expense.
+    /// Reads an expense; `None` if the user has no such expense.
     ///
     /// # Errors
     ///
@@ -224,9 +224,9 @@ impl UserExpenses {
         self.writer.store.get(&self.writer.owner, id).await
     }
 
-    /// A page of at most `limit` (1–1,000) of the expenses that `filter` selects. With a filter a page
-    /// may be short, even empty, and not the last: it is cut from one KV batch. Unreadable records are
-    /// logged and left out.
+    /// Lists at most `limit` (1–1,000) of the expenses that `filter` selects. A page with a filter comes
+    /// from one KV batch, so it can be short or empty without being the last page. Unreadable records
+    /// are logged and left out.
     ///
     /// # Errors
     ///
@@ -238,7 +238,7 @@ impl UserExpenses {
         filter: &Filter,
     ) -> Result<Page, ListError> {
         let position = self.position(cursor, filter)?;
-        // A page that begins within a batch reads the whole batch, and so does one with a filter.
+        // A page that begins within a batch or has a filter reads the whole batch.
         let takes_all = filter.is_empty() && position.after.is_none();
         let batch_limit = if takes_all { limit } else { KV_LIST_MAX_KEYS };
         let (batch, next_batch) =
@@ -247,7 +247,7 @@ impl UserExpenses {
         Ok(Page { expenses, cursor: self.seal_cursor(next, filter) })
     }
 
-    /// A page as [`Self::list`] returns it, with the KV batch that it was cut from.
+    /// Lists a page like [`Self::list`], and returns it with its KV batch.
     ///
     /// # Errors
     ///
@@ -268,13 +268,13 @@ impl UserExpenses {
         Ok(ListedPage { page, listed, is_whole })
     }
 
-    /// Every expense that `filter` selects, newest first, one KV batch at a time.
+    /// Exports every expense that `filter` selects, newest first, one KV batch at a time.
     #[must_use]
     pub fn export(self, filter: Filter) -> Export {
         Export { expenses: self, filter, next: Some(None) }
     }
 
-    /// Adds up the expenses that `filter` selects, in one currency or in all.
+    /// Adds up the expenses that `filter` selects, in one currency or in all currencies.
     ///
     /// # Errors
     ///
@@ -323,7 +323,7 @@ impl UserExpenses {
     }
 }
 
-/// All of a user's expenses, of which memory holds one KV batch of a thousand at a time.
+/// An export of a user's expenses. Memory holds one KV batch of a thousand at a time.
 pub struct Export {
     expenses: UserExpenses,
     filter: Filter,
@@ -332,13 +332,13 @@ pub struct Export {
 }
 
 impl Export {
-    /// Whether there is no further batch.
+    /// Whether all batches are exported.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.next.is_none()
     }
 
-    /// The selected expenses of the next batch, perhaps none; `None` after the last.
+    /// The selected expenses of the next batch, which can be empty; `None` after the last batch.
     ///
     /// # Errors
     ///
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn put_get_and_list_take_one_operation_each() {
+    async fn put_get_and_list_need_one_operation_each() {
         let kv = Arc::new(MemoryKv::default());
         let expenses = user_expenses(&kv, "user_1");
         let lunch = expense("Team lunch", noon());
@@ -444,7 +444,7 @@ mod tests {
             if cursor.is_none() {
                 break;
             }
-            // An expense that is added meanwhile does not shift the pages.
+            // An expense that is added between two pages does not shift them.
             put(&expenses, &expense("late", noon() + Duration::days(1))).await;
         }
         let newest_first: Vec<String> = (0..25).rev().map(|minute| minute.to_string()).collect();
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn list_reads_records_too_long_for_metadata_from_values() {
+    async fn list_reads_long_records_from_values() {
         let kv = Arc::new(MemoryKv::default());
         let expenses = user_expenses(&kv, "user_1");
         let mut long = expense(&"🧾".repeat(200), noon());
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_sub_reaches_into_another_users_prefix() {
+    async fn user_prefixes_never_overlap() {
         let kv = Arc::new(MemoryKv::default());
         let long = "x".repeat(600);
         let hash_of_long = Owner::new(&long).as_str().to_owned();
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn remove_tells_whether_there_was_an_expense() {
+    async fn remove_reports_an_absent_expense() {
         let kv = Arc::new(MemoryKv::default());
         let expenses = user_expenses(&kv, "user_1");
         let lunch = expense("lunch", noon());
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unreadable_record_hides_no_other() {
+    async fn unreadable_record_hides_no_other_record() {
         let kv = Arc::new(MemoryKv::default());
         let expenses = user_expenses(&kv, "user_1");
         let good = expense("good", noon());
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_read_is_an_error_and_not_an_empty_list() {
+    async fn failed_read_is_an_error_not_an_empty_list() {
         let kv = Arc::new(MemoryKv::default());
         let expenses = user_expenses(&kv, "user_1");
         let mut long = expense(&"🧾".repeat(200), noon());

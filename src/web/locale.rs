@@ -1,9 +1,9 @@
 //! Formats of amounts and dates by the visitor's language (`Accept-Language`, RFC 9110 section 12.5.4). The
 //! pages' text is English; digits are `0` to `9`, and calendars are Gregorian except in Thai.
 //!
-//! The table has the separators, currency positions and short dates of CLDR 48 for the languages that most
-//! browsers are set to. All of CLDR, as in ICU4X, would double the Worker. Other languages get ISO 8601
-//! dates and ISO 4217 codes, which are unambiguous.
+//! The table has the separators, currency positions and short dates of CLDR 48 for the most common
+//! browser languages. All of CLDR, as in ICU4X, would double the Worker's size. Other languages get ISO
+//! 8601 dates and ISO 4217 codes, which are unambiguous.
 
 use std::{
     cmp::Reverse,
@@ -22,7 +22,8 @@ pub struct Locale {
     tag: &'static str,
     numbers: Numbers,
     place: Place,
-    /// The date: `d` and `m` without, `dd` and `mm` with a leading zero; `y` the year, `b` the Buddhist year.
+    /// The date: `d` and `m` have no leading zero, `dd` and `mm` do; `y` is the year, `b` the Buddhist
+    /// year.
     date: &'static str,
     /// The currency of the country.
     currency: &'static str,
@@ -33,7 +34,7 @@ pub struct Locale {
 struct Numbers {
     decimal: char,
     group: &'static str,
-    /// The least number of digits before the decimal sign that has separators.
+    /// The least number of whole digits for which separators are written.
     grouped_from: usize,
     /// The size of the groups before the last three digits.
     group_size: usize,
@@ -83,7 +84,7 @@ const fn locale(
     Locale { tag, numbers, place, date, currency }
 }
 
-/// For languages that the table lacks.
+/// The formats for languages outside of the table.
 const NEUTRAL: Locale = locale("", SPACE_POINT, BeforeSpaced, "y-mm-dd", "USD");
 
 #[rustfmt::skip]
@@ -177,7 +178,7 @@ static LOCALES: [Locale; 87] = [
     locale("kk", SPACE_COMMA, After, "dd.mm.y", "KZT"),
 ];
 
-/// Signs that stand for one currency everywhere.
+/// Signs that mean one currency in every country.
 const SIGNS: [(&str, &str); 16] = [
     ("BRL", "R$"),
     ("CAD", "CA$"),
@@ -197,7 +198,7 @@ const SIGNS: [(&str, &str); 16] = [
     ("VND", "₫"),
 ];
 
-/// Signs for a currency in countries whose own currency has the same sign.
+/// Signs for a currency in countries whose own currency uses its plain sign.
 const SIGNS_ABROAD: [(&str, &str); 2] = [("JPY", "JP¥"), ("USD", "US$")];
 
 /// Signs for the currency of the country.
@@ -233,17 +234,17 @@ const SIGNS_AT_HOME: [(&str, &str); 29] = [
     ("ZAR", "R"),
 ];
 
-/// A typed amount without its currency marks, which stand before it, after it, or on both sides.
+/// A typed amount, split into the number and the currency marks before or after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypedMoney<'a> {
-    /// `$`, `kr.`, `eur`, as typed.
+    /// The marks as typed: `$`, `kr.`, `eur`.
     pub marks: Vec<&'a str>,
-    /// The number without them.
+    /// The number without the marks.
     pub number: &'a str,
 }
 
 impl<'a> TypedMoney<'a> {
-    /// Splits `text`. A mark is a sign of the tables or three letters, beside no other letter.
+    /// Splits `text`. A mark is a sign of the tables or three letters, and is not next to another letter.
     #[must_use]
     pub fn split(text: &'a str) -> Self {
         let mut split = Self { marks: Vec::new(), number: text.trim() };
@@ -264,7 +265,7 @@ impl<'a> TypedMoney<'a> {
         });
         let code = text.get(..CODE_LEN).filter(|code| is_code(code)).map(str::len);
         let (mark, number) = text.split_at(lengths.chain(code).max()?);
-        // In `Rs.500` the full stop belongs to the mark, in `USD.50` it may be a decimal sign.
+        // In `Rs.500` the full stop belongs to the mark; in `USD.50` it can be a decimal sign.
         let is_unclear = mark.ends_with(char::is_alphabetic) && number.starts_with(['.', ',']);
         (!is_unclear && !number.starts_with(char::is_alphabetic)).then_some((mark, number))
     }
@@ -280,20 +281,20 @@ impl<'a> TypedMoney<'a> {
     }
 }
 
-/// Letters of a code of ISO 4217.
+/// The number of letters of an ISO 4217 code.
 const CODE_LEN: usize = 3;
 
 fn is_code(text: &str) -> bool {
     text.len() == CODE_LEN && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// The lengths in bytes of the signs for which `is_there` is true.
-fn mark_lengths(is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
+/// The lengths in bytes of the signs for which `is_present` is true.
+fn mark_lengths(is_present: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
     let signs = SIGNS.iter().chain(&SIGNS_AT_HOME).chain(&SIGNS_ABROAD);
-    signs.map(|(_, sign)| *sign).filter(move |sign| is_there(sign)).map(str::len)
+    signs.map(|(_, sign)| *sign).filter(move |sign| is_present(sign)).map(str::len)
 }
 
-/// Whether two marks are equal but for case and a full stop at the end.
+/// Whether two marks are equal, ignoring case and a trailing full stop.
 fn is_same_mark(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
@@ -303,18 +304,18 @@ const UNDIVIDED: [&str; 10] =
     ["CLP", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "VND", "XAF", "XOF"];
 
 impl Locale {
-    /// The heaviest language of `Accept-Language` that the table has.
+    /// The language of the table with the largest weight in `Accept-Language`.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let mut wanted: Vec<Weighted> = weighted(headers, &header::ACCEPT_LANGUAGE)
             .filter(|language| language.weight > 0)
             .collect();
-        // Stable: of equals, the first.
+        // The sort is stable: the first of equal weights stays first.
         wanted.sort_by_key(|language| Reverse(language.weight));
         wanted.into_iter().find_map(|language| Self::find(language.value)).unwrap_or(NEUTRAL)
     }
 
-    /// `de-CH-1996` is `de-CH`, `fr-LU` is `fr`.
+    /// Finds the closest locale: `de-CH` for `de-CH-1996`, `fr` for `fr-LU`.
     fn find(tag: &str) -> Option<Self> {
         let tag = tag.to_ascii_lowercase();
         let exactly = |tag: &str| LOCALES.iter().find(|locale| locale.tag == tag).copied();
@@ -325,7 +326,8 @@ impl Locale {
             }
             shorter = start;
         }
-        // A language without country is its largest country's; other countries have formats of their own.
+        // A language without a country gets its largest country's format; other countries have other
+        // formats.
         let elsewhere = match shorter {
             "en" => "en-001",
             "es" if tag != "es-es" => "es-419",
@@ -349,7 +351,7 @@ impl Locale {
         while let Some(first) = pattern.chars().next() {
             let rest = pattern.trim_start_matches(first);
             let width = pattern.len() - rest.len();
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = match first {
                 'd' => write!(text, "{:0width$}", date.day()),
                 'm' => write!(text, "{:0width$}", date.month()),
@@ -362,7 +364,8 @@ impl Locale {
         text
     }
 
-    /// An amount with its currency. `amount` displays as a number with a decimal point and two places.
+    /// Formats an amount with its currency. `amount` must display as a number with a decimal point and
+    /// two places.
     #[must_use]
     pub fn money(&self, amount: impl Display, currency: &str) -> String {
         let amount = amount.to_string();
@@ -383,7 +386,7 @@ impl Locale {
         }
     }
 
-    /// An amount for a form's field: with the decimal separator alone, without currency.
+    /// Formats an amount for a form field: without currency and thousands separators.
     #[must_use]
     pub fn typed(&self, amount: impl Display) -> String {
         amount.to_string().replace('.', self.numbers.decimal.encode_utf8(&mut [0; 4]))
@@ -403,12 +406,13 @@ impl Locale {
         text
     }
 
-    /// Checks that a mark of a typed amount can stand for `currency`. A mark that this locale prints for a
-    /// currency stands for that one alone: `$` is never Canadian to a visitor from the United States.
+    /// Checks that a mark of a typed amount can mean `currency`. A mark that this locale prints for a
+    /// currency means only that currency: for a visitor from the United States `$` is never a Canadian
+    /// dollar.
     ///
     /// # Errors
     ///
-    /// The code of the currency that the mark stands for, if it is only one.
+    /// The currency code of the mark, if the mark means only one currency.
     pub fn check_mark(&self, mark: &str, currency: &str) -> Result<(), Option<String>> {
         let check = |code: &str| if code == currency { Ok(()) } else { Err(Some(code.to_owned())) };
         if is_code(mark) {
@@ -478,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn heaviest_known_language_counts() {
+    fn locale_is_the_known_language_with_most_weight() {
         for (languages, tag) in [
             ("", ""),
             ("*", ""),
@@ -505,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn every_language_is_listed_once_and_found() {
+    fn every_locale_is_unique_and_found_by_its_tag() {
         for known in &LOCALES {
             let found: Vec<_> = LOCALES.iter().filter(|locale| locale.tag == known.tag).collect();
             assert_eq!(found, [known]);
@@ -514,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_written_in_each_languages_format() {
+    fn amounts_have_each_locales_format() {
         for (languages, currency, amount, expected) in [
             ("en-US", "USD", "1234567.50", "$1,234,567.50"),
             ("en-US", "EUR", "0.05", "€0.05"),
@@ -537,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_currencies_share_a_mark_in_one_locale() {
+    fn currencies_have_distinct_marks_in_each_locale() {
         for locale in Locale::all() {
             let mut marks: Vec<&str> =
                 Locale::marked_currencies().map(|currency| locale.sign(currency)).collect();
@@ -549,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_written_in_each_languages_format() {
+    fn dates_have_each_locales_format() {
         let day = NaiveDate::from_ymd_opt(2026, 2, 3).unwrap();
         for (languages, expected) in [
             ("en-US", "2/3/2026"),
@@ -565,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_amounts_use_the_languages_decimal_sign() {
+    fn typed_amounts_have_the_locales_decimal_sign() {
         assert_eq!(locale("de").typed("1234.50"), "1234,50");
         assert_eq!(locale("en").typed("1234.50"), "1234.50");
     }

@@ -1,7 +1,7 @@
-//! Spending by category and by month: charts as SVG, each with its data as a table.
+//! SVG charts of spending by category and by month, each with its data as a table.
 //!
-//! Widths are in per cent and heights in `em`, so that letters keep their size on every screen and follow
-//! the reader's font size. No element has a `style` attribute, because the policy allows none.
+//! Widths are percentages and heights are in `em`, so that text keeps its size on every screen and follows
+//! the reader's font size. The Content Security Policy forbids `style` attributes.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use maud::{Markup, html};
 
 use crate::expenses::amount::Total;
 
-/// A longer label ends in `…` in the chart; the table has all of it.
+/// The chart shortens a longer label with `…`; the table has the whole label.
 const LABEL_MAX_CHARS: usize = 24;
 
-/// Four steps for each power of ten up to 10^34, which no sum of amounts reaches.
+/// Four steps for each power of ten up to 10^34, which is more than any sum of amounts.
 const MAX_STEPS: usize = 4 * 34;
 
 /// One row of a chart.
@@ -22,7 +22,7 @@ pub struct Row {
     pub label: String,
     /// The length of the bar.
     pub total: Total,
-    /// The total, as the visitor writes it.
+    /// The total in the visitor's format.
     pub amount: String,
 }
 
@@ -39,7 +39,7 @@ pub struct Caption<'a> {
     pub rows_are: &'a str,
 }
 
-/// Horizontal bars, the longest as wide as the chart.
+/// Horizontal bars. The longest bar is as wide as the chart.
 #[must_use]
 pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
     /// The height of a label with its bar.
@@ -50,7 +50,7 @@ pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
             @let top = ROW_HEIGHT.times(index);
             g {
                 title { (row.label) ": " (row.amount) }
-                // A nested SVG cuts off a label that would run into the amount.
+                // A nested SVG clips a label that would overlap the amount.
                 svg y=(top) width="66%" height="1.5em" { text y="1.05em" { (shortened(&row.label)) } }
                 text.value x="100%" y=(top.plus(105)) { (row.amount) }
                 rect.track y=(top.plus(150)) width="100%" height=".7em" rx="3" {}
@@ -61,8 +61,8 @@ pub fn bars(caption: &Caption, rows: &[Row]) -> Markup {
     figure(caption, rows, "bars", ROW_HEIGHT.times(rows.len()), &picture)
 }
 
-/// Vertical columns, one for each month (`2026-11`). `top_label` is the amount of the top line, which is
-/// [`round_up`]'s, as the visitor writes it.
+/// Vertical columns, one for each month (`2026-11`). `top_label` is the amount at the top line, which
+/// [`round_up`] computes, in the visitor's format.
 #[must_use]
 pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str) -> Markup {
     /// The positions of the top and the bottom line.
@@ -84,13 +84,13 @@ pub fn columns(caption: &Caption, months: &[&str], rows: &[Row], top_label: &str
                     height=(Em(height)) rx="2" {}
             }
         }
-        // A nested SVG, because ticks have smaller letters and so another `em`.
+        // A nested SVG, because ticks have a smaller font and therefore another `em`.
         svg y=(Em(BOTTOM)) width="100%" height="3em" {
             @for (index, month) in months.iter().enumerate() {
                 @let (year, month) = month.split_once('-').unwrap_or((month, ""));
                 @let name = MONTHS.iter().find(|(number, _)| *number == month);
                 @let name = name.map_or("", |(_, name)| &name[..name.len().min(3)]);
-                // Narrow screens hide every other name; the newest stays.
+                // Narrow screens hide every second name; the newest stays.
                 @let is_between = (months.len() - index).is_multiple_of(2);
                 text.tick.between[is_between] x=(at(index * 100 + 50)) y="1.4em" { (name) }
                 @if month == "01" {
@@ -170,7 +170,7 @@ fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Mar
 #[must_use]
 pub fn round_up(total: Total) -> Total {
     let hundredths = total.hundredths();
-    // From one whole unit, so that 2.5 units are whole hundredths.
+    // The steps begin at one unit, so that 2.5 units are a whole number of hundredths.
     let units = std::iter::successors(Some(100_u128), |unit| unit.checked_mul(10));
     let candidates = units.flat_map(|unit| [10, 20, 25, 50].map(|tenths| unit / 10 * tenths));
     candidates.take(MAX_STEPS).find(|top| *top >= hundredths).map_or(total, Total::from)
@@ -195,8 +195,7 @@ fn per_cent(part: Total, whole: u128) -> String {
     }
 }
 
-/// The share of `part` in `whole`, from 0 to `scale`. A share above zero is at least 10, so that it is
-/// visible.
+/// The share of `part` in `whole`, from 0 to `scale`. A share above zero is at least 10, which is visible.
 fn scaled(part: Total, whole: Total, scale: i32) -> i32 {
     let (part, whole) = (part.hundredths(), whole.hundredths());
     let length = part.saturating_mul(u128::from(scale.unsigned_abs())).checked_div(whole);
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_of_nothing_or_of_zeros_divides_by_neither() {
+    fn chart_without_rows_or_with_zeros_does_not_divide() {
         let _ = bars(&CAPTION, &[]);
         let _ = columns(&CAPTION, &[], &[], "0");
         let picture = columns(&CAPTION, &["2026-11"], &[row("November 2026", 0)], "1");
@@ -271,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_amounts_can_be_drawn() {
+    fn chart_draws_the_largest_amounts() {
         let rows = [row("a", u128::MAX), row("b", u128::MAX / 2)];
         let _ = bars(&CAPTION, &rows[..1]);
         assert!(round_up(rows[0].total) > Total::default());
     }
 
     #[test]
-    fn a_scale_ends_at_a_round_number() {
+    fn scale_ends_at_a_round_number() {
         for (total, top) in [
             (0, 100),
             (100, 100),
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_year_stands_below_the_first_column_and_each_january_where_there_is_room() {
+    fn year_labels_the_first_column_and_each_january() {
         let months = ["2025-11", "2025-12", "2026-01", "2026-02"];
         let rows = months.map(|month| row(&month_name(month), 100));
         let years = |picture: &str| {
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_label_is_cut_between_characters() {
+    fn long_label_is_cut_between_characters() {
         assert_eq!(shortened(&"ж".repeat(24)), "ж".repeat(24));
         assert_eq!(shortened(&"ж".repeat(25)), format!("{}…", "ж".repeat(23)));
     }

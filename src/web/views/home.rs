@@ -1,4 +1,4 @@
-//! `/` without a session.
+//! The page `/` for a visitor without a session.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! The frame of every page: head, bar, impersonation banner and foot; and the pages' Content Security Policy
+//! The frame of every page (head, bar, impersonation banner, footer) and the pages' Content Security Policy
 //! (level 3).
 
 use std::sync::LazyLock;
@@ -11,19 +11,18 @@ use sha2::{Digest, Sha256};
 
 use axum_authkit::user::Impersonator;
 
-/// Inline, so that no page costs a second request.
+/// The icon as a data URL, which saves a request.
 const ICON: &str = "data:image/svg+xml,\
     %3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
     %3Crect width='16' height='16' rx='4' fill='%230b6b5d'/%3E\
     %3Cpath d='M4 12V8m4 4V4m4 8V6' stroke='white' stroke-width='2' stroke-linecap='round'/%3E\
     %3C/svg%3E";
 
-/// For search engines and previews; the same on every page.
+/// The description for search engines and previews; the same on every page.
 const DESCRIPTION: &str = "Write down what you spend, in any currency, and see what each month costs \
     and what it goes on. Your expenses are yours alone, and you can download them as CSV.";
 
-/// The style sheet without comments, indentation and line breaks, none of which has a meaning in the
-/// file.
+/// The style sheet without comments, indentation and line breaks, which the file does not depend on.
 static STYLE: LazyLock<String> = LazyLock::new(|| {
     let lines = include_str!("style.css").lines().map(str::trim);
     lines.filter(|line| !line.starts_with("/*")).collect()
@@ -31,8 +30,8 @@ static STYLE: LazyLock<String> = LazyLock::new(|| {
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(&*STYLE)));
 
-/// The script that reloads a page which the browser restores from its back/forward cache. Without script, a
-/// restored page stays unchanged.
+/// The script that reloads a page when the browser restores it from the back/forward cache. Without scripts
+/// a restored page stays unchanged.
 static RESTORED_SCRIPT: LazyLock<String> = LazyLock::new(|| {
     let lines = include_str!("restored.js").lines();
     lines.filter(|line| !line.starts_with("//")).collect()
@@ -41,10 +40,11 @@ static RESTORED_SCRIPT: LazyLock<String> = LazyLock::new(|| {
 static RESTORED_SCRIPT_HASH: LazyLock<String> =
     LazyLock::new(|| STANDARD.encode(Sha256::digest(&*RESTORED_SCRIPT)));
 
-/// The pages' policy: nothing from other origins, and only the script and the style above, by their hashes.
+/// The pages' policy. It forbids content from other origins, and allows the script and the style above by
+/// their hashes.
 ///
-/// `sign_out_origins` are the origins that the form that signs out redirects to: browsers check
-/// `form-action` for every redirect of a form.
+/// `sign_out_origins` are the origins that the sign-out form redirects to: browsers check `form-action` for
+/// every redirect of a form.
 #[must_use]
 pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
     let form_action: String = sign_out_origins.iter().map(|origin| format!(" {origin}")).collect();
@@ -53,11 +53,11 @@ pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
          form-action 'self'{form_action}; base-uri 'none'; frame-ancestors 'none'",
         *RESTORED_SCRIPT_HASH, *STYLE_HASH
     );
-    // Constants, base64 and origins are ASCII.
+    // The constants, base64 and origins are ASCII.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// The signed-in user, as pages show them.
+/// The signed-in user's data on pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// The e-mail address, or the user's ID if the session has no address.
@@ -134,7 +134,7 @@ fn mark() -> Markup {
     }
 }
 
-/// The banner that shows the impersonator and the user to both.
+/// The banner that names the impersonator and the user.
 pub(crate) fn impersonation(account: &Account) -> Markup {
     html! {
         @if let Some(Impersonator { email, reason }) = &account.impersonator {
@@ -148,7 +148,7 @@ pub(crate) fn impersonation(account: &Account) -> Markup {
     }
 }
 
-/// The account and the form that switches the organization. A session knows only the ID of its own.
+/// The account and the form that switches the organization. The session has only the organization's ID.
 fn account_section(account: &Account) -> Markup {
     html! {
         section aria-labelledby="account" {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn style_lines_need_no_line_breaks() {
+    fn style_lines_can_be_joined() {
         for line in include_str!("style.css").lines().map(str::trim) {
             let is_comment = line.starts_with("/*") && line.ends_with("*/");
             assert!(
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn restored_script_has_no_line_that_needs_its_break() {
+    fn restored_script_lines_can_be_joined() {
         for line in include_str!("restored.js").lines() {
             assert!(line.starts_with("//") || line.ends_with(';'), "{line}");
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_allows_the_script_that_account_pages_have() {
+    fn policy_allows_the_script_of_account_pages() {
         let page = page(&account());
         let (_, rest) = page.split_once("<script>").unwrap();
         let (script, rest) = rest.split_once("</script>").unwrap();

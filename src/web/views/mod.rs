@@ -1,13 +1,13 @@
-//! The pages' HTML. Views are functions from plain data to [`maud::Markup`], which escapes every value:
-//! user input never becomes markup. They read no request and no storage; [`crate::web::show`],
-//! [`crate::web::submit`] and the error layer of `axum-authkit` do.
+//! The pages' HTML. Views are functions from plain data to [`maud::Markup`], which escapes every value, so
+//! that user input never becomes markup. Views read neither requests nor storage; [`crate::web::show`],
+//! [`crate::web::submit`] and the error layer of `axum-authkit` call them.
 //!
-//! [`layout`] is the frame of every page, with its style and its policy; [`home`] the welcome page,
-//! [`overview`] with its [`list`] the page of a signed-in visitor, [`expense`] one expense and its forms,
-//! [`mod@error`] the page of an error, [`docs`] the API documentation. [`charts`] draws.
+//! [`layout`] is the frame of every page with its style and policy, [`home`] the welcome page, [`overview`]
+//! with [`list`] a signed-in visitor's page, [`expense`] one expense and its forms, [`mod@error`] the error
+//! page, [`docs`] the API documentation, and [`charts`] the charts.
 //!
-//! Pages work without script. Pages that show an account have a script of two lines, which reloads a page
-//! that the browser restores from its back/forward cache.
+//! Pages work without scripts. Pages with an account have a script of two lines, which reloads a page that
+//! the browser restores from the back/forward cache.
 
 pub mod charts;
 pub mod docs;
