@@ -33,7 +33,7 @@ use self::claims::{ClaimForm, Payload, TokenForm, Typ, text};
 use super::{config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin};
 
 const ALGORITHM: StrongAlg<Rsa> = StrongAlg(Rsa::rs256());
-/// Four times the size of a token with 8 KB of permissions. A longer token is not decoded.
+/// Well above the size of a token with 8 KB of permissions. A longer token is not decoded.
 pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
 /// WorkOS's key ids have about 30 characters.
 const KID_MAX_BYTES: usize = 256;
