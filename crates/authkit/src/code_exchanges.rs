@@ -54,7 +54,7 @@ enum Progress {
 
 impl CodeExchanges {
     /// Whether the caller may exchange `code` for this sign-in now. A caller that gets `true` reports the
-    /// result by [`end`](Self::end) or [`put_off`](Self::put_off).
+    /// result by [`end`](Self::end) or [`allow_retry`](Self::allow_retry).
     #[must_use]
     pub fn begin(&self, sign_in: &PendingSignIn, code: &Secret, now: DateTime<Utc>) -> bool {
         let code: CodeHash = Sha256::digest(code.expose()).into();
@@ -89,7 +89,7 @@ impl CodeExchanges {
     }
 
     /// Records that WorkOS was unavailable, so that the browser may try the same code again.
-    pub fn put_off(&self, sign_in: &PendingSignIn) {
+    pub fn allow_retry(&self, sign_in: &PendingSignIn) {
         self.set(sign_in, Progress::Unavailable);
     }
 
@@ -160,7 +160,7 @@ mod tests {
         let sign_in = sign_in(&sealer(), noon());
         for _ in 0..MAX_TRIES {
             assert!(exchanges.begin(&sign_in, &code("a"), noon()));
-            exchanges.put_off(&sign_in);
+            exchanges.allow_retry(&sign_in);
             assert!(!exchanges.begin(&sign_in, &code("b"), noon()));
         }
         assert!(!exchanges.begin(&sign_in, &code("a"), noon()));

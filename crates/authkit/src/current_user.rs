@@ -239,7 +239,7 @@ impl CurrentUser {
                 }
                 // The sign-out's response cleared this cookie. Clearing it again could remove the cookie of a
                 // later sign-in.
-                Err(RefreshError::Ended) if authkit.refresher.is_over(&session) => {}
+                Err(RefreshError::Ended) if authkit.refresher.is_signed_out(&session) => {}
                 Err(RefreshError::Ended) => update.end(),
                 Err(error) => match error.into() {
                     IdentifyError::SignedOut(_) => {}
@@ -302,7 +302,7 @@ impl CurrentUser {
     }
 }
 
-/// Why a request has no caller. [`rejection_of`] makes the response of it.
+/// Why a request has no caller. [`rejection_of`] turns it into a rejection.
 #[derive(Debug)]
 enum IdentifyError {
     SignedOut(SignedOut),
@@ -396,7 +396,7 @@ impl SessionStatus {
             .verify_ignoring_expiry(session.access_token.expose(), context.wait_until())
             .await;
         match verified {
-            Ok(claims) if authkit.refresher.is_signed_out(claims.claims().sid.as_deref()) => {
+            Ok(claims) if authkit.refresher.is_id_signed_out(claims.claims().sid.as_deref()) => {
                 Ok(Self::SignedOut)
             }
             Ok(claims) if !claims.is_expired(authkit.clock.now()) => Ok(Self::Valid(claims)),

@@ -26,8 +26,8 @@ impl RequestOrigin {
         Self::of_url(url)
     }
 
-    /// The origin of a request, which from now on is in its extensions. A layer of the application may come
-    /// before AuthKit's; the first one determines the origin.
+    /// Determines the origin of a request and stores it in the request's extensions. If a layer of the application
+    /// has stored an origin before AuthKit's layer runs, that origin counts.
     pub fn settle(request: &mut Request, public_origin: Option<&Url>) -> Option<Self> {
         if let Some(known) = request.extensions().get::<Self>() {
             return Some(known.clone());

@@ -228,7 +228,7 @@ impl Refresher {
         let mut hash = token_hash(&session.refresh_token);
         loop {
             // Also after each wait, during which the user may have signed out.
-            if self.is_signed_out(session_id.as_deref()) {
+            if self.is_id_signed_out(session_id.as_deref()) {
                 return Err(RefreshError::Ended);
             }
             match self.next_step(session.user_id(), &hash) {
@@ -313,12 +313,12 @@ impl Refresher {
     }
 
     /// Whether this isolate knows that the user has signed out of the session.
-    pub fn is_over(&self, session: &Session) -> bool {
-        self.is_signed_out(session_id(session).as_deref())
+    pub fn is_signed_out(&self, session: &Session) -> bool {
+        self.is_id_signed_out(session_id(session).as_deref())
     }
 
     /// Whether this isolate knows that the user has signed out of the session with this id.
-    pub fn is_signed_out(&self, session_id: Option<&str>) -> bool {
+    pub fn is_id_signed_out(&self, session_id: Option<&str>) -> bool {
         session_id.is_some_and(|id| self.signed_out.is_remembered(id))
     }
 
@@ -465,7 +465,7 @@ impl Exchange {
         };
         match refresher.client.authenticate(grant, &self.requester).await {
             // The user has signed out during the exchange, so the renewed session is discarded.
-            Ok(_) if refresher.is_signed_out(self.session_id.as_deref()) => {
+            Ok(_) if refresher.is_id_signed_out(self.session_id.as_deref()) => {
                 Err(RefreshError::Ended)
             }
             Ok(response) => Ok(self.renewed(Session::from(response)).await),

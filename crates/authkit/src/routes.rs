@@ -232,13 +232,13 @@ async fn finish_sign_in(
     let exchanged = authkit.client.authenticate(grant, context.client()).await;
     match &exchanged {
         Ok(_) | Err(WorkosError::Refused { .. }) => authkit.code_exchanges.end(&pending),
-        Err(WorkosError::Unavailable { .. }) => authkit.code_exchanges.put_off(&pending),
+        Err(WorkosError::Unavailable { .. }) => authkit.code_exchanges.allow_retry(&pending),
     }
     Ok(match exchanged {
         Ok(authenticated) => {
             let session = Session::from(authenticated);
             let response = match authkit.check_new_session(&session, context.wait_until()).await {
-                Ok(()) if authkit.refresher.is_over(&session) => {
+                Ok(()) if authkit.refresher.is_signed_out(&session) => {
                     finish_sign_out(authkit, &session, origin, &cookies)
                 }
                 Ok(()) => {

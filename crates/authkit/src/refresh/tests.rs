@@ -426,9 +426,9 @@ async fn slow_write_to_kv_delays_no_other_request() {
 async fn signed_out_session_is_not_exchanged() {
     let (world, old) = (World::new(), old());
     let isolate = world.isolate();
-    assert!(!isolate.is_over(&old));
+    assert!(!isolate.is_signed_out(&old));
     isolate.sign_out(&old, &WaitUntil::default()).await;
-    assert!(isolate.is_over(&old));
+    assert!(isolate.is_signed_out(&old));
     for isolate in [isolate, world.isolate()] {
         assert_eq!(refresh(&isolate, &old).await.unwrap_err(), RefreshError::Ended);
         assert_eq!(switch(&isolate, &old, "org_2").await.unwrap_err(), RefreshError::Ended);
@@ -509,7 +509,7 @@ async fn replaced_session_is_absent_from_late_responses() {
     world.advance_secs(1);
     let after = world.clock.now();
     assert!(isolate.newest(Arc::new(old.clone()), after).await.is_some());
-    assert!(!isolate.is_over(&old));
+    assert!(!isolate.is_signed_out(&old));
 }
 
 // Organizations.
