@@ -73,12 +73,12 @@ pub fn session_not_kept(
     let name = cookie.name();
     let why = match cookie.domain() {
         _ if cookie.is_secure() && !origin.is_secure() => format!(
-            "a cookie named {name} requires https, and this is plain http. Use https, or set \
+            "its name, {name}, is for https alone, and this is plain http. Use https, or set \
              WORKOS_COOKIE_NAME to a name that does not begin with __Host- or __Secure-"
         ),
         Some(domain) => format!(
-            "its domain is {domain}. Set WORKOS_COOKIE_DOMAIN to a domain that you own, or remove \
-            it; if only your browser shows this page, allow cookies for this site"
+            "it is for the domain {domain}. Set WORKOS_COOKIE_DOMAIN to a domain that you own, or remove \
+             it; if only your browser shows this page, allow cookies for this site"
         ),
         None => "allow cookies for this site".to_owned(),
     };
@@ -87,7 +87,7 @@ pub fn session_not_kept(
     try_again(detail, return_to)
 }
 
-/// Clears the marker in the response to a request that brings a session back.
+/// Clears the marker in the response to a request with a session.
 pub(crate) fn confirm_session(
     cookie: &SessionCookie<'_>,
     origin: &RequestOrigin,
