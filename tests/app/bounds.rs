@@ -22,9 +22,9 @@ fn unknown_members(count: usize) -> String {
 async fn errors_list_at_most_a_hundred_unknown_members() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
-    let answer = app.bearer(&token).post("/expenses", unknown_members(1_000)).await.expect(422);
-    assert!(answer.body.len() < 32_000, "{}", answer.body.len());
-    let json = answer.json();
+    let response = app.bearer(&token).post("/expenses", unknown_members(1_000)).await.expect(422);
+    assert!(response.body.len() < 32_000, "{}", response.body.len());
+    let json = response.json();
     let detail = json["detail"].as_array().unwrap();
     let unknown: Vec<&Value> =
         detail.iter().filter(|problem| problem["type"] == "extra_forbidden").collect();
@@ -52,9 +52,9 @@ async fn body_with_over_a_thousand_members_is_422() {
     let nested = format!(r#"{{"description": [{}]}}"#, vec![unknown_members(400); 3].join(","));
     let colons = ":".repeat(2_000);
     for body in [unknown_members(5_000), unknown_members(1_001), nested] {
-        let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
+        let response = app.bearer(&token).post("/expenses", body).await.expect(422);
         assert_eq!(
-            answer.json()["detail"],
+            response.json()["detail"],
             json!([{
                 "type": "too_long", "loc": ["body"],
                 "msg": "Data should have at most 1000 members, those of nested objects included",
@@ -63,15 +63,19 @@ async fn body_with_over_a_thousand_members_is_422() {
         );
     }
     let broken = format!("{}}}", unknown_members(5_000));
-    let answer = app.bearer(&token).post("/expenses", broken).await.expect(422);
-    assert_eq!(answer.json()["detail"][0]["type"], "json_invalid");
-    let answer = mcp::post(&app, &HeaderMap::new(), unknown_members(1_001)).await.expect(400);
-    let error = answer.json()["error"].clone();
+    let response = app.bearer(&token).post("/expenses", broken).await.expect(422);
+    assert_eq!(response.json()["detail"][0]["type"], "json_invalid");
+    let response = mcp::post(&app, &HeaderMap::new(), unknown_members(1_001)).await.expect(400);
+    let error = response.json()["error"].clone();
     assert_eq!(error["code"], -32600);
     assert!(error["message"].as_str().unwrap().contains("at most 1000 members"), "{error}");
     let text = json!({"description": format!("\\\"{colons}"), "amount": 1}).to_string();
-    let answer = app.bearer(&token).post("/expenses", text).await.expect(422);
-    assert_eq!(answer.json()["detail"][0]["type"], "string_too_long", "a text counts as one value");
+    let response = app.bearer(&token).post("/expenses", text).await.expect(422);
+    assert_eq!(
+        response.json()["detail"][0]["type"],
+        "string_too_long",
+        "a text counts as one value"
+    );
     let pairs = format!("limit=7&{}limit=0", "a=1&".repeat(3_000));
     app.bearer(&token).get(&format!("/expenses?{pairs}")).await.expect(422);
 }
@@ -89,12 +93,12 @@ async fn errors_repeat_two_kilobytes_of_each_input() {
         json!({"description": [long], "amount": {"a": 1}, "date": 5}).to_string(),
         format!(r#"{{"description": "x", "amount": {}}}"#, "1".repeat(60_000)),
     ] {
-        let answer = app.bearer(&token).post("/expenses", body.clone()).await.expect(422);
-        assert!(answer.body.len() < 10_000, "{}: {}", &body[..40], answer.body.len());
+        let response = app.bearer(&token).post("/expenses", body.clone()).await.expect(422);
+        assert!(response.body.len() < 10_000, "{}: {}", &body[..40], response.body.len());
     }
     let input = async |body: Value| {
-        let answer = app.bearer(&token).post("/expenses", body.to_string()).await.expect(422);
-        answer.json()["detail"][0]["input"].clone()
+        let response = app.bearer(&token).post("/expenses", body.to_string()).await.expect(422);
+        response.json()["detail"][0]["input"].clone()
     };
     assert_eq!(
         input(json!({"description": long, "amount": 1})).await,
@@ -150,8 +154,8 @@ async fn link_header_keeps_one_value_per_list_parameter() {
         app.bearer(&token).post("/expenses", body).await.expect(201);
     }
     let query = format!("limit=1&category=z&{}&category=a", "!=!&from=2026-01-01&".repeat(200));
-    let answer = app.bearer(&token).get(&format!("/expenses?{query}")).await.expect(200);
-    let link = answer.header("link");
+    let response = app.bearer(&token).get(&format!("/expenses?{query}")).await.expect(200);
+    let link = response.header("link");
     assert!(link.len() < 600, "{link}");
     assert!(link.starts_with("</expenses?limit=1&category=a&from=2026-01-01&cursor="), "{link}");
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, Client, GRACE, TestApp,
-    app::{Answer, ORIGIN, request},
+    app::{ORIGIN, TestResponse, request},
     authkit::{CLIENT_ID, CURRENT, NEXT, Outage, STRANGER},
     connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
 };
@@ -30,16 +30,16 @@ fn with_resources(documents: &[&str]) -> Vec<String> {
 
 /// The reason that a 401 gives for refusing the token.
 async fn refusal(app: &TestApp, token: &str) -> String {
-    let answer = app.bearer(token).get("/me").await.expect(401);
-    let challenge = answer.header("www-authenticate");
+    let response = app.bearer(token).get("/me").await.expect(401);
+    let challenge = response.header("www-authenticate");
     assert!(challenge.starts_with("Bearer error=\"invalid_token\", "), "{challenge}");
-    answer.detail()
+    response.detail()
 }
 
-fn insufficient(answer: &Answer, scope: &str) {
-    assert_eq!(answer.status, 403, "{answer:?}");
+fn insufficient(response: &TestResponse, scope: &str) {
+    assert_eq!(response.status, 403, "{response:?}");
     assert_eq!(
-        answer.header("www-authenticate"),
+        response.header("www-authenticate"),
         format!(
             "Bearer error=\"insufficient_scope\", scope=\"{scope}\", \
              error_description=\"the token lacks the scope {scope}\", \
@@ -67,8 +67,8 @@ async fn user_client_reaches_the_expenses_of_its_user_only() {
 #[tokio::test]
 async fn connect_token_is_refused_unchecked_without_an_authkit_domain() {
     let app = TestApp::new();
-    let answer = app.bearer(&app.authkit.connect.token(ADA)).get("/me").await.expect(401);
-    assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
+    let response = app.bearer(&app.authkit.connect.token(ADA)).get("/me").await.expect(401);
+    assert!(!response.header("www-authenticate").contains("resource_metadata"), "{response:?}");
     assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
     for path in with_resources(&[METADATA, RESOURCE]) {
         let path = &path;
@@ -242,8 +242,8 @@ async fn machine_token_allows_only_its_scopes() {
     }
     for method in [Method::PUT, Method::PATCH, Method::DELETE] {
         for token in [&reader, &none] {
-            let answer = app.bearer(token).send_json(method.clone(), &path, LUNCH).await;
-            insufficient(&answer, "expenses:write");
+            let response = app.bearer(token).send_json(method.clone(), &path, LUNCH).await;
+            insufficient(&response, "expenses:write");
         }
     }
     insufficient(&app.bearer(&reader).post("/expenses", "{").await, "expenses:write");
@@ -314,11 +314,11 @@ async fn session_paths_refuse_connect_tokens() {
     let app = connect::app();
     let token = app.authkit.connect.token(ADA);
     let organization = r#"{"organization_id": "org_2"}"#;
-    let answer = app.bearer(&token).post("/organization", organization).await.expect(403);
-    assert!(answer.detail().contains("bearer token"), "{answer:?}");
+    let response = app.bearer(&token).post("/organization", organization).await.expect(403);
+    assert!(response.detail().contains("bearer token"), "{response:?}");
     for method in [Method::GET, Method::POST] {
-        let answer = app.bearer(&token).send_json(method, "/logout", "").await.expect(400);
-        assert!(answer.detail().contains("bearer token"), "{answer:?}");
+        let response = app.bearer(&token).send_json(method, "/logout", "").await.expect(400);
+        assert!(response.detail().contains("bearer token"), "{response:?}");
     }
 }
 
@@ -326,11 +326,11 @@ async fn session_paths_refuse_connect_tokens() {
 async fn challenge_links_the_metadata_of_the_requested_resource() {
     let app = connect::app();
     let metadata = format!("resource_metadata=\"{ORIGIN}{RESOURCE}\"");
-    let answer = app.anonymous().get("/expenses").await.expect(401);
-    assert_eq!(answer.header("www-authenticate"), format!("Bearer {metadata}"));
-    let answer = app.bearer("x").get("/expenses").await.expect(401);
+    let response = app.anonymous().get("/expenses").await.expect(401);
+    assert_eq!(response.header("www-authenticate"), format!("Bearer {metadata}"));
+    let response = app.bearer("x").get("/expenses").await.expect(401);
     assert_eq!(
-        answer.header("www-authenticate"),
+        response.header("www-authenticate"),
         format!(
             "Bearer error=\"invalid_token\", \
              error_description=\"the token is malformed\", {metadata}"
@@ -341,8 +341,8 @@ async fn challenge_links_the_metadata_of_the_requested_resource() {
         ("Basic eA==", format!("Bearer {metadata}")),
     ] {
         let request = request(Method::GET, "/me").header(header::AUTHORIZATION, authorization);
-        let answer = app.send(request.body(Body::empty()).unwrap()).await.expect(401);
-        assert_eq!(answer.header("www-authenticate"), challenge);
+        let response = app.send(request.body(Body::empty()).unwrap()).await.expect(401);
+        assert_eq!(response.header("www-authenticate"), challenge);
     }
 }
 
@@ -355,9 +355,9 @@ async fn resource_metadata_covers_the_origin_and_mcp() {
         ("/mcp", format!("{ORIGIN}/mcp")),
         ("/mcp/", format!("{ORIGIN}/mcp")),
     ] {
-        let answer = app.anonymous().get(&format!("{RESOURCE}{path}")).await.expect(200);
+        let response = app.anonymous().get(&format!("{RESOURCE}{path}")).await.expect(200);
         assert_eq!(
-            answer.json(),
+            response.json(),
             json!({
                 "resource": resource,
                 "authorization_servers": [ISSUER],
@@ -365,9 +365,9 @@ async fn resource_metadata_covers_the_origin_and_mcp() {
                 "scopes_supported": ["expenses:read", "expenses:write"],
             })
         );
-        assert_eq!(answer.header("content-type"), "application/json");
-        assert_eq!(answer.header("cache-control"), "public, max-age=300");
-        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(response.header("content-type"), "application/json");
+        assert_eq!(response.header("cache-control"), "public, max-age=300");
+        assert_eq!(response.header("access-control-allow-origin"), "*");
     }
     for path in ["/expenses", "/mcp/x", "/mcp//", "//", "//mcp", "/%6dcp"] {
         app.anonymous().get(&format!("{RESOURCE}{path}")).await.expect(404);
@@ -387,9 +387,9 @@ async fn metadata_allows_cross_origin_requests_with_custom_headers() {
             .header(header::ORIGIN, "https://inspector.test")
             .header("access-control-request-method", "GET")
             .header("access-control-request-headers", "mcp-protocol-version");
-        let answer = app.send(preflight.body(Body::empty()).unwrap()).await.expect(204);
-        assert_eq!(answer.header("access-control-allow-origin"), "*");
-        assert_eq!(answer.header("access-control-allow-headers"), "*");
+        let response = app.send(preflight.body(Body::empty()).unwrap()).await.expect(204);
+        assert_eq!(response.header("access-control-allow-origin"), "*");
+        assert_eq!(response.header("access-control-allow-headers"), "*");
         app.bearer("x").post(path, "{}").await.expect(405);
     }
 }
@@ -398,11 +398,11 @@ async fn metadata_allows_cross_origin_requests_with_custom_headers() {
 async fn authkit_metadata_is_passed_through_and_cached() {
     let app = connect::app();
     for _ in 0..3 {
-        let answer = app.anonymous().get(METADATA).await.expect(200);
-        assert_eq!(answer.json(), app.authkit.connect.metadata());
-        assert_eq!(answer.header("content-type"), "application/json");
-        assert_eq!(answer.header("cache-control"), "public, max-age=300");
-        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        let response = app.anonymous().get(METADATA).await.expect(200);
+        assert_eq!(response.json(), app.authkit.connect.metadata());
+        assert_eq!(response.header("content-type"), "application/json");
+        assert_eq!(response.header("cache-control"), "public, max-age=300");
+        assert_eq!(response.header("access-control-allow-origin"), "*");
     }
     app.bearer(&app.authkit.connect.token(ADA)).get("/me").await.expect(200);
     app.isolate_with_variables(&VARIABLES).anonymous().get(METADATA).await.expect(200);
@@ -412,9 +412,9 @@ async fn authkit_metadata_is_passed_through_and_cached() {
     );
     app.clock.advance(Duration::hours(1));
     app.authkit.connect.set_metadata("registration_endpoint", json!("https://new.test"));
-    let answers = join_all((0..20).map(async |_| app.anonymous().get(METADATA).await)).await;
-    for answer in answers {
-        assert_eq!(answer.json()["registration_endpoint"], "https://new.test");
+    let responses = join_all((0..20).map(async |_| app.anonymous().get(METADATA).await)).await;
+    for response in responses {
+        assert_eq!(response.json()["registration_endpoint"], "https://new.test");
     }
     assert_eq!(app.authkit.connect.take_requests().len(), 2);
 }
@@ -440,9 +440,9 @@ async fn authkit_outage_is_503_and_fetched_every_30_seconds() {
         let app = connect::app();
         app.authkit.connect.set_outage(Some(outage));
         for _ in 0..3 {
-            let answer = app.anonymous().get(METADATA).await.expect(503);
-            assert_ne!(answer.header("retry-after"), "");
-            assert_ne!(answer.header("cache-control"), "public, max-age=300");
+            let response = app.anonymous().get(METADATA).await.expect(503);
+            assert_ne!(response.header("retry-after"), "");
+            assert_ne!(response.header("cache-control"), "public, max-age=300");
             app.bearer(&app.authkit.connect.token(ADA)).get("/expenses").await.expect(503);
         }
         assert_eq!(app.authkit.connect.take_requests().len(), 1);
@@ -493,7 +493,7 @@ async fn cached_keys_are_bound_to_their_issuer() {
     let moved = app.isolate_with_variables(&same);
     app.authkit.connect.take_requests();
     let forged = STRANGER.sign(&STRANGER.header(), &app.authkit.claims(ADA));
-    let answer = moved.bearer(&forged).get("/me").await;
-    assert_ne!(answer.status, 200, "{answer:?}");
+    let response = moved.bearer(&forged).get("/me").await;
+    assert_ne!(response.status, 200, "{response:?}");
     assert_eq!(app.authkit.connect.take_requests(), [format!("{ISSUER}/sso/jwks/{CLIENT_ID}")]);
 }

@@ -80,8 +80,8 @@ async fn csv_has_a_byte_order_mark_for_browsers_only() {
     // Older browsers send no Sec-Fetch-Mode, and some links accept any type.
     for (name, value) in [("accept", "text/html, */*"), ("sec-fetch-mode", "navigate")] {
         let request = request(Method::GET, "/expenses.csv").header(name, value);
-        let answer = browser.send(request, Body::empty()).await.expect(200);
-        assert!(answer.body.starts_with(BYTE_ORDER_MARK), "{name}: {value}");
+        let response = browser.send(request, Body::empty()).await.expect(200);
+        assert!(response.body.starts_with(BYTE_ORDER_MARK), "{name}: {value}");
     }
     for (accept, mode) in [("*/*", "cors"), ("text/csv", "same-origin")] {
         let request = request(Method::GET, "/expenses")
@@ -139,10 +139,10 @@ async fn export_is_503_when_its_first_list_fails() {
     let app = TestApp::new();
     seed(&app, 1500);
     app.kv.fail(Some(KvOperation::List));
-    let answer = app.send(export(&app)).await.expect(503);
-    assert_eq!(answer.header("content-disposition"), "");
-    assert_eq!(answer.header("retry-after"), "2");
-    assert!(!answer.detail().is_empty());
+    let response = app.send(export(&app)).await.expect(503);
+    assert_eq!(response.header("content-disposition"), "");
+    assert_eq!(response.header("retry-after"), "2");
+    assert!(!response.detail().is_empty());
 }
 
 #[tokio::test]

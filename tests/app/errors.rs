@@ -14,8 +14,8 @@ async fn health_is_public_and_says_ok() {
 #[tokio::test]
 async fn unknown_path_is_404_as_json_and_as_page() {
     let app = TestApp::new();
-    let answer = app.anonymous().get("/nowhere").await.expect(404);
-    assert_eq!(answer.json(), json!({"detail": "Not Found"}));
+    let response = app.anonymous().get("/nowhere").await.expect(404);
+    assert_eq!(response.json(), json!({"detail": "Not Found"}));
     let page = app.browser().open("/nowhere").await.expect(404);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.body.contains("href=\"/\""), "{}", page.body);
@@ -32,9 +32,9 @@ async fn unsupported_method_is_405_with_the_allowed_methods() {
         (Method::DELETE, "/expenses/x/delete", "GET,HEAD,POST"),
     ] {
         let request = request(method, path).body(axum::body::Body::empty()).unwrap();
-        let answer = app.send(request).await.expect(405);
-        assert_eq!(answer.header("allow"), allowed);
-        assert_eq!(answer.detail(), "Method Not Allowed");
+        let response = app.send(request).await.expect(405);
+        assert_eq!(response.header("allow"), allowed);
+        assert_eq!(response.detail(), "Method Not Allowed");
     }
 }
 
@@ -42,7 +42,7 @@ async fn unsupported_method_is_405_with_the_allowed_methods() {
 async fn every_response_has_the_security_headers() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    for answer in [
+    for response in [
         app.anonymous().get("/health").await,
         app.anonymous().get("/nowhere").await,
         app.anonymous().get("/me").await,
@@ -51,15 +51,15 @@ async fn every_response_has_the_security_headers() {
         browser.open("/").await,
         browser.open("/nowhere").await,
     ] {
-        assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
-        assert_eq!(answer.header("vary"), "Cookie, Authorization, Accept");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        assert_eq!(answer.header("referrer-policy"), "same-origin");
-        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin");
-        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
-        assert_eq!(answer.header("strict-transport-security"), "max-age=63072000");
-        let is_html = answer.header("content-type").starts_with("text/html");
-        let policy = answer.header("content-security-policy");
+        assert_eq!(response.header("cache-control"), "no-store", "{response:?}");
+        assert_eq!(response.header("vary"), "Cookie, Authorization, Accept");
+        assert_eq!(response.header("x-content-type-options"), "nosniff");
+        assert_eq!(response.header("referrer-policy"), "same-origin");
+        assert_eq!(response.header("cross-origin-opener-policy"), "same-origin");
+        assert_eq!(response.header("cross-origin-resource-policy"), "same-origin");
+        assert_eq!(response.header("strict-transport-security"), "max-age=63072000");
+        let is_html = response.header("content-type").starts_with("text/html");
+        let policy = response.header("content-security-policy");
         assert_eq!(policy.starts_with("default-src 'none'; "), is_html, "{policy}");
     }
 }
@@ -67,8 +67,8 @@ async fn every_response_has_the_security_headers() {
 #[tokio::test]
 async fn plain_http_response_has_no_hsts_header() {
     let app = TestApp::new();
-    let answer = app.anonymous().get("http://localhost:8787/health").await.expect(200);
-    assert_eq!(answer.header("strict-transport-security"), "");
+    let response = app.anonymous().get("http://localhost:8787/health").await.expect(200);
+    assert_eq!(response.header("strict-transport-security"), "");
 }
 
 #[tokio::test]
@@ -95,9 +95,9 @@ async fn internal_error_shows_only_the_request_id() {
     let mut browser = app.browser();
     let login = browser.open("/login").await;
     let callback = app.authkit.approve(login.header("location"), ADA);
-    let answer = browser.get(callback.as_str()).await.expect(500);
+    let response = browser.get(callback.as_str()).await.expect(500);
     assert_eq!(
-        answer.detail(),
+        response.detail(),
         "Something went wrong on our side. If it happens again, report request ray-of-the-test"
     );
     let logs = logs::take().join("\n");

@@ -89,11 +89,11 @@ async fn pages_follow_the_link_header_newest_first() {
     let mut seen = Vec::new();
     loop {
         app.kv.take_operations();
-        let answer = app.bearer(&token).get(&path).await.expect(200);
+        let response = app.bearer(&token).get(&path).await.expect(200);
         assert_eq!(app.kv.take_operations(), [KvOperation::List]);
-        let page = answer.json();
+        let page = response.json();
         seen.extend(page.as_array().unwrap().iter().map(|row| row["description"].to_string()));
-        let Some(link) = answer.header("link").strip_suffix(">; rel=\"next\"") else { break };
+        let Some(link) = response.header("link").strip_suffix(">; rel=\"next\"") else { break };
         path = link.strip_prefix('<').unwrap().to_owned();
         assert!(path.contains("limit=10"), "{path}");
     }
@@ -133,9 +133,9 @@ async fn invalid_body_is_422_with_every_problem() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let body = r#"{"amount": 1.005, "currency": "usd", "extra": true}"#;
-    let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
+    let response = app.bearer(&token).post("/expenses", body).await.expect(422);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({"detail": [
             {"type": "missing", "loc": ["body", "description"], "msg": "Field required",
              "input": serde_json::from_str::<Value>(body).unwrap()},
@@ -160,8 +160,9 @@ async fn query_out_of_range_is_422() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for limit in ["0", "1001", "x", "-1", ""] {
-        let answer = app.bearer(&token).get(&format!("/expenses?limit={limit}")).await.expect(422);
-        assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "limit"]), "{limit}");
+        let response =
+            app.bearer(&token).get(&format!("/expenses?limit={limit}")).await.expect(422);
+        assert_eq!(response.json()["detail"][0]["loc"], json!(["query", "limit"]), "{limit}");
     }
     app.bearer(&token).get("/expenses?limit=1000&unknown=1").await.expect(200);
 }
@@ -207,7 +208,7 @@ async fn kv_failure_is_503_and_never_an_empty_list() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     let path = format!("/expenses/{}", create(&app, ADA, LUNCH).await["id"].as_str().unwrap());
-    for (operation, answer) in [
+    for (operation, response) in [
         (KvOperation::List, {
             app.kv.fail(Some(KvOperation::List));
             app.bearer(&token).get("/expenses").await
@@ -226,9 +227,9 @@ async fn kv_failure_is_503_and_never_an_empty_list() {
             app.bearer(&token).post("/expenses", LUNCH).await
         }),
     ] {
-        let answer = answer.expect(503);
-        assert_eq!(answer.header("retry-after"), "2", "{operation}");
-        assert!(!answer.body.contains("made to fail"), "{operation}: {}", answer.body);
+        let response = response.expect(503);
+        assert_eq!(response.header("retry-after"), "2", "{operation}");
+        assert!(!response.body.contains("made to fail"), "{operation}: {}", response.body);
     }
     app.kv.fail(None);
     app.bearer(&token).get(&path).await.expect(200);
@@ -277,8 +278,8 @@ async fn patch_changes_only_named_members() {
         (r#"{"id": "x"}"#, "extra_forbidden"),
         ("[]", "model_attributes_type"),
     ] {
-        let answer = app.bearer(&token).send_json(Method::PATCH, &path, patch).await.expect(422);
-        assert_eq!(answer.json()["detail"][0]["type"], kind, "{patch}");
+        let response = app.bearer(&token).send_json(Method::PATCH, &path, patch).await.expect(422);
+        assert_eq!(response.json()["detail"][0]["type"], kind, "{patch}");
     }
     assert_eq!(app.bearer(&token).get(&path).await.json(), changed);
 }
@@ -316,11 +317,11 @@ async fn all_pages(app: &TestApp, first: &str) -> Vec<u64> {
     let mut path = first.to_owned();
     let mut seen = Vec::new();
     for _ in 0..100 {
-        let answer = app.bearer(&token).get(&path).await.expect(200);
-        let page = answer.json();
+        let response = app.bearer(&token).get(&path).await.expect(200);
+        let page = response.json();
         let descriptions = page.as_array().unwrap().iter().map(|row| row["description"].as_str());
         seen.extend(descriptions.map(|text| text.unwrap().parse::<u64>().unwrap()));
-        let Some(link) = answer.header("link").strip_suffix(">; rel=\"next\"") else {
+        let Some(link) = response.header("link").strip_suffix(">; rel=\"next\"") else {
             return seen;
         };
         path = link.strip_prefix('<').unwrap().to_owned();
@@ -352,18 +353,18 @@ async fn inverted_date_range_is_422() {
     let token = app.authkit.access_token(ADA);
     let range = "from=2026-01-12&to=2026-01-10";
     for path in ["/expenses", "/expenses.csv", "/expenses/summary"] {
-        let answer = app.bearer(&token).get(&format!("{path}?{range}")).await.expect(422);
+        let response = app.bearer(&token).get(&format!("{path}?{range}")).await.expect(422);
         let problem = json!({
             "type": "value_error",
             "loc": ["query", "to"],
             "msg": "Value error, to is earlier than from: give a later to, or an earlier from",
             "input": "2026-01-10",
         });
-        assert_eq!(answer.json(), json!({"detail": [problem]}), "{path}");
+        assert_eq!(response.json(), json!({"detail": [problem]}), "{path}");
         // An invalid date is the only problem reported: the order of the range is not checked then.
-        let answer =
+        let response =
             app.bearer(&token).get(&format!("{path}?from=x&to=2026-01-10")).await.expect(422);
-        assert_eq!(answer.json()["detail"].as_array().unwrap().len(), 1, "{path}");
+        assert_eq!(response.json()["detail"].as_array().unwrap().len(), 1, "{path}");
         app.bearer(&token).get(&format!("{path}?from=2026-01-10&to=2026-01-10")).await.expect(200);
     }
 }
@@ -386,8 +387,8 @@ async fn forged_or_foreign_cursor_is_422() {
         (&token, &format!("{path}&category=a")),
         (&token, &format!("{path}&from=2026-01-01")),
     ] {
-        let answer = app.bearer(token).get(path).await.expect(422);
-        assert_eq!(answer.json()["detail"][0]["loc"], json!(["query", "cursor"]), "{path}");
+        let response = app.bearer(token).get(path).await.expect(422);
+        assert_eq!(response.json()["detail"][0]["loc"], json!(["query", "cursor"]), "{path}");
     }
 }
 
@@ -399,11 +400,11 @@ async fn csv_is_a_table_without_formulas() {
     let request = request(Method::GET, "/expenses")
         .header(header::AUTHORIZATION, format!("Bearer {}", app.authkit.access_token(ADA)))
         .header(header::ACCEPT, "text/csv");
-    let answer = app.send(request.body("".into()).unwrap()).await.expect(200);
-    assert!(answer.header("content-type").starts_with("text/csv"));
-    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"expenses.csv\"");
+    let response = app.send(request.body("".into()).unwrap()).await.expect(200);
+    assert!(response.header("content-type").starts_with("text/csv"));
+    assert_eq!(response.header("content-disposition"), "attachment; filename=\"expenses.csv\"");
     assert_eq!(
-        answer.body,
+        response.body,
         format!(
             "id,date,description,category,amount,currency,created_at,updated_at\r\n\
              {id},2026-11-23,\"'=1+1, \"\"x\"\"\",\"'@a\",5.00,\"USD\",2026-11-23T12:00:00Z,2026-11-23T12:00:00Z\r\n"
@@ -419,8 +420,8 @@ async fn summary_totals_each_currency_by_category_and_month() {
     create(&app, ADA, feb).await;
     create(&app, ADA, &feb.replace("0.1", "0.2")).await;
     let token = app.authkit.access_token(ADA);
-    let answer = app.bearer(&token).get("/expenses/summary").await.expect(200);
-    let summary = answer.json();
+    let response = app.bearer(&token).get("/expenses/summary").await.expect(200);
+    let summary = response.json();
     assert_eq!(summary["currencies"][0]["currency"], "EUR");
     assert_eq!(summary["currencies"][0]["total"].to_string(), "255.00");
     assert_eq!(summary["currencies"][0]["count"], 10);

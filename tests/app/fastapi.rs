@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{
     ADA, Client, TestApp,
-    app::{Answer, ORIGIN},
+    app::{ORIGIN, TestResponse},
 };
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ fn vectors() -> Vec<Vector> {
 }
 
 impl Vector {
-    async fn send(&self, app: &TestApp, token: &str, id: &str) -> Answer {
+    async fn send(&self, app: &TestApp, token: &str, id: &str) -> TestResponse {
         let uri = format!("{ORIGIN}{}", self.path.replace("{id}", id));
         let mut request = Request::builder()
             .method(self.method.as_str())
@@ -87,10 +87,10 @@ impl Vector {
 }
 
 /// `detail` in the form of the vectors.
-fn detail(answer: &Answer) -> Option<Value> {
-    let answer = answer.json();
-    let Some(problems) = answer.get("detail")?.as_array() else {
-        return answer.get("detail").cloned();
+fn detail(response: &TestResponse) -> Option<Value> {
+    let response = response.json();
+    let Some(problems) = response.get("detail")?.as_array() else {
+        return response.get("detail").cloned();
     };
     let told = problems.iter().map(|problem| {
         let mut told = vec![&problem["type"], &problem["loc"], &problem["msg"]];
@@ -109,23 +109,24 @@ async fn every_request_gets_the_recorded_fastapi_response() {
     let id = id.as_str().unwrap();
     let mut wrong = Vec::new();
     for vector in vectors() {
-        let answer = vector.send(&app, &token, id).await;
+        let response = vector.send(&app, &token, id).await;
         let expected = match &vector.ours {
             Some(ours) => (ours.status, ours.detail.clone()),
             None => (vector.status, vector.detail.clone()),
         };
-        let got = (answer.status.as_u16(), detail(&answer));
+        let got = (response.status.as_u16(), detail(&response));
         let accepts_as_expected = vector.ours.is_some()
             || vector.accepted.iter().all(|(name, expected)| match (name.as_str(), expected) {
                 ("amount", Value::String(amount)) => {
-                    answer.json()[name].as_number().is_some_and(|got| got.as_str() == amount)
+                    response.json()[name].as_number().is_some_and(|got| got.as_str() == amount)
                 }
-                _ => answer.json()[name] == *expected,
+                _ => response.json()[name] == *expected,
             });
         if got != expected || !accepts_as_expected {
             let Vector { method, path, body, accepted, .. } = vector;
-            wrong
-                .push(format!("{method} {path} {body}\n  {expected:?} {accepted:?}\n  {answer:?}"));
+            wrong.push(format!(
+                "{method} {path} {body}\n  {expected:?} {accepted:?}\n  {response:?}"
+            ));
         }
         // The next request must not find this request's idempotency key.
         for key in app.kv.keys().iter().filter(|key| !key.ends_with(id)) {

@@ -8,7 +8,7 @@ use crate::{
     pages::{add, assert_has, assert_inert},
     support::{
         ADA, Client, GRACE, KvOperation, TestApp,
-        app::{Answer, Browser, form, form_body, request},
+        app::{Browser, TestResponse, form, form_body, request},
         authkit::Outage,
     },
 };
@@ -33,17 +33,17 @@ async fn listed(browser: &mut Browser) -> Vec<Value> {
 }
 
 /// Follows the redirect of a form that succeeded.
-async fn follow(browser: &mut Browser, answer: Answer) -> Answer {
-    let answer = answer.expect(303);
-    browser.open(answer.header("location")).await.expect(200)
+async fn follow(browser: &mut Browser, response: TestResponse) -> TestResponse {
+    let response = response.expect(303);
+    browser.open(response.header("location")).await.expect(200)
 }
 
 #[tokio::test]
 async fn form_adds_an_expense_and_the_list_confirms_it() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    let answer = browser.submit("/expenses", &LUNCH).await;
-    let page = follow(&mut browser, answer).await;
+    let response = browser.submit("/expenses", &LUNCH).await;
+    let page = follow(&mut browser, response).await;
     assert_has(&page, &["role=\"status\">Added “<bdi>Team lunch</bdi>”, "]);
     let expense = listed(&mut browser).await.remove(0);
     for (name, value) in [("currency", "EUR"), ("category", "other"), ("date", "2026-11-20")] {
@@ -179,8 +179,8 @@ async fn form_edits_in_the_visitors_number_format() {
     assert_has(&page, &["name=\"amount\" value=\"1234,50\"", "1.234,50\u{a0}€", &action]);
     assert!(!page.body.contains("idempotency_key"));
 
-    let answer = browser.submit(&path, &[("amount", "1234,75"), ("category", "")]).await;
-    let page = follow(&mut browser, answer).await;
+    let response = browser.submit(&path, &[("amount", "1234,75"), ("category", "")]).await;
+    let page = follow(&mut browser, response).await;
     assert_has(&page, &["role=\"status\">Changed “<bdi>Lunch</bdi>”"]);
     let expense = listed(&mut browser).await.remove(0);
     assert_eq!(
@@ -202,8 +202,8 @@ async fn expense_is_deleted_after_confirmation() {
     let question = browser.open(&path).await.expect(200);
     assert_has(&question, &["Delete this expense?", &format!("method=\"post\" action=\"{path}\"")]);
     assert_eq!(listed(&mut browser).await.len(), 1);
-    let answer = browser.submit(&path, &[]).await;
-    assert_has(&follow(&mut browser, answer).await, &["Deleted.", "Nothing here yet"]);
+    let response = browser.submit(&path, &[]).await;
+    assert_has(&follow(&mut browser, response).await, &["Deleted.", "Nothing here yet"]);
     assert_has(&browser.submit(&path, &[]).await.expect(404), &["it may be deleted already"]);
 }
 
@@ -248,8 +248,8 @@ async fn form_needs_own_origin_and_session() {
         assert_eq!(status, if path == "/expenses" { 415 } else { 403 }, "{path}");
         if path != "/expenses" {
             // Clients other than browsers cannot `POST` here.
-            let answer = browser.post(path, "{}").await.expect(405);
-            assert!(answer.header("allow").starts_with("GET"), "{answer:?}");
+            let response = browser.post(path, "{}").await.expect(405);
+            assert!(response.header("allow").starts_with("GET"), "{response:?}");
         }
     }
     // Older browsers send `Origin` and no `Sec-Fetch-Site`.
@@ -326,8 +326,8 @@ async fn form_over_the_limit_is_a_413_page() {
 async fn form_switches_the_organization() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    let answer = browser.submit("/organization", &[("organization_id", "org_other")]).await;
-    let page = follow(&mut browser, answer).await;
+    let response = browser.submit("/organization", &[("organization_id", "org_other")]).await;
+    let page = follow(&mut browser, response).await;
     assert_has(&page, &["Organization switched", "<code>org_other</code>"]);
 
     let refusal = json!({"error": "sso_required", "error_description": "SSO <b>"});

@@ -8,28 +8,28 @@ use serde_json::json;
 
 use crate::support::{
     ADA, Client, GRACE, KvOperation, TestApp,
-    app::{Answer, request},
+    app::{TestResponse, request},
 };
 
 const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
 const DINNER: &str = r#"{"description": "Dinner", "amount": 7}"#;
 
-async fn create(app: &TestApp, body: &'static str) -> Answer {
+async fn create(app: &TestApp, body: &'static str) -> TestResponse {
     app.create_with_key(ADA, "key", body).await
 }
 
 /// Checks for the 422 that FastAPI gives for an invalid header.
 #[track_caller]
-fn key_reused(answer: &Answer) {
-    assert_eq!(answer.status, 422, "{answer:?}");
+fn key_reused(response: &TestResponse) {
+    assert_eq!(response.status, 422, "{response:?}");
     let problem = json!({
         "type": "value_error",
         "loc": ["header", "idempotency-key"],
         "msg": "Value error, this key was used with another body: use a new key for a new expense",
         "input": "key",
     });
-    assert_eq!(answer.json(), json!({"detail": [problem]}));
-    assert_eq!(answer.header("retry-after"), "");
+    assert_eq!(response.json(), json!({"detail": [problem]}));
+    assert_eq!(response.header("retry-after"), "");
 }
 
 /// Polls both until one of them waits for KV.
@@ -275,8 +275,8 @@ async fn invalid_idempotency_key_is_422() {
         ("schlüssel", "string_pattern_mismatch"),
         ("a\tb", "string_pattern_mismatch"),
     ] {
-        let answer = app.create_with_key(ADA, key, LUNCH).await.expect(422);
-        let problem = &answer.json()["detail"][0];
+        let response = app.create_with_key(ADA, key, LUNCH).await.expect(422);
+        let problem = &response.json()["detail"][0];
         assert_eq!(problem["type"], kind, "{key}");
         assert_eq!(problem["loc"], json!(["header", "idempotency-key"]));
     }

@@ -31,8 +31,8 @@ async fn outage_without_cached_keys_is_503() {
     app.authkit.set_outage(Some(Outage::NoAnswer));
     let token = app.authkit.access_token(ADA);
     for _ in 0..3 {
-        let answer = app.bearer(&token).get("/me").await.expect(503);
-        assert_ne!(answer.header("retry-after"), "");
+        let response = app.bearer(&token).get("/me").await.expect(503);
+        assert_ne!(response.header("retry-after"), "");
     }
     assert_eq!(app.authkit.jwks_count(), 1);
     app.authkit.set_outage(None);

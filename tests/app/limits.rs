@@ -20,8 +20,8 @@ async fn lone_surrogate_is_invalid_json() {
             format!(r#"{{"description": "x", "amount": 1, "category": "{text}"}}"#),
             format!(r#"{{"description": "x", "amount": 1, "{text}": 1}}"#),
         ] {
-            let answer = app.bearer(&token).post("/expenses", body.clone()).await.expect(422);
-            assert_eq!(answer.json()["detail"][0]["type"], "json_invalid", "{body}");
+            let response = app.bearer(&token).post("/expenses", body.clone()).await.expect(422);
+            assert_eq!(response.json()["detail"][0]["type"], "json_invalid", "{body}");
         }
     }
     assert_eq!(app.kv.keys(), [""; 0]);
@@ -63,8 +63,8 @@ async fn last_of_two_equal_member_names_counts() {
     assert_eq!(made["amount"].to_string(), "2.00");
     let token = app.authkit.access_token(ADA);
     let body = r#"{"description": "first", "amount": 1, "amount": null}"#;
-    let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
-    assert_eq!(answer.json()["detail"][0]["type"], "decimal_type");
+    let response = app.bearer(&token).post("/expenses", body).await.expect(422);
+    assert_eq!(response.json()["detail"][0]["type"], "decimal_type");
 }
 
 #[tokio::test]
@@ -78,8 +78,8 @@ async fn deep_nesting_is_refused_before_the_parsers_limit() {
                 continue;
             }
             let body = format!(r#"{{"description": {deep}, "amount": 1}}"#);
-            let answer = app.bearer(&token).post("/expenses", body).await.expect(422);
-            assert_eq!(answer.json()["detail"][0]["type"], kind, "{depth} × {open}");
+            let response = app.bearer(&token).post("/expenses", body).await.expect(422);
+            assert_eq!(response.json()["detail"][0]["type"], kind, "{depth} × {open}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, Client, TestApp,
-    app::{Answer, ORIGIN, request},
+    app::{ORIGIN, TestResponse, request},
     connect,
     mcp::{NEWEST, modern, modern_headers, post, rpc},
 };
@@ -19,8 +19,8 @@ fn message(method: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method})
 }
 
-fn code(answer: &Answer) -> i64 {
-    answer.json()["error"]["code"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+fn code(response: &TestResponse) -> i64 {
+    response.json()["error"]["code"].as_i64().unwrap_or_else(|| panic!("{response:?}"))
 }
 
 async fn initialize(app: &TestApp, version: &str) -> Value {
@@ -28,12 +28,12 @@ async fn initialize(app: &TestApp, version: &str) -> Value {
         "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
     });
     let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-    let answer = rpc(app, &message).await.expect(200);
-    assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(answer.header("mcp-session-id"), "");
-    let answer = answer.json();
-    assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(0)));
-    answer["result"].clone()
+    let response = rpc(app, &message).await.expect(200);
+    assert_eq!(response.header("content-type"), "application/json");
+    assert_eq!(response.header("mcp-session-id"), "");
+    let response = response.json();
+    assert_eq!((&response["jsonrpc"], &response["id"]), (&json!("2.0"), &json!(0)));
+    response["result"].clone()
 }
 
 #[tokio::test]
@@ -63,8 +63,8 @@ async fn initialize_selects_the_requested_or_newest_revision() {
 async fn ping_response_repeats_the_id() {
     let app = TestApp::new();
     for id in [json!(0), json!(-7), json!("a"), json!(""), json!(u64::MAX)] {
-        let answer = rpc(&app, &json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).await;
-        assert_eq!(answer.expect(200).json(), json!({"jsonrpc": "2.0", "id": id, "result": {}}));
+        let response = rpc(&app, &json!({"jsonrpc": "2.0", "id": id, "method": "ping"})).await;
+        assert_eq!(response.expect(200).json(), json!({"jsonrpc": "2.0", "id": id, "result": {}}));
     }
 }
 
@@ -73,8 +73,8 @@ async fn whole_number_id_keeps_its_digits() {
     let app = TestApp::new();
     for id in ["1.0", "-7.00", "1e+3", "0", "99999999999999999999"] {
         let body = format!(r#"{{"jsonrpc": "2.0", "id": {id}, "method": "ping"}}"#);
-        let answer = post(&app, &HeaderMap::new(), body).await.expect(200);
-        assert!(answer.body.contains(&format!("\"id\":{id},")), "{id}: {}", answer.body);
+        let response = post(&app, &HeaderMap::new(), body).await.expect(200);
+        assert!(response.body.contains(&format!("\"id\":{id},")), "{id}: {}", response.body);
     }
 }
 
@@ -87,8 +87,8 @@ async fn null_params_count_as_absent() {
         if status == 200 {
             message["id"] = json!(1);
         }
-        let answer = rpc(&app, &message).await.expect(status);
-        assert!(!answer.body.contains("\"error\""), "{}", answer.body);
+        let response = rpc(&app, &message).await.expect(status);
+        assert!(!response.body.contains("\"error\""), "{}", response.body);
     }
 }
 
@@ -96,8 +96,8 @@ async fn null_params_count_as_absent() {
 async fn notification_is_202_without_a_body() {
     let app = TestApp::new();
     for method in ["notifications/initialized", "notifications/cancelled", "tools/call"] {
-        let answer = rpc(&app, &json!({"jsonrpc": "2.0", "method": method})).await.expect(202);
-        assert_eq!(answer.body, "");
+        let response = rpc(&app, &json!({"jsonrpc": "2.0", "method": method})).await.expect(202);
+        assert_eq!(response.body, "");
     }
 }
 
@@ -122,12 +122,12 @@ async fn invalid_message_is_400_with_its_id_where_readable() {
         (r#"{"jsonrpc": "2.0", "id": 1.5, "method": "ping"}"#, -32600, Value::Null),
         (r#"{"jsonrpc": "2.0", "id": {}, "method": "ping"}"#, -32600, Value::Null),
     ] {
-        let answer = post(&app, &HeaderMap::new(), body.to_owned()).await;
-        assert_eq!((answer.status.as_u16(), self::code(&answer)), (400, code), "{body}");
-        assert_eq!(answer.json()["jsonrpc"], "2.0");
+        let response = post(&app, &HeaderMap::new(), body.to_owned()).await;
+        assert_eq!((response.status.as_u16(), self::code(&response)), (400, code), "{body}");
+        assert_eq!(response.json()["jsonrpc"], "2.0");
         // Absent where it is not known, never null.
-        assert_eq!(answer.json().get("id").cloned().unwrap_or_default(), id, "{body}");
-        assert!(!answer.body.contains("\"id\":null"), "{}", answer.body);
+        assert_eq!(response.json().get("id").cloned().unwrap_or_default(), id, "{body}");
+        assert!(!response.body.contains("\"id\":null"), "{}", response.body);
     }
     let params = json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [1]});
     assert_eq!(code(&rpc(&app, &params).await.expect(200)), -32602);
@@ -142,8 +142,11 @@ async fn unknown_method_error_follows_the_revision() {
     }
     for method in ["resources/list", "initialize", "ping", "logging/setLevel"] {
         let message = modern(method, json!({}));
-        let answer = post(&app, &modern_headers(method, None), message.to_string()).await;
-        assert_eq!((code(&answer.clone().expect(404)), &answer.json()["id"]), (-32601, &json!(1)));
+        let response = post(&app, &modern_headers(method, None), message.to_string()).await;
+        assert_eq!(
+            (code(&response.clone().expect(404)), &response.json()["id"]),
+            (-32601, &json!(1))
+        );
     }
 }
 
@@ -173,8 +176,8 @@ async fn methods_other_than_post_are_405() {
     let app = TestApp::new();
     for method in [Method::GET, Method::DELETE, Method::PUT, Method::OPTIONS] {
         let request = request(method.clone(), "/mcp").body(Body::empty()).unwrap();
-        let answer = app.send(request).await.expect(405);
-        assert_eq!(answer.header("allow"), "POST", "{method}");
+        let response = app.send(request).await.expect(405);
+        assert_eq!(response.header("allow"), "POST", "{method}");
     }
 }
 
@@ -186,8 +189,8 @@ async fn path_with_a_trailing_slash_works() {
     let token = app.authkit.connect.token(ADA);
     let tools = app.bearer(&token).post("/mcp", body.clone()).await.expect(200);
     assert_eq!(app.bearer(&token).post("/mcp/", body.clone()).await.expect(200).body, tools.body);
-    let answer = app.bearer("x").post("/mcp/", body).await.expect(401);
-    let challenge = answer.header("www-authenticate");
+    let response = app.bearer("x").post("/mcp/", body).await.expect(401);
+    let challenge = response.header("www-authenticate");
     assert!(challenge.ends_with(&format!("resource_metadata=\"{metadata}\"")), "{challenge}");
     let request = request(Method::GET, "/mcp/").body(Body::empty()).unwrap();
     assert_eq!(app.send(request).await.expect(405).header("allow"), "POST");
@@ -198,21 +201,24 @@ async fn mcp_accepts_bearer_tokens_only() {
     let app = connect::app();
     let metadata = format!("{ORIGIN}/.well-known/oauth-protected-resource/mcp");
     let mut browser = app.signed_in(ADA).await;
-    let answer = browser.post("/mcp", message("ping").to_string()).await.expect(401);
+    let response = browser.post("/mcp", message("ping").to_string()).await.expect(401);
     let challenge = format!("Bearer resource_metadata=\"{metadata}\"");
-    assert_eq!(answer.header("www-authenticate"), challenge);
+    assert_eq!(response.header("www-authenticate"), challenge);
 
     let body = message("ping").to_string();
     app.bearer(&app.authkit.connect.token(ADA)).post("/mcp", body.clone()).await.expect(200);
     app.bearer(&app.authkit.access_token(ADA)).post("/mcp", body.clone()).await.expect(200);
-    let answer = app.bearer("x").post("/mcp", body.clone()).await.expect(401);
-    assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""), "{answer:?}");
+    let response = app.bearer("x").post("/mcp", body.clone()).await.expect(401);
+    assert!(
+        response.header("www-authenticate").contains("error=\"invalid_token\""),
+        "{response:?}"
+    );
 
     // The endpoint exists with Connect off too; its challenge then names no metadata.
     let app = TestApp::new();
     app.bearer(&app.authkit.access_token(ADA)).post("/mcp", body.clone()).await.expect(200);
-    let answer = app.bearer("x").post("/mcp", body).await.expect(401);
-    assert!(!answer.header("www-authenticate").contains("resource_metadata"), "{answer:?}");
+    let response = app.bearer("x").post("/mcp", body).await.expect(401);
+    assert!(!response.header("www-authenticate").contains("resource_metadata"), "{response:?}");
 }
 
 #[tokio::test]
@@ -273,9 +279,9 @@ async fn unknown_revision_header_is_ignored() {
         post(&app, &headers, notification.to_string()).await.expect(202);
         let params = json!({"protocolVersion": version});
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-        let answer = post(&app, &headers, body.to_string()).await.expect(200).json();
+        let response = post(&app, &headers, body.to_string()).await.expect(200).json();
         let expected = if known.contains(&version) { version } else { "2025-11-25" };
-        assert_eq!(answer["result"]["protocolVersion"], expected, "{version}");
+        assert_eq!(response["result"]["protocolVersion"], expected, "{version}");
     }
     // Some clients omit the header, and some proxies repeat it.
     post(&app, &HeaderMap::new(), message("ping").to_string()).await.expect(200);
@@ -285,8 +291,8 @@ async fn unknown_revision_header_is_ignored() {
     // `initialize` may name any revision.
     let params = json!({"protocolVersion": NEWEST});
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-    let answer = post(&app, &in_revision(NEWEST), body.to_string()).await.expect(200);
-    assert_eq!(answer.json()["result"]["protocolVersion"], "2025-11-25");
+    let response = post(&app, &in_revision(NEWEST), body.to_string()).await.expect(200);
+    assert_eq!(response.json()["result"]["protocolVersion"], "2025-11-25");
 }
 
 #[tokio::test]
@@ -298,10 +304,10 @@ async fn stateless_request_of_unknown_revision_gets_known_ones() {
         message["params"]["_meta"][name] = json!(version);
         let mut headers = modern_headers("tools/list", None);
         headers.extend(in_revision(version));
-        let answer = post(&app, &headers, message.to_string()).await.expect(400);
-        assert_eq!(code(&answer), -32022);
+        let response = post(&app, &headers, message.to_string()).await.expect(400);
+        assert_eq!(code(&response), -32022);
         let data = json!({"supported": REVISIONS, "requested": version});
-        assert_eq!(answer.json()["error"]["data"], data);
+        assert_eq!(response.json()["error"]["data"], data);
     }
 }
 
@@ -319,15 +325,15 @@ async fn batch_gets_a_response_per_request() {
         "params": {"protocolVersion": "2025-03-26"}});
     let batch = json!([add(1), notification, unknown, 7, add(2), handshake]);
     for headers in [HeaderMap::new(), in_revision("2025-03-26"), in_revision("2024-11-05")] {
-        let answer = post(&app, &headers, batch.to_string()).await.expect(200).json();
-        let answers = answer.as_array().unwrap();
-        let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
+        let response = post(&app, &headers, batch.to_string()).await.expect(200).json();
+        let responses = response.as_array().unwrap();
+        let ids: Vec<&Value> = responses.iter().map(|response| &response["id"]).collect();
         assert_eq!(ids, [&json!(1), &json!("a"), &Value::Null, &json!(2), &json!(3)]);
         let codes: Vec<i64> =
-            answers.iter().filter_map(|answer| answer["error"]["code"].as_i64()).collect();
+            responses.iter().filter_map(|response| response["error"]["code"].as_i64()).collect();
         assert_eq!(codes, [-32601, -32600, -32600]);
-        assert!(answers[2].get("id").is_none(), "{answer}");
-        assert_eq!(answers[3]["result"]["structuredContent"]["description"], "N2");
+        assert!(responses[2].get("id").is_none(), "{response}");
+        assert_eq!(responses[3]["result"]["structuredContent"]["description"], "N2");
     }
     assert_eq!(app.expenses_of(ADA).await.len(), 6);
     // A batch of notifications gets no body.
@@ -335,8 +341,8 @@ async fn batch_gets_a_response_per_request() {
     assert_eq!(silent.expect(202).body, "");
     // Later revisions have no batches.
     for version in ["2025-06-18", "2025-11-25", "2026-07-28"] {
-        let answer = post(&app, &in_revision(version), batch.to_string()).await.expect(400);
-        assert_eq!(code(&answer), -32600, "{version}");
+        let response = post(&app, &in_revision(version), batch.to_string()).await.expect(400);
+        assert_eq!(code(&response), -32600, "{version}");
     }
     assert_eq!(app.expenses_of(ADA).await.len(), 6);
 }
@@ -357,11 +363,11 @@ async fn batch_stops_at_a_long_reply() {
         json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
     };
     let batch: Vec<Value> = (1..=10).map(list).collect();
-    let answer = post(&app, &HeaderMap::new(), json!(batch).to_string()).await.expect(200);
-    assert!(answer.body.len() < 5_000_000, "{}", answer.body.len());
-    let answers = answer.json();
-    assert!(answers[0]["result"].is_object());
-    for (index, refused) in answers.as_array().unwrap().iter().enumerate().skip(1) {
+    let response = post(&app, &HeaderMap::new(), json!(batch).to_string()).await.expect(200);
+    assert!(response.body.len() < 5_000_000, "{}", response.body.len());
+    let responses = response.json();
+    assert!(responses[0]["result"].is_object());
+    for (index, refused) in responses.as_array().unwrap().iter().enumerate().skip(1) {
         assert_eq!(refused["id"], index + 1);
         assert_eq!(refused["error"]["code"], -32600);
     }
@@ -376,9 +382,9 @@ async fn batch_reports_the_missing_scope() {
     };
     let batch = json!([call(1, "add_expense"), message("ping")]).to_string();
     let token = app.authkit.connect.machine_token("expenses:read");
-    let answer = app.bearer(&token).post("/mcp", batch).await.expect(200).json();
-    assert_eq!(answer[0]["error"]["message"], "the token lacks the scope expenses:write");
-    assert_eq!(answer[1]["result"], json!({}));
+    let response = app.bearer(&token).post("/mcp", batch).await.expect(200).json();
+    assert_eq!(response[0]["error"]["message"], "the token lacks the scope expenses:write");
+    assert_eq!(response[1]["result"], json!({}));
 }
 
 #[tokio::test]
@@ -386,8 +392,8 @@ async fn newest_revision_needs_no_handshake() {
     let app = TestApp::new();
     let send = async |method: &str| {
         let body = modern(method, json!({})).to_string();
-        let answer = post(&app, &modern_headers(method, None), body).await.expect(200);
-        let result = answer.json()["result"].clone();
+        let response = post(&app, &modern_headers(method, None), body).await.expect(200);
+        let result = response.json()["result"].clone();
         assert_eq!(result["resultType"], "complete");
         let server = &result["_meta"]["io.modelcontextprotocol/serverInfo"];
         assert_eq!(server["name"], "authkit-edge");
@@ -417,9 +423,9 @@ async fn newest_revision_headers_must_match_the_message() {
         assert_eq!((code(&missing), &missing.json()["id"]), (-32020, &json!(1)), "{name}");
         for wrong in ["tools/list", "LIST_EXPENSES", "2025-11-25", "=?base64?bGlzdA==?=", "é"] {
             let wrong = HeaderValue::from_bytes(wrong.as_bytes()).unwrap();
-            let answer =
+            let response =
                 send(&|headers| drop(headers.insert(name, wrong.clone()))).await.expect(400);
-            assert_eq!(code(&answer), -32020, "{name}: {wrong:?}");
+            assert_eq!(code(&response), -32020, "{name}: {wrong:?}");
         }
         let twice = send(&|headers| {
             let value = headers[name].clone();
@@ -443,8 +449,8 @@ async fn newest_revision_requests_need_client_metadata() {
                 Some(wrong) => drop(meta.insert(name, wrong.clone())),
             }
             let headers = modern_headers("tools/list", None);
-            let answer = post(&app, &headers, message.to_string()).await.expect(400);
-            assert_eq!((code(&answer), &answer.json()["id"]), (-32602, &json!(1)), "{wrong:?}");
+            let response = post(&app, &headers, message.to_string()).await.expect(400);
+            assert_eq!((code(&response), &response.json()["id"]), (-32602, &json!(1)), "{wrong:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, Client, GRACE, KvOperation, TestApp,
-    app::{Answer, ORIGIN},
+    app::{ORIGIN, TestResponse},
     authkit::TestUser,
     connect::{self, sign},
     logs,
@@ -59,8 +59,8 @@ async fn result_repeats_its_output_as_text() {
 
     let params = json!({"name": "list_expenses", "arguments": {}});
     let headers = modern_headers("tools/call", Some("list_expenses"));
-    let answer = post(&app, &headers, modern("tools/call", params).to_string()).await.expect(200);
-    let result = answer.json()["result"].clone();
+    let response = post(&app, &headers, modern("tools/call", params).to_string()).await.expect(200);
+    let result = response.json()["result"].clone();
     assert_eq!(result["resultType"], "complete");
     assert_eq!(result["structuredContent"]["expenses"].as_array().unwrap().len(), 1);
 }
@@ -334,9 +334,9 @@ async fn malformed_call_is_a_protocol_error() {
     ] {
         let message_sent =
             json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-        let answer = rpc(&app, &message_sent).await.expect(200).json();
-        assert_eq!(answer["error"], json!({"code": -32602, "message": message}));
-        assert!(answer.get("result").is_none());
+        let response = rpc(&app, &message_sent).await.expect(200).json();
+        assert_eq!(response["error"], json!({"code": -32602, "message": message}));
+        assert!(response.get("result").is_none());
     }
     let without = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_expenses"}});
     assert!(
@@ -411,10 +411,10 @@ async fn outage_is_a_tool_error_with_advice() {
     assert_eq!(app.expenses_of(ADA).await.len(), 2);
 }
 
-fn missing_scope(answer: &Answer, scope: &str) {
-    assert_eq!(answer.status, 403, "{answer:?}");
+fn missing_scope(response: &TestResponse, scope: &str) {
+    assert_eq!(response.status, 403, "{response:?}");
     assert_eq!(
-        answer.header("www-authenticate"),
+        response.header("www-authenticate"),
         format!(
             "Bearer error=\"insufficient_scope\", scope=\"{scope}\", \
              error_description=\"the token lacks the scope {scope}\", \
@@ -452,11 +452,11 @@ async fn scoped_token_needs_the_scope_of_the_tool() {
             ("delete_expense", "expenses:write", writes),
         ] {
             // The scope is checked before the arguments.
-            let answer = call(&token, tool, json!({"x": 1})).await;
+            let response = call(&token, tool, json!({"x": 1})).await;
             if is_allowed {
-                assert_eq!(answer.expect(200).json()["result"]["isError"], json!(true));
+                assert_eq!(response.expect(200).json()["result"]["isError"], json!(true));
             } else {
-                missing_scope(&answer, scope);
+                missing_scope(&response, scope);
             }
         }
         // Listing the tools needs no scope.

@@ -28,20 +28,20 @@ async fn object_with_the_reserved_name_is_not_a_number() {
             for (method, path) in
                 [(Method::POST, "/expenses"), (Method::PUT, &*path), (Method::PATCH, &*path)]
             {
-                let answer =
+                let response =
                     app.bearer(&token).send_json(method, path, body.clone()).await.expect(422);
-                assert!(answer.body.contains(r#""type":"decimal_type""#), "{body}: {answer:?}");
+                assert!(response.body.contains(r#""type":"decimal_type""#), "{body}: {response:?}");
                 // FastAPI repeats the input. The test compares text, because serde_json misreads such an object here too.
                 let input = format!(r#""input":{{"{}":"#, NAMES[0]);
-                assert!(answer.body.contains(&input), "{body}: {answer:?}");
+                assert!(response.body.contains(&input), "{body}: {response:?}");
             }
         }
         let body =
             format!("{{\"description\": \"x\", \"amount\": 1, \"date\": {{\"{name}\": \"1\"}}}}");
         app.bearer(&token).post("/expenses", body).await.expect(422);
         let top = format!("{{\"{name}\": \"1\"}}");
-        let answer = app.bearer(&token).post("/expenses", top).await.expect(422);
-        assert!(answer.body.contains(r#""type":"missing""#), "{answer:?}");
+        let response = app.bearer(&token).post("/expenses", top).await.expect(422);
+        assert!(response.body.contains(r#""type":"missing""#), "{response:?}");
     }
     assert_eq!(app.expenses_of(ADA).await, [lunch]);
 }
@@ -53,17 +53,17 @@ async fn reserved_object_is_refused_as_id_and_argument() {
     for name in NAMES {
         let number = format!("{{\"{name}\": \"1\"}}");
         let body = format!("{{\"jsonrpc\": \"2.0\", \"method\": \"ping\", \"id\": {number}}}");
-        let answer = app.bearer(&token).post("/mcp", body).await.expect(400).json();
-        assert_eq!(answer["error"]["code"], -32600);
-        assert!(answer.get("id").is_none(), "{answer}");
+        let response = app.bearer(&token).post("/mcp", body).await.expect(400).json();
+        assert_eq!(response["error"]["code"], -32600);
+        assert!(response.get("id").is_none(), "{response}");
 
         let arguments = format!("{{\"description\": \"x\", \"amount\": {number}}}");
         let body = format!(
             "{{\"jsonrpc\": \"2.0\", \"method\": \"tools/call\", \"id\": 1, \
              \"params\": {{\"name\": \"add_expense\", \"arguments\": {arguments}}}}}"
         );
-        let answer = app.bearer(&token).post("/mcp", body).await.expect(200).json();
-        assert_eq!(answer["result"]["isError"], json!(true), "{answer}");
+        let response = app.bearer(&token).post("/mcp", body).await.expect(200).json();
+        assert_eq!(response["result"]["isError"], json!(true), "{response}");
     }
     assert!(app.expenses_of(ADA).await.is_empty());
 }

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 
 use crate::support::{
     ADA, Client, TestApp,
-    app::{Answer, request},
+    app::{TestResponse, request},
     authkit::Outage,
 };
 
@@ -112,7 +112,7 @@ async fn undocumented_members_are_refused() {
 }
 
 /// The response of every operation to a request without credentials, with an empty body of the type it reads.
-async fn anonymous_responses() -> Vec<(String, Value, Answer)> {
+async fn anonymous_responses() -> Vec<(String, Value, TestResponse)> {
     let app = TestApp::new();
     let document: Value = app.anonymous().get("/openapi.json").await.expect(200).json();
     let mut asked = Vec::new();
@@ -124,8 +124,8 @@ async fn anonymous_responses() -> Vec<(String, Value, Answer)> {
             if let Some(media_type) = bodies.and_then(|bodies| bodies.keys().next()) {
                 request = request.header(header::CONTENT_TYPE, media_type);
             }
-            let answer = app.send(request.body(Body::empty()).unwrap()).await;
-            asked.push((format!("{name} {path}"), operation.clone(), answer));
+            let response = app.send(request.body(Body::empty()).unwrap()).await;
+            asked.push((format!("{name} {path}"), operation.clone(), response));
         }
     }
     asked
@@ -133,16 +133,16 @@ async fn anonymous_responses() -> Vec<(String, Value, Answer)> {
 
 #[tokio::test]
 async fn every_documented_operation_exists() {
-    for (name, _, answer) in anonymous_responses().await {
-        assert!(!matches!(answer.status.as_u16(), 404 | 405), "{name}: {answer:?}");
+    for (name, _, response) in anonymous_responses().await {
+        assert!(!matches!(response.status.as_u16(), 404 | 405), "{name}: {response:?}");
     }
 }
 
 #[tokio::test]
 async fn protected_operations_declare_their_security() {
-    for (name, operation, answer) in anonymous_responses().await {
+    for (name, operation, response) in anonymous_responses().await {
         let is_public = operation["security"] == json!([{}]);
-        assert_eq!(answer.status != 401, is_public, "{name}: {answer:?}");
+        assert_eq!(response.status != 401, is_public, "{name}: {response:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, Client, GRACE, KvOperation, TestApp,
-    app::{Answer, Browser, request},
+    app::{Browser, TestResponse, request},
     authkit::Outage,
 };
 
@@ -19,7 +19,7 @@ pub async fn add(browser: &mut Browser, changes: Value) -> String {
     expense["id"].as_str().unwrap().to_owned()
 }
 
-async fn open_in(browser: &mut Browser, language: &str, path: &str) -> Answer {
+async fn open_in(browser: &mut Browser, language: &str, path: &str) -> TestResponse {
     let request = request(Method::GET, path)
         .header(header::ACCEPT, "text/html")
         .header(header::ACCEPT_LANGUAGE, language);
@@ -27,7 +27,7 @@ async fn open_in(browser: &mut Browser, language: &str, path: &str) -> Answer {
 }
 
 #[track_caller]
-pub fn assert_has(page: &Answer, texts: &[&str]) {
+pub fn assert_has(page: &TestResponse, texts: &[&str]) {
     for text in texts {
         assert!(page.body.contains(text), "{text:?} is not in: {}", page.body);
     }
@@ -35,7 +35,7 @@ pub fn assert_has(page: &Answer, texts: &[&str]) {
 
 /// Checks that the page contains nothing the policy blocks, and no markup from user text.
 #[track_caller]
-pub fn assert_inert(page: &Answer) {
+pub fn assert_inert(page: &TestResponse) {
     let (head, body) = page.body.split_once("<body>").unwrap();
     // The one script; the policy allows it by its hash.
     let head = head.split_once("<script>").map_or(head.to_owned(), |(before, rest)| {
@@ -130,8 +130,8 @@ async fn pages_show_only_the_visitors_expenses() {
 #[tokio::test]
 async fn signed_out_visitor_is_redirected_to_sign_in() {
     let app = TestApp::new();
-    let answer = app.browser().open("/expenses?category=meals").await.expect(302);
-    assert_eq!(answer.header("location"), "/login?return_to=%2Fexpenses%3Fcategory%3Dmeals");
+    let response = app.browser().open("/expenses?category=meals").await.expect(302);
+    assert_eq!(response.header("location"), "/login?return_to=%2Fexpenses%3Fcategory%3Dmeals");
 }
 
 #[tokio::test]
@@ -329,7 +329,7 @@ async fn user_text_is_escaped_on_every_page() {
     ] {
         let page = browser.open(&path).await.expect(status);
         let text = page.body.replace(" onerror=1", "");
-        assert_inert(&Answer { body: text, ..page });
+        assert_inert(&TestResponse { body: text, ..page });
     }
 }
 

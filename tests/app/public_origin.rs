@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::support::{
     ADA, Client, TestApp,
-    app::{Answer, request},
+    app::{TestResponse, request},
     connect::{ISSUER, sign},
 };
 
@@ -22,7 +22,7 @@ fn behind_tunnel() -> TestApp {
     TestApp::with_variables(&[("PUBLIC_ORIGIN", PUBLIC), ("WORKOS_AUTHKIT_DOMAIN", ISSUER)])
 }
 
-async fn send(app: &TestApp, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+async fn send(app: &TestApp, method: Method, url: &str, headers: &[(&str, &str)]) -> TestResponse {
     let mut request = request(method, url);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -108,14 +108,14 @@ async fn forwarded_headers_are_ignored() {
     let app = behind_tunnel();
     let path = "/.well-known/oauth-protected-resource";
     let url = format!("{}{path}", ARRIVALS[0]);
-    let answer = send(&app, Method::GET, &url, &forwarded).await.expect(200);
-    assert_eq!(answer.json()["resource"], PUBLIC);
+    let response = send(&app, Method::GET, &url, &forwarded).await.expect(200);
+    assert_eq!(response.json()["resource"], PUBLIC);
     let without = TestApp::with_variables(&[("WORKOS_AUTHKIT_DOMAIN", ISSUER)]);
     let url = format!("http://localhost:8787{path}");
-    let answer = send(&without, Method::GET, &url, &forwarded).await.expect(200);
-    assert_eq!(answer.json()["resource"], "http://localhost:8787");
-    let answer = send(&without, Method::GET, "http://app.test/", &forwarded).await.expect(308);
-    assert_eq!(answer.header("location"), "https://app.test/");
+    let response = send(&without, Method::GET, &url, &forwarded).await.expect(200);
+    assert_eq!(response.json()["resource"], "http://localhost:8787");
+    let response = send(&without, Method::GET, "http://app.test/", &forwarded).await.expect(308);
+    assert_eq!(response.header("location"), "https://app.test/");
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn plain_http_on_a_public_host_redirects_to_https() {
         (Method::GET, "http://localhost.app.test/health", "https://localhost.app.test/health"),
         (Method::GET, "http://app.test/nowhere", "https://app.test/nowhere"),
     ] {
-        let answer = send(&app, method, url, &[("accept", "text/html")]).await.expect(308);
-        assert_eq!(answer.header("location"), location);
-        assert_eq!(answer.header("strict-transport-security"), "");
-        assert_eq!(answer.set_cookies(), [""; 0]);
+        let response = send(&app, method, url, &[("accept", "text/html")]).await.expect(308);
+        assert_eq!(response.header("location"), location);
+        assert_eq!(response.header("strict-transport-security"), "");
+        assert_eq!(response.set_cookies(), [""; 0]);
     }
     for url in [
         "http://localhost:8787",
@@ -155,9 +155,9 @@ async fn token_over_plain_http_is_refused_unread() {
     let app = TestApp::new();
     let token = app.authkit.access_token(ADA);
     for path in ["/me", "/expenses", "/nowhere"] {
-        let answer = app.bearer(&token).get(&format!("http://app.test{path}")).await.expect(403);
-        assert!(answer.detail().contains("https"), "{answer:?}");
-        assert_eq!(answer.header("location"), "");
+        let response = app.bearer(&token).get(&format!("http://app.test{path}")).await.expect(403);
+        assert!(response.detail().contains("https"), "{response:?}");
+        assert_eq!(response.header("location"), "");
     }
     app.bearer(&token).post("http://app.test/expenses", LUNCH).await.expect(403);
     assert_eq!(app.authkit.jwks_count(), 0);

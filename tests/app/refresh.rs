@@ -85,8 +85,8 @@ async fn concurrent_requests_with_one_expired_session_refresh_once() {
     let app = TestApp::new();
     let browser = expired_browser(&app).await;
     let mut browsers = vec![browser; 50];
-    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    let responses = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
+    assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     assert_eq!(app.authkit.refresh_count(), 1);
     expire(&app);
     for browser in &mut browsers {
@@ -102,8 +102,8 @@ async fn concurrent_isolates_each_refresh_at_most_once() {
     let mut browsers: Vec<Browser> = (0..50)
         .map(|index| Browser { app: isolates[index % 5].clone(), ..browser.clone() })
         .collect();
-    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    let responses = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
+    assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     let count = app.authkit.refresh_count();
     assert!((1..=5).contains(&count), "{count} refreshes");
     expire(&app);
@@ -169,9 +169,9 @@ async fn workos_outage_is_503_and_keeps_the_session() {
         let mut browser = expired_browser(&app).await;
         let cookies = browser.cookies.clone();
         app.authkit.set_outage(Some(outage));
-        let answer = browser.get("/me").await.expect(503);
-        assert_ne!(answer.header("retry-after"), "");
-        assert_eq!(answer.set_cookies(), [""; 0]);
+        let response = browser.get("/me").await.expect(503);
+        assert_ne!(response.header("retry-after"), "");
+        assert_eq!(response.set_cookies(), [""; 0]);
         browser.open("/expenses").await.expect(503);
         browser.open("/").await.expect(503);
         assert_eq!(browser.cookies, cookies);
@@ -187,8 +187,8 @@ async fn concurrent_requests_during_an_outage_ask_workos_once() {
     let browser = expired_browser(&app).await;
     app.authkit.set_outage(Some(Outage::Status(500)));
     let mut browsers = vec![browser; 50];
-    let answers = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
-    assert!(answers.iter().all(|answer| answer.status == 503));
+    let responses = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
+    assert!(responses.iter().all(|response| response.status == 503));
     assert_eq!(app.authkit.refresh_count(), 1);
 }
 
@@ -243,10 +243,10 @@ async fn sign_out_clears_the_host_only_duplicate_too() {
     let mut browser = app.signed_in(ADA).await;
     let twin = browser.cookies[0].clone();
     browser.cookies.push(twin);
-    let answer = browser.fetch(Method::POST, "/logout").await.expect(303);
+    let response = browser.fetch(Method::POST, "/logout").await.expect(303);
     let is_cleared =
         |cookie: &&str| cookie.starts_with("wos-session=") && cookie.contains("Max-Age=0");
-    let clears: Vec<_> = answer.set_cookies().into_iter().filter(is_cleared).collect();
+    let clears: Vec<_> = response.set_cookies().into_iter().filter(is_cleared).collect();
     assert_eq!(clears.iter().filter(|cookie| cookie.contains("Domain=app.test")).count(), 1);
     assert_eq!(clears.iter().filter(|cookie| !cookie.contains("Domain=")).count(), 1);
 }
@@ -258,8 +258,8 @@ async fn late_renewal_does_not_undo_a_sign_out() {
     let mut late = browser.clone();
     let held = hold_up(&app, &mut late).await;
     browser.fetch(Method::POST, "/logout").await.expect(303);
-    let answer = held.await.expect(200);
-    assert_eq!(answer.set_cookies(), [""; 0]);
+    let response = held.await.expect(200);
+    assert_eq!(response.set_cookies(), [""; 0]);
 }
 
 #[tokio::test]
@@ -316,8 +316,8 @@ async fn late_response_does_not_restore_a_spent_session() {
     browser.get("/me").await.expect(200);
     // … while this one spends the renewed session.
     browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
-    let answer = held.await;
-    browser.keep_cookies(&answer.expect(200));
+    let response = held.await;
+    browser.keep_cookies(&response.expect(200));
     assert_eq!(browser.get("/me").await.expect(200).json()["organization_id"], "org_2");
     expire(&app);
     browser.get("/me").await.expect(200);
@@ -339,7 +339,7 @@ async fn late_response_restores_no_session_spent_in_another_isolate() {
 async fn hold_up<'a>(
     app: &TestApp,
     browser: &'a mut Browser,
-) -> std::pin::Pin<Box<dyn Future<Output = crate::support::app::Answer> + 'a>> {
+) -> std::pin::Pin<Box<dyn Future<Output = crate::support::app::TestResponse> + 'a>> {
     let count = app.authkit.refresh_count();
     let mut held: std::pin::Pin<Box<dyn Future<Output = _> + 'a>> =
         Box::pin(browser.get("/expenses"));
@@ -363,8 +363,8 @@ async fn session_is_resealed_after_a_password_rotation() {
     ]);
     browser.get("/me").await.expect(200);
     assert_ne!(browser.cookies, old);
-    let answer = browser.get("/me").await.expect(200);
-    assert_eq!(answer.set_cookies(), [""; 0], "once is enough");
+    let response = browser.get("/me").await.expect(200);
+    assert_eq!(response.set_cookies(), [""; 0], "once is enough");
     // The previous password is not needed any more.
     browser.app = app.isolate_with_variables(&[("WORKOS_COOKIE_PASSWORD", new_password)]);
     browser.get("/me").await.expect(200);
@@ -383,8 +383,8 @@ async fn resealing_does_not_restore_a_spent_session() {
     browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
     // An earlier request with the spent session, in an isolate that has not seen it.
     let mut stale = Browser { app: app.isolate_with_variables(&variables), ..stale };
-    let answer = stale.get("/me").await.expect(200);
-    browser.keep_cookies(&answer);
+    let response = stale.get("/me").await.expect(200);
+    browser.keep_cookies(&response);
     assert_eq!(browser.get("/me").await.expect(200).json()["organization_id"], "org_2");
 }
 
@@ -424,8 +424,8 @@ async fn switch_changes_the_organization_of_the_session() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let body = r#"{"organization_id": "org_2"}"#;
-    let answer = browser.post("/organization", body).await.expect(200);
-    assert_eq!(answer.json()["organization_id"], "org_2");
+    let response = browser.post("/organization", body).await.expect(200);
+    assert_eq!(response.json()["organization_id"], "org_2");
     assert_eq!(browser.get("/me").await.json()["organization_id"], "org_2");
     let body = app.authkit.token_requests().pop().unwrap();
     assert_eq!(body["organization_id"], "org_2");
@@ -484,9 +484,9 @@ async fn refused_switch_explains_the_reason_and_next_step() {
             refusal.get("error").or(refusal.get("code")).unwrap().as_str().unwrap().to_owned();
         app.authkit.close_organization(organization, refusal);
         let body = json!({"organization_id": organization}).to_string();
-        let answer = browser.post("/organization", body).await.expect(403);
+        let response = browser.post("/organization", body).await.expect(403);
         assert_eq!(
-            answer.detail(),
+            response.detail(),
             format!(
                 "AuthKit refused: {code} (Use SSO.). Sign in at /login?organization_id={organization}"
             )
@@ -508,8 +508,8 @@ async fn switch_needs_session_body_and_own_origin() {
         (r#"{"organization_id": "org_2", "x": 1}"#, "extra_forbidden"),
         ("[]", "model_attributes_type"),
     ] {
-        let answer = browser.post("/organization", body).await.expect(422);
-        assert_eq!(answer.json()["detail"][0]["type"], kind, "{body}");
+        let response = browser.post("/organization", body).await.expect(422);
+        assert_eq!(response.json()["detail"][0]["type"], kind, "{body}");
     }
     let body = r#"{"organization_id": "org_2"}"#;
     let cross_site = request(Method::POST, "/organization")

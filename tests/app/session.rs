@@ -64,12 +64,12 @@ async fn impersonation_reason_falls_back_to_the_sign_in_response() {
 async fn missing_credentials_are_401_or_a_sign_in_redirect() {
     let app = TestApp::new();
     for path in ["/me", "/expenses", "/expenses?limit=5&x=%2F"] {
-        let answer = app.anonymous().get(path).await.expect(401);
-        assert_eq!(answer.header("www-authenticate"), "Bearer");
-        assert_eq!(answer.detail(), "Not signed in");
+        let response = app.anonymous().get(path).await.expect(401);
+        assert_eq!(response.header("www-authenticate"), "Bearer");
+        assert_eq!(response.detail(), "Not signed in");
     }
-    let answer = app.browser().open("/expenses?limit=5&x=%2F").await.expect(302);
-    assert_eq!(answer.header("location"), "/login?return_to=%2Fexpenses%3Flimit%3D5%26x%3D%252F");
+    let response = app.browser().open("/expenses?limit=5&x=%2F").await.expect(302);
+    assert_eq!(response.header("location"), "/login?return_to=%2Fexpenses%3Flimit%3D5%26x%3D%252F");
     // Signing in cannot restore the body of a `POST`.
     let request = request(Method::POST, "/expenses").header(header::ACCEPT, "text/html");
     app.browser().send(request, Body::empty()).await.expect(401);
@@ -89,8 +89,8 @@ async fn modified_session_cookie_is_refused() {
     for change in changes {
         let mut browser = signed_in.clone();
         browser.tamper(SESSION_COOKIE, change);
-        let answer = browser.get("/me").await.expect(401);
-        assert_eq!(answer.detail(), "The session is not valid: sign in again");
+        let response = browser.get("/me").await.expect(401);
+        assert_eq!(response.detail(), "The session is not valid: sign in again");
         browser.open("/expenses").await.expect(302);
     }
 }
@@ -121,8 +121,8 @@ async fn authorization_header_overrides_the_cookie() {
     let mut browser = app.signed_in(ADA).await;
     let token = app.authkit.access_token(GRACE);
     let with = |value: &str| request(Method::GET, "/me").header(header::AUTHORIZATION, value);
-    let answer = browser.send(with(&format!("Bearer {token}")), Body::empty()).await.expect(200);
-    assert_eq!(answer.json()["user"], json!({"object": "user", "id": "user_grace"}));
+    let response = browser.send(with(&format!("Bearer {token}")), Body::empty()).await.expect(200);
+    assert_eq!(response.json()["user"], json!({"object": "user", "id": "user_grace"}));
     browser.send(with("Bearer nonsense"), Body::empty()).await.expect(401);
 }
 

@@ -21,8 +21,8 @@ fn query(url: &str) -> HashMap<String, String> {
 #[tokio::test]
 async fn login_redirects_to_authkit_with_state_and_pkce() {
     let app = TestApp::new();
-    let answer = app.anonymous().get("/login").await.expect(302);
-    let location = answer.header("location");
+    let response = app.anonymous().get("/login").await.expect(302);
+    let location = response.header("location");
     assert!(location.starts_with("https://workos.test/user_management/authorize?"), "{location}");
     let query = query(location);
     assert_eq!(query["client_id"], "client_test");
@@ -32,7 +32,7 @@ async fn login_redirects_to_authkit_with_state_and_pkce() {
     assert_eq!(query["code_challenge_method"], "S256");
     assert_eq!(query["code_challenge"].len(), 43);
     assert!(query["state"].len() >= 22);
-    let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
+    let [cookie] = response.set_cookies()[..] else { panic!("{response:?}") };
     assert!(cookie.ends_with("; Path=/; Max-Age=600; SameSite=Lax; HttpOnly; Secure"), "{cookie}");
     assert!(!cookie.contains(&query["state"]), "the cookie is sealed");
 }
@@ -41,8 +41,8 @@ async fn login_redirects_to_authkit_with_state_and_pkce() {
 async fn login_forwards_known_parameters_and_ignores_others() {
     let app = TestApp::new();
     let path = "/login?screen_hint=sign-up&login_hint=a%40b.test&domain_hint=b.test&x=1&context=y";
-    let answer = app.anonymous().get(path).await.expect(302);
-    let query = query(answer.header("location"));
+    let response = app.anonymous().get(path).await.expect(302);
+    let query = query(response.header("location"));
     assert_eq!(query["screen_hint"], "sign-up");
     assert_eq!(query["login_hint"], "a@b.test");
     assert_eq!(query["domain_hint"], "b.test");
@@ -56,8 +56,8 @@ async fn login_forwards_organization_connection_or_provider() {
     for (name, value) in
         [("organization_id", "org_1"), ("connection_id", "conn_1"), ("provider", "GoogleOAuth")]
     {
-        let answer = app.anonymous().get(&format!("/login?{name}={value}")).await.expect(302);
-        let query = query(answer.header("location"));
+        let response = app.anonymous().get(&format!("/login?{name}={value}")).await.expect(302);
+        let query = query(response.header("location"));
         assert_eq!(query[name], value);
         assert_eq!(query.contains_key("provider"), name == "provider");
     }
@@ -67,10 +67,10 @@ async fn login_forwards_organization_connection_or_provider() {
 async fn callback_sets_the_session_cookie() {
     let app = TestApp::new();
     let mut browser = app.browser();
-    let answer = browser.sign_in(ADA).await;
-    assert_eq!(answer.header("location"), "/expenses");
+    let response = browser.sign_in(ADA).await;
+    assert_eq!(response.header("location"), "/expenses");
     let session =
-        answer.set_cookies().into_iter().find(|cookie| cookie.starts_with("__Host-wos-session="));
+        response.set_cookies().into_iter().find(|cookie| cookie.starts_with("__Host-wos-session="));
     let attributes = session.unwrap().split_once("; ").unwrap().1;
     assert_eq!(attributes, "Path=/; Max-Age=34560000; SameSite=Lax; HttpOnly; Secure");
     assert_eq!(browser.cookie_names(), [SESSION_COOKIE], "the sign-in's own cookie is gone");
@@ -121,8 +121,8 @@ async fn return_to_leads_to_this_origin_only() {
         let encoded: String = url::form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
         let login = browser.open(&format!("/login?return_to={encoded}")).await;
         let callback = app.authkit.approve(login.header("location"), ADA);
-        let answer = browser.open(callback.as_str()).await.expect(302);
-        assert_eq!(answer.header("location"), expected, "{return_to}");
+        let response = browser.open(callback.as_str()).await.expect(302);
+        assert_eq!(response.header("location"), expected, "{return_to}");
     }
 }
 
@@ -134,8 +134,8 @@ async fn two_tabs_sign_in_with_separate_states() {
     let second = browser.open("/login?return_to=/second").await;
     for (login, path) in [(first, "/first"), (second, "/second")] {
         let callback = app.authkit.approve(login.header("location"), ADA);
-        let answer = browser.open(callback.as_str()).await.expect(302);
-        assert_eq!(answer.header("location"), path);
+        let response = browser.open(callback.as_str()).await.expect(302);
+        assert_eq!(response.header("location"), path);
     }
 }
 
@@ -150,8 +150,8 @@ async fn unrequested_code_is_never_exchanged() {
     for callback in
         [attackers_callback.as_str(), &unasked, &format!("{unasked}&state=x"), "/callback"]
     {
-        let answer = victim.open(callback).await.expect(302);
-        assert_eq!(answer.header("location"), "/login?retry=1", "{callback}");
+        let response = victim.open(callback).await.expect(302);
+        assert_eq!(response.header("location"), "/login?retry=1", "{callback}");
     }
     assert_eq!(app.authkit.token_requests().len(), 0);
     assert_eq!(victim.cookie(SESSION_COOKIE), None);
@@ -176,12 +176,12 @@ async fn browser_without_cookies_gets_an_error_page() {
     for _ in 0..2 {
         let login = app.anonymous().get(&location).await.expect(302);
         let callback = app.authkit.approve(login.header("location"), ADA);
-        let answer = app.anonymous().get(callback.as_str()).await;
-        if answer.status == 400 {
-            assert!(answer.detail().contains("Allow cookies"), "{answer:?}");
+        let response = app.anonymous().get(callback.as_str()).await;
+        if response.status == 400 {
+            assert!(response.detail().contains("Allow cookies"), "{response:?}");
             return;
         }
-        location = answer.expect(302).header("location").to_owned();
+        location = response.expect(302).header("location").to_owned();
     }
     panic!("still going round");
 }
@@ -206,8 +206,8 @@ async fn expired_sign_in_starts_again() {
     let login = browser.open("/login").await;
     app.clock.advance(Duration::minutes(10));
     let callback = app.authkit.approve(login.header("location"), ADA);
-    let answer = browser.open(callback.as_str()).await.expect(302);
-    assert_eq!(answer.header("location"), "/login?retry=1");
+    let response = browser.open(callback.as_str()).await.expect(302);
+    assert_eq!(response.header("location"), "/login?retry=1");
     assert_eq!(app.authkit.token_requests().len(), 0);
 }
 
@@ -221,12 +221,15 @@ async fn spent_code_is_retried_once_and_never_shown() {
     let description = format!("The code '{code}' has expired or is invalid.");
     app.authkit
         .refuse(Some((400, json!({"error": "invalid_grant", "error_description": description}))));
-    let answer = browser.open(callback.as_str()).await.expect(302);
-    assert_eq!(answer.header("location"), "/login?retry=1&return_to=%2Fme");
-    let login = browser.open(answer.header("location")).await.expect(302);
+    let response = browser.open(callback.as_str()).await.expect(302);
+    assert_eq!(response.header("location"), "/login?retry=1&return_to=%2Fme");
+    let login = browser.open(response.header("location")).await.expect(302);
     let callback = app.authkit.approve(login.header("location"), ADA);
-    let answer = browser.open(callback.as_str()).await.expect(400);
-    assert!(answer.body.contains("invalid_grant") && !answer.body.contains(&code), "{answer:?}");
+    let response = browser.open(callback.as_str()).await.expect(400);
+    assert!(
+        response.body.contains("invalid_grant") && !response.body.contains(&code),
+        "{response:?}"
+    );
     assert_eq!(browser.cookies, []);
 }
 
@@ -238,8 +241,8 @@ async fn sign_in_resumes_after_an_authkit_outage() {
         let login = browser.open("/login").await;
         let callback = app.authkit.approve(login.header("location"), ADA);
         app.authkit.set_outage(Some(outage));
-        let answer = browser.open(callback.as_str()).await.expect(503);
-        assert_ne!(answer.header("retry-after"), "");
+        let response = browser.open(callback.as_str()).await.expect(503);
+        assert_ne!(response.header("retry-after"), "");
         app.authkit.set_outage(None);
         browser.open(callback.as_str()).await.expect(302);
         browser.get("/me").await.expect(200);
@@ -270,9 +273,9 @@ async fn sign_out_clears_the_cookie_and_redirects_to_workos() {
     for (method, status) in [(Method::POST, 303), (Method::GET, 302)] {
         let app = TestApp::new();
         let mut browser = app.signed_in(ADA).await;
-        let answer = browser.fetch(method, "/logout").await.expect(status);
+        let response = browser.fetch(method, "/logout").await.expect(status);
         assert_eq!(
-            answer.header("location"),
+            response.header("location"),
             "https://workos.test/user_management/sessions/logout\
              ?session_id=session_user_ada&return_to=https%3A%2F%2Fapp.test%2F"
         );
@@ -287,19 +290,19 @@ async fn sign_out_works_without_keys_or_with_expired_token() {
     let mut browser = app.signed_in(ADA).await;
     app.clock.advance(Duration::days(2));
     app.authkit.set_outage(Some(Outage::NoAnswer));
-    let answer = browser.fetch(Method::POST, "/logout").await.expect(303);
-    assert!(answer.header("location").contains("session_id=session_user_ada"));
+    let response = browser.fetch(Method::POST, "/logout").await.expect(303);
+    assert!(response.header("location").contains("session_id=session_user_ada"));
     assert_eq!(browser.cookies, []);
 }
 
 #[tokio::test]
 async fn sign_out_without_a_session_redirects_home() {
     let app = TestApp::new();
-    let answer = app.browser().fetch(Method::POST, "/logout").await.expect(303);
-    assert_eq!(answer.header("location"), "https://app.test/");
+    let response = app.browser().fetch(Method::POST, "/logout").await.expect(303);
+    assert_eq!(response.header("location"), "https://app.test/");
     let app = TestApp::with_variables(&[("WORKOS_LOGOUT_REDIRECT", "https://www.test/bye")]);
-    let answer = app.browser().fetch(Method::POST, "/logout").await.expect(303);
-    assert_eq!(answer.header("location"), "https://www.test/bye");
+    let response = app.browser().fetch(Method::POST, "/logout").await.expect(303);
+    assert_eq!(response.header("location"), "https://www.test/bye");
 }
 
 #[tokio::test]
@@ -316,8 +319,8 @@ async fn cross_site_sign_out_is_refused() {
 #[tokio::test]
 async fn configured_redirect_uri_is_used() {
     let app = TestApp::with_variables(&[("WORKOS_REDIRECT_URI", "https://www.test/callback")]);
-    let answer = app.anonymous().get("/login").await;
-    assert_eq!(query(answer.header("location"))["redirect_uri"], "https://www.test/callback");
+    let response = app.anonymous().get("/login").await;
+    assert_eq!(query(response.header("location"))["redirect_uri"], "https://www.test/callback");
 }
 
 #[tokio::test]
@@ -326,8 +329,8 @@ async fn cookies_on_http_localhost_lack_secure() {
     for (url, is_secure) in
         [("http://localhost:8787/login", false), ("https://localhost:8787/login", true)]
     {
-        let answer = app.anonymous().get(url).await.expect(302);
-        assert_eq!(answer.set_cookies()[0].contains("; Secure"), is_secure, "{url}");
+        let response = app.anonymous().get(url).await.expect(302);
+        assert_eq!(response.set_cookies()[0].contains("; Secure"), is_secure, "{url}");
     }
 }
 
@@ -392,8 +395,8 @@ async fn cookie_name_with_the_host_prefix_works() {
         ("https://app.test", "__Host-session-sign-in-"),
         ("http://localhost:8787", "session-sign-in-"),
     ] {
-        let answer = app.anonymous().get(&format!("{origin}/login")).await.expect(302);
-        assert!(answer.set_cookies()[0].starts_with(name), "{answer:?}");
+        let response = app.anonymous().get(&format!("{origin}/login")).await.expect(302);
+        assert!(response.set_cookies()[0].starts_with(name), "{response:?}");
     }
     let mut browser = app.signed_in(ADA).await;
     assert_eq!(browser.cookie_names(), ["__Host-session"]);
@@ -404,9 +407,9 @@ async fn cookie_name_with_the_host_prefix_works() {
 async fn same_site_none_cookie_is_always_secure() {
     let app = TestApp::with_variables(&[("WORKOS_COOKIE_SAMESITE", "none")]);
     let mut browser = app.browser();
-    let answer = browser.sign_in(ADA).await;
+    let response = browser.sign_in(ADA).await;
     assert!(
-        answer
+        response
             .set_cookies()
             .iter()
             .any(|cookie| cookie.contains("SameSite=None; HttpOnly; Secure"))

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::support::{
     ADA, Client, GRACE, TestApp,
-    app::{Answer, Browser, Cookie, request},
+    app::{Browser, Cookie, TestResponse, request},
     authkit::Outage,
 };
 
@@ -39,13 +39,13 @@ async fn sign_in_cookie_has_the_host_prefix_on_https() {
         &[("WORKOS_COOKIE_NAME", "mine"), ("WORKOS_COOKIE_DOMAIN", "app.test")],
     ] {
         let app = TestApp::with_variables(variables);
-        let answer = app.anonymous().get("/login").await.expect(302);
-        let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
+        let response = app.anonymous().get("/login").await.expect(302);
+        let [cookie] = response.set_cookies()[..] else { panic!("{response:?}") };
         assert!(cookie.starts_with("__Host-"), "{cookie}");
         assert!(!cookie.contains("Secure-"), "{cookie}");
         assert!(cookie.ends_with("; Path=/; Max-Age=600; SameSite=Lax; HttpOnly; Secure"));
-        let answer = app.anonymous().get("http://localhost:8787/login").await.expect(302);
-        let [cookie] = answer.set_cookies()[..] else { panic!("{answer:?}") };
+        let response = app.anonymous().get("http://localhost:8787/login").await.expect(302);
+        let [cookie] = response.set_cookies()[..] else { panic!("{response:?}") };
         assert!(!cookie.starts_with("__"), "{cookie}");
         assert!(cookie.ends_with("; Path=/; Max-Age=600; SameSite=Lax; HttpOnly"), "{cookie}");
     }
@@ -64,8 +64,8 @@ async fn planted_cookie_without_the_prefix_begins_no_sign_in() {
     {
         let request = request(Method::GET, callback.as_str())
             .header(header::COOKIE, format!("{planted}={value}").into_bytes());
-        let answer = app.send(request.body(Body::empty()).unwrap()).await.expect(302);
-        assert_eq!(answer.header("location"), "/login?retry=1", "{planted:?}");
+        let response = app.send(request.body(Body::empty()).unwrap()).await.expect(302);
+        assert_eq!(response.header("location"), "/login?retry=1", "{planted:?}");
     }
     assert_eq!(app.authkit.token_requests().len(), 0);
 }
@@ -95,9 +95,9 @@ async fn sign_in_without_its_slot_restarts() {
     for _ in 0..50 {
         browser.open("/login").await.expect(302);
     }
-    let answer = browser.open(first.as_str()).await.expect(302);
-    assert_eq!(answer.header("location"), "/login?retry=1&return_to=%2Fme%3Ftab%3D1");
-    let again = callback(&mut browser, answer.header("location")).await;
+    let response = browser.open(first.as_str()).await.expect(302);
+    assert_eq!(response.header("location"), "/login?retry=1&return_to=%2Fme%3Ftab%3D1");
+    let again = callback(&mut browser, response.header("location")).await;
     assert_eq!(browser.open(again.as_str()).await.expect(302).header("location"), "/me?tab=1");
 }
 
@@ -111,8 +111,8 @@ async fn tabs_keep_their_sign_ins_while_slots_are_free() {
             .push(callback(&mut browser, &format!("/login?return_to=/me%3Ftab%3D{index}")).await);
     }
     for (index, callback) in callbacks.iter().enumerate().rev() {
-        let answer = browser.open(callback.as_str()).await.expect(302);
-        assert_eq!(answer.header("location"), format!("/me?tab={index}"));
+        let response = browser.open(callback.as_str()).await.expect(302);
+        assert_eq!(response.header("location"), format!("/me?tab={index}"));
     }
     assert!(sign_in_cookies(&browser).is_empty());
 }
@@ -130,8 +130,8 @@ async fn prefetch_neither_begins_nor_finishes_a_sign_in() {
     ] {
         for path in ["/login", callback.as_str()] {
             let request = request(Method::GET, path).header(name, value);
-            let answer = browser.send(request, Body::empty()).await.expect(503);
-            assert!(answer.set_cookies().is_empty(), "{answer:?}");
+            let response = browser.send(request, Body::empty()).await.expect(503);
+            assert!(response.set_cookies().is_empty(), "{response:?}");
         }
     }
     assert_eq!(app.authkit.token_requests().len(), 0);
@@ -159,7 +159,7 @@ async fn error_without_a_sign_in_quotes_no_query() {
 }
 
 /// The response to AuthKit's error for a sign-in that this browser began.
-async fn refuse_sign_in(browser: &mut Browser, error: &str, description: &str) -> Answer {
+async fn refuse_sign_in(browser: &mut Browser, error: &str, description: &str) -> TestResponse {
     let login = browser.open("/login?return_to=/me").await.expect(302);
     let state = query(login.header("location"))["state"].clone();
     let mut url = Url::parse("https://app.test/callback").unwrap();
@@ -221,8 +221,8 @@ async fn sign_in_cookie_replayed_with_many_codes_exchanges_one() {
     for index in 0..100 {
         // The attacker's client keeps the cookie although the response clears it.
         let path = format!("/callback?code=invented-{index}&state={state}");
-        let answer = browser.clone().open(&path).await.expect(302);
-        assert_eq!(answer.header("location"), "/login?retry=1&return_to=%2Fme");
+        let response = browser.clone().open(&path).await.expect(302);
+        assert_eq!(response.header("location"), "/login?retry=1&return_to=%2Fme");
     }
     assert_eq!(app.authkit.token_requests().len(), 1);
 }
@@ -234,8 +234,8 @@ async fn callback_replayed_after_success_exchanges_no_code() {
     let callback = callback(&mut browser, "/login").await;
     let mut twin = browser.clone();
     browser.open(callback.as_str()).await.expect(302);
-    let answer = twin.open(callback.as_str()).await.expect(302);
-    assert_eq!(answer.header("location"), "/login?retry=1");
+    let response = twin.open(callback.as_str()).await.expect(302);
+    assert_eq!(response.header("location"), "/login?retry=1");
     assert_eq!(app.authkit.token_requests().len(), 1);
 }
 
@@ -284,12 +284,12 @@ async fn unanswered_exchange_is_retried_a_limited_number_of_times() {
 #[tokio::test]
 async fn login_forwards_invitation_prompt_and_max_age() {
     let app = TestApp::new();
-    let answer = app
+    let response = app
         .anonymous()
         .get("/login?invitation_token=inv_1&prompt=login&max_age=0")
         .await
         .expect(302);
-    let query = query(answer.header("location"));
+    let query = query(response.header("location"));
     assert_eq!(query["invitation_token"], "inv_1");
     assert_eq!(query["prompt"], "login");
     assert_eq!(query["max_age"], "0");
@@ -297,15 +297,15 @@ async fn login_forwards_invitation_prompt_and_max_age() {
 }
 
 /// Repeats the sign-in in a browser that drops the session cookie and keeps all others; the last response.
-async fn repeat_sign_in(browser: &mut Browser, origin: &str, session_cookie: &str) -> Answer {
+async fn repeat_sign_in(browser: &mut Browser, origin: &str, session_cookie: &str) -> TestResponse {
     let mut path = format!("{origin}/expenses");
     for _ in 0..20 {
-        let answer = browser.open(&path).await;
+        let response = browser.open(&path).await;
         browser.cookies.retain(|cookie| !cookie.name.starts_with(session_cookie));
-        if answer.status != 302 {
-            return answer;
+        if response.status != 302 {
+            return response;
         }
-        let location = answer.header("location").to_owned();
+        let location = response.header("location").to_owned();
         path = if location.starts_with("https://workos.test/user_management/authorize") {
             browser.app.authkit.approve(&location, ADA).into()
         } else {

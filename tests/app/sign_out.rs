@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{
     ADA, Client, GRACE, TestApp,
-    app::{Answer, Browser, SESSION_COOKIE, request},
+    app::{Browser, SESSION_COOKIE, TestResponse, request},
     authkit::ACCESS_TOKEN_TTL_SECS,
 };
 
@@ -22,17 +22,17 @@ async fn sign_out(browser: &mut Browser) {
     browser.fetch(Method::POST, "/logout").await.expect(303);
 }
 
-fn sets_session(answer: &Answer) -> bool {
-    answer.set_cookies().iter().any(|cookie| !cookie.contains("Max-Age=0"))
+fn sets_session(response: &TestResponse) -> bool {
+    response.set_cookies().iter().any(|cookie| !cookie.contains("Max-Age=0"))
 }
 
 /// Sends a request with an expired session and stops it while WorkOS exchanges the refresh token.
 fn begin_renewal(
     app: &TestApp,
     mut browser: Browser,
-) -> std::pin::Pin<Box<dyn Future<Output = Answer>>> {
+) -> std::pin::Pin<Box<dyn Future<Output = TestResponse>>> {
     let count = app.authkit.refresh_count();
-    let mut renewal: std::pin::Pin<Box<dyn Future<Output = Answer>>> =
+    let mut renewal: std::pin::Pin<Box<dyn Future<Output = TestResponse>>> =
         Box::pin(async move { browser.get("/me").await });
     while app.authkit.refresh_count() == count {
         assert!((&mut renewal).now_or_never().is_none());
@@ -47,8 +47,8 @@ async fn signed_out_cookie_is_refused_before_and_after_expiry() {
     let mut copy = browser.clone();
     sign_out(&mut browser).await;
     copy.clone().get("/me").await.expect(401);
-    let answer = copy.open("/expenses").await.expect(302);
-    assert!(answer.header("location").starts_with("/login"));
+    let response = copy.open("/expenses").await.expect(302);
+    assert!(response.header("location").starts_with("/login"));
     assert_eq!(copy.cookies, [], "the cookie of an ended session is cleared");
 
     let mut copy = browser.clone();
@@ -92,8 +92,8 @@ async fn renewal_that_ends_after_sign_out_is_discarded() {
     expire(&app);
     let renewal = begin_renewal(&app, browser.clone());
     sign_out(&mut browser).await;
-    let answer = renewal.await.expect(401);
-    assert!(!sets_session(&answer), "{answer:?}");
+    let response = renewal.await.expect(401);
+    assert!(!sets_session(&response), "{response:?}");
     browser.get("/me").await.expect(401);
 }
 
@@ -104,8 +104,8 @@ async fn distant_renewal_sets_no_session_after_sign_out() {
     expire(&app);
     let renewal = begin_renewal(&app, Browser { app: app.isolate(), ..browser.clone() });
     sign_out(&mut browser).await;
-    let answer = renewal.await;
-    assert!(!sets_session(&answer), "{answer:?}");
+    let response = renewal.await;
+    assert!(!sets_session(&response), "{response:?}");
 }
 
 /// KV lags by a second and caches misses for a minute, as Cloudflare documents.
@@ -164,8 +164,8 @@ async fn other_authorization_scheme_leaves_the_session_in_force() {
         let me = browser.send(with(Method::GET, "/me", value), Body::empty()).await;
         assert_eq!(me.expect(200).json()["user"]["email"], ADA.email);
     }
-    let answer = app.send(with(Method::GET, "/me", "Basic x").body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.expect(401).detail(), "Not signed in");
+    let response = app.send(with(Method::GET, "/me", "Basic x").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.expect(401).detail(), "Not signed in");
     browser.send(with(Method::POST, "/logout", "Basic x"), Body::empty()).await.expect(303);
     assert_eq!(browser.cookies, []);
 }
@@ -210,8 +210,8 @@ async fn untried_session_keeps_its_cookie() {
     let live = app.signed_in(ADA).await.cookies;
     browser.cookies.extend(live.clone());
     expire(&app);
-    let answer = browser.get("/me").await.expect(401);
-    assert_eq!(answer.set_cookies(), [""; 0]);
+    let response = browser.get("/me").await.expect(401);
+    assert_eq!(response.set_cookies(), [""; 0]);
     browser.cookies = live;
     browser.get("/me").await.expect(200);
 }
@@ -223,8 +223,8 @@ async fn late_renewal_does_not_replace_a_new_sign_in() {
     expire(&app);
     let renewal = begin_renewal(&app, browser.clone());
     browser.sign_in(GRACE).await;
-    let answer = renewal.await.expect(200);
-    assert_eq!(answer.set_cookies(), [""; 0], "{answer:?}");
+    let response = renewal.await.expect(200);
+    assert_eq!(response.set_cookies(), [""; 0], "{response:?}");
     assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
 }
 
@@ -250,9 +250,9 @@ async fn continued_session_after_sign_out_is_ended_at_workos() {
     app.authkit.set_extra_claims(json!({"sid": "session_continued"}));
     let mut browser = app.signed_in(ADA).await;
     sign_out(&mut browser).await;
-    let answer = browser.sign_in(ADA).await;
+    let response = browser.sign_in(ADA).await;
     assert_eq!(
-        answer.header("location"),
+        response.header("location"),
         "https://workos.test/user_management/sessions/logout\
          ?session_id=session_continued&return_to=https%3A%2F%2Fapp.test%2F"
     );

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{
     ADA, Client, KvOperation, TestApp,
-    app::{Answer, Browser},
+    app::{Browser, TestResponse},
     authkit::ACCESS_TOKEN_TTL_SECS,
     logs,
 };
@@ -20,13 +20,13 @@ async fn send_while_held(
     operation: KvOperation,
     method: &Method,
     path: &str,
-) -> (Answer, Duration) {
+) -> (TestResponse, Duration) {
     app.kv.hold_operation(Some(operation));
     let began = app.clock.now();
     let mut client = app.bearer(&app.authkit.access_token(ADA));
-    let answer = app.let_time_pass(&app.kv, client.send_json(method.clone(), path, LUNCH)).await;
+    let response = app.let_time_pass(&app.kv, client.send_json(method.clone(), path, LUNCH)).await;
     app.kv.hold_operation(None);
-    (answer, app.clock.now() - began)
+    (response, app.clock.now() - began)
 }
 
 #[tokio::test]
@@ -52,12 +52,12 @@ async fn slow_kv_is_503_in_time_and_loses_nothing() {
         (KvOperation::Delete, Method::DELETE, &*path, true),
     ] {
         logs::take();
-        let (answer, took) = send_while_held(&app, operation, &method, path).await;
+        let (response, took) = send_while_held(&app, operation, &method, path).await;
         let case = format!("{operation} in {method} {path}");
-        let answer = answer.expect(503);
-        assert_eq!(answer.header("retry-after"), "2", "{case}");
+        let response = response.expect(503);
+        assert_eq!(response.header("retry-after"), "2", "{case}");
         assert_eq!(
-            answer.detail().contains("may or may not have been saved"),
+            response.detail().contains("may or may not have been saved"),
             is_of_write,
             "{case}"
         );
@@ -74,9 +74,9 @@ async fn operation_just_within_the_limit_succeeds() {
     let app = TestApp::new();
     app.kv.hold(true);
     let token = app.authkit.access_token(ADA);
-    let answer = async {
+    let response = async {
         let mut client = app.bearer(&token);
-        let answer = client.get("/expenses");
+        let response = client.get("/expenses");
         let release = async {
             let end = app.clock.now() + Duration::milliseconds(KV_READ_MAX_MILLIS.into());
             while app.clock.now() < end - Duration::milliseconds(100) {
@@ -84,9 +84,9 @@ async fn operation_just_within_the_limit_succeeds() {
             }
             app.kv.hold(false);
         };
-        tokio::join!(answer, release).0
+        tokio::join!(response, release).0
     };
-    app.let_time_pass(&app.kv, answer).await.expect(200);
+    app.let_time_pass(&app.kv, response).await.expect(200);
 }
 
 #[tokio::test]
@@ -96,8 +96,8 @@ async fn session_is_renewed_while_kv_does_not_respond() {
         let mut browser = app.signed_in(ADA).await;
         app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
         app.authkit_kv.hold_operation(Some(operation));
-        let answer = app.let_time_pass(&app.authkit_kv, browser.get("/me")).await;
-        answer.expect(200);
+        let response = app.let_time_pass(&app.authkit_kv, browser.get("/me")).await;
+        response.expect(200);
         assert_eq!(app.authkit.refresh_count(), 1);
         browser.get("/expenses").await.expect(200);
     }
@@ -112,8 +112,8 @@ async fn stale_session_is_kept_while_kv_does_not_respond() {
     browser.get("/me").await.expect(200);
     app.authkit_kv.hold_operation(Some(KvOperation::Get));
     let cookies = late.cookies.clone();
-    let answer = app.let_time_pass(&app.authkit_kv, late.get("/me")).await.expect(503);
-    assert_ne!(answer.header("retry-after"), "");
+    let response = app.let_time_pass(&app.authkit_kv, late.get("/me")).await.expect(503);
+    assert_ne!(response.header("retry-after"), "");
     assert_eq!(late.cookies, cookies);
     app.authkit_kv.hold_operation(None);
     app.clock.advance(Duration::seconds(2));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, Client, KvOperation, TestApp,
-    app::{Answer, Browser, ORIGIN, request},
+    app::{Browser, ORIGIN, TestResponse, request},
     authkit::{CLIENT_ID, Outage},
     connect,
 };
@@ -103,7 +103,7 @@ impl World {
         operation: &str,
         request: Builder,
         body: String,
-    ) -> Answer {
+    ) -> TestResponse {
         let same_origin = request_headers(sender).into_iter();
         let request =
             same_origin.fold(request, |request, (name, value)| request.header(name, value));
@@ -117,23 +117,23 @@ impl World {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         };
-        let answer = match sender {
+        let response = match sender {
             // A clone: cookies that the response changes do not affect the next request.
             Sender::OwnPage | Sender::OtherSite => {
                 self.browsers[operation].clone().send(request, body.into()).await
             }
             _ => self.app.send(request.body(body.into()).unwrap()).await,
         };
-        self.note(operation, &answer);
-        answer
+        self.note(operation, &response);
+        response
     }
 
     /// Counts a redirect to the sign-in page as a 401.
-    fn note(&mut self, operation: &str, answer: &Answer) {
-        let is_sent_to_sign_in = answer.status == 302
-            && answer.header("location").starts_with("/login?return_to=")
+    fn note(&mut self, operation: &str, response: &TestResponse) {
+        let is_sent_to_sign_in = response.status == 302
+            && response.header("location").starts_with("/login?return_to=")
             && operation != "get /callback";
-        let status = if is_sent_to_sign_in { 401 } else { answer.status.as_u16() };
+        let status = if is_sent_to_sign_in { 401 } else { response.status.as_u16() };
         self.seen.insert((operation.to_owned(), status));
     }
 }
@@ -267,36 +267,36 @@ async fn operations_return_exactly_the_documented_statuses() {
     let mut claims = world.app.authkit.connect.claims(ADA);
     claims["aud"] = CLIENT_ID.into();
     let token = connect::sign(&claims);
-    let answer = world.app.bearer(&token).get("/me").await;
-    world.note("get /me", &answer);
+    let response = world.app.bearer(&token).get("/me").await;
+    world.note("get /me", &response);
 
     // A sign-in whose session cookie the browser drops, and one whose token is too large.
     let mut browser =
         world.app.isolate_with_variables(&[("WORKOS_COOKIE_DOMAIN", "app.test")]).browser();
     browser.sign_in(ADA).await;
     browser.cookies.retain(|cookie| cookie.name != "wos-session");
-    let answer = browser.open("/login").await;
-    world.note("get /login", &answer);
+    let response = browser.open("/login").await;
+    world.note("get /login", &response);
     let permissions = vec!["x".repeat(1000); 40];
     world.app.authkit.set_extra_claims(json!({"permissions": permissions}));
     let mut browser = world.app.browser();
     let login = browser.open("/login").await.expect(302);
     let callback = world.app.authkit.approve(login.header("location"), ADA);
-    let answer = browser.open(callback.as_str()).await;
-    world.note("get /callback", &answer);
+    let response = browser.open(callback.as_str()).await;
+    world.note("get /callback", &response);
     world.app.authkit.set_extra_claims(json!({}));
 
     // A sign-in, then an AuthKit outage during another sign-in and afterwards.
     let mut browser = world.app.browser();
-    let answer = browser.sign_in(ADA).await;
-    world.note("get /callback", &answer);
+    let response = browser.sign_in(ADA).await;
+    world.note("get /callback", &response);
     let mut browser = world.app.browser();
     let login = browser.open("/login").await.expect(302);
     let callback = world.app.authkit.approve(login.header("location"), ADA);
     world.sign_in().await;
     world.app.authkit.set_outage(Some(Outage::NoAnswer));
-    let answer = browser.open(callback.as_str()).await;
-    world.note("get /callback", &answer);
+    let response = browser.open(callback.as_str()).await;
+    world.note("get /callback", &response);
     world.app.clock.advance(Duration::hours(1));
     send_everything(&mut world, &[Sender::Nobody, Sender::OwnPage], false).await;
 

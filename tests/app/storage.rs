@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{
     ADA, Client, GRACE, TestApp,
-    app::{Answer, Browser, request},
+    app::{Browser, TestResponse, request},
     connect::VARIABLES,
 };
 
@@ -89,29 +89,29 @@ fn compare(heading: &str, stored: &BTreeSet<(String, Option<u64>)>) {
 }
 
 /// Uses everything that writes to KV or sets a cookie, and returns the responses.
-async fn use_everything(app: &TestApp) -> Vec<Answer> {
-    let mut answers = Vec::new();
+async fn use_everything(app: &TestApp) -> Vec<TestResponse> {
+    let mut responses = Vec::new();
     let mut browser = app.browser();
-    sign_in(&mut browser, &mut answers).await;
+    sign_in(&mut browser, &mut responses).await;
     let body = r#"{"description": "Team lunch", "amount": 1}"#;
     app.create_with_key(ADA, "key", body).await.expect(201);
     app.bearer(&app.authkit.connect.token(GRACE)).get("/expenses").await.expect(200);
 
     app.clock.advance(Duration::hours(1));
-    answers.push(browser.get("/expenses").await.expect(200));
+    responses.push(browser.get("/expenses").await.expect(200));
     app.authkit.set_extra_claims(json!({"permissions": ["x".repeat(9_000)]}));
     app.clock.advance(Duration::minutes(9));
-    answers.push(browser.get("/expenses").await.expect(200));
+    responses.push(browser.get("/expenses").await.expect(200));
     let sign_out = request(Method::POST, "/logout").header("sec-fetch-site", "same-origin");
-    answers.push(browser.send(sign_out, Body::empty()).await.expect(303));
-    answers
+    responses.push(browser.send(sign_out, Body::empty()).await.expect(303));
+    responses
 }
 
-async fn sign_in(browser: &mut Browser, answers: &mut Vec<Answer>) {
+async fn sign_in(browser: &mut Browser, responses: &mut Vec<TestResponse>) {
     let login = browser.open("/login").await.expect(302);
     let callback = browser.app.authkit.approve(login.header("location"), ADA);
-    answers.push(login);
-    answers.push(browser.open(callback.as_str()).await.expect(302));
+    responses.push(login);
+    responses.push(browser.open(callback.as_str()).await.expect(302));
 }
 
 #[tokio::test]
@@ -129,11 +129,12 @@ async fn stored_keys_are_those_of_the_document() {
 #[tokio::test]
 async fn cookies_are_those_of_the_document() {
     let app = TestApp::with_variables(&VARIABLES);
-    let mut answers = use_everything(&app).await;
+    let mut responses = use_everything(&app).await;
     let domain = [VARIABLES[0], ("WORKOS_COOKIE_DOMAIN", "app.test")];
     let shared = TestApp::with_variables(&domain);
-    sign_in(&mut shared.browser(), &mut answers).await;
-    let cookies = answers.iter().flat_map(|answer| answer.headers.get_all(header::SET_COOKIE));
+    sign_in(&mut shared.browser(), &mut responses).await;
+    let cookies =
+        responses.iter().flat_map(|response| response.headers.get_all(header::SET_COOKIE));
     let cookies = cookies.map(|cookie| {
         let cookie = cookie.to_str().unwrap();
         let (name, attributes) = cookie.split_once('=').unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     ADA, Client, TestApp,
-    app::{Answer, ORIGIN, request},
+    app::{ORIGIN, TestResponse, request},
     authkit::{BASE_URL, CLIENT_ID, CURRENT},
     connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
 };
@@ -30,16 +30,16 @@ fn without(mut claims: Value, name: &str) -> Value {
 
 /// Checks that the token is refused with 401 `invalid_token`, on reads and on writes.
 #[track_caller]
-fn assert_invalid(answer: &Answer, what: &str) {
-    assert_eq!(answer.status, 401, "{what}: {answer:?}");
-    let challenge = answer.header("www-authenticate");
+fn assert_invalid(response: &TestResponse, what: &str) {
+    assert_eq!(response.status, 401, "{what}: {response:?}");
+    let challenge = response.header("www-authenticate");
     assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{what}: {challenge}");
 }
 
 #[track_caller]
-fn assert_insufficient(answer: &Answer, scope: &str) {
-    assert_eq!(answer.status, 403, "{answer:?}");
-    let challenge = answer.header("www-authenticate");
+fn assert_insufficient(response: &TestResponse, scope: &str) {
+    assert_eq!(response.status, 403, "{response:?}");
+    let challenge = response.header("www-authenticate");
     let expected = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\", ");
     assert!(challenge.starts_with(&expected), "{challenge}");
 }
@@ -369,9 +369,9 @@ async fn token_is_accepted_ten_seconds_before_nbf() {
         let of = |nbf: i64| sign(&with(claims.clone(), json!({"nbf": nbf})));
         app.bearer(&of(now + 10)).get("/me").await.expect(200);
         let early = of(now + 11);
-        let answer = app.bearer(&early).get("/me").await;
-        assert_invalid(&answer, "eleven seconds early");
-        assert_eq!(answer.detail(), "the token is not valid yet");
+        let response = app.bearer(&early).get("/me").await;
+        assert_invalid(&response, "eleven seconds early");
+        assert_eq!(response.detail(), "the token is not valid yet");
     }
     // The clocks of WorkOS and Cloudflare differ by a few seconds: sign-in tolerates it.
     let now = app.authkit.claims(ADA)["iat"].as_i64().unwrap();

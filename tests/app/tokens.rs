@@ -14,8 +14,8 @@ use crate::support::{
 
 /// The `error_description` in `WWW-Authenticate` for the token.
 async fn refusal(app: &TestApp, token: &str) -> String {
-    let answer = app.bearer(token).get("/me").await.expect(401);
-    let challenge = answer.header("www-authenticate").to_owned();
+    let response = app.bearer(token).get("/me").await.expect(401);
+    let challenge = response.header("www-authenticate").to_owned();
     assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{challenge}");
     challenge.split("error_description=").nth(1).unwrap().trim_matches('"').to_owned()
 }
@@ -109,8 +109,8 @@ async fn deep_nesting_in_any_form_is_refused() {
         let forged = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
         app.bearer(&forged).get("/me").await.expect(401);
         let body = format!("{{\"description\":{nested},\"amount\":1}}");
-        let answer = app.bearer(&token).post("/expenses", body).await;
-        assert!(matches!(answer.status.as_u16(), 413 | 422), "{answer:?}");
+        let response = app.bearer(&token).post("/expenses", body).await;
+        assert!(matches!(response.status.as_u16(), 413 | 422), "{response:?}");
     }
     let raw = r#"{"description": {"$serde_json::private::RawValue": "\"x\""}, "amount": 1}"#;
     app.bearer(&token).post("/expenses", raw).await.expect(422);

@@ -22,7 +22,7 @@ async fn send(
     method: Method,
     path: &str,
     body: &str,
-) -> crate::support::app::Answer {
+) -> crate::support::app::TestResponse {
     app.bearer(&app.authkit.access_token(ADA)).send_json(method, path, body.to_owned()).await
 }
 
@@ -32,9 +32,9 @@ async fn unreadable_record_is_500_with_its_own_message() {
     for record in ["", "{", "{}", "[]", r#"{"amount": 1}"#] {
         let path = damaged(&app, record).await;
         for (method, body) in [(Method::GET, ""), (Method::PATCH, r#"{"amount": 1}"#)] {
-            let answer = send(&app, method, &path, body).await.expect(500);
-            assert!(answer.detail().contains("cannot be read"), "{record}: {answer:?}");
-            assert!(!answer.headers.contains_key(header::RETRY_AFTER), "{answer:?}");
+            let response = send(&app, method, &path, body).await.expect(500);
+            assert!(response.detail().contains("cannot be read"), "{record}: {response:?}");
+            assert!(!response.headers.contains_key(header::RETRY_AFTER), "{response:?}");
         }
     }
 }
@@ -92,8 +92,8 @@ async fn unreadable_idempotency_record_is_500_with_its_own_message() {
     let key = app.kv.keys().into_iter().find(of_key).unwrap();
     app.kv.insert_raw(&key, "{", None);
     let elsewhere = app.isolate_with_variables(&[]);
-    let answer = elsewhere.send(create().body(BODY.to_owned().into()).unwrap()).await.expect(500);
-    assert!(answer.detail().contains("Idempotency-Key"), "{answer:?}");
+    let response = elsewhere.send(create().body(BODY.to_owned().into()).unwrap()).await.expect(500);
+    assert!(response.detail().contains("Idempotency-Key"), "{response:?}");
     let made: Vec<Value> = app.expenses_of(ADA).await;
     assert_eq!(made.len(), 1);
 }

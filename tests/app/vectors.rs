@@ -92,14 +92,14 @@ fn shown_user(session: &Value) -> Value {
 async fn session_sealed_by_the_official_crate_is_accepted() {
     let app = app();
     for vector in official() {
-        let answer = browser_with(&app, &vector.sealed).get("/me").await.expect(200);
-        let me = answer.json();
+        let response = browser_with(&app, &vector.sealed).get("/me").await.expect(200);
+        let me = response.json();
         assert_eq!(me["user"], shown_user(&vector.json), "{}", vector.name);
         assert_eq!(me["session_id"], "session_user_ada");
         let impersonator = vector.json.get("impersonator").unwrap_or(&Value::Null);
         assert_eq!(me["impersonator"], *impersonator, "{}", vector.name);
         // The cookie stays unchanged, with the members that this crate drops.
-        assert_eq!(answer.set_cookies(), Vec::<&str>::new());
+        assert_eq!(response.set_cookies(), Vec::<&str>::new());
     }
 }
 

@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use crate::support::{
     ADA, Client, GRACE, KvOperation, TestApp,
-    app::{Answer, request},
+    app::{TestResponse, request},
     logs,
 };
 
@@ -52,7 +52,7 @@ fn signed(app: &TestApp, body: &[u8]) -> (String, String) {
     (time, v1)
 }
 
-async fn post(app: &TestApp, signatures: &[&str], body: impl Into<Body>) -> Answer {
+async fn post(app: &TestApp, signatures: &[&str], body: impl Into<Body>) -> TestResponse {
     let mut request = request(Method::POST, PATH).header("content-type", "application/json");
     for signature in signatures {
         request = request.header("workos-signature", *signature);
@@ -61,7 +61,7 @@ async fn post(app: &TestApp, signatures: &[&str], body: impl Into<Body>) -> Answ
 }
 
 /// Delivers an event as WorkOS does.
-async fn deliver(app: &TestApp, body: &str) -> Answer {
+async fn deliver(app: &TestApp, body: &str) -> TestResponse {
     let (t, v1) = signed(app, body.as_bytes());
     post(app, &[&format!("t={t}, v1={v1}")], body.to_owned()).await
 }
@@ -75,8 +75,8 @@ async fn path_is_404_without_a_secret() {
     for secret in ["", SECRET] {
         let v1 = hex(secret, &millis(&app, Duration::zero()), body.as_bytes());
         let signature = format!("t={}, v1={v1}", millis(&app, Duration::zero()));
-        let answer = post(&app, &[&signature], body.clone()).await.expect(404);
-        assert_eq!(answer.body, elsewhere.body);
+        let response = post(&app, &[&signature], body.clone()).await.expect(404);
+        assert_eq!(response.body, elsewhere.body);
     }
     assert_eq!(
         app.isolate_with_variables(&[("WORKOS_WEBHOOK_SECRET", "")])
@@ -91,8 +91,8 @@ async fn path_is_404_without_a_secret() {
 #[tokio::test]
 async fn path_accepts_only_posts() {
     let app = app();
-    let answer = app.anonymous().get(PATH).await.expect(405);
-    assert_eq!(answer.header("allow"), "POST");
+    let response = app.anonymous().get(PATH).await.expect(405);
+    assert_eq!(response.header("allow"), "POST");
 }
 
 #[tokio::test]
@@ -127,9 +127,9 @@ async fn delivery_without_a_valid_signature_is_refused() {
         // A signature of the body without the time.
         format!("t={t}, v1={}", hex(SECRET, "", body.as_bytes())),
     ] {
-        let answer = post(&app, &[&signature], body.clone()).await;
-        assert_eq!(answer.status, 400, "{signature}");
-        assert!(answer.detail().to_lowercase().contains("signature"), "{}", answer.body);
+        let response = post(&app, &[&signature], body.clone()).await;
+        assert_eq!(response.status, 400, "{signature}");
+        assert!(response.detail().to_lowercase().contains("signature"), "{}", response.body);
     }
     let good = format!("t={t}, v1={v1}");
     assert!(
@@ -146,8 +146,8 @@ async fn delivery_without_a_valid_signature_is_refused() {
         body[1..].to_owned(),
         String::new(),
     ] {
-        let answer = post(&app, &[&good], changed).await.expect(400);
-        assert!(answer.detail().contains("does not match the body"), "{}", answer.body);
+        let response = post(&app, &[&good], changed).await.expect(400);
+        assert!(response.detail().contains("does not match the body"), "{}", response.body);
     }
     assert_eq!(app.kv.take_operations(), []);
     assert_eq!(app.kv.keys(), keys);
@@ -246,8 +246,8 @@ async fn signed_body_that_is_not_an_event_is_400() {
         r#"{"event": "user.deleted", "data": {"id": null}}"#,
         r#"{"event": "user.deleted", "data": {"id": ["user_ada"]}}"#,
     ] {
-        let answer = deliver(&app, body).await.expect(400);
-        assert_eq!(answer.detail(), "The body is not an event", "{body}");
+        let response = deliver(&app, body).await.expect(400);
+        assert_eq!(response.detail(), "The body is not an event", "{body}");
     }
     assert_eq!(app.kv.take_operations(), []);
 }
@@ -282,19 +282,19 @@ async fn removal_continues_over_several_deliveries() {
         loop {
             let before = app.kv.keys().len();
             app.kv.take_operations();
-            let answer = deliver(&app, &event("user.deleted", ADA.id)).await;
+            let response = deliver(&app, &event("user.deleted", ADA.id)).await;
             deliveries += 1;
             let operations = app.kv.take_operations();
             assert!(operations.len() <= MAX_OPERATIONS, "{}", operations.len());
             let removed =
                 operations.iter().filter(|operation| **operation == KvOperation::Delete).count();
             assert_eq!(app.kv.keys().len(), before - removed, "what is done stays done");
-            if answer.status == 200 {
+            if response.status == 200 {
                 break;
             }
-            let answer = answer.expect(503);
-            assert_eq!(answer.header("retry-after"), "60");
-            assert!(answer.detail().contains("deliver the event again"), "{}", answer.body);
+            let response = response.expect(503);
+            assert_eq!(response.header("retry-after"), "60");
+            assert!(response.detail().contains("deliver the event again"), "{}", response.body);
             assert!(removed > MAX_OPERATIONS - 5, "{removed}");
         }
         assert_eq!(deliveries, count.div_ceil(MAX_OPERATIONS - 1).max(2), "{count}");
@@ -313,9 +313,9 @@ async fn kv_failure_is_503_and_keeps_earlier_removals() {
         let app = app();
         seed(&app, 100);
         app.kv.fail_after(Some(operation), successes);
-        let answer = deliver(&app, &event("user.deleted", ADA.id)).await.expect(503);
-        assert_eq!(answer.header("retry-after"), "60");
-        assert!(!answer.body.contains("made to fail"), "{}", answer.body);
+        let response = deliver(&app, &event("user.deleted", ADA.id)).await.expect(503);
+        assert_eq!(response.header("retry-after"), "60");
+        assert!(!response.body.contains("made to fail"), "{}", response.body);
         assert_eq!(app.kv.keys().len(), left, "{operation} {successes}");
         app.kv.fail(None);
         deliver(&app, &event("user.deleted", ADA.id)).await.expect(200);
@@ -384,17 +384,17 @@ async fn secrets_appear_in_no_log_line_or_response() {
     logs::take();
     let body = event("user.deleted", ADA.id);
     let (t, v1) = signed(&app, body.as_bytes());
-    let mut answers = vec![deliver(&app, &body).await.expect(503)];
-    answers.push(post(&app, &[&format!("t={t}, v1={v1}")], format!("{body} ")).await.expect(400));
-    answers.push(
+    let mut responses = vec![deliver(&app, &body).await.expect(503)];
+    responses.push(post(&app, &[&format!("t={t}, v1={v1}")], format!("{body} ")).await.expect(400));
+    responses.push(
         deliver(&app, r#"{"event": "user.deleted", "data": "ada@example.com"}"#).await.expect(400),
     );
     app.kv.fail(Some(KvOperation::Delete));
-    answers.push(deliver(&app, &body).await.expect(503));
+    responses.push(deliver(&app, &body).await.expect(503));
     let lines = logs::take();
     assert!(lines.iter().any(|line| line.contains("503")), "{lines:?}");
     let said: Vec<String> =
-        answers.iter().map(|answer| format!("{answer:?}")).chain(lines).collect();
+        responses.iter().map(|response| format!("{response:?}")).chain(lines).collect();
     for text in said {
         for secret in [SECRET, v1.as_str(), "user_ada", "ada@example.com"] {
             assert!(!text.contains(secret), "{secret} is in {text}");

@@ -109,13 +109,13 @@ impl TestApp {
         Self { time_zone: VisitorTimeZone::new(local_date), ..self.clone() }
     }
 
-    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+    pub async fn send(&self, mut request: Request<Body>) -> TestResponse {
         request.extensions_mut().insert(self.time_zone.clone());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, body }
+        TestResponse { status: parts.status, headers: parts.headers, body }
     }
 
     /// A client without credentials.
@@ -129,7 +129,12 @@ impl TestApp {
     }
 
     /// Creates an expense with an `Idempotency-Key`.
-    pub async fn create_with_key(&self, user: TestUser, key: &str, body: &'static str) -> Answer {
+    pub async fn create_with_key(
+        &self,
+        user: TestUser,
+        key: &str,
+        body: &'static str,
+    ) -> TestResponse {
         let mut client = self.bearer(&self.authkit.access_token(user));
         let request = client
             .request(Method::POST, "/expenses")
@@ -140,9 +145,9 @@ impl TestApp {
 
     /// The user's expenses, newest first.
     pub async fn expenses_of(&self, user: TestUser) -> Vec<Value> {
-        let answer =
+        let response =
             self.bearer(&self.authkit.access_token(user)).get("/expenses?limit=1000").await;
-        answer.expect(200).json().as_array().unwrap().clone()
+        response.expect(200).json().as_array().unwrap().clone()
     }
 
     /// Runs `work` to its end, and advances the clock while `kv` holds an operation: a minute at most.
@@ -192,13 +197,13 @@ pub fn form_body(fields: &[(&str, &str)]) -> Body {
 
 /// A response with its body read.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Answer {
+impl TestResponse {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -242,7 +247,7 @@ pub struct Cookie {
 
 impl Browser {
     /// Opens a page as if its address were typed.
-    pub async fn open(&mut self, path: &str) -> Answer {
+    pub async fn open(&mut self, path: &str) -> TestResponse {
         let request = request(Method::GET, path)
             .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
             .header("sec-fetch-site", "none")
@@ -251,13 +256,13 @@ impl Browser {
     }
 
     /// Sends a form of one of this Worker's own pages.
-    pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         let request = form(path).header("sec-fetch-site", "same-origin");
         self.send(request, form_body(fields)).await
     }
 
-    pub fn keep_cookies(&mut self, answer: &Answer) {
-        for header in answer.set_cookies() {
+    pub fn keep_cookies(&mut self, response: &TestResponse) {
+        for header in response.set_cookies() {
             let mut parts = header.split("; ");
             let (name, value) = parts.next().unwrap().split_once('=').unwrap();
             let path = parts.clone().find_map(|part| part.strip_prefix("Path=")).unwrap();
@@ -276,7 +281,7 @@ impl Browser {
     }
 
     /// Completes a sign-in; the response of `/callback`.
-    pub async fn sign_in(&mut self, user: TestUser) -> Answer {
+    pub async fn sign_in(&mut self, user: TestUser) -> TestResponse {
         let login = self.open("/login").await.expect(302);
         let callback = self.app.authkit.approve(login.header("location"), user);
         self.open(callback.as_str()).await.expect(302)

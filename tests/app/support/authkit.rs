@@ -331,14 +331,14 @@ impl HttpClient for FakeAuthKit {
         // Other tasks run meanwhile, as they do during real I/O.
         tokio::task::yield_now().await;
         if !matches!(request.uri().host(), Some("workos.test" | "other.test")) {
-            return self.connect.answer(&request.uri().to_string());
+            return self.connect.respond(&request.uri().to_string());
         }
         let path = request.uri().path().to_owned();
         let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
         self.state().requests.push((path.clone(), body.clone()));
         tokio::task::yield_now().await;
         let outage = self.state().outage;
-        let (status, answer) = match outage {
+        let (status, body) = match outage {
             Some(Outage::NoAnswer) => return Err(HttpClientError::Timeout),
             Some(Outage::Status(status)) => (status, json!({"message": "down", "code": "down"})),
             None if path == "/user_management/authenticate" => self.authenticate(&body),
@@ -347,7 +347,7 @@ impl HttpClient for FakeAuthKit {
             }
             None => (404, json!({"message": "Not Found", "code": "not_found"})),
         };
-        let mut response = Response::new(Bytes::from(answer.to_string()));
+        let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         Ok(response)
     }

@@ -5,7 +5,7 @@ use http::{Method, header, request::Builder};
 
 use super::{
     TestApp,
-    app::{Answer, Browser, request},
+    app::{Browser, TestResponse, request},
 };
 
 /// A client of the Worker. Clients differ in the credentials of their requests.
@@ -13,30 +13,35 @@ pub trait Client {
     /// A request with the client's own headers.
     fn request(&self, method: Method, path: &str) -> Builder;
 
-    async fn send(&mut self, request: Builder, body: Body) -> Answer;
+    async fn send(&mut self, request: Builder, body: Body) -> TestResponse;
 
     /// Sends a request without a body.
-    async fn fetch(&mut self, method: Method, path: &str) -> Answer {
+    async fn fetch(&mut self, method: Method, path: &str) -> TestResponse {
         let request = self.request(method, path);
         self.send(request, Body::empty()).await
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    async fn get(&mut self, path: &str) -> TestResponse {
         self.fetch(Method::GET, path).await
     }
 
-    async fn delete(&mut self, path: &str) -> Answer {
+    async fn delete(&mut self, path: &str) -> TestResponse {
         self.fetch(Method::DELETE, path).await
     }
 
     /// Sends a JSON body.
-    async fn send_json(&mut self, method: Method, path: &str, body: impl Into<Body>) -> Answer {
+    async fn send_json(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> TestResponse {
         let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
         self.send(request, body.into()).await
     }
 
     /// Posts a JSON body.
-    async fn post(&mut self, path: &str, body: impl Into<Body>) -> Answer {
+    async fn post(&mut self, path: &str, body: impl Into<Body>) -> TestResponse {
         self.send_json(Method::POST, path, body).await
     }
 }
@@ -51,7 +56,7 @@ impl Client for Anonymous<'_> {
         request(method, path)
     }
 
-    async fn send(&mut self, request: Builder, body: Body) -> Answer {
+    async fn send(&mut self, request: Builder, body: Body) -> TestResponse {
         self.app.send(request.body(body).unwrap()).await
     }
 }
@@ -67,7 +72,7 @@ impl Client for Bearer<'_> {
         request(method, path).header(header::AUTHORIZATION, format!("Bearer {}", self.token))
     }
 
-    async fn send(&mut self, request: Builder, body: Body) -> Answer {
+    async fn send(&mut self, request: Builder, body: Body) -> TestResponse {
         self.app.send(request.body(body).unwrap()).await
     }
 }
@@ -79,7 +84,7 @@ impl Client for Browser {
     }
 
     /// Sends the cookies for the request's path, and stores the cookies that the response sets.
-    async fn send(&mut self, request: Builder, body: Body) -> Answer {
+    async fn send(&mut self, request: Builder, body: Body) -> TestResponse {
         let path = request.uri_ref().unwrap().path().to_owned();
         let cookies: Vec<String> = self
             .cookies
@@ -92,8 +97,8 @@ impl Client for Browser {
         } else {
             request.header(header::COOKIE, cookies.join("; "))
         };
-        let answer = self.app.send(request.body(body).unwrap()).await;
-        self.keep_cookies(&answer);
-        answer
+        let response = self.app.send(request.body(body).unwrap()).await;
+        self.keep_cookies(&response);
+        response
     }
 }

@@ -109,7 +109,7 @@ impl FakeConnect {
         sign(&self.machine_claims(scope))
     }
 
-    pub fn answer(&self, url: &str) -> Result<Response<Bytes>, HttpClientError> {
+    pub fn respond(&self, url: &str) -> Result<Response<Bytes>, HttpClientError> {
         let mut state = self.state();
         state.requests.push(url.to_owned());
         let (status, body) = match (state.outage, url) {

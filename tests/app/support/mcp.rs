@@ -5,13 +5,17 @@ use serde_json::{Value, json};
 
 use super::{
     ADA,
-    app::{Answer, TestApp, request},
+    app::{TestApp, TestResponse, request},
 };
 
 pub const NEWEST: &str = "2026-07-28";
 
 /// Posts a body with these headers; the required ones have defaults.
-pub async fn post(app: &TestApp, headers: &HeaderMap, body: impl Into<axum::body::Body>) -> Answer {
+pub async fn post(
+    app: &TestApp,
+    headers: &HeaderMap,
+    body: impl Into<axum::body::Body>,
+) -> TestResponse {
     let mut request = request(Method::POST, "/mcp").body(body.into()).unwrap();
     let bearer = format!("Bearer {}", app.authkit.access_token(ADA));
     let all = request.headers_mut();
@@ -27,7 +31,7 @@ pub async fn post(app: &TestApp, headers: &HeaderMap, body: impl Into<axum::body
 }
 
 /// Sends a message of a revision with a handshake.
-pub async fn rpc(app: &TestApp, message: &Value) -> Answer {
+pub async fn rpc(app: &TestApp, message: &Value) -> TestResponse {
     post(app, &HeaderMap::new(), message.to_string()).await
 }
 
@@ -35,9 +39,9 @@ pub async fn rpc(app: &TestApp, message: &Value) -> Answer {
 pub async fn call(app: &TestApp, name: &str, arguments: Value) -> Value {
     let params = json!({"name": name, "arguments": arguments});
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-    let answer = rpc(app, &message).await.expect(200).json();
-    answer["result"].as_object().unwrap_or_else(|| panic!("{answer}"));
-    answer["result"].clone()
+    let response = rpc(app, &message).await.expect(200).json();
+    response["result"].as_object().unwrap_or_else(|| panic!("{response}"));
+    response["result"].clone()
 }
 
 /// Calls a tool that succeeds; its output.
