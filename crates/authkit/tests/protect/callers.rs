@@ -37,6 +37,7 @@ async fn optional_user_is_none_when_signed_out() {
         assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "nobody"), "{cookie}");
         let answer = site.get("/who", &[("cookie", cookie)]).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{cookie}");
+        assert_eq!(answer.removes_session(), cookie == signed_out, "{cookie}");
     }
     let answer = site.get("/greeting", &[]).await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "nobody"));
@@ -250,4 +251,40 @@ async fn ended_copy_hides_no_session() {
     let answer = site.get("/who", &[("cookie", &format!("{ended}; {cookie}"))]).await;
     assert_eq!(answer.body, "user_ada");
     assert!(!answer.removes_session(), "{:?}", answer.set_cookies());
+}
+
+#[tokio::test]
+async fn outage_keeps_cookies_beside_ended_copy() {
+    let site = Site::new();
+    let ended = site.sign_in().await;
+    site.workos.set_claims(json!({"sid": "session_new"}));
+    let cookie = site.sign_in().await;
+    site.send(Method::POST, "/logout", &[("cookie", &ended)]).await;
+    site.expire_access_tokens();
+    site.set_mode(Mode::Unreachable);
+    for cookies in [format!("{ended}; {cookie}"), format!("{cookie}; {ended}")] {
+        let answer = site.get("/who", &[("cookie", &cookies)]).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.set_cookies().is_empty(), "{:?}", answer.set_cookies());
+    }
+}
+
+#[tokio::test]
+async fn untried_copy_keeps_cookies() {
+    let site = Site::new();
+    let mut copies = Vec::new();
+    for _ in 0..3 {
+        copies.push(site.sign_in().await);
+    }
+    site.expire_access_tokens();
+    site.set_mode(Mode::Refuses("invalid_grant"));
+    site.take_workos_paths();
+    let answer = site.get("/who", &[("cookie", &copies.join("; "))]).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(site.take_workos_paths(), [RENEWAL; 2]);
+    assert!(answer.set_cookies().is_empty(), "{:?}", answer.set_cookies());
+
+    let answer = site.get("/who", &[("cookie", &copies[..2].join("; "))]).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.removes_session(), "{:?}", answer.set_cookies());
 }

@@ -1,6 +1,6 @@
 //! An error on its way out: a page for browsers, JSON for others, and its cause in the log.
 
-use axum::{Router, routing::get};
+use axum::{Router, response::AppendHeaders, routing::get};
 use axum_authkit::{AppError, ErrorPage};
 use http::{Method, StatusCode};
 
@@ -18,8 +18,12 @@ fn failing_app() -> Router {
         .route("/broken", get(async || AppError::internal("the <disk> is full")))
         .route("/busy", get(async move || busy()).post(async move || busy()))
         .route("/own", get(async move || teapot().with_page("<p>own page</p>")))
-        .route("/cookie", get(async move || ([("set-cookie", "a=1"), ("x-own", "2")], teapot())))
+        .route("/cookies", get(async move || (COOKIES, [("x-own", "2")], teapot())))
+        .route("/length", get(async move || ([("content-length", "3")], teapot())))
 }
+
+const COOKIES: AppendHeaders<[(&str, &str); 2]> =
+    AppendHeaders([("set-cookie", "a=1"), ("set-cookie", "b=2")]);
 
 fn site() -> Site {
     Site::build(&[], |authkit| authkit.protect(failing_app()))
@@ -122,10 +126,12 @@ async fn page_offers_another_try_of_failed_reads() {
 async fn headers_of_inner_layers_stay() {
     let site = site();
     for headers in [vec![], vec![NAVIGATION]] {
-        let answer = site.get("/cookie", &headers).await;
+        let answer = site.get("/cookies", &headers).await;
         assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
-        assert_eq!((answer.set_cookies(), answer.header("x-own")), (vec!["a=1"], Some("2")));
+        assert_eq!((answer.set_cookies(), answer.header("x-own")), (vec!["a=1", "b=2"], Some("2")));
+        // The length of the body that the layer replaces is another.
+        let answer = site.get("/length", &headers).await;
         let length = answer.header("content-length").map(|length| length.parse().unwrap());
-        assert!(length.is_none_or(|length: usize| length == answer.body.len()));
+        assert!(length.is_none_or(|length: usize| length == answer.body.len()), "{length:?}");
     }
 }

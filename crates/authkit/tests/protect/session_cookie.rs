@@ -168,6 +168,22 @@ async fn marker_goes_with_first_session_that_comes_back() {
 }
 
 #[tokio::test]
+async fn marker_of_new_sign_in_stays_beside_old_session() {
+    let site = Site::with_variables(&[DOMAIN]);
+    let first = site.come_back("https://app.test", "/login").await;
+    let cookies = ["wos-session", MARKER].map(|name| {
+        let cookie = first.set_cookie(name).unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    });
+    let pending = site.begin_sign_in("https://app.test", "/login").await;
+    let cookies = format!("{}; {}", cookies.join("; "), pending.cookies);
+    let answer = site.get(&pending.callback("code=code_2"), &[("cookie", &cookies)]).await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    let marker = answer.set_cookie(MARKER).unwrap();
+    assert!(!marker.contains("Max-Age=0"), "{marker}");
+}
+
+#[tokio::test]
 async fn host_only_session_needs_no_marker() {
     let answer = Site::new().come_back("https://app.test", "/login").await;
     assert!(answer.set_cookie(COOKIE).is_some());

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    site::{COOKIE, NAVIGATION, Site, app},
-    workos::{session_claims, sign},
+    logs,
+    site::{Answer, COOKIE, NAVIGATION, Site, app},
+    workos::{CONNECT, Mode, connect_claims, session_claims, sign, with},
 };
 
 #[tokio::test]
@@ -177,4 +178,138 @@ async fn head_and_prefetch_change_nothing() {
         assert!(answer.set_cookies().is_empty(), "{path}");
     }
     assert!(site.take_workos_paths().is_empty());
+}
+
+const APP: &str = "https://app.test";
+
+/// Whether the response frees the sign-in's cookie.
+fn frees_slot(answer: &Answer) -> bool {
+    let is_slot = |cookie: &&&str| cookie.contains("-sign-in-") && cookie.contains("Max-Age=0");
+    answer.set_cookies().iter().any(|cookie| is_slot(&cookie))
+}
+
+#[tokio::test]
+async fn refusal_of_own_sign_in_is_quoted() {
+    let site = Site::new();
+    let pending = site.begin_sign_in(APP, "/login?return_to=/who").await;
+    let url = pending.callback("error=sso_required&error_description=Use+%3CSSO%3E");
+    let answer = site.get(&url, &[("cookie", &pending.cookies), NAVIGATION]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.body.contains("(sso_required: Use &lt;SSO&gt;)"), "{}", answer.body);
+    assert!(answer.body.contains("<a href=\"/login?return_to=%2Fwho\">"), "{}", answer.body);
+    assert!(frees_slot(&answer), "{:?}", answer.set_cookies());
+}
+
+#[tokio::test]
+async fn refusal_of_code_is_quoted() {
+    let site = Site::new();
+    site.set_mode(Mode::Refuses("mfa_enrollment"));
+    let answer = site.come_back(APP, "/login").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let said = "(mfa_enrollment: WorkOS says mfa_enrollment)";
+    assert!(answer.detail().contains(said), "{}", answer.body);
+    assert!(frees_slot(&answer), "{:?}", answer.set_cookies());
+}
+
+#[tokio::test]
+async fn spent_code_begins_sign_in_again_once() {
+    let site = Site::new();
+    site.set_mode(Mode::Refuses("invalid_grant"));
+    let answer = site.come_back(APP, "/login?return_to=/who").await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    assert_eq!(answer.header("location"), Some("/login?retry=1&return_to=%2Fwho"));
+    assert!(frees_slot(&answer), "{:?}", answer.set_cookies());
+
+    let answer = site.come_back(APP, "/login?retry=1&return_to=/who").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(!answer.detail().contains("WorkOS says"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn code_is_exchanged_once() {
+    let site = Site::new();
+    let pending = site.begin_sign_in(APP, "/login").await;
+    let cookie = ("cookie", &*pending.cookies);
+    let answer = site.get(&pending.callback("code=code_1"), &[cookie]).await;
+    assert!(answer.set_cookie(COOKIE).is_some());
+    site.take_workos_paths();
+    for code in ["code=code_1", "code=code_2"] {
+        let answer = site.get(&pending.callback(code), &[cookie]).await;
+        assert_eq!(answer.header("location"), Some("/login?retry=1"), "{code}");
+        assert_eq!(answer.set_cookie(COOKIE), None, "{code}");
+    }
+    assert!(site.take_workos_paths().is_empty());
+}
+
+#[tokio::test]
+async fn second_attempt_without_cookie_explains_cookies() {
+    let site = Site::new();
+    let pending = site.begin_sign_in(APP, "/login?retry=1").await;
+    let answer = site.get(&pending.callback("code=code_1"), &[]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.detail().contains("Allow cookies for this site"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn sign_in_can_be_finished_after_outage() {
+    let site = Site::new();
+    let pending = site.begin_sign_in(APP, "/login?return_to=/who").await;
+    let cookie = ("cookie", &*pending.cookies);
+    site.set_mode(Mode::Unreachable);
+    let answer = site.get(&pending.callback("code=code_1"), &[cookie]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.header("retry-after").is_some() && answer.set_cookies().is_empty());
+    site.set_mode(Mode::Works);
+    let answer = site.get(&pending.callback("code=code_1"), &[cookie]).await;
+    assert_eq!(answer.header("location"), Some("/who"));
+    assert!(answer.set_cookie(COOKIE).is_some());
+}
+
+#[tokio::test]
+async fn session_that_would_be_refused_is_not_set() {
+    let elsewhere = ("WORKOS_COOKIE_DOMAIN", "other.test");
+    let roles: Vec<String> = (0..3000).map(|role| format!("role-{role}")).collect();
+    for (variables, claims, status, cause) in [
+        (vec![elsewhere], json!({}), 500, "WORKOS_COOKIE_DOMAIN is not the domain"),
+        (vec![], json!({"roles": roles}), 502, "fits into no browser's cookies"),
+        (vec![], json!({"exp": 1}), 500, "AuthKit's own token is refused: the token has expired"),
+        (vec![], json!({"user": "user_eve"}), 500, "AuthKit's user is not its token's subject"),
+    ] {
+        logs::capture();
+        let site = Site::with_variables(&variables);
+        site.workos.set_claims(claims);
+        let answer = site.come_back(APP, "/login").await;
+        assert_eq!(answer.status.as_u16(), status, "{cause}");
+        assert!(logs::take().iter().any(|line| line.contains(cause)), "{cause}");
+        assert_eq!(answer.set_cookie(COOKIE), None, "{cause}");
+        assert!(frees_slot(&answer), "{cause}");
+    }
+}
+
+#[tokio::test]
+async fn sign_in_to_session_signed_out_here_finishes_sign_out() {
+    let site = Site::new();
+    let cookie = site.sign_in().await;
+    site.send(Method::POST, "/logout", &[("cookie", &cookie)]).await;
+    // The browser did not follow the redirect, so WorkOS continues the session.
+    let answer = site.come_back(APP, "/login").await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    let location = answer.header("location").unwrap();
+    assert!(location.contains("/sessions/logout?session_id=session_ada"), "{location}");
+    assert!(answer.removes_session(), "{:?}", answer.set_cookies());
+}
+
+#[tokio::test]
+async fn me_shows_machine_and_impersonator() {
+    let site = Site::with_variables(&[("WORKOS_AUTHKIT_DOMAIN", CONNECT)]);
+    let machine = json!({"sub": "client_cli", "scope": "notes:read"});
+    let token = format!("Bearer {}", sign(&with(&connect_claims(site.now()), &machine)));
+    let me = site.get("/me", &[("authorization", &token)]).await.json();
+    assert_eq!((&me["user"], &me["client_id"]), (&Value::Null, &json!("client_cli")));
+    assert_eq!((&me["scopes"], &me["session_id"]), (&json!(["notes:read"]), &Value::Null));
+
+    site.workos.set_claims(json!({"act": {"sub": "staff@example.com"}}));
+    let cookie = site.sign_in().await;
+    let me = site.get("/me", &[("cookie", &cookie)]).await.json();
+    assert_eq!(me["impersonator"], json!({"email": "staff@example.com"}));
 }

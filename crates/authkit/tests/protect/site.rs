@@ -158,14 +158,20 @@ impl Site {
 
     /// The response of `/callback` at the end of a sign-in that began at `login`.
     pub async fn come_back(&self, origin: &str, login: &str) -> Answer {
+        let pending = self.begin_sign_in(origin, login).await;
+        self.get(&pending.callback("code=code_1"), &[("cookie", &pending.cookies)]).await
+    }
+
+    /// A sign-in that a browser has begun at `login`.
+    pub async fn begin_sign_in(&self, origin: &str, login: &str) -> Pending {
         let begun = self.get(&format!("{origin}{login}"), &[]).await;
         assert_eq!(begun.status, StatusCode::FOUND, "{}", begun.body);
         let cookies: Vec<&str> =
             begun.set_cookies().iter().map(|cookie| cookie.split(';').next().unwrap()).collect();
         let url = Url::parse(begun.header("location").unwrap()).unwrap();
         let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
-        let callback = format!("{origin}/callback?code=code_1&state={state}");
-        self.get(&callback, &[("cookie", &cookies.join("; "))]).await
+        let callback = format!("{origin}/callback?state={state}");
+        Pending { callback, cookies: cookies.join("; ") }
     }
 
     /// Waits until the access tokens have expired.
@@ -180,6 +186,19 @@ impl Site {
     /// The paths of the requests to WorkOS since the last call.
     pub fn take_workos_paths(&self) -> Vec<String> {
         self.http.take_requests().iter().map(|request| request.uri().path().to_owned()).collect()
+    }
+}
+
+/// A sign-in that has begun, and the cookies of its browser.
+pub struct Pending {
+    callback: String,
+    pub cookies: String,
+}
+
+impl Pending {
+    /// The URL that AuthKit sends the browser back to with these parameters.
+    pub fn callback(&self, parameters: &str) -> String {
+        format!("{}&{parameters}", self.callback)
     }
 }
 

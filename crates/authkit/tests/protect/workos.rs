@@ -25,15 +25,15 @@ static KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
     RsaPrivateKey::from_pkcs8_pem(include_str!("../vectors/keys/current.pem")).unwrap()
 });
 
-/// How WorkOS responds to a refresh token.
+/// How WorkOS responds to a code or a refresh token.
 #[derive(Clone, Copy, Default)]
 pub enum Mode {
-    /// With a new session for a token that it gave and that is not spent.
+    /// With a new session, but for a refresh token that is spent.
     #[default]
     Works,
     /// With this error code.
     Refuses(&'static str),
-    /// Not at all; the key set and the code exchange fail too.
+    /// Not at all; the key set is out of reach too.
     Unreachable,
 }
 
@@ -64,7 +64,8 @@ impl Workos {
         self.state().mode = mode;
     }
 
-    /// The claims of the next access tokens, beside or instead of [`session_claims`].
+    /// The claims of the next access tokens, beside or instead of [`session_claims`]. A claim `user` is the
+    /// id of the user that WorkOS names beside the token; without it, the token's subject.
     pub fn set_claims(&self, claims: Value) {
         self.state().claims = claims;
     }
@@ -94,20 +95,21 @@ impl Workos {
 
     fn authenticate(&self, body: &Value) -> (u16, Value) {
         let mut state = self.state();
-        if let Some(token) = body["refresh_token"].as_str() {
-            if let Mode::Refuses(code) = state.mode {
-                return (400, json!({"error": code}));
-            }
-            if !state.spent.insert(token.to_owned()) {
-                return (400, json!({"error": "invalid_grant"}));
-            }
+        if let Mode::Refuses(code) = state.mode {
+            let description = format!("WorkOS says {code}");
+            return (400, json!({"error": code, "error_description": description}));
+        }
+        if let Some(token) = body["refresh_token"].as_str()
+            && !state.spent.insert(token.to_owned())
+        {
+            return (400, json!({"error": "invalid_grant"}));
         }
         state.issued += 1;
         let mut claims = with(&session_claims(self.clock.now()), &state.claims);
         if let Some(organization_id) = body.get("organization_id") {
             claims["org_id"] = organization_id.clone();
         }
-        let id = claims["sub"].clone();
+        let id = claims.get("user").unwrap_or(&claims["sub"]).clone();
         let response = json!({
             "user": {"object": "user", "id": id, "email": "ada@example.com"},
             "access_token": sign(&claims),
