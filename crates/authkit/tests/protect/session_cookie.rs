@@ -194,13 +194,8 @@ async fn host_only_session_needs_no_marker() {
 async fn login_explains_session_that_browser_dropped() {
     let secure_name = ("WORKOS_COOKIE_NAME", "__Secure-session");
     for (variable, origin, marker, reason) in [
-        (
-            DOMAIN,
-            "https://app.test",
-            MARKER,
-            "it is for the domain app.test. Set WORKOS_COOKIE_DOMAIN",
-        ),
-        (secure_name, "http://localhost:8787", "session-signed-in", "is for https alone"),
+        (DOMAIN, "https://app.test", MARKER, "app.test. Set WORKOS_COOKIE_DOMAIN"),
+        (secure_name, "http://localhost:8787", "session-signed-in", "this is plain http"),
     ] {
         let site = Site::with_variables(&[variable]);
         let answer = site.come_back(origin, "/login").await;

@@ -271,9 +271,9 @@ async fn session_that_would_be_refused_is_not_set() {
     let roles: Vec<String> = (0..3000).map(|role| format!("role-{role}")).collect();
     for (variables, claims, status, cause) in [
         (vec![elsewhere], json!({}), 500, "WORKOS_COOKIE_DOMAIN is not the domain"),
-        (vec![], json!({"roles": roles}), 502, "fits into no browser's cookies"),
-        (vec![], json!({"exp": 1}), 500, "AuthKit's own token is refused: the token has expired"),
-        (vec![], json!({"user": "user_eve"}), 500, "AuthKit's user is not its token's subject"),
+        (vec![], json!({"roles": roles}), 502, "an access token of "),
+        (vec![], json!({"exp": 1}), 500, "the token has expired"),
+        (vec![], json!({"user": "user_eve"}), 500, "token's subject"),
     ] {
         logs::capture();
         let site = Site::with_variables(&variables);
@@ -281,8 +281,8 @@ async fn session_that_would_be_refused_is_not_set() {
         let answer = site.come_back(APP, "/login").await;
         assert_eq!(answer.status.as_u16(), status, "{cause}");
         assert!(logs::take().iter().any(|line| line.contains(cause)), "{cause}");
-        assert_eq!(answer.set_cookie(COOKIE), None, "{cause}");
-        assert!(frees_slot(&answer), "{cause}");
+        let is_alone = answer.set_cookies().len() == 1;
+        assert!(is_alone && frees_slot(&answer), "{cause}: {:?}", answer.set_cookies());
     }
 }
 
