@@ -145,3 +145,16 @@ async fn cookies_are_those_of_the_document() {
     // Zero removes a cookie.
     compare("Cookies", &cookies.filter(|(_, seconds)| *seconds != Some(0)).collect());
 }
+
+#[test]
+fn authkit_readme_lists_the_keys_of_authkit() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/authkit/README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let keys = |names: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {
+        names.filter(|name| name.starts_with("authkit:")).map(str::to_owned).collect()
+    };
+    let listed = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows = table("Workers KV");
+    let stored = rows.iter().map(|row| row.pattern.as_str());
+    assert_eq!(keys(&mut { listed }), keys(&mut { stored }));
+}
