@@ -1,5 +1,5 @@
 //! What AuthKit knows of one request. The [layer](crate::layer()) makes it; extractors and handlers share
-//! it, and the layer writes the [`SessionUpdate`] into the response's cookies.
+//! it, and the layer writes the `SessionUpdate` into the response's cookies.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -31,8 +31,8 @@ use crate::{
 
 impl AuthKit {
     /// Puts an application behind AuthKit: adds the sign-in's routes, and the layers that renew sessions,
-    /// redirect plain http and respond to errors. Handlers of `app` can take [`CurrentUser`] and the other
-    /// extractors.
+    /// redirect plain http and respond to errors. Handlers of `app` can take
+    /// [`CurrentUser`](crate::CurrentUser) and the other extractors.
     pub fn protect(self, app: Router) -> Router {
         layer(&Arc::new(self), app.merge(routes::routes()))
     }
