@@ -9,8 +9,8 @@
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
 //! - `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
-//! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` the host's
-//!   clock, HTTP client and KV as traits: the crate `edge-host`.
+//! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` has the
+//!   host's clock, HTTP client and KV as traits.
 //!
 //! Everything but `edge-host`'s Workers host compiles natively: `cargo test` runs the router with every handler.
 
