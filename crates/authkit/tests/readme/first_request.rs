@@ -1,4 +1,4 @@
-// The end of README.md's first example: a request through the router that its `build` returns.
+// Requests through the router that its `build` returns.
 {
     use std::sync::Arc;
 
