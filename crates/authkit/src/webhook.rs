@@ -37,10 +37,10 @@ pub enum WebhookEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum WebhookError {
     /// The header is missing, duplicate or malformed.
-    #[error("The request has no WorkOS-Signature header, or a malformed one")]
+    #[error("The WorkOS-Signature header is missing or malformed")]
     NoSignature,
     /// The signature is for another body or from another secret.
-    #[error("The signature is not that of this body with this endpoint's secret")]
+    #[error("The signature does not match the body and this endpoint's secret")]
     Mismatch,
     /// The signature's time is invalid, or outside the tolerance.
     #[error("The signature's time is more than three minutes from the current time")]
