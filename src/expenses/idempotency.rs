@@ -158,12 +158,12 @@ enum Progress {
     Writing,
     /// The write failed, and may still take effect.
     Unknown,
-    Made,
+    Added,
 }
 
 /// The next step of a request.
 enum Step {
-    Make(Box<Expense>),
+    Add(Box<Expense>),
     Use(Box<Expense>),
     Wait,
     Refuse,
@@ -179,7 +179,7 @@ impl InFlight {
         now: DateTime<Utc>,
     ) -> Step {
         let mut attempts = self.attempts();
-        let mut to_make = expense;
+        let mut to_add = expense;
         if let Some(attempt) = attempts.get(key) {
             let is_same = attempt.body_hash == body_hash;
             let age_secs = now.timestamp() - attempt.expense.created_at.unix_secs();
@@ -187,7 +187,7 @@ impl InFlight {
                 now - attempt.since < Duration::seconds(secs) && age_secs < TTL_SECS.cast_signed()
             };
             match attempt.progress {
-                Progress::Made if is_within(MEMORY_SECS) => {
+                Progress::Added if is_within(MEMORY_SECS) => {
                     return if is_same {
                         Step::Use(Box::new(attempt.expense.clone()))
                     } else {
@@ -198,13 +198,13 @@ impl InFlight {
                     return if is_same { Step::Wait } else { Step::Refuse };
                 }
                 Progress::Writing | Progress::Unknown if is_same && is_within(MEMORY_SECS) => {
-                    to_make = &attempt.expense;
+                    to_add = &attempt.expense;
                 }
                 // The record in KV decides: it has the hash of the first request's body.
-                Progress::Writing | Progress::Unknown | Progress::Made => {}
+                Progress::Writing | Progress::Unknown | Progress::Added => {}
             }
         }
-        let expense = to_make.clone();
+        let expense = to_add.clone();
         let attempt = Attempt {
             body_hash: body_hash.to_owned(),
             expense: expense.clone(),
@@ -213,7 +213,7 @@ impl InFlight {
         };
         attempts.insert(owner, key.to_owned(), attempt, 1);
         attempts.retain(|attempt| now - attempt.since < Duration::seconds(MEMORY_SECS));
-        Step::Make(Box::new(expense))
+        Step::Add(Box::new(expense))
     }
 
     fn finish(&self, key: &str, outcome: &Result<Expense, AddError>, now: DateTime<Utc>) {
@@ -223,7 +223,7 @@ impl InFlight {
         match outcome {
             Ok(expense) => {
                 attempt.expense = expense.clone();
-                attempt.progress = Progress::Made;
+                attempt.progress = Progress::Added;
             }
             Err(AddError::Read(_) | AddError::Write(_)) => attempt.progress = Progress::Unknown,
             Err(_) => drop(attempts.remove(key)),
@@ -261,22 +261,22 @@ impl OnceWriter {
         loop {
             let now = self.clock.now();
             match self.in_flight.next_step(owner, &key, &body_hash, &expense, now) {
-                Step::Use(made) => return Ok(*made),
+                Step::Use(added) => return Ok(*added),
                 Step::Refuse => return Err(AddError::KeyReused),
                 Step::Wait if now - began >= Duration::seconds(WAIT_MAX_SECS) => {
                     return Err(AddError::InProcess);
                 }
                 Step::Wait => self.clock.sleep(WAIT_STEP_MILLIS).await,
-                Step::Make(expense) => {
-                    let make = self.clone().make(*expense, key, body_hash).boxed().shared();
-                    wait_until.keep_alive(make.clone().map(drop));
-                    return make.await;
+                Step::Add(expense) => {
+                    let added = self.clone().add_once(*expense, key, body_hash).boxed().shared();
+                    wait_until.keep_alive(added.clone().map(drop));
+                    return added.await;
                 }
             }
         }
     }
 
-    async fn make(
+    async fn add_once(
         self,
         expense: Expense,
         key: String,

@@ -125,7 +125,7 @@ fn decimal_message(error: DecimalError) -> &'static str {
 const _: () = assert!(Amount::MAX_DIGITS == 12 && Amount::MAX_PLACES == 2);
 
 impl Fault {
-    /// Pydantic's name of the error.
+    /// Pydantic's error type.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -333,16 +333,16 @@ impl From<Problems> for AppError {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemResponse {
-    /// Pydantic's name of the error.
+    /// Pydantic's error type.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// Where: `body`, `query` or `header`, then the field, or for invalid JSON the position.
+    /// The location: `body`, `query` or `header`, then the field, or for invalid JSON the position.
     loc: Vec<LocPart>,
     /// The message.
     msg: String,
-    /// The rejected input; of more than 2 KiB of JSON, the beginning as a string that ends in `…`.
+    /// The rejected input. Past 2 KiB of JSON, its beginning as a string that ends in `…`.
     input: Value,
-    /// The numbers and texts in `msg`.
+    /// The values in `msg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     ctx: Option<Value>,
@@ -352,9 +352,9 @@ pub struct ProblemResponse {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum LocPart {
-    /// A field.
+    /// A part of the request, or a field.
     Name(String),
-    /// A position.
+    /// A position in the body, in characters.
     Position(u64),
 }
 
@@ -370,10 +370,10 @@ impl From<Problem> for ProblemResponse {
     }
 }
 
-/// 422: every problem of the input.
+/// The body of a 422: every problem of the input.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValidationErrorResponse {
-    /// In the order of the fields.
+    /// The problems in the order of the fields.
     detail: Vec<ProblemResponse>,
 }
 
