@@ -32,7 +32,7 @@ struct OrganizationRequest {
     organization_id: String,
 }
 
-/// Go on in another organization
+/// Switch organization
 ///
 /// Where AuthKit wants something of the user first, the answer is 403 and says where to go. This site's own
 /// pages send a form instead, and are sent on to the expenses.
