@@ -92,12 +92,8 @@ pub(crate) async fn switch_organization(
             Err(AppError::new(StatusCode::UNAUTHORIZED, "The session has ended: sign in again")
                 .with_header(header::WWW_AUTHENTICATE, challenge.header(&[])))
         }
-        Err(SwitchError::Refresh(RefreshError::Unavailable { reason, retry_after_secs })) => {
-            Err(AppError::unavailable(
-                "The organization cannot be changed right now: try again soon",
-                retry_after_secs,
-                reason,
-            ))
+        Err(SwitchError::Refresh(RefreshError::Unavailable(outage))) => {
+            Err(outage.into_error("The organization cannot be changed right now: try again soon"))
         }
     }
 }

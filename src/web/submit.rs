@@ -285,7 +285,7 @@ impl ReturnedForm {
             Rejection::SignedOut { sign_in: None, .. } => AppError::from(rejection)
                 .with_page(self.page(&[], view::Returned::SignedOut, None))
                 .into_response(),
-            Rejection::Unavailable { .. } => self.unavailable(rejection.into(), None),
+            Rejection::Unavailable(_) => self.unavailable(rejection.into(), None),
             other => other.into_response(),
         }
     }

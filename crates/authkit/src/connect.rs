@@ -141,6 +141,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::outage::Outage;
     use crate::testing::{CURRENT, ScriptedHttp, changed, config, json_response, response};
 
     const ISSUER: &str = "https://test.authkit.app";
@@ -185,7 +186,7 @@ mod tests {
 
     fn reason(published: Result<Published, WorkosError>) -> String {
         match published {
-            Err(WorkosError::Unavailable { reason, .. }) => reason,
+            Err(WorkosError::Unavailable(Outage { reason, .. })) => reason,
             other => panic!("{other:?}"),
         }
     }

@@ -7,6 +7,7 @@
 //! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
 //! sign-in, and an outage of WorkOS is 503, never a sign-out.
 
+use crate::outage::Outage;
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -307,7 +308,7 @@ impl CurrentUser {
 enum IdentifyError {
     SignedOut(SignedOut),
     CrossOrigin,
-    Unavailable { reason: String, retry_after_secs: u32 },
+    Unavailable(Outage),
 }
 
 impl From<SignedOut> for IdentifyError {
@@ -321,9 +322,7 @@ impl From<RefreshError> for IdentifyError {
         match error {
             // WorkOS may require a further step, such as a second factor. AuthKit asks for it at sign-in.
             RefreshError::Ended | RefreshError::Refused { .. } => SignedOut::Session.into(),
-            RefreshError::Unavailable { reason, retry_after_secs } => {
-                Self::Unavailable { reason, retry_after_secs }
-            }
+            RefreshError::Unavailable(outage) => Self::Unavailable(outage),
         }
     }
 }
@@ -337,9 +336,7 @@ fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -
                 "Requests that change something must come from this site's own pages",
             );
         }
-        IdentifyError::Unavailable { reason, retry_after_secs } => {
-            return Rejection::Unavailable { reason: reason.into(), retry_after_secs };
-        }
+        IdentifyError::Unavailable(outage) => return Rejection::Unavailable(outage),
     };
     let challenge = Challenge::new(context);
     let detail = reason.to_string();
@@ -465,12 +462,15 @@ impl AuthKit {
                     format!("the renewed session's token is refused: {error}")
                 }
             };
-            return Err(RefreshError::Unavailable { reason, retry_after_secs: RETRY_AFTER_SECS });
+            return Err(RefreshError::Unavailable(Outage {
+                reason,
+                retry_after_secs: RETRY_AFTER_SECS,
+            }));
         }
-        Err(RefreshError::Unavailable {
+        Err(RefreshError::Unavailable(Outage {
             reason: "every successor of the session has expired".to_owned(),
             retry_after_secs: RETRY_AFTER_SECS,
-        })
+        }))
     }
 }
 

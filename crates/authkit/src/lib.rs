@@ -18,6 +18,7 @@ pub mod layer;
 pub mod oauth_metadata;
 pub mod openapi;
 pub mod origin;
+pub mod outage;
 pub mod refresh;
 pub mod refusal;
 pub mod rejection;

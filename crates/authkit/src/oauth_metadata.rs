@@ -3,6 +3,7 @@
 //!
 //! The metadata is public, and scripts of any origin may read it. Without Connect, every route responds 404.
 
+use crate::outage::Outage;
 use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
@@ -85,14 +86,11 @@ async fn show_authorization_server(
             Ok((public(true), content_type, metadata.to_string()).into_response())
         }
         Err(error) => {
-            let (reason, retry_after_secs) = match error {
-                KeyError::Unavailable(WorkosError::Unavailable { reason, retry_after_secs }) => {
-                    (reason, retry_after_secs)
-                }
-                error => (error.to_string(), RETRY_AFTER_SECS),
+            let outage = match error {
+                KeyError::Unavailable(WorkosError::Unavailable(outage)) => outage,
+                error => Outage { reason: error.to_string(), retry_after_secs: RETRY_AFTER_SECS },
             };
-            let detail = "AuthKit cannot be reached right now: try again soon";
-            let error = AppError::unavailable(detail, retry_after_secs, reason);
+            let error = outage.into_error("AuthKit cannot be reached right now: try again soon");
             Ok((public(false), error).into_response())
         }
     }

@@ -20,6 +20,7 @@
 //! user signs out ([`super::signed_out`]), or WorkOS responds `invalid_grant` and no other request has renewed
 //! it.
 
+use crate::outage::Outage;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -136,13 +137,8 @@ pub enum RefreshError {
         description: Option<String>,
     },
     /// WorkOS is unavailable. The session stays as it is.
-    #[error("WorkOS is unavailable ({reason})")]
-    Unavailable {
-        /// For the log.
-        reason: String,
-        /// Seconds after which the client may retry.
-        retry_after_secs: u32,
-    },
+    #[error("WorkOS is unavailable ({0})")]
+    Unavailable(Outage),
 }
 
 impl From<WorkosError> for RefreshError {
@@ -150,9 +146,7 @@ impl From<WorkosError> for RefreshError {
         match error {
             WorkosError::Refused { code, .. } if code == INVALID_GRANT => Self::Ended,
             WorkosError::Refused { code, description } => Self::Refused { code, description },
-            WorkosError::Unavailable { reason, retry_after_secs } => {
-                Self::Unavailable { reason, retry_after_secs }
-            }
+            WorkosError::Unavailable(outage) => Self::Unavailable(outage),
         }
     }
 }
@@ -360,7 +354,7 @@ impl Refresher {
                 Rotation::Failed(error) => {
                     let memory_secs = match error {
                         RefreshError::Ended => ENDED_MEMORY_SECS,
-                        RefreshError::Refused { .. } | RefreshError::Unavailable { .. } => {
+                        RefreshError::Refused { .. } | RefreshError::Unavailable(_) => {
                             FAILURE_MEMORY_SECS
                         }
                     };
@@ -500,10 +494,10 @@ impl Exchange {
                 Ok(Some(found)) => return Ok(self.found(found)),
                 Ok(None) => {}
                 Err(error) => {
-                    return Err(RefreshError::Unavailable {
+                    return Err(RefreshError::Unavailable(Outage {
                         reason: format!("another renewal cannot be looked up: {error}"),
                         retry_after_secs: 1,
-                    });
+                    }));
                 }
             }
         }

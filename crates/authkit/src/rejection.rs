@@ -3,6 +3,7 @@
 //! Refused and could-not-tell stay apart: [`Rejection::SignedOut`] and [`Rejection::Forbidden`] are about
 //! the caller, [`Rejection::Unavailable`] is about WorkOS or KV and never signs anybody out.
 
+use crate::outage::Outage;
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
@@ -40,12 +41,7 @@ pub enum Rejection {
     },
     /// WorkOS or KV could not be reached, so nothing is known of the caller: 503.
     #[error("Sign-in cannot be checked right now: try again soon")]
-    Unavailable {
-        /// For the log.
-        reason: Box<str>,
-        /// Seconds after which to ask again.
-        retry_after_secs: u32,
-    },
+    Unavailable(Outage),
 }
 
 /// Why nobody is signed in.
@@ -86,9 +82,7 @@ impl From<Rejection> for AppError {
                     None => error,
                 }
             }
-            Rejection::Unavailable { reason, retry_after_secs } => {
-                Self::unavailable(detail, retry_after_secs, reason)
-            }
+            Rejection::Unavailable(outage) => outage.into_error(&detail),
         }
     }
 }

@@ -232,7 +232,7 @@ async fn finish_sign_in(
     let exchanged = authkit.client.authenticate(grant, context.client()).await;
     match &exchanged {
         Ok(_) | Err(WorkosError::Refused { .. }) => authkit.code_exchanges.end(&pending),
-        Err(WorkosError::Unavailable { .. }) => authkit.code_exchanges.allow_retry(&pending),
+        Err(WorkosError::Unavailable(_)) => authkit.code_exchanges.allow_retry(&pending),
     }
     Ok(match exchanged {
         Ok(authenticated) => {
@@ -262,12 +262,9 @@ async fn finish_sign_in(
             with_cookie(page.into_response(), free_slot)
         }
         // The cookie stays, so that reloading the page can succeed.
-        Err(WorkosError::Unavailable { reason, retry_after_secs }) => AppError::unavailable(
-            "Sign-in cannot be finished right now: reload this page in a moment",
-            retry_after_secs,
-            reason,
-        )
-        .into_response(),
+        Err(WorkosError::Unavailable(outage)) => outage
+            .into_error("Sign-in cannot be finished right now: reload this page in a moment")
+            .into_response(),
     })
 }
 

@@ -150,16 +150,8 @@ impl<'a> Signature<'a> {
 /// Parses 64 hexadecimal digits in either case.
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    if text.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = pair.iter().try_fold(0, |byte, digit| {
-            let digit = char::from(*digit).to_digit(16)?;
-            Some(byte << 4 | u8::try_from(digit).ok()?)
-        })?;
-    }
-    Some(bytes)
+    let length = base16ct::mixed::decode(text, &mut bytes).ok()?.len();
+    (length == bytes.len()).then_some(bytes)
 }
 
 /// Parses a verified body. For events that are not handled, only the name is read.

@@ -4,6 +4,7 @@
 //! A refusal ([`WorkosError::Refused`]) and an outage ([`WorkosError::Unavailable`]) are different errors:
 //! only a refusal may end a session.
 
+use crate::outage::Outage;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -97,20 +98,18 @@ pub enum WorkosError {
         description: Option<String>,
     },
     /// No usable response: a timeout, an error at WorkOS, or a rate limit. The user's session stays valid.
-    #[error("WorkOS is unavailable ({reason})")]
-    Unavailable {
-        /// The reason, for the log.
-        reason: String,
-        /// Seconds to wait before a retry.
-        retry_after_secs: u32,
-    },
+    #[error("WorkOS is unavailable ({0})")]
+    Unavailable(Outage),
 }
 
 impl WorkosError {
     /// An [`Unavailable`](Self::Unavailable) error with the default delay.
     #[must_use]
     pub fn unavailable(reason: impl Into<String>) -> Self {
-        Self::Unavailable { reason: reason.into(), retry_after_secs: DEFAULT_RETRY_AFTER_SECS }
+        Self::Unavailable(Outage {
+            reason: reason.into(),
+            retry_after_secs: DEFAULT_RETRY_AFTER_SECS,
+        })
     }
 }
 
@@ -304,10 +303,10 @@ impl WorkosClient {
 
 /// The error for a response that neither succeeds nor refuses the user.
 fn failure(response: &http::Response<Bytes>) -> WorkosError {
-    WorkosError::Unavailable {
+    WorkosError::Unavailable(Outage {
         reason: format!("status {}", response.status().as_u16()),
         retry_after_secs: retry_after_secs(response),
-    }
+    })
 }
 
 /// Error codes that do not concern the user: a fault of the application's credentials or request, or of

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::outage::Outage;
 use edge_host::{KvOperation, memory::MemoryKv};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -39,7 +40,8 @@ impl Source {
     }
 
     fn fail(&self) -> WorkosError {
-        let error = WorkosError::Unavailable { reason: "down".to_owned(), retry_after_secs: 7 };
+        let error =
+            WorkosError::Unavailable(Outage { reason: "down".to_owned(), retry_after_secs: 7 });
         *self.published.lock().unwrap() = Err(error.clone());
         error
     }

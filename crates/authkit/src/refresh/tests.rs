@@ -3,6 +3,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use crate::outage::Outage;
 use edge_host::{
     KvOperation,
     memory::{DistantKv, MemoryKv},
@@ -149,7 +150,10 @@ async fn concurrent_requests_share_each_failure() {
         (
             500,
             json!({}),
-            RefreshError::Unavailable { reason: "status 500".to_owned(), retry_after_secs: 5 },
+            RefreshError::Unavailable(Outage {
+                reason: "status 500".to_owned(),
+                retry_after_secs: 5,
+            }),
         ),
     ] {
         let (world, old) = (World::new(), old());
@@ -402,7 +406,10 @@ async fn refused_exchange_with_failing_kv_is_unavailable() {
     world.kv.fail(Some(KvOperation::Get));
     let late = world.isolate();
     let error = refresh(&late, &old).await.unwrap_err();
-    assert!(matches!(error, RefreshError::Unavailable { retry_after_secs: 1, .. }), "{error}");
+    assert!(
+        matches!(error, RefreshError::Unavailable(Outage { retry_after_secs: 1, .. })),
+        "{error}"
+    );
     world.kv.fail(None);
     world.advance_secs(1);
     assert_eq!(outcome(refresh(&late, &old).await), shared("refresh_2"));

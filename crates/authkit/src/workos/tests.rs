@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::outage::Outage;
 use crate::testing::{
     API_KEY, BASE_URL, CLIENT_ID, CURRENT, ScriptedHttp, authenticate_body, config, json_response,
     response,
@@ -31,7 +32,7 @@ async fn refresh(http: &Arc<ScriptedHttp>) -> Result<AuthenticateResponse, Worko
 }
 
 fn unavailable(reason: &str, retry_after_secs: u32) -> WorkosError {
-    WorkosError::Unavailable { reason: reason.to_owned(), retry_after_secs }
+    WorkosError::Unavailable(Outage { reason: reason.to_owned(), retry_after_secs })
 }
 
 /// The only request that was sent, and its body.
