@@ -98,7 +98,7 @@ test('key without a valid id is logged and skipped', async () => {
   assert.deepEqual(await list(actor), [expense]);
   assert.deepEqual((await pages(actor, '/expenses?limit=2')).flat(), [expense]);
   await worker.flushLog();
-  assert.match(worker.log, /no expense id/);
+  assert.match(worker.log, /does not end in an expense id/);
 });
 
 test('a KV failure changes nothing and loses nothing', async (t) => {
