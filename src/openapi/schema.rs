@@ -1,5 +1,5 @@
 //! JSON Schemas (OpenAPI 3.1, JSON Schema 2020-12) of requests and responses, with the domain's own
-//! limits. `tests/app/openapi.rs` holds what they allow against what is accepted.
+//! limits. `tests/app/openapi.rs` compares them to the values that the API accepts.
 
 use chrono::NaiveDate;
 use serde_json::json;

@@ -3,7 +3,7 @@
 //! | request | response |
 //! | --- | --- |
 //! | `GET /` | the overview; without a session, the welcome page |
-//! | `GET /expenses?from&to&category&limit&cursor` | the overview, or what is wrong with the filter |
+//! | `GET /expenses?from&to&category&limit&cursor` | the overview, or the faults of the filter |
 //! | `GET /expenses/{id}` | the expense with the form that edits it |
 //! | `GET /expenses/{id}/delete` | the question before deleting |
 //! | `GET /docs` | the API documentation |

@@ -34,7 +34,7 @@ pub enum Rejection {
     /// The caller may not do this: 403.
     #[error("{detail}")]
     Forbidden {
-        /// What the caller is told.
+        /// The message for the caller.
         detail: Cow<'static, str>,
         /// `WWW-Authenticate`, for a token that lacks a scope.
         challenge: Option<HeaderValue>,

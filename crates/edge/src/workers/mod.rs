@@ -50,7 +50,7 @@ impl Host for WorkersHost {
     }
 }
 
-/// What an application's function for [`serve!`](crate::serve) returns: a router, or why there is none.
+/// The result of an application's function for [`serve!`](crate::serve): a router, or an error.
 pub trait IntoRouter {
     /// The router that serves the isolate's requests.
     fn into_router(self) -> Router;
