@@ -4,6 +4,7 @@ pub mod app;
 pub mod authkit;
 pub mod client;
 pub mod connect;
+#[path = "../../../crates/authkit/tests/protect/logs.rs"]
 pub mod logs;
 pub mod mcp;
 
