@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use edge_host::WaitUntil;
-use http::request::Parts;
+use http::{HeaderValue, Uri, request::Parts};
 
 use crate::{
     authkit::AuthKit, origin::RequestOrigin, refresh::RefreshError, rejection::Rejection,
@@ -19,19 +19,19 @@ pub struct RequestContext(Arc<Context>);
 struct Context {
     authkit: Arc<AuthKit>,
     origin: Option<RequestOrigin>,
-    path: Box<str>,
-    client: ClientInfo,
+    uri: Uri,
+    /// The headers that [`ClientInfo`] reads. Clones of URI and values share their bytes.
+    client_headers: [Option<HeaderValue>; 2],
     wait_until: WaitUntil,
     session_update: SessionUpdate,
 }
 
 impl RequestContext {
     pub(crate) fn new(authkit: Arc<AuthKit>, parts: &Parts) -> Self {
-        let origin = parts.extensions.get::<RequestOrigin>().cloned();
         Self(Arc::new(Context {
-            origin: origin.or_else(|| RequestOrigin::of_request(parts, authkit.public_origin())),
-            path: parts.uri.path().into(),
-            client: ClientInfo::from_headers(&parts.headers),
+            origin: parts.extensions.get().cloned(),
+            uri: parts.uri.clone(),
+            client_headers: ClientInfo::HEADERS.map(|name| parts.headers.get(name).cloned()),
             wait_until: parts.extensions.get().cloned().unwrap_or_default(),
             session_update: SessionUpdate::default(),
             authkit,
@@ -56,13 +56,13 @@ impl RequestContext {
     /// The path that the client asked for.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.0.path
+        self.0.uri.path()
     }
 
     /// The client's address and user agent, as WorkOS's audit log shows them.
     #[must_use]
-    pub fn client(&self) -> &ClientInfo {
-        &self.0.client
+    pub fn client(&self) -> ClientInfo {
+        ClientInfo::from_values(self.0.client_headers.each_ref().map(Option::as_ref))
     }
 
     /// Finishes work that outlives the response.

@@ -444,7 +444,7 @@ impl AuthKit {
         for _ in 0..MAX_SUCCESSORS {
             let Renewed { session: newer, is_fresh } = self
                 .refresher
-                .refresh(&session, expires_at, organization_id, context.client(), wait_until)
+                .refresh(&session, expires_at, organization_id, &context.client(), wait_until)
                 .await?;
             session = newer;
             let reason = match self.verify(session.access_token.expose(), wait_until).await {

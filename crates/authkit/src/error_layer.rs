@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use edge_host::random_bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
 use serde_json::Value;
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// Longest address that a page links to for another try: URLs of up to 2,000 characters work everywhere.
 const RETRY_LINK_MAX_BYTES: usize = 2000;
+/// The header with the ID that Cloudflare gives the request.
+const REQUEST_ID_HEADER: &str = "cf-ray";
 
 /// What an error's page shows.
 #[derive(Debug, Clone, Copy)]
@@ -35,22 +37,18 @@ pub type RenderError = Arc<dyn Fn(&ErrorPage<'_>) -> String + Send + Sync>;
 
 /// The facts of a request that the response to an error needs.
 pub(crate) struct ErrorResponder {
-    request_id: Option<String>,
+    request_id: Option<HeaderValue>,
     method: Method,
-    path: String,
-    /// The address to try again; `None` for one that is too long for a link.
-    address: Option<String>,
+    uri: Uri,
     wants_html: bool,
 }
 
 impl ErrorResponder {
     pub fn new(request: &Request) -> Self {
-        let address = request.uri().path_and_query().map(ToString::to_string);
         Self {
-            request_id: request_id(request.headers()),
+            request_id: request.headers().get(REQUEST_ID_HEADER).cloned(),
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            address: address.filter(|address| address.len() <= RETRY_LINK_MAX_BYTES),
+            uri: request.uri().clone(),
             wants_html: wants_html(request.headers()),
         }
     }
@@ -60,7 +58,9 @@ impl ErrorResponder {
         let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
             return response;
         };
-        let Self { mut request_id, method, path, address, wants_html } = self;
+        let Self { request_id, method, uri, wants_html } = self;
+        let path = uri.path();
+        let mut request_id = request_id.as_ref().and_then(text);
         if let Some(cause) = &error.internal.cause {
             let request_id = request_id.get_or_insert_with(new_request_id);
             log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
@@ -75,14 +75,17 @@ impl ErrorResponder {
         let mut headers = response.headers().clone();
         headers.remove(header::CONTENT_LENGTH);
         let mut response = if wants_html {
-            let retry = address.filter(|_| method.is_safe() && error.status.is_server_error());
+            let address = uri.path_and_query().map(PathAndQuery::as_str);
+            let retry = address.filter(|address| {
+                method.is_safe()
+                    && error.status.is_server_error()
+                    && address.len() <= RETRY_LINK_MAX_BYTES
+            });
             let page = match &error.internal.page {
                 Some(page) => page.to_string(),
-                None => render(&ErrorPage {
-                    error: &error,
-                    request_id: request_id.as_deref(),
-                    retry: retry.as_deref(),
-                }),
+                None => {
+                    render(&ErrorPage { error: &error, request_id: request_id.as_deref(), retry })
+                }
             };
             let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
             (error.status, content_type, page).into_response()
@@ -101,7 +104,11 @@ impl ErrorResponder {
 /// The ID that Cloudflare gives the request, in the `cf-ray` header.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers.get("cf-ray").and_then(|ray| ray.to_str().ok()).map(str::to_owned)
+    headers.get(REQUEST_ID_HEADER).and_then(text)
+}
+
+fn text(value: &HeaderValue) -> Option<String> {
+    value.to_str().ok().map(str::to_owned)
 }
 
 /// The ID of a request that did not come through Cloudflare.

@@ -229,7 +229,7 @@ async fn finish_sign_in(
         return Ok(with_cookie(response, free_slot));
     }
     let grant = Grant::AuthorizationCode { code: &code, code_verifier: pending.code_verifier() };
-    let exchanged = authkit.client.authenticate(grant, context.client()).await;
+    let exchanged = authkit.client.authenticate(grant, &context.client()).await;
     match &exchanged {
         Ok(_) | Err(WorkosError::Refused { .. }) => authkit.code_exchanges.end(&pending),
         Err(WorkosError::Unavailable(_)) => authkit.code_exchanges.allow_retry(&pending),

@@ -8,7 +8,7 @@ use crate::outage::Outage;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -57,12 +57,14 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Reads the client from a request's headers.
-    #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
-        let text =
-            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Self { ip_address: text("cf-connecting-ip"), user_agent: text("user-agent") }
+    /// The headers with the address and the user agent.
+    pub(crate) const HEADERS: [&'static str; 2] = ["cf-connecting-ip", "user-agent"];
+
+    /// Reads the client from the values of its [`HEADERS`](Self::HEADERS).
+    pub(crate) fn from_values(values: [Option<&HeaderValue>; 2]) -> Self {
+        let [ip_address, user_agent] =
+            values.map(|value| value.and_then(|value| value.to_str().ok()).map(str::to_owned));
+        Self { ip_address, user_agent }
     }
 }
 

@@ -80,12 +80,12 @@ async fn refresh_sends_the_organization_and_the_client_info() {
     let refresh_token = Secret::from("refresh_1");
     let grant =
         Grant::RefreshToken { refresh_token: &refresh_token, organization_id: Some("org_2") };
-    let mut headers = HeaderMap::new();
+    let mut headers = http::HeaderMap::new();
     headers.insert("cf-connecting-ip", "192.0.2.7".parse().unwrap());
     headers.insert("user-agent", "Browser/1.0".parse().unwrap());
     // A client can forge these headers, so they are not the browser's address.
     headers.insert("x-forwarded-for", "198.51.100.1".parse().unwrap());
-    let requester = ClientInfo::from_headers(&headers);
+    let requester = ClientInfo::from_values(ClientInfo::HEADERS.map(|name| headers.get(name)));
     client(&http).authenticate(grant, &requester).await.unwrap();
     assert_eq!(
         sent(&http).1,
