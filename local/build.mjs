@@ -1,7 +1,7 @@
 /**
  * A Worker's bundle: `index.js` and `index_bg.wasm`, made by worker-build with the project's own tools, and
- * the static assets beside it. `RELEASE` makes what is deployed and tested, `DEVELOPMENT` what `npm start`
- * serves. A build does nothing while no source has changed. Wrangler calls this file too (`[build]` in
+ * the static assets beside it. `RELEASE` is the bundle for deployment and tests, `DEVELOPMENT` the one for
+ * `npm start`. A build does nothing while no source has changed. Wrangler calls this file too (`[build]` in
  * wrangler.toml): then it prints only errors.
  *
  *     node local/build.mjs [--report]     --report: set up first, show the compiler, print the sizes
@@ -100,7 +100,7 @@ const FAILED = "The Worker was not built: see the compiler's words above.";
 /**
  * Builds the bundle unless it is there and as new as its sources.
  *
- * @param {"steps" | "all" | "quiet"} show what is printed of a build that succeeds
+ * @param {"steps" | "all" | "quiet"} show how much a successful build prints
  * @param {{ worker?: Worker, mode?: Mode }} [options]
  */
 export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {

@@ -120,7 +120,7 @@ async function configurationFor(worker, { script, assets }) {
 }
 
 /**
- * Writes the file that Wrangler watches: over what is there, in one step. Wrangler's watcher loses a file that
+ * Overwrites the file that Wrangler watches, in one step. Wrangler's watcher loses a file that
  * another one takes the place of, and would read half of one that is emptied first. JSON may end in spaces.
  *
  * @param {string} file

@@ -1,4 +1,4 @@
-//! The session cookie: which sealed values open, and what they show.
+//! The session cookie: the sealed values that open, and the user that `/me` then shows.
 
 use axum::body::Body;
 use http::{Method, header};

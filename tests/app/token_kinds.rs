@@ -1,5 +1,5 @@
-//! One WorkOS key signs session tokens, Connect access tokens and ID tokens: the claims decide which kind a
-//! token is, and what it allows.
+//! One WorkOS key signs session tokens, Connect access tokens and ID tokens: the claims decide the kind
+//! of a token and its permissions.
 
 use chrono::Duration;
 use http::{Method, header};

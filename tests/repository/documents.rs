@@ -1,4 +1,4 @@
-//! The documents for maintainers, compared to the code: what they name exists, and what they list is complete.
+//! The documents for maintainers name files and functions that exist, and their lists are complete.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

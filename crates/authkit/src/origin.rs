@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn form_is_same_origin_only_if_the_browser_states_it() {
+    fn form_without_browser_headers_is_not_same_origin() {
         let own = origin("https://app.test");
         for (pairs, is_same_origin) in [
             (&[("sec-fetch-site", "same-origin")][..], true),

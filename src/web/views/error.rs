@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn page_has_a_message_a_link_and_the_request_id() {
+    fn error_page_shows_message_link_and_request_id() {
         let detail = json!("Expenses cannot be reached right now: try again in a moment");
         let page = page(&Failure { retry: Some("/expenses?a=1&b=2"), ..failure(&detail) });
         let page = page.into_string();

@@ -288,7 +288,7 @@ async fn retired_key_is_refused_within_the_hour() {
 }
 
 #[tokio::test]
-async fn retired_key_is_refused_once_a_newer_set_is_known() {
+async fn newer_key_set_refuses_a_retired_key() {
     let world = World::new();
     let cache = world.isolate();
     lookup(&cache, CURRENT.kid).await.unwrap();
@@ -337,7 +337,7 @@ async fn outage_without_a_set_causes_one_fetch() {
 }
 
 #[tokio::test]
-async fn old_set_is_used_while_a_newer_one_is_fetched() {
+async fn old_key_set_verifies_during_a_fetch() {
     let world = World::new();
     let cache = world.isolate();
     lookup(&cache, CURRENT.kid).await.unwrap();

@@ -287,7 +287,7 @@ async fn session_that_would_be_refused_is_not_set() {
 }
 
 #[tokio::test]
-async fn sign_in_to_session_signed_out_here_finishes_sign_out() {
+async fn callback_finishes_the_sign_out_of_a_continued_session() {
     let site = Site::new();
     let cookie = site.sign_in().await;
     site.send(Method::POST, "/logout", &[("cookie", &cookie)]).await;

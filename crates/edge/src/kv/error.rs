@@ -18,7 +18,7 @@ pub enum KvOperation {
 }
 
 impl KvOperation {
-    /// Whether the operation changes what is stored.
+    /// Whether the operation is a write: `put` or `delete`.
     #[must_use]
     pub fn is_write(self) -> bool {
         matches!(self, Self::Put | Self::Delete)
