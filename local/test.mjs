@@ -24,6 +24,9 @@ const CARGO_ENV = { CARGO_TERM_COLOR: process.env.CARGO_TERM_COLOR ?? (process.s
 /** What `node --test` says of how many have passed, in either of its reporters. */
 const NODE_PASSED = /^(?:#|ℹ) pass (\d+)/gm;
 
+/** The longest time for one file of `node --test`, in milliseconds: a file that hangs fails, with its name. */
+const FILE_MAX_MS = 300_000;
+
 /**
  * The layers, lowest first. `missing` says what a layer needs and this machine has not.
  *
@@ -128,9 +131,8 @@ async function runOnBundle(folders, bundles = []) {
   await build('steps');
   for (const bundle of bundles) await build('steps', bundle);
   const reporter = process.stdout.isTTY ? 'spec' : 'tap';
-  return capture(process.execPath, ['--test', `--test-reporter=${reporter}`, ...folders.flatMap(testFiles)], {
-    show: true,
-  });
+  const options = ['--test', `--test-timeout=${FILE_MAX_MS}`, `--test-reporter=${reporter}`];
+  return capture(process.execPath, [...options, ...folders.flatMap(testFiles)], { show: true });
 }
 
 /** Every `*.test.mjs` under the folder: Node 20 does not expand patterns itself. @param {string} folder @returns {string[]} */

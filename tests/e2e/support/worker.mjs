@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { Miniflare } from 'miniflare';
@@ -31,6 +32,10 @@ const ASSETS = {
 };
 
 const LOG_TIMEOUT_MS = 5_000;
+/** The longest time for the runtime to start or to stop. It takes about a second. */
+const RUNTIME_TIMEOUT_MS = 30_000;
+/** How often a runtime is started that does not say in time that it is ready. */
+const START_TRIES = 3;
 /** How many keys one request of the harness writes to KV. */
 const SEED_BATCH = 500;
 
@@ -105,7 +110,7 @@ export class Worker {
       throw new Error(`there is no bundle in ${folder}: run npm test, or npm run build first`);
     this.#kvBinding = kvBinding;
     this.kvFolder = kvFolder;
-    const miniflare = new Miniflare({
+    const { miniflare, port } = await startRuntime({
       host: '127.0.0.1',
       port: 0,
       https,
@@ -132,7 +137,6 @@ export class Worker {
       })),
     });
     this.#miniflare = miniflare;
-    const { port } = await miniflare.ready;
     // Not 127.0.0.1, where AuthKit is: two hosts are two sites, as they are in production.
     this.origin = `${https ? 'https' : 'http'}://localhost:${port}`;
     this.isolates.push(this);
@@ -245,7 +249,7 @@ export class Worker {
       // The runtime is killed in the end, with all that it still had to say.
       await this.flushLog();
     } finally {
-      await miniflare.dispose();
+      await withinTimeout(miniflare.dispose());
     }
   }
 
@@ -266,6 +270,28 @@ export class Worker {
     const answers = await Promise.all(isolates.map(({ origin }) => send({ url: origin + path, ...options })));
     if (!answers.every(({ status }) => status === 204)) throw new Error(`${path} is not answered by the entry module`);
   }
+}
+
+/**
+ * Starts the runtime. Rarely it never says that it is ready, without a word in its log, and another start works.
+ *
+ * @param {import('miniflare').MiniflareOptions} options
+ * @returns {Promise<{ miniflare: Miniflare, port: string }>}
+ */
+async function startRuntime(options) {
+  for (let tries = 1; ; tries += 1) {
+    const miniflare = new Miniflare(options);
+    const url = await withinTimeout(miniflare.ready);
+    if (url) return { miniflare, port: url.port };
+    await withinTimeout(miniflare.dispose());
+    if (tries === START_TRIES) throw new Error(`the runtime did not start in ${tries} × ${RUNTIME_TIMEOUT_MS} ms`);
+    console.error(`the runtime did not start within ${RUNTIME_TIMEOUT_MS} ms: starting it again`);
+  }
+}
+
+/** The result of a step of the runtime; `undefined` where it takes too long. @template T @param {Promise<T>} step */
+function withinTimeout(step) {
+  return Promise.race([step, pause(RUNTIME_TIMEOUT_MS, undefined, { ref: false })]);
 }
 
 /** A test module, where the bundle finds it: beside itself. @param {string} folder @param {string} name @returns {ESModule} */
