@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Clock, HttpClient, KvNamespace};
+use crate::{Clock, HttpClient, KvNamespace, ObjectNamespace, RateLimit};
 
 /// The environment of an application: its configuration, and the services that it uses.
 pub trait Host {
@@ -11,6 +11,12 @@ pub trait Host {
 
     /// The key-value namespace that is bound to a name; `None` where there is no such binding.
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>>;
+
+    /// The Durable Objects that are bound to a name; `None` where there is no such binding.
+    fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>>;
+
+    /// The rate limit that is bound to a name; `None` where there is no such binding, which is no limit.
+    fn rate_limit(&self, binding: &str) -> Option<Arc<dyn RateLimit>>;
 
     /// The wall clock.
     fn clock(&self) -> Arc<dyn Clock>;

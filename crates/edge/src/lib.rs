@@ -1,8 +1,10 @@
 //! The host of an application: what it needs from the machine that it runs on, as traits, and two
 //! implementations.
 //!
-//! - [`Host`]: the environment, with variables and bindings. [`Clock`], [`HttpClient`] and [`KvNamespace`]:
-//!   its services. [`WaitUntil`] and [`VisitorTimeZone`]: what a host adds to each request.
+//! - [`Host`]: the environment, with variables and bindings. [`Clock`], [`HttpClient`], [`KvNamespace`],
+//!   [`ObjectNamespace`] and [`RateLimit`]: its services. [`WaitUntil`] and [`VisitorTimeZone`]: what a host adds
+//!   to each request.
+//! - [`Object`]: a class of Durable Objects.
 //! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker.
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
@@ -18,7 +20,9 @@ mod http_client;
 mod kv;
 #[cfg(feature = "memory")]
 pub mod memory;
+mod object;
 mod random;
+mod rate_limit;
 mod request;
 #[cfg(target_arch = "wasm32")]
 pub mod workers;
@@ -31,7 +35,12 @@ pub use kv::{
     KV_READ_MAX_MILLIS, KV_TTL_MAX_SECS, KV_TTL_MIN_SECS, KV_VALUE_MAX_BYTES, KV_WRITE_MAX_MILLIS,
     KvError, KvErrorKind, KvKey, KvListing, KvNamespace, KvOperation, KvPage, KvPut, TimedKv,
 };
+pub use object::{
+    OBJECT_VALUE_MAX_BYTES, Object, ObjectContext, ObjectError, ObjectErrorKind, ObjectFault,
+    ObjectNamespace, ObjectStorage, TimedObjects,
+};
 pub use random::random_bytes;
+pub use rate_limit::RateLimit;
 pub use request::{VisitorTimeZone, WaitUntil};
 
 /// Makes a crate a Worker that serves every request by one axum router.

@@ -12,26 +12,34 @@
 //! assert!(host.kv("KV").is_some());
 //! ```
 
+mod background;
 mod clock;
 mod distant_kv;
 mod http_client;
 mod kv;
+mod objects;
+mod rate_limit;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use background::BackgroundTasks;
 pub use clock::ManualClock;
 pub use distant_kv::DistantKv;
 pub use http_client::ScriptedHttpClient;
 pub use kv::{MemoryKv, Written};
+pub use objects::{MemoryObjectStorage, MemoryObjects};
+pub use rate_limit::MemoryRateLimit;
 
-use crate::{Clock, Host, HttpClient, KvNamespace};
+use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit};
 
-/// An environment whose parts a test chooses. By default it has no variables and no namespaces, its clock
+/// An environment whose parts a test chooses. By default it has no variables and no bindings, its clock
 /// stands at [`ManualClock::default`], and no outgoing request gets a response.
 #[derive(Clone, Default)]
 pub struct MemoryHost {
     vars: BTreeMap<String, String>,
     namespaces: BTreeMap<String, Arc<dyn KvNamespace>>,
+    objects: BTreeMap<String, Arc<dyn ObjectNamespace>>,
+    rate_limits: BTreeMap<String, Arc<dyn RateLimit>>,
     clock: Arc<ManualClock>,
     http_client: Option<Arc<dyn HttpClient>>,
 }
@@ -48,6 +56,20 @@ impl MemoryHost {
     #[must_use]
     pub fn with_kv(mut self, binding: &str, namespace: Arc<dyn KvNamespace>) -> Self {
         self.namespaces.insert(binding.to_owned(), namespace);
+        self
+    }
+
+    /// Binds Durable Objects.
+    #[must_use]
+    pub fn with_objects(mut self, binding: &str, objects: Arc<dyn ObjectNamespace>) -> Self {
+        self.objects.insert(binding.to_owned(), objects);
+        self
+    }
+
+    /// Binds a rate limit.
+    #[must_use]
+    pub fn with_rate_limit(mut self, binding: &str, rate_limit: Arc<dyn RateLimit>) -> Self {
+        self.rate_limits.insert(binding.to_owned(), rate_limit);
         self
     }
 
@@ -79,6 +101,14 @@ impl Host for MemoryHost {
 
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>> {
         self.namespaces.get(binding).cloned()
+    }
+
+    fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>> {
+        self.objects.get(binding).cloned()
+    }
+
+    fn rate_limit(&self, binding: &str) -> Option<Arc<dyn RateLimit>> {
+        self.rate_limits.get(binding).cloned()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

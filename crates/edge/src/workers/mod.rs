@@ -17,7 +17,7 @@ use http::{StatusCode, header};
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, send::SendWrapper, worker_sys::web_sys};
 
-use crate::{Clock, Host, HttpClient, KvNamespace, WaitUntil};
+use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit, WaitUntil};
 
 /// Named by what [`serve!`](crate::serve) expands to.
 #[doc(hidden)]
@@ -39,6 +39,14 @@ impl Host for WorkersHost {
 
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>> {
         Some(Arc::new(kv::WorkersKv::bound(&self.0, binding)?))
+    }
+
+    fn objects(&self, _: &str) -> Option<Arc<dyn ObjectNamespace>> {
+        None
+    }
+
+    fn rate_limit(&self, _: &str) -> Option<Arc<dyn RateLimit>> {
+        None
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -1,0 +1,54 @@
+//! The failures of objects.
+
+use thiserror::Error;
+
+/// An object could not complete an event. The reason goes to the log, and holds no user's data.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ObjectFault(pub String);
+
+impl ObjectFault {
+    /// A fault for this reason.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Why a message has no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObjectErrorKind {
+    /// The object has too many messages and did not take this one.
+    Overloaded,
+    /// The connection failed, or the object ended while it had the message: it was evicted, or a new version of
+    /// the code replaced it. Sent again, the message reaches a new instance.
+    Disconnected,
+    /// No response within the limit of [`TimedObjects`](super::TimedObjects).
+    TimedOut,
+    /// The object failed on this message.
+    Failed,
+}
+
+/// A message to an object has no response.
+#[derive(Debug, Clone, Error)]
+#[error("Durable Object {kind:?}: {reason}")]
+pub struct ObjectError {
+    /// Why.
+    pub kind: ObjectErrorKind,
+    /// The reason in words, for the log.
+    pub reason: String,
+}
+
+impl ObjectError {
+    /// An error of this kind. `reason` goes to the log.
+    #[must_use]
+    pub fn new(kind: ObjectErrorKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+
+    /// Whether the object may have received the message, now or later.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        self.kind != ObjectErrorKind::Overloaded
+    }
+}
