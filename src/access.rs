@@ -4,7 +4,10 @@
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use http::{Method, StatusCode, request::Parts};
 
-use crate::expenses::{Expenses, UserExpenses, model::ExpenseId};
+use crate::{
+    expenses::{Expenses, UserExpenses, model::ExpenseId},
+    rate_limits::CallerLimits,
+};
 use axum_authkit::{AppError, CurrentUser, Rejection, UnscopedUser};
 
 /// What a request does with expenses. A token that is limited to scopes needs the scope for it.
@@ -43,6 +46,7 @@ impl Access {
 impl<S> FromRequestParts<S> for UserExpenses
 where
     Expenses: FromRef<S>,
+    CallerLimits: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;
@@ -50,6 +54,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let caller = UnscopedUser::from_request_parts(parts, state).await?;
         let caller = caller.require_scope(Access::for_method(&parts.method).scope())?;
+        CallerLimits::from_ref(state).caller.check(caller.id()).await?;
         Ok(Expenses::from_ref(state).of_user(caller.id(), caller.wait_until().clone()))
     }
 }

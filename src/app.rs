@@ -16,6 +16,7 @@ use crate::{
         routing::{OpenApiRouter, routes},
     },
     organization,
+    rate_limits::CallerLimits,
     security_headers::with_security_headers,
     service,
     web::{show, submit, views},
@@ -40,6 +41,8 @@ pub struct AppState {
     pub authkit: Arc<AuthKit>,
     /// The users' expenses.
     pub expenses: Expenses,
+    /// Limits on the requests of one caller.
+    pub limits: CallerLimits,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -54,7 +57,13 @@ impl AppState {
             .with_resource(RESOURCE)
             .with_landing_path("/expenses")
             .with_error_page(views::error::render);
-        Self { authkit: Arc::new(authkit), expenses, clock }
+        Self { authkit: Arc::new(authkit), expenses, limits: CallerLimits::default(), clock }
+    }
+
+    /// Limits the requests of each caller.
+    #[must_use]
+    pub fn with_limits(self, limits: CallerLimits) -> Self {
+        Self { limits, ..self }
     }
 }
 
@@ -62,7 +71,10 @@ impl AppState {
 pub fn build(host: &impl Host) -> Router {
     let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
     match (authkit, host.kv(store::BINDING)) {
-        (Ok(authkit), Some(kv)) => router(AppState::new(authkit, kv, host.clock())),
+        (Ok(authkit), Some(kv)) => {
+            let state = AppState::new(authkit, kv, host.clock());
+            router(state.with_limits(CallerLimits::bound(host)))
+        }
         (authkit, _) => misconfigured(&authkit.err().unwrap_or_default()),
     }
 }

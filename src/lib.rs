@@ -5,7 +5,7 @@
 //! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
 //!   (tools for agents). `access` gives them the caller's expenses.
 //! - `negotiation`: chooses the JSON or the HTML handler of a path. [`organization`], [`service`],
-//!   [`webhooks`]: the other routes of the app.
+//!   [`webhooks`]: the other routes of the app. [`rate_limits`]: limits on the requests of one caller.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
 //! - `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
@@ -26,6 +26,7 @@ pub mod negotiation;
 pub mod openapi;
 pub mod organization;
 pub mod paging;
+pub mod rate_limits;
 pub mod security_headers;
 pub mod service;
 pub mod url_encoded;

@@ -1,7 +1,7 @@
 //! `POST /organization`: switches the caller's session to another organization.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -13,6 +13,7 @@ use crate::{
     fastapi::{Fields, parse_text},
     json::Json,
     openapi::{ErrorResponse, Protected, ReadsBody},
+    rate_limits::CallerLimits,
 };
 use axum_authkit::{
     AppError, Challenge, CurrentUser, browser::redirect, current_user::SwitchError,
@@ -54,10 +55,12 @@ struct OrganizationRequest {
 )]
 pub(crate) async fn switch_organization(
     caller: CurrentUser,
+    State(limits): State<CallerLimits>,
     challenge: Challenge,
     origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {
+    limits.caller.check(caller.id()).await?;
     let (parts, body) = request.into_parts();
     let is_own_form = caller.has_session()
         && origin.is_same_origin_form(&parts.headers)

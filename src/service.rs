@@ -3,7 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{json::Json, mcp, openapi::NeedsAuthKit};
+use crate::{
+    json::Json,
+    mcp,
+    openapi::{Limited, NeedsAuthKit},
+};
 
 /// Whether the service is there
 ///
@@ -40,7 +44,7 @@ pub(crate) struct HealthResponse {
             description = "Paths by what is there",
             content((HomeResponse = "application/json"), (String = "text/html")),
         ),
-        NeedsAuthKit,
+        Limited, NeedsAuthKit,
     ),
 )]
 pub(crate) async fn show_home() -> Json<HomeResponse> {

@@ -17,7 +17,7 @@ use super::{
     tool,
     tools::{self, CallError, Caller},
 };
-use crate::{body::read_bytes, expenses::Expenses};
+use crate::{body::read_bytes, expenses::Expenses, rate_limits::CallerLimits};
 use axum_authkit::error_layer::request_id;
 use axum_authkit::{
     AppError, BearerUser, CurrentUser,
@@ -56,6 +56,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
 pub(crate) async fn answer_message(
     Client(user): Client,
     State(expenses): State<Expenses>,
+    State(limits): State<CallerLimits>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AppError> {
@@ -68,6 +69,7 @@ pub(crate) async fn answer_message(
     let caller = Caller {
         expenses: &expenses,
         user: &user,
+        limits: &limits,
         request_id: request_id.as_deref().unwrap_or("-"),
     };
     let reply = match incoming {
@@ -94,7 +96,13 @@ async fn reply_to(
         // The server ignores `notifications/initialized` and `notifications/cancelled`.
         return Ok(Reply::NONE);
     };
-    let mut result = match result_for(caller, revision, &message.method, message.params).await {
+    let result = match caller.limits.mcp.check(caller.user.id()).await {
+        Ok(()) => result_for(caller, revision, &message.method, message.params).await,
+        // The model reads the result of a tool, and not the status.
+        Err(rejection) if message.method == tools::METHOD => Ok(tools::too_many_calls(&rejection)),
+        Err(rejection) => return Err(Box::new(rejection.into())),
+    };
+    let mut result = match result {
         Ok(result) => result,
         Err(CallError::Protocol(error)) => return Ok(error.into_reply(Some(&id))),
         Err(CallError::Refused(error)) => return Err(error),
@@ -154,7 +162,7 @@ async fn result_for(
     mut params: Map<String, Value>,
 ) -> Result<Map<String, Value>, CallError> {
     match (revision, method) {
-        (_, "tools/call") => tools::call(caller, &mut params).await,
+        (_, tools::METHOD) => tools::call(caller, &mut params).await,
         (Revision::WithHandshake, "tools/list") => Ok(object(json!({"tools": tool::list()}))),
         (Revision::WithHandshake, "initialize") => initialize(&params).map_err(CallError::Protocol),
         (Revision::WithHandshake, "ping") => Ok(Map::new()),

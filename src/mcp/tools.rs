@@ -25,8 +25,12 @@ use crate::{
             parse_list_arguments, parse_patch_arguments, parse_summary_arguments,
         },
     },
+    rate_limits::CallerLimits,
 };
-use axum_authkit::{AppError, CurrentUser};
+use axum_authkit::{AppError, CurrentUser, Rejection};
+
+/// The method that calls a tool.
+pub const METHOD: &str = "tools/call";
 
 /// The request that calls tools.
 pub struct Caller<'a> {
@@ -34,6 +38,8 @@ pub struct Caller<'a> {
     pub expenses: &'a Expenses,
     /// The caller.
     pub user: &'a CurrentUser,
+    /// Limits on the caller's requests.
+    pub limits: &'a CallerLimits,
     /// The id of the request in the log.
     pub request_id: &'a str,
 }
@@ -69,7 +75,7 @@ pub async fn call(
         Some(Value::Object(arguments)) => without_nulls(tool, arguments),
         Some(_) => return Err(invalid("Invalid params: arguments must be an object".to_owned())),
     };
-    let Caller { expenses, user, request_id } = caller;
+    let Caller { expenses, user, request_id, .. } = caller;
     user.require_scope(tool.access().scope())
         .map_err(|error| CallError::Refused(Box::new(error.into())))?;
     let expenses = expenses.of_user(user.id(), user.wait_until().clone());
@@ -91,6 +97,16 @@ pub async fn call(
     };
     result.insert("content".to_owned(), json!([{"type": "text", "text": text}]));
     Ok(result)
+}
+
+/// The result of a call beyond the caller's limit.
+#[must_use]
+pub fn too_many_calls(rejection: &Rejection) -> Map<String, Value> {
+    let mut result = Map::new();
+    result.insert("isError".to_owned(), json!(true));
+    let text = format!("{rejection}. Nothing was done");
+    result.insert("content".to_owned(), json!([{"type": "text", "text": text}]));
+    result
 }
 
 async fn run(

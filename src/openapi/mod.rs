@@ -19,7 +19,7 @@ use utoipa::{
 use crate::fastapi::{ProblemResponse, ValidationErrorResponse};
 
 pub use axum_authkit::openapi::{
-    Changes, ErrorExample, ErrorResponse, NeedsAuthKit, NeedsScope, Protected, SharedError,
+    Changes, ErrorExample, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected, SharedError,
 };
 
 /// The document, as it is served.

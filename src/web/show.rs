@@ -208,7 +208,7 @@ pub(crate) async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Respons
     let account = caller.map(|caller| Account::from(&caller));
     let reader = match &account {
         Ok(account) => docs::Reader::SignedIn(account),
-        Err(Rejection::Unavailable(_)) => docs::Reader::Unknown,
+        Err(Rejection::Unavailable(_) | Rejection::TooManyRequests { .. }) => docs::Reader::Unknown,
         Err(_) => docs::Reader::SignedOut,
     };
     let policy = [(header::CONTENT_SECURITY_POLICY, docs::CONTENT_SECURITY_POLICY)];

@@ -42,6 +42,7 @@ use crate::{
         Changes, FindsOne, Protected, ReadsForm,
         schema::{DeleteForm, ExpenseForm},
     },
+    rate_limits::CallerLimits,
 };
 use axum_authkit::error_layer::request_id;
 use axum_authkit::{AppError, Rejection, browser::redirect, origin::RequestOrigin};
@@ -59,6 +60,7 @@ pub(crate) struct OwnForm {
 impl<S> FromRequest<S> for OwnForm
 where
     Expenses: FromRef<S>,
+    CallerLimits: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Response;
@@ -285,7 +287,9 @@ impl ReturnedForm {
             Rejection::SignedOut { sign_in: None, .. } => AppError::from(rejection)
                 .with_page(self.page(&[], view::Returned::SignedOut, None))
                 .into_response(),
-            Rejection::Unavailable(_) => self.unavailable(rejection.into(), None),
+            Rejection::Unavailable(_) | Rejection::TooManyRequests { .. } => {
+                self.unavailable(rejection.into(), None)
+            }
             other => other.into_response(),
         }
     }

@@ -7,6 +7,7 @@ use super::{Locale, views::Account};
 use crate::{
     access::expenses_of,
     expenses::{Expenses, UserExpenses},
+    rate_limits::CallerLimits,
 };
 use axum_authkit::{CurrentUser, Rejection, user::User};
 use edge_host::VisitorTimeZone;
@@ -26,12 +27,14 @@ pub struct Visitor {
 impl<S> FromRequestParts<S> for Visitor
 where
     Expenses: FromRef<S>,
+    CallerLimits: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let caller = CurrentUser::from_request_parts(parts, state).await?;
+        CallerLimits::from_ref(state).caller.check(caller.id()).await?;
         let account = Account::from(&caller);
         let expenses = expenses_of(&caller, &parts.method, &Expenses::from_ref(state))?;
         let locale = Locale::from_headers(&parts.headers);

@@ -21,6 +21,7 @@ mod numbers;
 mod openapi;
 mod pages;
 mod public_origin;
+mod rate_limits;
 mod refresh;
 mod session;
 mod shared_memory;

@@ -86,7 +86,7 @@ pub enum ErrorExample {
     },
 }
 
-const AUTH_ERRORS: [SharedError; 4] = [
+const AUTH_ERRORS: [SharedError; 5] = [
     SharedError {
         name: "Unauthorized",
         status: 401,
@@ -108,6 +108,13 @@ const AUTH_ERRORS: [SharedError; 4] = [
             "WWW-Authenticate",
             "For a token without the scope: `insufficient_scope` and the required scope (RFC 6750)",
         )],
+    },
+    SharedError {
+        name: "TooManyRequests",
+        status: 429,
+        description: "More requests than the caller's limit allows; nothing was done",
+        example: ErrorExample::Detail("Too many requests: try again in 10 seconds"),
+        headers: &[("Retry-After", "Seconds to wait")],
     },
     SharedError {
         name: "InternalServerError",
@@ -183,7 +190,9 @@ macro_rules! reusable_responses {
 
 reusable_responses! {
     /// The error responses of an operation that requires authentication.
-    Protected: 401 "Unauthorized", 500 "InternalServerError", 503 "Unavailable";
+    Protected: 401 "Unauthorized", 429 "TooManyRequests", 500 "InternalServerError", 503 "Unavailable";
+    /// The error response of a public operation with a rate limit.
+    Limited: 429 "TooManyRequests";
     /// The error responses of an operation that calls WorkOS.
     NeedsAuthKit: 500 "InternalServerError", 503 "Unavailable";
     /// The error response of an operation that changes data: requests from another site are refused.

@@ -39,6 +39,12 @@ pub enum Rejection {
         /// `WWW-Authenticate`, for a token that lacks a scope.
         challenge: Option<HeaderValue>,
     },
+    /// The caller has sent too many requests: 429.
+    #[error("Too many requests: try again in {retry_after_secs} seconds")]
+    TooManyRequests {
+        /// Seconds after which the caller may retry.
+        retry_after_secs: u32,
+    },
     /// WorkOS or KV could not be reached, so nothing is known of the caller: 503.
     #[error("Sign-in cannot be checked right now: try again soon")]
     Unavailable(Outage),
@@ -81,6 +87,10 @@ impl From<Rejection> for AppError {
                     Some(challenge) => error.with_header(header::WWW_AUTHENTICATE, challenge),
                     None => error,
                 }
+            }
+            Rejection::TooManyRequests { retry_after_secs } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+                    .with_header(header::RETRY_AFTER, retry_after_secs.into())
             }
             Rejection::Unavailable(outage) => outage.into_error(&detail),
         }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use authkit_edge::app::{self, AppState};
+use authkit_edge::{
+    app::{self, AppState},
+    rate_limits::CallerLimits,
+};
 use axum::{Router, body::Body};
 use axum_authkit::{AuthKit, AuthKitConfig};
 use chrono::{DateTime, FixedOffset, Utc};
@@ -37,6 +40,8 @@ pub struct TestApp {
     /// The KV namespace that AuthKit shares between isolates. On Workers both are one namespace.
     pub authkit_kv: Arc<MemoryKv>,
     pub clock: Arc<ManualClock>,
+    /// The limits on the requests of one caller; none by default.
+    pub limits: CallerLimits,
     /// The visitor's time zone that the host adds to every request.
     pub time_zone: VisitorTimeZone,
 }
@@ -57,6 +62,7 @@ impl TestApp {
             kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             authkit_kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             clock,
+            limits: CallerLimits::default(),
             time_zone: VisitorTimeZone::default(),
         };
         world.isolate_with_variables(variables)
@@ -95,7 +101,8 @@ impl TestApp {
         let router = match config {
             Ok(config) => {
                 let authkit = AuthKit::new(config, http, authkit_kv, Arc::clone(&clock));
-                app::router(AppState::new(authkit, Arc::clone(&self.kv) as _, clock))
+                let state = AppState::new(authkit, Arc::clone(&self.kv) as _, clock);
+                app::router(state.with_limits(self.limits.clone()))
             }
             Err(error) => app::misconfigured(&error),
         };

@@ -1,0 +1,79 @@
+//! Limits on the requests of one caller: 429 in every representation.
+
+use std::sync::Arc;
+
+use authkit_edge::rate_limits::CallerLimits;
+use chrono::Duration;
+use edge_host::memory::{MemoryHost, MemoryRateLimit};
+use http::HeaderMap;
+use serde_json::json;
+
+use crate::support::{ADA, Client, GRACE, TestApp, mcp};
+
+/// An application that allows each caller this many requests in ten seconds, and fewer to `/mcp`.
+fn limited(caller: usize, mcp: usize) -> TestApp {
+    let app = TestApp::new();
+    let limit = |calls| Arc::new(MemoryRateLimit::new(calls, 10, Arc::clone(&app.clock) as _));
+    let host = MemoryHost::default()
+        .with_rate_limit("CALLER_RATE_LIMIT", limit(caller))
+        .with_rate_limit("MCP_RATE_LIMIT", limit(mcp));
+    TestApp { limits: CallerLimits::bound(&host), ..app }.isolate()
+}
+
+#[tokio::test]
+async fn api_refuses_a_caller_beyond_the_limit() {
+    let app = limited(2, 1);
+    let ada = app.authkit.access_token(ADA);
+    let body = r#"{"description": "x", "amount": 1}"#;
+    app.bearer(&ada).post("/expenses", body.to_owned()).await.expect(201);
+    app.bearer(&ada).get("/expenses").await.expect(200);
+    let refused = app.bearer(&ada).post("/expenses", body.to_owned()).await.expect(429);
+    assert_eq!(refused.header("retry-after"), "10");
+    assert_eq!(refused.detail(), "Too many requests: try again in 10 seconds");
+    app.bearer(&app.authkit.access_token(GRACE)).get("/expenses").await.expect(200);
+    app.clock.advance(Duration::seconds(10));
+    let listed = app.bearer(&ada).get("/expenses").await.expect(200).json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "a refused request adds no expense");
+}
+
+#[tokio::test]
+async fn pages_refuse_a_caller_and_return_the_form() {
+    let app = limited(1, 1);
+    let mut ada = app.signed_in(ADA).await;
+    ada.open("/expenses").await.expect(200);
+    let page = ada.open("/expenses").await.expect(429);
+    assert_eq!(page.header("retry-after"), "10");
+    assert!(page.body.contains("Too many requests"), "{}", page.body);
+    let fields = [("description", "typed text"), ("amount", "1")];
+    let form = ada.submit("/expenses", &fields).await.expect(429);
+    assert!(form.body.contains("typed text"), "{}", form.body);
+}
+
+#[tokio::test]
+async fn tool_call_beyond_the_limit_is_a_tool_error() {
+    let app = limited(100, 2);
+    mcp::output(&app, "list_expenses", json!({})).await;
+    mcp::output(&app, "list_expenses", json!({})).await;
+    let result = mcp::call(&app, "list_expenses", json!({})).await;
+    assert_eq!(result["isError"], true);
+    let text = result["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("try again in 10 seconds"), "{text}");
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    mcp::rpc(&app, &ping).await.expect(429);
+}
+
+#[tokio::test]
+async fn each_message_of_a_batch_counts() {
+    let app = limited(100, 2);
+    let call = |id| {
+        let params = json!({"name": "list_expenses", "arguments": {}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("mcp-protocol-version", "2025-03-26".parse().unwrap());
+    let batch = json!([call(1), call(2), call(3)]).to_string();
+    let replies = mcp::post(&app, &headers, batch).await.expect(200).json();
+    let errors: Vec<bool> =
+        (0..3).map(|index| replies[index]["result"]["isError"] == true).collect();
+    assert_eq!(errors, [false, false, true], "{replies}");
+}
