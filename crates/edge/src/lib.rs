@@ -5,7 +5,7 @@
 //!   [`ObjectNamespace`] and [`RateLimit`]: its services. [`WaitUntil`] and [`VisitorTimeZone`]: what a host adds
 //!   to each request.
 //! - [`Object`]: a class of Durable Objects.
-//! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker.
+//! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker with its classes.
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
 //!
@@ -43,14 +43,26 @@ pub use random::random_bytes;
 pub use rate_limit::RateLimit;
 pub use request::{VisitorTimeZone, WaitUntil};
 
-/// Makes a crate a Worker that serves every request by one axum router.
+/// Makes a crate a Worker that serves every request by one axum router, with classes of Durable Objects.
 ///
-/// The argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`,
-/// whose error every request is then told. It runs once in an isolate, at the first request. The macro
-/// stands at the root of a crate of type `cdylib`; on any other target than wasm it expands to nothing.
+/// ```ignore
+/// edge_host::serve!(crate::build, Counter = crate::counter);
+/// ```
+///
+/// The first argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`,
+/// whose error every request is then told. It runs once in an isolate, at the first request. Each further argument
+/// is a class: its name, as the Worker's configuration binds it, and the path of a
+/// `fn(&impl Host, ObjectContext) -> impl Object`, which makes each instance. The classes need SQLite storage
+/// (`new_sqlite_classes`). The macro stands at the root of a crate of type `cdylib`; on any other target than wasm it
+/// expands to nothing.
+///
+/// A panic ends what runs in the isolate: each request, and each event of an object, has no response, and a sender of
+/// a message gets an [`ObjectError`] that says that it may have run. The next event starts the module anew, and
+/// objects are made again from their storage. Storage keeps what was written before the panic, also since the last
+/// await.
 #[macro_export]
 macro_rules! serve {
-    ($build:path) => {
+    ($build:path $(, $class:ident = $factory:path)* $(,)?) => {
         #[cfg(target_arch = "wasm32")]
         mod __edge_host {
             use ::std::cell::OnceCell;
@@ -80,6 +92,39 @@ macro_rules! serve {
             ) -> Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue> {
                 serve(request, env, context, &ROUTER, $build).await
             }
+
+            $(
+                #[wasm_bindgen::prelude::wasm_bindgen(
+                    wasm_bindgen = $crate::workers::private::wasm_bindgen
+                )]
+                pub struct $class($crate::workers::private::WorkersObject);
+
+                #[wasm_bindgen::prelude::wasm_bindgen(
+                    wasm_bindgen = $crate::workers::private::wasm_bindgen,
+                    wasm_bindgen_futures = $crate::workers::private::wasm_bindgen_futures,
+                    js_sys = $crate::workers::private::js_sys
+                )]
+                impl $class {
+                    #[wasm_bindgen(constructor)]
+                    pub fn new(state: $crate::workers::private::ObjectState, env: Env) -> Self {
+                        Self($crate::workers::make_object(state, env, $factory))
+                    }
+
+                    pub async fn fetch(
+                        &self,
+                        request: Request,
+                    ) -> Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue> {
+                        self.0.fetch(request).await
+                    }
+
+                    pub async fn alarm(
+                        &self,
+                        info: wasm_bindgen::JsValue,
+                    ) -> Result<(), wasm_bindgen::JsValue> {
+                        self.0.alarm(info).await
+                    }
+                }
+            )*
         }
     };
 }

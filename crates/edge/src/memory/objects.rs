@@ -315,6 +315,7 @@ impl ObjectStorage for MemoryObjectStorage {
         let mut stored = self.begin()?;
         stored.rows_written += stored.rows.len();
         stored.rows.clear();
+        stored.alarm = None;
         Ok(())
     }
 

@@ -29,7 +29,7 @@ pub trait ObjectStorage: Send + Sync {
     /// Removes `key`. A key that does not exist is not an error. It counts as one row written.
     fn delete(&self, key: &str) -> Result<(), ObjectFault>;
 
-    /// Removes every key. The alarm stays.
+    /// Removes every key and the alarm, so that nothing is left of the object. An alarm that is set afterwards stays.
     fn delete_all(&self) -> Result<(), ObjectFault>;
 
     /// Runs [`Object::alarm`](super::Object::alarm) at this time, or as soon as possible if it has passed; `None` for never. An object

@@ -138,3 +138,49 @@ export class RequestBody {
     }
   }
 }
+
+/**
+ * Sends a message to a Durable Object, by a stub for this message alone.
+ *
+ * @param {DurableObjectNamespace} namespace
+ * @param {string} name
+ * @param {string} message
+ * @returns {Promise<Uint8Array | number>} the response, or its status where that is not 200
+ */
+export async function sendToObject(namespace, name, message) {
+  const response = await namespace.getByName(name).fetch('http://object/', { method: 'POST', body: message });
+  const body = new Uint8Array(await response.arrayBuffer());
+  return response.status === 200 ? body : response.status;
+}
+
+/** The message to an object, which `sendToObject` sent. @param {Request} request */
+export async function objectMessage(request) {
+  return new Uint8Array(await request.arrayBuffer());
+}
+
+/** The rows of an object as JSON, in order. @param {SyncKvStorage} rows @param {string} prefix */
+export function objectRows(rows, prefix) {
+  return jsonBytes([...rows.list({ prefix })]);
+}
+
+/**
+ * Sets the alarm of an object, or deletes it. The promise needs no wait: a write takes effect at once, and one that
+ * cannot be made durable resets the object, with no response to anything that depends on it.
+ *
+ * @param {DurableObjectStorage} storage
+ * @param {number | undefined} at milliseconds since 1970
+ */
+export function setObjectAlarm(storage, at) {
+  (at === undefined ? storage.deleteAlarm() : storage.setAlarm(at)).catch(() => {});
+}
+
+/** Deletes the rows of an object and its alarm, at every compatibility date. @param {DurableObjectStorage} storage */
+export function deleteObjectRows(storage) {
+  storage.deleteAlarm().catch(() => {});
+  storage.deleteAll().catch(() => {});
+}
+
+/** @param {RateLimit} limit @param {string} key */
+export async function rateLimitAllows(limit, key) {
+  return (await limit.limit({ key })).success;
+}

@@ -6,6 +6,9 @@ pub mod clock;
 mod console;
 mod fetch;
 mod kv;
+mod object;
+mod objects;
+mod rate_limit;
 mod request;
 mod response;
 mod visitor;
@@ -17,12 +20,17 @@ use http::{StatusCode, header};
 use wasm_bindgen::JsValue;
 use worker::{Context, Env, send::SendWrapper, worker_sys::web_sys};
 
-use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit, WaitUntil};
+use crate::{
+    Clock, Host, HttpClient, KvNamespace, Object, ObjectContext, ObjectNamespace, RateLimit,
+    WaitUntil,
+};
 
 /// Named by what [`serve!`](crate::serve) expands to.
 #[doc(hidden)]
 pub mod private {
     pub use axum::Router;
+
+    pub use super::object::{ObjectState, WorkersObject};
     pub use worker::{
         Env, js_sys, wasm_bindgen, wasm_bindgen_futures,
         worker_sys::{Context, web_sys::Request},
@@ -41,12 +49,12 @@ impl Host for WorkersHost {
         Some(Arc::new(kv::WorkersKv::bound(&self.0, binding)?))
     }
 
-    fn objects(&self, _: &str) -> Option<Arc<dyn ObjectNamespace>> {
-        None
+    fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>> {
+        Some(Arc::new(objects::WorkersObjects::bound(&self.0, binding)?))
     }
 
-    fn rate_limit(&self, _: &str) -> Option<Arc<dyn RateLimit>> {
-        None
+    fn rate_limit(&self, binding: &str) -> Option<Arc<dyn RateLimit>> {
+        Some(Arc::new(rate_limit::WorkersRateLimit::bound(&self.0, binding)?))
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -92,6 +100,16 @@ impl<E: Display> IntoRouter for Result<Router, E> {
 pub fn start() {
     console_error_panic_hook::set_once();
     console::install();
+}
+
+/// Makes an object of a class by its factory.
+#[doc(hidden)]
+pub fn make_object<O: Object + 'static>(
+    state: object::ObjectState,
+    env: Env,
+    factory: impl FnOnce(&WorkersHost, ObjectContext) -> O,
+) -> object::WorkersObject {
+    object::WorkersObject::new(state, |context| factory(&WorkersHost(env), context))
 }
 
 /// Serves one request by the isolate's router, which the first request builds.
