@@ -15,7 +15,7 @@ use crate::Clock;
 pub struct ManualClock(Mutex<DateTime<Utc>>);
 
 /// Noon of 2026-11-23, UTC.
-const NOON_UNIX_SECS: i64 = 1_795_435_200;
+pub(super) const NOON_UNIX_SECS: i64 = 1_795_435_200;
 
 impl Default for ManualClock {
     fn default() -> Self {

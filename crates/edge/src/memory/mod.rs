@@ -19,6 +19,7 @@ mod http_client;
 mod kv;
 mod objects;
 mod rate_limit;
+mod simulation;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +30,7 @@ pub use http_client::ScriptedHttpClient;
 pub use kv::{MemoryKv, Written};
 pub use objects::{MemoryObjectStorage, MemoryObjects};
 pub use rate_limit::MemoryRateLimit;
+pub use simulation::{Simulation, Stalled, Task, TaskId};
 
 use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit};
 
