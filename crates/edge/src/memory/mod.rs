@@ -15,8 +15,10 @@
 mod background;
 mod clock;
 mod distant_kv;
+mod faulty;
 mod http_client;
 mod kv;
+mod locations;
 mod objects;
 mod rate_limit;
 mod simulation;
@@ -26,8 +28,10 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use background::BackgroundTasks;
 pub use clock::ManualClock;
 pub use distant_kv::DistantKv;
+pub use faulty::{HttpBehavior, ObjectBehavior, Receipt, SimulatedHttpClient, SimulatedObjects};
 pub use http_client::ScriptedHttpClient;
 pub use kv::{MemoryKv, Written};
+pub use locations::{DailyQuota, KvBehavior, KvLocation, MemoryKvLocations};
 pub use objects::{MemoryObjectStorage, MemoryObjects};
 pub use rate_limit::MemoryRateLimit;
 pub use simulation::{Simulation, Stalled, Task, TaskId};
@@ -43,6 +47,7 @@ pub struct MemoryHost {
     objects: BTreeMap<String, Arc<dyn ObjectNamespace>>,
     rate_limits: BTreeMap<String, Arc<dyn RateLimit>>,
     clock: Arc<ManualClock>,
+    simulation: Option<Simulation>,
     http_client: Option<Arc<dyn HttpClient>>,
 }
 
@@ -82,6 +87,13 @@ impl MemoryHost {
         self
     }
 
+    /// Lets the host run in a simulation, which is its clock then.
+    #[must_use]
+    pub fn in_simulation(mut self, simulation: &Simulation) -> Self {
+        self.simulation = Some(simulation.clone());
+        self
+    }
+
     /// Replaces the client for outgoing requests.
     #[must_use]
     pub fn with_http_client(mut self, http_client: Arc<dyn HttpClient>) -> Self {
@@ -114,7 +126,10 @@ impl Host for MemoryHost {
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
-        self.manual_clock()
+        match &self.simulation {
+            Some(simulation) => Arc::new(simulation.clone()),
+            None => self.manual_clock(),
+        }
     }
 
     fn http_client(&self) -> Arc<dyn HttpClient> {

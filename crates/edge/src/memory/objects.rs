@@ -144,9 +144,15 @@ impl MemoryObjects {
     /// The earliest alarm that is set, and its object.
     #[must_use]
     pub fn next_alarm(&self) -> Option<(DateTime<Utc>, String)> {
+        self.alarms().into_iter().min()
+    }
+
+    /// Every alarm that is set, and its object.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<(DateTime<Utc>, String)> {
         let slots = self.slots();
         let alarms = slots.iter().filter_map(|(name, slot)| Some((slot.storage.alarm()?, name)));
-        alarms.min().map(|(at, name)| (at, name.clone()))
+        alarms.map(|(at, name)| (at, name.clone())).collect()
     }
 
     /// Runs the alarm of an object, which counts as no longer set. If it fails or the object ends meanwhile, it
