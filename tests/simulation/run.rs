@@ -1,0 +1,121 @@
+//! One run: the world of a seed, its clients, and the checks at the end.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use edge_host::{Clock, memory::Simulation};
+use serde_json::Value;
+
+use super::{
+    actions::{self, Caller},
+    api_client::{ApiClient, begin_later},
+    browser::Tab,
+    chaos::{self, Behavior},
+    expenses::Row,
+    mcp_client::McpClient,
+    workos::user_id,
+    world::{LOCATIONS, Span, USERS, World},
+};
+
+/// More polls than any run needs.
+const MAX_POLLS: u64 = 3_000_000;
+/// The time after which KV has everything: an entry stays in the log for ten minutes, twice after an uncertain
+/// write, and a failed write is tried again after five minutes at most.
+const SETTLING_MILLIS: u32 = 45 * 60 * 1000;
+
+/// The figures of a run.
+pub struct Outcome {
+    pub seed: u64,
+    pub violation: Option<String>,
+    pub trace: Vec<String>,
+    pub fingerprint: u64,
+    pub steps: u64,
+    pub by_request: BTreeMap<String, u64>,
+    pub faults: BTreeMap<&'static str, u64>,
+}
+
+pub fn run(seed: u64) -> Outcome {
+    let simulation = Simulation::new(seed);
+    let world = World::new(&simulation);
+    let end = simulation.run(MAX_POLLS, live(Arc::clone(&world)));
+    if let Err(stalled) = end {
+        world.violate(format!("the run stalls: {stalled:?}"));
+    }
+    let (steps, by_request) = world.figures();
+    Outcome {
+        seed,
+        violation: world.violation(),
+        trace: simulation.trace_lines(),
+        fingerprint: simulation.fingerprint(),
+        steps,
+        by_request,
+        faults: simulation.faults(),
+    }
+}
+
+async fn live(world: Arc<World>) {
+    let simulation = world.simulation.clone();
+    let behavior = Behavior::choose(&simulation);
+    simulation.trace(|| format!("{behavior:?}"));
+    behavior.apply(&world);
+    simulation.spawn(chaos::run(Arc::clone(&world), behavior));
+
+    let mut clients = Vec::new();
+    for user in 0..USERS {
+        let location = || simulation.random(|random| random.usize(..LOCATIONS));
+        if user < 2 {
+            let tab = Tab::new(&world, &format!("browser {user}, tab 1"), user, location());
+            let other = tab.beside(&format!("browser {user}, tab 2"));
+            clients.push(simulation.start(tab.run(12)));
+            clients.push(simulation.start(other.run(12)));
+        }
+        let client = ApiClient::new(&world, &format!("program {user}"), user, location());
+        clients.push(simulation.start(after_a_moment(Arc::clone(&world), client.run(16))));
+        let agent = McpClient(ApiClient::new(&world, &format!("agent {user}"), user, location()));
+        clients.push(simulation.start(after_a_moment(Arc::clone(&world), agent.run(6))));
+    }
+    if simulation.chance(300) {
+        let deletion = chaos::delete_user(Arc::clone(&world), USERS - 1);
+        clients.push(simulation.start(deletion));
+    }
+    for client in clients {
+        client.await;
+    }
+    world.end();
+    if world.violation().is_some() {
+        return;
+    }
+
+    simulation.trace(|| "every fault ends".to_owned());
+    Behavior::healed().apply(&world);
+    simulation.sleep(SETTLING_MILLIS).await;
+    for user in 0..USERS {
+        let client = ApiClient::new(&world, &format!("reader {user}"), user, user % LOCATIONS);
+        actions::list(&client).await;
+        check_kv(&client);
+    }
+}
+
+async fn after_a_moment(world: Arc<World>, work: impl Future<Output = ()> + Send + 'static) {
+    begin_later(&world).await;
+    work.await;
+}
+
+/// KV alone holds the state of the model.
+fn check_kv(client: &ApiClient) {
+    let (world, user) = (client.world(), client.user());
+    let prefix = format!("expense:{}:", user_id(user));
+    let mut rows = Vec::new();
+    for (key, (value, written)) in world.kv.entries() {
+        let Some(id) = key.strip_prefix(&prefix) else { continue };
+        let mut record: Value = serde_json::from_str(&value).unwrap_or_default();
+        if written.metadata.as_ref() != Some(&record) {
+            world.violate(format!("the metadata of {key} is not its record"));
+        }
+        record["id"] = id.into();
+        rows.extend(Row::of_json(&record));
+    }
+    let began = world.tick();
+    let span = Span { began, ended: world.tick(), began_millis: world.simulation.now_millis() };
+    world.simulation.trace(|| format!("the check of KV alone, user {user}: {} rows", rows.len()));
+    actions::check_all(client, &rows, span);
+}
