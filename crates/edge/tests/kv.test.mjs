@@ -56,7 +56,7 @@ for (const [number, { name, steps }] of SCENARIOS.entries()) {
 
 /** @param {number} number of the namespace @param {object} operation */
 async function run(number, operation) {
-  const response = await runtime.dispatchFetch(`http://localhost/${number}`, {
+  const response = await runtime.dispatchFetch(`http://localhost/kv/${number}`, {
     method: 'POST',
     body: JSON.stringify(operation),
   });

@@ -1,4 +1,4 @@
-/** The Worker of `worker/`, as `local/build.mjs` builds it: it runs one KV operation per request. */
+/** The Worker of `worker/`, as `local/build.mjs` builds it: it runs one operation per request. */
 
 /** @type {import('../../../local/build.mjs').Worker} */
 export const TEST_WORKER = {

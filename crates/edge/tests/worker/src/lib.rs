@@ -1,8 +1,13 @@
-//! A Worker that runs KV operations: the body of `POST /{number}` is an operation of `kv-steps.json`, which
-//! it runs on the namespace `KV_{number}`; the response is the result.
+//! A Worker that runs operations on the runtime, one per request. The body is the operation, the response its result.
+//!
+//! - `POST /kv/{number}`: an operation of `kv-steps.json` on the namespace `KV_{number}`.
+//! - `POST /objects/{name}`: an operation of `object-steps.json` on the object with this name.
+//! - `POST /limits/{key}`: counts a call for this key; the response is whether the rate limit allows it.
 
 #[path = "../../kv_operation/mod.rs"]
 pub mod kv_operation;
+#[path = "../../object_operation/mod.rs"]
+pub mod object_operation;
 
 use std::sync::Arc;
 
@@ -11,26 +16,62 @@ use axum::{
     extract::{Path, State},
     routing::post,
 };
-use edge_host::{Host, KvNamespace};
+use edge_host::{Host, KvNamespace, ObjectContext, ObjectNamespace, RateLimit};
+use object_operation::Stepper;
 
-edge_host::serve!(crate::build);
+edge_host::serve!(crate::build, Stepper = crate::stepper);
 
-type Namespaces = Arc<[Arc<dyn KvNamespace>]>;
-
-/// The router, on the namespaces `KV_0`, `KV_1` and so on, as many as are bound.
-#[expect(clippy::disallowed_methods, reason = "no API that clients use")]
-pub fn build(host: &impl Host) -> Router {
-    let namespaces: Namespaces =
-        (0..).map_while(|number| host.kv(&format!("KV_{number}"))).collect();
-    Router::new().route("/{number}", post(run)).with_state(namespaces)
+#[derive(Clone)]
+struct Bindings {
+    kv: Arc<[Arc<dyn KvNamespace>]>,
+    objects: Option<Arc<dyn ObjectNamespace>>,
+    limit: Option<Arc<dyn RateLimit>>,
 }
 
-async fn run(
-    State(namespaces): State<Namespaces>,
+/// The router, on the namespaces `KV_0`, `KV_1` and so on, as many as are bound, on the objects `STEPPERS` and the
+/// rate limit `LIMIT`.
+#[expect(clippy::disallowed_methods, reason = "no API that clients use")]
+pub fn build(host: &impl Host) -> Router {
+    let bindings = Bindings {
+        kv: (0..).map_while(|number| host.kv(&format!("KV_{number}"))).collect(),
+        objects: host.objects("STEPPERS"),
+        limit: host.rate_limit("LIMIT"),
+    };
+    Router::new()
+        .route("/kv/{number}", post(run_on_kv))
+        .route("/objects/{name}", post(send_to_object))
+        .route("/limits/{key}", post(count))
+        .with_state(bindings)
+}
+
+/// The factory of the class.
+pub fn stepper(host: &impl Host, context: ObjectContext) -> Stepper {
+    Stepper::new(host.clock(), context)
+}
+
+async fn run_on_kv(
+    State(bindings): State<Bindings>,
     Path(number): Path<usize>,
     operation: String,
 ) -> Result<String, String> {
-    let kv = namespaces.get(number).ok_or("there is no such namespace")?;
+    let kv = bindings.kv.get(number).ok_or("there is no such namespace")?;
     let operation = serde_json::from_str(&operation).map_err(|error| error.to_string())?;
     Ok(kv_operation::run(&**kv, operation).await.to_string())
+}
+
+async fn send_to_object(
+    State(bindings): State<Bindings>,
+    Path(name): Path<String>,
+    operation: String,
+) -> Result<String, String> {
+    let objects = bindings.objects.ok_or("no objects are bound")?;
+    Ok(object_operation::outcome(objects.send(&name, &operation).await).to_string())
+}
+
+async fn count(
+    State(bindings): State<Bindings>,
+    Path(key): Path<String>,
+) -> Result<String, String> {
+    let limit = bindings.limit.ok_or("no rate limit is bound")?;
+    Ok(limit.allows(&key).await.to_string())
 }

@@ -1,0 +1,153 @@
+//! The object that runs the operations of `object-steps.json`. The test of the memory host and the Worker of
+//! `worker/` share this file.
+
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use edge_host::{Clock, Object, ObjectContext, ObjectError, ObjectErrorKind, ObjectFault};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The row in which alarms are counted.
+const ALARMS: &str = "alarms";
+/// The row that says how many alarms fail.
+const FAILING_ALARMS: &str = "failing alarms";
+/// How often an operation that waits for a row looks again.
+const POLL_MILLIS: u32 = 5;
+
+/// An operation with its arguments: a message to a [`Stepper`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Operation {
+    /// The value of a row, or `null`.
+    Get(String),
+    /// The keys with a prefix, and their values.
+    List(String),
+    /// Writes a row.
+    Put(String, String),
+    /// Deletes a row.
+    Delete(String),
+    /// Deletes everything.
+    DeleteAll,
+    /// Sets the alarm so many seconds from now.
+    SetAlarm(i64),
+    /// Deletes the alarm.
+    DeleteAlarm,
+    /// Makes so many of the next alarms fail.
+    FailAlarms(usize),
+    /// Writes a row after the response, so many milliseconds later.
+    Spawn(String, String, u32),
+    /// Responds once a row exists.
+    WaitFor(String),
+    /// Writes a row and never responds.
+    PutAndHang(String, String),
+    /// The number of messages that this instance has received.
+    Count,
+    /// Fails.
+    Fail,
+    /// Panics.
+    Panic,
+}
+
+/// Runs operations.
+pub struct Stepper {
+    context: ObjectContext,
+    clock: Arc<dyn Clock>,
+    messages: AtomicUsize,
+}
+
+impl Stepper {
+    /// An instance.
+    pub fn new(clock: Arc<dyn Clock>, context: ObjectContext) -> Self {
+        Self { context, clock, messages: AtomicUsize::new(0) }
+    }
+
+    async fn wait_for(&self, key: &str) -> Result<(), ObjectFault> {
+        while self.context.storage().get(key)?.is_none() {
+            self.clock.sleep(POLL_MILLIS).await;
+        }
+        Ok(())
+    }
+
+    /// The number in a row.
+    fn number(&self, key: &str) -> Result<usize, ObjectFault> {
+        let text = self.context.storage().get(key)?;
+        text.map_or(Ok(0), |text| text.parse().map_err(fault))
+    }
+}
+
+fn fault(error: impl Display) -> ObjectFault {
+    ObjectFault::new(error.to_string())
+}
+
+#[async_trait]
+impl Object for Stepper {
+    async fn receive(&self, message: &str) -> Result<String, ObjectFault> {
+        let count = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
+        let storage = self.context.storage();
+        let response = match serde_json::from_str(message).map_err(fault)? {
+            Operation::Get(key) => json!(storage.get(&key)?),
+            Operation::List(prefix) => json!(storage.list(&prefix)?),
+            Operation::Put(key, value) => json!(storage.put(&key, &value)?),
+            Operation::Delete(key) => json!(storage.delete(&key)?),
+            Operation::DeleteAll => json!(storage.delete_all()?),
+            Operation::SetAlarm(secs) => {
+                let at = self.clock.now() + chrono::Duration::seconds(secs);
+                json!(storage.set_alarm(Some(at))?)
+            }
+            Operation::DeleteAlarm => json!(storage.set_alarm(None)?),
+            Operation::FailAlarms(times) => json!(storage.put(FAILING_ALARMS, &times.to_string())?),
+            Operation::Spawn(key, value, millis) => {
+                let (context, clock) = (self.context.clone(), Arc::clone(&self.clock));
+                self.context.spawn(async move {
+                    clock.sleep(millis).await;
+                    // A row that is not written fails the test.
+                    let _ = context.storage().put(&key, &value);
+                });
+                Value::Null
+            }
+            Operation::WaitFor(key) => json!(self.wait_for(&key).await?),
+            Operation::PutAndHang(key, value) => {
+                storage.put(&key, &value)?;
+                json!(self.wait_for("no such row").await?)
+            }
+            Operation::Count => json!(count),
+            Operation::Fail => return Err(ObjectFault::new("made to fail")),
+            Operation::Panic => panic!("made to panic"),
+        };
+        Ok(response.to_string())
+    }
+
+    async fn alarm(&self) -> Result<(), ObjectFault> {
+        let storage = self.context.storage();
+        let failing = self.number(FAILING_ALARMS)?;
+        if failing > 0 {
+            storage.put(FAILING_ALARMS, &(failing - 1).to_string())?;
+            return Err(ObjectFault::new("made to fail"));
+        }
+        storage.put(ALARMS, &(self.number(ALARMS)? + 1).to_string())
+    }
+}
+
+/// What a sender has received, as JSON.
+pub fn outcome(response: Result<String, ObjectError>) -> Value {
+    match response {
+        Ok(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Err(error) => json!({"error": name(error.kind)}),
+    }
+}
+
+fn name(kind: ObjectErrorKind) -> &'static str {
+    match kind {
+        ObjectErrorKind::Overloaded => "overloaded",
+        ObjectErrorKind::Disconnected => "disconnected",
+        ObjectErrorKind::TimedOut => "timed_out",
+        ObjectErrorKind::Failed => "failed",
+    }
+}
