@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Programs get another token before theirs expires.
-const TOKEN_USE_MILLIS: i64 = 200_000;
+const TOKEN_USE_MILLIS: i64 = 100_000;
 
 pub struct ApiClient {
     world: Arc<World>,

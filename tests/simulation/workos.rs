@@ -20,6 +20,12 @@ pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
 pub const BASE_URL: &str = "https://workos.test";
 const ACCESS_TOKEN_TTL_SECS: i64 = 300;
+/// Programs that begin within this time have the same token.
+const PROGRAM_TOKEN_SECS: i64 = 120;
+const MAX_SIGNATURES: usize = 20_000;
+
+/// The signatures of all runs by the texts that they sign: a signature takes longer than a request.
+static SIGNATURES: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 static KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
     let mut key = RsaPrivateKey::from_pkcs8_pem(include_str!(
@@ -99,10 +105,15 @@ impl WorkOs {
         Some(callback.into())
     }
 
-    /// A new access token of a session that no browser has.
+    /// An access token for a program. Programs of a user share a session, and a token for two minutes, so that many
+    /// runs need one signature.
     pub fn access_token(&self, user: usize) -> String {
-        let session = self.begin_session(user);
-        self.sign_access_token(&session)
+        let id = format!("session_of_programs_{user}");
+        let organization = "org_1".to_owned();
+        let session = WorkOsSession { user, organization, ..WorkOsSession::default() };
+        self.state().sessions.entry(id.clone()).or_insert(session);
+        let now = self.simulation.now_millis() / 1000;
+        self.sign_access_token(&id, now - now % PROGRAM_TOKEN_SECS)
     }
 
     /// Ends a session, as an administrator does or the redirect of a sign-out.
@@ -250,23 +261,23 @@ impl WorkOs {
 
     fn begin_session(&self, user: usize) -> String {
         let mut state = self.state();
-        let id = state.next("session");
+        let number = state.sessions.values().filter(|session| session.user == user).count();
+        let id = format!("session_{user}_{number}");
         let organization = "org_1".to_owned();
         let session = WorkOsSession { user, organization, ..WorkOsSession::default() };
         state.sessions.insert(id.clone(), session);
         id
     }
 
-    fn sign_access_token(&self, session_id: &str) -> String {
-        let now = self.simulation.now_millis() / 1000;
-        let exp = now + ACCESS_TOKEN_TTL_SECS;
+    fn sign_access_token(&self, session_id: &str, iat: i64) -> String {
+        let exp = iat + ACCESS_TOKEN_TTL_SECS;
         let claims = {
             let mut state = self.state();
             let session = state.sessions.get_mut(session_id).unwrap();
             session.last_exp = exp;
             json!({
                 "iss": "https://api.workos.com", "sub": user_id(session.user), "sid": session_id,
-                "iat": now, "exp": exp, "org_id": session.organization, "role": "admin",
+                "iat": iat, "exp": exp, "org_id": session.organization, "role": "admin",
                 "permissions": [],
             })
         };
@@ -274,7 +285,7 @@ impl WorkOs {
     }
 
     fn tokens(&self, session_id: &str) -> Value {
-        let access_token = self.sign_access_token(session_id);
+        let access_token = self.sign_access_token(session_id, self.simulation.now_millis() / 1000);
         let mut state = self.state();
         let name = state.next("refresh");
         let token = RefreshToken {
@@ -325,6 +336,17 @@ fn sign(claims: &Value) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": "key_current"});
     let signed = format!("{}.{}", encode(&header), encode(claims));
-    let signature = KEY.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(&signed)).unwrap();
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    let known = SIGNATURES.lock().unwrap().get(&signed).cloned();
+    let signature = known.unwrap_or_else(|| {
+        let digest = Sha256::digest(&signed);
+        let signature = KEY.sign(Pkcs1v15Sign::new::<Sha256>(), &digest).unwrap();
+        URL_SAFE_NO_PAD.encode(signature)
+    });
+    let token = format!("{signed}.{signature}");
+    let mut signatures = SIGNATURES.lock().unwrap();
+    if signatures.len() >= MAX_SIGNATURES {
+        signatures.clear();
+    }
+    signatures.insert(signed, signature);
+    token
 }
