@@ -1,4 +1,4 @@
-/** The built bundle on workerd, in one isolate or several, with a KV namespace on disk. */
+/** The built bundle on workerd, in one isolate or several, with a KV namespace and Durable Objects on disk. */
 
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -8,15 +8,21 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { Miniflare } from 'miniflare';
+import { parse } from 'smol-toml';
 
 import { send } from './http.mjs';
 import {
   BUSY_PATH,
   CLOCK_PATH,
+  COUNTS_PATH,
+  EVICT_PATH,
+  HARNESS,
   KV_BINDINGS,
   KV_HELD_PATH,
   KV_PATH,
   LOG_PATH,
+  OBJECTS_PATH,
+  OBJECT_HELD_PATH,
   SETTLE_PATH,
   USE_PATH,
   WAITS_PATH,
@@ -40,7 +46,20 @@ const START_TRIES = 3;
 const SEED_BATCH = 500;
 
 /** Files that the tests load beside the bundle; runtime/entry.mjs says what for. */
-const RUNTIME_MODULES = ['entry.mjs', 'controls.mjs', 'memory.mjs'];
+const RUNTIME_MODULES = [
+  'entry.mjs',
+  'clock.mjs',
+  'controls.mjs',
+  'counts.mjs',
+  'env.mjs',
+  'kv.mjs',
+  'lagging-kv.mjs',
+  'memory.mjs',
+  'namespaces.mjs',
+  'objects.mjs',
+];
+/** The first module, which is made for the classes that the Worker's configuration binds. */
+const MAIN_MODULE = 'main.mjs';
 const RUNTIME_FOLDER = fileURLToPath(new URL('runtime', import.meta.url));
 
 /**
@@ -64,16 +83,20 @@ const EXPENSES_BUNDLE = {
 /**
  * @typedef {object} WorkerOptions
  * @property {Record<string, string | undefined>} vars
- * @property {string} kvFolder where KV is kept
+ * @property {string} kvFolder where KV is kept, and beside it the objects
  * @property {Bundle} [bundle] default: the expense tracker's
  * @property {boolean} [bindKv] default true
  * @property {boolean} [https] on https://localhost, with a self-signed certificate
  * @property {string} [timeZone] of every visitor, as Cloudflare tells it; default: it tells none
  * @property {Record<string, string | undefined>[]} [isolates] as many isolates on one KV, each with
- *   these variables over the others; default: one
+ *   these variables over the others; default: one. They share the objects too, which run in the first one's memory
+ * @property {number} [kvLagMs] how long each isolate, and the objects as a location of their own, do not see writes
+ *   of others to KV; default: 0
+ * @property {boolean} [rateLimits] whether the rate limits of the configuration are bound; default: false
  */
 
 /** @typedef {'get' | 'put' | 'list' | 'delete'} KvOperation */
+/** @typedef {import('./runtime/counts.mjs').Counts} Counts */
 /** @typedef {{ type: 'ESModule', path: string, contents: string }} ESModule */
 
 /**
@@ -104,17 +127,29 @@ export class Worker {
   }
 
   /** @param {WorkerOptions} options */
-  async #start({ vars, kvFolder, bundle = EXPENSES_BUNDLE, bindKv = true, https = false, timeZone, isolates = [{}] }) {
+  async #start({
+    vars,
+    kvFolder,
+    bundle = EXPENSES_BUNDLE,
+    bindKv = true,
+    https = false,
+    timeZone,
+    isolates = [{}],
+    kvLagMs = 0,
+    rateLimits = false,
+  }) {
     const { folder, kvBinding, config, assets } = bundle;
     if (!existsSync(join(folder, 'index.js')))
       throw new Error(`there is no bundle in ${folder}: run npm test, or npm run build first`);
     this.#kvBinding = kvBinding;
     this.kvFolder = kvFolder;
+    const { settings, objects, limits } = readConfig(config);
     const { miniflare, port } = await startRuntime({
       host: '127.0.0.1',
       port: 0,
       https,
       kvPersist: kvFolder,
+      durableObjectsPersist: `${kvFolder}-objects`,
       cf: timeZone === undefined ? {} : { timezone: timeZone },
       handleRuntimeStdio: (/** @type {import('node:stream').Readable[]} */ ...streams) => {
         for (const stream of streams) this.#keepLog(stream);
@@ -122,17 +157,33 @@ export class Worker {
       // A script under another name is another isolate. All but the first have a port of their own.
       workers: isolates.map((changes, index) => ({
         name: isolateName(index),
-        ...runtimeSettings(config),
+        ...settings,
         modulesRoot: folder,
         modules: [
+          { type: 'ESModule', path: join(folder, MAIN_MODULE), contents: mainModule(objects) },
           ...RUNTIME_MODULES.map((name) => esModule(folder, name)),
           { type: 'ESModule', path: join(folder, 'index.js') },
           { type: 'CompiledWasm', path: join(folder, 'index_bg.wasm') },
         ],
-        bindings: given({ ...vars, ...changes }),
+        bindings: given({
+          ...vars,
+          ...changes,
+          [HARNESS.location]: isolateName(index),
+          [HARNESS.kvLagMs]: String(kvLagMs),
+        }),
+        durableObjects: Object.fromEntries(
+          objects.map(({ name, class_name: className }) => [
+            name,
+            { className, useSQLite: true, ...(index > 0 && { scriptName: isolateName(0) }) },
+          ]),
+        ),
+        ratelimits: rateLimits ? limits : {},
         // Only where the runtime's own port leads, as Wrangler serves them: a script by itself has none.
         ...(index === 0 && assets && { assets: { directory: assets, ...ASSETS } }),
-        kvNamespaces: bindKv ? { [kvBinding]: kvBinding } : {},
+        kvNamespaces: {
+          ...(bindKv && { [kvBinding]: kvBinding }),
+          ...(kvLagMs > 0 && { [HARNESS.kvHistory]: HARNESS.kvHistory }),
+        },
         unsafeDirectSockets: index === 0 ? [] : [{ host: '127.0.0.1', port: 0 }],
       })),
     });
@@ -160,7 +211,12 @@ export class Worker {
     return this.#log.flat().join('');
   }
 
-  /** Lets time pass in the Worker, and nowhere else. @param {number} secs */
+  /**
+   * Lets time pass in the Worker, and nowhere else. Alarms of objects that are due then have begun; `settle` waits
+   * for their end.
+   *
+   * @param {number} secs
+   */
   async advanceClock(secs) {
     await this.#tell(`${CLOCK_PATH}?ms=${secs * 1000}`);
   }
@@ -173,6 +229,42 @@ export class Worker {
   /** From now on these of KV's operations stand still, and no others. @param {KvOperation[]} operations */
   async holdKv(...operations) {
     await this.#tell(`${KV_PATH}?${query('hold', operations)}`);
+  }
+
+  /** From now on the day's quota of these of KV's operations is used up, and of no others. @param {KvOperation[]} operations */
+  async exhaustKv(...operations) {
+    await this.#tell(`${KV_PATH}?${query('exhaust', operations)}`);
+  }
+
+  /** From now on messages over these bindings fail before an object has them, and no others. @param {string[]} bindings */
+  async failObjects(...bindings) {
+    await this.#tell(`${OBJECTS_PATH}?${query('fail', bindings)}`);
+  }
+
+  /** From now on messages over these bindings fail after the object has responded, and no others. @param {string[]} bindings */
+  async loseObjectResponses(...bindings) {
+    await this.#tell(`${OBJECTS_PATH}?${query('lose', bindings)}`);
+  }
+
+  /** From now on messages over these bindings stand still, and no others. @param {string[]} bindings */
+  async holdObjects(...bindings) {
+    await this.#tell(`${OBJECTS_PATH}?${query('hold', bindings)}`);
+  }
+
+  /** Returns once a message stands still in one of the isolates. */
+  async untilObjectIsHeld() {
+    await Promise.any(this.isolates.map((isolate) => this.#tell(OBJECT_HELD_PATH, [isolate])));
+  }
+
+  /** Ends every instance of an object, with everything that it does. Its storage stays. */
+  async evictObjects() {
+    await this.#tell(EVICT_PATH, [this]);
+  }
+
+  /** What all isolates and objects have used since the start. @returns {Promise<Counts>} */
+  async counts() {
+    const all = await Promise.all(this.isolates.map(({ origin }) => send({ url: origin + COUNTS_PATH })));
+    return all.map(({ json }) => json).reduce(sum);
   }
 
   /**
@@ -207,7 +299,7 @@ export class Worker {
     await this.#tell(`${WAITS_PATH}?timer=${ms}`);
   }
 
-  /** Returns once everything is done that requests have left to be done after their answers. */
+  /** Returns once everything is done that requests and objects have left to be done after their answers, and alarms that are due. */
   async settle() {
     await this.#tell(SETTLE_PATH);
   }
@@ -318,14 +410,49 @@ function given(vars) {
   );
 }
 
-/** What wrangler.toml says of the runtime, so that the tests run on the one that is deployed to. @param {string} config */
-function runtimeSettings(config) {
-  const toml = readFileSync(join(ROOT, config), 'utf8');
-  const date = /^compatibility_date\s*=\s*"([^"]+)"/m.exec(toml);
-  if (!date) throw new Error(`${config} has no compatibility_date`);
-  const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(toml);
+/** @typedef {{ name: string, class_name: string }} ObjectBinding */
+/** @typedef {{ simple: { limit: number, period: 10 | 60 } }} Limit */
+
+/** The part of a Worker's configuration that the harness uses, so that the tests run on the runtime that is deployed to. @param {string} config */
+function readConfig(config) {
+  /**
+   * @type {{
+   *   compatibility_date?: string,
+   *   compatibility_flags?: string[],
+   *   durable_objects?: { bindings?: ObjectBinding[] },
+   *   ratelimits?: ({ name: string } & Limit)[],
+   * }}
+   */
+  const toml = parse(readFileSync(join(ROOT, config), 'utf8'));
+  if (!toml.compatibility_date) throw new Error(`${config} has no compatibility_date`);
   return {
-    compatibilityDate: date[1],
-    compatibilityFlags: flags ? [...flags[1].matchAll(/"([^"]+)"/g)].map(([, flag]) => flag) : [],
+    settings: {
+      compatibilityDate: toml.compatibility_date,
+      compatibilityFlags: toml.compatibility_flags ?? [],
+    },
+    objects: toml.durable_objects?.bindings ?? [],
+    limits: Object.fromEntries((toml.ratelimits ?? []).map(({ name, simple }) => [name, { simple }])),
   };
+}
+
+/** The entry module, and each class of the bundle for the runtime. @param {ObjectBinding[]} objects */
+function mainModule(objects) {
+  // The entry module first: it sets the clock before the bundle loads.
+  return [
+    "export { default } from './entry.mjs';",
+    "import * as bundle from './index.js';",
+    "import { wrapped } from './objects.mjs';",
+    ...objects.map(({ name, class_name: className }) => {
+      return `export const ${className} = wrapped('${name}', bundle.${className});`;
+    }),
+  ].join('\n');
+}
+
+/** @template {object} T @param {T} a @param {T} b @returns {T} */
+function sum(a, b) {
+  const entries = Object.entries(a).map(([name, value]) => {
+    const other = /** @type {Record<string, any>} */ (b)[name];
+    return [name, typeof value === 'number' ? value + other : sum(value, other)];
+  });
+  return /** @type {T} */ (Object.fromEntries(entries));
 }

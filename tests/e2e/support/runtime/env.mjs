@@ -1,0 +1,27 @@
+/** The bundle's environment: its own, with the test's services before the runtime's. */
+
+import { KV_BINDINGS } from './controls.mjs';
+import { kvAt } from './kv.mjs';
+import { withFaults } from './namespaces.mjs';
+
+/** By location: what the isolate keeps is made once. @type {Map<string, Record<string, unknown>>} */
+const made = new Map();
+
+/** The environment at a location. @param {Record<string, unknown>} env @param {string} location */
+export function testEnv(env, location) {
+  const known = made.get(location);
+  if (known) return known;
+  const changed = { ...env };
+  for (const [name, value] of Object.entries(env)) {
+    if (Object.values(KV_BINDINGS).includes(name))
+      changed[name] = kvAt(/** @type {KVNamespace} */ (value), env, location);
+    else if (isObjects(value)) changed[name] = withFaults(value, name);
+  }
+  made.set(location, changed);
+  return changed;
+}
+
+/** @param {unknown} value @returns {value is DurableObjectNamespace} */
+function isObjects(value) {
+  return typeof value === 'object' && value !== null && 'idFromName' in value;
+}

@@ -1,0 +1,41 @@
+/** Namespaces of Durable Objects as the bundle sees them: messages fail or stand still where a test says so. */
+
+/** How often a message that stands still looks again. */
+const POLL_MS = 5;
+
+/** By bindings: whose messages fail before an object has them, fail after its response, or stand still. */
+export const faults = {
+  /** @type {string[]} */
+  failing: [],
+  /** @type {string[]} */
+  losing: [],
+  /** @type {string[]} */
+  held: [],
+  isOneHeld: false,
+};
+
+/** @param {DurableObjectNamespace} namespace @param {string} binding */
+export function withFaults(namespace, binding) {
+  return {
+    /** @param {string} name */
+    getByName: (name) => ({
+      /** @param {string} url @param {RequestInit} options */
+      async fetch(url, options) {
+        if (faults.failing.includes(binding)) throw connectionLost();
+        while (faults.held.includes(binding)) {
+          faults.isOneHeld = true;
+          await scheduler.wait(POLL_MS);
+        }
+        const response = await namespace.getByName(name).fetch(url, options);
+        if (!faults.losing.includes(binding)) return response;
+        await response.arrayBuffer();
+        throw connectionLost();
+      },
+    }),
+  };
+}
+
+/** As the runtime makes it. */
+function connectionLost() {
+  return Object.assign(new Error('Network connection lost.'), { retryable: true });
+}
