@@ -56,10 +56,9 @@ pub use request::{VisitorTimeZone, WaitUntil};
 /// (`new_sqlite_classes`). The macro stands at the root of a crate of type `cdylib`; on any other target than wasm it
 /// expands to nothing.
 ///
-/// A panic ends what runs in the isolate: each request, and each event of an object, has no response, and a sender of
-/// a message gets an [`ObjectError`] that says that it may have run. The next event starts the module anew, and
-/// objects are made again from their storage. Storage keeps what was written before the panic, also since the last
-/// await.
+/// A panic ends what runs in the isolate. Each event of an object fails, and its sender gets an [`ObjectError`] that
+/// says that the message may have run; an alarm runs again. The next event starts the module anew, and objects are
+/// made again from their storage, which keeps what was written before the panic, also since the last await.
 #[macro_export]
 macro_rules! serve {
     ($build:path $(, $class:ident = $factory:path)* $(,)?) => {
@@ -100,9 +99,7 @@ macro_rules! serve {
                 pub struct $class($crate::workers::private::WorkersObject);
 
                 #[wasm_bindgen::prelude::wasm_bindgen(
-                    wasm_bindgen = $crate::workers::private::wasm_bindgen,
-                    wasm_bindgen_futures = $crate::workers::private::wasm_bindgen_futures,
-                    js_sys = $crate::workers::private::js_sys
+                    wasm_bindgen = $crate::workers::private::wasm_bindgen
                 )]
                 impl $class {
                     #[wasm_bindgen(constructor)]
@@ -110,18 +107,12 @@ macro_rules! serve {
                         Self($crate::workers::make_object(state, env, $factory))
                     }
 
-                    pub async fn fetch(
-                        &self,
-                        request: Request,
-                    ) -> Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue> {
-                        self.0.fetch(request).await
+                    pub fn fetch(&self, request: Request) -> js_sys::Promise {
+                        self.0.fetch(request)
                     }
 
-                    pub async fn alarm(
-                        &self,
-                        info: wasm_bindgen::JsValue,
-                    ) -> Result<(), wasm_bindgen::JsValue> {
-                        self.0.alarm(info).await
+                    pub fn alarm(&self, info: wasm_bindgen::JsValue) -> js_sys::Promise {
+                        self.0.alarm(info)
                     }
                 }
             )*

@@ -133,6 +133,19 @@ test('alarm that keeps failing runs again after its retries', async () => {
   assert.equal(await send('failing', { get: 'alarms' }), '1');
 });
 
+test('panic fails every message that the isolate has, and rows last', async () => {
+  const panicked = { error: 'disconnected' };
+  await send('panicking', { put: ['a', '1'] });
+  const { messages } = await worker.counts();
+  const others = [send('panicking', { wait_for: 'b' }, 1), send('beside', { wait_for: 'b' }, 1)];
+  while ((await worker.counts()).messages < messages + 2);
+  assert.deepEqual(await send('panicking', 'panic', 1), panicked);
+  assert.deepEqual(await Promise.all(others), [panicked, panicked]);
+  assert.equal(await send('panicking', { get: 'a' }, 1), '1');
+  assert.equal(await send('beside', 'count', 1), 1);
+  assert.equal(await send('panicking', 'count', 1), 2);
+});
+
 test('rate limit allows so many calls for each key', async () => {
   const call = async (/** @type {string} */ key) => {
     const response = await fetch(`${worker.origin}/limits/${key}`, { method: 'POST' });

@@ -158,6 +158,33 @@ export async function objectMessage(request) {
   return new Uint8Array(await request.arrayBuffer());
 }
 
+/** Fails the events that are under way. @type {Set<(error: Error) => void>} */
+const underWay = new Set();
+
+/** @param {Event & { error?: unknown }} event */
+function failAll({ error }) {
+  if (!(error instanceof WebAssembly.RuntimeError)) return;
+  for (const fail of underWay) fail(new Error('the isolate was reset after a panic'));
+  underWay.clear();
+}
+
+/** The global scope, whose types leave out this event. Node, where unit tests run, has no events. @type {Partial<EventTarget>} */
+const scope = globalThis;
+scope.addEventListener?.('error', failAll);
+
+/**
+ * An event of an object, which a panic in its isolate fails too: no promise of the module settles after that, and the
+ * runtime would wait for ever.
+ *
+ * @param {Promise<unknown>} event
+ */
+export function untilPanic(event) {
+  return new Promise((resolve, reject) => {
+    underWay.add(reject);
+    event.then(resolve, reject).finally(() => underWay.delete(reject));
+  });
+}
+
 /** The rows of an object as JSON, in order. @param {SyncKvStorage} rows @param {string} prefix */
 export function objectRows(rows, prefix) {
   return jsonBytes([...rows.list({ prefix })]);

@@ -1,7 +1,7 @@
 //! A class of Durable Objects, for the runtime.
 //! <https://developers.cloudflare.com/durable-objects/api/base/>
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -65,10 +65,15 @@ extern "C" {
 
     #[wasm_bindgen(js_name = objectMessage)]
     fn object_message(request: &Request) -> Promise;
+
+    #[wasm_bindgen(js_name = untilPanic)]
+    fn until_panic(event: Promise) -> Promise;
 }
 
 /// One object of a class, as [`serve!`](crate::serve) exports it.
-pub struct WorkersObject {
+pub struct WorkersObject(Rc<Instance>);
+
+struct Instance {
     object: Box<dyn Object>,
     storage: Arc<WorkersObjectStorage>,
 }
@@ -84,21 +89,32 @@ impl WorkersObject {
         // `waitUntil()` keeps the object for as long as the work takes, up to 15 minutes.
         // https://developers.cloudflare.com/durable-objects/api/state/#waituntil
         let spawn = move |work: futures_util::future::BoxFuture<'static, ()>| {
-            state.wait_until(&future_to_promise(async move {
+            state.wait_until(&until_panic(future_to_promise(async move {
                 work.await;
                 Ok(JsValue::UNDEFINED)
-            }));
+            })));
         };
         let context = ObjectContext::new(Arc::clone(&storage) as _, spawn);
-        Self { object: Box::new(factory(context)), storage }
+        Self(Rc::new(Instance { object: Box::new(factory(context)), storage }))
     }
 
     /// Responds to a message: status 200 and the response, or 500 and nothing. The log has the reason.
-    ///
-    /// # Errors
-    ///
-    /// The sender has disconnected, or sent no text.
-    pub async fn fetch(&self, request: Request) -> Result<JsValue, JsValue> {
+    pub fn fetch(&self, request: Request) -> Promise {
+        let instance = Rc::clone(&self.0);
+        until_panic(future_to_promise(async move { instance.fetch(request).await }))
+    }
+
+    /// Runs the alarm. The promise fails if the alarm does: then the runtime runs it again.
+    pub fn alarm(&self, info: JsValue) -> Promise {
+        let instance = Rc::clone(&self.0);
+        until_panic(future_to_promise(async move {
+            instance.alarm(info).await.map(|()| JsValue::UNDEFINED)
+        }))
+    }
+}
+
+impl Instance {
+    async fn fetch(&self, request: Request) -> Result<JsValue, JsValue> {
         let message = JsFuture::from(object_message(&request)).await?;
         let message = String::from_utf8(Uint8Array::from(message).to_vec())
             .map_err(|_| JsValue::from(js_sys::Error::new("the message is not UTF-8")))?;
@@ -114,12 +130,7 @@ impl WorkersObject {
         Ok(response.into())
     }
 
-    /// Runs the alarm.
-    ///
-    /// # Errors
-    ///
-    /// The alarm failed: the runtime runs it again.
-    pub async fn alarm(&self, info: JsValue) -> Result<(), JsValue> {
+    async fn alarm(&self, info: JsValue) -> Result<(), JsValue> {
         let Err(fault) = self.object.alarm().await else { return Ok(()) };
         log::error!("The alarm of a Durable Object failed: {fault}");
         let retries = Reflect::get(&info, &"retryCount".into()).ok();
