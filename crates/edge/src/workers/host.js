@@ -168,7 +168,11 @@ function failAll({ error }) {
   underWay.clear();
 }
 
-/** The global scope, whose types leave out this event. Node, where unit tests run, has no events. @type {Partial<EventTarget>} */
+/**
+ * The global scope, whose types leave out this event. Node, where unit tests run, has no events.
+ *
+ * @type {{ addEventListener?: Function }}
+ */
 const scope = globalThis;
 scope.addEventListener?.('error', failAll);
 
