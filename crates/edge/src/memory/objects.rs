@@ -164,7 +164,7 @@ impl MemoryObjects {
         let has_run = {
             let ended = life.ended();
             futures_util::pin_mut!(ended);
-            matches!(select(object.alarm(), ended).await, Either::Left((Ok(()), _)))
+            matches!(select(ended, object.alarm()).await, Either::Right((Ok(()), _)))
         };
         if !has_run && storage.alarm().is_none() {
             storage.replace_alarm(Some(retry_at));
@@ -196,7 +196,7 @@ impl MemoryObjects {
                 async move {
                     let ended = life.ended();
                     futures_util::pin_mut!(ended);
-                    select(work, ended).await;
+                    select(ended, work).await;
                 }
                 .boxed(),
             );
@@ -227,9 +227,10 @@ impl ObjectNamespace for MemoryObjects {
         let response = {
             let ended = life.ended();
             futures_util::pin_mut!(ended);
-            match select(object.receive(message), ended).await {
-                Either::Left((response, _)) => response,
-                Either::Right(_) => return Err(disconnected("the object was evicted")),
+            // An instance that has ended does not run again, even if it could go on.
+            match select(ended, object.receive(message)).await {
+                Either::Left(_) => return Err(disconnected("the object was evicted")),
+                Either::Right((response, _)) => response,
             }
         };
         if self.faults().loses_responses {
