@@ -5,6 +5,7 @@ import express from 'express';
 import { AUTHENTICATE_PATH, authenticateRoutes } from './authenticate.mjs';
 import { authorizeRoutes, COOKIE_NAME, COOKIE_OPTIONS } from './authorize.mjs';
 import { ApiError, errorHandler } from './errors.mjs';
+import { secretsMatch } from './ids.mjs';
 import { homePage, sendPage, signedOutPage } from './pages.mjs';
 import { cookieOf, loopbackUrl, parametersOf } from './parameters.mjs';
 
@@ -65,6 +66,18 @@ function sessionRoutes({ clients, directory, keys, sessions }) {
     res.clearCookie(COOKIE_NAME, COOKIE_OPTIONS);
     if (returnTo) return res.redirect(302, returnTo.href);
     return sendPage(res, 200, signedOutPage());
+  });
+
+  router.post('/user_management/sessions/revoke', express.json(), (req, res) => {
+    const key = /^Bearer (.+)$/.exec(req.get('authorization') ?? '')?.[1];
+    const isKnown = key !== undefined && [...clients.values()].some((secret) => secretsMatch(key, secret));
+    if (!isKnown) throw new ApiError(401, 'unauthorized', 'The API key is missing or wrong.');
+    const { session_id } = parametersOf(req.body);
+    if (!session_id) throw new ApiError(400, 'invalid_request', 'session_id is required');
+    if (!sessions.endSession(session_id)) {
+      throw new ApiError(404, 'entity_not_found', `Session not found: '${session_id}'.`);
+    }
+    res.status(200).end();
   });
 
   return router;

@@ -419,6 +419,25 @@ test('sign-out requires a session and a loopback return address', async (t) => {
   assert.equal((await logout('session_id=s')).status, 200);
 });
 
+test('the revoke endpoint ends a session with the API key', async (t) => {
+  const authkit = await start(t);
+  const { body } = await exchange(authkit, codeFrom(await submitSignIn(authkit, { user_id: ADA_ID })));
+  const session_id = sessionIdOf(body.access_token);
+  const revoke = (/** @type {object} */ content, key = CLIENT.client_secret) =>
+    fetch(`${authkit.url}/user_management/sessions/revoke`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+      body: JSON.stringify(content),
+    });
+  assert.equal((await revoke({ session_id }, 'sk_test_wrong')).status, 401);
+  assert.equal((await revoke({})).status, 400);
+  assert.equal((await revoke({ session_id })).status, 200);
+  assertRefused(await refresh(authkit, body.refresh_token), 400, 'invalid_grant');
+  const again = await revoke({ session_id });
+  assert.equal(again.status, 404);
+  assert.match((await jsonOf(again)).message, /Session not found/);
+});
+
 test('sign-out of an unknown session ends the browser session', async (t) => {
   const authkit = await start(t);
   const cookie = cookieFrom(await submitSignIn(authkit, { user_id: ADA_ID }));
