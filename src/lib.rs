@@ -33,4 +33,4 @@ pub mod url_encoded;
 pub mod web;
 pub mod webhooks;
 
-edge_host::serve!(crate::app::build);
+edge_host::serve!(crate::app::build, SessionKeeper = axum_authkit::session_keeper);

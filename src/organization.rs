@@ -16,8 +16,8 @@ use crate::{
     rate_limits::CallerLimits,
 };
 use axum_authkit::{
-    AppError, Challenge, CurrentUser, browser::redirect, current_user::SwitchError,
-    origin::RequestOrigin, refresh::RefreshError, routes::MeResponse,
+    AppError, Challenge, CurrentUser, RefreshError, browser::redirect, current_user::SwitchError,
+    origin::RequestOrigin, routes::MeResponse,
 };
 
 /// Where a form that has switched organizations leads.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use chrono::Duration;
+use edge_host::{Clock, ObjectStorage};
 use http::{Method, header};
 use serde_json::json;
 
@@ -124,6 +125,23 @@ async fn stored_keys_are_those_of_the_document() {
         kv.keys().into_iter().map(move |key| (key.clone(), seconds(&key)))
     });
     compare("Workers KV", &stored.collect());
+}
+
+#[tokio::test]
+async fn rows_of_objects_are_those_of_the_document() {
+    let app = TestApp::with_variables(&VARIABLES);
+    use_everything(&app).await;
+    // Each object's alarm removes its rows.
+    app.clock.advance(Duration::minutes(1));
+    app.sessions.run_due_alarms(&*app.clock).await;
+    let stored = app.sessions.names().into_iter().flat_map(|name| {
+        let storage = app.sessions.storage(&name);
+        let written = app.clock.now() - Duration::minutes(1);
+        let lives = (storage.alarm().unwrap() - written).num_seconds().unsigned_abs();
+        let rows = storage.list("").unwrap();
+        rows.into_iter().map(move |(key, _)| (key, Some(lives)))
+    });
+    compare("Durable Objects", &stored.collect());
 }
 
 #[tokio::test]

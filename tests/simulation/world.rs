@@ -10,11 +10,12 @@ use std::{
 
 use authkit_edge::app;
 use axum::{Router, body::Body};
+use axum_authkit::session_keeper;
 use edge_host::{
     Clock, WaitUntil,
     memory::{
-        HttpBehavior, KvBehavior, MemoryHost, MemoryKvLocations, SimulatedHttpClient,
-        SimulatedObjects, Simulation, TaskId,
+        HttpBehavior, KvBehavior, MemoryHost, MemoryKvLocations, MemoryObjects, ObjectBehavior,
+        SimulatedHttpClient, SimulatedObjects, Simulation, TaskId,
     },
 };
 use http::{HeaderMap, Request, StatusCode, header};
@@ -118,13 +119,18 @@ impl World {
             move |request, receipt| server.respond(request, receipt),
         );
         let kv = MemoryKvLocations::in_simulation(simulation, KvBehavior::default());
-        let (http, objects) = (Arc::new(http), Vec::new());
+        let http = Arc::new(http);
+        let host = environment(simulation, &http);
+        let class = move |context| Arc::new(session_keeper(&host, context)) as _;
+        let spawned = simulation.clone();
+        let sessions = MemoryObjects::new(class, move |work| drop(spawned.spawn(work)));
+        let sessions = SimulatedObjects::new(sessions, simulation, ObjectBehavior::default());
         Arc::new(Self {
             simulation: simulation.clone(),
             workos,
             kv,
             http,
-            objects,
+            objects: vec![sessions],
             network: Mutex::default(),
             isolates: Mutex::default(),
             expenses: Mutex::default(),
@@ -138,15 +144,9 @@ impl World {
     }
 
     fn host(&self, location: usize) -> MemoryHost {
-        MemoryHost::default()
-            .with_var("WORKOS_API_KEY", workos::API_KEY)
-            .with_var("WORKOS_CLIENT_ID", workos::CLIENT_ID)
-            .with_var("WORKOS_COOKIE_PASSWORD", PASSWORD)
-            .with_var("WORKOS_BASE_URL", workos::BASE_URL)
-            .with_var("WORKOS_WEBHOOK_SECRET", WEBHOOK_SECRET)
+        environment(&self.simulation, &self.http)
             .with_kv("EXPENSES", Arc::new(self.kv.location(location)))
-            .with_http_client(Arc::clone(&self.http) as _)
-            .in_simulation(&self.simulation)
+            .with_objects("SESSIONS", Arc::new(self.objects[0].clone()))
     }
 
     fn isolate(&self, location: usize) -> (Router, Arc<Mutex<Vec<TaskId>>>) {
@@ -346,6 +346,18 @@ impl World {
         };
         simulation.sleep(millis).await;
     }
+}
+
+/// The variables, the clock and the HTTP client, which isolates and objects have.
+fn environment(simulation: &Simulation, http: &Arc<SimulatedHttpClient>) -> MemoryHost {
+    MemoryHost::default()
+        .with_var("WORKOS_API_KEY", workos::API_KEY)
+        .with_var("WORKOS_CLIENT_ID", workos::CLIENT_ID)
+        .with_var("WORKOS_COOKIE_PASSWORD", PASSWORD)
+        .with_var("WORKOS_BASE_URL", workos::BASE_URL)
+        .with_var("WORKOS_WEBHOOK_SECRET", WEBHOOK_SECRET)
+        .with_http_client(Arc::clone(http) as _)
+        .in_simulation(simulation)
 }
 
 /// The headers of a request that matter for the trace.

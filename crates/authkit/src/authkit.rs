@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edge_host::{Clock, Host, HttpClient, KvNamespace, TimedKv, WaitUntil};
+use edge_host::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, TimedKv, WaitUntil};
 use thiserror::Error;
 use url::Url;
 
@@ -14,10 +14,9 @@ use crate::{
     isolate_cache::{CachedSession, CachedToken, IsolateCache, TextHash},
     keys::{KeyError, KeySet, KeySetCache},
     origin::RequestOrigin,
-    refresh::Refresher,
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
-    signed_out::SignedOutSessions,
+    session_keeper::client::SessionKeepers,
     token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     workos::{WorkosClient, WorkosError},
 };
@@ -33,7 +32,7 @@ pub struct AuthKit {
     pub(crate) resource: ProtectedResource,
     pub(crate) signed_tokens: IsolateCache<CachedToken>,
     pub(crate) opened_sessions: IsolateCache<CachedSession>,
-    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) session_keepers: Arc<SessionKeepers>,
     pub(crate) session_sealer: Sealer,
     pub(crate) sign_in_sealer: Sealer,
     pub(crate) sign_in_state_sealer: Sealer,
@@ -57,9 +56,12 @@ pub enum VerifyError {
 impl AuthKit {
     /// The name of AuthKit's KV binding in `wrangler.toml`.
     pub const KV_BINDING: &str = "AUTHKIT";
+    /// The name of the binding to the Durable Objects of [`session_keeper`](crate::session_keeper()).
+    pub const SESSIONS_BINDING: &str = "SESSIONS";
 
-    /// Reads the environment: the variables `WORKOS_*` and `PUBLIC_ORIGIN`, and the KV namespace bound to
-    /// [`KV_BINDING`](Self::KV_BINDING).
+    /// Reads the environment: the variables `WORKOS_*` and `PUBLIC_ORIGIN`, the KV namespace bound to
+    /// [`KV_BINDING`](Self::KV_BINDING), and the Durable Objects bound to
+    /// [`SESSIONS_BINDING`](Self::SESSIONS_BINDING).
     ///
     /// # Errors
     ///
@@ -79,12 +81,18 @@ impl AuthKit {
         kv_binding: &'static str,
     ) -> Result<Self, ConfigError> {
         let config = AuthKitConfig::from_lookup(|name| host.var(name));
-        match (config, host.kv(kv_binding)) {
-            (Ok(config), Some(kv)) => Ok(Self::new(config, host.http_client(), &kv, host.clock())),
-            (config, kv) => {
+        let (kv, sessions) = (host.kv(kv_binding), host.objects(Self::SESSIONS_BINDING));
+        match (config, kv, sessions) {
+            (Ok(config), Some(kv), Some(sessions)) => {
+                Ok(Self::new(config, host.http_client(), &kv, sessions, host.clock()))
+            }
+            (config, kv, sessions) => {
                 let mut error = config.err().unwrap_or_default();
                 if kv.is_none() {
                     error.add(kv_binding, "is not bound to a KV namespace");
+                }
+                if sessions.is_none() {
+                    error.add(Self::SESSIONS_BINDING, "is not bound to a Durable Object class");
                 }
                 Err(error)
             }
@@ -109,14 +117,15 @@ impl AuthKit {
         self.config.public_origin.as_ref()
     }
 
-    /// Derives every key from `config`. AuthKit stores sealed key sets and renewed sessions in `kv`, where
-    /// other isolates find them. The application may use the same namespace for keys that do not begin with
-    /// `authkit:`.
+    /// Derives every key from `config`. AuthKit stores sealed key sets in `kv`, where other isolates find them.
+    /// The application may use the same namespace for keys that do not begin with `authkit:`. `sessions` are the
+    /// objects of [`session_keeper`](crate::session_keeper()).
     #[must_use]
     pub fn new(
         config: AuthKitConfig,
         http: Arc<dyn HttpClient>,
         kv: &Arc<dyn KvNamespace>,
+        sessions: Arc<dyn ObjectNamespace>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let kv: Arc<dyn KvNamespace> = Arc::new(TimedKv::new(Arc::clone(kv), Arc::clone(&clock)));
@@ -140,21 +149,14 @@ impl AuthKit {
             let published = key_sets(Box::new(source), "connect-jwks", Purpose::ConnectKeySet);
             Connect { issuer, published }
         });
-        let signed_out = SignedOutSessions::new(Arc::clone(&kv), config.cookie.max_age_secs);
-        let refresher = Refresher::new(
-            client.clone(),
-            Arc::clone(&kv),
-            sealer(Purpose::Rotation),
-            Arc::new(signed_out),
-            Arc::clone(&clock),
-        );
+        let session_keepers = SessionKeepers::new(sessions, client.clone(), Arc::clone(&clock));
         Self {
             session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
             connect,
             resource: ProtectedResource::default(),
             signed_tokens: IsolateCache::default(),
             opened_sessions: IsolateCache::default(),
-            refresher: Arc::new(refresher),
+            session_keepers: Arc::new(session_keepers),
             session_sealer: sealer(Purpose::Session),
             sign_in_sealer: sealer(Purpose::SignIn),
             sign_in_state_sealer: sealer(Purpose::SignInState),

@@ -8,8 +8,8 @@ use edge_host::WaitUntil;
 use http::{HeaderValue, Uri, request::Parts};
 
 use crate::{
-    authkit::AuthKit, origin::RequestOrigin, refresh::RefreshError, rejection::Rejection,
-    session::Session, workos::ClientInfo,
+    authkit::AuthKit, origin::RequestOrigin, rejection::Rejection, session::Session,
+    session_keeper::client::RefreshError, workos::ClientInfo,
 };
 
 /// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.

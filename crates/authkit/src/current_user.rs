@@ -3,7 +3,7 @@
 //!
 //! A request authenticates by the session cookie or by `Authorization: Bearer` (RFC 6750). If it has both, the
 //! header counts; [`BearerUser`] accepts the header only. The extractor renews a session whose access token has
-//! expired ([`super::refresh`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
+//! expired ([`super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
 //! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
 //! sign-in, and an outage of WorkOS is 503, never a sign-out.
 
@@ -11,7 +11,6 @@ use crate::outage::Outage;
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use chrono::{DateTime, Utc};
 use edge_host::WaitUntil;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use thiserror::Error;
@@ -24,10 +23,10 @@ use crate::{
     cookie::RequestCookies,
     isolate_cache::CachedSession,
     origin::RequestOrigin,
-    refresh::{RefreshError, Renewed},
     refusal::login_path,
     rejection::{Rejection, SignedOut},
     session::Session,
+    session_keeper::client::{RefreshError, Renewed},
     sign_in::ReturnTo,
     token::{TokenError, VerifiedClaims},
     user::{Impersonator, User},
@@ -37,9 +36,9 @@ use crate::{
 /// The most expired sessions of one request that are renewed. A browser holds two when it kept a copy for
 /// another domain. Each renewal costs an exchange at WorkOS, and a request has room for eighty sessions.
 const MAX_RENEWALS: usize = 2;
-/// The most rotations from a stale session to its newest successor: more than take place while a spent session
-/// leads to its successor.
-const MAX_SUCCESSORS: usize = 1000;
+/// The most keepers that a renewal asks. One is enough for a session with an id. Without an id, each refresh token
+/// has a keeper, which leads to the next.
+const MAX_SUCCESSORS: usize = 100;
 /// The `Retry-After` of a 503 response when WorkOS's response is unusable: long enough to spare WorkOS, short
 /// enough for a client that waits.
 const RETRY_AFTER_SECS: u32 = 5;
@@ -223,8 +222,8 @@ impl CurrentUser {
                     }
                     return Ok(Self::with_session(claims, known.session, context));
                 }
-                Ok(SessionStatus::Expired { user_id, expires_at }) => {
-                    expired.push((known.session, user_id, expires_at));
+                Ok(SessionStatus::Expired { user_id }) => {
+                    expired.push((known.session, user_id));
                 }
                 Ok(SessionStatus::SignedOut) => update.end(),
                 Ok(SessionStatus::Refused) => {}
@@ -232,15 +231,15 @@ impl CurrentUser {
             }
         }
         let has_untried = expired.len() > MAX_RENEWALS;
-        for (session, user_id, expires_at) in expired.into_iter().take(MAX_RENEWALS) {
-            match authkit.renew(&session, &user_id, expires_at, None, context).await {
+        for (session, user_id) in expired.into_iter().take(MAX_RENEWALS) {
+            match authkit.renew(&session, &user_id, None, context).await {
                 Ok((renewed, claims)) => {
                     update.set(Arc::clone(&renewed));
                     return Ok(Self::with_session(claims, renewed, context));
                 }
                 // The sign-out's response cleared this cookie. Clearing it again could remove the cookie of a
                 // later sign-in.
-                Err(RefreshError::Ended) if authkit.refresher.is_signed_out(&session) => {}
+                Err(RefreshError::Ended) if authkit.session_keepers.is_signed_out(&session) => {}
                 Err(RefreshError::Ended) => update.end(),
                 Err(error) => match error.into() {
                     IdentifyError::SignedOut(_) => {}
@@ -280,10 +279,9 @@ impl CurrentUser {
         let session = self.session.as_ref().ok_or(SwitchError::NoSession)?;
         let authkit = self.context.authkit();
         let update = self.context.session_update();
-        let expires_at = Some(self.claims.expires_at());
         let user_id = self.id();
         let renew = async |organization_id| {
-            authkit.renew(session, user_id, expires_at, organization_id, &self.context).await
+            authkit.renew(session, user_id, organization_id, &self.context).await
         };
         match renew(Some(organization_id)).await {
             Ok((renewed, claims)) => {
@@ -373,8 +371,6 @@ enum SessionStatus {
     Expired {
         /// The user whom the renewed session must belong to.
         user_id: String,
-        /// `None` for a token that cannot be verified.
-        expires_at: Option<DateTime<Utc>>,
     },
     /// The user has signed out of it.
     SignedOut,
@@ -393,23 +389,19 @@ impl SessionStatus {
             .verify_ignoring_expiry(session.access_token.expose(), context.wait_until())
             .await;
         match verified {
-            Ok(claims) if authkit.refresher.is_id_signed_out(claims.claims().sid.as_deref()) => {
+            Ok(claims)
+                if authkit.session_keepers.is_id_signed_out(claims.claims().sid.as_deref()) =>
+            {
                 Ok(Self::SignedOut)
             }
             Ok(claims) if !claims.is_expired(authkit.clock.now()) => Ok(Self::Valid(claims)),
-            Ok(claims) => Ok(Self::Expired {
-                user_id: claims.claims().sub.clone(),
-                expires_at: Some(claims.expires_at()),
-            }),
+            Ok(claims) => Ok(Self::Expired { user_id: claims.claims().sub.clone() }),
             // WorkOS may have retired the key that signed the token. The seal proves that this application
             // stored the session, and WorkOS decides whether it continues. Without a user in the cookie,
             // nothing could show that the renewed session belongs to the same user.
             Err(VerifyError::Token(TokenError::UnknownKey)) => {
                 let user = session.user.as_ref();
-                Ok(user.map_or(Self::Refused, |user| Self::Expired {
-                    user_id: user.id.clone(),
-                    expires_at: None,
-                }))
+                Ok(user.map_or(Self::Refused, |user| Self::Expired { user_id: user.id.clone() }))
             }
             Err(VerifyError::Token(_)) => Ok(Self::Refused),
             Err(VerifyError::Unavailable(error)) => Err(RefreshError::from(error).into()),
@@ -435,27 +427,29 @@ impl AuthKit {
         &self,
         session: &Session,
         user_id: &str,
-        expires_at: Option<DateTime<Utc>>,
         organization_id: Option<&str>,
         context: &RequestContext,
     ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
         let wait_until = context.wait_until();
         let mut session = Arc::new(session.clone());
         for _ in 0..MAX_SUCCESSORS {
-            let Renewed { session: newer, is_fresh } = self
-                .refresher
-                .refresh(&session, expires_at, organization_id, &context.client(), wait_until)
-                .await?;
+            let Renewed { session: newer, is_fresh } =
+                self.session_keepers.renew(&session, organization_id, &context.client()).await?;
             session = newer;
             let reason = match self.verify(session.access_token.expose(), wait_until).await {
-                Ok(claims) if claims.claims().sub == user_id => return Ok((session, claims)),
+                Ok(claims) if claims.claims().sub == user_id => {
+                    if organization_id.is_some() && !is_fresh {
+                        continue;
+                    }
+                    return Ok((session, claims));
+                }
                 // A retry would get the same user, so the user must sign in.
                 Ok(_) => {
                     log::error!("a session was renewed into another user's");
                     let code = "another_user".to_owned();
                     return Err(RefreshError::Refused { code, description: None });
                 }
-                // An earlier request renewed the session long ago. Its next successor may be valid.
+                // An earlier request renewed the session long ago. Its successor may be valid.
                 Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
                 Err(VerifyError::Unavailable(error)) => return Err(error.into()),
                 Err(VerifyError::Token(error)) => {

@@ -3,7 +3,8 @@
 //! cookies, for every response of the application.
 //!
 //! A response may be late: by then, another request may have renewed the session that this one would set,
-//! or its user may have signed out. So the layer looks for the newest session and sets that one.
+//! or its user may have signed out. So the layer asks the session's keeper for the newest session and sets that
+//! one.
 
 use std::sync::Arc;
 
@@ -103,11 +104,11 @@ async fn carry_session(
     let Some(update) = context.session_update().take() else { return response };
     let set_cookies = match update {
         Update::Ended => cookie.remove(&cookies),
-        Update::Set(session) => match authkit.refresher.newest(session, began).await {
+        Update::Set(session) => match authkit.session_keepers.newest(session, began).await {
             Some(newest) => cookie
                 .write(&newest.seal(&authkit.session_sealer), &cookies)
                 .unwrap_or_else(|error| {
-                    // The old cookie stays; it leads to the new session for a while.
+                    // The old cookie stays; it leads to the new session.
                     log::error!("a renewed session cannot be set: {error}");
                     Vec::new()
                 }),

@@ -20,7 +20,6 @@ pub mod openapi;
 pub mod origin;
 pub mod outage;
 mod rate_limiter;
-pub mod refresh;
 pub mod refusal;
 pub mod rejection;
 pub mod routes;
@@ -28,6 +27,7 @@ pub mod routing;
 pub mod seal;
 pub mod secret;
 pub mod session;
+pub mod session_keeper;
 pub mod session_kept;
 pub mod sign_in;
 pub mod signed_out;
@@ -50,3 +50,7 @@ pub use layer::layer;
 pub use rate_limiter::RateLimiter;
 pub use rejection::{Rejection, SignedOut};
 pub use routes::routes;
+pub use session_keeper::{
+    client::RefreshError,
+    keeper::{SessionKeeper, session_keeper},
+};

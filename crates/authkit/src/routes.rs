@@ -1,11 +1,14 @@
 //! The HTTP routes of the sign-in: `/login`, `/callback`, `/logout` and `/me`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::RawQuery,
     response::{IntoResponse, Response},
     routing::head,
 };
 use chrono::SecondsFormat;
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -236,13 +239,14 @@ async fn finish_sign_in(
     }
     Ok(match exchanged {
         Ok(authenticated) => {
-            let session = Session::from(authenticated);
+            let session = Arc::new(Session::from(authenticated));
             let response = match authkit.check_new_session(&session, context.wait_until()).await {
-                Ok(()) if authkit.refresher.is_signed_out(&session) => {
+                Ok(()) if authkit.session_keepers.learn_sign_out(&session).await => {
                     finish_sign_out(authkit, &session, origin, &cookies)
                 }
                 Ok(()) => {
-                    authkit.record_replaced_sessions(&session, origin, &cookies);
+                    let wait_until = context.wait_until();
+                    authkit.record_replaced_sessions(&session, origin, &cookies, wait_until).await;
                     signed_in(authkit, &session, origin, &cookies, &return_to)
                 }
                 Err(error) => error.into_response(),
@@ -402,8 +406,13 @@ async fn sign_out(
     let cookie = authkit.config.cookie.session_cookie(origin);
     let opened = cookie.read_all(&cookies, |sealed| authkit.open_session(sealed));
     // The request may hold several session cookies; sign-out ends all of them.
-    for known in &opened {
-        authkit.refresher.sign_out(&known.session, context.wait_until()).await;
+    let keepers = &authkit.session_keepers;
+    let sign_outs =
+        opened.iter().map(|known| keepers.sign_out(&known.session, context.wait_until()));
+    if let Some(outage) = join_all(sign_outs).await.into_iter().find_map(Result::err) {
+        return Err(outage.into_error(
+            "You are still signed in: the sign-out cannot be recorded right now. Sign out again in a moment",
+        ));
     }
     // The token is not verified, so that sign-out works without the key set.
     let session_id = opened.iter().find_map(|known| signed_out::session_id(&known.session));
@@ -558,17 +567,18 @@ impl AuthKit {
 
     /// Records the sessions that a sign-in replaces in this browser, so that a late response to a renewal
     /// does not restore the previous user's session.
-    fn record_replaced_sessions(
+    async fn record_replaced_sessions(
         &self,
         session: &Session,
         origin: &RequestOrigin,
         cookies: &RequestCookies<'_>,
+        wait_until: &WaitUntil,
     ) {
         let id = signed_out::session_id(session);
         let cookie = self.config.cookie.session_cookie(origin);
         for replaced in cookie.read_all(cookies, |sealed| self.open_session(sealed)) {
             if signed_out::session_id(&replaced.session) != id {
-                self.refresher.replace(&replaced.session);
+                self.session_keepers.replace(&replaced.session, wait_until).await;
             }
         }
     }

@@ -39,8 +39,8 @@ pub enum Purpose {
     SignIn,
     /// The `state` parameter of a sign-in, which holds the page to return to.
     SignInState,
-    /// A renewed session in KV, for other isolates.
-    Rotation,
+    /// A session in the storage of its keeper.
+    SessionKeeper,
     /// The key set in KV. Sealing stops a writer of KV from adding a key and forging tokens.
     KeySet,
     /// The key set of AuthKit Connect in KV. A separate key stops a writer of KV from swapping the two
@@ -57,7 +57,7 @@ impl Purpose {
             Self::Session => b"authkit-edge/session/v1",
             Self::SignIn => b"authkit-edge/sign-in/v1",
             Self::SignInState => b"authkit-edge/sign-in-state/v1",
-            Self::Rotation => b"authkit-edge/rotation/v1",
+            Self::SessionKeeper => b"authkit-edge/session-keeper/v1",
             Self::KeySet => b"authkit-edge/key-set/v1",
             Self::ConnectKeySet => b"authkit-edge/connect-key-set/v1",
             Self::Application(name) => return (b"authkit-edge/application/", name.as_bytes()),

@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn session_sealed_for_another_purpose_is_refused() {
         let session = authenticate_body("user_ada", "session_ada", "refresh_1").to_string();
-        for purpose in [Purpose::SignIn, Purpose::SignInState, Purpose::Rotation] {
+        for purpose in [Purpose::SignIn, Purpose::SignInState, Purpose::SessionKeeper] {
             let sealed = Sealer::new(purpose, &password(), None).seal(session.as_bytes());
             let opened = Session::open(&sealed, &sealer());
             assert_eq!(opened, Err(SessionError::Sealed(OpenError::Refused)), "{purpose:?}");

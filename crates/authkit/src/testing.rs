@@ -1,13 +1,19 @@
 //! Test support: a clock that tests set, an HTTP client with scripted responses, key pairs, and signed
 //! tokens.
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{
+    Arc, LazyLock, Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
-use edge_host::{Clock, HttpClient, HttpClientError, KvNamespace, memory::MemoryKv};
+use edge_host::{
+    Clock, HttpClient, HttpClientError, KvNamespace,
+    memory::{MemoryHost, MemoryKv, MemoryObjects},
+};
 use http::{Request, Response};
 use rsa::{
     Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey, pkcs8::DecodePrivateKey, traits::PublicKeyParts,
@@ -15,7 +21,7 @@ use rsa::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{AuthKit, AuthKitConfig, secret::Secret, session::Session};
+use crate::{AuthKit, AuthKitConfig, secret::Secret, session::Session, session_keeper};
 
 pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
@@ -46,7 +52,9 @@ pub fn config(variables: &[(&str, &str)]) -> AuthKitConfig {
 pub fn authkit(variables: &[(&str, &str)]) -> AuthKit {
     let http = ScriptedHttp::new(|_| Err(HttpClientError::Timeout));
     let kv: Arc<dyn KvNamespace> = Arc::new(MemoryKv::default());
-    AuthKit::new(config(variables), http, &kv, TestClock::at_noon())
+    let class = |context| Arc::new(session_keeper(&MemoryHost::default(), context)) as _;
+    let sessions = MemoryObjects::new(class, drop);
+    AuthKit::new(config(variables), http, &kv, Arc::new(sessions), TestClock::at_noon())
 }
 
 pub struct TestClock(Mutex<DateTime<Utc>>);
@@ -81,13 +89,18 @@ type Script =
 pub struct ScriptedHttp {
     script: Mutex<Box<Script>>,
     requests: Mutex<Vec<Request<Bytes>>>,
+    is_held: AtomicBool,
 }
 
 impl ScriptedHttp {
     pub fn new(
         script: impl FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { script: Mutex::new(Box::new(script)), requests: Mutex::default() })
+        Arc::new(Self {
+            script: Mutex::new(Box::new(script)),
+            requests: Mutex::default(),
+            is_held: AtomicBool::default(),
+        })
     }
 
     pub fn set_script(
@@ -95,6 +108,11 @@ impl ScriptedHttp {
         script: impl FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + 'static,
     ) {
         *self.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// Holds the requests before they are processed.
+    pub fn hold(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Relaxed);
     }
 
     /// The recorded requests, in order.
@@ -110,6 +128,9 @@ impl HttpClient for ScriptedHttp {
         tokio::task::yield_now().await;
         self.requests.lock().unwrap().push(request.clone());
         tokio::task::yield_now().await;
+        while self.is_held.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
         self.script.lock().unwrap()(&request)
     }
 }

@@ -68,6 +68,17 @@ struct HeaderExtensions {
     crit: Option<IgnoredAny>,
 }
 
+/// The claims that identify a session and its age.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionClaims {
+    /// `sid`: the session's id at WorkOS.
+    pub session_id: Option<String>,
+    /// `iat`: when WorkOS issued the token.
+    pub issued_at: Option<DateTime<Utc>>,
+    /// `exp`: when the token expires.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
 /// Claims with a valid signature. They need further checks, because the key signs other kinds of tokens
 /// too.
 #[derive(Debug, Clone)]
@@ -180,7 +191,19 @@ impl<'a> UntrustedToken<'a> {
     /// The unverified session id. Use it only to ask WorkOS to end the session.
     #[must_use]
     pub fn session_id_unverified(&self) -> Option<String> {
-        text(&self.parsed.deserialize_claims_unchecked::<Payload>().ok()?.custom, "sid")
+        self.session_claims_unverified()?.session_id
+    }
+
+    /// The unverified claims that identify a session and its age. Use them only for a token that this Worker has
+    /// sealed.
+    #[must_use]
+    pub fn session_claims_unverified(&self) -> Option<SessionClaims> {
+        let claims = self.parsed.deserialize_claims_unchecked::<Payload>().ok()?;
+        Some(SessionClaims {
+            session_id: text(&claims.custom, "sid"),
+            issued_at: claims.issued_at,
+            expires_at: claims.expiration,
+        })
     }
 
     /// The unverified issuer. Use it only to choose the key set that verifies the token.

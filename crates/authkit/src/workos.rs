@@ -48,7 +48,7 @@ pub struct AuthorizeRequest<'a> {
 }
 
 /// The browser that sent the request, for WorkOS's log and fraud checks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ClientInfo {
     /// The browser's address.
     pub ip_address: Option<String>,
@@ -230,6 +230,25 @@ impl WorkosClient {
         parse(&body)
     }
 
+    /// Ends the session with this id. A session that WorkOS does not know, or has ended before, is no error.
+    /// <https://workos.com/docs/reference/authkit/session/revoke>
+    ///
+    /// # Errors
+    ///
+    /// [`WorkosError::Unavailable`].
+    pub async fn revoke_session(&self, session_id: &str) -> Result<(), WorkosError> {
+        let url = self.endpoint("/user_management/sessions/revoke");
+        let body = json!({"session_id": session_id}).to_string();
+        let response = self.exchange(Method::POST, &url, body, Some(&self.config.api_key)).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
+                Ok(())
+            }
+            _ => Err(failure(&response)),
+        }
+    }
+
     /// The origin of WorkOS's API.
     #[must_use]
     pub fn base_url(&self) -> &str {
@@ -261,7 +280,7 @@ impl WorkosClient {
     ///
     /// [`WorkosError::Unavailable`] for every other status.
     pub async fn get_public(&self, url: &Url) -> Result<Option<Bytes>, WorkosError> {
-        let response = self.exchange(Method::GET, url, String::new()).await?;
+        let response = self.exchange(Method::GET, url, String::new(), None).await?;
         match response.status() {
             StatusCode::OK => Ok(Some(response.into_body())),
             StatusCode::NOT_FOUND => Ok(None),
@@ -278,7 +297,7 @@ impl WorkosClient {
     }
 
     async fn send(&self, method: Method, url: &Url, body: String) -> Result<Bytes, WorkosError> {
-        let response = self.exchange(method, url, body).await?;
+        let response = self.exchange(method, url, body, None).await?;
         if response.status().is_success() {
             return Ok(response.into_body());
         }
@@ -290,13 +309,18 @@ impl WorkosClient {
         method: Method,
         url: &Url,
         body: String,
+        api_key: Option<&Secret>,
     ) -> Result<http::Response<Bytes>, WorkosError> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")));
+        if let Some(api_key) = api_key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", api_key.expose()));
+        }
+        let request = request
             .body(Bytes::from(body))
             .map_err(|_| WorkosError::unavailable("the URL is invalid"))?;
         Ok(self.http.send(request).await?)

@@ -43,7 +43,7 @@ fn cases(cases: u32) -> ProptestConfig {
 const PURPOSES: [Purpose; 6] = [
     Purpose::Session,
     Purpose::SignIn,
-    Purpose::Rotation,
+    Purpose::SessionKeeper,
     Purpose::KeySet,
     Purpose::Application("one"),
     Purpose::Application("another"),

@@ -5,10 +5,10 @@
 use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use axum::{Router, body::Body};
-use axum_authkit::{AuthKit, AuthKitConfig};
+use axum_authkit::{AuthKit, AuthKitConfig, session_keeper};
 use edge_host::{
     Host,
-    memory::{MemoryHost, MemoryKv},
+    memory::{MemoryHost, MemoryKv, MemoryObjects},
 };
 use http::{Request, StatusCode};
 use tower::ServiceExt;
@@ -31,12 +31,18 @@ fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
+fn sessions() -> Arc<MemoryObjects> {
+    let class = |context| Arc::new(session_keeper(&MemoryHost::default(), context)) as _;
+    Arc::new(MemoryObjects::new(class, drop))
+}
+
 fn host() -> MemoryHost {
     MemoryHost::default()
         .with_var("WORKOS_API_KEY", "sk_test_1")
         .with_var("WORKOS_CLIENT_ID", "client_1")
         .with_var("WORKOS_COOKIE_PASSWORD", "0123456789abcdef0123456789abcdef")
         .with_kv(AuthKit::KV_BINDING, Arc::new(MemoryKv::default()))
+        .with_objects(AuthKit::SESSIONS_BINDING, sessions())
 }
 
 #[test]

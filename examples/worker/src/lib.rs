@@ -4,7 +4,7 @@ use axum::{Router, response::Html, routing::get};
 use axum_authkit::{AuthKit, BearerUser, ConfigError, CurrentUser, Rejection};
 use edge_host::Host;
 
-edge_host::serve!(crate::build);
+edge_host::serve!(crate::build, SessionKeeper = axum_authkit::session_keeper);
 
 /// The Worker's router. AuthKit adds `/login`, `/callback`, `/logout` and `/me`.
 ///

@@ -7,11 +7,11 @@ use authkit_edge::{
     rate_limits::CallerLimits,
 };
 use axum::{Router, body::Body};
-use axum_authkit::{AuthKit, AuthKitConfig};
+use axum_authkit::{AuthKit, AuthKitConfig, session_keeper};
 use chrono::{DateTime, FixedOffset, Utc};
 use edge_host::{
-    Clock, KvNamespace, VisitorTimeZone,
-    memory::{DistantKv, MemoryKv},
+    Clock, Host, KvNamespace, VisitorTimeZone,
+    memory::{MemoryHost, MemoryKv, MemoryObjects},
 };
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
@@ -39,6 +39,8 @@ pub struct TestApp {
     pub kv: Arc<MemoryKv>,
     /// The KV namespace that AuthKit shares between isolates. On Workers both are one namespace.
     pub authkit_kv: Arc<MemoryKv>,
+    /// The keepers of sessions, which all isolates share.
+    pub sessions: MemoryObjects,
     pub clock: Arc<ManualClock>,
     /// The limits on the requests of one caller; none by default.
     pub limits: CallerLimits,
@@ -56,9 +58,11 @@ impl TestApp {
         logs::capture();
         let clock = Arc::new(ManualClock::default());
         let authkit = Arc::new(FakeAuthKit::new(Arc::clone(&clock)));
+        let sessions = sessions(&host(variables, &authkit, &clock));
         let world = Self {
             router: Router::new(),
             authkit,
+            sessions,
             kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             authkit_kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             clock,
@@ -73,34 +77,16 @@ impl TestApp {
         self.isolate_with_variables(&[])
     }
 
-    /// A distant isolate: it sees the other isolates' writes to KV after `lag_millis`, and caches missing keys for a
-    /// minute.
-    pub fn distant_isolate(&self, lag_millis: i64) -> Self {
-        let kv = Arc::clone(&self.authkit_kv);
-        let kv = DistantKv::new(kv, Arc::clone(&self.clock) as _, lag_millis);
-        self.isolate_on(&[], &(Arc::new(kv) as _))
-    }
-
     pub fn isolate_with_variables(&self, variables: &[(&str, &str)]) -> Self {
-        self.isolate_on(variables, &(Arc::clone(&self.authkit_kv) as _))
-    }
-
-    fn isolate_on(&self, variables: &[(&str, &str)], authkit_kv: &Arc<dyn KvNamespace>) -> Self {
-        let required = [
-            ("WORKOS_API_KEY", API_KEY),
-            ("WORKOS_CLIENT_ID", CLIENT_ID),
-            ("WORKOS_COOKIE_PASSWORD", PASSWORD),
-            ("WORKOS_BASE_URL", BASE_URL),
-        ];
-        let config = AuthKitConfig::from_lookup(|name| {
-            let found = variables.iter().chain(&required).find(|(key, _)| *key == name);
-            found.map(|(_, value)| (*value).to_owned())
-        });
+        let host = host(variables, &self.authkit, &self.clock);
+        let config = AuthKitConfig::from_lookup(|name| host.var(name));
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let http = Arc::clone(&self.authkit) as _;
+        let kv = Arc::clone(&self.authkit_kv) as Arc<dyn KvNamespace>;
+        let sessions = Arc::new(self.sessions.clone());
         let router = match config {
             Ok(config) => {
-                let authkit = AuthKit::new(config, http, authkit_kv, Arc::clone(&clock));
+                let authkit = AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock));
                 let state = AppState::new(authkit, Arc::clone(&self.kv) as _, clock);
                 app::router(state.with_limits(self.limits.clone()))
             }
@@ -182,6 +168,31 @@ impl TestApp {
         browser.sign_in(user).await;
         browser
     }
+}
+
+/// The environment with these variables in addition to, or instead of, the required ones.
+fn host(
+    variables: &[(&str, &str)],
+    authkit: &Arc<FakeAuthKit>,
+    clock: &Arc<ManualClock>,
+) -> MemoryHost {
+    let required = [
+        ("WORKOS_API_KEY", API_KEY),
+        ("WORKOS_CLIENT_ID", CLIENT_ID),
+        ("WORKOS_COOKIE_PASSWORD", PASSWORD),
+        ("WORKOS_BASE_URL", BASE_URL),
+    ];
+    let host = MemoryHost::default()
+        .with_clock(Arc::clone(clock))
+        .with_http_client(Arc::clone(authkit) as _);
+    required.iter().chain(variables).fold(host, |host, (name, value)| host.with_var(name, value))
+}
+
+/// The keepers of sessions in this environment.
+fn sessions(host: &MemoryHost) -> MemoryObjects {
+    let host = host.clone();
+    let class = move |context| Arc::new(session_keeper(&host, context)) as _;
+    MemoryObjects::new(class, |work| drop(tokio::spawn(work)))
 }
 
 /// A request to this Worker; `path` may be a whole URL.

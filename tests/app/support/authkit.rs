@@ -110,6 +110,8 @@ struct State {
     /// The token endpoint's status and body while it refuses.
     refusal: Option<(u16, Value)>,
     requests: Vec<(String, Value)>,
+    revoked: Vec<String>,
+    is_held: bool,
     counter: u32,
     extra_claims: Value,
 }
@@ -182,6 +184,11 @@ impl FakeAuthKit {
         self.state().outage = outage;
     }
 
+    /// Holds requests before they are processed.
+    pub fn hold(&self, is_held: bool) {
+        self.state().is_held = is_held;
+    }
+
     /// Makes the token endpoint refuse every request.
     pub fn refuse(&self, refusal: Option<(u16, Value)>) {
         self.state().refusal = refusal;
@@ -190,6 +197,19 @@ impl FakeAuthKit {
     /// Adds claims to every access token issued from now on.
     pub fn set_extra_claims(&self, claims: Value) {
         self.state().extra_claims = claims;
+    }
+
+    /// The ids of the sessions that were revoked.
+    pub fn revoked(&self) -> Vec<String> {
+        self.state().revoked.clone()
+    }
+
+    fn revoke(&self, body: &Value) -> (u16, Value) {
+        let mut state = self.state();
+        let id = body["session_id"].as_str().unwrap_or_default().to_owned();
+        state.refresh_tokens.retain(|_, (_, session)| *session != id);
+        state.revoked.push(id);
+        (200, json!({}))
     }
 
     /// The number of requests for a path.
@@ -337,11 +357,15 @@ impl HttpClient for FakeAuthKit {
         let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
         self.state().requests.push((path.clone(), body.clone()));
         tokio::task::yield_now().await;
+        while self.state().is_held {
+            tokio::task::yield_now().await;
+        }
         let outage = self.state().outage;
         let (status, body) = match outage {
             Some(Outage::NoAnswer) => return Err(HttpClientError::Timeout),
             Some(Outage::Status(status)) => (status, json!({"message": "down", "code": "down"})),
             None if path == "/user_management/authenticate" => self.authenticate(&body),
+            None if path == "/user_management/sessions/revoke" => self.revoke(&body),
             None if path == format!("/sso/jwks/{CLIENT_ID}") => {
                 (200, json!({"keys": self.state().published}))
             }

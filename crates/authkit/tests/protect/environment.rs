@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use axum_authkit::{AuthKit, ConfigError};
-use edge_host::memory::{MemoryHost, MemoryKv};
+use axum_authkit::{AuthKit, ConfigError, session_keeper};
+use edge_host::memory::{MemoryHost, MemoryKv, MemoryObjects};
 
 use crate::site::Site;
+
+fn sessions() -> Arc<MemoryObjects> {
+    let class = |context| Arc::new(session_keeper(&MemoryHost::default(), context)) as _;
+    Arc::new(MemoryObjects::new(class, drop))
+}
 
 fn error(host: &MemoryHost) -> ConfigError {
     AuthKit::from_env(host).err().expect("an error")
@@ -18,13 +23,16 @@ fn error_names_every_missing_variable_and_binding() {
         expected.add(name, "is missing");
     }
     let kv = Arc::new(MemoryKv::default());
-    assert_eq!(error(&MemoryHost::default().with_kv("AUTHKIT", kv)), expected);
+    let bound = MemoryHost::default().with_kv("AUTHKIT", kv).with_objects("SESSIONS", sessions());
+    assert_eq!(error(&bound), expected);
     expected.add("AUTHKIT", "is not bound to a KV namespace");
+    expected.add("SESSIONS", "is not bound to a Durable Object class");
     assert_eq!(error(&MemoryHost::default()), expected);
     assert_eq!(
         expected.to_string(),
         "WORKOS_API_KEY is missing; WORKOS_CLIENT_ID is missing; \
-         WORKOS_COOKIE_PASSWORD is missing; AUTHKIT is not bound to a KV namespace"
+         WORKOS_COOKIE_PASSWORD is missing; AUTHKIT is not bound to a KV namespace; \
+         SESSIONS is not bound to a Durable Object class"
     );
 }
 
@@ -37,6 +45,7 @@ fn error_names_binding_alone_where_variables_are_sound() {
     ];
     let host =
         host.iter().fold(MemoryHost::default(), |host, (name, value)| host.with_var(name, value));
+    let host = host.with_objects("SESSIONS", sessions());
     assert_eq!(error(&host).to_string(), "AUTHKIT is not bound to a KV namespace");
 
     // A namespace that the application shares.

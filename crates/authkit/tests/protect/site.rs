@@ -9,10 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use axum_authkit::{AppError, AuthKit, BearerUser, CurrentUser, Rejection, UnscopedUser};
+use axum_authkit::{
+    AppError, AuthKit, BearerUser, CurrentUser, Rejection, UnscopedUser, session_keeper,
+};
 use chrono::{DateTime, Duration, Utc};
 use edge_host::Clock;
-use edge_host::memory::{ManualClock, MemoryHost, MemoryKv, ScriptedHttpClient};
+use edge_host::memory::{ManualClock, MemoryHost, MemoryKv, MemoryObjects, ScriptedHttpClient};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -78,6 +80,7 @@ pub struct Site {
     pub clock: Arc<ManualClock>,
     pub kv: Arc<MemoryKv>,
     pub workos: Arc<Workos>,
+    pub sessions: MemoryObjects,
     http: Arc<ScriptedHttpClient>,
 }
 
@@ -111,8 +114,11 @@ impl Site {
             .iter()
             .chain(variables)
             .fold(host, |host, (name, value)| host.with_var(name, value));
+        let sessions = sessions(&host);
+        let objects = Arc::new(sessions.clone());
+        let host = host.with_objects(AuthKit::SESSIONS_BINDING, objects);
         let app = protect(AuthKit::from_env(&host).unwrap());
-        Self { app, host, clock, kv, workos, http }
+        Self { app, host, clock, kv, workos, sessions, http }
     }
 
     /// Another isolate with the same KV, the same WorkOS and these variables beside or instead of this
@@ -127,6 +133,7 @@ impl Site {
             clock: Arc::clone(&self.clock),
             kv: Arc::clone(&self.kv),
             workos: Arc::clone(&self.workos),
+            sessions: self.sessions.clone(),
             http: Arc::clone(&self.http),
         }
     }
@@ -187,6 +194,13 @@ impl Site {
     pub fn take_workos_paths(&self) -> Vec<String> {
         self.http.take_requests().iter().map(|request| request.uri().path().to_owned()).collect()
     }
+}
+
+/// The keepers of sessions in this environment.
+fn sessions(host: &MemoryHost) -> MemoryObjects {
+    let host = host.clone();
+    let class = move |context| Arc::new(session_keeper(&host, context)) as _;
+    MemoryObjects::new(class, |work| drop(tokio::spawn(work)))
 }
 
 /// A sign-in that has begun, and the cookies of its browser.
