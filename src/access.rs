@@ -10,6 +10,14 @@ use crate::{
 };
 use axum_authkit::{AppError, CurrentUser, Rejection, UnscopedUser};
 
+/// `Retry-After` while the ledger's log is full: an entry leaves it ten minutes after KV has it.
+const LOG_FULL_RETRY_AFTER_SECS: u32 = 600;
+
+const USER_DELETED: &str =
+    "This account was deleted, and its expenses with it: nothing can be added or changed";
+const LOG_FULL: &str = "Nothing was saved, because the log of recent changes is full: it holds 10,000 changed \
+    expenses until they are stored for ten minutes. Try again later";
+
 /// What a request does with expenses. A token that is limited to scopes needs the scope for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -55,7 +63,7 @@ where
         let caller = UnscopedUser::from_request_parts(parts, state).await?;
         let caller = caller.require_scope(Access::for_method(&parts.method).scope())?;
         CallerLimits::from_ref(state).caller.check(caller.id()).await?;
-        Ok(Expenses::from_ref(state).of_user(caller.id(), caller.wait_until().clone()))
+        Ok(Expenses::from_ref(state).of_user(caller.id()))
     }
 }
 
@@ -70,7 +78,7 @@ pub fn expenses_of(
     expenses: &Expenses,
 ) -> Result<UserExpenses, Rejection> {
     caller.require_scope(Access::for_method(method).scope())?;
-    Ok(expenses.of_user(caller.id(), caller.wait_until().clone()))
+    Ok(expenses.of_user(caller.id()))
 }
 
 /// The `{id}` of a path. A text that is not an id names no expense.
@@ -87,4 +95,15 @@ impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
 /// 404, for another user's expense too: whether it exists is not told.
 pub(crate) fn no_such_expense() -> AppError {
     AppError::new(StatusCode::NOT_FOUND, "Expense not found")
+}
+
+/// 403: the user was deleted, and a token of the user's is still valid.
+pub(crate) fn user_deleted() -> AppError {
+    AppError::new(StatusCode::FORBIDDEN, USER_DELETED)
+}
+
+/// 503: the ledger's log is full.
+pub(crate) fn log_full() -> AppError {
+    let cause = "the ledger's log is full: KV does not accept its writes, or they are too many";
+    AppError::unavailable(LOG_FULL, LOG_FULL_RETRY_AFTER_SECS, cause)
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::{
     access::Access,
     api::expenses as api,
-    expenses::{Expenses, store},
+    expenses::{Expenses, ledger, store},
     mcp,
     negotiation::{by_accept, by_form},
     openapi::{
@@ -25,7 +25,7 @@ use crate::{
 use axum_authkit::{
     self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit,
 };
-use edge_host::{Clock, Host, KvNamespace};
+use edge_host::{Clock, Host, KvNamespace, ObjectNamespace};
 
 /// The resource that AuthKit Connect's tokens are for, and their scopes.
 const RESOURCE: ProtectedResource = ProtectedResource {
@@ -48,11 +48,16 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Expenses in `kv`, for the users that `authkit` authenticates.
+    /// Expenses in `kv`, written by the objects of `ledger`, for the users that `authkit` authenticates.
     #[must_use]
-    pub fn new(authkit: AuthKit, kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        authkit: AuthKit,
+        kv: Arc<dyn KvNamespace>,
+        ledger: Arc<dyn ObjectNamespace>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
-        let expenses = Expenses::new(kv, Arc::clone(&clock), cursor_sealer);
+        let expenses = Expenses::new(kv, ledger, Arc::clone(&clock), cursor_sealer);
         let authkit = authkit
             .with_resource(RESOURCE)
             .with_landing_path("/expenses")
@@ -70,12 +75,18 @@ impl AppState {
 /// The Worker on `host`: [`router`], or [`misconfigured`] where variables or bindings are wrong.
 pub fn build(host: &impl Host) -> Router {
     let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
-    match (authkit, host.kv(store::BINDING)) {
-        (Ok(authkit), Some(kv)) => {
-            let state = AppState::new(authkit, kv, host.clock());
+    match (authkit, host.kv(store::BINDING), host.objects(ledger::BINDING)) {
+        (Ok(authkit), Some(kv), Some(ledger)) => {
+            let state = AppState::new(authkit, kv, ledger, host.clock());
             router(state.with_limits(CallerLimits::bound(host)))
         }
-        (authkit, _) => misconfigured(&authkit.err().unwrap_or_default()),
+        (authkit, _, ledger) => {
+            let mut error = authkit.err().unwrap_or_default();
+            if ledger.is_none() {
+                error.add(ledger::BINDING, "is not bound to Durable Objects");
+            }
+            misconfigured(&error)
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`]: limits on the requests of one caller.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
-//! - `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
+//! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
 //! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` has the
 //!   host's clock, HTTP client and KV as traits.
 //!
@@ -18,6 +18,7 @@ mod access;
 mod api;
 pub mod app;
 mod body;
+mod conditions;
 pub mod expenses;
 pub mod fastapi;
 pub mod json;
@@ -33,4 +34,10 @@ pub mod url_encoded;
 pub mod web;
 pub mod webhooks;
 
-edge_host::serve!(crate::app::build, SessionKeeper = axum_authkit::session_keeper);
+pub use expenses::ledger::ledger;
+
+edge_host::serve!(
+    crate::app::build,
+    SessionKeeper = axum_authkit::session_keeper,
+    Ledger = crate::ledger,
+);

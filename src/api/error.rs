@@ -1,57 +1,61 @@
 //! The domain's errors as HTTP responses.
 
-use http::{StatusCode, header};
+use std::fmt::Display;
+
+use http::StatusCode;
 
 use crate::{
-    access::no_such_expense,
+    access::{log_full, no_such_expense, user_deleted},
+    conditions::condition_not_met,
     expenses::{
-        idempotency::AddError,
+        ledger::client::WriteError,
         store::GetError,
-        user_expenses::{ChangeError, RemoveError},
+        user_expenses::{AddError, ChangeError, RemoveError},
     },
 };
 use axum_authkit::AppError;
-use edge_host::KvError;
 
-/// `Retry-After` of a response to a failure of KV.
-const KV_RETRY_AFTER_SECS: u32 = 2;
-/// `Retry-After` of a response while another request with the same idempotency key is in process.
-const IN_PROCESS_RETRY_AFTER_SECS: u32 = 1;
+/// `Retry-After` of a response to a failure of KV or of the ledger.
+const RETRY_AFTER_SECS: u32 = 2;
 
 const NOT_REACHED: &str = "Expenses cannot be reached right now: try again in a moment";
+const NOT_SAVED: &str =
+    "Expenses cannot be reached right now, and nothing was saved: send it again in a moment";
 const CHANGE_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the change may or may not \
     have been saved: look, or send it again in a moment";
 const NEW_MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the expense may or may not \
     have been saved: look before you send it again. With an Idempotency-Key it is safe to";
 const NEW_MAYBE_SAVED_WITH_KEY: &str = "Expenses cannot be reached right now, and the expense may or may \
     not have been saved: look, or send it again with the same Idempotency-Key";
-/// The request with the key that came first has no response yet.
-pub(super) const IN_PROCESS: &str =
-    "A request with this Idempotency-Key is still being answered: send it again in a moment";
 const UNREADABLE: &str =
     "The stored record of this expense cannot be read: replace the expense with PUT, or delete it";
-const UNREADABLE_KEY: &str = "The stored record of this Idempotency-Key cannot be read: look whether the \
-    expense was added, and use a new key for the next one";
-
 /// 503: KV failed to read.
-pub(super) fn not_read(error: KvError) -> AppError {
-    AppError::unavailable(NOT_REACHED, KV_RETRY_AFTER_SECS, error)
-}
-
-fn not_confirmed(detail: &str, error: KvError) -> AppError {
-    AppError::unavailable(detail, KV_RETRY_AFTER_SECS, error)
+pub(super) fn not_read(error: impl Display) -> AppError {
+    AppError::unavailable(NOT_REACHED, RETRY_AFTER_SECS, error)
 }
 
 /// 500 that says how to mend the record. The domain has logged it.
-fn unreadable(detail: &str) -> AppError {
-    AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+fn unreadable() -> AppError {
+    AppError::new(StatusCode::INTERNAL_SERVER_ERROR, UNREADABLE)
 }
 
 /// The response to a read that failed.
 pub(super) fn not_got(error: GetError) -> AppError {
     match error {
-        GetError::Unreadable(_) => unreadable(UNREADABLE),
+        GetError::Unreadable(_) => unreadable(),
         GetError::Kv(error) => not_read(error),
+    }
+}
+
+/// The response to a write that failed; `maybe_saved` is its detail if it may have taken effect.
+fn not_written(error: WriteError, maybe_saved: &str) -> AppError {
+    match error {
+        WriteError::Erased => user_deleted(),
+        WriteError::LogFull => log_full(),
+        WriteError::NotWritten(cause) => AppError::unavailable(NOT_SAVED, RETRY_AFTER_SECS, cause),
+        WriteError::MaybeWritten(cause) => {
+            AppError::unavailable(maybe_saved, RETRY_AFTER_SECS, cause)
+        }
     }
 }
 
@@ -59,9 +63,9 @@ pub(super) fn not_got(error: GetError) -> AppError {
 pub(super) fn not_changed(error: ChangeError) -> AppError {
     match error {
         ChangeError::Absent => no_such_expense(),
-        ChangeError::Unreadable(_) => unreadable(UNREADABLE),
-        ChangeError::Read(error) => not_read(error),
-        ChangeError::Write(error) => not_confirmed(CHANGE_MAYBE_SAVED, error),
+        ChangeError::Unreadable(_) => unreadable(),
+        ChangeError::ConditionNotMet => condition_not_met(),
+        ChangeError::Write(error) => not_written(error, CHANGE_MAYBE_SAVED),
     }
 }
 
@@ -69,8 +73,8 @@ pub(super) fn not_changed(error: ChangeError) -> AppError {
 pub(super) fn not_removed(error: RemoveError) -> AppError {
     match error {
         RemoveError::Absent => no_such_expense(),
-        RemoveError::Read(error) => not_read(error),
-        RemoveError::Write(error) => not_confirmed(CHANGE_MAYBE_SAVED, error),
+        RemoveError::ConditionNotMet => condition_not_met(),
+        RemoveError::Write(error) => not_written(error, CHANGE_MAYBE_SAVED),
     }
 }
 
@@ -82,11 +86,7 @@ pub(super) fn not_added(
 ) -> AppError {
     match error {
         AddError::KeyReused => key_reused(),
-        AddError::InProcess => AppError::new(StatusCode::CONFLICT, IN_PROCESS)
-            .with_header(header::RETRY_AFTER, IN_PROCESS_RETRY_AFTER_SECS.into()),
-        AddError::UnreadableKey => unreadable(UNREADABLE_KEY),
-        AddError::Read(error) => not_read(error),
-        AddError::Write(error) if has_key => not_confirmed(NEW_MAYBE_SAVED_WITH_KEY, error),
-        AddError::Write(error) => not_confirmed(NEW_MAYBE_SAVED, error),
+        AddError::Write(error) if has_key => not_written(error, NEW_MAYBE_SAVED_WITH_KEY),
+        AddError::Write(error) => not_written(error, NEW_MAYBE_SAVED),
     }
 }

@@ -8,19 +8,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::Value;
 
-use super::error::{IN_PROCESS, not_added, not_changed, not_got, not_read, not_removed};
+use super::error::{not_added, not_changed, not_got, not_read, not_removed};
 use crate::{
     access::no_such_expense,
     body::read_json,
+    conditions::{condition, respond_if_changed, respond_to_reading, with_consistency, with_etag},
     expenses::{
         UserExpenses, csv,
         idempotency::{IdempotencyKey, IdempotentRequest},
+        ledger::overlay::Reading,
         model::{Expense, ExpenseId},
         summary::Summary,
-        user_expenses::ListError,
+        user_expenses::{ExportError, ListError},
     },
     fastapi::{
         Fault, Problem, Problems, Source,
@@ -31,10 +33,11 @@ use crate::{
     },
     json::Json,
     openapi::{
-        Changes, ErrorResponse, FindsOne, NeedsScope, Protected, ReadsBody, ReadsQuery,
+        Changes, FindsOne, HasCondition, NeedsScope, Protected, ReadsBody, ReadsQuery,
         schema::{
             CSV_EXAMPLE, ExpensePatch, ExpenseRequest, ExpenseResponse, FilterParameters,
-            IdempotencyKeyHeader, ListParameters, SummaryParameters, SummaryResponse,
+            IdempotencyKeyHeader, ListParameters, ReadConditions, SummaryParameters,
+            SummaryResponse, WriteConditions,
         },
     },
     paging::next_link,
@@ -44,7 +47,6 @@ use axum_authkit::{
     AppError,
     browser::{CSV, JSON, prefers, wants_html},
 };
-use edge_host::KvError;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where a problem of the key is.
@@ -63,12 +65,12 @@ const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key"
     request_body = ExpenseRequest,
     responses(
         (status = 201, description = "The new expense", body = ExpenseResponse,
-            headers(("Location" = String, description = "The path of the expense"))),
+            headers(
+                ("Location" = String, description = "The path of the expense"),
+                ("ETag" = String, description = "The expense's version"),
+            )),
         (status = 303, description = "After a form: to the list",
             headers(("Location" = String))),
-        (status = 409, description = "The first request with this `Idempotency-Key` is in process",
-            body = ErrorResponse, headers(("Retry-After" = String, description = "Seconds to wait")),
-            example = json!({"detail": IN_PROCESS})),
         Protected, Changes, ReadsBody,
     ),
 )]
@@ -85,7 +87,7 @@ pub(crate) async fn create_expense(
     let added = expenses.add(new, once).await;
     let expense = added.map_err(|error| not_added(error, has_key, || key_reused(&headers)))?;
     let location = format!("/expenses/{}", expense.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(expense)).into_response())
+    Ok(([(header::LOCATION, location)], with_etag(StatusCode::CREATED, expense)).into_response())
 }
 
 /// List expenses, the newest first
@@ -104,7 +106,10 @@ pub(crate) async fn create_expense(
                 (String = "text/csv", example = json!(CSV_EXAMPLE)),
                 (String = "text/html"),
             ),
-            headers(("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"))),
+            headers(
+                ("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"),
+                ("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"),
+            )),
         Protected, NeedsScope, ReadsQuery,
     ),
 )]
@@ -120,6 +125,7 @@ pub(crate) async fn list_expenses(
         ListError::Kv(error) => not_read(error),
         ListError::ForeignCursor => foreign_cursor(&cursor.unwrap_or_default()).into(),
     })?;
+    let Reading { value: page, consistency } = page;
     let mut response = if prefers(&headers, CSV, JSON) {
         csv_download(csv_beginning(&headers, &page.expenses).into())
     } else {
@@ -128,7 +134,7 @@ pub(crate) async fn list_expenses(
     if let Some(cursor) = page.cursor {
         response.headers_mut().insert(header::LINK, next_link(&query, &cursor)?);
     }
-    Ok(response)
+    Ok(with_consistency(response, consistency))
 }
 
 /// Download expenses as CSV
@@ -145,7 +151,8 @@ pub(crate) async fn list_expenses(
     params(FilterParameters),
     responses(
         (status = 200, description = "The file",
-            content((String = "text/csv", example = json!(CSV_EXAMPLE)))),
+            content((String = "text/csv", example = json!(CSV_EXAMPLE))),
+            headers(("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"))),
         Protected, NeedsScope, ReadsQuery,
     ),
 )]
@@ -159,13 +166,14 @@ pub(crate) async fn download_expenses(
     // A failure here has its own response; a later one can only break the file off.
     let first = export.next().await.map_err(not_read)?.unwrap_or_default();
     let beginning = csv_beginning(&headers, &first);
+    let consistency = export.consistency();
     if export.is_done() {
-        return Ok(csv_download(beginning.into()));
+        return Ok(with_consistency(csv_download(beginning.into()), consistency));
     }
     let request_id = request_id(&headers).unwrap_or_default();
     let rest = stream::try_unfold(export, |mut export| async {
         let listed = export.next().await?;
-        Ok::<_, KvError>(listed.map(|listed| (csv::lines(&listed), export)))
+        Ok::<_, ExportError>(listed.map(|listed| (csv::lines(&listed), export)))
     });
     let rest = rest.flat_map(move |part| {
         let broken_off = part.as_ref().err().map(|error| {
@@ -175,7 +183,7 @@ pub(crate) async fn download_expenses(
         stream::iter(broken_off.into_iter().chain([part]))
     });
     let parts = stream::once(ready(Ok(beginning))).chain(rest);
-    Ok(csv_download(Body::from_stream(parts)))
+    Ok(with_consistency(csv_download(Body::from_stream(parts)), consistency))
 }
 
 /// The beginning of a file, with its first expenses.
@@ -206,31 +214,51 @@ fn csv_download(body: Body) -> Response {
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
     params(SummaryParameters),
-    responses((status = 200, description = "The sums", body = SummaryResponse), Protected, NeedsScope, ReadsQuery),
+    responses(
+        (status = 200, description = "The sums", body = SummaryResponse,
+            headers(("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"))),
+        Protected, NeedsScope, ReadsQuery,
+    ),
 )]
 pub(crate) async fn summarize_expenses(
     expenses: UserExpenses,
     RawQuery(query): RawQuery,
-) -> Result<Json<Summary>, AppError> {
+) -> Result<Response, AppError> {
     let SummaryQuery { currency, filter } = parse_summary_query(&query.unwrap_or_default())?;
     let sums = expenses.sum(currency, &filter).await.map_err(not_read)?;
-    Ok(Json(sums.into()))
+    respond_to_reading(sums, |sums| Ok(Json(Summary::from(sums)).into_response()))
 }
 
 /// Show an expense
+///
+/// The `ETag` is the version of the expense as JSON. With `If-None-Match` the response is 304 while the expense has
+/// one of these versions.
 #[utoipa::path(
     get,
     path = "/expenses/{id}",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
-    params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses((status = 200, description = "The expense", body = ExpenseResponse), Protected, NeedsScope, FindsOne),
+    params(("id" = ExpenseId, Path, description = "The expense's id"), ReadConditions),
+    responses(
+        (status = 200, description = "The expense", body = ExpenseResponse,
+            headers(
+                ("ETag" = String, description = "The expense's version"),
+                ("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"),
+            )),
+        (status = 304, description = "The expense has a version of `If-None-Match`",
+            headers(("ETag" = String, description = "The expense's version"))),
+        Protected, NeedsScope, FindsOne, HasCondition,
+    ),
 )]
 pub(crate) async fn show_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-) -> Result<Json<Expense>, AppError> {
-    expenses.get(id).await.map_err(not_got)?.map(Json).ok_or_else(no_such_expense)
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    respond_to_reading(expenses.get(id).await.map_err(not_got)?, |expense| {
+        respond_if_changed(&method, &headers, expense.ok_or_else(no_such_expense)?)
+    })
 }
 
 /// Replace an expense
@@ -241,11 +269,12 @@ pub(crate) async fn show_expense(
     path = "/expenses/{id}",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
-    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    params(("id" = ExpenseId, Path, description = "The expense's id"), WriteConditions),
     request_body = ExpenseRequest,
     responses(
-        (status = 200, description = "The changed expense", body = ExpenseResponse),
-        Protected, Changes, ReadsBody, FindsOne,
+        (status = 200, description = "The changed expense", body = ExpenseResponse,
+            headers(("ETag" = String, description = "The expense's new version"))),
+        Protected, Changes, ReadsBody, FindsOne, HasCondition,
     ),
 )]
 pub(crate) async fn replace_expense(
@@ -253,9 +282,10 @@ pub(crate) async fn replace_expense(
     id: ExpenseId,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Expense>, AppError> {
+) -> Result<Response, AppError> {
     let new = parse_expense(read_json(&headers, body).await?)?;
-    expenses.replace(id, new).await.map(Json).map_err(not_changed)
+    let changed = expenses.replace(id, new, condition(&headers)).await;
+    Ok(with_etag(StatusCode::OK, changed.map_err(not_changed)?))
 }
 
 /// Change an expense
@@ -267,11 +297,12 @@ pub(crate) async fn replace_expense(
     path = "/expenses/{id}",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
-    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    params(("id" = ExpenseId, Path, description = "The expense's id"), WriteConditions),
     request_body(content = ExpensePatch, content_type = "application/merge-patch+json"),
     responses(
-        (status = 200, description = "The changed expense", body = ExpenseResponse),
-        Protected, Changes, ReadsBody, FindsOne,
+        (status = 200, description = "The changed expense", body = ExpenseResponse,
+            headers(("ETag" = String, description = "The expense's new version"))),
+        Protected, Changes, ReadsBody, FindsOne, HasCondition,
     ),
 )]
 pub(crate) async fn patch_expense(
@@ -279,9 +310,10 @@ pub(crate) async fn patch_expense(
     id: ExpenseId,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Expense>, AppError> {
+) -> Result<Response, AppError> {
     let changes = parse_patch(read_json(&headers, body).await?)?;
-    expenses.change(id, changes).await.map(Json).map_err(not_changed)
+    let changed = expenses.change(id, changes, condition(&headers)).await;
+    Ok(with_etag(StatusCode::OK, changed.map_err(not_changed)?))
 }
 
 /// Delete an expense
@@ -290,14 +322,18 @@ pub(crate) async fn patch_expense(
     path = "/expenses/{id}",
     tag = "expenses",
     security(("session" = []), ("bearer" = [])),
-    params(("id" = ExpenseId, Path, description = "The expense's id")),
-    responses((status = 204, description = "The expense is deleted"), Protected, Changes, FindsOne),
+    params(("id" = ExpenseId, Path, description = "The expense's id"), WriteConditions),
+    responses(
+        (status = 204, description = "The expense is deleted"),
+        Protected, Changes, FindsOne, HasCondition,
+    ),
 )]
 pub(crate) async fn delete_expense(
     expenses: UserExpenses,
     id: ExpenseId,
+    headers: HeaderMap,
 ) -> Result<StatusCode, AppError> {
-    expenses.remove(id).await.map_err(not_removed)?;
+    expenses.remove(id, condition(&headers)).await.map_err(not_removed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,4 +1,5 @@
-//! Cuts lists into pages, and seals the cursors between them.
+//! Cuts lists into pages, and seals the cursors between them. A position is an id, so that pages have each expense
+//! once while others are added and deleted; KV's cursor only tells where KV goes on.
 //!
 //! Cursors are sealed, so that a client cannot forge one. A cursor of another user or another filter is
 //! refused, because its position is not valid there.
@@ -11,13 +12,16 @@ use super::{filter::Filter, keys::Owner, model::Expense};
 use axum_authkit::seal::Sealer;
 
 /// The beginning of a page.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Position {
-    owner: String,
+    pub(super) owner: String,
     /// The signature of the position's filter.
-    filter: String,
+    pub(super) filter: String,
     /// KV's cursor for the `list` with the page's rows.
     pub(super) kv_cursor: Option<String>,
+    /// The end of the `list` before, after which that `list` begins.
+    #[serde(default)]
+    pub(super) begin: Option<String>,
     /// The last row of that `list` on an earlier page.
     pub(super) after: Option<String>,
 }
@@ -42,25 +46,35 @@ impl Cursors {
     }
 }
 
-/// Cuts the page that begins at `position` from one `list`. Returns its rows and the next page's position.
+/// A batch of a list: one `list` of KV with the ledger's overlay.
+pub(super) struct ListedBatch {
+    /// The expenses, newest first.
+    pub(super) expenses: Vec<Expense>,
+    /// The position of the next batch; `None` after the last one.
+    pub(super) next: Option<Position>,
+}
+
+/// Takes the page's rows, at most `limit`, from the batch that begins at `position`. Returns them and the position
+/// of the next row.
 pub(super) fn paginate<E: Borrow<Expense>>(
-    listed: impl IntoIterator<Item = E>,
-    position: Position,
-    next_list: Option<String>,
+    batch: impl IntoIterator<Item = E>,
+    position: &Position,
+    next_batch: Option<Position>,
     limit: usize,
     filter: &Filter,
 ) -> (Vec<E>, Option<Position>) {
     let after = position.after.as_deref();
-    let mut selected = listed
+    let mut selected = batch
         .into_iter()
         .filter(|expense| filter.matches(&expense.borrow().content))
         .filter(|expense| after.is_none_or(|id| expense.borrow().id.to_string().as_str() > id));
     let rows: Vec<E> = selected.by_ref().take(limit).collect();
     let next = if selected.next().is_some() {
-        let after = rows.last().map(|expense| expense.borrow().id.to_string());
-        Some(Position { after, ..position })
+        let last = rows.last().map(|expense| expense.borrow().id.to_string());
+        let after = last.or_else(|| position.after.clone());
+        Some(Position { after, ..position.clone() })
     } else {
-        next_list.map(|cursor| Position { kv_cursor: Some(cursor), ..Position::default() })
+        next_batch
     };
     (rows, next)
 }

@@ -1,6 +1,5 @@
-//! Deletes a user's stored data within the limits of one request: an invocation on Workers has a limited
-//! number of operations. Several requests erase a user with more data; each continues where the previous
-//! one stopped.
+//! Deletes a user's keys within the limits of one invocation, which on Workers has a limited number of
+//! operations. The ledger's alarms repeat it until no key is left.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -8,36 +7,37 @@ use serde_json::Value;
 use super::keys::Owner;
 use edge_host::{KV_LIST_MAX_KEYS, KvError, KvNamespace};
 
-/// The most KV operations of one request, `list`s included. Workers allows 1,000 to all services together;
-/// the rest is for the request's other work.
+/// The most KV operations of one run, `list`s included. Workers allows 1,000 to all services together;
+/// the rest is for the invocation's other work.
 /// <https://developers.cloudflare.com/kv/platform/limits/>
 const MAX_OPERATIONS: usize = 900;
-/// The most simultaneous deletes: the number of connections that Workers opens for one request. A delete
+/// The most simultaneous deletes: the number of connections that Workers opens for one invocation. A delete
 /// that waits for a connection uses up its time limit.
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
 const MAX_AT_ONCE: usize = 6;
 
-/// The outcome of one erasing request.
+/// The outcome of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Erasure {
-    /// All data is deleted.
-    Done,
-    /// Data is left for another request.
-    Unfinished,
+pub(super) struct Erased {
+    /// The number of keys that KV has listed and the run has deleted.
+    pub(super) keys: usize,
+    /// Whether the run has seen the end of every list.
+    pub(super) is_complete: bool,
 }
 
-/// Deletes the owner's expenses and idempotency records. `list` can return deleted keys for a minute;
-/// deleting a key twice is safe.
+/// Deletes the owner's expenses, and the idempotency records of versions without a ledger. `list` can return
+/// deleted keys for a minute; deleting a key twice is safe.
 ///
 /// After an error, some data may be deleted; the caller can try again.
-pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erasure, KvError> {
+pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erased, KvError> {
     let mut operations_left = MAX_OPERATIONS;
+    let mut deleted = 0;
     for prefix in [owner.expense_prefix(), owner.idempotency_prefix()] {
         let mut cursor: Option<String> = None;
         loop {
             // The next round needs at least one `list` and one `delete`.
             if operations_left < 2 {
-                return Ok(Erasure::Unfinished);
+                return Ok(Erased { keys: deleted, is_complete: false });
             }
             operations_left -= 1;
             let limit = operations_left.min(KV_LIST_MAX_KEYS);
@@ -48,6 +48,7 @@ pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erasure
             let keys: Vec<String> =
                 page.keys.into_iter().map(|key| key.name.into_owned()).collect();
             operations_left -= keys.len();
+            deleted += keys.len();
             stream::iter(keys)
                 .map(async |key| kv.delete(&key).await)
                 .buffer_unordered(MAX_AT_ONCE)
@@ -58,5 +59,5 @@ pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erasure
             }
         }
     }
-    Ok(Erasure::Done)
+    Ok(Erased { keys: deleted, is_complete: true })
 }

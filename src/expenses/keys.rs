@@ -3,7 +3,7 @@
 //! | key | value | metadata | lives |
 //! | --- | --- | --- | --- |
 //! | `expense:{owner}:{id}` | the record: `super::record` | the record, if it fits | until it is deleted |
-//! | `idempotency:{owner}:{hash}` | the record of an `Idempotency-Key`: `super::idempotency` | | 24 hours |
+//! | `idempotency:{owner}:{hash}` | an `Idempotency-Key`, from versions without a ledger; erased with the owner | | 24 hours |
 //!
 //! `owner` is the user's `sub` with every character but letters, digits, `-`, `_`, `.` and `~`
 //! percent-encoded, so that no `sub` reaches into another's prefix. A `sub` too long for a key becomes
@@ -23,7 +23,7 @@ const KEY_OVERHEAD_BYTES: usize = 12 + 1 + 64;
 
 /// The owner of keys: a user's `sub` in the form that keys contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner(String);
+pub(crate) struct Owner(String);
 
 impl Owner {
     /// The owner with this `sub`.
@@ -35,7 +35,12 @@ impl Owner {
         Self(encoded)
     }
 
-    /// The owner's text in keys.
+    /// The owner with this text in keys.
+    pub(super) fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The owner's text in keys, which is the name of the owner's ledger too.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,11 +58,6 @@ impl Owner {
     /// The prefix of the keys of the owner's idempotency records.
     pub(super) fn idempotency_prefix(&self) -> String {
         format!("idempotency:{}:", self.0)
-    }
-
-    /// The key of the record of an `Idempotency-Key`.
-    pub(super) fn idempotency_key(&self, key: &str) -> String {
-        format!("idempotency:{}:{}", self.0, sha256_hex(key.as_bytes()))
     }
 }
 

@@ -1,20 +1,22 @@
-//! Expenses: the domain. It depends on KV and the clock, and not on HTTP or JSON requests.
+//! Expenses: the domain. It depends on KV, Durable Objects and the clock, and not on HTTP or JSON requests.
 //!
-//! `user_expenses` has the use cases; [`model`], [`amount`], `filter` and `summary` have the types;
-//! `store`, `keys` and `record` have the storage. `cursor` cuts a list into pages, `idempotency` adds an
-//! expense once, `erase` deletes a user's data, and `csv` writes expenses as a table.
+//! `user_expenses` has the use cases; [`model`], [`amount`], `filter`, `version`, `idempotency` and `summary` have
+//! the types; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV. `cursor` cuts a list
+//! into pages, `erase` deletes a user's keys, and `csv` writes expenses as a table.
 
 pub mod amount;
 pub(crate) mod csv;
 mod cursor;
-pub(crate) mod erase;
+mod erase;
 pub(crate) mod filter;
 pub(crate) mod idempotency;
 mod keys;
+pub mod ledger;
 pub mod model;
 mod record;
 pub(crate) mod store;
 pub(crate) mod summary;
 pub(crate) mod user_expenses;
+pub(crate) mod version;
 
 pub(crate) use user_expenses::{Expenses, UserExpenses};

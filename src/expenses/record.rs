@@ -68,7 +68,7 @@ pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Expense> {
 }
 
 /// Parses `YYYY-MM-DD`.
-fn parse_date(text: &str) -> Option<NaiveDate> {
+pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
     let (year, rest) = text.split_once('-')?;
     let (month, day) = rest.split_once('-')?;
     let number = |digits: &str, length| {

@@ -2,9 +2,10 @@
 //! `super::keys` has the keys, `super::record` the record. The value always has the record. The metadata
 //! also has it if it fits KV's 1,024 bytes, so that one `list` returns a page.
 //!
-//! Operations: a page needs 1 `list` (and 1 `get` for each hundred rows too long for metadata), one expense
-//! 1 `get`, a new expense 1 `put` (with an idempotency key also 1 `get` and 1 `put`), a change 1 `get` and
-//! 1 `put`, a removal 1 `get` and 1 `delete`, and a summary 1 `list` per thousand expenses.
+//! Only the ledger writes. Operations: a page needs 1 `list` (and 1 `get` for each hundred rows too long for
+//! metadata), one expense 1 `get`, a new expense 1 `put`, a change 1 `put` and a removal 1 `delete` (with 1 `get`
+//! each if the ledger's log does not have the expense), and a summary 1 `list` per thousand expenses. Each of them
+//! is also one request to the ledger.
 
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use super::{
     model::{Expense, ExpenseId},
     record::{ExpenseRecord, decode},
 };
-use edge_host::{KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPut};
+use edge_host::{
+    KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPage, KvPut,
+};
 
 /// The name of the Workers KV binding.
 pub const BINDING: &str = "EXPENSES";
@@ -36,6 +39,16 @@ pub enum GetError {
 #[derive(Clone)]
 pub(super) struct ExpenseStore {
     kv: Arc<dyn KvNamespace>,
+}
+
+/// The result of one `list`.
+pub(super) struct Batch {
+    /// The expenses, newest first. An unreadable record is logged and left out, so that it does not hide others.
+    pub(super) expenses: Vec<Expense>,
+    /// The end of the last key, after the owner's prefix; `None` if there is no key.
+    pub(super) end: Option<String>,
+    /// KV's cursor for the next `list`.
+    pub(super) next: Option<String>,
 }
 
 /// One row of a `list`.
@@ -69,11 +82,6 @@ impl ExpenseStore {
         expense.map(Some).ok_or(GetError::Unreadable(id))
     }
 
-    /// Whether the expense exists, readable or not.
-    pub(super) async fn contains(&self, owner: &Owner, id: ExpenseId) -> Result<bool, KvError> {
-        Ok(self.kv.get(&owner.expense_key(id)).await?.is_some())
-    }
-
     /// Writes a new or changed expense. After an error the write may or may not take effect.
     pub(super) async fn put(&self, owner: &Owner, expense: &Expense) -> Result<(), KvError> {
         // A struct of strings and numbers always serializes.
@@ -88,32 +96,31 @@ impl ExpenseStore {
         self.kv.delete(&owner.expense_key(id)).await
     }
 
-    /// Performs one `list`. Returns its expenses, newest first, and KV's cursor for the next `list`. An
-    /// unreadable record is logged and left out, so that it does not hide other records.
+    /// Performs one `list`.
     pub(super) async fn list(
         &self,
         owner: &Owner,
         limit: usize,
         kv_cursor: Option<&str>,
-    ) -> Result<(Vec<Expense>, Option<String>), KvError> {
+    ) -> Result<Batch, KvError> {
         let prefix = owner.expense_prefix();
         let listing = self.kv.list(&prefix, limit, kv_cursor).await?;
-        let (mut rows, next_list): (Vec<Row>, _) = match listing.page::<ExpenseRecord<'_>>() {
+        let (mut rows, end, next): (Vec<Row>, _, _) = match listing.page::<ExpenseRecord<'_>>() {
             Ok(page) => {
-                let next_list = page.next_cursor().map(str::to_owned);
+                let (end, next) = end_of(&prefix, &page);
                 let row = |key: KvKey<'_, ExpenseRecord<'_>>| {
                     row(&prefix, &key.name, |id| key.metadata?.into_expense(id))
                 };
-                (page.keys.into_iter().filter_map(row).collect(), next_list)
+                (page.keys.into_iter().filter_map(row).collect(), end, next)
             }
             // Some metadata is not a record, so each key's metadata is parsed separately.
             Err(_) => {
                 let page = listing.page::<Value>()?;
-                let next_list = page.next_cursor().map(str::to_owned);
+                let (end, next) = end_of(&prefix, &page);
                 let row = |key: KvKey<'_, Value>| {
                     row(&prefix, &key.name, |id| decode(id, &key.metadata?.to_string()))
                 };
-                (page.keys.into_iter().filter_map(row).collect(), next_list)
+                (page.keys.into_iter().filter_map(row).collect(), end, next)
             }
         };
         let mut in_values: Vec<&mut Row> =
@@ -128,8 +135,14 @@ impl ExpenseStore {
                 }
             }
         }
-        Ok((rows.into_iter().filter_map(|row| row.expense).collect(), next_list))
+        Ok(Batch { expenses: rows.into_iter().filter_map(|row| row.expense).collect(), end, next })
     }
+}
+
+/// The end of a page, and KV's cursor for the next one.
+fn end_of<M>(prefix: &str, page: &KvPage<'_, M>) -> (Option<String>, Option<String>) {
+    let end = page.keys.last().and_then(|key| key.name.strip_prefix(prefix));
+    (end.map(str::to_owned), page.next_cursor().map(str::to_owned))
 }
 
 /// The row of a key; `read` parses its metadata. If the metadata is unreadable, the value may still be

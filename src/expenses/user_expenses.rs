@@ -1,69 +1,77 @@
-//! The use cases of a user's expenses, shared by all interfaces.
+//! The use cases of a user's expenses, shared by all interfaces. Writes go to the user's ledger. Reads ask KV and the
+//! ledger at the same time.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
+use futures_util::future::{Either, join, select};
 use thiserror::Error;
 
 use super::{
-    cursor::{Cursors, Position, paginate},
-    erase::{Erasure, erase},
+    cursor::{Cursors, ListedBatch, Position, paginate},
     filter::Filter,
-    idempotency::{AddError, IdempotentRequest, InFlight, OnceWriter},
+    idempotency::IdempotentRequest,
     keys::Owner,
-    model::{Currency, Expense, ExpenseChanges, ExpenseContent, ExpenseId, NewExpense, Timestamp},
-    store::{ExpenseStore, GetError},
+    ledger::{
+        client::{LedgerError, Ledgers, WriteError, Written},
+        overlay::{Consistency, Overlay, Reading, Recent},
+    },
+    model::{Currency, Expense, ExpenseChanges, ExpenseId, NewExpense},
+    store::{Batch, ExpenseStore, GetError},
     summary::SummaryBuilder,
+    version::Condition,
 };
 use axum_authkit::seal::Sealer;
-use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, TimedKv, WaitUntil};
+use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, TimedKv};
 
 /// The expenses of all users.
 #[derive(Clone)]
 pub struct Expenses {
     store: ExpenseStore,
-    in_flight: Arc<InFlight>,
+    ledgers: Ledgers,
     cursors: Arc<Cursors>,
     clock: Arc<dyn Clock>,
 }
 
 impl Expenses {
-    /// Expenses in `kv`; `cursor_sealer` seals the cursors of lists.
+    /// Expenses in `kv`, written by the objects of `ledger`; `cursor_sealer` seals the cursors of lists.
     #[must_use]
-    pub fn new(kv: Arc<dyn KvNamespace>, clock: Arc<dyn Clock>, cursor_sealer: Sealer) -> Self {
+    pub fn new(
+        kv: Arc<dyn KvNamespace>,
+        ledger: Arc<dyn ObjectNamespace>,
+        clock: Arc<dyn Clock>,
+        cursor_sealer: Sealer,
+    ) -> Self {
         let kv = TimedKv::new(kv, Arc::clone(&clock));
         Self {
             store: ExpenseStore::new(Arc::new(kv)),
-            in_flight: Arc::default(),
+            ledgers: Ledgers::new(ledger, Arc::clone(&clock)),
             cursors: Arc::new(Cursors(cursor_sealer)),
             clock,
         }
     }
 
-    /// The expenses of the user with this id. `wait_until` belongs to the request: it finishes writes if
-    /// the client disconnects.
+    /// The expenses of the user with this id.
     #[must_use]
-    pub fn of_user(&self, user_id: &str, wait_until: WaitUntil) -> UserExpenses {
-        let Self { store, in_flight, cursors, clock } = self.clone();
-        let owner = Owner::new(user_id);
-        UserExpenses { writer: OnceWriter { store, in_flight, clock, owner }, cursors, wait_until }
+    pub fn of_user(&self, user_id: &str) -> UserExpenses {
+        UserExpenses { all: self.clone(), owner: Owner::new(user_id) }
     }
 
-    /// Deletes a user's stored data within the limits of one request.
+    /// Erases a user's stored data. From now on the user has no expenses, and can add none; the keys in KV are
+    /// deleted in the background.
     ///
     /// # Errors
     ///
-    /// [`KvError`]: some data may be deleted. A retry is safe.
-    pub async fn erase_user(&self, user_id: &str) -> Result<Erasure, KvError> {
-        erase(self.store.kv(), &Owner::new(user_id)).await
+    /// [`LedgerError`]: a retry is safe.
+    pub async fn erase_user(&self, user_id: &str) -> Result<(), LedgerError> {
+        self.ledgers.erase(&Owner::new(user_id)).await
     }
 }
 
 /// One user's expenses.
 #[derive(Clone)]
 pub struct UserExpenses {
-    writer: OnceWriter,
-    cursors: Arc<Cursors>,
-    wait_until: WaitUntil,
+    all: Expenses,
+    owner: Owner,
 }
 
 /// One page of a list, newest first.
@@ -75,12 +83,12 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
-/// A page, and the KV batch that contains it.
+/// A page, and the batch that contains it.
 #[derive(Debug)]
 pub struct ListedPage {
     /// The page.
     pub page: Page,
-    /// The unfiltered batch: at most a thousand expenses, newest first.
+    /// The unfiltered batch, newest first: one `list` of KV, or more where expenses in it are deleted.
     pub listed: Vec<Expense>,
     /// Whether the batch has all of the user's expenses.
     pub is_whole: bool,
@@ -97,6 +105,17 @@ pub enum ListError {
     Kv(#[from] KvError),
 }
 
+/// Why no expense was added.
+#[derive(Debug, Clone, Error)]
+pub enum AddError {
+    /// An earlier request used the idempotency key with another body.
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// The write failed. After [`WriteError::MaybeWritten`] a retry with a key is safe.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
 /// Why an expense was not changed.
 #[derive(Debug, Clone, Error)]
 pub enum ChangeError {
@@ -106,21 +125,12 @@ pub enum ChangeError {
     /// The changes cannot be applied, because the stored record is unreadable.
     #[error("the stored record of expense {0} cannot be read")]
     Unreadable(ExpenseId),
-    /// KV failed to read: nothing was written.
+    /// The expense does not meet the request's condition.
+    #[error("the expense does not meet the condition")]
+    ConditionNotMet,
+    /// The write failed.
     #[error(transparent)]
-    Read(KvError),
-    /// KV failed to write: the change may take effect, now or later.
-    #[error(transparent)]
-    Write(KvError),
-}
-
-impl From<GetError> for ChangeError {
-    fn from(error: GetError) -> Self {
-        match error {
-            GetError::Unreadable(id) => Self::Unreadable(id),
-            GetError::Kv(error) => Self::Read(error),
-        }
-    }
+    Write(#[from] WriteError),
 }
 
 /// Why an expense was not removed.
@@ -129,12 +139,17 @@ pub enum RemoveError {
     /// The expense does not exist, or belongs to another user.
     #[error("the expense does not exist")]
     Absent,
-    /// KV failed to read: nothing was deleted.
+    /// The expense does not meet the request's condition.
+    #[error("the expense does not meet the condition")]
+    ConditionNotMet,
+    /// The write failed.
     #[error(transparent)]
-    Read(KvError),
-    /// KV failed to delete: the deletion may take effect, now or later.
-    #[error(transparent)]
-    Write(KvError),
+    Write(#[from] WriteError),
+}
+
+/// The ledger has responded to another command.
+fn unexpected() -> WriteError {
+    WriteError::MaybeWritten("the ledger: a response to another command".to_owned())
 }
 
 impl UserExpenses {
@@ -148,15 +163,12 @@ impl UserExpenses {
         new: NewExpense,
         once: Option<IdempotentRequest>,
     ) -> Result<Expense, AddError> {
-        let OnceWriter { store, clock, owner, .. } = &self.writer;
-        let now = clock.now();
+        let now = self.all.clock.now();
         let expense = Expense::new(new.into_content(now.date_naive()), now);
-        match once {
-            Some(request) => self.writer.add(expense, request, &self.wait_until).await,
-            None => match store.put(owner, &expense).await {
-                Ok(()) => Ok(expense),
-                Err(error) => Err(AddError::Write(error)),
-            },
+        match self.all.ledgers.add(&self.owner, &expense, once.as_ref()).await? {
+            Written::Saved(expense) => Ok(expense),
+            Written::KeyReused => Err(AddError::KeyReused),
+            _ => Err(unexpected().into()),
         }
     }
 
@@ -165,15 +177,16 @@ impl UserExpenses {
     /// # Errors
     ///
     /// [`ChangeError`], except [`ChangeError::Unreadable`].
-    pub async fn replace(&self, id: ExpenseId, new: NewExpense) -> Result<Expense, ChangeError> {
-        let created_at = match self.get(id).await {
-            Ok(Some(expense)) => expense.created_at,
-            Ok(None) => return Err(ChangeError::Absent),
-            Err(GetError::Unreadable(_)) => id.created_at().unwrap_or(self.now()),
-            Err(GetError::Kv(error)) => return Err(ChangeError::Read(error)),
-        };
-        let content = new.into_content(self.writer.clock.now().date_naive());
-        self.write_changed(id, content, created_at).await
+    pub async fn replace(
+        &self,
+        id: ExpenseId,
+        new: NewExpense,
+        condition: Condition,
+    ) -> Result<Expense, ChangeError> {
+        let now = self.all.clock.now();
+        let content = new.into_content(now.date_naive());
+        let expense = Expense { id, content, created_at: now.into(), updated_at: now.into() };
+        changed(id, self.all.ledgers.replace(&self.owner, &expense, condition).await?)
     }
 
     /// Applies changes to an expense.
@@ -185,21 +198,9 @@ impl UserExpenses {
         &self,
         id: ExpenseId,
         changes: ExpenseChanges,
+        condition: Condition,
     ) -> Result<Expense, ChangeError> {
-        let Expense { content, created_at, .. } = self.get(id).await?.ok_or(ChangeError::Absent)?;
-        let content = changes.apply(content, self.writer.clock.now().date_naive());
-        self.write_changed(id, content, created_at).await
-    }
-
-    async fn write_changed(
-        &self,
-        id: ExpenseId,
-        content: ExpenseContent,
-        created_at: Timestamp,
-    ) -> Result<Expense, ChangeError> {
-        let changed = Expense { id, content, created_at, updated_at: self.now() };
-        let written = self.writer.store.put(&self.writer.owner, &changed).await;
-        written.map(|()| changed).map_err(ChangeError::Write)
+        changed(id, self.all.ledgers.change(&self.owner, id, changes, condition).await?)
     }
 
     /// Removes an expense, readable or not.
@@ -207,21 +208,40 @@ impl UserExpenses {
     /// # Errors
     ///
     /// [`RemoveError`].
-    pub async fn remove(&self, id: ExpenseId) -> Result<(), RemoveError> {
-        let OnceWriter { store, owner, .. } = &self.writer;
-        if !store.contains(owner, id).await.map_err(RemoveError::Read)? {
-            return Err(RemoveError::Absent);
+    pub async fn remove(&self, id: ExpenseId, condition: Condition) -> Result<(), RemoveError> {
+        match self.all.ledgers.remove(&self.owner, id, condition).await? {
+            Written::Removed => Ok(()),
+            Written::Absent => Err(RemoveError::Absent),
+            Written::NotMet => Err(RemoveError::ConditionNotMet),
+            _ => Err(unexpected().into()),
         }
-        store.delete(owner, id).await.map_err(RemoveError::Write)
     }
 
-    /// Reads an expense; `None` if the user has no such expense.
+    /// Reads an expense; `None` if the user has no such expense. An expense in the ledger's log needs no response
+    /// of KV.
     ///
     /// # Errors
     ///
     /// [`GetError`].
-    pub async fn get(&self, id: ExpenseId) -> Result<Option<Expense>, GetError> {
-        self.writer.store.get(&self.writer.owner, id).await
+    pub async fn get(&self, id: ExpenseId) -> Result<Reading<Option<Expense>>, GetError> {
+        let stored = pin!(self.all.store.get(&self.owner, id));
+        let recent = pin!(self.all.ledgers.get(&self.owner, id));
+        let (stored, recent) = match select(stored, recent).await {
+            Either::Left((stored, recent)) => (Either::Left(stored), recent.await),
+            Either::Right((recent, stored)) => (Either::Right(stored), recent),
+        };
+        let consistency = match recent {
+            Ok(Recent::Written(latest)) => {
+                return Ok(Reading::strong(latest.map(|expense| *expense)));
+            }
+            Ok(Recent::Unknown) => Consistency::Strong,
+            Err(error) => not_reached(&error),
+        };
+        let value = match stored {
+            Either::Left(stored) => stored?,
+            Either::Right(stored) => stored.await?,
+        };
+        Ok(Reading { value, consistency })
     }
 
     /// Lists at most `limit` (1–1,000) of the expenses that `filter` selects. A page with a filter comes
@@ -236,18 +256,27 @@ impl UserExpenses {
         limit: usize,
         cursor: Option<&str>,
         filter: &Filter,
-    ) -> Result<Page, ListError> {
+    ) -> Result<Reading<Page>, ListError> {
         let position = self.position(cursor, filter)?;
         // A page that begins within a batch or has a filter reads the whole batch.
         let takes_all = filter.is_empty() && position.after.is_none();
         let batch_limit = if takes_all { limit } else { KV_LIST_MAX_KEYS };
-        let (batch, next_batch) =
-            self.list_batch(batch_limit, position.kv_cursor.as_deref()).await?;
-        let (expenses, next) = paginate(batch, position, next_batch, limit, filter);
-        Ok(Page { expenses, cursor: self.seal_cursor(next, filter) })
+        let (batch, overlay, consistency) = self.first_batch(&position, batch_limit).await?;
+        let (mut expenses, mut next) =
+            paginate(batch.expenses, &position, batch.next, limit, filter);
+        while let Some(position) = unfilled(expenses.len(), limit, &next, filter) {
+            let batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
+            let missing = limit - expenses.len();
+            let (rows, following) =
+                paginate(batch.expenses, &position, batch.next, missing, filter);
+            expenses.extend(rows);
+            next = following;
+        }
+        let cursor = self.seal_cursor(next, filter);
+        Ok(Reading { value: Page { expenses, cursor }, consistency })
     }
 
-    /// Lists a page like [`Self::list`], and returns it with its KV batch.
+    /// Lists a page like [`Self::list`], and returns it with its batch.
     ///
     /// # Errors
     ///
@@ -257,21 +286,32 @@ impl UserExpenses {
         limit: usize,
         cursor: Option<&str>,
         filter: &Filter,
-    ) -> Result<ListedPage, ListError> {
+    ) -> Result<Reading<ListedPage>, ListError> {
         let position = self.position(cursor, filter)?;
-        let (listed, next_batch) =
-            self.list_batch(KV_LIST_MAX_KEYS, position.kv_cursor.as_deref()).await?;
-        let is_whole = position.kv_cursor.is_none() && next_batch.is_none();
-        let (rows, next) = paginate(&listed, position, next_batch, limit, filter);
-        let expenses = rows.into_iter().cloned().collect();
+        let (batch, overlay, consistency) = self.first_batch(&position, KV_LIST_MAX_KEYS).await?;
+        let is_first = position.kv_cursor.is_none();
+        let ListedBatch { expenses: mut listed, next: mut next_batch } = batch;
+        let (rows, mut next) = paginate(&listed, &position, next_batch.clone(), limit, filter);
+        let mut expenses: Vec<Expense> = rows.into_iter().cloned().collect();
+        while let Some(position) = unfilled(expenses.len(), limit, &next, filter) {
+            let batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
+            let missing = limit - expenses.len();
+            let (rows, following) =
+                paginate(&batch.expenses, &position, batch.next.clone(), missing, filter);
+            expenses.extend(rows.into_iter().cloned());
+            next = following;
+            listed.extend(batch.expenses);
+            next_batch = batch.next;
+        }
+        let is_whole = is_first && next_batch.is_none();
         let page = Page { expenses, cursor: self.seal_cursor(next, filter) };
-        Ok(ListedPage { page, listed, is_whole })
+        Ok(Reading { value: ListedPage { page, listed, is_whole }, consistency })
     }
 
     /// Exports every expense that `filter` selects, newest first, one KV batch at a time.
     #[must_use]
     pub fn export(self, filter: Filter) -> Export {
-        Export { expenses: self, filter, next: Some(None) }
+        Export { expenses: self, filter, next: Some(Position::default()), consistency: None }
     }
 
     /// Adds up the expenses that `filter` selects, in one currency or in all currencies.
@@ -283,52 +323,134 @@ impl UserExpenses {
         &self,
         currency: Option<Currency>,
         filter: &Filter,
-    ) -> Result<SummaryBuilder, KvError> {
+    ) -> Result<Reading<SummaryBuilder>, KvError> {
         let mut sums = SummaryBuilder::default();
-        let mut cursor = None;
-        loop {
-            let (batch, next) = self.list_batch(KV_LIST_MAX_KEYS, cursor.as_deref()).await?;
-            let contents = batch.iter().map(|expense| &expense.content);
+        let mut consistency = Consistency::Strong;
+        let mut next = Some(Position::default());
+        while let Some(position) = next {
+            let (batch, _, read) = self.first_batch(&position, KV_LIST_MAX_KEYS).await?;
+            if read == Consistency::Eventual {
+                consistency = read;
+            }
+            let contents = batch.expenses.iter().map(|expense| &expense.content);
             contents
                 .filter(|content| filter.matches(content))
                 .filter(|content| currency.is_none_or(|currency| currency == content.currency))
                 .for_each(|content| sums.add(content));
-            if next.is_none() {
-                return Ok(sums);
-            }
-            cursor = next;
+            next = batch.next;
         }
+        Ok(Reading { value: sums, consistency })
     }
 
-    async fn list_batch(
+    /// Asks KV and the ledger at the same time.
+    async fn first_batch(
         &self,
+        position: &Position,
         limit: usize,
-        kv_cursor: Option<&str>,
-    ) -> Result<(Vec<Expense>, Option<String>), KvError> {
-        self.writer.store.list(&self.writer.owner, limit, kv_cursor).await
+    ) -> Result<(ListedBatch, Overlay, Consistency), KvError> {
+        let Position { kv_cursor, begin, .. } = position;
+        let stored = self.all.store.list(&self.owner, limit, kv_cursor.as_deref());
+        let recent = self.all.ledgers.list(&self.owner, begin.as_deref());
+        let (stored, recent) = join(stored, recent).await;
+        let (overlay, consistency) = match recent {
+            Ok(Overlay::Erased) => {
+                let none = ListedBatch { expenses: Vec::new(), next: None };
+                return Ok((none, Overlay::Erased, Consistency::Strong));
+            }
+            Ok(overlay) => (overlay, Consistency::Strong),
+            Err(error) => (Overlay::none(), not_reached(&error)),
+        };
+        Ok((overlaid(stored?, position, &overlay), overlay, consistency))
+    }
+
+    /// Asks KV for another batch of the same page.
+    async fn batch(
+        &self,
+        position: &Position,
+        limit: usize,
+        overlay: &Overlay,
+    ) -> Result<ListedBatch, KvError> {
+        let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref()).await?;
+        Ok(overlaid(stored, position, overlay))
     }
 
     fn position(&self, cursor: Option<&str>, filter: &Filter) -> Result<Position, ListError> {
         let Some(cursor) = cursor else { return Ok(Position::default()) };
-        let position = self.cursors.open(&self.writer.owner, cursor, filter);
+        let position = self.all.cursors.open(&self.owner, cursor, filter);
         position.ok_or(ListError::ForeignCursor)
     }
 
     fn seal_cursor(&self, next: Option<Position>, filter: &Filter) -> Option<String> {
-        next.map(|position| self.cursors.seal(&self.writer.owner, position, filter))
+        next.map(|position| self.all.cursors.seal(&self.owner, position, filter))
     }
+}
 
-    fn now(&self) -> Timestamp {
-        self.writer.clock.now().into()
+fn changed(id: ExpenseId, written: Written) -> Result<Expense, ChangeError> {
+    match written {
+        Written::Saved(expense) => Ok(expense),
+        Written::Absent => Err(ChangeError::Absent),
+        Written::Unreadable => Err(ChangeError::Unreadable(id)),
+        Written::NotMet => Err(ChangeError::ConditionNotMet),
+        Written::Removed | Written::KeyReused => Err(unexpected().into()),
     }
+}
+
+/// A read goes on without the ledger.
+fn not_reached(error: &LedgerError) -> Consistency {
+    log::error!("a read without the ledger: {error}");
+    Consistency::Eventual
+}
+
+/// The position to go on from if a page without a filter is short because expenses in its batch are deleted.
+fn unfilled(
+    rows: usize,
+    limit: usize,
+    next: &Option<Position>,
+    filter: &Filter,
+) -> Option<Position> {
+    next.clone().filter(|next| rows < limit && filter.is_empty() && next.after.is_none())
+}
+
+fn overlaid(stored: Batch, position: &Position, overlay: &Overlay) -> ListedBatch {
+    let Batch { expenses, end, next } = stored;
+    let mut begin = position.begin.clone();
+    if begin.is_none() && position.kv_cursor.is_some() {
+        // A cursor of an earlier version does not tell where the batch begins.
+        begin = position.after.clone().or_else(|| {
+            let first = expenses.first().map(|expense| expense.id.to_string());
+            first.or_else(|| end.clone())
+        });
+    }
+    // An empty batch that is not the last ends where it begins.
+    let end = end.or_else(|| begin.clone());
+    let next = next.map(|cursor| Position {
+        kv_cursor: Some(cursor),
+        begin: Some(end.clone().unwrap_or_default()),
+        ..Position::default()
+    });
+    let end = next.as_ref().map(|_| end.unwrap_or_default());
+    ListedBatch { expenses: overlay.apply(expenses, begin.as_deref(), end.as_deref()), next }
 }
 
 /// An export of a user's expenses. Memory holds one KV batch of a thousand at a time.
 pub struct Export {
     expenses: UserExpenses,
     filter: Filter,
-    /// KV's cursor for the next batch, `Some(None)` for the first; `None` after the last.
-    next: Option<Option<String>>,
+    /// The position of the next batch; `None` after the last.
+    next: Option<Position>,
+    /// What the first batch shows, and with it the file.
+    consistency: Option<Consistency>,
+}
+
+/// Why an export cannot go on.
+#[derive(Debug, Clone, Error)]
+pub enum ExportError {
+    /// KV failed to read.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    /// The first part shows every write, and the ledger cannot be reached for the next one.
+    #[error("the ledger cannot be reached any more")]
+    LedgerLost,
 }
 
 impl Export {
@@ -338,18 +460,29 @@ impl Export {
         self.next.is_none()
     }
 
+    /// What the file shows, known after the first batch.
+    #[must_use]
+    pub fn consistency(&self) -> Consistency {
+        self.consistency.unwrap_or(Consistency::Strong)
+    }
+
     /// The selected expenses of the next batch, which can be empty; `None` after the last batch.
     ///
     /// # Errors
     ///
-    /// [`KvError`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Expense>>, KvError> {
-        let Some(cursor) = &self.next else { return Ok(None) };
-        let (mut batch, next) =
-            self.expenses.list_batch(KV_LIST_MAX_KEYS, cursor.as_deref()).await?;
-        batch.retain(|expense| self.filter.matches(&expense.content));
-        self.next = next.map(Some);
-        Ok(Some(batch))
+    /// [`ExportError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Expense>>, ExportError> {
+        let Some(position) = &self.next else { return Ok(None) };
+        let (batch, _, consistency) = self.expenses.first_batch(position, KV_LIST_MAX_KEYS).await?;
+        if *self.consistency.get_or_insert(consistency) == Consistency::Strong
+            && consistency == Consistency::Eventual
+        {
+            return Err(ExportError::LedgerLost);
+        }
+        let ListedBatch { mut expenses, next } = batch;
+        expenses.retain(|expense| self.filter.matches(&expense.content));
+        self.next = next;
+        Ok(Some(expenses))
     }
 }
 
@@ -358,13 +491,14 @@ mod tests {
     use super::*;
     use crate::expenses::{
         amount::Amount,
-        model::{Category, Description},
+        ledger::ledger,
+        model::{Category, Description, ExpenseContent},
     };
     use async_trait::async_trait;
     use axum_authkit::seal::Purpose;
     use chrono::{DateTime, Duration, Utc};
     use edge_host::KvOperation;
-    use edge_host::memory::MemoryKv;
+    use edge_host::memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects};
     use serde_json::json;
 
     struct Noon;
@@ -386,12 +520,17 @@ mod tests {
 
     fn user_expenses(kv: &Arc<MemoryKv>, sub: &str) -> UserExpenses {
         let sealer = Sealer::new(Purpose::Application("test"), &"password".into(), None);
-        Expenses::new(Arc::clone(kv) as _, Arc::new(Noon), sealer)
-            .of_user(sub, WaitUntil::default())
+        let host = MemoryHost::default().with_kv("EXPENSES", Arc::clone(kv) as _);
+        let background = BackgroundTasks::default();
+        let ledgers = MemoryObjects::new(
+            move |context| Arc::new(ledger(&host, context)),
+            move |work| background.spawn(work),
+        );
+        Expenses::new(Arc::clone(kv) as _, Arc::new(ledgers), Arc::new(Noon), sealer).of_user(sub)
     }
 
     async fn put(expenses: &UserExpenses, expense: &Expense) {
-        expenses.writer.store.put(&expenses.writer.owner, expense).await.unwrap();
+        expenses.all.store.put(&expenses.owner, expense).await.unwrap();
     }
 
     fn expense(description: &str, made_at: DateTime<Utc>) -> Expense {
@@ -418,10 +557,13 @@ mod tests {
         assert_eq!(kv.take_operations(), [KvOperation::Put]);
         assert_eq!(kv.keys(), [format!("expense:user_1:{}", lunch.id)]);
 
-        assert_eq!(expenses.get(lunch.id).await.unwrap(), Some(lunch.clone()));
+        assert_eq!(expenses.get(lunch.id).await.unwrap().value, Some(lunch.clone()));
         assert_eq!(kv.take_operations(), [KvOperation::Get]);
 
-        assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [lunch]);
+        assert_eq!(
+            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
+            [lunch]
+        );
         assert_eq!(kv.take_operations(), [KvOperation::List]);
     }
 
@@ -436,7 +578,8 @@ mod tests {
         let mut seen = Vec::new();
         let mut cursor = None;
         loop {
-            let page = expenses.list(10, cursor.as_deref(), &Filter::default()).await.unwrap();
+            let page =
+                expenses.list(10, cursor.as_deref(), &Filter::default()).await.unwrap().value;
             seen.extend(
                 page.expenses.into_iter().map(|expense| expense.content.description.to_string()),
             );
@@ -462,7 +605,7 @@ mod tests {
         put(&expenses, &short).await;
         kv.take_operations();
         assert_eq!(
-            expenses.list(100, None, &Filter::default()).await.unwrap().expenses,
+            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
             [short, long]
         );
         assert_eq!(kv.take_operations(), [KvOperation::List, KvOperation::Get]);
@@ -479,7 +622,8 @@ mod tests {
         }
         assert_eq!(kv.keys().len(), subs.len());
         for sub in subs {
-            let page = user_expenses(&kv, sub).list(100, None, &Filter::default()).await.unwrap();
+            let page =
+                user_expenses(&kv, sub).list(100, None, &Filter::default()).await.unwrap().value;
             assert_eq!(page.expenses.len(), 1, "{sub}");
         }
     }
@@ -490,12 +634,12 @@ mod tests {
         let expenses = user_expenses(&kv, "user_1");
         let lunch = expense("lunch", noon());
         put(&expenses, &lunch).await;
-        let others = user_expenses(&kv, "user_2").remove(lunch.id).await;
+        let others = user_expenses(&kv, "user_2").remove(lunch.id, Condition::default()).await;
         assert!(matches!(others, Err(RemoveError::Absent)));
-        expenses.remove(lunch.id).await.unwrap();
-        let again = expenses.remove(lunch.id).await;
+        expenses.remove(lunch.id, Condition::default()).await.unwrap();
+        let again = expenses.remove(lunch.id, Condition::default()).await;
         assert!(matches!(again, Err(RemoveError::Absent)));
-        assert_eq!(expenses.get(lunch.id).await.unwrap(), None);
+        assert_eq!(expenses.get(lunch.id).await.unwrap().value, None);
     }
 
     #[tokio::test]
@@ -507,9 +651,12 @@ mod tests {
         let bad = ExpenseId::new(noon());
         kv.insert_raw(&format!("expense:user_1:{bad}"), "{", Some(json!([1])));
         kv.insert_raw("expense:user_1:not-an-id", "{}", None);
-        assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [good]);
+        assert_eq!(
+            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
+            [good]
+        );
         assert!(matches!(expenses.get(bad).await, Err(GetError::Unreadable(id)) if id == bad));
-        expenses.remove(bad).await.unwrap();
+        expenses.remove(bad, Condition::default()).await.unwrap();
     }
 
     #[tokio::test]
@@ -521,7 +668,10 @@ mod tests {
         let key = format!("expense:user_1:{}", good.id);
         let (value, _) = kv.entry(&key).unwrap();
         kv.insert_raw(&key, &value, Some(json!({"amount": 1})));
-        assert_eq!(expenses.list(100, None, &Filter::default()).await.unwrap().expenses, [good]);
+        assert_eq!(
+            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
+            [good]
+        );
     }
 
     #[tokio::test]

@@ -8,9 +8,9 @@ use thiserror::Error;
 use super::tool::{Tool, input_schema};
 use crate::{
     expenses::{
-        idempotency::AddError,
+        ledger::client::WriteError,
         model::ExpenseId,
-        user_expenses::{ChangeError, RemoveError},
+        user_expenses::{AddError, ChangeError, RemoveError},
     },
     fastapi::{Fault, Problem, Problems},
 };
@@ -46,47 +46,54 @@ pub(super) enum ToolError {
          delete_expense deletes it, and add_expense adds it again"
     )]
     Unreadable(ExpenseId),
-    /// The record of the key cannot be read.
-    #[error(
-        "The stored record of this idempotency_key cannot be read: look with list_expenses whether the \
-         expense was added, and use a new key for the next one"
-    )]
-    UnreadableKey,
     /// KV failed to read.
     #[error(
         "Expenses cannot be reached right now, so nothing can be said about them: try again in a moment"
     )]
     NotReached(KvError),
-    /// KV failed to write.
+    /// Nothing was written.
+    #[error(
+        "Expenses cannot be reached right now, and nothing was saved: try again in a moment, which is safe"
+    )]
+    NotSaved(String),
+    /// The ledger's log is full.
+    #[error(
+        "Nothing was saved, because the log of recent changes is full: tell the user to try again in ten \
+         minutes"
+    )]
+    LogFull,
+    /// The user was deleted.
+    #[error("This account was deleted, and its expenses with it: nothing can be added or changed")]
+    UserDeleted,
+    /// Another request has changed the expense.
+    #[error(
+        "The expense was changed by another request, and nothing was done: list it and try again"
+    )]
+    ConditionNotMet,
+    /// The ledger failed, and the write may take effect.
     #[error(
         "Expenses cannot be reached right now, and the change may or may not have been saved: try again in \
          a moment, which is safe"
     )]
-    MaybeSaved(KvError),
-    /// KV failed to write a new expense that has no key.
+    MaybeSaved(String),
+    /// As above, for a new expense that has no key.
     #[error(
         "Expenses cannot be reached right now, and the expense may or may not have been saved: look with \
          list_expenses before you add it again. With an idempotency_key it would be safe to try again"
     )]
-    NewMaybeSaved(KvError),
-    /// KV failed to write a new expense that has one.
+    NewMaybeSaved(String),
+    /// As above, for a new expense that has a key.
     #[error(
         "Expenses cannot be reached right now, and the expense may or may not have been saved: try again \
          in a moment with the same idempotency_key and arguments, which adds it once"
     )]
-    KeyedMaybeSaved(KvError),
+    KeyedMaybeSaved(String),
     /// The key was used with other arguments.
     #[error(
         "This idempotency_key was used with other arguments, and nothing was added: use a new key for \
          another expense"
     )]
     KeyReused,
-    /// Another call with the key is still being answered.
-    #[error(
-        "Another call with this idempotency_key is still being answered: try again in a moment with the \
-         same key and arguments"
-    )]
-    InProcess,
     /// A fault of the server.
     #[error("Something went wrong on the server's side: tell the user")]
     Internal(String),
@@ -97,11 +104,8 @@ impl ToolError {
     pub(super) fn not_added(error: AddError, has_key: bool) -> Self {
         match error {
             AddError::KeyReused => Self::KeyReused,
-            AddError::InProcess => Self::InProcess,
-            AddError::UnreadableKey => Self::UnreadableKey,
-            AddError::Read(error) => Self::NotReached(error),
-            AddError::Write(error) if has_key => Self::KeyedMaybeSaved(error),
-            AddError::Write(error) => Self::NewMaybeSaved(error),
+            AddError::Write(error) if has_key => Self::not_written(error, Self::KeyedMaybeSaved),
+            AddError::Write(error) => Self::not_written(error, Self::NewMaybeSaved),
         }
     }
 
@@ -110,8 +114,8 @@ impl ToolError {
         match error {
             ChangeError::Absent => Self::NoSuchExpense(id),
             ChangeError::Unreadable(id) => Self::Unreadable(id),
-            ChangeError::Read(error) => Self::NotReached(error),
-            ChangeError::Write(error) => Self::MaybeSaved(error),
+            ChangeError::ConditionNotMet => Self::ConditionNotMet,
+            ChangeError::Write(error) => Self::not_written(error, Self::MaybeSaved),
         }
     }
 
@@ -119,19 +123,30 @@ impl ToolError {
     pub(super) fn not_removed(error: RemoveError, id: ExpenseId) -> Self {
         match error {
             RemoveError::Absent => Self::NoSuchExpense(id),
-            RemoveError::Read(error) => Self::NotReached(error),
-            RemoveError::Write(error) => Self::MaybeSaved(error),
+            RemoveError::ConditionNotMet => Self::ConditionNotMet,
+            RemoveError::Write(error) => Self::not_written(error, Self::MaybeSaved),
+        }
+    }
+
+    fn not_written(error: WriteError, maybe_saved: impl FnOnce(String) -> Self) -> Self {
+        match error {
+            WriteError::Erased => Self::UserDeleted,
+            WriteError::LogFull => Self::LogFull,
+            WriteError::NotWritten(cause) => Self::NotSaved(cause),
+            WriteError::MaybeWritten(cause) => maybe_saved(cause),
         }
     }
 
     /// The cause, for the log alone.
     pub(super) fn cause(&self) -> Option<String> {
         match self {
-            Self::NotReached(error)
-            | Self::MaybeSaved(error)
-            | Self::NewMaybeSaved(error)
-            | Self::KeyedMaybeSaved(error) => Some(error.to_string()),
-            Self::Internal(cause) => Some(cause.clone()),
+            Self::NotReached(error) => Some(error.to_string()),
+            Self::NotSaved(cause)
+            | Self::MaybeSaved(cause)
+            | Self::NewMaybeSaved(cause)
+            | Self::KeyedMaybeSaved(cause)
+            | Self::Internal(cause) => Some(cause.clone()),
+            Self::LogFull => Some("the ledger's log is full".to_owned()),
             _ => None,
         }
     }

@@ -15,8 +15,13 @@ use super::{
 };
 use crate::{
     expenses::{
-        Expenses, UserExpenses, idempotency::IdempotentRequest, model::ExpenseChanges,
-        summary::Summary, user_expenses::ListError,
+        Expenses, UserExpenses,
+        idempotency::IdempotentRequest,
+        ledger::overlay::{Consistency, Reading},
+        model::ExpenseChanges,
+        summary::Summary,
+        user_expenses::ListError,
+        version::Condition,
     },
     fastapi::{
         Problems, Source,
@@ -31,6 +36,10 @@ use axum_authkit::{AppError, CurrentUser, Rejection};
 
 /// The method that calls a tool.
 pub const METHOD: &str = "tools/call";
+
+/// A sentence of a result that may lag.
+const EVENTUAL: &str = "This result may lack changes of the last minutes, because the newest cannot be read right now. \
+    Do not add an expense again because it is missing here";
 
 /// The request that calls tools.
 pub struct Caller<'a> {
@@ -78,24 +87,27 @@ pub async fn call(
     let Caller { expenses, user, request_id, .. } = caller;
     user.require_scope(tool.access().scope())
         .map_err(|error| CallError::Refused(Box::new(error.into())))?;
-    let expenses = expenses.of_user(user.id(), user.wait_until().clone());
+    let expenses = expenses.of_user(user.id());
 
     let mut result = Map::new();
-    let text = match run(tool, &expenses, arguments).await {
-        Ok(output) => {
-            let text = output.to_string();
+    let mut content = Vec::new();
+    match run(tool, &expenses, arguments).await {
+        Ok(Reading { value: output, consistency }) => {
+            content.push(json!({"type": "text", "text": output.to_string()}));
+            if consistency == Consistency::Eventual {
+                content.push(json!({"type": "text", "text": EVENTUAL}));
+            }
             result.insert("structuredContent".to_owned(), output);
-            text
         }
         Err(error) => {
             if let Some(cause) = error.cause() {
                 log::error!("{request_id} POST /mcp {}: {cause}", tool.name());
             }
             result.insert("isError".to_owned(), json!(true));
-            error.explain(tool)
+            content.push(json!({"type": "text", "text": error.explain(tool)}));
         }
-    };
-    result.insert("content".to_owned(), json!([{"type": "text", "text": text}]));
+    }
+    result.insert("content".to_owned(), Value::Array(content));
     Ok(result)
 }
 
@@ -113,12 +125,12 @@ async fn run(
     tool: Tool,
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Value, ToolError> {
+) -> Result<Reading<Value>, ToolError> {
     match tool {
         Tool::List => list_expenses(expenses, arguments).await,
-        Tool::Add => add_expense(expenses, arguments).await,
-        Tool::Update => update_expense(expenses, arguments).await,
-        Tool::Delete => delete_expense(expenses, arguments).await,
+        Tool::Add => add_expense(expenses, arguments).await.map(Reading::strong),
+        Tool::Update => update_expense(expenses, arguments).await.map(Reading::strong),
+        Tool::Delete => delete_expense(expenses, arguments).await.map(Reading::strong),
         Tool::Summarize => summarize_expenses(expenses, arguments).await,
     }
 }
@@ -126,14 +138,14 @@ async fn run(
 async fn list_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Value, ToolError> {
+) -> Result<Reading<Value>, ToolError> {
     let ListQuery { limit, cursor, filter } = parse_list_arguments(Value::Object(arguments))?;
     let page = expenses.list(limit, cursor.as_deref(), &filter).await;
     let page = page.map_err(|error| match error {
         ListError::ForeignCursor => ToolError::ForeignCursor,
         ListError::Kv(error) => ToolError::NotReached(error),
     })?;
-    Ok(json!({"expenses": page.expenses, "next_cursor": page.cursor}))
+    Ok(page.map(|page| json!({"expenses": page.expenses, "next_cursor": page.cursor})))
 }
 
 async fn add_expense(
@@ -160,7 +172,7 @@ async fn update_expense(
     if changes == ExpenseChanges::default() {
         return Err(ToolError::NothingToChange);
     }
-    let changed = expenses.change(id, changes).await;
+    let changed = expenses.change(id, changes, Condition::default()).await;
     output(&changed.map_err(|error| ToolError::not_changed(error, id))?)
 }
 
@@ -169,17 +181,21 @@ async fn delete_expense(
     arguments: Map<String, Value>,
 ) -> Result<Value, ToolError> {
     let id = parse_id_argument(Value::Object(arguments))?;
-    expenses.remove(id).await.map_err(|error| ToolError::not_removed(error, id))?;
+    expenses
+        .remove(id, Condition::default())
+        .await
+        .map_err(|error| ToolError::not_removed(error, id))?;
     Ok(json!({"id": id, "deleted": true}))
 }
 
 async fn summarize_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Value, ToolError> {
+) -> Result<Reading<Value>, ToolError> {
     let SummaryQuery { currency, filter } = parse_summary_arguments(Value::Object(arguments))?;
     let sums = expenses.sum(currency, &filter).await.map_err(ToolError::NotReached)?;
-    output(&Summary::from(sums))
+    let Reading { value, consistency } = sums;
+    Ok(Reading { value: output(&Summary::from(value))?, consistency })
 }
 
 /// The arguments without those that are `null`: models send `null` for an argument that they leave out,

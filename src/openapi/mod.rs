@@ -70,7 +70,7 @@ impl Modify for SharedParts {
     }
 }
 
-const EXPENSE_ERRORS: [SharedError; 5] = [
+const EXPENSE_ERRORS: [SharedError; 6] = [
     SharedError {
         name: "NotFound",
         status: 404,
@@ -84,6 +84,13 @@ const EXPENSE_ERRORS: [SharedError; 5] = [
         description: "No form: programs cannot `POST` here",
         example: ErrorExample::Detail("Method Not Allowed"),
         headers: &[("Allow", "What programs can do here")],
+    },
+    SharedError {
+        name: "PreconditionFailed",
+        status: 412,
+        description: "The expense has another version than the request's conditions allow",
+        example: ErrorExample::Detail(crate::conditions::CHANGED),
+        headers: &[],
     },
     SharedError {
         name: "ContentTooLarge",
@@ -120,4 +127,6 @@ reusable_responses! {
     ReadsQuery: 422 "UnprocessableContent";
     /// The response of an operation on one expense.
     FindsOne: 404 "NotFound";
+    /// The response of an operation that `If-Match` and `If-None-Match` can stop.
+    HasCondition: 412 "PreconditionFailed";
 }

@@ -205,6 +205,14 @@ schema_of!(
 #[derive(Debug)]
 pub enum IdempotencyKeyHeader {}
 
+/// The headers of a conditional read of one expense.
+#[derive(Debug)]
+pub enum ReadConditions {}
+
+/// The headers of a conditional write of one expense.
+#[derive(Debug)]
+pub enum WriteConditions {}
+
 /// The parameters of a list.
 #[derive(Debug)]
 pub enum ListParameters {}
@@ -222,6 +230,22 @@ impl IntoParams for IdempotencyKeyHeader {
         let description = "Identifies the request: within 24 hours the same key and body respond with the \
             first expense, the same key with another body is 422";
         vec![parameter(ParameterIn::Header, "Idempotency-Key", description, idempotency_key())]
+    }
+}
+
+impl IntoParams for ReadConditions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "The `ETag`s of responses that the client has: while the expense has one of these \
+            versions, the response is 304";
+        vec![parameter(ParameterIn::Header, "If-None-Match", description, etags())]
+    }
+}
+
+impl IntoParams for WriteConditions {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "The `ETag` of the response that the client has read: if the expense has another version, \
+            nothing happens and the response is 412";
+        vec![parameter(ParameterIn::Header, "If-Match", description, etags())]
     }
 }
 
@@ -284,6 +308,10 @@ fn idempotency_key() -> Object {
         .max_length(Some(IdempotencyKey::MAX_CHARS))
         .pattern(Some("^[ -~]+$"))
         .build()
+}
+
+fn etags() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).build()
 }
 
 fn limit() -> Object {

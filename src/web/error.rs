@@ -1,28 +1,41 @@
 //! The domain's errors as responses to a browser.
 
+use std::fmt::Display;
+
 use http::StatusCode;
 
 use crate::{
-    access::no_such_expense,
-    expenses::{store::GetError, user_expenses::RemoveError},
+    access::{log_full, no_such_expense, user_deleted},
+    conditions::condition_not_met,
+    expenses::{ledger::client::WriteError, store::GetError, user_expenses::RemoveError},
 };
 use axum_authkit::AppError;
-use edge_host::KvError;
 
-/// `Retry-After` of a response to a failure of KV.
-const KV_RETRY_AFTER_SECS: u32 = 2;
+/// `Retry-After` of a response to a failure of KV or of the ledger.
+const RETRY_AFTER_SECS: u32 = 2;
 
-/// 503: KV failed.
-pub(super) fn not_reached(error: KvError) -> AppError {
+/// 503: KV failed to read.
+pub(super) fn not_reached(error: impl Display) -> AppError {
     let detail = "Expenses cannot be reached right now: try again in a moment";
-    AppError::unavailable(detail, KV_RETRY_AFTER_SECS, error)
+    AppError::unavailable(detail, RETRY_AFTER_SECS, error)
 }
 
-/// 503: KV failed to write, and the write may have taken effect.
-fn not_confirmed(error: KvError) -> AppError {
-    let detail = "Expenses cannot be reached right now, and the change may or may not have been saved: \
-        look, or send it again in a moment";
-    AppError::unavailable(detail, KV_RETRY_AFTER_SECS, error)
+/// The response to a write that failed.
+pub(super) fn not_written(error: WriteError) -> AppError {
+    match error {
+        WriteError::Erased => user_deleted(),
+        WriteError::LogFull => log_full(),
+        WriteError::NotWritten(cause) => {
+            let detail = "Expenses cannot be reached right now, and nothing was saved: send it again in a \
+                moment";
+            AppError::unavailable(detail, RETRY_AFTER_SECS, cause)
+        }
+        WriteError::MaybeWritten(cause) => {
+            let detail = "Expenses cannot be reached right now, and the change may or may not have been \
+                saved: look, or send it again in a moment";
+            AppError::unavailable(detail, RETRY_AFTER_SECS, cause)
+        }
+    }
 }
 
 /// The response to a read that failed.
@@ -44,7 +57,7 @@ pub(super) fn unreadable() -> AppError {
 pub(super) fn not_removed(error: RemoveError) -> AppError {
     match error {
         RemoveError::Absent => no_such_expense(),
-        RemoveError::Read(error) => not_reached(error),
-        RemoveError::Write(error) => not_confirmed(error),
+        RemoveError::ConditionNotMet => condition_not_met(),
+        RemoveError::Write(error) => not_written(error),
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     expenses::{
         amount::{Amount, AmountError},
         model::{Category, Currency, Expense, ExpenseContent, TextError},
+        version::Version,
     },
     fastapi::{DecimalError, Fault, Problem, expense::parse_expense},
     url_encoded::Parameters,
@@ -38,6 +39,8 @@ pub struct FormInput {
     pub date: String,
     /// A hidden field of the form that adds: sending the form twice adds one expense.
     pub idempotency_key: String,
+    /// A hidden field of the form that edits: the version of the expense that the page shows.
+    pub version: String,
 }
 
 /// A field of the form.
@@ -99,6 +102,7 @@ impl FormInput {
                 "category" => &mut input.category,
                 "date" => &mut input.date,
                 "idempotency_key" => &mut input.idempotency_key,
+                "version" => &mut input.version,
                 _ => return input,
             };
             *field = value;
@@ -117,6 +121,7 @@ impl FormInput {
             category: category.to_string(),
             date: date.to_string(),
             idempotency_key: String::new(),
+            version: Version::of(expense).as_str().to_owned(),
         }
     }
 
@@ -607,6 +612,7 @@ mod tests {
             category: "c".repeat(51),
             date: "2026-02-30".into(),
             idempotency_key: "k".into(),
+            version: "v".into(),
         };
         let errors = wrong.to_new(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();

@@ -8,8 +8,8 @@
 //! | `GET /expenses/{id}/delete` | the question before deleting |
 //! | `GET /docs` | the API documentation |
 //!
-//! Cost: a page with a list is one `list` of KV (a thousand expenses), which serves rows, totals and
-//! charts.
+//! Cost: a page with a list is one `list` of KV (a thousand expenses) and one request to the ledger, at the same time;
+//! they serve rows, totals and charts.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,9 @@ use super::{
 };
 use crate::{
     access::no_such_expense,
+    conditions::with_consistency,
     expenses::{
+        ledger::overlay::Reading,
         model::{Expense, ExpenseId},
         summary::{SummaryBuilder, compare_months},
         user_expenses::ListError,
@@ -94,7 +96,8 @@ pub(crate) async fn list_expenses(
         }
     };
     let limit = if query.has("limit") { limit } else { ROWS };
-    let view = match expenses.list_with_batch(limit, cursor.as_deref(), &filter).await {
+    let listed = expenses.list_with_batch(limit, cursor.as_deref(), &filter).await;
+    let Reading { value: view, consistency } = match listed {
         Ok(view) => view,
         Err(ListError::Kv(error)) => return not_reached(error).into_response(),
         Err(ListError::ForeignCursor) => {
@@ -133,6 +136,7 @@ pub(crate) async fn list_expenses(
         account: &account,
         today,
         notice: query.notice(&view.listed),
+        consistency,
         list: List {
             locale,
             filter: &filter,
@@ -156,12 +160,13 @@ pub(crate) async fn list_expenses(
             Err(error) => return error.into_response(),
         };
     }
-    response
+    with_consistency(response, consistency)
 }
 
 /// `GET /expenses/{id}` for browsers.
 pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
+    let Reading { value, consistency } = visitor.expenses.get(id).await.map_err(not_got)?;
+    let expense = value.ok_or_else(no_such_expense)?;
     let locale = visitor.locale;
     let form = expense_view::Form {
         id: Some(id),
@@ -170,8 +175,9 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
         categories: &[&expense.content.category],
         locale,
     };
-    let page = expense_view::page(&expense, &form, &visitor.time_zone, &visitor.account);
-    Ok(respond(StatusCode::OK, page))
+    let page =
+        expense_view::page(&expense, &form, consistency, &visitor.time_zone, &visitor.account);
+    Ok(with_consistency(respond(StatusCode::OK, page), consistency))
 }
 
 /// Ask before deleting
@@ -189,9 +195,11 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
     ),
 )]
 pub(crate) async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let expense = visitor.expenses.get(id).await.map_err(not_got)?.ok_or_else(no_such_expense)?;
-    let page = expense_view::confirm_delete(&expense, visitor.locale, &visitor.account);
-    Ok(respond(StatusCode::OK, page))
+    let Reading { value, consistency } = visitor.expenses.get(id).await.map_err(not_got)?;
+    let expense = value.ok_or_else(no_such_expense)?;
+    let page =
+        expense_view::confirm_delete(&expense, consistency, visitor.locale, &visitor.account);
+    Ok(with_consistency(respond(StatusCode::OK, page), consistency))
 }
 
 /// Interactive documentation

@@ -3,8 +3,8 @@
 //!
 //! | request | response |
 //! | --- | --- |
-//! | `POST /expenses` | 303 to the list; 422 the form with its input, also for a key used for another expense; 409 while the first request with the key is in process |
-//! | `POST /expenses/{id}` | 303, or 422 as above |
+//! | `POST /expenses` | 303 to the list; 422 the form with its input, also for a key used for another expense |
+//! | `POST /expenses/{id}` | 303, or 422 as above; 409 the form with its input and the current values, if the expense was changed after the page was shown |
 //! | `POST /expenses/{id}/delete` | 303 |
 //!
 //! Forms are `application/x-www-form-urlencoded`. Only this site's own pages may send them, with a
@@ -22,7 +22,7 @@ use maud::Markup;
 
 use super::{
     Locale,
-    error::{not_reached, not_removed, unreadable},
+    error::{not_reached, not_removed, not_written, unreadable},
     expense_form::{FieldError, FormInput, new_idempotency_key},
     views::{Account, expense as view, respond},
     visitor::Visitor,
@@ -32,10 +32,12 @@ use crate::{
     body::{is_form, read_body},
     expenses::{
         Expenses,
-        idempotency::{AddError, IdempotencyKey, IdempotentRequest},
-        model::{ExpenseId, NewExpense},
+        idempotency::{IdempotencyKey, IdempotentRequest},
+        ledger::{client::WriteError, overlay::Reading},
+        model::{Expense, ExpenseId, NewExpense},
         store::GetError,
-        user_expenses::{ChangeError, RemoveError},
+        user_expenses::{AddError, ChangeError, RemoveError},
+        version::{Condition, Version},
     },
     negotiation::is_own_form,
     openapi::{
@@ -46,7 +48,7 @@ use crate::{
 };
 use axum_authkit::error_layer::request_id;
 use axum_authkit::{AppError, Rejection, browser::redirect, origin::RequestOrigin};
-use edge_host::{Clock, KvError};
+use edge_host::Clock;
 
 /// A form that one of this site's own pages sent.
 pub(crate) struct OwnForm {
@@ -119,17 +121,8 @@ pub(crate) async fn add_expense(
     let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
         Ok(expense) => Ok(redirect_to_list(&format!("added={}", expense.id))),
-        Err(AddError::KeyReused | AddError::UnreadableKey) => {
-            Ok(returned.sent_before(&visitor.account))
-        }
-        Err(AddError::InProcess) => {
-            let detail = "The form was sent twice, and the first request is still in process";
-            let error = AppError::new(StatusCode::CONFLICT, detail);
-            Ok(returned.unavailable(error, Some(&visitor.account)))
-        }
-        Err(AddError::Read(error) | AddError::Write(error)) => {
-            Ok(returned.not_reached(error, &visitor.account))
-        }
+        Err(AddError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
+        Err(AddError::Write(error)) => Ok(returned.not_written(error, &visitor.account)),
     }
 }
 
@@ -145,6 +138,8 @@ pub(crate) async fn add_expense(
     request_body(content = ExpenseForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "To the list", headers(("Location" = String))),
+        (status = 409, description = "The form again, with the values that another request has saved meanwhile",
+            content((String = "text/html"))),
         (status = 422, description = "The form again, with what is wrong beside each field",
             content((String = "text/html"))),
         Protected, Changes, ReadsForm, FindsOne,
@@ -163,27 +158,35 @@ pub(crate) async fn change_expense(
     };
     let Visitor { account, expenses, time_zone, .. } = &visitor;
     match expenses.get(id).await {
-        Ok(Some(expense)) => {
+        Ok(Reading { value: Some(expense), .. }) => {
             let stored = FormInput::from_expense(&expense, returned.locale);
             returned.input = FormInput::from_form(&body, stored);
         }
-        Ok(None) => return Err(no_such_expense()),
+        Ok(Reading { value: None, .. }) => return Err(no_such_expense()),
         // The form has all the fields that the record lacks.
         Err(GetError::Unreadable(_)) => {}
-        Err(GetError::Kv(error)) => return Ok(returned.not_reached(error, account)),
+        Err(GetError::Kv(error)) => {
+            return Ok(returned.unavailable(not_reached(error), Some(account)));
+        }
     }
     let now = clock.now();
     let content = match returned.input.to_changed(time_zone.date(now), returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, account)),
     };
-    match expenses.replace(id, NewExpense::from(content)).await {
+    let version = Some(returned.input.version.clone()).filter(|version| !version.is_empty());
+    let condition = version.map(Condition::is).unwrap_or_default();
+    match expenses.replace(id, NewExpense::from(content), condition).await {
         Ok(_) => Ok(redirect_to_list(&format!("changed={id}"))),
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable()),
-        Err(ChangeError::Read(error) | ChangeError::Write(error)) => {
-            Ok(returned.not_reached(error, account))
-        }
+        Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
+        Err(ChangeError::ConditionNotMet) => match expenses.get(id).await {
+            Ok(Reading { value: Some(current), .. }) => Ok(returned.changed(&current, account)),
+            Ok(Reading { value: None, .. }) => Err(no_such_expense()),
+            Err(GetError::Unreadable(_)) => Err(unreadable()),
+            Err(GetError::Kv(error)) => Ok(returned.unavailable(not_reached(error), Some(account))),
+        },
     }
 }
 
@@ -205,7 +208,7 @@ pub(crate) async fn change_expense(
 )]
 pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
-    match visitor.expenses.remove(id).await {
+    match visitor.expenses.remove(id, Condition::default()).await {
         Ok(()) => Ok(redirect_to_list("deleted=1")),
         // The second request of a double click gets this too.
         Err(RemoveError::Absent) => {
@@ -270,8 +273,18 @@ impl ReturnedForm {
         respond(StatusCode::UNPROCESSABLE_ENTITY, page)
     }
 
-    fn not_reached(&self, error: KvError, account: &Account) -> Response {
-        self.unavailable(not_reached(error), Some(account))
+    /// With the version that the page shows: sending this form replaces those values on purpose.
+    fn changed(mut self, current: &Expense, account: &Account) -> Response {
+        self.input.version = Version::of(current).as_str().to_owned();
+        let page = self.page(&[], view::Returned::Changed(current), Some(account));
+        respond(StatusCode::CONFLICT, page)
+    }
+
+    fn not_written(&self, error: WriteError, account: &Account) -> Response {
+        match error {
+            WriteError::Erased => not_written(error).into_response(),
+            error => self.unavailable(not_written(error), Some(account)),
+        }
     }
 
     fn unavailable(&self, error: AppError, account: Option<&Account>) -> Response {

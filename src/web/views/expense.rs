@@ -3,9 +3,12 @@
 use chrono::NaiveDate;
 use maud::{Markup, html};
 
-use super::{Account, Layout};
+use super::{Account, Layout, consistency_note};
 use crate::{
-    expenses::model::{Expense, ExpenseId, Timestamp},
+    expenses::{
+        ledger::overlay::Consistency,
+        model::{Expense, ExpenseId, Timestamp},
+    },
     web::Locale,
     web::expense_form::{Field, FieldError, FormInput},
 };
@@ -41,7 +44,7 @@ impl Form<'_> {
     /// their own.
     #[must_use]
     pub fn markup(&self) -> Markup {
-        let FormInput { description, amount, currency, category, date, idempotency_key } =
+        let FormInput { description, amount, currency, category, date, idempotency_key, version } =
             self.input;
         let action = self.id.map_or_else(|| "/expenses".to_owned(), |id| format!("/expenses/{id}"));
         let mut categories: Vec<&str> =
@@ -53,6 +56,8 @@ impl Form<'_> {
             form.entry method="post" action=(action) novalidate {
                 @if self.id.is_none() {
                     input type="hidden" name="idempotency_key" value=(idempotency_key);
+                } @else if !version.is_empty() {
+                    input type="hidden" name="version" value=(version);
                 }
                 (self.field(Field::Description, "Description", description, None))
                 (self.field(Field::Amount, "Amount", amount, None))
@@ -101,6 +106,8 @@ pub enum Returned<'a> {
     Invalid,
     /// The form has already added an expense with other values.
     SentBefore,
+    /// The expense was changed after the form was shown; this is the expense now.
+    Changed(&'a Expense),
     /// The session has ended.
     SignedOut,
     /// The session could not be checked, or the expense not be saved.
@@ -137,6 +144,16 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
                         "well, choose “Add expense” again."
                     }
                 },
+                Returned::Changed(now) => {
+                    h2 #problem { "The expense was changed meanwhile" }
+                    p {
+                        "Not saved. Since this form was shown, the expense has become “"
+                        bdi { (&*now.content.description) } "”, "
+                        (form.locale.money(now.content.amount, &now.content.currency)) ", "
+                        bdi { (&*now.content.category) } ", " (date(form.locale, now.content.date)) "."
+                    }
+                    p { "Your input is kept. To replace these values by yours, choose “Save changes” again." }
+                },
                 Returned::SignedOut => {
                     h2 #problem { "You are signed out" }
                     p {
@@ -169,6 +186,7 @@ pub fn returned(form: &Form, why: Returned, account: Option<&Account>) -> Markup
 pub fn page(
     expense: &Expense,
     form: &Form,
+    consistency: Consistency,
     time_zone: &VisitorTimeZone,
     account: &Account,
 ) -> Markup {
@@ -178,6 +196,7 @@ pub fn page(
     let markup = html! {
         p { a href="/expenses" { "Back to your expenses" } }
         h1 { bdi { (&*content.description) } }
+        (consistency_note(consistency))
         p.total { (form.locale.money(content.amount, &content.currency)) }
         p.muted {
             "Added on " (day(expense.created_at))
@@ -195,10 +214,16 @@ pub fn page(
 
 /// `GET /expenses/{id}/delete`: the question before deleting.
 #[must_use]
-pub fn confirm_delete(expense: &Expense, locale: Locale, account: &Account) -> Markup {
+pub fn confirm_delete(
+    expense: &Expense,
+    consistency: Consistency,
+    locale: Locale,
+    account: &Account,
+) -> Markup {
     let content = &expense.content;
     let markup = html! {
         h1 { "Delete this expense?" }
+        (consistency_note(consistency))
         section.card.narrow {
             p.total { (locale.money(content.amount, &content.currency)) }
             p { bdi { (&*content.description) } }

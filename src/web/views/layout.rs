@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::expenses::ledger::overlay::Consistency;
 use axum_authkit::user::Impersonator;
 
 /// The icon as a data URL, which saves a request.
@@ -187,6 +188,18 @@ fn account_section(account: &Account) -> Markup {
 pub fn respond(status: StatusCode, page: Markup) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     (status, content_type, page.into_string()).into_response()
+}
+
+/// A note on a page that may lack the newest changes.
+#[must_use]
+pub fn consistency_note(consistency: Consistency) -> Markup {
+    html! {
+        @if consistency == Consistency::Eventual {
+            p.notice role="status" {
+                "The newest changes cannot be read right now, so some may be missing here. They are not lost."
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,4 +18,4 @@ pub mod layout;
 pub mod list;
 pub mod overview;
 
-pub use layout::{Account, Layout, content_security_policy, respond};
+pub use layout::{Account, Layout, consistency_note, content_security_policy, respond};

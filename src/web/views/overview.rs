@@ -6,12 +6,13 @@ use maud::{Markup, html};
 use super::{
     Account, Layout,
     charts::{self, Caption, Row, month_name},
-    expense,
+    consistency_note, expense,
     list::{CURRENCIES, FilterInput, List, count, field_id, filter_form, list, plural},
 };
 use crate::expenses::{
     amount::Total,
     filter::Filter,
+    ledger::overlay::Consistency,
     model::Expense,
     summary::{CurrencySummary, MonthComparison, Summary},
 };
@@ -31,6 +32,8 @@ pub struct Overview<'a> {
     pub today: NaiveDate,
     /// The result of the form that led here.
     pub notice: Option<Notice<'a>>,
+    /// What the list and the sums show.
+    pub consistency: Consistency,
     /// The list.
     pub list: List<'a>,
     /// The sections above the list, which only the first page has.
@@ -55,9 +58,9 @@ pub struct FirstPage<'a> {
 /// The result of a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice<'a> {
-    /// An expense was added; `None` if the list does not have it yet.
+    /// An expense was added; `None` if the page's list does not have it.
     Added(Option<&'a Expense>),
-    /// An expense was changed; `None` if the list does not have it.
+    /// An expense was changed; `None` if the page's list does not have it.
     Changed(Option<&'a Expense>),
     /// An expense was deleted.
     Deleted,
@@ -73,6 +76,7 @@ pub fn page(overview: &Overview) -> Markup {
     let title = if first_page.is_some() { "Your expenses" } else { "Older expenses" };
     let content = html! {
         h1 { (title) }
+        (consistency_note(overview.consistency))
         @if let Some(notice) = overview.notice { (notice_line(notice, overview.list.locale)) }
         @if let Some(first_page) = first_page {
             @if first_page.is_empty && !is_filtered {
@@ -123,10 +127,9 @@ fn notice_line(notice: Notice, locale: Locale) -> Markup {
             @match notice {
                 Notice::Added(Some(expense)) => { "Added" (of(expense)) "." },
                 Notice::Changed(Some(expense)) => { "Changed" (of(expense)) "." },
-                Notice::Added(None) | Notice::Changed(None) => {
-                    "Saved. It can take a minute until it is everywhere, this list included."
-                },
-                Notice::Deleted => "Deleted. It can take a minute until it is gone everywhere.",
+                Notice::Added(None) => "Added.",
+                Notice::Changed(None) => "Changed.",
+                Notice::Deleted => "Deleted.",
                 Notice::Switched => "Organization switched: the foot of the page shows it.",
             }
         }

@@ -11,7 +11,7 @@ use axum_authkit::{AuthKit, AuthKitConfig, session_keeper};
 use chrono::{DateTime, FixedOffset, Utc};
 use edge_host::{
     Clock, Host, KvNamespace, VisitorTimeZone,
-    memory::{MemoryHost, MemoryKv, MemoryObjects},
+    memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects},
 };
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
@@ -41,6 +41,12 @@ pub struct TestApp {
     pub authkit_kv: Arc<MemoryKv>,
     /// The keepers of sessions, which all isolates share.
     pub sessions: MemoryObjects,
+    /// The ledgers of all users, which all isolates share.
+    pub ledgers: MemoryObjects,
+    /// What objects do beside their events.
+    pub background: BackgroundTasks,
+    /// Whether [`Self::send`] runs the background to its end after the response.
+    pub settles: bool,
     pub clock: Arc<ManualClock>,
     /// The limits on the requests of one caller; none by default.
     pub limits: CallerLimits,
@@ -59,11 +65,16 @@ impl TestApp {
         let clock = Arc::new(ManualClock::default());
         let authkit = Arc::new(FakeAuthKit::new(Arc::clone(&clock)));
         let sessions = sessions(&host(variables, &authkit, &clock));
+        let kv = Arc::new(MemoryKv::new(Arc::clone(&clock) as _));
+        let background = BackgroundTasks::default();
         let world = Self {
             router: Router::new(),
             authkit,
             sessions,
-            kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
+            ledgers: ledgers(Arc::clone(&kv) as _, &clock, &background),
+            kv,
+            background,
+            settles: true,
             authkit_kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             clock,
             limits: CallerLimits::default(),
@@ -87,7 +98,8 @@ impl TestApp {
         let router = match config {
             Ok(config) => {
                 let authkit = AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock));
-                let state = AppState::new(authkit, Arc::clone(&self.kv) as _, clock);
+                let ledgers = Arc::new(self.ledgers.clone());
+                let state = AppState::new(authkit, Arc::clone(&self.kv) as _, ledgers, clock);
                 app::router(state.with_limits(self.limits.clone()))
             }
             Err(error) => app::misconfigured(&error),
@@ -108,7 +120,38 @@ impl TestApp {
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();
+        if self.settles {
+            self.settle();
+        }
         TestResponse { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Runs the background until it waits, or has no more to do.
+    pub fn settle(&self) {
+        for _ in 0..10 {
+            if self.background.settle().now_or_never().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// The same Worker, whose objects do nothing beside their events until [`Self::settle`].
+    pub fn without_background(&self) -> Self {
+        Self { settles: false, ..self.clone() }
+    }
+
+    /// Moves the clock and runs every alarm on the way, each at its time.
+    pub async fn pass(&self, duration: chrono::Duration) {
+        let end = self.clock.now() + duration;
+        while let Some((at, name)) = self.ledgers.next_alarm().filter(|(at, _)| *at <= end) {
+            let now = self.clock.now();
+            if at > now {
+                self.clock.advance(at - now);
+            }
+            self.ledgers.run_alarm(&name, at + chrono::Duration::seconds(2)).await;
+            self.settle();
+        }
+        self.clock.advance(end - self.clock.now());
     }
 
     /// A client without credentials.
@@ -193,6 +236,20 @@ fn sessions(host: &MemoryHost) -> MemoryObjects {
     let host = host.clone();
     let class = move |context| Arc::new(session_keeper(&host, context)) as _;
     MemoryObjects::new(class, |work| drop(tokio::spawn(work)))
+}
+
+/// Ledgers that write to `kv`.
+pub fn ledgers(
+    kv: Arc<dyn KvNamespace>,
+    clock: &Arc<ManualClock>,
+    background: &BackgroundTasks,
+) -> MemoryObjects {
+    let host = MemoryHost::default().with_kv("EXPENSES", kv).with_clock(Arc::clone(clock));
+    let background = background.clone();
+    MemoryObjects::new(
+        move |context| Arc::new(authkit_edge::ledger(&host, context)),
+        move |work| background.spawn(work),
+    )
 }
 
 /// A request to this Worker; `path` may be a whole URL.

@@ -1,0 +1,154 @@
+//! Conditional requests (RFC 9110, section 13): `ETag`, `If-Match` and `If-None-Match` of a single expense as JSON; and
+//! the header that says how current a response is.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+use crate::{
+    expenses::{
+        ledger::overlay::{Consistency, Reading},
+        model::Expense,
+        version::{Condition, Version, Versions},
+    },
+    json::Json,
+};
+use axum_authkit::AppError;
+
+/// Says that a response shows KV alone, which can show writes late.
+pub(crate) const CONSISTENCY: HeaderName = HeaderName::from_static("expenses-consistency");
+const EVENTUAL: HeaderValue = HeaderValue::from_static("eventual");
+
+/// The detail of a 412.
+pub(crate) const CHANGED: &str = "The expense was changed by another request: read it again, and send the request with the \
+    ETag of that response, or without If-Match and If-None-Match";
+
+/// The conditions of a request's `If-Match` and `If-None-Match`.
+pub(crate) fn condition(headers: &HeaderMap) -> Condition {
+    Condition {
+        is_one_of: tags(headers, &header::IF_MATCH, Comparison::Strong),
+        is_none_of: tags(headers, &header::IF_NONE_MATCH, Comparison::Weak),
+    }
+}
+
+/// 412: the expense does not meet the conditions.
+pub(crate) fn condition_not_met() -> AppError {
+    AppError::new(StatusCode::PRECONDITION_FAILED, CHANGED)
+}
+
+/// The response with an expense and its `ETag`.
+pub(crate) fn with_etag(status: StatusCode, expense: Expense) -> Response {
+    let etag = etag(&expense);
+    (status, [(header::ETAG, etag)], Json(expense)).into_response()
+}
+
+/// The response to a read: 200, 304 where the client has the expense, or 412.
+pub(crate) fn respond_if_changed(
+    method: &Method,
+    headers: &HeaderMap,
+    expense: Expense,
+) -> Result<Response, AppError> {
+    let Condition { is_one_of, is_none_of } = condition(headers);
+    let is_one_of = Condition { is_one_of, is_none_of: None };
+    if !is_one_of.is_met_by(Some(&expense)) {
+        return Err(condition_not_met());
+    }
+    let is_none_of = Condition { is_one_of: None, is_none_of };
+    if is_none_of.is_met_by(Some(&expense)) {
+        return Ok(with_etag(StatusCode::OK, expense));
+    }
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&expense))]).into_response());
+    }
+    Err(condition_not_met())
+}
+
+/// Adds the header that says that a read may lag.
+pub(crate) fn with_consistency(mut response: Response, consistency: Consistency) -> Response {
+    if consistency == Consistency::Eventual {
+        response.headers_mut().insert(CONSISTENCY, EVENTUAL);
+    }
+    response
+}
+
+/// The response that `respond` makes of a reading, with the header of its consistency, errors included.
+pub(crate) fn respond_to_reading<T>(
+    reading: Reading<T>,
+    respond: impl FnOnce(T) -> Result<Response, AppError>,
+) -> Result<Response, AppError> {
+    let Reading { value, consistency } = reading;
+    match respond(value) {
+        Ok(response) => Ok(with_consistency(response, consistency)),
+        Err(error) if consistency == Consistency::Eventual => {
+            Err(error.with_header(CONSISTENCY, EVENTUAL))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn etag(expense: &Expense) -> HeaderValue {
+    // A version is hexadecimal.
+    let etag = format!("\"{}\"", Version::of(expense).as_str());
+    HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// A weak tag matches nothing.
+    Strong,
+    Weak,
+}
+
+/// The tags of a header, `*` or a list; `None` without the header. A member that is no tag matches nothing.
+fn tags(headers: &HeaderMap, name: &HeaderName, comparison: Comparison) -> Option<Versions> {
+    if !headers.contains_key(name) {
+        return None;
+    }
+    let mut listed = Vec::new();
+    for value in headers.get_all(name) {
+        let mut rest = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        if rest.trim() == "*" {
+            return Some(Versions::Any);
+        }
+        // A tag may contain a comma: only quotes end it.
+        while let Some(start) = rest.find('"') {
+            let is_weak = rest[..start].ends_with("W/");
+            let Some(length) = rest[start + 1..].find('"') else { break };
+            let end = start + 1 + length;
+            if !is_weak || comparison == Comparison::Weak {
+                listed.push(rest[start + 1..end].to_owned());
+            }
+            rest = rest[end + 1..].to_owned();
+        }
+    }
+    Some(Versions::Listed(listed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &'static str, comparison: Comparison) -> Option<Versions> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_MATCH, HeaderValue::from_static(value));
+        tags(&headers, &header::IF_MATCH, comparison)
+    }
+
+    #[test]
+    fn tags_are_read_from_lists() {
+        let listed = |tags: &[&str]| {
+            Some(Versions::Listed(tags.iter().map(|tag| (*tag).to_owned()).collect()))
+        };
+        for (value, strong, weak) in [
+            ("\"a\"", listed(&["a"]), listed(&["a"])),
+            ("\"a\", W/\"b\" ,\"c,d\"", listed(&["a", "c,d"]), listed(&["a", "b", "c,d"])),
+            (" * ", Some(Versions::Any), Some(Versions::Any)),
+            ("a", listed(&[]), listed(&[])),
+            ("", listed(&[]), listed(&[])),
+            ("\"a", listed(&[]), listed(&[])),
+        ] {
+            assert_eq!(read(value, Comparison::Strong), strong, "{value}");
+            assert_eq!(read(value, Comparison::Weak), weak, "{value}");
+        }
+        assert_eq!(tags(&HeaderMap::new(), &header::IF_MATCH, Comparison::Strong), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! Writes the log to KV. One transfer runs at a time; it never waits: what is not due yet is for the alarm.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{
+    log::{ERASURE, Transfer},
+    object::Shared,
+};
+use crate::expenses::{erase::erase, keys::Owner};
+use edge_host::{KvError, ObjectFault};
+
+/// The most simultaneous writes: the number of connections that Workers opens for one invocation.
+/// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
+const MAX_AT_ONCE: usize = 6;
+/// The most writes of one transfer: Workers allows 1,000 operations to an invocation. The rest is for the alarm.
+const MAX_WRITES: usize = 900;
+
+impl Shared {
+    /// Writes to KV what is due. Returns at once if a transfer runs.
+    pub(super) async fn flush(self: Arc<Self>) -> Result<(), ObjectFault> {
+        if !self.begin_flush() {
+            return Ok(());
+        }
+        let mut writes_left = MAX_WRITES;
+        while let Some((owner, transfers)) = self.next_transfers(writes_left)? {
+            writes_left -= transfers.len();
+            let results =
+                join_all(transfers.iter().map(|transfer| self.write(&owner, transfer))).await;
+            self.settle(&transfers, &results)?;
+        }
+        Ok(())
+    }
+
+    /// The next writes. `None` ends the transfer and sets the alarm.
+    fn next_transfers(
+        &self,
+        writes_left: usize,
+    ) -> Result<Option<(Owner, Vec<Transfer>)>, ObjectFault> {
+        let now = self.now();
+        let next = self.with_log(|log, storage| {
+            let transfers = log.due(now, MAX_AT_ONCE.min(writes_left));
+            match &log.owner {
+                Some(owner) if !transfers.is_empty() => Ok(Some((owner.clone(), transfers))),
+                _ => {
+                    log.schedule(storage, now)?;
+                    Ok(None)
+                }
+            }
+        });
+        // No await since the look at the log: a write that is committed later begins a transfer of its own.
+        if !matches!(next, Ok(Some(_))) {
+            self.end_flush();
+        }
+        next
+    }
+
+    async fn write(&self, owner: &Owner, transfer: &Transfer) -> Result<(), KvError> {
+        let result = match &transfer.expense {
+            Some(expense) => self.store.put(owner, expense).await,
+            None => self.store.delete(owner, transfer.id).await,
+        };
+        if let Err(error) = &result {
+            log::warn!("the ledger's write of expense {} to KV: {error}", transfer.id);
+        }
+        result
+    }
+
+    fn settle(
+        &self,
+        transfers: &[Transfer],
+        results: &[Result<(), KvError>],
+    ) -> Result<(), ObjectFault> {
+        let now = self.now();
+        let settled = self.with_log(|log, storage| {
+            for (transfer, result) in transfers.iter().zip(results) {
+                log.settle(storage, transfer, result, now)?;
+            }
+            log.note_kv(results, now);
+            Ok(())
+        });
+        if settled.is_err() {
+            self.end_flush();
+        }
+        settled
+    }
+
+    /// Deletes the keys of an erased owner, as many as one invocation may.
+    pub(super) async fn erase_keys(&self, owner: &Owner) -> Result<(), ObjectFault> {
+        let outcome = erase(self.store.kv(), owner).await;
+        if let Err(error) = &outcome {
+            log::warn!("the erasure of a deleted user's keys: {error}");
+        }
+        let now = self.now();
+        self.with_log(|log, storage| {
+            if let Some(erasure) = &mut log.erasure
+                && erasure.note(&outcome, now)
+            {
+                storage.put(ERASURE, &erasure.row())?;
+            }
+            log.schedule(storage, now)
+        })
+    }
+}

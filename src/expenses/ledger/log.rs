@@ -1,0 +1,471 @@
+//! A ledger's log: the latest write of each expense that KV may not show yet, and what else an object stores.
+//!
+//! | row | value | removed |
+//! | --- | --- | --- |
+//! | `owner` | `{"v","owner"}` | never |
+//! | `log:{id}` | `{"v","record","at","kv_at","uncertain","requests"}` | ten minutes after KV has it |
+//! | `key:{hash}` | `{"v","body_hash","id","record","at"}` | 24 hours later |
+//! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
+//!
+//! Times are Unix milliseconds. `record` of a removed expense is `null`. `kv_at` is the time when KV confirmed the
+//! write. `uncertain` says that a write of the expense failed or ended without a response: KV may still perform
+//! it, after later ones. Ten minutes after `kv_at` such an expense is written once more.
+//!
+//! Storage is the truth. A [`Log`] in memory is dropped when a write to the storage fails, and loaded again.
+
+use std::collections::BTreeMap;
+
+use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    erasure::Erasure,
+    messages::{KeyMessage, UnknownVersion, VERSION, parse},
+};
+use crate::expenses::{
+    keys::Owner,
+    model::{Expense, ExpenseId},
+    record::ExpenseRecord,
+};
+use chrono::DateTime;
+
+/// The most entries. A user who writes more expenses within ten minutes, or while KV is down, gets 503.
+pub(super) const MAX_ENTRIES: usize = 10_000;
+/// How long an entry stays after KV has it. KV shows a write after a minute "or more".
+/// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>
+pub(super) const KV_LAG_MAX_MILLIS: i64 = 10 * 60 * 1000;
+/// How long a key identifies a request.
+const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Keys of one hour are removed together.
+const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
+/// The pause between two writes of one key, which KV demands.
+/// <https://developers.cloudflare.com/kv/platform/limits/>
+const KV_WRITE_PAUSE_MILLIS: i64 = 1000;
+/// The longest delay between two attempts to write to KV.
+const MAX_DELAY_SECS: i64 = 300;
+/// When an alarm writes to KV what was committed, if the object ends before it has done so.
+const SAFETY_MILLIS: i64 = 30 * 1000;
+/// The last requests of an entry: one that is sent again is recognized.
+const MAX_REQUESTS: usize = 8;
+
+const OWNER: &str = "owner";
+pub(super) const ERASURE: &str = "erasure";
+const LOG: &str = "log:";
+const KEY: &str = "key:";
+
+#[derive(Serialize, Deserialize)]
+struct OwnerRow {
+    v: u32,
+    owner: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntryRow<'a> {
+    v: u32,
+    #[serde(borrow)]
+    record: Option<ExpenseRecord<'a>>,
+    at: i64,
+    kv_at: Option<i64>,
+    uncertain: bool,
+    requests: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyRow<'a> {
+    v: u32,
+    body_hash: String,
+    id: String,
+    #[serde(borrow)]
+    record: ExpenseRecord<'a>,
+    at: i64,
+}
+
+impl From<UnknownVersion> for ObjectFault {
+    fn from(error: UnknownVersion) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// The latest write of an expense.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// `None`: removed.
+    pub(super) expense: Option<Expense>,
+    pub(super) at: i64,
+    pub(super) kv_at: Option<i64>,
+    pub(super) uncertain: bool,
+    pub(super) requests: Vec<String>,
+    /// Attempts to write to KV that failed in a row. Not stored.
+    failures: u32,
+    /// When KV may be written again. Not stored.
+    not_before: i64,
+}
+
+impl Entry {
+    /// A write by `request`, after `before`.
+    pub(super) fn new(
+        expense: Option<Expense>,
+        request: &str,
+        now: i64,
+        before: Option<&Self>,
+    ) -> Self {
+        let mut requests = before.map(|before| before.requests.clone()).unwrap_or_default();
+        if requests.len() >= MAX_REQUESTS {
+            requests.remove(0);
+        }
+        requests.push(request.to_owned());
+        Self {
+            expense,
+            at: now,
+            kv_at: None,
+            uncertain: before.is_some_and(|before| before.uncertain),
+            requests,
+            failures: before.map_or(0, |before| before.failures),
+            not_before: before.map_or(0, |before| before.not_before),
+        }
+    }
+
+    fn parse(id: ExpenseId, json: &str) -> Result<Self, ObjectFault> {
+        let row: EntryRow<'_> = parse("row of an expense", json)?;
+        let expense = match row.record {
+            Some(record) => Some(record.into_expense(id).ok_or(UnknownVersion("row's record"))?),
+            None => None,
+        };
+        Ok(Self {
+            expense,
+            at: row.at,
+            kv_at: row.kv_at,
+            // An instance that ended may have begun a write to KV.
+            uncertain: row.uncertain || row.kv_at.is_none(),
+            requests: row.requests,
+            failures: 0,
+            not_before: 0,
+        })
+    }
+
+    fn store(&self, id: ExpenseId, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
+        let row = EntryRow {
+            v: VERSION,
+            record: self.expense.as_ref().map(ExpenseRecord::from),
+            at: self.at,
+            kv_at: self.kv_at,
+            uncertain: self.uncertain,
+            requests: self.requests.clone(),
+        };
+        storage.put(&format!("{LOG}{id}"), &json(&row))
+    }
+
+    /// When KV is to be written; `None` if it has the entry for good.
+    fn due_at(&self) -> Option<i64> {
+        match self.kv_at {
+            None => Some(self.not_before),
+            Some(at) if self.uncertain => Some(self.not_before.max(at + KV_LAG_MAX_MILLIS)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// A struct of strings and numbers always serializes.
+pub(super) fn json(row: &impl Serialize) -> String {
+    serde_json::to_string(row).unwrap_or_default()
+}
+
+/// A write to KV.
+pub(super) struct Transfer {
+    pub(super) id: ExpenseId,
+    /// `None`: the key is to be deleted.
+    pub(super) expense: Option<Expense>,
+}
+
+/// A request that added an expense with an idempotency key.
+pub(super) struct KeyedRequest {
+    pub(super) body_hash: String,
+    pub(super) expense: Expense,
+    pub(super) at: i64,
+}
+
+/// The loaded state of a ledger.
+pub(super) struct Log {
+    pub(super) owner: Option<Owner>,
+    pub(super) entries: BTreeMap<ExpenseId, Entry>,
+    pub(super) erasure: Option<Erasure>,
+    /// When the oldest idempotency keys are to be removed.
+    keys_due_at: Option<i64>,
+    /// The alarm, as far as this instance knows.
+    alarm: Option<i64>,
+    /// KV failures in a row, whatever the key.
+    kv_failures: u32,
+    kv_not_before: i64,
+}
+
+impl Log {
+    /// Loads the log. A row of an unknown version is a fault and stays as it is.
+    pub(super) fn load(storage: &dyn ObjectStorage, now: i64) -> Result<Self, ObjectFault> {
+        let owner = match storage.get(OWNER)? {
+            Some(row) => {
+                Some(Owner::from_stored(parse::<OwnerRow>("row of the owner", &row)?.owner))
+            }
+            None => None,
+        };
+        let erasure = match storage.get(ERASURE)? {
+            Some(row) => Some(Erasure::parse(&row)?),
+            None => None,
+        };
+        let mut log = Self {
+            owner,
+            entries: BTreeMap::new(),
+            erasure,
+            keys_due_at: None,
+            alarm: None,
+            kv_failures: 0,
+            kv_not_before: 0,
+        };
+        if log.erasure.is_some() {
+            return Ok(log);
+        }
+        for (key, row) in storage.list(LOG)? {
+            let id = key.strip_prefix(LOG).and_then(|id| ExpenseId::parse(id).ok());
+            let id = id.ok_or(UnknownVersion("key of a row"))?;
+            log.entries.insert(id, Entry::parse(id, &row)?);
+        }
+        for (_, row) in storage.list(KEY)? {
+            log.note_key(parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at);
+        }
+        if log.is_behind() {
+            log.set_safety_alarm(storage, now)?;
+        }
+        Ok(log)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_ENTRIES
+    }
+
+    /// Whether KV lacks a write.
+    pub(super) fn is_behind(&self) -> bool {
+        self.entries.values().any(|entry| entry.kv_at.is_none())
+    }
+
+    fn note_key(&mut self, at: i64) {
+        let step = KEY_REMOVAL_STEP_MILLIS;
+        let due_at = (at + KEY_MILLIS + step - 1).div_euclid(step) * step;
+        self.keys_due_at = Some(self.keys_due_at.map_or(due_at, |earlier| earlier.min(due_at)));
+    }
+
+    /// The request that used a key within 24 hours.
+    pub(super) fn keyed_request(
+        storage: &dyn ObjectStorage,
+        hash: &str,
+        now: i64,
+    ) -> Result<Option<KeyedRequest>, ObjectFault> {
+        let Some(row) = storage.get(&format!("{KEY}{hash}"))? else { return Ok(None) };
+        let row: KeyRow<'_> = parse("row of an idempotency key", &row)?;
+        if now - row.at >= KEY_MILLIS {
+            return Ok(None);
+        }
+        let unknown = UnknownVersion("row's record");
+        let id = ExpenseId::parse(&row.id).map_err(|_| unknown)?;
+        let expense = row.record.into_expense(id).ok_or(unknown)?;
+        Ok(Some(KeyedRequest { body_hash: row.body_hash, expense, at: row.at }))
+    }
+
+    /// Commits a write, with the idempotency key of an addition. The rows of one call take effect together; if
+    /// the storage fails between them, the alarm and the key come first, and a request that repeats the key
+    /// writes the entry.
+    pub(super) fn commit(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        owner: &Owner,
+        id: ExpenseId,
+        entry: Entry,
+        key: Option<KeyMessage>,
+    ) -> Result<(), ObjectFault> {
+        self.set_owner(storage, owner)?;
+        self.set_safety_alarm(storage, entry.at)?;
+        if let (Some(key), Some(expense)) = (key, &entry.expense) {
+            let row = KeyRow {
+                v: VERSION,
+                body_hash: key.body_hash,
+                id: id.to_string(),
+                record: expense.into(),
+                at: entry.at,
+            };
+            storage.put(&format!("{KEY}{}", key.hash), &json(&row))?;
+            self.note_key(entry.at);
+        }
+        entry.store(id, storage)?;
+        self.entries.insert(id, entry);
+        Ok(())
+    }
+
+    pub(super) fn set_owner(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        owner: &Owner,
+    ) -> Result<(), ObjectFault> {
+        if self.owner.is_none() {
+            let row = OwnerRow { v: VERSION, owner: owner.as_str().to_owned() };
+            storage.put(OWNER, &json(&row))?;
+            self.owner = Some(owner.clone());
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of expenses and keys. The owner is erased.
+    pub(super) fn clear(&mut self, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
+        for prefix in [LOG, KEY] {
+            for (key, _) in storage.list(prefix)? {
+                storage.delete(&key)?;
+            }
+        }
+        self.entries.clear();
+        self.keys_due_at = None;
+        Ok(())
+    }
+
+    /// At most `max` writes to KV that are due.
+    pub(super) fn due(&self, now: i64, max: usize) -> Vec<Transfer> {
+        if now < self.kv_not_before || self.erasure.is_some() {
+            return Vec::new();
+        }
+        let is_due = |entry: &Entry| entry.due_at().is_some_and(|at| at <= now);
+        let due = self.entries.iter().filter(|(_, entry)| is_due(entry));
+        due.take(max)
+            .map(|(id, entry)| Transfer { id: *id, expense: entry.expense.clone() })
+            .collect()
+    }
+
+    /// Notes the result of a write to KV. The entry may have changed meanwhile: then it is still due.
+    pub(super) fn settle(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        transfer: &Transfer,
+        result: &Result<(), KvError>,
+        now: i64,
+    ) -> Result<(), ObjectFault> {
+        // An erasure removes entries.
+        let Some(entry) = self.entries.get_mut(&transfer.id) else { return Ok(()) };
+        match result {
+            Ok(()) => {
+                entry.failures = 0;
+                entry.not_before = now + KV_WRITE_PAUSE_MILLIS;
+                if entry.expense == transfer.expense {
+                    let was_confirmed = entry.kv_at.is_some();
+                    entry.uncertain &= !was_confirmed;
+                    entry.kv_at = Some(now);
+                    entry.store(transfer.id, storage)?;
+                }
+            }
+            Err(error) => {
+                entry.failures += 1;
+                entry.not_before = now + delay_millis(entry.failures);
+                if !entry.uncertain && error.kind != KvErrorKind::InvalidRequest {
+                    entry.uncertain = true;
+                    entry.store(transfer.id, storage)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes whether KV works at all. While it does not, every write waits.
+    pub(super) fn note_kv(&mut self, results: &[Result<(), KvError>], now: i64) {
+        let is_failing = |result: &Result<(), KvError>| {
+            let kind = result.as_ref().err().map(|error| error.kind);
+            kind.is_some_and(|kind| {
+                !matches!(kind, KvErrorKind::RateLimited | KvErrorKind::InvalidRequest)
+            })
+        };
+        if results.iter().any(Result::is_ok) {
+            self.kv_failures = 0;
+            self.kv_not_before = 0;
+        } else if results.iter().any(is_failing) {
+            self.kv_failures += 1;
+            self.kv_not_before = now + delay_millis(self.kv_failures);
+        }
+    }
+
+    /// Removes the entries that KV shows everywhere, and the keys of more than 24 hours ago.
+    pub(super) fn expire(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        now: i64,
+    ) -> Result<(), ObjectFault> {
+        let is_over = |entry: &Entry| {
+            !entry.uncertain && entry.kv_at.is_some_and(|at| at + KV_LAG_MAX_MILLIS <= now)
+        };
+        let over: Vec<ExpenseId> =
+            self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(id, _)| *id).collect();
+        for id in over {
+            storage.delete(&format!("{LOG}{id}"))?;
+            self.entries.remove(&id);
+        }
+        if self.keys_due_at.is_some_and(|at| at <= now) {
+            self.keys_due_at = None;
+            for (key, row) in storage.list(KEY)? {
+                let at = parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at;
+                if now - at >= KEY_MILLIS {
+                    storage.delete(&key)?;
+                } else {
+                    self.note_key(at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that an alarm runs soon, whatever happens to this instance.
+    pub(super) fn set_safety_alarm(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        now: i64,
+    ) -> Result<(), ObjectFault> {
+        let latest = now + SAFETY_MILLIS;
+        if self.alarm.is_some_and(|at| now < at && at <= latest) {
+            return Ok(());
+        }
+        self.set_alarm(storage, Some(latest))
+    }
+
+    /// Sets the alarm to the time when something is due next.
+    pub(super) fn schedule(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        now: i64,
+    ) -> Result<(), ObjectFault> {
+        let next = match &self.erasure {
+            Some(erasure) => erasure.due_at(),
+            None => {
+                let entries = self.entries.values().filter_map(|entry| match entry.due_at() {
+                    Some(at) => Some(at.max(self.kv_not_before)),
+                    None => entry.kv_at.map(|at| at + KV_LAG_MAX_MILLIS),
+                });
+                entries.chain(self.keys_due_at).min()
+            }
+        };
+        self.set_alarm(storage, next.map(|at| at.max(now)))
+    }
+
+    /// The alarm has run.
+    pub(super) fn take_alarm(&mut self) {
+        self.alarm = None;
+    }
+
+    fn set_alarm(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        at: Option<i64>,
+    ) -> Result<(), ObjectFault> {
+        if self.alarm != at {
+            storage.set_alarm(at.and_then(DateTime::from_timestamp_millis))?;
+            self.alarm = at;
+        }
+        Ok(())
+    }
+}
+
+/// The delay after so many failures in a row: 1, 2, 4 … 300 seconds.
+pub(super) fn delay_millis(failures: u32) -> i64 {
+    let secs = 1_i64.checked_shl(failures.saturating_sub(1)).unwrap_or(MAX_DELAY_SECS);
+    if failures > 9 { MAX_DELAY_SECS * 1000 } else { secs.min(MAX_DELAY_SECS) * 1000 }
+}

@@ -1,0 +1,291 @@
+//! The messages to a ledger and its responses: JSON with a version. Isolates of two versions of the Worker send
+//! messages during a deployment: new members are optional, and another meaning gets another version.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use crate::expenses::{
+    amount::Amount,
+    model::{Category, Currency, Description, ExpenseChanges, Update},
+    record::{ExpenseRecord, parse_date},
+    version::{Condition, Versions},
+};
+
+/// The version of messages, responses and stored rows.
+pub(super) const VERSION: u32 = 1;
+
+/// A message, a response or a stored row has another version, or is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the {0} has an unknown version")]
+pub(super) struct UnknownVersion(pub(super) &'static str);
+
+/// Parses JSON of [`VERSION`]; `name` says what it is.
+pub(super) fn parse<'a, T: Deserialize<'a>>(
+    name: &'static str,
+    json: &'a str,
+) -> Result<T, UnknownVersion> {
+    #[derive(Deserialize)]
+    struct Head {
+        v: u32,
+    }
+
+    let unknown = |_| UnknownVersion(name);
+    let head: Head = serde_json::from_slice(json.as_bytes()).map_err(unknown)?;
+    if head.v != VERSION {
+        return Err(UnknownVersion(name));
+    }
+    serde_json::from_slice(json.as_bytes()).map_err(unknown)
+}
+
+/// A message. A message that is sent twice has the same `request`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Message<'a> {
+    pub(super) v: u32,
+    #[serde(borrow)]
+    pub(super) owner: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) request: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) command: Command<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Command<'a> {
+    Add {
+        id: String,
+        #[serde(borrow)]
+        record: ExpenseRecord<'a>,
+        key: Option<KeyMessage>,
+    },
+    /// The ledger keeps the stored time of the addition and sets the time of the change.
+    Replace {
+        id: String,
+        #[serde(borrow)]
+        record: ExpenseRecord<'a>,
+        #[serde(default)]
+        condition: ConditionMessage,
+    },
+    Change {
+        id: String,
+        changes: ChangesMessage,
+        #[serde(default)]
+        condition: ConditionMessage,
+    },
+    Remove {
+        id: String,
+        #[serde(default)]
+        condition: ConditionMessage,
+    },
+    Get {
+        id: String,
+    },
+    /// The entries with larger ids.
+    List {
+        after: Option<String>,
+    },
+    Erase,
+}
+
+/// An idempotency key, and the body that it was sent with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct KeyMessage {
+    pub(super) hash: String,
+    pub(super) body_hash: String,
+}
+
+/// `null` is no condition, an empty list of texts is met by no version.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct ConditionMessage {
+    #[serde(default)]
+    is_one_of: Option<VersionsMessage>,
+    #[serde(default)]
+    is_none_of: Option<VersionsMessage>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum VersionsMessage {
+    Any,
+    Listed(Vec<String>),
+}
+
+impl From<Condition> for ConditionMessage {
+    fn from(condition: Condition) -> Self {
+        let message = |versions: Versions| match versions {
+            Versions::Any => VersionsMessage::Any,
+            Versions::Listed(listed) => VersionsMessage::Listed(listed),
+        };
+        let Condition { is_one_of, is_none_of } = condition;
+        Self { is_one_of: is_one_of.map(message), is_none_of: is_none_of.map(message) }
+    }
+}
+
+impl From<ConditionMessage> for Condition {
+    fn from(message: ConditionMessage) -> Self {
+        let versions = |message: VersionsMessage| match message {
+            VersionsMessage::Any => Versions::Any,
+            VersionsMessage::Listed(listed) => Versions::Listed(listed),
+        };
+        let ConditionMessage { is_one_of, is_none_of } = message;
+        Self { is_one_of: is_one_of.map(versions), is_none_of: is_none_of.map(versions) }
+    }
+}
+
+/// Changes. An absent member keeps the field, `null` resets it to its default.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ChangesMessage {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    currency: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    category: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    date: Option<Option<String>>,
+}
+
+/// A member that is there, `null` or not.
+fn present<'de, D: Deserializer<'de>>(member: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(member).map(Some)
+}
+
+impl From<ExpenseChanges> for ChangesMessage {
+    fn from(changes: ExpenseChanges) -> Self {
+        fn update<T>(update: Update<T>, text: impl FnOnce(T) -> String) -> Option<Option<String>> {
+            match update {
+                Update::Keep => None,
+                Update::Reset => Some(None),
+                Update::Set(value) => Some(Some(text(value))),
+            }
+        }
+        let ExpenseChanges { description, amount, currency, category, date } = changes;
+        Self {
+            description: description.map(|description| description.to_string()),
+            amount: amount.map(|amount| amount.to_string()),
+            currency: update(currency, |currency| currency.to_string()),
+            category: update(category, |category| category.to_string()),
+            date: update(date, |date| date.to_string()),
+        }
+    }
+}
+
+impl ChangesMessage {
+    /// The changes; `None` if a value is invalid.
+    pub(super) fn into_changes(self) -> Option<ExpenseChanges> {
+        fn update<T>(
+            member: Option<Option<String>>,
+            parse: impl FnOnce(&str) -> Option<T>,
+        ) -> Option<Update<T>> {
+            Some(match member {
+                None => Update::Keep,
+                Some(None) => Update::Reset,
+                Some(Some(text)) => Update::Set(parse(&text)?),
+            })
+        }
+        let Self { description, amount, currency, category, date } = self;
+        let description = description.map(|text| Description::parse(&text)).transpose().ok()?;
+        Some(ExpenseChanges {
+            description,
+            amount: match amount {
+                Some(text) => Some(Amount::parse(&text)?),
+                None => None,
+            },
+            currency: update(currency, |text| Currency::parse(text).ok())?,
+            category: update(category, |text| Category::parse(text).ok())?,
+            date: update(date, parse_date)?,
+        })
+    }
+}
+
+/// A response.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Response<'a> {
+    pub(super) v: u32,
+    #[serde(borrow)]
+    pub(super) outcome: Outcome<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome<'a> {
+    /// The write is committed; this is the expense.
+    Saved {
+        id: String,
+        #[serde(borrow)]
+        record: ExpenseRecord<'a>,
+    },
+    /// The removal is committed.
+    Removed,
+    /// The expense does not exist.
+    Absent,
+    /// The expense has a record that cannot be read, so it cannot be changed.
+    Unreadable,
+    /// The expense does not meet the condition.
+    NotMet,
+    /// The idempotency key was used with another body.
+    KeyReused,
+    /// The log has as many entries as it can have.
+    Full,
+    /// KV did not respond with the expense to change. Nothing is written.
+    NotRead { reason: String },
+    /// The user is deleted, and the data with it.
+    Erased,
+    /// An entry of the log; `None` for an expense that the log does not have.
+    Entry {
+        #[serde(borrow)]
+        entry: Option<EntryMessage<'a>>,
+    },
+    /// Entries of the log.
+    Entries {
+        #[serde(borrow)]
+        entries: Vec<EntryMessage<'a>>,
+    },
+}
+
+/// The latest write of an expense; a removal has no record.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EntryMessage<'a> {
+    pub(super) id: String,
+    #[serde(borrow)]
+    pub(super) record: Option<ExpenseRecord<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_keep_their_meaning_in_a_message() {
+        let changes = ExpenseChanges {
+            description: Some(Description::parse("Lunch").unwrap()),
+            amount: Amount::parse("1.20"),
+            currency: Update::Reset,
+            category: Update::Set(Category::parse("meals").unwrap()),
+            date: Update::Keep,
+        };
+        let json = serde_json::to_string(&ChangesMessage::from(changes.clone())).unwrap();
+        let read: ChangesMessage = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.into_changes(), Some(changes), "{json}");
+        let none: ChangesMessage = serde_json::from_str("{}").unwrap();
+        assert_eq!(none.into_changes(), Some(ExpenseChanges::default()));
+        let invalid: ChangesMessage = serde_json::from_str(r#"{"amount":"-1"}"#).unwrap();
+        assert_eq!(invalid.into_changes(), None);
+    }
+
+    #[test]
+    fn another_version_is_unknown() {
+        for json in [r#"{"v":2,"outcome":"removed"}"#, r#"{"outcome":"removed"}"#, "", "[1]"] {
+            assert!(parse::<Response<'_>>("response", json).is_err(), "{json}");
+        }
+        let newer = r#"{"v":1,"outcome":"removed","since":"a later version"}"#;
+        assert!(matches!(
+            parse("response", newer),
+            Ok(Response { v: 1, outcome: Outcome::Removed })
+        ));
+    }
+}
