@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     pages::{add, assert_has, assert_inert},
     support::{
-        ADA, Client, GRACE, KvOperation, TestApp,
+        ADA, Client, GRACE, TestApp,
         app::{Browser, TestResponse, form, form_body, request},
         authkit::Outage,
     },
@@ -291,8 +291,9 @@ async fn form_retried_after_an_outage_adds_one_expense() {
     let mut browser = app.signed_in(ADA).await;
     let id = add(&mut browser, json!({})).await;
     let change = format!("/expenses/{id}");
-    for operation in [KvOperation::Get, KvOperation::Put] {
-        app.kv.fail(Some(operation));
+    for loses_responses in [false, true] {
+        app.ledgers.set_unreachable(!loses_responses);
+        app.ledgers.lose_responses(loses_responses);
         for path in ["/expenses", &change] {
             let page = browser.submit(path, &LUNCH).await.expect(503);
             assert_has(
@@ -303,7 +304,7 @@ async fn form_retried_after_an_outage_adds_one_expense() {
             assert!(!page.body.contains("Idempotency-Key"));
         }
     }
-    app.kv.fail(None);
+    app.ledgers.lose_responses(false);
     browser.submit("/expenses", &LUNCH).await.expect(303);
     assert_eq!(listed(&mut browser).await.len(), 2);
 

@@ -97,7 +97,7 @@ async fn empty_list_shows_the_add_form() {
 async fn kv_failure_is_a_503_page() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    let id = add(&mut browser, json!({})).await;
+    let id = app.store_expense(ADA, "Lunch");
     for path in [
         "/",
         "/expenses?from=2026-01-01",

@@ -18,34 +18,6 @@ use crate::support::{
 
 /// More entries than an isolate caches.
 const FLOOD: usize = 1_001;
-const LUNCH: &str = r#"{"description": "Lunch", "amount": 1}"#;
-
-#[tokio::test]
-async fn idempotent_requests_of_one_user_evict_no_others() {
-    let app = TestApp::new();
-    // The keys are cached from here on, so a request's first poll reaches KV.
-    assert_eq!(app.expenses_of(ADA).await.len() + app.expenses_of(GRACE).await.len(), 0);
-    app.kv.hold_operation(Some(KvOperation::Get));
-    let first = app.create_with_key(GRACE, "key", LUNCH);
-    let mut first = std::pin::pin!(first);
-    assert!((&mut first).now_or_never().is_none(), "KV is slow");
-    assert!(app.kv.is_waiting());
-    app.clock.advance(Duration::seconds(1));
-    let keys: Vec<String> = (0..FLOOD).map(|number| format!("key {number}")).collect();
-    for key in &keys {
-        assert!(app.create_with_key(ADA, key, LUNCH).now_or_never().is_none());
-    }
-    let second = app.create_with_key(GRACE, "key", LUNCH);
-    let mut second = std::pin::pin!(second);
-    // The request that creates the expense has read from KV that the key has no record.
-    app.kv.hold_operation(Some(KvOperation::Put));
-    assert!((&mut first).now_or_never().is_none());
-    assert!((&mut second).now_or_never().is_none());
-    app.kv.hold_operation(None);
-    let first = first.await.expect(201);
-    assert_eq!(second.await.expect(201).body, first.body);
-    assert_eq!(app.expenses_of(GRACE).await.len(), 1);
-}
 
 #[tokio::test]
 async fn renewals_of_one_user_evict_no_others() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use authkit_edge::{
     app::{self, AppState},
+    expenses::model::ExpenseId,
     rate_limits::CallerLimits,
 };
 use axum::{Router, body::Body};
@@ -177,6 +178,17 @@ impl TestApp {
             .header(header::CONTENT_TYPE, "application/json")
             .header("idempotency-key", key);
         client.send(request, body.into()).await
+    }
+
+    /// Puts an expense into KV as versions without a ledger have written it; its id.
+    pub fn store_expense(&self, user: TestUser, description: &str) -> String {
+        let id = ExpenseId::new(self.clock.now()).to_string();
+        let record = format!(
+            r#"{{"description":"{description}","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}}"#
+        );
+        let metadata = serde_json::from_str(&record).unwrap();
+        self.kv.insert_raw(&format!("expense:{}:{id}", user.id), &record, Some(metadata));
+        id
     }
 
     /// The user's expenses, newest first.
