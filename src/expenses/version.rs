@@ -42,9 +42,7 @@ impl Versions {
     pub fn contain(&self, version: Option<&Version>) -> bool {
         match self {
             Self::Any => true,
-            Self::Listed(listed) => {
-                version.is_some_and(|version| listed.iter().any(|text| *text == version.0))
-            }
+            Self::Listed(listed) => version.is_some_and(|version| listed.contains(&version.0)),
         }
     }
 }

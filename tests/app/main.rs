@@ -13,6 +13,7 @@ mod fastapi;
 mod forms;
 mod idempotency;
 mod keys;
+mod ledger;
 mod limits;
 mod mcp;
 mod mcp_calls;

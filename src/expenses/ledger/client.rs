@@ -9,10 +9,9 @@ use edge_host::{Clock, ObjectErrorKind, ObjectNamespace, TimedObjects, random_by
 use thiserror::Error;
 
 use super::{
-    log::json,
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, UnknownVersion, VERSION,
-        parse,
+        json, parse,
     },
     overlay::{Overlay, Recent},
 };

@@ -8,8 +8,8 @@ use edge_host::ObjectFault;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    log::{KV_LAG_MAX_MILLIS, delay_millis, json},
-    messages::{VERSION, parse},
+    messages::{VERSION, json, parse},
+    times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::erase::Erased;
 

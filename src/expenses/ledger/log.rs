@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     erasure::Erasure,
-    messages::{KeyMessage, UnknownVersion, VERSION, parse},
+    messages::{KeyMessage, UnknownVersion, VERSION, json, parse},
+    times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::{
     keys::Owner,
@@ -31,9 +32,6 @@ use chrono::DateTime;
 
 /// The most entries. A user who writes more expenses within ten minutes, or while KV is down, gets 503.
 pub(super) const MAX_ENTRIES: usize = 10_000;
-/// How long an entry stays after KV has it. KV shows a write after a minute "or more".
-/// <https://developers.cloudflare.com/kv/concepts/how-kv-works/>
-pub(super) const KV_LAG_MAX_MILLIS: i64 = 10 * 60 * 1000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// Keys of one hour are removed together.
@@ -41,8 +39,6 @@ const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
 /// The pause between two writes of one key, which KV demands.
 /// <https://developers.cloudflare.com/kv/platform/limits/>
 const KV_WRITE_PAUSE_MILLIS: i64 = 1000;
-/// The longest delay between two attempts to write to KV.
-const MAX_DELAY_SECS: i64 = 300;
 /// When an alarm writes to KV what was committed, if the object ends before it has done so.
 const SAFETY_MILLIS: i64 = 30 * 1000;
 /// The last requests of an entry: one that is sent again is recognized.
@@ -163,11 +159,6 @@ impl Entry {
             Some(_) => None,
         }
     }
-}
-
-/// A struct of strings and numbers always serializes.
-pub(super) fn json(row: &impl Serialize) -> String {
-    serde_json::to_string(row).unwrap_or_default()
 }
 
 /// A write to KV.
@@ -462,10 +453,4 @@ impl Log {
         }
         Ok(())
     }
-}
-
-/// The delay after so many failures in a row: 1, 2, 4 … 300 seconds.
-pub(super) fn delay_millis(failures: u32) -> i64 {
-    let secs = 1_i64.checked_shl(failures.saturating_sub(1)).unwrap_or(MAX_DELAY_SECS);
-    if failures > 9 { MAX_DELAY_SECS * 1000 } else { secs.min(MAX_DELAY_SECS) * 1000 }
 }

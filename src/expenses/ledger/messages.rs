@@ -39,6 +39,11 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(
     serde_json::from_slice(json.as_bytes()).map_err(unknown)
 }
 
+/// A struct of strings and numbers always serializes.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// A message. A message that is sent twice has the same `request`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Message<'a> {

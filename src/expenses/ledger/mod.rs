@@ -3,7 +3,7 @@
 //! every acknowledged write although KV shows writes late.
 //!
 //! `object` is the object, `log` its stored and loaded state, `flush` the transfer to KV, `erasure` the removal of
-//! a deleted user's data. `messages` has the messages, `client` sends them from an isolate, and `overlay` combines
+//! a deleted user's data; `times` has their delays. `messages` has the messages, `client` sends them from an isolate, and `overlay` combines
 //! KV with the log.
 
 pub(crate) mod client;
@@ -13,6 +13,7 @@ mod log;
 mod messages;
 mod object;
 pub(crate) mod overlay;
+mod times;
 
 pub use object::{Ledger, ledger};
 

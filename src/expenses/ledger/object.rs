@@ -12,11 +12,12 @@ use edge_host::{Clock, Host, Object, ObjectContext, ObjectFault, ObjectStorage, 
 
 use super::{
     erasure::Erasure,
-    log::{ERASURE, Entry, KV_LAG_MAX_MILLIS, Log, json},
+    log::{ERASURE, Entry, Log},
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, UnknownVersion, VERSION,
-        parse,
+        json, parse,
     },
+    times::KV_LAG_MAX_MILLIS,
 };
 use crate::expenses::{
     keys::Owner,

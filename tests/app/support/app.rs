@@ -90,6 +90,15 @@ impl TestApp {
     }
 
     pub fn isolate_with_variables(&self, variables: &[(&str, &str)]) -> Self {
+        self.isolate_on(variables, Arc::clone(&self.kv) as _)
+    }
+
+    /// An isolate that sees the expenses in KV by `kv`.
+    pub fn isolate_with_kv(&self, kv: Arc<dyn KvNamespace>) -> Self {
+        self.isolate_on(&[], kv)
+    }
+
+    fn isolate_on(&self, variables: &[(&str, &str)], expenses_kv: Arc<dyn KvNamespace>) -> Self {
         let host = host(variables, &self.authkit, &self.clock);
         let config = AuthKitConfig::from_lookup(|name| host.var(name));
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
@@ -100,7 +109,7 @@ impl TestApp {
             Ok(config) => {
                 let authkit = AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock));
                 let ledgers = Arc::new(self.ledgers.clone());
-                let state = AppState::new(authkit, Arc::clone(&self.kv) as _, ledgers, clock);
+                let state = AppState::new(authkit, expenses_kv, ledgers, clock);
                 app::router(state.with_limits(self.limits.clone()))
             }
             Err(error) => app::misconfigured(&error),
