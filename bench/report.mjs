@@ -60,7 +60,10 @@ function legend(results, rounds) {
     ['req/s', 'responses per second: more is better. In every other column less is'],
     ['p50, p99', 'milliseconds within which half of the responses came, and 99 of 100'],
     ['CPU s', "CPU seconds of the runtime's process (workerd) for 1,000 requests; Miniflare's KV runs in it too"],
-    ['bare', 'the column before it, of bench/bare-worker.mjs: the same KV operation in plain JavaScript, without'],
+    [
+      'bare',
+      'the column before it, of bench/bare-worker.mjs: the same KV operation and message to an object in plain JavaScript, without',
+    ],
     ['', 'authentication (for /health: a constant). It gets the same requests, by turns with the Worker'],
     ['above', 'CPU s less bare: what the Worker itself costs. The figure to judge a change by'],
     ['in rounds', 'the lowest and the highest "above" of any round. Far apart: the machine was busy'],

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { Miniflare } from 'miniflare';
+import { parse } from 'smol-toml';
 
 import { createAuthKit } from '../local/authkit/index.mjs';
 import { ROOT, Stop } from '../local/commands.mjs';
@@ -24,6 +25,8 @@ const KV_BINDING = 'EXPENSES';
 const CLIENT_ID = 'client_bench';
 /** Longer than any run, so that no measured request renews the session. */
 const ACCESS_TOKEN_TTL_SECS = 24 * 60 * 60;
+/** @type {{ limit: number, period: 60 }} */
+const UNREACHED_LIMIT = { limit: 1_000_000_000, period: 60 };
 /** The number of characters of a runtime's output that are kept for a failure message. */
 const LOG_CHARS = 4_000;
 
@@ -53,19 +56,24 @@ export async function start(bundleFolder) {
   const settings = { accessTokenTtlSecs: ACCESS_TOKEN_TTL_SECS };
   const authkit = await createAuthKit({ clientId: CLIENT_ID, apiKey, settings }).listen();
 
-  const ours = await startServer('ours', bundleModules(bundleFolder), {
-    WORKOS_API_KEY: apiKey,
-    WORKOS_CLIENT_ID: CLIENT_ID,
-    WORKOS_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
-    WORKOS_BASE_URL: authkit.url,
-  });
+  const ours = await startServer(
+    'ours',
+    bundleModules(bundleFolder),
+    {
+      WORKOS_API_KEY: apiKey,
+      WORKOS_CLIENT_ID: CLIENT_ID,
+      WORKOS_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
+      WORKOS_BASE_URL: authkit.url,
+    },
+    configuredObjects(),
+  );
   const browser = await signIn(ours);
   const ids = await addExpenses(browser, ours);
 
   const rows = await storedRows(ours);
   const prefix = rows[0].name.slice(0, -ids[0].length);
   const path = fileURLToPath(new URL('bare-worker.mjs', import.meta.url));
-  const bare = await startServer('bare', [{ type: 'ESModule', path }], { PREFIX: prefix });
+  const bare = await startServer('bare', [{ type: 'ESModule', path }], { PREFIX: prefix }, { LEDGER: 'Ledger' });
   const namespace = await readNamespace(bare);
   for (const { name, value, metadata } of rows) await namespace.put(name, present(value, name), { metadata });
 
@@ -92,9 +100,10 @@ function bundleModules(folder) {
  * @param {Server['name']} name
  * @param {{ type: string, path: string }[]} modules the first is the main module
  * @param {Record<string, string>} bindings
+ * @param {Record<string, string>} objects the class of each binding
  * @returns {Promise<Server>}
  */
-async function startServer(name, modules, bindings) {
+async function startServer(name, modules, bindings, objects) {
   let log = '';
   const before = new Set(runtimePids());
   const miniflare = new Miniflare({
@@ -115,6 +124,10 @@ async function startServer(name, modules, bindings) {
       modules: modules.map(({ type, path }) => ({ type, path, contents: readFileSync(path) })),
       bindings,
       kvNamespaces: { [KV_BINDING]: namespace },
+      durableObjects: Object.fromEntries(
+        Object.entries(objects).map(([binding, className]) => [binding, { className, useSQLite: true }]),
+      ),
+      ratelimits: name === 'ours' ? configuredLimits() : {},
       // Miniflare's own port leads through a proxy in JavaScript, which would be part of the measurement.
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
     })),
@@ -149,14 +162,36 @@ function runtimePids() {
     });
 }
 
-/** The runtime's settings in wrangler.toml. */
+/**
+ * The part of wrangler.toml that the servers have too.
+ *
+ * @returns {{
+ *   compatibility_date?: string,
+ *   compatibility_flags?: string[],
+ *   durable_objects?: { bindings?: { name: string, class_name: string }[] },
+ *   ratelimits?: { name: string }[],
+ * }}
+ */
+function configuration() {
+  return parse(readFileSync(join(ROOT, 'wrangler.toml'), 'utf8'));
+}
+
+/** The runtime's settings. */
 function runtimeSettings() {
-  const toml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
-  const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(toml)?.[1] ?? '';
-  return {
-    compatibilityDate: /^compatibility_date\s*=\s*"([^"]+)"/m.exec(toml)?.[1],
-    compatibilityFlags: [...flags.matchAll(/"([^"]+)"/g)].map(([, flag]) => flag),
-  };
+  const { compatibility_date: compatibilityDate, compatibility_flags: compatibilityFlags = [] } = configuration();
+  return { compatibilityDate, compatibilityFlags };
+}
+
+/** The class of each binding of objects. @returns {Record<string, string>} */
+function configuredObjects() {
+  const bindings = configuration().durable_objects?.bindings ?? [];
+  return Object.fromEntries(bindings.map(({ name, class_name: className }) => [name, className]));
+}
+
+/** The rate limits, which no run reaches: each request still asks them. */
+function configuredLimits() {
+  const names = (configuration().ratelimits ?? []).map(({ name }) => name);
+  return Object.fromEntries(names.map((name) => [name, { simple: UNREACHED_LIMIT }]));
 }
 
 /** @param {Server} server */

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { build, bundleFolder } from '../../../local/build.mjs';
+import { KV_BINDINGS } from '../../../tests/e2e/support/runtime/controls.mjs';
 import { Worker } from '../../../tests/e2e/support/worker.mjs';
 import { TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
 
@@ -30,7 +31,7 @@ const OPTIONS = {
   kvFolder: join(folder, 'kv'),
   bundle: {
     folder: bundleFolder(TEST_WORKER, TEST_WORKER_MODE),
-    kvBinding: 'KV_0',
+    kvBinding: KV_BINDINGS.edgeHost,
     config: 'crates/edge/tests/worker/wrangler.toml',
   },
   isolates: [{}, {}],

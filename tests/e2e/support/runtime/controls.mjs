@@ -1,7 +1,7 @@
 /** Names that the entry module and the test process share: paths of the test controls, and bindings. */
 
-/** The KV binding of each Worker: the expense tracker's, which the contract names, and the example's. */
-export const KV_BINDINGS = { expenses: 'EXPENSES', example: 'AUTHKIT' };
+/** The KV binding of each Worker: the expense tracker's, which the contract names, the example's, and that of edge-host's tests. */
+export const KV_BINDINGS = { expenses: 'EXPENSES', example: 'AUTHKIT', edgeHost: 'KV_0' };
 
 export const CLOCK_PATH = '/.test/clock';
 export const LOG_PATH = '/.test/log';
