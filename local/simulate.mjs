@@ -3,23 +3,81 @@
  * its steps and the command that repeats it.
  *
  *     npm run simulate -- [--seeds 1000] [--seed 1]
+ *     npm run simulate -- --planted [--seeds 500]
  *
- * `--seed S` alone runs that seed; with `--seeds N` it is the first of N.
+ * `--seed S` alone runs that seed; with `--seeds N` it is the first of N. `--planted` runs a copy of the source
+ * for each deliberate fault of `tests/simulation/planted.mjs`, until a seed fails; `--seeds` is then the most seeds
+ * for each.
  */
 
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { Stop, main, runInTerminal } from './commands.mjs';
+import { PLANTED } from '../tests/simulation/planted.mjs';
+import { ROOT, Stop, capture, main, runInTerminal } from './commands.mjs';
 
+const USAGE = 'npm run simulate -- [--seeds 1000] [--seed 1] [--planted]';
 const DEFAULT_SEEDS = 1000;
+/** Without optimisation: compiling a copy takes longer than the seeds that it needs. */
+const DEFAULT_PLANTED_SEEDS = 500;
+
+const OPTIMISED = ['--profile', 'simulate'];
+const SIMULATE = ['--test', 'simulation'];
+const RUN = ['--', '--ignored', '--exact', 'simulate', '--nocapture'];
+
+/** The copy of the source that gets the faults. Packages' artifacts are shared with the source's own. */
+const COPY = join(ROOT, 'build/planted');
+const NOT_COPIED = new Set(['.git', '.tools', '.wrangler', '.local', 'build', 'node_modules', 'target']);
 
 await main(async () => {
-  const { values } = parseArgs({ options: { seeds: { type: 'string' }, seed: { type: 'string' } } });
-  for (const [name, value] of Object.entries(values)) {
-    if (!/^\d{1,15}$/.test(value)) throw new Stop(`--${name} is a whole number: npm run simulate -- --seeds 1000 --seed 1`, 2);
-  }
-  const seed = values.seed ?? '1';
-  const seeds = values.seeds ?? (values.seed ? '1' : String(DEFAULT_SEEDS));
-  const options = ['--profile', 'simulate', '--test', 'simulation', '--', '--ignored', '--exact', 'simulate', '--nocapture'];
-  await runInTerminal('cargo', ['test', ...options], { SIMULATE_SEED: seed, SIMULATE_SEEDS: seeds });
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string' },
+      seed: { type: 'string' },
+      planted: { type: 'boolean' },
+    },
+  });
+  for (const value of [values.seeds, values.seed])
+    if (value !== undefined && !/^\d{1,15}$/.test(value)) throw new Stop(`${value} is not a whole number: ${USAGE}`, 2);
+  if (values.planted) return findPlanted(values.seeds ?? String(DEFAULT_PLANTED_SEEDS));
+  const env = {
+    SIMULATE_SEED: values.seed ?? '1',
+    SIMULATE_SEEDS: values.seeds ?? (values.seed ? '1' : String(DEFAULT_SEEDS)),
+  };
+  const code = await runInTerminal('cargo', ['test', ...OPTIMISED, ...SIMULATE, ...RUN], env);
+  if (code !== 0) throw new Stop('The simulation failed: see above.', code);
 });
+
+/** @param {string} seeds the most seeds for each fault */
+async function findPlanted(seeds) {
+  rmSync(COPY, { recursive: true, force: true });
+  const filter = (/** @type {string} */ path) => !NOT_COPIED.has(basename(path)) || path === ROOT;
+  for (const name of ['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', 'crates', 'examples', 'src', 'tests', 'assets'])
+    cpSync(join(ROOT, name), join(COPY, name), { recursive: true, filter });
+  const env = {
+    CARGO_TARGET_DIR: join(ROOT, 'target'),
+    SIMULATE_SEEDS: seeds,
+    SIMULATE_MAX_FAILURES: '1',
+  };
+  const missed = [];
+  for (const { name, file, from, to } of PLANTED) {
+    const path = join(COPY, file);
+    const source = readFileSync(path, 'utf8');
+    if (source.split(from).length !== 2) throw new Stop(`${file} does not have this once, for "${name}": ${from}`);
+    writeFileSync(path, source.replace(from, () => to));
+    const cargo = ['test', '--manifest-path', join(COPY, 'Cargo.toml'), ...SIMULATE];
+    const built = await capture('cargo', [...cargo, '--no-run'], { env });
+    if (built.code !== 0) throw new Stop(`"${name}" does not compile:\n${built.output}`);
+    const { code, output } = await capture('cargo', [...cargo, ...RUN], { env });
+    const count = /^(\d+) seeds, /gm;
+    const ran = [...output.matchAll(count)].at(-1)?.[1] ?? '?';
+    const violation = /^Seed (\d+) violates an invariant: (.*)$/m.exec(output);
+    if (code === 0 || !violation) missed.push(name);
+    const found = violation ? `found after ${ran} seeds (seed ${violation[1]}: ${violation[2]})` : `NOT found in ${ran} seeds`;
+    console.log(`${name}: ${found}`);
+    writeFileSync(path, source);
+  }
+  if (missed.length > 0) throw new Stop(`Not found: ${missed.join('; ')}.`);
+  console.log(`All ${PLANTED.length} planted faults were found.`);
+}

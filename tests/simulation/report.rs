@@ -39,11 +39,13 @@ pub struct Totals {
 #[allow(clippy::disallowed_methods, reason = "the rate is of real time")]
 pub fn run_seeds(first: u64, seeds: u64, progress: Progress) -> Totals {
     let began = Instant::now();
+    let max_failures = std::env::var("SIMULATE_MAX_FAILURES").ok().and_then(|max| max.parse().ok());
+    let max_failures: usize = max_failures.unwrap_or(MAX_FAILURES);
     let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + seeds || totals.lock().unwrap().failures.len() >= MAX_FAILURES {
+            if seed >= first + seeds || totals.lock().unwrap().failures.len() >= max_failures {
                 return;
             }
             let outcome = run(seed);
@@ -126,10 +128,31 @@ fn failure_text(outcome: &Outcome) -> String {
     let mut text = String::new();
     let violation = outcome.violation.as_deref().unwrap_or_default();
     let _ = writeln!(text, "\nSeed {} violates an invariant: {violation}", outcome.seed);
-    let from = outcome.trace.len().saturating_sub(TRACE_LINES);
-    for line in &outcome.trace[from..] {
-        let _ = writeln!(text, "  {line}");
-    }
+    let subjects = subjects(violation);
+    let concerns = |line: &&String| subjects.iter().any(|subject| line.contains(subject));
+    let concerned: Vec<&String> = outcome.trace.iter().filter(concerns).collect();
+    let _ = writeln!(text, " All steps that name {}:", subjects.join(", "));
+    show(&mut text, &concerned[concerned.len().saturating_sub(TRACE_LINES)..]);
+    let all: Vec<&String> = outcome.trace.iter().collect();
+    let _ = writeln!(text, " The last steps:");
+    show(&mut text, &all[all.len().saturating_sub(TRACE_LINES)..]);
     let _ = writeln!(text, "Repeat it: npm run simulate -- --seed {}", outcome.seed);
     text
+}
+
+/// The ids in a violation.
+fn subjects(violation: &str) -> Vec<&str> {
+    let words = violation.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+    words.filter(|word| word.len() == 26 || word.starts_with("session_")).collect()
+}
+
+/// Appends lines; a run of equal faults is one line.
+fn show(text: &mut String, lines: &[&String]) {
+    let kind = |line: &str| line.split_once(" fault: ").map(|(_, kind)| kind.to_owned());
+    for (index, line) in lines.iter().enumerate() {
+        let this = kind(line);
+        if this.is_none() || index == 0 || kind(lines[index - 1]) != this {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
 }

@@ -57,7 +57,7 @@ async fn live(world: Arc<World>) {
     let behavior = Behavior::choose(&simulation);
     simulation.trace(|| format!("{behavior:?}"));
     behavior.apply(&world);
-    simulation.spawn(chaos::run(Arc::clone(&world), behavior));
+    let chaos = simulation.spawn(chaos::run(Arc::clone(&world), behavior));
 
     let mut clients = Vec::new();
     for user in 0..USERS {
@@ -85,9 +85,12 @@ async fn live(world: Arc<World>) {
         return;
     }
 
+    simulation.end(chaos);
     simulation.trace(|| "every fault ends".to_owned());
     Behavior::healed().apply(&world);
     simulation.sleep(SETTLING_MILLIS).await;
+    let revoked = world.sessions().check_revoked(&world.workos);
+    world.check(revoked);
     for user in 0..USERS {
         let client = ApiClient::new(&world, &format!("reader {user}"), user, user % LOCATIONS);
         actions::list(&client).await;

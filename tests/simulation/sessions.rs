@@ -69,6 +69,18 @@ impl Sessions {
         }
     }
 
+    /// Checks that WorkOS has ended every session that was signed out of, whether or not the browser has followed
+    /// the redirect.
+    pub fn check_revoked(&self, workos: &WorkOs) -> Result<(), String> {
+        for (id, _) in self.sign_outs.iter().filter(|(_, sign_out)| sign_out.acknowledged.is_some())
+        {
+            if workos.session(id).is_some_and(|session| session.ended_at.is_none()) {
+                return Err(format!("invariant 1: {id} was signed out, and is alive at WorkOS"));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the response to a request with this session.
     pub fn check(
         &self,

@@ -145,9 +145,10 @@ impl WorkOs {
     /// Whether WorkOS performed an exchange of the session whose response nobody received.
     pub fn has_lost_exchange(&self, id: &str) -> bool {
         let state = self.state();
+        // An object that is evicted may keep its futures, so a response that never arrives stays on the way.
         let is_lost = |token: &RefreshToken| {
-            token.is_lost
-                || token.receipt.as_ref().is_some_and(|receipt| receipt.delivered() == Some(false))
+            let receipt = token.receipt.as_ref();
+            token.is_lost || receipt.is_some_and(|receipt| receipt.delivered() != Some(true))
         };
         state.refresh_tokens.values().any(|token| token.session == id && is_lost(token))
     }
