@@ -15,11 +15,15 @@ import { ROOT, Stop, bold, capture, green, main, red } from './commands.mjs';
 import { EXAMPLE, EXAMPLE_TEST_MODE } from './example.mjs';
 import { NO_PYTHON, findPython, installPythonPackages } from './python.mjs';
 import { BIN, setUp } from './setup.mjs';
+import { SIMULATE } from './simulation.mjs';
 
 const WASM_TARGET = 'wasm32-unknown-unknown';
 /** CI tests the committed versions: a stale Cargo.lock is a failure there. */
 const LOCKED = process.env.CI ? ['--locked'] : [];
 const CARGO_ENV = { CARGO_TERM_COLOR: process.env.CARGO_TERM_COLOR ?? (process.stdout.isTTY ? 'always' : 'never') };
+
+/** The seeds of the layer `simulation`: some 30 seconds on two cores. */
+const SIMULATION_SEEDS = '300';
 
 /** What `node --test` says of how many have passed, in either of its reporters. */
 const NODE_PASSED = /^(?:#|ℹ) pass (\d+)/gm;
@@ -41,6 +45,15 @@ const LAYERS = {
   host: {
     title: 'host: units and the whole router (cargo test)',
     run: () => capture('cargo', ['test', ...LOCKED], { env: CARGO_ENV, show: true }),
+    passed: /^test result: .*?(\d+) passed/gm,
+  },
+  simulation: {
+    title: `simulation: ${SIMULATION_SEEDS} seeds of the router with faults, optimised (npm run simulate)`,
+    run: () =>
+      capture('cargo', ['test', ...LOCKED, ...SIMULATE], {
+        env: { ...CARGO_ENV, SIMULATE_SEEDS: SIMULATION_SEEDS },
+        show: true,
+      }),
     passed: /^test result: .*?(\d+) passed/gm,
   },
   wasm: {

@@ -99,6 +99,10 @@ impl Write {
         matches!(self.kind, Kind::Add | Kind::Change { category: true, .. })
     }
 
+    fn may_have_happened(&self) -> bool {
+        self.is_acknowledged || !self.has_failed
+    }
+
     fn is_done_before(&self, tick: u64) -> bool {
         self.done.is_some_and(|done| done < tick)
     }
@@ -234,7 +238,7 @@ impl Expenses {
         if write.began >= span.ended {
             return Err(format!("write {op} began later"));
         }
-        if write.has_failed && !write.is_acknowledged {
+        if !write.may_have_happened() {
             return Err(format!("write {op} did not happen, by its response"));
         }
         let is_newer = |other: &&usize| {
@@ -303,7 +307,7 @@ impl Expenses {
         let is_add = |write: &&Write| write.user == user && write.kind == Kind::Add;
         let unbound = self.writes.iter().enumerate().filter(|(op, write)| {
             is_add(write)
-                && !(write.has_failed && !write.is_acknowledged)
+                && write.may_have_happened()
                 && !self.by_id.values().any(|(_, writes)| writes.first() == Some(op))
         });
         max += unbound.count();
@@ -329,7 +333,7 @@ impl Expenses {
         self.writes_of(id).iter().any(|other| {
             let write = &self.writes[*other];
             *other != op
-                && !(write.has_failed && !write.is_acknowledged)
+                && write.may_have_happened()
                 && write.began < until
                 && write.done.is_none_or(|done| done > from)
         })

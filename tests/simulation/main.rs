@@ -1,7 +1,7 @@
 //! The real router in a simulation: several locations and isolates, browsers, API clients, MCP clients, web hooks
 //! and WorkOS, on one thread with one seed. A model checks every response, and at the end KV alone.
 //!
-//! `cargo test --test simulation` runs some hundred seeds; `npm run simulate -- --seeds N [--seed S]` runs more.
+//! `cargo test` runs a few seeds, `npm test` some hundred, and `npm run simulate -- --seeds N [--seed S]` more.
 //! A failing seed prints the command that repeats it, and the steps that led to the failure.
 
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -20,11 +20,10 @@ mod world;
 
 use report::{Progress, Totals};
 
-/// The seeds of `cargo test`.
-const TEST_SEEDS: u64 = 200;
+/// The seeds of `cargo test`, which runs them unoptimised. `npm test` also runs some hundred optimised.
+const TEST_SEEDS: u64 = 10;
 
 #[test]
-#[ignore = "today's code does not keep the invariants on a lagging KV"]
 fn seeds_violate_no_invariant() {
     let totals = report::run_seeds(1, TEST_SEEDS, Progress::Silent);
     print!("{totals}");

@@ -51,7 +51,6 @@ struct State {
     /// Statuses 500 before and after the exchange, per mille.
     fails_before: u32,
     fails_after: u32,
-    violation: Option<String>,
 }
 
 /// A session, as WorkOS knows it.

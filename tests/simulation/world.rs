@@ -8,11 +8,10 @@ use std::{
     },
 };
 
-use authkit_edge::app;
+use authkit_edge::{app, ledger};
 use axum::{Router, body::Body};
-use axum_authkit::session_keeper;
 use edge_host::{
-    Clock, WaitUntil,
+    Clock, Object, ObjectContext, WaitUntil,
     memory::{
         HttpBehavior, KvBehavior, MemoryHost, MemoryKvLocations, MemoryObjects, ObjectBehavior,
         SimulatedHttpClient, SimulatedObjects, Simulation, TaskId,
@@ -102,11 +101,6 @@ impl Reply {
     pub fn is_eventual(&self) -> bool {
         self.header("expenses-consistency") == "eventual"
     }
-
-    /// Whether the write that the request asked for may have happened, or may happen later.
-    pub fn has_unknown_outcome(&self) -> bool {
-        self.status.is_server_error()
-    }
 }
 
 impl World {
@@ -120,17 +114,18 @@ impl World {
         );
         let kv = MemoryKvLocations::in_simulation(simulation, KvBehavior::default());
         let http = Arc::new(http);
-        let host = environment(simulation, &http);
-        let class = move |context| Arc::new(session_keeper(&host, context)) as _;
-        let spawned = simulation.clone();
-        let sessions = MemoryObjects::new(class, move |work| drop(spawned.spawn(work)));
-        let sessions = SimulatedObjects::new(sessions, simulation, ObjectBehavior::default());
+        let hosts: Vec<MemoryHost> =
+            (0..LOCATIONS).map(|location| host(simulation, &kv, &http, location)).collect();
+        let sessions = objects(simulation, &hosts, |host, context| {
+            Arc::new(axum_authkit::session_keeper(host, context))
+        });
+        let ledgers = objects(simulation, &hosts, |host, context| Arc::new(ledger(host, context)));
         Arc::new(Self {
             simulation: simulation.clone(),
             workos,
             kv,
             http,
-            objects: vec![sessions],
+            objects: vec![sessions, ledgers],
             network: Mutex::default(),
             isolates: Mutex::default(),
             expenses: Mutex::default(),
@@ -144,9 +139,10 @@ impl World {
     }
 
     fn host(&self, location: usize) -> MemoryHost {
-        environment(&self.simulation, &self.http)
-            .with_kv("EXPENSES", Arc::new(self.kv.location(location)))
-            .with_objects("SESSIONS", Arc::new(self.objects[0].clone()))
+        let [sessions, ledgers] = &self.objects[..] else { unreachable!("there are two classes") };
+        host(&self.simulation, &self.kv, &self.http, location)
+            .with_objects("SESSIONS", Arc::new(sessions.clone()))
+            .with_objects("LEDGER", Arc::new(ledgers.clone()))
     }
 
     fn isolate(&self, location: usize) -> (Router, Arc<Mutex<Vec<TaskId>>>) {
@@ -348,16 +344,41 @@ impl World {
     }
 }
 
-/// The variables, the clock and the HTTP client, which isolates and objects have.
-fn environment(simulation: &Simulation, http: &Arc<SimulatedHttpClient>) -> MemoryHost {
+/// A location's environment, without the bindings to objects.
+fn host(
+    simulation: &Simulation,
+    kv: &MemoryKvLocations,
+    http: &Arc<SimulatedHttpClient>,
+    location: usize,
+) -> MemoryHost {
     MemoryHost::default()
         .with_var("WORKOS_API_KEY", workos::API_KEY)
         .with_var("WORKOS_CLIENT_ID", workos::CLIENT_ID)
         .with_var("WORKOS_COOKIE_PASSWORD", PASSWORD)
         .with_var("WORKOS_BASE_URL", workos::BASE_URL)
         .with_var("WORKOS_WEBHOOK_SECRET", WEBHOOK_SECRET)
+        .with_kv("EXPENSES", Arc::new(kv.location(location)))
         .with_http_client(Arc::clone(http) as _)
         .in_simulation(simulation)
+}
+
+/// The objects of a class. Each instance runs in any of the locations.
+fn objects(
+    simulation: &Simulation,
+    hosts: &[MemoryHost],
+    class: fn(&MemoryHost, ObjectContext) -> Arc<dyn Object>,
+) -> SimulatedObjects {
+    let (hosts, chooser, spawner) = (hosts.to_vec(), simulation.clone(), simulation.clone());
+    let objects = MemoryObjects::new(
+        move |context| {
+            let location = chooser.random(|random| random.usize(..LOCATIONS));
+            class(&hosts[location], context)
+        },
+        move |work| {
+            spawner.spawn(work);
+        },
+    );
+    SimulatedObjects::new(objects, simulation, ObjectBehavior::default())
 }
 
 /// The headers of a request that matter for the trace.
