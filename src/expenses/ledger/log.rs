@@ -350,8 +350,12 @@ impl Log {
             Err(error) => {
                 entry.failures += 1;
                 entry.not_before = now + delay_millis(entry.failures);
-                if !entry.uncertain && error.kind != KvErrorKind::InvalidRequest {
+                // The attempt may take effect late, also one that repeats an uncertain write: the next success
+                // begins the ten minutes anew.
+                let is_noted = entry.uncertain && entry.kv_at.is_none();
+                if !is_noted && error.kind != KvErrorKind::InvalidRequest {
                     entry.uncertain = true;
+                    entry.kv_at = None;
                     entry.store(transfer.id, storage)?;
                 }
             }
