@@ -34,6 +34,7 @@ pub(crate) async fn receive_event(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<WebhookResponse>, AppError> {
+    context.check_address_limit().await?;
     let body = read_body_up_to(body, MAX_BODY_KIB).await?;
     match context.authkit().webhook_event(&headers, &body)? {
         WebhookEvent::UserDeleted(user_id) => {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 #![allow(clippy::disallowed_types, reason = "tests run where std's maps are seeded")]
 
+mod address_limit;
 mod bounds;
 mod connect;
 mod csv;

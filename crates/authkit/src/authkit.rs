@@ -14,12 +14,17 @@ use crate::{
     isolate_cache::{CachedSession, CachedToken, IsolateCache, TextHash},
     keys::{KeyError, KeySet, KeySetCache},
     origin::RequestOrigin,
+    rate_limiter::RateLimiter,
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
     session_keeper::client::SessionKeepers,
     token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     workos::{WorkosClient, WorkosError},
 };
+
+/// The period of the binding, which is the `Retry-After` of a rejection. Rate limits of Workers have periods of 10
+/// and 60 seconds.
+const ADDRESS_LIMIT_PERIOD_SECS: u32 = 60;
 
 /// The AuthKit of one application: its configuration, the keys derived from it, and its caches. An isolate
 /// makes one and shares it among its requests.
@@ -38,6 +43,7 @@ pub struct AuthKit {
     pub(crate) sign_in_state_sealer: Sealer,
     pub(crate) code_exchanges: CodeExchanges,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) address_limit: RateLimiter,
     pub(crate) landing_path: Box<str>,
     pub(crate) render_error: RenderError,
 }
@@ -58,6 +64,9 @@ impl AuthKit {
     pub const KV_BINDING: &str = "AUTHKIT";
     /// The name of the binding to the Durable Objects of [`session_keeper`](crate::session_keeper()).
     pub const SESSIONS_BINDING: &str = "SESSIONS";
+    /// The name of the binding to the rate limit for sign-ins and refused credentials of one address. Without the
+    /// binding there is no limit.
+    pub const ADDRESS_LIMIT_BINDING: &str = "ADDRESS_RATE_LIMIT";
 
     /// Reads the environment: the variables `WORKOS_*` and `PUBLIC_ORIGIN`, the KV namespace bound to
     /// [`KV_BINDING`](Self::KV_BINDING), and the Durable Objects bound to
@@ -84,7 +93,12 @@ impl AuthKit {
         let (kv, sessions) = (host.kv(kv_binding), host.objects(Self::SESSIONS_BINDING));
         match (config, kv, sessions) {
             (Ok(config), Some(kv), Some(sessions)) => {
-                Ok(Self::new(config, host.http_client(), &kv, sessions, host.clock()))
+                let authkit = Self::new(config, host.http_client(), &kv, sessions, host.clock());
+                Ok(authkit.with_address_limit(RateLimiter::bound(
+                    host,
+                    Self::ADDRESS_LIMIT_BINDING,
+                    ADDRESS_LIMIT_PERIOD_SECS,
+                )))
             }
             (config, kv, sessions) => {
                 let mut error = config.err().unwrap_or_default();
@@ -164,6 +178,7 @@ impl AuthKit {
             client,
             clock,
             config,
+            address_limit: RateLimiter::default(),
             landing_path: "/".into(),
             render_error: Arc::new(plain_page),
         }
@@ -173,6 +188,14 @@ impl AuthKit {
     #[must_use]
     pub fn with_resource(self, resource: ProtectedResource) -> Self {
         Self { resource, ..self }
+    }
+
+    /// Limits the sign-ins and the refused credentials of one address: `/login`, `/callback`, and requests whose
+    /// token or session is refused. [`from_env`](Self::from_env) sets the limit that is bound as
+    /// [`ADDRESS_LIMIT_BINDING`](Self::ADDRESS_LIMIT_BINDING).
+    #[must_use]
+    pub fn with_address_limit(self, address_limit: RateLimiter) -> Self {
+        Self { address_limit, ..self }
     }
 
     /// Sets the page that a browser gets after a sign-in when it requested no other page; the default is `/`.

@@ -65,6 +65,19 @@ impl RequestContext {
         ClientInfo::from_values(self.0.client_headers.each_ref().map(Option::as_ref))
     }
 
+    /// Counts a request of the client's address, for a route that anybody can call. A request without an address,
+    /// which did not come through Cloudflare, has no limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::TooManyRequests`] beyond the limit.
+    pub async fn check_address_limit(&self) -> Result<(), Rejection> {
+        match self.client().ip_address {
+            Some(address) => self.authkit().address_limit.check(&address).await,
+            None => Ok(()),
+        }
+    }
+
     /// Finishes work that outlives the response.
     #[must_use]
     pub fn wait_until(&self) -> &WaitUntil {

@@ -325,6 +325,22 @@ impl From<RefreshError> for IdentifyError {
     }
 }
 
+/// The rejection of a request without an identified caller. Refused credentials count for the client's address.
+async fn limited_rejection_of(
+    error: IdentifyError,
+    parts: &Parts,
+    context: &RequestContext,
+) -> Rejection {
+    let is_refused = matches!(
+        &error,
+        IdentifyError::SignedOut(SignedOut::NotABearer | SignedOut::Token(_) | SignedOut::Session)
+    );
+    if is_refused && let Err(too_many) = context.check_address_limit().await {
+        return too_many;
+    }
+    rejection_of(error, parts, context)
+}
+
 /// The rejection of a request without an identified caller.
 fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -> Rejection {
     let reason = match error {
@@ -492,8 +508,10 @@ fn bearer_token(value: &HeaderValue) -> Option<&str> {
 impl UnscopedUser {
     async fn extract(parts: &Parts) -> Result<Self, Rejection> {
         let context = RequestContext::of(parts)?;
-        let identified = CurrentUser::identify(context, parts, context.origin()?).await;
-        identified.map(Self).map_err(|error| rejection_of(error, parts, context))
+        match CurrentUser::identify(context, parts, context.origin()?).await {
+            Ok(user) => Ok(Self(user)),
+            Err(error) => Err(limited_rejection_of(error, parts, context).await),
+        }
     }
 }
 
@@ -544,7 +562,9 @@ impl<S: Sync> FromRequestParts<S> for BearerUser {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let context = RequestContext::of(parts)?;
         let identified = CurrentUser::identify_bearer(context, parts, context.origin()?).await;
-        let user = identified.map_err(|error| rejection_of(error, parts, context))?;
-        user.require_any_scope().map(Self)
+        match identified {
+            Ok(user) => user.require_any_scope().map(Self),
+            Err(error) => Err(limited_rejection_of(error, parts, context).await),
+        }
     }
 }

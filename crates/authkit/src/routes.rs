@@ -37,7 +37,7 @@ use crate::{
     context::RequestContext,
     error::AppError,
     json_response::json_response,
-    openapi::{Changes, ErrorResponse, NeedsAuthKit, NeedsScope, Protected},
+    openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected},
     rejection::Rejection,
     routing::{OpenApiRouter, routes},
 };
@@ -111,6 +111,7 @@ impl Query {
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "The browser did not keep the session of the previous sign-in",
             body = ErrorResponse),
+        Limited,
         (status = 503, description = "A prefetch, which begins no sign-in", body = ErrorResponse),
     ),
 )]
@@ -122,6 +123,7 @@ async fn begin_sign_in(
     if is_prefetch(&headers) {
         return Ok(refuse_prefetch().into_response());
     }
+    context.check_address_limit().await?;
     let (authkit, origin) = (context.authkit(), context.origin()?);
     let query = Query::parse(query);
     let return_to = query
@@ -177,6 +179,7 @@ async fn begin_sign_in(
         (status = 400, description = "AuthKit did not sign the user in", body = ErrorResponse),
         (status = 502, description = "AuthKit's access token is too large for a browser's cookies",
             body = ErrorResponse),
+        Limited,
         NeedsAuthKit,
     ),
 )]
@@ -188,6 +191,7 @@ async fn finish_sign_in(
     if is_prefetch(&headers) {
         return Ok(refuse_prefetch().into_response());
     }
+    context.check_address_limit().await?;
     let (authkit, origin) = (context.authkit(), context.origin()?);
     let query = Query::parse(query);
     let cookies = RequestCookies::from_headers(&headers);

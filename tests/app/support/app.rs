@@ -8,7 +8,7 @@ use authkit_edge::{
     rate_limits::CallerLimits,
 };
 use axum::{Router, body::Body};
-use axum_authkit::{AuthKit, AuthKitConfig, session_keeper};
+use axum_authkit::{AuthKit, AuthKitConfig, RateLimiter, session_keeper};
 use chrono::{DateTime, FixedOffset, Utc};
 use edge_host::{
     Clock, Host, KvNamespace, VisitorTimeZone,
@@ -51,6 +51,8 @@ pub struct TestApp {
     pub clock: Arc<ManualClock>,
     /// The limits on the requests of one caller; none by default.
     pub limits: CallerLimits,
+    /// The limit on the sign-ins of one address; none by default.
+    pub address_limit: RateLimiter,
     /// The visitor's time zone that the host adds to every request.
     pub time_zone: VisitorTimeZone,
 }
@@ -79,6 +81,7 @@ impl TestApp {
             authkit_kv: Arc::new(MemoryKv::new(Arc::clone(&clock) as _)),
             clock,
             limits: CallerLimits::default(),
+            address_limit: RateLimiter::default(),
             time_zone: VisitorTimeZone::default(),
         };
         world.isolate_with_variables(variables)
@@ -108,6 +111,7 @@ impl TestApp {
         let router = match config {
             Ok(config) => {
                 let authkit = AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock));
+                let authkit = authkit.with_address_limit(self.address_limit.clone());
                 let ledgers = Arc::new(self.ledgers.clone());
                 let state = AppState::new(authkit, expenses_kv, ledgers, clock);
                 app::router(state.with_limits(self.limits.clone()))
