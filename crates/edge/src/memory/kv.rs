@@ -29,8 +29,6 @@ pub struct MemoryKv {
 #[derive(Default)]
 struct State {
     entries: BTreeMap<String, Entry>,
-    /// When a [`DistantKv`](super::DistantKv) has written a key.
-    written_at: BTreeMap<String, DateTime<Utc>>,
     operations: Vec<KvOperation>,
     /// The operation that fails, and how often it succeeds before.
     failing: Option<(KvOperation, usize)>,
@@ -135,14 +133,6 @@ impl MemoryKv {
     /// Whether the latest operation waits.
     pub fn is_waiting(&self) -> bool {
         self.state().is_waiting
-    }
-
-    pub(super) fn written_at(&self, key: &str) -> Option<DateTime<Utc>> {
-        self.state().written_at.get(key).copied()
-    }
-
-    pub(super) fn set_written_at(&self, key: &str, at: DateTime<Utc>) {
-        self.state().written_at.insert(key.to_owned(), at);
     }
 
     /// Waits while `operation` is held. It sets no waker, so the caller must be polled again.

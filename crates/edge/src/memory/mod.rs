@@ -1,6 +1,9 @@
 //! A host in memory, for tests: a clock that is set by hand, scripted HTTP responses, and KV namespaces
 //! that keep KV's rules, fail on demand and count their operations.
 //!
+//! [`Simulation`] runs code with virtual time and one seed; [`MemoryKvLocations`], [`SimulatedObjects`] and
+//! [`SimulatedHttpClient`] model the worst case of KV, Durable Objects and outgoing requests in it.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use edge_host::{Host, memory::{MemoryHost, MemoryKv}};
@@ -14,7 +17,6 @@
 
 mod background;
 mod clock;
-mod distant_kv;
 mod faulty;
 mod http_client;
 mod kv;
@@ -27,7 +29,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use background::BackgroundTasks;
 pub use clock::ManualClock;
-pub use distant_kv::DistantKv;
 pub use faulty::{HttpBehavior, ObjectBehavior, Receipt, SimulatedHttpClient, SimulatedObjects};
 pub use http_client::ScriptedHttpClient;
 pub use kv::{MemoryKv, Written};
