@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use edge_host::{Clock, Host, Object, ObjectContext, ObjectFault};
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
 
 use super::{
@@ -76,7 +76,15 @@ struct Memory {
     state: Option<State>,
     /// Whether the state holds a renewed session that is not stored yet.
     is_unstored: bool,
-    exchange: Option<Exchange>,
+    /// The exchange under way. Its requests and the object's own task own it: an object that ends drops it.
+    exchange: Option<Running>,
+}
+
+/// An exchange under way, without ownership.
+struct Running {
+    exchanged: Facts,
+    organization_id: Option<String>,
+    outcome: WeakShared<BoxFuture<'static, Result<(), Failure>>>,
 }
 
 /// An exchange under way, which its requests share. It also runs without them.
@@ -85,6 +93,29 @@ struct Exchange {
     exchanged: Facts,
     organization_id: Option<String>,
     outcome: Shared<BoxFuture<'static, Result<(), Failure>>>,
+}
+
+impl Memory {
+    /// The exchange under way.
+    fn exchange(&self) -> Option<Exchange> {
+        let Running { exchanged, organization_id, outcome } = self.exchange.as_ref()?;
+        Some(Exchange {
+            exchanged: exchanged.clone(),
+            organization_id: organization_id.clone(),
+            outcome: outcome.upgrade()?,
+        })
+    }
+}
+
+impl Exchange {
+    fn downgrade(&self) -> Option<Running> {
+        let Self { exchanged, organization_id, outcome } = self;
+        Some(Running {
+            exchanged: exchanged.clone(),
+            organization_id: organization_id.clone(),
+            outcome: outcome.downgrade()?,
+        })
+    }
 }
 
 /// Why an exchange has made no successor.
@@ -174,8 +205,8 @@ impl Keeper {
         {
             return Ok(Step::Respond(failure.clone().into_response()?));
         }
-        if let Some(exchange) = &memory.exchange {
-            return Ok(Step::Await(exchange.clone()));
+        if let Some(exchange) = memory.exchange() {
+            return Ok(Step::Await(exchange));
         }
         let session = match decision {
             Decision::UseNewest => {
@@ -187,7 +218,7 @@ impl Keeper {
         };
         let exchanged = Facts::of(&session);
         let exchange = self.exchange(session, exchanged, organization_id.clone(), client.clone());
-        memory.exchange = Some(exchange.clone());
+        memory.exchange = exchange.downgrade();
         drop(memory);
         // The exchange goes on when every request that waits for it is cancelled.
         self.context.spawn(exchange.outcome.clone().map(drop));
@@ -256,9 +287,9 @@ impl Keeper {
             let exchange = {
                 let mut memory = self.memory();
                 let state = self.load(&mut memory)?.clone();
-                match &memory.exchange {
+                match memory.exchange() {
                     // The response must not set a session that the exchange spends.
-                    Some(exchange) => exchange.outcome.clone(),
+                    Some(exchange) => exchange.outcome,
                     None => return self.current_of(&state, &presented, began),
                 }
             };

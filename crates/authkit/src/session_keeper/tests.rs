@@ -375,6 +375,21 @@ async fn eviction_before_workos_responds_repeats_the_exchange() {
 }
 
 #[tokio::test]
+async fn eviction_ends_the_request_to_workos() {
+    let world = World::new();
+    let old = world.sign_in(1);
+    let isolate = world.isolate();
+    let users = Arc::strong_count(&world.http);
+    world.http.hold(true);
+    let mut waiting: Boxed<'_, _> = Box::pin(renew(&isolate, &old));
+    poll_until_exchange(&world, &mut waiting, 1);
+    drop(waiting);
+    world.objects.evict_all();
+    world.tasks.settle().await;
+    assert_eq!(Arc::strong_count(&world.http), users, "nothing of the instance is left");
+}
+
+#[tokio::test]
 async fn lost_response_is_asked_for_again() {
     let world = World::new();
     let old = world.sign_in(1);
