@@ -41,6 +41,7 @@ impl Shared {
         let now = self.now();
         let next = self.with_log(|log, storage| {
             let transfers = log.due(now, MAX_AT_ONCE.min(writes_left));
+            log.begin(storage, &transfers)?;
             match &log.owner {
                 Some(owner) if !transfers.is_empty() => Ok(Some((owner.clone(), transfers))),
                 _ => {

@@ -95,6 +95,8 @@ pub(super) struct Entry {
     failures: u32,
     /// When KV may be written again. Not stored.
     not_before: i64,
+    /// Whether this instance repeats an uncertain write now, without a failure so far. Not stored.
+    repeats: bool,
 }
 
 impl Entry {
@@ -118,6 +120,7 @@ impl Entry {
             requests,
             failures: before.map_or(0, |before| before.failures),
             not_before: before.map_or(0, |before| before.not_before),
+            repeats: false,
         }
     }
 
@@ -136,6 +139,7 @@ impl Entry {
             requests: row.requests,
             failures: 0,
             not_before: 0,
+            repeats: false,
         })
     }
 
@@ -326,6 +330,24 @@ impl Log {
             .collect()
     }
 
+    /// Notes that writes to KV begin. The row of an entry whose write is repeated says that KV lacks it: if the
+    /// instance ends meanwhile, the attempt may take effect late, and counts as uncertain.
+    pub(super) fn begin(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        transfers: &[Transfer],
+    ) -> Result<(), ObjectFault> {
+        for transfer in transfers {
+            if let Some(entry) = self.entries.get_mut(&transfer.id)
+                && entry.kv_at.take().is_some()
+            {
+                entry.repeats = true;
+                entry.store(transfer.id, storage)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Notes the result of a write to KV. The entry may have changed meanwhile: then it is still due.
     pub(super) fn settle(
         &mut self,
@@ -341,8 +363,7 @@ impl Log {
                 entry.failures = 0;
                 entry.not_before = now + KV_WRITE_PAUSE_MILLIS;
                 if entry.expense == transfer.expense {
-                    let was_confirmed = entry.kv_at.is_some();
-                    entry.uncertain &= !was_confirmed;
+                    entry.uncertain &= !std::mem::take(&mut entry.repeats);
                     entry.kv_at = Some(now);
                     entry.store(transfer.id, storage)?;
                 }
@@ -352,10 +373,9 @@ impl Log {
                 entry.not_before = now + delay_millis(entry.failures);
                 // The attempt may take effect late, also one that repeats an uncertain write: the next success
                 // begins the ten minutes anew.
-                let is_noted = entry.uncertain && entry.kv_at.is_none();
-                if !is_noted && error.kind != KvErrorKind::InvalidRequest {
+                entry.repeats = false;
+                if !entry.uncertain && error.kind != KvErrorKind::InvalidRequest {
                     entry.uncertain = true;
-                    entry.kv_at = None;
                     entry.store(transfer.id, storage)?;
                 }
             }
