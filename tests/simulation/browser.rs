@@ -159,10 +159,17 @@ impl Tab {
         let request =
             request(Method::POST, "/organization").header(header::CONTENT_TYPE, "application/json");
         let body = json!({"organization_id": organization}).to_string();
+        let (sent, workos) = (self.session(), &self.world.workos);
+        let is_over = |CookieSession { id, .. }| {
+            let known = workos.session(&id).unwrap_or_default();
+            known.ended_at.is_some() || workos.has_lost_exchange(&id)
+        };
         let Some(reply) = self.send(request, body).await else { return };
         match reply.status.as_u16() {
             200 if reply.json()["organization_id"] == *organization => {}
             403 if organization == "org_closed" => {}
+            // WorkOS sends one code for a refused organization and for a session that is over.
+            403 if reply.body.contains("invalid_grant") && sent.is_some_and(is_over) => {}
             401 | 429 | 503 => {}
             status => {
                 let text =

@@ -24,7 +24,7 @@ export const PLANTED = [
   },
   {
     name: 'an entry leaves the log as soon as KV has it',
-    file: `${LEDGER}/log.rs`,
+    file: `${LEDGER}/times.rs`,
     from: 'const KV_LAG_MAX_MILLIS: i64 = 10 * 60 * 1000;',
     to: 'const KV_LAG_MAX_MILLIS: i64 = 100;',
   },
