@@ -103,31 +103,60 @@ test('key without a valid id is logged and skipped', async () => {
 
 test('a KV failure changes nothing and loses nothing', async (t) => {
   t.after(() => worker.failKv());
+  const sub = newSub();
+  const expense = await add(newcomer(world, sub), LARGE);
+  // From then on the ledger does not know the expense, and reads KV before a change.
+  await worker.settle();
+  await world.advanceClock(601);
+  await worker.settle();
+  const actor = newcomer(world, sub);
+  const path = `/expenses/${expense.id}`;
+  const json = { description: 'changed', amount: 1 };
+  for (const method of ['PUT', 'PATCH', 'DELETE']) {
+    await worker.failKv('get');
+    const answer = await actor.request(method, path, { json: method === 'DELETE' ? undefined : json });
+    assertUnavailable(answer);
+    assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
+    await worker.failKv();
+    assert.deepEqual(await list(actor), [expense], method);
+  }
+  assert.equal((await actor.request('PUT', path, { json })).status, 200);
+});
+
+test('writes succeed while KV writes fail', async (t) => {
+  t.after(() => worker.failKv());
+  const actor = newcomer(world);
+  const kept = await add(actor, LARGE);
+  const removed = await add(actor, LARGE);
+  await worker.failKv('put', 'delete');
+  const json = { description: 'changed', amount: 1 };
+  const changed = await actor.request('PUT', `/expenses/${kept.id}`, { json });
+  assert.equal(changed.status, 200, `${changed}`);
+  assert.equal((await actor.request('DELETE', `/expenses/${removed.id}`)).status, 204);
+  const added = await add(actor, { description: 'new' });
+  assert.deepEqual(await list(actor), [added, changed.json]);
+});
+
+test('a write without the ledger gets 503 and changes nothing', async (t) => {
+  t.after(() => worker.failObjects());
   const actor = newcomer(world);
   const expense = await add(actor, LARGE);
   const path = `/expenses/${expense.id}`;
   const json = { description: 'changed', amount: 1 };
-  /** @type {[import('./support/worker.mjs').KvOperation, string][]} */
-  const failures = [
-    ['get', 'PUT'],
-    ['get', 'PATCH'],
-    ['put', 'PUT'],
-    ['put', 'PATCH'],
-    ['get', 'DELETE'],
-    ['delete', 'DELETE'],
-    ['put', 'POST'],
-  ];
-  for (const [operation, method] of failures) {
-    await worker.failKv(operation);
-    const answer = await actor.request(method, method === 'POST' ? '/expenses' : path, {
-      json: method === 'DELETE' ? undefined : json,
-    });
+  for (const [method, target] of [
+    ['POST', '/expenses'],
+    ['PUT', path],
+    ['PATCH', path],
+    ['DELETE', path],
+  ]) {
+    await worker.failObjects('LEDGER');
+    const answer = await actor.request(method, target, { json: method === 'DELETE' ? undefined : json });
     assertUnavailable(answer);
-    assert.doesNotMatch(answer.text, /KV|500|user_/, 'nothing of the inside');
-    await worker.failKv();
-    assert.deepEqual(await list(actor), [expense], `${method} while ${operation} fails`);
+    assert.match(answer.json.detail, /may or may not have been saved/);
+    assert.doesNotMatch(answer.text, /KV|Object|500|user_/, 'nothing of the inside');
+    await worker.failObjects();
+    assert.deepEqual(await list(actor), [expense], method);
   }
-  assert.equal((await actor.request('PUT', path, { json })).status, 200);
 });
 
 test('a list with unreadable long records gets 503', async (t) => {

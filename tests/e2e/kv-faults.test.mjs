@@ -17,7 +17,7 @@ const { authkit, worker } = world;
 
 /** A user without expenses, at the Worker's first isolate and at its second. */
 function newcomer() {
-  const token = authkit.mintToken({ claims: { sub: `user_${randomUUID()}` } });
+  const token = authkit.mintToken({ claims: { sub: `user_${randomUUID()}` }, expSecs: 3_600 });
   return worker.isolates.map((isolate) => world.bearer(token, isolate));
 }
 
@@ -47,29 +47,39 @@ function holding(t, ...operations) {
   return worker.holdKv(...operations);
 }
 
-test('hanging KV gets 503 and warns about uncertain writes', async (t) => {
+test('hanging KV gets 503 for reads and delays no write', async (t) => {
   t.after(() => worker.limitKv(Infinity));
   const [actor] = newcomer();
   const made = (await actor.request('POST', '/expenses', { json: LUNCH })).json;
+  // From then on the ledger does not know the expense.
+  await worker.settle();
+  await world.advanceClock(601);
+  await worker.settle();
   await worker.limitKv(50);
-  /** @type {[KvOperation, string, string, boolean][]} */
+  /** @type {[KvOperation, string, string][]} */
   const requests = [
-    ['list', 'GET', '/expenses', false],
-    ['get', 'GET', `/expenses/${made.id}`, false],
-    ['get', 'DELETE', `/expenses/${made.id}`, false],
-    ['put', 'POST', '/expenses', true],
-    ['put', 'PUT', `/expenses/${made.id}`, true],
-    ['delete', 'DELETE', `/expenses/${made.id}`, true],
+    ['list', 'GET', '/expenses'],
+    ['get', 'GET', `/expenses/${made.id}`],
+    ['get', 'DELETE', `/expenses/${made.id}`],
   ];
-  for (const [operation, method, path, isWrite] of requests) {
+  for (const [operation, method, path] of requests) {
     await holding(t, operation);
-    const answer = await actor.request(method, path, method === 'GET' || method === 'DELETE' ? {} : { json: LUNCH });
+    const answer = await actor.request(method, path);
     await worker.holdKv();
     assertUnavailable(answer);
-    assert.equal(/may or may not have been saved/.test(answer.json.detail), isWrite, `${answer}`);
+    // The harness cuts the ledger's time too, so the isolate cannot tell what became of a deletion.
+    if (method === 'GET') assert.doesNotMatch(answer.json.detail, /may or may not have been saved/);
   }
+  await holding(t, 'put', 'delete');
+  const added = await actor.request('POST', '/expenses', { json: LUNCH });
+  assert.equal(added.status, 201, `${added}`);
+  assert.equal((await actor.request('DELETE', `/expenses/${added.json.id}`)).status, 204);
+  await worker.holdKv();
   await worker.limitKv(Infinity);
-  assert.ok((await expensesOf(actor)).some(({ id }) => id === made.id));
+  assert.deepEqual(
+    (await expensesOf(actor)).map(({ id }) => id),
+    [made.id],
+  );
   await worker.flushLog();
   assert.match(worker.log, /KV list failed: no answer within 5 s/);
 });
@@ -100,35 +110,19 @@ test('five concurrent requests with one key make one expense', async () => {
 
 test('create of a departed client is finished and found', async (t) => {
   const actors = newcomer();
-  await holding(t, 'put');
+  t.after(() => worker.holdObjects());
+  await worker.holdObjects('LEDGER');
   const client = new AbortController();
   const gone = create(actors[0], 'key', { signal: client.signal });
-  // The other isolate holds nothing: a request of its own.
-  const other = create(actors[1], 'another key');
-  await worker.untilKvIsHeld();
+  await worker.untilObjectIsHeld();
   client.abort();
   await assert.rejects(gone);
-  await worker.holdKv();
-  await other;
+  await worker.holdObjects();
   const again = await create(actors[0], 'key');
   assert.equal(again.status, 201, `${again}`);
-  assert.equal((await expensesOf(actors[0])).length, 2);
   // Elsewhere too it is the same expense.
   assert.deepEqual((await create(actors[1], 'key')).json, again.json);
-});
-
-test('a create that KV failed asks for a repetition', async (t) => {
-  t.after(() => worker.failKv());
-  const actors = newcomer();
-  await worker.failKv('put');
-  const failed = await create(actors[0], 'key');
-  assertUnavailable(failed);
-  assert.match(failed.json.detail, /send it again with the same Idempotency-Key/);
-  await worker.failKv();
-  const made = await create(actors[0], 'key');
-  assert.equal(made.status, 201, `${made}`);
-  assert.deepEqual((await create(actors[1], 'key')).json, made.json);
-  assert.deepEqual(await expensesOf(actors[0]), [made.json]);
+  assert.deepEqual(await expensesOf(actors[0]), [again.json]);
 });
 
 test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

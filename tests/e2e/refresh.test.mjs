@@ -159,7 +159,7 @@ const PROTECTED = {
     method: 'POST',
     path: '/expenses',
     options: { json: { description: 'x', amount: 1 } },
-    status: 503,
+    status: 201,
     kv: ['get', 'put', 'list', 'delete'],
   },
   'GET /me while KV fails': { method: 'GET', path: '/me', status: 200, kv: ['get', 'put', 'list', 'delete'] },
