@@ -3,7 +3,7 @@
 //!
 //! A request authenticates by the session cookie or by `Authorization: Bearer` (RFC 6750). If it has both, the
 //! header counts; [`BearerUser`] accepts the header only. The extractor renews a session whose access token has
-//! expired ([`super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
+//! expired ([`mod@super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
 //! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
 //! sign-in, and an outage of WorkOS is 503, never a sign-out.
 

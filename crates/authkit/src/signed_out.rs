@@ -1,6 +1,6 @@
 //! Sessions that a user has signed out of, in the isolate's memory.
 //!
-//! The session's keeper ([`crate::session_keeper`]) has the record, which every renewal reads. A request with a
+//! The session's keeper ([`mod@crate::session_keeper`]) has the record, which every renewal reads. A request with a
 //! valid access token asks no keeper. So an isolate refuses the sessions whose sign-out it has seen, and another
 //! isolate accepts a copy of the cookie until its access token expires.
 

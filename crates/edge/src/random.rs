@@ -2,7 +2,7 @@
 
 /// Fresh bytes from the system's cryptographic generator (Web Crypto on Workers).
 ///
-/// With the feature `memory`, a running [`Simulation`](crate::memory::Simulation) replaces the generator on its
+/// With the feature `memory`, a running `memory::Simulation` replaces the generator on its
 /// own thread. No other code can.
 ///
 /// # Panics

@@ -63,11 +63,17 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = deleteObjectRows)]
     fn delete_object_rows(storage: &Storage) -> Result<(), JsValue>;
 
-    #[wasm_bindgen(js_name = objectMessage)]
-    fn object_message(request: &Request) -> Promise;
+    #[wasm_bindgen(catch, js_name = objectMessage)]
+    fn object_message(request: &Request) -> Result<Promise, JsValue>;
 
-    #[wasm_bindgen(js_name = untilPanic)]
-    fn until_panic(event: Promise) -> Promise;
+    #[wasm_bindgen(catch, js_name = untilPanic)]
+    fn caught_until_panic(event: Promise) -> Result<Promise, JsValue>;
+}
+
+/// The event, which fails when a panic resets the isolate. Imports without `catch` and with JavaScript values alone
+/// get an entry each in the bundle's imports, under the same name, of which esbuild warns.
+fn until_panic(event: Promise) -> Promise {
+    caught_until_panic(event).unwrap_or_else(|error| Promise::reject(&error))
 }
 
 /// One object of a class, as [`serve!`](crate::serve) exports it.
@@ -115,7 +121,7 @@ impl WorkersObject {
 
 impl Instance {
     async fn fetch(&self, request: Request) -> Result<JsValue, JsValue> {
-        let message = JsFuture::from(object_message(&request)).await?;
+        let message = JsFuture::from(object_message(&request)?).await?;
         let message = String::from_utf8(Uint8Array::from(message).to_vec())
             .map_err(|_| JsValue::from(js_sys::Error::new("the message is not UTF-8")))?;
         let response = match self.object.receive(&message).await {
