@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use edge_host::{
     Clock, KvError, KvListing, KvNamespace, KvPut, ObjectStorage,
-    memory::{ManualClock, MemoryKv},
+    memory::{ManualClock, MemoryKv, MemoryObjects},
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -426,26 +426,89 @@ async fn erasure_wins_over_a_transfer() {
     assert!(app.ledgers.storage("user_ada").list("log:").unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn actions_cost_the_documented_requests_and_rows() {
-    let app = TestApp::new();
-    let storage = app.ledgers.storage("user_ada");
-    let cost = || (app.ledgers.take_requests(), storage.take_rows_written());
-    let made = create(&app, LUNCH).await;
-    // Owner, alarm and log; then log and alarm again when KV has it.
-    assert_eq!(cost(), (1, 5));
-    app.clock.advance(Duration::seconds(1));
-    create(&app, LUNCH).await;
-    assert_eq!(cost(), (1, 4));
-    app.create_with_key(ADA, "key", LUNCH).await.expect(201);
-    assert_eq!(cost(), (1, 5));
-    for read in ["/expenses", "/expenses/summary", &path(&made)] {
-        send(&app, Method::GET, read, "").await.expect(200);
-        assert_eq!(cost(), (1, 0), "{read}");
+/// What an action costs, as the README lists it: operations of KV, requests to objects (alarms too), and rows
+/// written, with everything that follows within a day.
+struct Cost {
+    kv: Vec<KvOperation>,
+    requests: usize,
+    rows: usize,
+}
+
+impl Cost {
+    /// The cost since the last call.
+    fn take(app: &TestApp) -> Self {
+        let rows = |objects: &MemoryObjects| -> usize {
+            objects.names().iter().map(|name| objects.storage(name).take_rows_written()).sum()
+        };
+        Self {
+            kv: app.kv.take_operations(),
+            requests: app.ledgers.take_requests() + app.sessions.take_requests(),
+            rows: rows(&app.ledgers) + rows(&app.sessions),
+        }
     }
+
+    /// A row of the README's table.
+    fn row(&self, action: &str) -> String {
+        let count = |operation: KvOperation| {
+            self.kv.iter().filter(|each| **each == operation).count().to_string()
+        };
+        let [gets, puts, deletes, lists] =
+            [KvOperation::Get, KvOperation::Put, KvOperation::Delete, KvOperation::List].map(count);
+        let Self { requests, rows, .. } = self;
+        format!("| {action} | {gets} | {puts} | {deletes} | {lists} | {requests} | {rows} |")
+    }
+}
+
+#[tokio::test]
+async fn actions_cost_what_the_readme_says() {
+    let app = TestApp::new();
+    let readme = include_str!("../../README.md");
+    let mut differing = Vec::new();
+    // The first write of an owner writes one row more, once.
+    let made = create(&app, LUNCH).await;
+    let day = Duration::hours(26);
+    app.pass(day).await;
+    Cost::take(&app);
+    let mut check = |action: &str, cost: &Cost| {
+        let row = cost.row(action);
+        if !readme.contains(&row) {
+            differing.push(row);
+        }
+    };
+
+    for (action, read) in [
+        ("a page of the list, up to 1,000 expenses", "/expenses".to_owned()),
+        ("one expense", path(&made)),
+        ("a summary, for each 1,000 expenses", "/expenses/summary".to_owned()),
+    ] {
+        send(&app, Method::GET, &read, "").await.expect(200);
+        check(action, &Cost::take(&app));
+    }
+    create(&app, LUNCH).await;
+    app.pass(day).await;
+    check("create", &Cost::take(&app));
+    app.create_with_key(ADA, "key", LUNCH).await.expect(201);
+    app.pass(day).await;
+    check("create with an `Idempotency-Key`", &Cost::take(&app));
     send(&app, Method::PATCH, &path(&made), r#"{"amount": 3}"#).await.expect(200);
-    assert_eq!(cost(), (1, 4));
-    app.pass(Duration::minutes(20)).await;
-    let (alarms, rows) = cost();
-    assert!(alarms <= 3 && rows <= 6, "{alarms} alarms, {rows} rows");
+    app.pass(day).await;
+    check("change", &Cost::take(&app));
+    send(&app, Method::DELETE, &path(&made), "").await.expect(204);
+    app.pass(day).await;
+    check("delete", &Cost::take(&app));
+
+    let mut browser = app.signed_in(ADA).await;
+    check("sign-in", &Cost::take(&app));
+    app.clock.advance(Duration::hours(1));
+    browser.open("/me").await.expect(200);
+    // The first renewal of a session sets its alarm, once.
+    Cost::take(&app);
+    app.clock.advance(Duration::hours(1));
+    browser.open("/me").await.expect(200);
+    check("renewal of a session", &Cost::take(&app));
+    browser.submit("/logout", &[]).await.expect(303);
+    app.clock.advance(Duration::minutes(2));
+    app.sessions.run_due_alarms(&*app.clock).await;
+    check("sign-out", &Cost::take(&app));
+    assert_eq!(differing, [""; 0], "README.md, Cost");
 }
