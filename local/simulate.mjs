@@ -3,7 +3,7 @@
  * its steps and the command that repeats it.
  *
  *     npm run simulate -- [--seeds 1000] [--seed 1]
- *     npm run simulate -- --planted [--seeds 500]
+ *     npm run simulate -- --planted [--seeds 500] [--only 'part of a name']
  *
  * `--seed S` alone runs that seed; with `--seeds N` it is the first of N. `--planted` runs a copy of the source
  * for each deliberate fault of `tests/simulation/planted.mjs`, until a seed fails; `--seeds` is then the most seeds
@@ -36,11 +36,12 @@ await main(async () => {
       seeds: { type: 'string' },
       seed: { type: 'string' },
       planted: { type: 'boolean' },
+      only: { type: 'string' },
     },
   });
   for (const value of [values.seeds, values.seed])
     if (value !== undefined && !/^\d{1,15}$/.test(value)) throw new Stop(`${value} is not a whole number: ${USAGE}`, 2);
-  if (values.planted) return findPlanted(values.seeds ?? String(DEFAULT_PLANTED_SEEDS));
+  if (values.planted) return findPlanted(values.seeds ?? String(DEFAULT_PLANTED_SEEDS), values.only ?? '');
   const env = {
     SIMULATE_SEED: values.seed ?? '1',
     SIMULATE_SEEDS: values.seeds ?? (values.seed ? '1' : String(DEFAULT_SEEDS)),
@@ -49,8 +50,13 @@ await main(async () => {
   if (code !== 0) throw new Stop('The simulation failed: see above.', code);
 });
 
-/** @param {string} seeds the most seeds for each fault */
-async function findPlanted(seeds) {
+/**
+ * @param {string} seeds the most seeds for each fault
+ * @param {string} only a part of the names of the faults to plant
+ */
+async function findPlanted(seeds, only) {
+  const planted = PLANTED.filter(({ name }) => name.includes(only));
+  if (planted.length === 0) throw new Stop(`No planted fault has a name with ${only}.`, 2);
   rmSync(COPY, { recursive: true, force: true });
   const filter = (/** @type {string} */ path) => !NOT_COPIED.has(basename(path)) || path === ROOT;
   for (const name of [
@@ -76,7 +82,7 @@ async function findPlanted(seeds) {
   if (control.code !== 0) throw new Stop(`The source without a planted fault fails:\n${control.output}`);
   console.log(`no fault: ${CONTROL_SEEDS} seeds pass`);
   const missed = [];
-  for (const { name, file, from, to } of PLANTED) {
+  for (const { name, file, from, to } of planted) {
     const path = join(COPY, file);
     const source = readFileSync(path, 'utf8');
     if (source.split(from).length !== 2) throw new Stop(`${file} does not have this once, for "${name}": ${from}`);
@@ -98,5 +104,5 @@ async function findPlanted(seeds) {
     writeFileSync(path, source);
   }
   if (missed.length > 0) throw new Stop(`Not found: ${missed.join('; ')}.`);
-  console.log(`All ${PLANTED.length} planted faults were found.`);
+  console.log(`All ${planted.length} planted faults were found.`);
 }

@@ -23,7 +23,7 @@ const LOCKED = process.env.CI ? ['--locked'] : [];
 const CARGO_ENV = { CARGO_TERM_COLOR: process.env.CARGO_TERM_COLOR ?? (process.stdout.isTTY ? 'always' : 'never') };
 
 /** The seeds of the layer `simulation`: some 30 seconds on two cores. */
-const SIMULATION_SEEDS = '300';
+const SIMULATION_SEEDS = '250';
 
 /** What `node --test` says of how many have passed, in either of its reporters. */
 const NODE_PASSED = /^(?:#|ℹ) pass (\d+)/gm;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use edge_host::Clock;
+use futures_util::future::join_all;
 use http::{Method, Request, header, request::Builder};
 use serde_json::{Value, json};
 
@@ -63,8 +64,9 @@ pub async fn act<C: Caller>(caller: &C) {
         24..28 => add(caller, false).await,
         28..44 => list(caller).await,
         44..50 => page_through(caller).await,
-        50..58 => show(caller).await.map(drop).unwrap_or_default(),
-        58..76 => change(caller).await,
+        50..58 => show(caller, None).await.map(drop).unwrap_or_default(),
+        58..70 => change(caller, None).await,
+        70..76 => change_together(caller).await,
         76..84 => remove(caller).await,
         84..92 => summarize(caller).await,
         _ => download(caller).await,
@@ -214,8 +216,11 @@ fn choose<C: Caller>(caller: &C) -> Option<String> {
 }
 
 /// Reads one expense: its id, its `ETag`, and the interval of the request.
-async fn show<C: Caller>(caller: &C) -> Option<(String, Option<String>, Span)> {
-    let id = choose(caller)?;
+async fn show<C: Caller>(
+    caller: &C,
+    chosen: Option<&str>,
+) -> Option<(String, Option<String>, Span)> {
+    let id = chosen.map(str::to_owned).or_else(|| choose(caller))?;
     let reply =
         caller.send(request(Method::GET, &format!("/expenses/{id}")), String::new()).await?;
     let (world, user) = (caller.world(), caller.user());
@@ -234,11 +239,23 @@ async fn show<C: Caller>(caller: &C) -> Option<(String, Option<String>, Span)> {
     Some((id, etag, reply.span))
 }
 
+/// Changes one expense by several requests at the same time.
+async fn change_together<C: Caller>(caller: &C) {
+    if let Some(id) = choose(caller) {
+        join_all((0..3).map(|_| change(caller, Some(&id)))).await;
+    }
+}
+
 /// Changes an expense, sometimes only if it is as read before.
-async fn change<C: Caller>(caller: &C) {
+async fn change<C: Caller>(caller: &C, chosen: Option<&str>) {
     let (world, user) = (caller.world(), caller.user());
-    let read = if world.simulation.chance(400) { show(caller).await } else { None };
-    let Some(id) = read.as_ref().map(|(id, ..)| id.clone()).or_else(|| choose(caller)) else {
+    let read = if world.simulation.chance(400) { show(caller, chosen).await } else { None };
+    if read.is_some() && world.simulation.chance(500) {
+        world.simulation.sleep(world.simulation.within(0..6_000)).await;
+    }
+    let chosen = chosen.map(str::to_owned);
+    let Some(id) = read.as_ref().map(|(id, ..)| id.clone()).or(chosen).or_else(|| choose(caller))
+    else {
         return;
     };
     let shape = world.simulation.within(0..4);

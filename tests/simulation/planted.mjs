@@ -38,7 +38,7 @@ export const PLANTED = [
     name: 'a failed write to KV is not repeated',
     file: `${LEDGER}/log.rs`,
     from: 'entry.failures += 1;',
-    to: 'entry.failures += 1;\n                entry.kv_at = Some(now);',
+    to: 'entry.failures += 1;\n                entry.kv_at = Some(now);\n                if entry.failures > 0 {\n                    return Ok(());\n                }',
   },
   {
     name: 'a change does not look at the log again after KV',

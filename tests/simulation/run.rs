@@ -2,20 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use edge_host::{Clock, memory::Simulation};
-use serde_json::Value;
+use authkit_edge::expenses::model::ExpenseId;
+use edge_host::{Clock, KvNamespace, KvPut, memory::Simulation};
+use serde_json::{Value, json};
 
 use super::{
     actions::{self, Caller},
     api_client::{ApiClient, begin_later},
     browser::Tab,
     chaos::{self, Behavior},
-    expenses::Row,
+    expenses::{Kind, Row, amount, category, description},
     mcp_client::McpClient,
     workos::user_id,
     world::{LOCATIONS, Span, USERS, World},
 };
 
+/// The expenses that each user has at first.
+const OLD_EXPENSES: usize = 3;
 /// More polls than any run needs.
 const MAX_POLLS: u64 = 3_000_000;
 /// The time after which KV has everything: an entry stays in the log for ten minutes, twice after an uncertain
@@ -56,6 +59,11 @@ async fn live(world: Arc<World>) {
     let simulation = world.simulation.clone();
     let behavior = Behavior::choose(&simulation);
     simulation.trace(|| format!("{behavior:?}"));
+    for user in 0..USERS {
+        store_old_expenses(&world, user).await;
+    }
+    // Every location shows them.
+    simulation.sleep(90_000).await;
     behavior.apply(&world);
     let chaos = simulation.spawn(chaos::run(Arc::clone(&world), behavior));
 
@@ -95,6 +103,30 @@ async fn live(world: Arc<World>) {
         let client = ApiClient::new(&world, &format!("reader {user}"), user, user % LOCATIONS);
         actions::list(&client).await;
         check_kv(&client);
+    }
+}
+
+/// Writes expenses to KV as versions of the Worker without a ledger did.
+async fn store_old_expenses(world: &World, user: usize) {
+    let kv = world.kv.location(0);
+    for _ in 0..OLD_EXPENSES {
+        let began = world.tick();
+        let op = world.expenses().begin(user, Kind::Add, None, began);
+        let now = world.simulation.now();
+        let id = ExpenseId::new(now).to_string();
+        let record = json!({
+            "description": description(op, user), "amount": amount(op), "currency": "USD",
+            "category": category(op), "date": "2026-11-22",
+            "created_at": now.timestamp(), "updated_at": now.timestamp(),
+        })
+        .to_string();
+        let options = KvPut { metadata: Some(&record), expiration_ttl_secs: None };
+        kv.put(&format!("expense:{}:{id}", user_id(user)), &record, options).await.unwrap();
+        let span = Span { began, ended: world.tick(), began_millis: world.simulation.now_millis() };
+        let mut expenses = world.expenses();
+        let result = expenses.bind(op, &id).and_then(|()| expenses.acknowledge(op, span));
+        drop(expenses);
+        world.check(result);
     }
 }
 
