@@ -97,8 +97,8 @@ export const PLANTED = [
   {
     name: 'concurrent renewals do not share an exchange',
     file: `${KEEPER}/keeper.rs`,
-    from: 'if let Some(exchange) = &memory.exchange {\n            return',
-    to: 'if let Some(exchange) = memory.exchange.as_ref().filter(|exchange| exchange.exchanged.refresh.is_empty()) {\n            return',
+    from: 'if let Some(exchange) = memory.exchange() {',
+    to: 'if let Some(exchange) = memory.exchange().filter(|exchange| exchange.exchanged.refresh.is_empty()) {',
   },
   {
     name: 'a renewed session is not stored',
