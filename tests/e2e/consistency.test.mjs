@@ -75,7 +75,7 @@ for (const { what, delayMs } of [
   { what: 'at once', delayMs: 0 },
   { what: 'after 8 s', delayMs: 8_000 },
 ]) {
-  test(`${PARALLEL} requests cost one exchange that AuthKit answers ${what}`, async (t) => {
+  test(`${PARALLEL} requests cost one exchange, answered ${what}`, async (t) => {
     const browser = await world.expired('Ada');
     const before = world.refreshes();
     if (delayMs > 0) {
@@ -153,10 +153,10 @@ test('every location sees a write of another at once', async () => {
 });
 
 for (const { what, impair } of [
-  { what: 'without KV', impair: () => worker.failKv('put', 'delete') },
-  { what: 'over the quota of writes', impair: () => worker.exhaustKv('put', 'delete') },
+  { what: 'without writes', impair: () => worker.failKv('put', 'delete') },
+  { what: 'over quota', impair: () => worker.exhaustKv('put', 'delete') },
 ]) {
-  test(`after an hour ${what} KV has everything`, async () => {
+  test(`KV has everything after an hour ${what}`, async () => {
     const all = clients();
     const old = await add(all[0], LUNCH);
     await pass(HOUR_SECS);
