@@ -98,7 +98,8 @@ enum Comparison {
     Weak,
 }
 
-/// The tags of a header, `*` or a list; `None` without the header. A member that is no tag matches nothing.
+/// The entity tags of a header, `*` or a list; `None` if the request lacks the header. An invalid tag matches
+/// nothing.
 fn tags(headers: &HeaderMap, name: &HeaderName, comparison: Comparison) -> Option<Versions> {
     if !headers.contains_key(name) {
         return None;

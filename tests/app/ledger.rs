@@ -144,7 +144,7 @@ async fn two_changes_within_a_second_are_kept() {
 }
 
 #[tokio::test]
-async fn writes_go_on_while_kv_is_down_for_an_hour() {
+async fn writes_succeed_while_kv_fails_for_an_hour() {
     let app = TestApp::new();
     for operation in [KvOperation::Put, KvOperation::Delete] {
         app.kv.fail(Some(operation));

@@ -58,7 +58,7 @@ pub use request::{VisitorTimeZone, WaitUntil};
 ///
 /// A panic ends what runs in the isolate. Each event of an object fails, and its sender gets an [`ObjectError`] that
 /// says that the message may have run; an alarm runs again. The next event starts the module anew, and objects are
-/// made again from their storage, which keeps what was written before the panic, also since the last await.
+/// made again from their storage, which keeps every write from before the panic.
 #[macro_export]
 macro_rules! serve {
     ($build:path $(, $class:ident = $factory:path)* $(,)?) => {

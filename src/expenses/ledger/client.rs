@@ -45,7 +45,7 @@ impl From<UnknownVersion> for LedgerError {
     }
 }
 
-/// Why a write did not succeed, whatever it writes.
+/// Why a write of any kind did not succeed.
 #[derive(Debug, Clone, Error)]
 pub enum WriteError {
     /// The user was deleted. Nothing was written.

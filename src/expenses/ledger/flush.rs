@@ -1,4 +1,4 @@
-//! Writes the log to KV. One transfer runs at a time; it never waits: what is not due yet is for the alarm.
+//! Writes the log to KV. One transfer runs at a time. It never waits: the alarm performs the writes that are due later.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const MAX_AT_ONCE: usize = 6;
 const MAX_WRITES: usize = 900;
 
 impl Shared {
-    /// Writes to KV what is due. Returns at once if a transfer runs.
+    /// Performs the writes to KV that are due. Returns at once if a transfer runs.
     pub(super) async fn flush(self: Arc<Self>) -> Result<(), ObjectFault> {
         if !self.begin_flush() {
             return Ok(());

@@ -39,7 +39,7 @@ const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
 /// The pause between two writes of one key, which KV demands.
 /// <https://developers.cloudflare.com/kv/platform/limits/>
 const KV_WRITE_PAUSE_MILLIS: i64 = 1000;
-/// When an alarm writes to KV what was committed, if the object ends before it has done so.
+/// The delay of the alarm that performs a committed write to KV if the object ends before.
 const SAFETY_MILLIS: i64 = 30 * 1000;
 /// The last requests of an entry: one that is sent again is recognized.
 const MAX_REQUESTS: usize = 8;

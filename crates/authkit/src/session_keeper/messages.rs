@@ -95,7 +95,7 @@ pub enum Response {
     Recorded,
 }
 
-/// The version of a message, a response or a stored row, whatever else it holds.
+/// The version of a message, a response or a stored row; other members are ignored.
 #[derive(Deserialize)]
 struct Version {
     v: u32,

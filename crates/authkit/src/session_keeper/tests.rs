@@ -422,7 +422,7 @@ async fn failed_write_of_a_renewal_is_repeated() {
 // The end of a session.
 
 #[tokio::test]
-async fn refused_exchange_ends_the_session_until_a_new_sign_in() {
+async fn refused_exchange_ends_session_until_next_sign_in() {
     let world = World::new();
     let old = world.sign_in(1);
     world.expire();

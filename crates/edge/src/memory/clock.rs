@@ -62,7 +62,7 @@ impl Clock for ManualClock {
 }
 
 /// Gives other tasks a turn.
-async fn yield_now() {
+pub(super) async fn yield_now() {
     let mut has_yielded = false;
     poll_fn(|context| {
         if has_yielded {

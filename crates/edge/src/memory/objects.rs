@@ -84,7 +84,7 @@ impl Life {
 }
 
 impl MemoryObjects {
-    /// Objects that `class` makes; `spawn` runs what they do beside their events.
+    /// Objects that `class` makes; `spawn` runs their background work.
     #[must_use]
     pub fn new(
         class: impl Fn(ObjectContext) -> Arc<dyn Object> + Send + Sync + 'static,

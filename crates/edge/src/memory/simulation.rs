@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::clock::NOON_UNIX_SECS;
+use super::clock::{NOON_UNIX_SECS, yield_now};
 use crate::{Clock, random::seeded::Seeded};
 
 /// Mixed into the seed for [`random_bytes`](crate::random_bytes), so that a change of the code under test which draws more bytes
@@ -230,16 +230,7 @@ impl Simulation {
 
     /// Returns after other tasks may have run.
     pub async fn yield_now(&self) {
-        let mut has_yielded = false;
-        std::future::poll_fn(|context| {
-            if has_yielded {
-                return Poll::Ready(());
-            }
-            has_yielded = true;
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        yield_now().await;
     }
 
     /// Makes a choice with the simulation's random source.
