@@ -22,6 +22,7 @@ const TICKS_PER_SEC = 100;
 
 /**
  * @typedef {object} Burst
+ * @property {number} requests
  * @property {number} requestsPerSec
  * @property {number} p50Ms
  * @property {number} p99Ms
@@ -97,7 +98,7 @@ export function expectedSecs({ operations, connections, rounds, seconds }) {
  * @param {number} seconds
  * @returns {Promise<Burst>}
  */
-async function burst(server, { title, namespace, status, request }, connections, seconds) {
+export async function burst(server, { title, namespace, status, request }, connections, seconds) {
   const { port, host } = new URL(server.origins[namespace]);
   /** @type {number[]} */
   const times = [];
@@ -147,6 +148,7 @@ async function burst(server, { title, namespace, status, request }, connections,
   // One request on each connection was interrupted, on average half done.
   const worked = times.length + connections / 2;
   return {
+    requests: times.length,
     requestsPerSec: times.length / secs,
     p50Ms: times[Math.floor(times.length * 0.5)],
     p99Ms: times[Math.floor(times.length * 0.99)],
@@ -160,7 +162,7 @@ async function burst(server, { title, namespace, status, request }, connections,
  * @param {import('./servers.mjs').Server} server
  * @returns {number | null} `null` where the process id is unknown
  */
-function cpuSecs({ pid, name, log }) {
+export function cpuSecs({ pid, name, log }) {
   if (pid === undefined) return null;
   let stat;
   try {
@@ -191,6 +193,7 @@ function summary(rounds) {
 function medianBurst(bursts) {
   const cpuSecsPer1000 = bursts.map((burst) => burst.cpuSecsPer1000);
   return {
+    requests: median(bursts.map(({ requests }) => requests)),
     requestsPerSec: median(bursts.map(({ requestsPerSec }) => requestsPerSec)),
     p50Ms: median(bursts.map(({ p50Ms }) => p50Ms)),
     p99Ms: median(bursts.map(({ p99Ms }) => p99Ms)),

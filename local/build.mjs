@@ -68,6 +68,15 @@ export const DEVELOPMENT = {
   about: 'for development (a minute or two the first time, seconds after that)',
 };
 
+/** The release bundle with the names of its functions, for `npm run profile`. @type {Mode} */
+export const PROFILE = {
+  profile: 'release',
+  args: ['--release', '--out-dir', 'build/profile'],
+  folder: 'build/profile',
+  isStripped: false,
+  about: 'with names (about a minute the first time)',
+};
+
 const SCRIPT = 'index.js';
 const WASM = 'index_bg.wasm';
 const ASSETS = 'assets';
@@ -162,8 +171,8 @@ export function bundleFolder(worker, mode) {
 export function copyBundle(worker, mode, to) {
   const from = bundleFolder(worker, mode);
   for (const name of readdirSync(from)) {
-    // worker-build's and this file's own notes, and the other mode's bundle inside of `build/`.
-    if (name.startsWith('.') || name === 'dev') continue;
+    // worker-build's and this file's own notes, and the other modes' bundles inside of `build/`.
+    if (name.startsWith('.') || name === 'dev' || name === 'profile') continue;
     cpSync(join(from, name), join(to, name), { recursive: true });
   }
   return { script: join(to, SCRIPT), ...(worker.assets ? { assets: join(to, ASSETS) } : {}) };
