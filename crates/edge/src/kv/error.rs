@@ -75,6 +75,13 @@ impl KvError {
         Self { operation, kind, reason: reason.into() }
     }
 
+    /// An operation had no response within `max_millis` milliseconds.
+    #[must_use]
+    pub fn timed_out(operation: KvOperation, max_millis: u32) -> Self {
+        let reason = format!("no answer within {} s", max_millis / 1000);
+        Self::new(operation, KvErrorKind::TimedOut, reason)
+    }
+
     /// Whether a write failed. The write may have taken place all the same, now or later.
     #[must_use]
     pub fn is_of_write(&self) -> bool {

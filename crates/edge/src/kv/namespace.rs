@@ -40,6 +40,12 @@ pub const KV_BULK_MAX_KEYS: usize = 100;
 /// rule, and of another kind when KV fails.
 #[async_trait]
 pub trait KvNamespace: Send + Sync {
+    /// Whether the namespace itself ends a wait for KV after the limits of [`TimedKv`](super::TimedKv), as on
+    /// Workers, where a timer next to the call costs least.
+    fn limits_time(&self) -> bool {
+        false
+    }
+
     /// The value at `key`, or `None`.
     async fn get(&self, key: &str) -> Result<Option<String>, KvError>;
 

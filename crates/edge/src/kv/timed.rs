@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
-use super::{KvError, KvErrorKind, KvListing, KvNamespace, KvOperation, KvPut};
+use super::{KvError, KvListing, KvNamespace, KvOperation, KvPut};
 use crate::Clock;
 
 /// The longest wait for a `get` or a `list`. KV responds within milliseconds where it has a key cached, and
@@ -39,12 +39,12 @@ impl TimedKv {
         operation: KvOperation,
         response: impl Future<Output = Result<T, KvError>> + Send + Unpin,
     ) -> Result<T, KvError> {
+        if self.kv.limits_time() {
+            return response.await;
+        }
         match select(response, self.clock.time_limit(max_millis)).await {
             Either::Left((response, _)) => response,
-            Either::Right(_) => {
-                let reason = format!("no answer within {} s", max_millis / 1000);
-                Err(KvError::new(operation, KvErrorKind::TimedOut, reason))
-            }
+            Either::Right(_) => Err(KvError::timed_out(operation, max_millis)),
         }
     }
 }

@@ -46,6 +46,13 @@ impl ObjectError {
         Self { kind, reason: reason.into() }
     }
 
+    /// A message had no response within `max_millis` milliseconds.
+    #[must_use]
+    pub fn timed_out(max_millis: u32) -> Self {
+        let reason = format!("no response within {} s", max_millis / 1000);
+        Self::new(ObjectErrorKind::TimedOut, reason)
+    }
+
     /// Whether the object may have received the message, now or later.
     #[must_use]
     pub fn may_have_run(&self) -> bool {

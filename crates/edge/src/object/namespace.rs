@@ -1,8 +1,10 @@
 //! The objects of a class.
 
 use async_trait::async_trait;
+use futures_util::future::{Either, select};
 
 use super::error::ObjectError;
+use crate::Clock;
 
 /// The objects of one class, by their names.
 #[async_trait]
@@ -15,4 +17,24 @@ pub trait ObjectNamespace: Send + Sync {
     /// [`ObjectError`]. The object may have received the message all the same:
     /// [`ObjectError::may_have_run`].
     async fn send(&self, name: &str, message: &str) -> Result<String, ObjectError>;
+
+    /// As [`send`](Self::send), with the longest wait for the response, by `clock` where the host has no timers of
+    /// its own. The limit ends the wait: the object may respond later.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectError`]; of the kind [`ObjectErrorKind::TimedOut`](super::ObjectErrorKind::TimedOut) after
+    /// `max_millis` milliseconds.
+    async fn send_within(
+        &self,
+        name: &str,
+        message: &str,
+        max_millis: u32,
+        clock: &dyn Clock,
+    ) -> Result<String, ObjectError> {
+        match select(self.send(name, message), clock.time_limit(max_millis)).await {
+            Either::Left((response, _)) => response,
+            Either::Right(_) => Err(ObjectError::timed_out(max_millis)),
+        }
+    }
 }
