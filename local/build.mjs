@@ -26,6 +26,7 @@ import { BIN, setUp } from './setup.mjs';
  * @property {string} config    its configuration for Wrangler, in TOML
  * @property {string[]} sources folders whose files are part of its bundle, besides those that cargo reports
  * @property {string} [assets]  the folder of its static assets
+ * @property {boolean} [hasThinEntry] whether its entry is edge-host's instead of worker-build's
  * @property {boolean} [hasSwaggerUi] whether its `/docs` page loads Swagger UI
  */
 
@@ -36,6 +37,7 @@ export const EXPENSES = {
   config: 'wrangler.toml',
   sources: ['src', 'crates'],
   assets: 'assets',
+  hasThinEntry: true,
   hasSwaggerUi: true,
 };
 
@@ -76,6 +78,9 @@ export const PROFILE = {
   isStripped: false,
   about: 'with names (about a minute the first time)',
 };
+
+/** What worker-build runs in place of esbuild. */
+const THIN_ENTRY = join(ROOT, 'crates/edge/thin-entry.mjs');
 
 const SCRIPT = 'index.js';
 const WASM = 'index_bg.wasm';
@@ -126,7 +131,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       RUST_BACKTRACE: '0',
       WASM_BINDGEN_BIN: BIN.wasmBindgen,
       WASM_OPT_BIN: BIN.wasmOpt,
-      ESBUILD_BIN: BIN.esbuild,
+      ...(worker.hasThinEntry ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild } : { ESBUILD_BIN: BIN.esbuild }),
       RUSTFLAGS: rustflags(),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.

@@ -65,10 +65,7 @@ macro_rules! serve {
         #[cfg(target_arch = "wasm32")]
         mod __edge_host {
             use ::std::cell::OnceCell;
-            use $crate::workers::{
-                private::{Context, Env, Request, Router, js_sys, wasm_bindgen, wasm_bindgen_futures},
-                serve,
-            };
+            use $crate::workers::private::{Context, Env, Request, Router, js_sys, wasm_bindgen};
 
             ::std::thread_local! {
                 static ROUTER: OnceCell<Router> = const { OnceCell::new() };
@@ -76,20 +73,16 @@ macro_rules! serve {
 
             #[wasm_bindgen::prelude::wasm_bindgen(start, wasm_bindgen = $crate::workers::private::wasm_bindgen)]
             pub fn start() {
-                $crate::workers::start();
+                $crate::workers::start(receive);
             }
 
-            #[wasm_bindgen::prelude::wasm_bindgen(
-                wasm_bindgen = $crate::workers::private::wasm_bindgen,
-                wasm_bindgen_futures = $crate::workers::private::wasm_bindgen_futures,
-                js_sys = $crate::workers::private::js_sys
-            )]
-            pub async fn fetch(
-                request: Request,
-                env: Env,
-                context: Context,
-            ) -> Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue> {
-                serve(request, env, context, &ROUTER, $build).await
+            extern "C" fn receive(call: u32, head_length: u32) {
+                $crate::workers::receive(call, head_length, &ROUTER, $build);
+            }
+
+            #[wasm_bindgen::prelude::wasm_bindgen(wasm_bindgen = $crate::workers::private::wasm_bindgen)]
+            pub fn fetch(request: Request, env: Env, context: Context) -> wasm_bindgen::JsValue {
+                $crate::workers::fetch(&request, &env, &context)
             }
 
             $(

@@ -6,6 +6,7 @@ export const TEST_WORKER = {
   folder: 'crates/edge/tests/worker',
   config: 'wrangler.toml',
   sources: ['crates/edge'],
+  hasThinEntry: true,
 };
 
 /** Seen from the crate's folder. Not inside of `crates/`, whose files are sources of other bundles. */

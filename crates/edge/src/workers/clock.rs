@@ -1,12 +1,21 @@
 //! Time on Workers: `Date.now()` and `setTimeout()`.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use worker::{Date, Delay, send::SendFuture};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::Date;
 
+use super::operation::Operation;
 use crate::Clock;
+
+#[wasm_bindgen(module = "/src/workers/isolate.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = startTimer)]
+    fn start_timer(waiter: u32, millis: u32);
+
+    #[wasm_bindgen(js_name = stopTimer)]
+    fn stop_timer(waiter: u32);
+}
 
 /// The clock of the Workers runtime.
 pub struct WorkersClock;
@@ -19,6 +28,6 @@ impl Clock for WorkersClock {
     }
 
     async fn sleep(&self, millis: u32) {
-        SendFuture::new(Delay::from(Duration::from_millis(millis.into()))).await;
+        Operation::start(|waiter| start_timer(waiter, millis)).on_drop(stop_timer).await;
     }
 }

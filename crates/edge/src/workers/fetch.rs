@@ -7,42 +7,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, Request, Response, header};
 use serde_json::{Map, Value, json};
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use worker::{
-    js_sys::{self, JSON, Promise, Reflect},
-    send::SendFuture,
-    wasm_bindgen_futures::JsFuture,
-};
+use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::operation::{Operation, Outcome};
 use crate::{HTTP_MAX_MILLIS, HttpClient, HttpClientError};
 
-/// The response's headers that callers read.
+/// The response's headers that callers read, in the order of `fetch.js`.
 const READ_HEADERS: [HeaderName; 3] =
     [header::CACHE_CONTROL, header::CONTENT_TYPE, header::RETRY_AFTER];
 
-#[wasm_bindgen]
+#[wasm_bindgen(module = "/src/workers/fetch.js")]
 extern "C" {
-    #[wasm_bindgen(catch)]
-    fn fetch(url: &str, init: &JsValue) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(js_name = "timeout", js_namespace = AbortSignal)]
-    fn abort_after(millis: u32) -> JsValue;
-
-    type FetchedResponse;
-
-    #[wasm_bindgen(method, getter)]
-    fn status(this: &FetchedResponse) -> u16;
-
-    #[wasm_bindgen(method, getter)]
-    fn headers(this: &FetchedResponse) -> FetchedHeaders;
-
-    #[wasm_bindgen(method, catch)]
-    fn text(this: &FetchedResponse) -> Result<Promise, JsValue>;
-
-    type FetchedHeaders;
-
-    #[wasm_bindgen(method)]
-    fn get(this: &FetchedHeaders, name: &str) -> Option<String>;
+    #[wasm_bindgen(js_name = sendRequest)]
+    fn send_request(waiter: u32, url: &str, init: &str, max_millis: u32);
 }
 
 /// The Worker's `fetch()`.
@@ -51,22 +28,19 @@ pub struct FetchClient;
 #[async_trait]
 impl HttpClient for FetchClient {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> {
-        SendFuture::new(async {
-            exchange(&request).await.map_err(|error| {
-                let name =
-                    Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string());
-                // The runtime's message may contain addresses, so it goes no further.
-                match name.as_deref() {
-                    Some("TimeoutError") => HttpClientError::Timeout,
-                    _ => HttpClientError::Connection,
-                }
-            })
-        })
-        .await
+        let (url, init) = (request.uri().to_string(), init(&request));
+        let exchange =
+            Operation::start(|waiter| send_request(waiter, &url, &init, HTTP_MAX_MILLIS));
+        match exchange.await {
+            Outcome::Bytes(response) => read_response(response).ok_or(HttpClientError::Connection),
+            Outcome::TimedOut => Err(HttpClientError::Timeout),
+            Outcome::Nothing | Outcome::Failed(_) => Err(HttpClientError::Connection),
+        }
     }
 }
 
-async fn exchange(request: &Request<Bytes>) -> Result<Response<Bytes>, JsValue> {
+/// A `RequestInit` of the Fetch standard, as JSON.
+fn init(request: &Request<Bytes>) -> String {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers: Map<String, Value> = request
         .headers()
@@ -79,17 +53,19 @@ async fn exchange(request: &Request<Bytes>) -> Result<Response<Bytes>, JsValue> 
     if !request.body().is_empty() {
         init["body"] = String::from_utf8_lossy(request.body()).into();
     }
-    let init = JSON::parse(&init.to_string())?;
-    Reflect::set(&init, &"signal".into(), &abort_after(HTTP_MAX_MILLIS))?;
+    init.to_string()
+}
 
-    let fetched = JsFuture::from(fetch(&request.uri().to_string(), &init)?).await?;
-    let fetched: FetchedResponse = fetched.unchecked_into();
-    let body = JsFuture::from(fetched.text()?).await?.as_string().unwrap_or_default();
-    let mut response = Response::builder().status(fetched.status());
+/// The status, the headers and the body, each after a line break.
+fn read_response(response: Vec<u8>) -> Option<Response<Bytes>> {
+    let response = String::from_utf8(response).ok()?;
+    let mut parts = response.splitn(2 + READ_HEADERS.len(), '\n');
+    let mut read = Response::builder().status(parts.next()?);
     for name in READ_HEADERS {
-        if let Some(value) = fetched.headers().get(name.as_str()) {
-            response = response.header(name, value);
+        let value = parts.next()?;
+        if !value.is_empty() {
+            read = read.header(name, value);
         }
     }
-    response.body(body.into()).map_err(|_| js_sys::Error::new("not an HTTP response").into())
+    read.body(parts.next()?.to_owned().into()).ok()
 }

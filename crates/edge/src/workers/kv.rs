@@ -1,159 +1,129 @@
 //! Workers KV behind [`KvNamespace`].
 //! <https://developers.cloudflare.com/kv/api/>
 //!
-//! The binding is called directly, with options and lists as JSON text: a page of 1,000 keys crosses from
-//! JavaScript in one string, where `worker::KvStore` reads every member of every key by itself.
+//! The binding is called directly: a page of 1,000 keys crosses from JavaScript in one piece, where `worker::KvStore`
+//! reads every member of every key by itself. Each operation has the time limit of [`TimedKv`](crate::TimedKv), by a
+//! timer of JavaScript's.
 
 use async_trait::async_trait;
-use serde::Serialize;
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
-use worker::{
-    Env,
-    js_sys::{self, JSON, Promise, Reflect},
-    send::{SendFuture, SendWrapper},
-    wasm_bindgen_futures::JsFuture,
-};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use worker::send::SendWrapper;
 
+use super::operation::{Operation, Outcome};
 use crate::{
-    KvError, KvListing, KvNamespace, KvOperation, KvPut,
+    KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, KvError, KvErrorKind, KvListing, KvNamespace,
+    KvOperation, KvPut,
     kv::{
         kind_of_message,
         rules::{check_list_limit, check_ttl, refused},
     },
 };
 
-#[wasm_bindgen]
+#[wasm_bindgen(module = "/src/workers/kv.js")]
 extern "C" {
-    #[wasm_bindgen(typescript_type = "KVNamespace")]
-    type Namespace;
+    #[wasm_bindgen(js_name = kvGet)]
+    fn kv_get(waiter: u32, namespace: &JsValue, key: &str, max_millis: u32);
 
-    #[wasm_bindgen(method, catch)]
-    fn get(this: &Namespace, key: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(js_name = kvGetMany)]
+    fn kv_get_many(waiter: u32, namespace: &JsValue, keys: &str, max_millis: u32);
 
-    #[wasm_bindgen(method, catch, js_name = "get")]
-    fn get_many(this: &Namespace, keys: &JsValue) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(js_name = kvPut)]
+    fn kv_put(
+        waiter: u32,
+        namespace: &JsValue,
+        key: &str,
+        value: &str,
+        metadata: Option<&str>,
+        ttl_secs: Option<f64>,
+        max_millis: u32,
+    );
 
-    #[wasm_bindgen(method, catch)]
-    fn put(this: &Namespace, key: &str, value: &str, options: &JsValue)
-    -> Result<Promise, JsValue>;
+    #[wasm_bindgen(js_name = kvDelete)]
+    fn kv_delete(waiter: u32, namespace: &JsValue, key: &str, max_millis: u32);
 
-    #[wasm_bindgen(method, catch)]
-    fn delete(this: &Namespace, key: &str) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn list(this: &Namespace, options: &JsValue) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(js_name = kvList)]
+    fn kv_list(
+        waiter: u32,
+        namespace: &JsValue,
+        prefix: &str,
+        limit: u32,
+        cursor: Option<&str>,
+        max_millis: u32,
+    );
 }
 
-#[wasm_bindgen(module = "/src/workers/host.js")]
-extern "C" {
-    #[wasm_bindgen(catch, js_name = jsonBytes)]
-    fn json_bytes(value: &JsValue) -> Result<Vec<u8>, JsValue>;
-}
+/// `kv.js` refuses metadata that is not JSON by this message.
+const NOT_JSON: &str = "the metadata is not JSON";
 
 /// A KV binding.
-pub struct WorkersKv(SendWrapper<Namespace>);
-
-#[derive(Serialize)]
-struct ListOptions<'a> {
-    prefix: &'a str,
-    limit: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<&'a str>,
-}
+pub struct WorkersKv(SendWrapper<JsValue>);
 
 impl WorkersKv {
-    /// The namespace that is bound to `binding`, if one is.
-    pub fn bound(env: &Env, binding: &str) -> Option<Self> {
-        let namespace = Reflect::get(env, &JsValue::from_str(binding)).ok()?;
-        namespace.is_object().then(|| Self(SendWrapper::new(namespace.unchecked_into())))
+    /// The namespace in this binding.
+    pub fn new(namespace: JsValue) -> Self {
+        Self(SendWrapper::new(namespace))
     }
 }
 
-/// Types a failure by the runtime's message.
-fn failed(operation: KvOperation) -> impl Fn(JsValue) -> KvError {
-    move |error| {
-        let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-        let message = message.unwrap_or_default();
-        KvError::new(operation, kind_of_message(&message), message)
-    }
+/// The longest time for an operation.
+fn max_millis(operation: KvOperation) -> u32 {
+    if operation.is_write() { KV_WRITE_MAX_MILLIS } else { KV_READ_MAX_MILLIS }
 }
 
-/// The result of a call of KV's API.
+/// The result of an operation that `start` starts with its waiter and its time limit.
 async fn outcome(
     operation: KvOperation,
-    call: Result<Promise, JsValue>,
-) -> Result<JsValue, KvError> {
-    JsFuture::from(call.map_err(failed(operation))?).await.map_err(failed(operation))
+    start: impl FnOnce(u32, u32),
+) -> Result<Option<Vec<u8>>, KvError> {
+    match Operation::start(|waiter| start(waiter, max_millis(operation))).await {
+        Outcome::Bytes(bytes) => Ok(Some(bytes)),
+        Outcome::Nothing => Ok(None),
+        Outcome::Failed(reason) if reason == NOT_JSON => Err(refused(operation, NOT_JSON)),
+        // The runtime's message tells the kind.
+        Outcome::Failed(reason) => Err(KvError::new(operation, kind_of_message(&reason), reason)),
+        Outcome::TimedOut => Err(KvError::timed_out(operation, max_millis(operation))),
+    }
 }
 
-fn to_js(operation: KvOperation, argument: &impl Serialize) -> Result<JsValue, KvError> {
-    // Neither fails: `serde_json` writes JSON. The engine's message would contain the argument.
-    let text = serde_json::to_string(argument).ok();
-    let value = text.and_then(|text| JSON::parse(&text).ok());
-    value.ok_or_else(|| refused(operation, "an argument that is not JSON"))
-}
-
-/// Options of a `put` as the runtime expects them.
-fn put_options(options: KvPut<'_>) -> Result<JsValue, KvError> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Members {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        expiration_ttl: Option<u64>,
-    }
-
-    options.expiration_ttl_secs.map_or(Ok(()), check_ttl)?;
-    let members =
-        to_js(KvOperation::Put, &Members { expiration_ttl: options.expiration_ttl_secs })?;
-    if let Some(metadata) = options.metadata {
-        // Parsed by itself: text that is not one JSON value cannot add options.
-        let metadata = JSON::parse(metadata)
-            .map_err(|_| refused(KvOperation::Put, "the metadata is not JSON"))?;
-        Reflect::set(&members, &"metadata".into(), &metadata).map_err(failed(KvOperation::Put))?;
-    }
-    Ok(members)
+fn malformed(operation: KvOperation) -> KvError {
+    KvError::new(operation, KvErrorKind::MalformedResponse, "the response is not as documented")
 }
 
 #[async_trait]
 impl KvNamespace for WorkersKv {
+    fn limits_time(&self) -> bool {
+        true
+    }
+
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
-        let value = SendFuture::new(outcome(KvOperation::Get, self.0.get(key))).await?;
-        Ok(value.as_string())
+        let operation = KvOperation::Get;
+        let value = outcome(operation, |waiter, max| kv_get(waiter, &self.0, key, max)).await?;
+        value.map(String::from_utf8).transpose().map_err(|_| malformed(operation))
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
-        SendFuture::new(async {
-            let operation = KvOperation::Get;
-            // A `Map` from the keys to the values.
-            let map = outcome(operation, self.0.get_many(&to_js(operation, &keys)?)).await?;
-            let map: js_sys::Map = map.unchecked_into();
-            let mut values = Vec::with_capacity(keys.len());
-            for key in keys {
-                let name = JsValue::from_str(key);
-                // The map has an entry for every key, unless the runtime lost it: it makes the map of a
-                // JavaScript object and leaves out names that are array indices.
-                let value = if map.has(&name) {
-                    map.get(&name)
-                } else {
-                    outcome(operation, self.0.get(key)).await?
-                };
-                values.push(value.as_string());
-            }
-            Ok(values)
-        })
-        .await
+        let operation = KvOperation::Get;
+        let names = serde_json::to_string(keys).map_err(|_| malformed(operation))?;
+        let start = |waiter, max| kv_get_many(waiter, &self.0, &names, max);
+        let values = outcome(operation, start).await?.unwrap_or_default();
+        let values: Vec<Option<String>> =
+            serde_json::from_slice(&values).map_err(|_| malformed(operation))?;
+        if values.len() == keys.len() { Ok(values) } else { Err(malformed(operation)) }
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
-        SendFuture::new(async {
-            let options = put_options(options)?;
-            outcome(KvOperation::Put, self.0.put(key, value, &options)).await.map(drop)
-        })
-        .await
+        options.expiration_ttl_secs.map_or(Ok(()), check_ttl)?;
+        #[expect(clippy::cast_precision_loss, reason = "a checked time to live is exact")]
+        let ttl_secs = options.expiration_ttl_secs.map(|secs| secs as f64);
+        let start = |waiter, max| {
+            kv_put(waiter, &self.0, key, value, options.metadata, ttl_secs, max);
+        };
+        outcome(KvOperation::Put, start).await.map(drop)
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
-        SendFuture::new(outcome(KvOperation::Delete, self.0.delete(key))).await.map(drop)
+        let start = |waiter, max| kv_delete(waiter, &self.0, key, max);
+        outcome(KvOperation::Delete, start).await.map(drop)
     }
 
     async fn list(
@@ -162,13 +132,11 @@ impl KvNamespace for WorkersKv {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<KvListing, KvError> {
-        SendFuture::new(async {
-            let operation = KvOperation::List;
-            check_list_limit(limit)?;
-            let options = to_js(operation, &ListOptions { prefix, limit, cursor })?;
-            let response = outcome(operation, self.0.list(&options)).await?;
-            Ok(KvListing::from_json(json_bytes(&response).map_err(failed(operation))?))
-        })
-        .await
+        let operation = KvOperation::List;
+        check_list_limit(limit)?;
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let start = |waiter, max| kv_list(waiter, &self.0, prefix, limit, cursor, max);
+        let listing = outcome(operation, start).await?;
+        listing.map(KvListing::from_json).ok_or_else(|| malformed(operation))
     }
 }

@@ -2,12 +2,15 @@
 //! names the crate `worker` or deals with `Send`: a Worker has one thread, so its futures may be declared
 //! `Send`.
 
+mod call;
 pub mod clock;
 mod console;
+mod executor;
 mod fetch;
 mod kv;
 mod object;
 mod objects;
+mod operation;
 mod rate_limit;
 mod request;
 mod response;
@@ -17,8 +20,14 @@ use std::{cell::OnceCell, fmt::Display, sync::Arc, thread::LocalKey};
 
 use axum::Router;
 use http::{StatusCode, header};
-use wasm_bindgen::JsValue;
-use worker::{Context, Env, send::SendWrapper, worker_sys::web_sys};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use worker::{
+    Env,
+    js_sys::Reflect,
+    worker_sys::{Context, web_sys::Request},
+};
+
+use call::Call;
 
 use crate::{
     Clock, Host, HttpClient, KvNamespace, Object, ObjectContext, ObjectNamespace, RateLimit,
@@ -32,7 +41,7 @@ pub mod private {
 
     pub use super::object::{ObjectState, WorkersObject};
     pub use worker::{
-        Env, js_sys, wasm_bindgen, wasm_bindgen_futures,
+        Env, js_sys, wasm_bindgen,
         worker_sys::{Context, web_sys::Request},
     };
 }
@@ -40,21 +49,28 @@ pub mod private {
 /// A Worker's environment: its variables, secrets and bindings.
 pub struct WorkersHost(Env);
 
+impl WorkersHost {
+    /// The value of a binding that is an object of the runtime.
+    fn bound(&self, binding: &str) -> Option<JsValue> {
+        Reflect::get(&self.0, &JsValue::from_str(binding)).ok().filter(JsValue::is_object)
+    }
+}
+
 impl Host for WorkersHost {
     fn var(&self, name: &str) -> Option<String> {
         self.0.var(name).ok().map(|value| value.to_string())
     }
 
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>> {
-        Some(Arc::new(kv::WorkersKv::bound(&self.0, binding)?))
+        Some(Arc::new(kv::WorkersKv::new(self.bound(binding)?)))
     }
 
     fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>> {
-        Some(Arc::new(objects::WorkersObjects::bound(&self.0, binding)?))
+        Some(Arc::new(objects::WorkersObjects::new(self.bound(binding)?)))
     }
 
     fn rate_limit(&self, binding: &str) -> Option<Arc<dyn RateLimit>> {
-        Some(Arc::new(rate_limit::WorkersRateLimit::bound(&self.0, binding)?))
+        Some(Arc::new(rate_limit::WorkersRateLimit::new(self.bound(binding)?, binding)))
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -95,11 +111,43 @@ impl<E: Display> IntoRouter for Result<Router, E> {
     }
 }
 
-/// Runs once, when the module is loaded.
+#[wasm_bindgen(module = "/src/workers/isolate.js")]
+extern "C" {
+    fn connect(memory: JsValue, table: JsValue, pointers: &[u32]);
+
+    #[wasm_bindgen(js_name = serve)]
+    fn serve_request(request: &Request, env: &Env, context: &Context) -> JsValue;
+}
+
+/// The application's function that takes a request from JavaScript.
 #[doc(hidden)]
-pub fn start() {
+pub type Receive = extern "C" fn(u32, u32);
+
+/// Runs when an instance of the module starts.
+#[doc(hidden)]
+pub fn start(receive: Receive) {
     console_error_panic_hook::set_once();
     console::install();
+    // The order is that of `connect` in `isolate.js`, which finds the functions in the module's table.
+    let pointers = [
+        receive as usize,
+        object::message as extern "C" fn(u32, u32, u32) as usize,
+        object::alarm as extern "C" fn(u32, u32, u32) as usize,
+        operation::settle as extern "C" fn(u32, u32, u32) as usize,
+        executor::run as extern "C" fn() as usize,
+        response::pull as extern "C" fn(u32) as usize,
+        response::cancel as extern "C" fn(u32) as usize,
+        operation::renew_inbox as extern "C" fn(u32) -> u32 as usize,
+    ];
+    #[expect(clippy::cast_possible_truncation, reason = "addresses have 32 bits on wasm32")]
+    let pointers = pointers.map(|pointer| pointer as u32);
+    connect(wasm_bindgen::memory(), wasm_bindgen::function_table(), &pointers);
+}
+
+/// Serves one request, by worker-build's entry.
+#[doc(hidden)]
+pub fn fetch(request: &Request, env: &Env, context: &Context) -> JsValue {
+    serve_request(request, env, context)
 }
 
 /// Makes an object of a class by its factory.
@@ -112,29 +160,36 @@ pub fn make_object<O: Object + 'static>(
     object::WorkersObject::new(state, |context| factory(&WorkersHost(env), context))
 }
 
-/// Serves one request by the isolate's router, which the first request builds.
+/// Serves the request whose head is in the inbox by the isolate's router, which the first request builds.
 #[doc(hidden)]
-pub async fn serve<R: IntoRouter>(
-    request: web_sys::Request,
-    env: Env,
-    context: worker::worker_sys::Context,
+pub fn receive<R: IntoRouter + 'static>(
+    call: u32,
+    head_length: u32,
     router: &'static LocalKey<OnceCell<Router>>,
-    build: impl FnOnce(&WorkersHost) -> R,
-) -> Result<JsValue, JsValue> {
-    let context = Context::new(context);
-    let web_request = request;
-    let (mut request, unread_body) =
-        request::from_web(&web_request).map_err(|error| JsValue::from_str(&error.to_string()))?;
-    let runtime_context = JsValue::from(context.as_ref());
-    let context = SendWrapper::new(context);
-    request.extensions_mut().insert(WaitUntil::new(move |work| context.wait_until(work)));
-    request.extensions_mut().insert(visitor::time_zone(web_request));
-    let mut router =
-        router.with(|cell| cell.get_or_init(|| build(&WorkersHost(env)).into_router()).clone());
-    let response = tower_service::Service::call(&mut router, request).await;
-    if let Some(body) = unread_body {
-        body.read_rest(&runtime_context).await;
-    }
-    let response = response::into_web(response.unwrap_or_else(|never| match never {})).await;
-    Ok(response.map_err(JsValue::from)?.into())
+    build: fn(&WorkersHost) -> R,
+) {
+    let call = Arc::new(Call::new(call));
+    let request = operation::read_inbox(head_length, |head| request::read_request(head, &call));
+    executor::enter(|| {
+        executor::spawn(async move {
+            let mut request = match request {
+                Ok(request) => request,
+                Err(error) => return response::refuse(&call, &error.to_string()),
+            };
+            let may_have_body = request::may_have_body(request.method());
+            let background = Arc::clone(&call);
+            let wait_until = WaitUntil::new(move |work| background.run_in_background(work));
+            request.extensions_mut().insert(wait_until);
+            request.extensions_mut().insert(visitor::time_zone(Arc::clone(&call)));
+            let mut router = router.with(|router| {
+                let build = || build(&WorkersHost(call.environment().unchecked_into()));
+                router.get_or_init(|| build().into_router()).clone()
+            });
+            let response = tower_service::Service::call(&mut router, request).await;
+            if may_have_body {
+                request::read_rest(&call).await;
+            }
+            response::send(&call, response.unwrap_or_else(|never| match never {})).await;
+        });
+    });
 }

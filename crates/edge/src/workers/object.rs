@@ -1,23 +1,28 @@
 //! A class of Durable Objects, for the runtime.
 //! <https://developers.cloudflare.com/durable-objects/api/base/>
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
-    js_sys::{self, Promise, Reflect, Uint8Array},
+    js_sys::{self, Promise},
     send::SendWrapper,
-    wasm_bindgen_futures::{JsFuture, future_to_promise},
-    worker_sys::web_sys::{Request, Response},
+    worker_sys::web_sys::Request,
 };
 
+use super::{
+    call::run_in_background_of,
+    executor::{enter, next_id, spawn},
+    operation::take_inbox,
+};
 use crate::{Object, ObjectContext, ObjectFault, ObjectStorage};
 
 /// The runtime runs a failed alarm six times more, in growing steps of some minutes in all, and then no more. The
 /// last of these runs sets the alarm again instead of failing.
 /// <https://developers.cloudflare.com/durable-objects/api/alarms/>
-const ALARM_RETRIES_MAX: f64 = 6.0;
+const ALARM_RETRIES_MAX: u32 = 6;
 /// The delay of that alarm.
 const LATE_RETRY_MILLIS: f64 = 300_000.0;
 
@@ -29,9 +34,6 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     fn storage(this: &ObjectState) -> Storage;
-
-    #[wasm_bindgen(method, js_name = waitUntil)]
-    fn wait_until(this: &ObjectState, promise: &Promise);
 
     #[wasm_bindgen(typescript_type = "DurableObjectStorage")]
     type Storage;
@@ -52,32 +54,40 @@ extern "C" {
     fn delete(this: &Rows, key: &str) -> Result<bool, JsValue>;
 }
 
-#[wasm_bindgen(module = "/src/workers/host.js")]
+#[wasm_bindgen(module = "/src/workers/objects.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = objectRows)]
-    fn object_rows(rows: &Rows, prefix: &str) -> Result<Vec<u8>, JsValue>;
+    fn object_rows(rows: &Rows, prefix: &str) -> Result<String, JsValue>;
 
     #[wasm_bindgen(catch, js_name = setObjectAlarm)]
     fn set_object_alarm(storage: &Storage, at: Option<f64>) -> Result<(), JsValue>;
 
     #[wasm_bindgen(catch, js_name = deleteObjectRows)]
     fn delete_object_rows(storage: &Storage) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(catch, js_name = objectMessage)]
-    fn object_message(request: &Request) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(catch, js_name = untilPanic)]
-    fn caught_until_panic(event: Promise) -> Result<Promise, JsValue>;
 }
 
-/// The event, which fails when a panic resets the isolate. Imports without `catch` and with JavaScript values alone
-/// get an entry each in the bundle's imports, under the same name, of which esbuild warns.
-fn until_panic(event: Promise) -> Promise {
-    caught_until_panic(event).unwrap_or_else(|error| Promise::reject(&error))
+#[wasm_bindgen(module = "/src/workers/isolate.js")]
+extern "C" {
+    fn deliver(object: u32, request: Request) -> Promise;
+
+    fn ring(object: u32, info: JsValue) -> Promise;
+
+    #[wasm_bindgen(js_name = respondWith)]
+    fn respond_with(call: u32, response: Option<&str>);
+
+    #[wasm_bindgen(js_name = failCall)]
+    fn fail_call(call: u32, reason: &str);
+
+    fn close(call: u32);
+}
+
+thread_local! {
+    /// The objects that run in this isolate.
+    static OBJECTS: RefCell<BTreeMap<u32, Rc<Instance>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// One object of a class, as [`serve!`](crate::serve) exports it.
-pub struct WorkersObject(Rc<Instance>);
+pub struct WorkersObject(u32);
 
 struct Instance {
     object: Box<dyn Object>,
@@ -94,60 +104,83 @@ impl WorkersObject {
         let state = SendWrapper::new(state);
         // `waitUntil()` keeps the object for as long as the work takes, up to 15 minutes.
         // https://developers.cloudflare.com/durable-objects/api/state/#waituntil
-        let spawn = move |work: futures_util::future::BoxFuture<'static, ()>| {
-            state.wait_until(&until_panic(future_to_promise(async move {
-                work.await;
-                Ok(JsValue::UNDEFINED)
-            })));
-        };
+        let spawn = move |work: BoxFuture<'static, ()>| run_in_background_of(&state, work);
         let context = ObjectContext::new(Arc::clone(&storage) as _, spawn);
-        Self(Rc::new(Instance { object: Box::new(factory(context)), storage }))
+        let instance = Rc::new(Instance { object: Box::new(factory(context)), storage });
+        let id = next_id();
+        OBJECTS.with_borrow_mut(|objects| objects.insert(id, instance));
+        Self(id)
     }
 
     /// Responds to a message: status 200 and the response, or 500 and nothing. The log has the reason.
     pub fn fetch(&self, request: Request) -> Promise {
-        let instance = Rc::clone(&self.0);
-        until_panic(future_to_promise(async move { instance.fetch(request).await }))
+        deliver(self.0, request)
     }
 
     /// Runs the alarm. The promise fails if the alarm does: then the runtime runs it again.
     pub fn alarm(&self, info: JsValue) -> Promise {
-        let instance = Rc::clone(&self.0);
-        until_panic(future_to_promise(async move {
-            instance.alarm(info).await.map(|()| JsValue::UNDEFINED)
-        }))
+        ring(self.0, info)
     }
 }
 
-impl Instance {
-    async fn fetch(&self, request: Request) -> Result<JsValue, JsValue> {
-        let message = JsFuture::from(object_message(&request)?).await?;
-        let message = String::from_utf8(Uint8Array::from(message).to_vec())
-            .map_err(|_| JsValue::from(js_sys::Error::new("the message is not UTF-8")))?;
-        let response = match self.object.receive(&message).await {
-            Ok(text) => Response::new_with_opt_str(Some(&text))?,
+impl Drop for WorkersObject {
+    fn drop(&mut self) {
+        let instance = OBJECTS.with_borrow_mut(|objects| objects.remove(&self.0));
+        drop(instance);
+    }
+}
+
+/// Runs `event` on an object, in a task.
+fn start<F: Future<Output = ()>>(
+    call: u32,
+    object: u32,
+    event: impl FnOnce(Rc<Instance>) -> F + 'static,
+) {
+    let instance = OBJECTS.with_borrow(|objects| objects.get(&object).map(Rc::clone));
+    enter(|| {
+        spawn(async move {
+            match instance {
+                Some(instance) => event(instance).await,
+                None => fail_call(call, "the object was reset"),
+            }
+            close(call);
+        });
+    });
+}
+
+/// Hands the message in the inbox to an object. JavaScript calls this.
+pub extern "C" fn message(call: u32, object: u32, length: u32) {
+    let message = take_inbox(length);
+    start(call, object, move |instance| async move {
+        let message =
+            String::from_utf8(message).map_err(|_| ObjectFault::new("a message is not UTF-8"));
+        let response = match message {
+            Ok(message) => instance.object.receive(&message).await,
+            Err(fault) => Err(fault),
+        };
+        match response {
+            Ok(response) => respond_with(call, Some(&response)),
             Err(fault) => {
                 log::error!("A Durable Object failed on a message: {fault}");
-                let init = worker::worker_sys::web_sys::ResponseInit::new();
-                init.set_status(500);
-                Response::new_with_opt_str_and_init(None, &init)?
+                respond_with(call, None);
             }
-        };
-        Ok(response.into())
-    }
-
-    async fn alarm(&self, info: JsValue) -> Result<(), JsValue> {
-        let Err(fault) = self.object.alarm().await else { return Ok(()) };
-        log::error!("The alarm of a Durable Object failed: {fault}");
-        let retries = Reflect::get(&info, &"retryCount".into()).ok();
-        if retries.and_then(|retries| retries.as_f64()) >= Some(ALARM_RETRIES_MAX) {
-            return set_object_alarm(
-                &self.storage.storage,
-                Some(js_sys::Date::now() + LATE_RETRY_MILLIS),
-            );
         }
-        Err(js_sys::Error::new("the alarm failed").into())
-    }
+    });
+}
+
+/// Runs the alarm of an object. JavaScript calls this.
+pub extern "C" fn alarm(call: u32, object: u32, retries: u32) {
+    start(call, object, move |instance| async move {
+        let Err(fault) = instance.object.alarm().await else { return respond_with(call, None) };
+        log::error!("The alarm of a Durable Object failed: {fault}");
+        if retries >= ALARM_RETRIES_MAX {
+            let at = js_sys::Date::now() + LATE_RETRY_MILLIS;
+            if set_object_alarm(&instance.storage.storage, Some(at)).is_ok() {
+                return respond_with(call, None);
+            }
+        }
+        fail_call(call, "the alarm failed");
+    });
 }
 
 /// The synchronous key-value API of a class with SQLite storage.
@@ -176,7 +209,7 @@ impl ObjectStorage for WorkersObjectStorage {
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, ObjectFault> {
         let rows = object_rows(&self.rows, prefix).map_err(failed)?;
-        serde_json::from_slice(&rows).map_err(|_| ObjectFault::new("a stored value is no text"))
+        serde_json::from_str(&rows).map_err(|_| ObjectFault::new("a stored value is no text"))
     }
 
     fn put(&self, key: &str, value: &str) -> Result<(), ObjectFault> {

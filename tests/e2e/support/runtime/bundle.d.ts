@@ -1,2 +1,5 @@
 /** The release bundle, under the name that `fake-worker-build.mjs` gives it. */
-export { default } from './index.js';
+import type { Entry } from './index.js';
+
+declare const Bundle: Entry;
+export default Bundle;

@@ -134,11 +134,22 @@ export default class extends WorkerEntrypoint {
   async #passOn(request) {
     inFlight += 1;
     try {
-      return await new Bundle(counted(this.ctx), testEnv(this.env, String(this.env[HARNESS.location]))).fetch(request);
+      return await serve(request, testEnv(this.env, String(this.env[HARNESS.location])), counted(this.ctx));
     } finally {
       inFlight -= 1;
     }
   }
+}
+
+/**
+ * Serves a request by the bundle, whose entry is edge-host's or, in the example, worker-build's class.
+ *
+ * @param {Request} request
+ * @param {object} env
+ * @param {ExecutionContext} context
+ */
+function serve(request, env, context) {
+  return typeof Bundle === 'function' ? new Bundle(context, env).fetch(request) : Bundle.fetch(request, env, context);
 }
 
 /** @param {KVNamespace} namespace @param {SeedEntry[]} entries */

@@ -1,7 +1,11 @@
 /** The bundle, build/index.js: the tests load it beside the entry module. */
-import { WorkerEntrypoint } from 'cloudflare:workers';
 
-export default class Bundle extends WorkerEntrypoint {
-  constructor(ctx: ExecutionContext, env: unknown);
-  fetch(request: Request): Promise<Response>;
+/** The entry of edge-host. */
+export interface Entry {
+  fetch(request: Request, env: unknown, context: ExecutionContext): Response | Promise<Response>;
 }
+/** The entry of worker-build, which the example has. */
+export type EntryClass = new (context: ExecutionContext, env: unknown) => { fetch(request: Request): Promise<Response> };
+
+declare const Bundle: Entry | EntryClass;
+export default Bundle;

@@ -5,13 +5,10 @@ import { version } from './version.js';
 
 export * from './bundle.js';
 
-export default class extends Bundle {
-  /**
-   * @override
-   * @param {Request} request
-   */
-  async fetch(request) {
+export default {
+  /** @param {Request} request @param {unknown} env @param {ExecutionContext} context */
+  fetch(request, env, context) {
     if (new URL(request.url).pathname === '/.test/version') return new Response(version);
-    return super.fetch(request);
-  }
-}
+    return Bundle.fetch(request, env, context);
+  },
+};

@@ -1,0 +1,24 @@
+/** Outgoing requests. */
+
+import { operate, toInbox } from './isolate.js';
+
+/** The response's headers that callers read, in the order of `fetch.rs`. */
+const READ_HEADERS = ['cache-control', 'content-type', 'retry-after'];
+
+/**
+ * The result is the status, the headers that callers read, and the body, each after a line break.
+ *
+ * @param {number} waiter
+ * @param {string} url
+ * @param {string} init as JSON
+ * @param {number} maxMillis
+ */
+export function sendRequest(waiter, url, init, maxMillis) {
+  const send = async () => {
+    const response = await fetch(url, { ...JSON.parse(init), signal: AbortSignal.timeout(maxMillis) });
+    const headers = READ_HEADERS.map((name) => response.headers.get(name) ?? '');
+    return [response.status, ...headers, await response.text()].join('\n');
+  };
+  // The runtime's message may contain addresses, so it goes no further.
+  operate(waiter, send, toInbox, 0, () => '');
+}

@@ -1,0 +1,613 @@
+/**
+ * The JavaScript half of a Worker. It takes events from the runtime, calls into the module, and starts the runtime's
+ * operations for it. The two halves exchange numbers and text: text for the module stands in its inbox, a part of its
+ * memory, and is encoded there directly. Calls from JavaScript go by function pointers, which costs nothing but the
+ * call. It takes no decisions.
+ *
+ * A panic leaves the module's memory in an unknown state. Every event under way then fails, and the next one starts a
+ * new instance of the module.
+ */
+
+const encoder = new TextEncoder();
+
+/** @typedef {(...numbers: number[]) => number} Pointer a function of the module, by its place in the module's table */
+
+/**
+ * What the module hands over when it starts.
+ *
+ * @typedef {object} Module
+ * @property {WebAssembly.Memory} memory
+ * @property {Pointer} receive   a request: id, and the length of its head in the inbox
+ * @property {Pointer} message   a message to an object: id, instance, length
+ * @property {Pointer} alarm     an alarm: id, instance, retries
+ * @property {Pointer} settle    the outcome of an operation: waiter, kind, length
+ * @property {Pointer} run       polls the tasks that can go on
+ * @property {Pointer} pull      asks for the next part of a stream
+ * @property {Pointer} cancel    drops a stream
+ * @property {Pointer} renewInbox makes an inbox of so many bytes, and returns its address
+ */
+
+/** @type {Module} */
+let module;
+/** The number of the module's instance: an outcome for an earlier one is dropped. */
+let instance = 0;
+/** Whether the instance has panicked. */
+let hasPanicked = false;
+/** A view of the module's inbox, which is empty when the memory has moved. */
+let inbox = new Uint8Array(0);
+
+/** The inbox is reused up to this size. A larger one becomes the module's own with the text that it holds. */
+const INBOX_BYTES = 64 * 1024;
+
+/**
+ * Called by the module when it starts.
+ *
+ * @param {WebAssembly.Memory} memory
+ * @param {WebAssembly.Table} table
+ * @param {Uint32Array} pointers in the order of {@link Module}
+ */
+export function connect(memory, table, pointers) {
+  const [receive, message, alarm, settle, run, pull, cancel, renewInbox] = Array.from(pointers, (at) => table.get(at));
+  module = { memory, receive, message, alarm, settle, run, pull, cancel, renewInbox };
+  instance += 1;
+  hasPanicked = false;
+  inbox = new Uint8Array(0);
+}
+
+// --- text for the module ---------------------------------------------------------------------------
+
+/** @param {number} bytes */
+function makeRoom(bytes) {
+  if (inbox.byteLength >= bytes) return;
+  const size = Math.max(bytes, INBOX_BYTES);
+  // Before the buffer is read: the memory may grow, which makes a new one.
+  const address = module.renewInbox(size) >>> 0;
+  inbox = new Uint8Array(module.memory.buffer, address, size);
+}
+
+/** Writes text to the inbox. @param {string} text @returns {number} the number of bytes */
+export function toInbox(text) {
+  // A UTF-16 unit takes at most three bytes.
+  if (text.length * 3 > INBOX_BYTES) return bytesToInbox(encoder.encode(text));
+  makeRoom(text.length * 3);
+  return encoder.encodeInto(text, inbox).written;
+}
+
+/** @param {Uint8Array} bytes @returns {number} their number */
+export function bytesToInbox(bytes) {
+  makeRoom(bytes.length);
+  inbox.set(bytes);
+  // The module keeps an inbox of this size instead of copying it.
+  if (inbox.byteLength > INBOX_BYTES) inbox = new Uint8Array(0);
+  return bytes.length;
+}
+
+// --- events ----------------------------------------------------------------------------------------
+
+/**
+ * An event under way: a request, a message to an object or an alarm.
+ *
+ * @typedef {object} Call
+ * @property {Request} [request]
+ * @property {ExecutionContext | DurableObjectState} [context]
+ * @property {unknown} [env]
+ * @property {RequestBody} [body]
+ * @property {unknown} response         once the module has responded
+ * @property {boolean} hasResponse
+ * @property {(response: any) => void} [resolve] where the event waits for it
+ * @property {(error: Error) => void} [reject]
+ */
+
+/** The events under way, by their ids. @type {Map<number, Call>} */
+const calls = new Map();
+let lastId = 0;
+
+/**
+ * Hands an event to the module.
+ *
+ * @param {Call} call
+ * @param {(id: number) => void} begin calls into the module
+ * @returns the response, or a promise for it
+ */
+export function open(call, begin) {
+  lastId = (lastId + 1) >>> 0;
+  const id = lastId;
+  calls.set(id, call);
+  try {
+    begin(id);
+  } catch (error) {
+    panicked(error);
+    throw resetError();
+  }
+  if (call.hasResponse) return call.response;
+  return new Promise((resolve, reject) => {
+    call.resolve = resolve;
+    call.reject = reject;
+  });
+}
+
+/** @param {Call} call @param {unknown} response */
+function respondTo(call, response) {
+  if (call.resolve) return call.resolve(response);
+  call.response = response;
+  call.hasResponse = true;
+}
+
+/** The module has no more use for an event. @param {number} id */
+export function close(id) {
+  calls.delete(id);
+}
+
+/**
+ * An exception that leaves the module is a panic, or as bad as one.
+ *
+ * @param {unknown} error
+ */
+function panicked(error) {
+  if (!hasPanicked) {
+    hasPanicked = true;
+    for (const { reject } of calls.values()) reject?.(resetError());
+    for (const { controller, resolve } of pulls.values()) {
+      controller.error(resetError());
+      resolve();
+    }
+    for (const end of background.values()) end();
+    for (const table of [calls, pulls, background]) table.clear();
+    afterPanic(error);
+  }
+}
+
+function resetError() {
+  return new Error('the isolate was reset after a panic');
+}
+
+/** worker-build's entry learns of a panic by the event of an uncaught exception. @param {unknown} error */
+let afterPanic = (error) => {
+  queueMicrotask(() => {
+    throw error;
+  });
+};
+
+/** Calls into the module outside of an event. @param {() => void} call */
+function enter(call) {
+  try {
+    call();
+  } catch (error) {
+    panicked(error);
+  }
+}
+
+/**
+ * Serves a request.
+ *
+ * @param {Request} request
+ * @param {unknown} env
+ * @param {ExecutionContext} context
+ * @returns {Response | Promise<Response>}
+ */
+export function serve(request, env, context) {
+  const call = { request, env, context, response: undefined, hasResponse: false };
+  return /** @type {Response} */ (open(call, (id) => module.receive(id, headToInbox(request))));
+}
+
+/**
+ * Method, URL, and each header's name and value, a line each: none of them contains a line break.
+ *
+ * @param {Request} request
+ */
+function headToInbox(request) {
+  let head = `${request.method}\n${request.url}`;
+  request.headers.forEach((value, name) => {
+    head += `\n${name}\n${value}`;
+  });
+  return toInbox(head);
+}
+
+/** The environment of an event. @param {number} id */
+export function environment(id) {
+  return calls.get(id)?.env;
+}
+
+/** Work in the background, by its number: each function says that the work has ended. @type {Map<number, () => void>} */
+const background = new Map();
+
+/** Keeps the context of an event until the work has ended. @param {number} id @param {number} work */
+export function keepEvent(id, work) {
+  const context = calls.get(id)?.context;
+  if (context) keepContext(context, work);
+}
+
+/** @param {ExecutionContext | DurableObjectState} context @param {number} work */
+export function keepContext(context, work) {
+  try {
+    context.waitUntil(new Promise((/** @type {(value: void) => void} */ resolve) => background.set(work, resolve)));
+  } catch {
+    // The event is over: the work runs without its context.
+  }
+}
+
+/** @param {number} work */
+export function endWork(work) {
+  background.get(work)?.();
+  background.delete(work);
+}
+
+/** The request of an event, for `visitor.js`. @param {number} id */
+export function requestOf(id) {
+  return calls.get(id)?.request;
+}
+
+// --- responses -------------------------------------------------------------------------------------
+
+/** Most responses have the headers of one before them: these are made once. @type {Map<string, Headers>} */
+const knownHeaders = new Map();
+/** Beyond this number all are dropped. */
+const KNOWN_HEADERS_MAX = 64;
+
+/**
+ * @param {string} lines each header's name and value, a line each
+ * @param {boolean} areKept whether other responses have the same
+ */
+function headersOf(lines, areKept) {
+  const known = knownHeaders.get(lines);
+  if (known) return known;
+  const headers = new Headers();
+  const parts = lines.split('\n');
+  for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
+  if (areKept) {
+    if (knownHeaders.size >= KNOWN_HEADERS_MAX) knownHeaders.clear();
+    knownHeaders.set(lines, headers);
+  }
+  return headers;
+}
+
+/**
+ * Responds to a request.
+ *
+ * @param {number} id
+ * @param {number} status
+ * @param {string} headers
+ * @param {boolean} areKept
+ * @param {Uint8Array} body a view of the module's memory
+ */
+export function respond(id, status, headers, areKept, body) {
+  const call = calls.get(id);
+  if (!call) return;
+  // A copy: the runtime may read it after the module has reused the memory. 204 and 304 may not have a body, not even
+  // an empty one.
+  const copy = body.length === 0 ? null : body.slice();
+  respondTo(call, new Response(copy, { status, headers: headersOf(headers, areKept) }));
+}
+
+/** The parts that clients wait for, by their streams. @type {Map<number, { controller: ReadableStreamDefaultController<Uint8Array>, resolve: () => void }>} */
+const pulls = new Map();
+
+/**
+ * Responds to a request with a body whose parts the module makes when the client can receive them.
+ *
+ * @param {number} id
+ * @param {number} status
+ * @param {string} headers
+ * @param {number} stream
+ */
+export function respondWithStream(id, status, headers, stream) {
+  const call = calls.get(id);
+  if (!call) return;
+  const began = instance;
+  const body = new ReadableStream({
+    pull(controller) {
+      if (began !== instance || hasPanicked) return controller.error(resetError());
+      return new Promise((/** @type {(value: void) => void} */ resolve) => {
+        pulls.set(stream, { controller, resolve });
+        enter(() => module.pull(stream));
+      });
+    },
+    cancel() {
+      if (began === instance && !hasPanicked) enter(() => module.cancel(stream));
+    },
+  });
+  respondTo(call, new Response(body, { status, headers: headersOf(headers, false) }));
+}
+
+/** @param {number} stream @param {Uint8Array} part a view of the module's memory */
+export function pushPart(stream, part) {
+  endPull(stream, (controller) => controller.enqueue(part.slice()));
+}
+
+/** @param {number} stream @param {boolean} isWhole whether the stream has all of its parts */
+export function endStream(stream, isWhole) {
+  // The log has the cause; the runtime shows this message to no client.
+  endPull(stream, (controller) => (isWhole ? controller.close() : controller.error(new Error('the response breaks off'))));
+}
+
+/** @param {number} stream @param {(controller: ReadableStreamDefaultController<Uint8Array>) => void} end */
+function endPull(stream, end) {
+  const pull = pulls.get(stream);
+  if (!pull) return;
+  pulls.delete(stream);
+  end(pull.controller);
+  pull.resolve();
+}
+
+/** Responds to a message or an alarm. @param {number} id @param {unknown} response */
+export function respondWith(id, response) {
+  const call = calls.get(id);
+  if (call) respondTo(call, response);
+}
+
+/** An event fails. @param {number} id @param {string} reason */
+export function failCall(id, reason) {
+  const call = calls.get(id);
+  if (!call) return;
+  if (call.reject) call.reject(new Error(reason));
+  else respondTo(call, Promise.reject(new Error(reason)));
+}
+
+// --- operations of the runtime ---------------------------------------------------------------------
+
+/** The outcomes of an operation, as in `operation.rs`. */
+const TEXT = 0;
+const NOTHING = 1;
+const FAILED = 2;
+const TIMED_OUT = 3;
+
+/** @param {number} began the instance that waits @param {number} waiter @param {number} kind @param {() => number} [write] */
+function settle(began, waiter, kind, write) {
+  if (began !== instance || hasPanicked) return;
+  enter(() => module.settle(waiter, kind, write ? write() : 0));
+}
+
+/**
+ * Starts an operation, whose outcome goes to a waiter.
+ *
+ * @template T
+ * @param {number} waiter
+ * @param {() => PromiseLike<T>} start
+ * @param {(value: NonNullable<T>) => number} write writes the result to the inbox
+ * @param {number} [maxMillis] the longest wait. It ends the wait, not the operation
+ * @param {(error: any) => string} [reason] of a failure
+ */
+export function operate(waiter, start, write, maxMillis = 0, reason = messageOf) {
+  const began = instance;
+  /** @type {number | undefined} */
+  let timer;
+  let promise;
+  try {
+    promise = start();
+  } catch (error) {
+    promise = Promise.reject(error);
+  }
+  if (maxMillis > 0) timer = setTimeout(settle, maxMillis, began, waiter, TIMED_OUT);
+  promise.then(
+    (value) => {
+      if (timer !== undefined) clearTimeout(timer);
+      if (value === undefined || value === null) settle(began, waiter, NOTHING);
+      else settle(began, waiter, TEXT, () => write(value));
+    },
+    (error) => {
+      if (timer !== undefined) clearTimeout(timer);
+      if (error?.name === 'TimeoutError') settle(began, waiter, TIMED_OUT);
+      else settle(began, waiter, FAILED, () => toInbox(reason(error)));
+    },
+  );
+}
+
+/** @param {any} error */
+function messageOf(error) {
+  return String(error?.message ?? '');
+}
+
+/** Has the module poll its tasks after the code that runs now. */
+export function runSoon() {
+  const began = instance;
+  queueMicrotask(() => {
+    if (began === instance && !hasPanicked) enter(() => module.run());
+  });
+}
+
+/** Timers, by their waiters. @type {Map<number, number>} */
+const timers = new Map();
+
+/** @param {number} waiter @param {number} millis */
+export function startTimer(waiter, millis) {
+  const ring = (/** @type {number} */ began) => {
+    timers.delete(waiter);
+    settle(began, waiter, NOTHING);
+  };
+  timers.set(waiter, setTimeout(ring, millis, instance));
+}
+
+/** @param {number} waiter */
+export function stopTimer(waiter) {
+  clearTimeout(timers.get(waiter));
+  timers.delete(waiter);
+}
+
+// --- request bodies --------------------------------------------------------------------------------
+
+/** A body whose `Content-Length` is at most this is read in one piece. No handler reads more. */
+const WHOLE_MAX_BYTES = 256 * 1024;
+/** The most of an unused body that is read and discarded; it takes 4 ms of CPU. */
+const REST_MAX_BYTES = 1024 * 1024;
+/** The longest that a response waits for an unused body. */
+const REST_MAX_MS = 1_000;
+
+/**
+ * A request's body, which stays untouched until a handler reads it. A body that is cancelled, or not read to
+ * its end, breaks its connection, and under `wrangler dev` other requests too. So the rest of the body is read
+ * and discarded before the response is sent.
+ */
+class RequestBody {
+  #request;
+  #length;
+  /** @type {ReadableStreamDefaultReader<Uint8Array> | undefined} */
+  #reader;
+  #readBytes = 0;
+  #isAtEnd = false;
+  /** The read under way, which the code that began it may no longer wait for. @type {Promise<unknown>} */
+  #reading = Promise.resolve();
+
+  /** @param {Request} request */
+  constructor(request) {
+    this.#request = request;
+    const length = request.headers.get('content-length');
+    /** The `Content-Length`, if there is one. @type {number | undefined} */
+    this.#length = length === null ? undefined : Number(length);
+  }
+
+  /** The next part; `undefined` at the end. @returns {Promise<Uint8Array | undefined>} */
+  read() {
+    const part = this.#next();
+    // A failure means that the client has disconnected: nothing more can be read.
+    this.#reading = part.catch(() => (this.#isAtEnd = true));
+    return part;
+  }
+
+  async #next() {
+    if (this.#isAtEnd) return undefined;
+    if (this.#length !== undefined && this.#length <= WHOLE_MAX_BYTES) {
+      const whole = new Uint8Array(await this.#request.arrayBuffer());
+      this.#isAtEnd = true;
+      return whole;
+    }
+    this.#reader ??= this.#request.body?.getReader();
+    const { done, value } = (await this.#reader?.read()) ?? { done: true };
+    this.#isAtEnd ||= done;
+    this.#readBytes += value?.byteLength ?? 0;
+    return value;
+  }
+
+  /**
+   * Reads the rest and discards it. A body whose `Content-Length` is too long for that stays as it is: the
+   * runtime handles one that is untouched.
+   *
+   * @param {ExecutionContext} context keeps reading a slow client's body while the response is sent
+   * @returns {Promise<unknown> | undefined} `undefined` when nothing is left
+   */
+  readRest(context) {
+    const isUntouched = this.#request.body !== null && !this.#request.bodyUsed;
+    const isTooLong = this.#length !== undefined && this.#length > REST_MAX_BYTES;
+    if (this.#isAtEnd || this.#request.body === null || (isUntouched && isTooLong)) return undefined;
+    const rest = this.#discard();
+    context.waitUntil(rest);
+    return Promise.race([rest, scheduler.wait(REST_MAX_MS)]);
+  }
+
+  async #discard() {
+    await this.#reading;
+    while (!this.#isAtEnd && this.#readBytes < REST_MAX_BYTES) {
+      void this.read();
+      await this.#reading;
+    }
+  }
+}
+
+/** @param {Call} call */
+function bodyOf(call) {
+  return (call.body ??= new RequestBody(/** @type {Request} */ (call.request)));
+}
+
+/** Reads the next part of a request's body. @param {number} waiter @param {number} id */
+export function readBody(waiter, id) {
+  const call = calls.get(id);
+  operate(waiter, () => (call ? bodyOf(call).read() : Promise.reject(new Error('the request is over'))), bytesToInbox);
+}
+
+/**
+ * Reads the rest of a request's body, so that the connection stays usable. The waiter is settled when the response may
+ * be sent.
+ *
+ * @param {number} waiter
+ * @param {number} id
+ * @returns {boolean} whether there is a rest
+ */
+export function readRestOfBody(waiter, id) {
+  const call = calls.get(id);
+  const rest = call && bodyOf(call).readRest(/** @type {ExecutionContext} */ (call.context));
+  if (rest) operate(waiter, () => rest.then(() => undefined), () => 0);
+  return rest !== undefined;
+}
+
+// --- the entry -------------------------------------------------------------------------------------
+
+/**
+ * The module as wasm-bindgen exports it.
+ *
+ * @typedef {object} Exports
+ * @property {() => void} __wbg_reset_state starts a new instance of the module
+ */
+
+/**
+ * The Worker's default export, which is thinner than worker-build's.
+ *
+ * @param {Exports} exports
+ */
+export function entry(exports) {
+  afterPanic = () => {};
+  return {
+    /** @param {Request} request @param {unknown} env @param {ExecutionContext} context */
+    fetch(request, env, context) {
+      if (hasPanicked) exports.__wbg_reset_state();
+      return serve(request, env, context);
+    },
+  };
+}
+
+/**
+ * A class of Durable Objects for the runtime. Its object is made again in each instance of the module.
+ *
+ * @param {Exports} exports
+ * @param {new (context: DurableObjectState, env: unknown) => { fetch(request: Request): unknown, alarm(info: unknown): unknown }} Class
+ */
+export function objectClass(exports, Class) {
+  return class {
+    #context;
+    #env;
+    #object;
+    #instance;
+
+    /** @param {DurableObjectState} context @param {unknown} env */
+    constructor(context, env) {
+      if (hasPanicked) exports.__wbg_reset_state();
+      this.#context = context;
+      this.#env = env;
+      this.#object = new Class(context, env);
+      this.#instance = instance;
+    }
+
+    #current() {
+      if (hasPanicked) exports.__wbg_reset_state();
+      if (this.#instance !== instance) {
+        this.#object = new Class(this.#context, this.#env);
+        this.#instance = instance;
+      }
+      return this.#object;
+    }
+
+    /** @param {Request} request */
+    fetch(request) {
+      return this.#current().fetch(request);
+    }
+
+    /** @param {unknown} info */
+    alarm(info) {
+      return this.#current().alarm(info);
+    }
+  };
+}
+
+/** Hands a message to an object. @param {number} object @param {Request} request */
+export async function deliver(object, request) {
+  const began = instance;
+  const message = await request.text();
+  if (began !== instance || hasPanicked) throw resetError();
+  const call = { response: undefined, hasResponse: false };
+  const response = await open(call, (id) => module.message(id, object, toInbox(message)));
+  return response === undefined ? new Response(null, { status: 500 }) : new Response(/** @type {string} */ (response));
+}
+
+/** Runs the alarm of an object. @param {number} object @param {{ retryCount?: number } | undefined} info */
+export async function ring(object, info) {
+  const call = { response: undefined, hasResponse: false };
+  await open(call, (id) => module.alarm(id, object, info?.retryCount ?? 0));
+}

@@ -1,0 +1,60 @@
+/** Durable Objects: messages to them, and their storage. */
+
+import { bytesToInbox, operate } from './isolate.js';
+
+/**
+ * Sends a message to an object, by a stub for this message alone: a stub fails for ever after its object was reset.
+ *
+ * @param {number} waiter
+ * @param {DurableObjectNamespace} namespace
+ * @param {string} name
+ * @param {string} message
+ * @param {number} maxMillis
+ */
+export function sendToObject(waiter, namespace, name, message, maxMillis) {
+  operate(waiter, () => send(namespace, name, message), bytesToInbox, maxMillis, describe);
+}
+
+/** @param {DurableObjectNamespace} namespace @param {string} name @param {string} message */
+async function send(namespace, name, message) {
+  const response = await namespace.getByName(name).fetch('http://object/', { method: 'POST', body: message });
+  const body = new Uint8Array(await response.arrayBuffer());
+  if (response.status !== 200) throw new Error(`the object responded with status ${response.status}`, { cause: ANSWERED });
+  return body;
+}
+
+/** The cause of an error that is the object's own response. */
+const ANSWERED = 'answered';
+
+/**
+ * The marks that the runtime gives its errors, and the message after a line break.
+ *
+ * @param {any} error
+ */
+function describe(error) {
+  const marks = ['overloaded', 'retryable', 'durableObjectReset', 'remote'].filter((mark) => error?.[mark]);
+  if (error?.cause === ANSWERED) marks.push(ANSWERED);
+  return `${marks.join(' ')}\n${error?.message ?? ''}`;
+}
+
+/** The rows of an object as JSON, in order. @param {SyncKvStorage} rows @param {string} prefix */
+export function objectRows(rows, prefix) {
+  return JSON.stringify([...rows.list({ prefix })]);
+}
+
+/**
+ * Sets the alarm of an object, or deletes it. The promise needs no wait: a write takes effect at once, and one that
+ * cannot be made durable resets the object, with no response to anything that depends on it.
+ *
+ * @param {DurableObjectStorage} storage
+ * @param {number | undefined} at milliseconds since 1970
+ */
+export function setObjectAlarm(storage, at) {
+  (at === undefined ? storage.deleteAlarm() : storage.setAlarm(at)).catch(() => {});
+}
+
+/** Deletes the rows of an object and its alarm, at every compatibility date. @param {DurableObjectStorage} storage */
+export function deleteObjectRows(storage) {
+  storage.deleteAlarm().catch(() => {});
+  storage.deleteAll().catch(() => {});
+}
