@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Poll, Waker},
 };
 
@@ -189,8 +189,10 @@ impl MemoryObjects {
             Arc::clone(&slot.storage)
         };
         let life = Arc::new(Life::default());
-        let (shared, spawned_in) = (Arc::clone(&self.0), Arc::clone(&life));
+        // The namespace owns its instances, and they must not own it.
+        let (namespace, spawned_in) = (Arc::downgrade(&self.0), Arc::clone(&life));
         let context = ObjectContext::new(storage, move |work| {
+            let Some(shared) = Weak::upgrade(&namespace) else { return };
             let life = Arc::clone(&spawned_in);
             (shared.spawn)(
                 async move {
@@ -385,6 +387,21 @@ mod tests {
         assert_eq!(error.kind, ObjectErrorKind::Disconnected);
         assert!(error.may_have_run());
         assert_eq!(objects.send("a", ".").await.unwrap(), "wait.");
+    }
+
+    #[tokio::test]
+    async fn instances_end_with_their_namespace() {
+        let made: Arc<Mutex<Option<Weak<Appender>>>> = Arc::default();
+        let latest = Arc::clone(&made);
+        let class = move |context| {
+            let object = Arc::new(Appender(context));
+            *latest.lock().unwrap() = Some(Arc::downgrade(&object));
+            object as _
+        };
+        let objects = MemoryObjects::new(class, drop);
+        objects.send("a", "1").await.unwrap();
+        drop(objects);
+        assert!(made.lock().unwrap().take().unwrap().upgrade().is_none());
     }
 
     #[tokio::test]
