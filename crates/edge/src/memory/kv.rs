@@ -33,6 +33,8 @@ struct State {
     /// The operation that fails, and how often it succeeds before.
     failing: Option<(KvOperation, usize)>,
     loses_responses: bool,
+    limits_writes: bool,
+    latency_millis: u32,
     is_held: bool,
     held: Option<KvOperation>,
     is_waiting: bool,
@@ -85,6 +87,17 @@ impl MemoryKv {
     /// Makes failing writes take place all the same.
     pub fn lose_responses(&self, loses_responses: bool) {
         self.state().loses_responses = loses_responses;
+    }
+
+    /// Makes every write fail with 429 and without an effect.
+    pub fn limit_writes(&self, limits_writes: bool) {
+        self.state().limits_writes = limits_writes;
+    }
+
+    /// Makes every operation respond after so many milliseconds by the namespace's clock. A write takes effect
+    /// at once.
+    pub fn delay_responses(&self, latency_millis: u32) {
+        self.state().latency_millis = latency_millis;
     }
 
     /// The operations since the last call, in order.
@@ -145,6 +158,14 @@ impl MemoryKv {
         .await;
     }
 
+    /// Waits for the response.
+    async fn latency(&self) {
+        let millis = self.state().latency_millis;
+        if millis > 0 {
+            self.clock.time_limit(millis).await;
+        }
+    }
+
     fn begin(&self, operation: KvOperation) -> Result<MutexGuard<'_, State>, KvError> {
         let (state, failure) = self.begin_write(operation);
         failure.map_or(Ok(state), Err)
@@ -154,6 +175,12 @@ impl MemoryKv {
     fn begin_write(&self, operation: KvOperation) -> (MutexGuard<'_, State>, Option<KvError>) {
         let mut state = self.state();
         state.operations.push(operation);
+        let is_write = matches!(operation, KvOperation::Put | KvOperation::Delete);
+        if state.limits_writes && is_write {
+            let refused =
+                KvError::new(operation, KvErrorKind::RateLimited, "429 Too Many Requests");
+            return (state, Some(refused));
+        }
         let failure = match &mut state.failing {
             Some((failing, 0)) if *failing == operation => {
                 Some(KvError::new(operation, KvErrorKind::Unavailable, "made to fail"))
@@ -165,6 +192,33 @@ impl MemoryKv {
             _ => None,
         };
         (state, failure)
+    }
+
+    fn put_now(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
+        let (mut state, failure) = self.begin_write(KvOperation::Put);
+        check_key(KvOperation::Put, key)?;
+        check_value(value)?;
+        let metadata = options.metadata.map(parse_metadata).transpose()?;
+        options.expiration_ttl_secs.map_or(Ok(()), check_ttl)?;
+        if failure.is_none() || state.loses_responses {
+            let expiration_ttl_secs = options.expiration_ttl_secs;
+            let entry = Entry {
+                value: value.to_owned(),
+                written: Written { metadata, expiration_ttl_secs },
+                expires_at: expiration_ttl_secs.and_then(|secs| self.end(secs)),
+            };
+            state.entries.insert(key.to_owned(), entry);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn delete_now(&self, key: &str) -> Result<(), KvError> {
+        let (mut state, failure) = self.begin_write(KvOperation::Delete);
+        check_key(KvOperation::Delete, key)?;
+        if failure.is_none() || state.loses_responses {
+            state.entries.remove(key);
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     fn value(&self, state: &State, key: &str) -> Option<String> {
@@ -187,6 +241,7 @@ impl MemoryKv {
 impl KvNamespace for MemoryKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
         self.turn(KvOperation::Get).await;
+        self.latency().await;
         let state = self.begin(KvOperation::Get)?;
         check_key(KvOperation::Get, key)?;
         Ok(self.value(&state, key))
@@ -194,6 +249,7 @@ impl KvNamespace for MemoryKv {
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
         self.turn(KvOperation::Get).await;
+        self.latency().await;
         let state = self.begin(KvOperation::Get)?;
         check_bulk(keys)?;
         let values: Vec<_> = keys.iter().map(|key| self.value(&state, key)).collect();
@@ -203,31 +259,16 @@ impl KvNamespace for MemoryKv {
 
     async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
         self.turn(KvOperation::Put).await;
-        let (mut state, failure) = self.begin_write(KvOperation::Put);
-        check_key(KvOperation::Put, key)?;
-        check_value(value)?;
-        let metadata = options.metadata.map(parse_metadata).transpose()?;
-        options.expiration_ttl_secs.map_or(Ok(()), check_ttl)?;
-        if failure.is_none() || state.loses_responses {
-            let expiration_ttl_secs = options.expiration_ttl_secs;
-            let entry = Entry {
-                value: value.to_owned(),
-                written: Written { metadata, expiration_ttl_secs },
-                expires_at: expiration_ttl_secs.and_then(|secs| self.end(secs)),
-            };
-            state.entries.insert(key.to_owned(), entry);
-        }
-        failure.map_or(Ok(()), Err)
+        let result = self.put_now(key, value, options);
+        self.latency().await;
+        result
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
         self.turn(KvOperation::Delete).await;
-        let (mut state, failure) = self.begin_write(KvOperation::Delete);
-        check_key(KvOperation::Delete, key)?;
-        if failure.is_none() || state.loses_responses {
-            state.entries.remove(key);
-        }
-        failure.map_or(Ok(()), Err)
+        let result = self.delete_now(key);
+        self.latency().await;
+        result
     }
 
     async fn list(
@@ -237,6 +278,7 @@ impl KvNamespace for MemoryKv {
         cursor: Option<&str>,
     ) -> Result<KvListing, KvError> {
         self.turn(KvOperation::List).await;
+        self.latency().await;
         let state = self.begin(KvOperation::List)?;
         check_prefix(prefix)?;
         check_list_limit(limit)?;
