@@ -40,6 +40,32 @@ async fn response_sets_the_renewed_session() {
 }
 
 #[tokio::test]
+async fn renewed_session_keeps_the_impersonator() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"act": {"sub": "help@workos.test"}}));
+    app.authkit.impersonate(json!({"email": "help@workos.test", "reason": "ticket 7"}));
+    let mut browser = app.signed_in(ADA).await;
+    let mut late = Browser { app: app.isolate(), ..browser.clone() };
+    let expected = json!({"email": "help@workos.test", "reason": "ticket 7"});
+    for round in 1..=2 {
+        expire(&app);
+        let me = browser.get("/me").await.expect(200).json();
+        assert_eq!(me["impersonator"], expected, "round {round}");
+        assert_eq!(app.authkit.refresh_count(), round);
+    }
+    // The session keeper has renewed this session before.
+    let me = late.get("/me").await.expect(200).json();
+    assert_eq!(me["impersonator"], expected);
+    assert_eq!(app.authkit.refresh_count(), 2);
+    // The signed token names the impersonator, whatever the response of WorkOS says.
+    app.authkit.impersonate(json!(null));
+    expire(&app);
+    let me = browser.get("/me").await.expect(200).json();
+    assert_eq!(me["impersonator"]["email"], "help@workos.test");
+    assert!(browser.open("/").await.expect(200).body.contains("help@workos.test"));
+}
+
+#[tokio::test]
 async fn every_protected_path_renews_the_session() {
     let app = TestApp::new();
     app.kv.fail(Some(KvOperation::List));
