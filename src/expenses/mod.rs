@@ -10,6 +10,8 @@ mod cursor;
 mod erase;
 pub(crate) mod filter;
 pub(crate) mod idempotency;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod interleavings;
 mod keys;
 pub mod ledger;
 pub mod model;
