@@ -83,7 +83,7 @@ pub fn build(host: &impl Host) -> Router {
         (authkit, _, ledger) => {
             let mut error = authkit.err().unwrap_or_default();
             if ledger.is_none() {
-                error.add(ledger::BINDING, "is not bound to Durable Objects");
+                error.add(ledger::BINDING, "is not bound to a Durable Object class");
             }
             misconfigured(&error)
         }
