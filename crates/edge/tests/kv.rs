@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod kv_operation;
+mod scenarios;
 
 use std::sync::Arc;
 
@@ -12,13 +13,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use kv_operation::Operation;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Scenario {
-    name: String,
-    steps: Vec<Step>,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -31,18 +25,19 @@ enum Step {
 
 #[tokio::test]
 async fn memory_kv_passes_the_steps() {
-    let scenarios: Vec<Scenario> = serde_json::from_str(include_str!("kv-steps.json")).unwrap();
-    for Scenario { name, steps } in scenarios {
+    let host = || {
         let clock = Arc::new(ManualClock::default());
-        let kv = MemoryKv::new(Arc::clone(&clock) as _);
-        for (number, step) in steps.into_iter().enumerate() {
-            match step {
-                Step::AdvanceSecs(secs) => clock.advance(Duration::seconds(secs)),
-                Step::Run(operation, expected) => {
-                    let result = kv_operation::run(&kv, operation).await;
-                    assert_eq!(result, expected, "{name}, step {number}");
-                }
+        (MemoryKv::new(Arc::clone(&clock) as _), clock)
+    };
+    scenarios::run(
+        include_str!("kv-steps.json"),
+        host,
+        async |(kv, clock), step, place| match step {
+            Step::AdvanceSecs(secs) => clock.advance(Duration::seconds(secs)),
+            Step::Run(operation, expected) => {
+                assert_eq!(kv_operation::run(kv, operation).await, expected, "{place}");
             }
-        }
-    }
+        },
+    )
+    .await;
 }

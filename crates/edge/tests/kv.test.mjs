@@ -6,18 +6,19 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 
 import * as miniflare from 'miniflare';
 
 import { build, bundleFolder } from '../../../local/build.mjs';
+import { readScenarios, testScenarios } from './scenarios.mjs';
 import { TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
 
 /**
  * @typedef {{ run: [operation: object, result: unknown] } | { advance_secs: number }} Step
  * @type {{ name: string, steps: Step[] }[]}
  */
-const SCENARIOS = JSON.parse(readFileSync(new URL('kv-steps.json', import.meta.url), 'utf8'));
+const SCENARIOS = readScenarios('kv-steps.json');
 
 /** Lets a test set the clock of a namespace. Miniflare's own tests do so; its types leave it out. */
 const { _enableControlEndpoints: enableClocks } = /** @type {any} */ (miniflare);
@@ -39,20 +40,18 @@ const runtime = new miniflare.Miniflare({
 });
 after(() => runtime.dispose());
 
-for (const [number, { name, steps }] of SCENARIOS.entries()) {
-  test(`KV: ${name}`, async () => {
-    let now = Date.now();
-    for (const [index, step] of steps.entries()) {
-      if ('run' in step) {
-        const [operation, expected] = step.run;
-        assert.deepEqual(await run(number, operation), expected, `step ${index}: ${JSON.stringify(operation)}`);
-      } else {
-        now += step.advance_secs * 1000;
-        await setClock(number, now);
-      }
+testScenarios('KV', SCENARIOS, (number) => {
+  let now = Date.now();
+  return async (step, place) => {
+    if ('run' in step) {
+      const [operation, expected] = step.run;
+      assert.deepEqual(await run(number, operation), expected, place);
+    } else {
+      now += step.advance_secs * 1000;
+      await setClock(number, now);
     }
-  });
-}
+  };
+});
 
 /** @param {number} number of the namespace @param {object} operation */
 async function run(number, operation) {

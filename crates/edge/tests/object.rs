@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod object_operation;
+mod scenarios;
 
 use std::sync::Arc;
 
@@ -16,13 +17,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use object_operation::{Stepper, outcome};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Scenario {
-    name: String,
-    steps: Vec<Step>,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -43,10 +37,15 @@ enum Step {
     AdvanceSecs(i64),
 }
 
-#[tokio::test]
-async fn memory_objects_pass_the_steps() {
-    let scenarios: Vec<Scenario> = serde_json::from_str(include_str!("object-steps.json")).unwrap();
-    for Scenario { name, steps } in scenarios {
+/// Objects of one class, with what they do beside their events.
+struct Objects {
+    objects: MemoryObjects,
+    tasks: BackgroundTasks,
+    clock: Arc<ManualClock>,
+}
+
+impl Objects {
+    fn new() -> Self {
         let clock = Arc::new(ManualClock::default());
         let tasks = BackgroundTasks::default();
         let (objects_clock, spawned) = (Arc::clone(&clock), tasks.clone());
@@ -54,32 +53,40 @@ async fn memory_objects_pass_the_steps() {
             move |context| Arc::new(Stepper::new(Arc::clone(&objects_clock) as _, context)),
             move |work| spawned.spawn(work),
         );
-        let send =
-            async |to: &str, message: &Value| outcome(objects.send(to, &message.to_string()).await);
-        for (number, step) in steps.into_iter().enumerate() {
-            let check =
-                |response, expected| assert_eq!(response, expected, "{name}, step {number}");
-            match step {
-                Step::Send(message, expected) => check(send("a", &message).await, expected),
-                Step::SendToOther(message, expected) => check(send("b", &message).await, expected),
-                Step::SendTogether(messages) => {
-                    let sent = messages.iter().map(|(message, _)| send("a", message));
-                    let responses = join_all(sent).await;
-                    for (response, (_, expected)) in responses.into_iter().zip(messages) {
-                        check(response, expected);
-                    }
+        Self { objects, tasks, clock }
+    }
+
+    async fn send(&self, to: &str, message: &Value) -> Value {
+        outcome(self.objects.send(to, &message.to_string()).await)
+    }
+
+    async fn perform(&self, step: Step, place: &str) {
+        let check = |response, expected| assert_eq!(response, expected, "{place}");
+        match step {
+            Step::Send(message, expected) => check(self.send("a", &message).await, expected),
+            Step::SendToOther(message, expected) => check(self.send("b", &message).await, expected),
+            Step::SendTogether(messages) => {
+                let sent = messages.iter().map(|(message, _)| self.send("a", message));
+                let responses = join_all(sent).await;
+                for (response, (_, expected)) in responses.into_iter().zip(messages) {
+                    check(response, expected);
                 }
-                Step::SendAndEvict(message, expected) => {
-                    let evicted = async { objects.evict("a") };
-                    check(join(send("a", &message), evicted).await.0, expected);
-                }
-                Step::Evict => objects.evict("a"),
-                Step::Settle => tasks.settle().await,
-                Step::AdvanceSecs(secs) => {
-                    clock.advance(Duration::seconds(secs));
-                    objects.run_due_alarms(&*clock).await;
-                }
+            }
+            Step::SendAndEvict(message, expected) => {
+                let evicted = async { self.objects.evict("a") };
+                check(join(self.send("a", &message), evicted).await.0, expected);
+            }
+            Step::Evict => self.objects.evict("a"),
+            Step::Settle => self.tasks.settle().await,
+            Step::AdvanceSecs(secs) => {
+                self.clock.advance(Duration::seconds(secs));
+                self.objects.run_due_alarms(&*self.clock).await;
             }
         }
     }
+}
+
+#[tokio::test]
+async fn memory_objects_pass_the_steps() {
+    scenarios::run(include_str!("object-steps.json"), Objects::new, Objects::perform).await;
 }

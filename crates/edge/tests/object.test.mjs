@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +13,7 @@ import { after, test } from 'node:test';
 import { build, bundleFolder } from '../../../local/build.mjs';
 import { KV_BINDINGS } from '../../../tests/e2e/support/runtime/controls.mjs';
 import { Worker } from '../../../tests/e2e/support/worker.mjs';
+import { readScenarios, testScenarios } from './scenarios.mjs';
 import { TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
 
 /**
@@ -21,7 +22,7 @@ import { TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
  *   | { send_and_evict: Exchange } | { advance_secs: number }} Step
  * @type {{ name: string, steps: Step[] }[]}
  */
-const SCENARIOS = JSON.parse(readFileSync(new URL('object-steps.json', import.meta.url), 'utf8'));
+const SCENARIOS = readScenarios('object-steps.json');
 const BINDING = 'STEPPERS';
 
 await build('quiet', { worker: TEST_WORKER, mode: TEST_WORKER_MODE });
@@ -53,40 +54,37 @@ async function send(name, message, isolate = 0) {
   return JSON.parse(text);
 }
 
-for (const [number, { name, steps }] of SCENARIOS.entries()) {
+testScenarios('objects', SCENARIOS, (number) => {
   const [object, other] = [`${number}-a`, `${number}-b`];
-  test(`objects: ${name}`, async () => {
-    for (const [index, step] of steps.entries()) {
-      const about = `step ${index}: ${JSON.stringify(step)}`;
-      if (step === 'evict') {
-        await worker.evictObjects();
-      } else if (step === 'settle') {
-        await worker.settle();
-      } else if ('advance_secs' in step) {
-        await worker.advanceClock(step.advance_secs);
-        await worker.settle();
-      } else if ('send' in step) {
-        assert.deepEqual(await send(object, step.send[0]), step.send[1], about);
-      } else if ('send_to_other' in step) {
-        assert.deepEqual(await send(other, step.send_to_other[0]), step.send_to_other[1], about);
-      } else if ('send_together' in step) {
-        const sent = step.send_together.map(([message], turn) => send(object, message, turn === 0 ? 0 : 1));
-        assert.deepEqual(
-          await Promise.all(sent),
-          step.send_together.map(([, response]) => response),
-          about,
-        );
-      } else {
-        const [message, response] = step.send_and_evict;
-        const messages = (await worker.counts()).messages;
-        const sent = send(object, message);
-        while ((await worker.counts()).messages === messages);
-        await worker.evictObjects();
-        assert.deepEqual(await sent, response, about);
-      }
+  return async (step, place) => {
+    if (step === 'evict') {
+      await worker.evictObjects();
+    } else if (step === 'settle') {
+      await worker.settle();
+    } else if ('advance_secs' in step) {
+      await worker.advanceClock(step.advance_secs);
+      await worker.settle();
+    } else if ('send' in step) {
+      assert.deepEqual(await send(object, step.send[0]), step.send[1], place);
+    } else if ('send_to_other' in step) {
+      assert.deepEqual(await send(other, step.send_to_other[0]), step.send_to_other[1], place);
+    } else if ('send_together' in step) {
+      const sent = step.send_together.map(([message], turn) => send(object, message, turn === 0 ? 0 : 1));
+      assert.deepEqual(
+        await Promise.all(sent),
+        step.send_together.map(([, response]) => response),
+        place,
+      );
+    } else {
+      const [message, response] = step.send_and_evict;
+      const messages = (await worker.counts()).messages;
+      const sent = send(object, message);
+      while ((await worker.counts()).messages === messages);
+      await worker.evictObjects();
+      assert.deepEqual(await sent, response, place);
     }
-  });
-}
+  };
+});
 
 test('isolates share the objects', async () => {
   assert.equal(await send('shared', { put: ['a', '1'] }, 0), null);
