@@ -98,6 +98,17 @@ const WASM_FEATURES = [
   'multivalue',
   'reference-types',
 ];
+/**
+ * The passes of wasm-opt. Inlining makes the bundle 3 % smaller and, once gzipped, 7 % larger, because functions that were
+ * similar no longer are. In the order of their names, the instances of one generic function are beside each other, within
+ * the 32 kB that gzip sees.
+ */
+const WASM_PASSES = [
+  '-Oz',
+  '--skip-pass=inlining-optimizing',
+  '--skip-pass=dae-optimizing',
+  '--reorder-functions-by-name',
+];
 /** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
@@ -151,7 +162,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       }
     }
     const folder = bundleFolder(worker, mode);
-    if (mode.isStripped) await stripNames(join(folder, WASM));
+    if (mode.profile === 'release') await optimize(join(folder, WASM), mode.isStripped);
     if (worker.assets) copyAssets(worker.assets, join(folder, ASSETS));
     if (worker.assets && worker.hasSwaggerUi) copySwaggerUi(join(folder, ASSETS, 'docs'));
     // What changed during the build counts as changed: hashes from before it, for the files cargo names now.
@@ -208,13 +219,15 @@ function rustflags() {
 }
 
 /**
- * Takes the functions' names out, which worker-build leaves in: a fifth of the bundle. Then some code can be shared.
+ * Makes the code smaller, and takes out the functions' names, which are a fifth of the bundle.
  *
  * @param {string} wasm
+ * @param {boolean} isStripped
  */
-async function stripNames(wasm) {
+async function optimize(wasm, isStripped) {
   const features = WASM_FEATURES.map((feature) => `--enable-${feature}`);
-  const args = [...features, '-Os', '--strip-debug', '--strip-producers', wasm, '-o', wasm];
+  const names = isStripped ? ['--strip-debug', '--strip-producers'] : ['--debuginfo'];
+  const args = [...features, ...WASM_PASSES, ...names, wasm, '-o', wasm];
   const { code, output } = await capture(BIN.wasmOpt, args, { env: {}, show: false });
   if (code !== 0) {
     process.stderr.write(output);
