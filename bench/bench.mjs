@@ -1,6 +1,7 @@
 /**
- * `npm run bench`: runs the set-up and the build, then measures the Worker's throughput, latency and CPU time
- * beside a bare worker's, and the bundle's size. Stores the result and compares it with the previous one.
+ * `npm run bench`: runs the set-up and the build, then measures what the Worker costs, beside a bare Worker and beside
+ * the same API on Hono with the official SDK, by turns. Prints the figures with their limits, and fails where one is
+ * beyond its limit by more than its own spread.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,83 +9,128 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, loadavg } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { build } from '../local/build.mjs';
 import { ROOT, Stop, bold, dim, main } from '../local/commands.mjs';
 import { setUp } from '../local/setup.mjs';
-import { OPERATIONS } from './operations.mjs';
-import { comparison, plural, tables } from './report.mjs';
+import { GROWTH_ROWS, OPERATIONS } from './operations.mjs';
 
+const COLD = 'cold';
+const GROWTH = 'growth';
 /** @type {string[]} */
-const OPERATION_NAMES = OPERATIONS.map(({ name }) => name);
+const NAMES = [...OPERATIONS.map(({ name }) => name), COLD, GROWTH];
 const USAGE = `npm run bench -- [options]
 
-  --rounds 5              number of rounds; figures are medians over them
-  --seconds 2             how long each measurement takes
-  --connections 1,10,50   number of concurrent requests
-  --only list,get         some of: ${OPERATION_NAMES.join(', ')}
-  --quick                 one short round at 10 connections, to check that it works
-  --bundle <folder>       measure the index.js and index_bg.wasm in this folder without a build`;
+  --minutes 10          about how long it takes
+  --rounds 20           number of rounds instead
+  --connections 10      number of concurrent requests; the limits are for 10
+  --only list,get       some of: ${NAMES.join(', ')}
+  --quick               about three minutes: fewer rounds, wider spreads
+  --bundle <folder>     measure the index.js and index_bg.wasm in this folder without a build
+  --against <folder>    measure the bundle in this folder too, by turns
+  --no-hono             without the Hono peer`;
 
 const STRING = /** @type {const} */ ({ type: 'string' });
 const BOOLEAN = /** @type {const} */ ({ type: 'boolean', default: false });
 const OPTIONS = {
+  minutes: STRING,
   rounds: STRING,
-  seconds: STRING,
-  connections: STRING,
+  connections: { ...STRING, default: '10' },
   only: STRING,
   bundle: STRING,
+  against: STRING,
   quick: BOOLEAN,
+  'no-hono': BOOLEAN,
   help: BOOLEAN,
 };
 
-const DEFAULTS = { rounds: '5', seconds: '2', connections: '1,10,50' };
-const QUICK = { rounds: '1', seconds: '0.3', connections: '10' };
-const MAX_ROUNDS = 50;
-const MAX_SECONDS = 60;
+/** How much is measured of what has no rounds of its own. */
+const SIZES = {
+  full: { minutes: '10', isolates: 30, growth: { rowCounts: GROWTH_ROWS, rounds: 3, cpuSecs: 0.6 } },
+  quick: { minutes: '2.5', isolates: 10, growth: { rowCounts: GROWTH_ROWS.slice(0, 2), rounds: 1, cpuSecs: 0.3 } },
+};
+const MAX_ROUNDS = 200;
 const MAX_CONNECTIONS = 200;
-const MAX_CONNECTION_COUNTS = 10;
+/** The share of the processors that other programs may use without a warning. */
+const QUIET_LOAD = 0.1;
 
-/** The version of the stored result's format: results of different formats are not compared. */
-const FORMAT = 1;
+/** The files of a bundle. */
+const PARTS = ['index.js', 'index_bg.wasm'];
 
 await main(async () => {
+  const began = performance.now();
   const options = readArguments();
   if (options === undefined) return console.log(USAGE);
   await setUp();
   if (options.bundle === undefined) await build('steps');
   const folder = options.bundle ?? join(ROOT, 'build');
   const bundle = readBundle(folder);
+  const against = options.against === undefined ? undefined : readBundle(options.against);
 
   // Imported here because the set-up may just have installed their packages.
-  const [{ start }, { measure, expectedSecs }] = await Promise.all([import('./servers.mjs'), import('./measure.mjs')]);
-  const { servers, operations: all, stop } = await start(folder);
-  const operations = all.filter(({ name }) => options.only.includes(name));
-  const plan = { ...options, servers, operations };
-  announce(plan, expectedSecs(plan));
+  const [{ start }, measuring, { failures, tables }] = await Promise.all([
+    import('./servers.mjs'),
+    import('./measure.mjs'),
+    import('./report.mjs'),
+  ]);
+  const { measure, measureColdStarts, measureGrowth, machineCpuSecs } = measuring;
+  announce(options);
   const progress = progressLine();
-  const results = await measure({ ...plan, progress: progress.show });
-  progress.clear();
-  await stop();
-
+  const wants = (/** @type {string} */ name) => options.only.includes(name);
+  progress.show('starting the servers');
+  const bench = await start(folder, {
+    against: options.against,
+    growth: wants(GROWTH) ? options.size.growth.rowCounts : [],
+    hasHono: options.hasHono,
+  });
+  const operations = bench.operations.filter(
+    ({ name }) => wants(name) || bench.operations.some((each) => wants(each.name) && each.beyond === name),
+  );
+  const list = bench.operations.find(({ name }) => name === 'list');
+  const { servers } = bench;
+  const colds = /** @type {const} */ (['ours', 'against', 'hono']).filter((name) => servers[name]);
+  // The rounds come last: they take what is left of the time.
+  const cold =
+    wants(COLD) && list ? await measureColdStarts(bench, colds, list, options.size.isolates, progress.show) : {};
+  const own = ownCpuSecs(measuring, servers);
+  const before = { at: performance.now(), machine: machineCpuSecs(), own: own() };
+  const growth = wants(GROWTH) ? await measureGrowth(bench, options.size.growth, progress.show) : [];
+  const until = began + options.minutes * 60_000;
+  const results = await measure({ ...options, servers, operations, until }, progress.show);
   const run = {
-    format: FORMAT,
     date: new Date().toISOString(),
     on: environment(),
-    rounds: options.rounds,
-    seconds: options.seconds,
+    connections: options.connections,
     bundle,
+    ...(against ? { against } : {}),
+    cold,
+    growth,
     results,
+    otherLoad: /** @type {number | null} */ (null),
   };
-  // A smoke run replaces only a smoke run, and is compared with one.
-  const file = join(ROOT, 'bench', options.quick ? 'last-quick.json' : 'last.json');
-  const before = readRun(file);
+  const machine = machineCpuSecs();
+  if (machine !== null && before.machine !== null) {
+    const available = ((performance.now() - before.at) / 1000) * run.on.cpus;
+    run.otherLoad = Math.max(0, (machine - before.machine - (own() - before.own)) / available);
+  }
+  progress.clear();
+  await bench.stop();
+
+  const file = join(ROOT, 'bench', options.isQuick ? 'last-quick.json' : 'last.json');
   writeFileSync(file, `${JSON.stringify(run, null, 1)}\n`);
-  console.log(`\n${tables(run)}`);
-  if (before) console.log(`\n${comparison(run, before)}`);
-  console.log(`\n${dim(`All rounds are stored in ${relative(ROOT, file)}.`)}`);
+  console.log(`\n${tables(run)}\n`);
+  if (run.otherLoad !== null && run.otherLoad > QUIET_LOAD) {
+    const share = Math.round(run.otherLoad * 100);
+    console.log(
+      `Other programs used ${share} % of the processors meanwhile: every CPU figure is too high, ratios by turns less so.`,
+    );
+  }
+  console.log(dim(`All rounds are in ${relative(ROOT, file)}.`));
+  const beyond = failures(run);
+  if (beyond.length > 0) throw new Stop(`Beyond what is allowed, by more than its spread:\n- ${beyond.join('\n- ')}`);
 });
 
 /** @returns the options, or nothing when help was requested */
@@ -97,35 +143,39 @@ function readArguments() {
     throw new Stop(`${message}. There is:\n\n${USAGE}`, 2);
   }
   if (values.help) return undefined;
-  const given = { ...(values.quick ? QUICK : DEFAULTS), ...values };
+  const size = values.quick ? SIZES.quick : SIZES.full;
 
-  const rounds = Number(given.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1 || rounds > MAX_ROUNDS) {
+  const minutes = Number(values.minutes ?? size.minutes);
+  if (!(minutes > 0 && minutes <= 120)) throw new Stop('--minutes is a number up to 120.', 2);
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MAX_ROUNDS)) {
     throw new Stop(`--rounds is a whole number from 1 to ${MAX_ROUNDS}.`, 2);
   }
-  const seconds = Number(given.seconds);
-  if (!(seconds >= 0.1 && seconds <= MAX_SECONDS)) {
-    throw new Stop(`--seconds is a number from 0.1 to ${MAX_SECONDS}.`, 2);
+  const connections = Number(values.connections);
+  if (!(Number.isInteger(connections) && connections >= 1 && connections <= MAX_CONNECTIONS)) {
+    throw new Stop(`--connections is a whole number from 1 to ${MAX_CONNECTIONS}.`, 2);
   }
-  const connections = [...new Set(given.connections.split(',').map(Number))];
-  const isCount = (/** @type {number} */ count) => Number.isInteger(count) && count >= 1 && count <= MAX_CONNECTIONS;
-  if (!connections.every(isCount) || connections.length > MAX_CONNECTION_COUNTS) {
-    const form = `up to ${MAX_CONNECTION_COUNTS} whole numbers from 1 to ${MAX_CONNECTIONS}, with commas between`;
-    throw new Stop(`--connections takes ${form}.`, 2);
-  }
-  const only = given.only?.split(',') ?? OPERATION_NAMES;
-  const unknown = only.filter((name) => !OPERATION_NAMES.includes(name));
-  if (unknown.length > 0) {
-    throw new Stop(`Unknown operation ${unknown.join(', ')}: --only takes ${OPERATION_NAMES.join(', ')}.`, 2);
-  }
-  const bundle = given.bundle === undefined ? undefined : resolve(given.bundle);
-  return { quick: values.quick, rounds, seconds, connections, only, bundle };
+  const only = values.only?.split(',') ?? NAMES;
+  const unknown = only.filter((name) => !NAMES.includes(name));
+  if (unknown.length > 0) throw new Stop(`Unknown: ${unknown.join(', ')}. --only takes ${NAMES.join(', ')}.`, 2);
+  const folderOf = (/** @type {string | undefined} */ given) => (given === undefined ? undefined : resolve(given));
+  return {
+    isQuick: values.quick,
+    hasHono: !values['no-hono'],
+    size,
+    minutes,
+    rounds,
+    connections,
+    only,
+    bundle: folderOf(values.bundle),
+    against: folderOf(values.against),
+  };
 }
 
 /** The bundle's sizes, and a hash that identifies it. @param {string} folder */
 function readBundle(folder) {
   const hash = createHash('sha256');
-  const files = ['index.js', 'index_bg.wasm'].map((name) => {
+  const files = PARTS.map((name) => {
     const path = join(folder, name);
     if (!existsSync(path)) throw new Stop(`There is no ${name} in ${folder}: it is not a bundle.`, 2);
     const bytes = readFileSync(path);
@@ -145,18 +195,30 @@ function environment() {
   };
 }
 
-/** @param {import('./measure.mjs').Plan} plan @param {number} secs the expected duration */
-function announce({ operations, connections, rounds, seconds }, secs) {
+/** @param {NonNullable<ReturnType<typeof readArguments>>} options */
+function announce({ minutes, rounds, connections }) {
   const { node, workerd, platform, cpus } = environment();
-  const duration = secs < 90 ? `${Math.ceil(secs)} seconds` : `${Math.ceil(secs / 60)} minutes`;
-  console.log(bold(`The Worker and a bare one on workerd ${workerd}, driven by autocannon`));
+  console.log(bold(`The Worker, a bare one and the same API on Hono, on workerd ${workerd}, driven by autocannon`));
   console.log(`Node ${node}, ${platform}, ${cpus} processors; load ${loadavg()[0].toFixed(1)}`);
-  console.log(
-    `${plural(operations.length, 'operation')} at ${connections.join(', ')} connections, 2 Workers, ${rounds} × ${seconds} s each: about ${duration}.`,
-  );
+  const length = rounds === undefined ? `about ${minutes} minutes` : `${rounds} rounds`;
+  console.log(`${connections} connections, ${length}.`);
   if (loadavg()[0] > cpus / 4) {
     console.log('This machine is busy with something else: expect noise, or try again later.');
   }
+}
+
+/**
+ * The CPU time of this process and of the servers.
+ *
+ * @param {typeof import('./measure.mjs')} measuring
+ * @param {import('./servers.mjs').Bench['servers']} servers
+ */
+function ownCpuSecs({ cpuSecs }, servers) {
+  return () => {
+    const { user, system } = process.cpuUsage();
+    const runtimes = Object.values(servers).map((server) => cpuSecs(server) ?? 0);
+    return runtimes.reduce((sum, secs) => sum + secs, (user + system) / 1e6);
+  };
 }
 
 /** Shows the progress: one line on a terminal, a line per round elsewhere. */
@@ -175,15 +237,4 @@ function progressLine() {
       if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
     },
   };
-}
-
-/** @param {string} file @returns {import('./report.mjs').Run | undefined} */
-function readRun(file) {
-  try {
-    const run = JSON.parse(readFileSync(file, 'utf8'));
-    return run.format === FORMAT ? run : undefined;
-  } catch {
-    // The first run, or a damaged file.
-    return undefined;
-  }
 }

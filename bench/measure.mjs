@@ -1,4 +1,4 @@
-/** Measures one burst of requests with autocannon and its CPU time, and runs the rounds of bursts. */
+/** Measures bursts of requests and their CPU time, rounds of bursts, cold starts and the growth with rows. */
 
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -6,19 +6,23 @@ import { performance } from 'node:perf_hooks';
 import autocannon from 'autocannon';
 
 import { Stop, pause } from '../local/commands.mjs';
-import { plural } from './report.mjs';
 
-/** A burst ends after so many requests, however fast responses arrive: this bounds the stored times and KV. */
-const MAX_REQUESTS = 50_000;
-const REQUEST_TIMEOUT_SECS = 10;
-/** How often autocannon checks whether the time is over. */
+const REQUEST_TIMEOUT_SECS = 30;
+/** How often autocannon checks whether a burst is over. */
 const LOOK_MS = 20;
-/** After a burst, the runtime gets this long to finish the interrupted requests. */
+/** After a burst, the runtime gets this long for what it does after its responses. */
 const SETTLE_MS = 50;
-const WARM_UP_CONNECTIONS = 10;
-const WARM_UP_MAX_SECS = 1;
 /** Linux counts processes' CPU time in hundredths of a second, on every processor that workerd is built for. */
 const TICKS_PER_SEC = 100;
+/** Fewer rounds have no quartiles. */
+export const MIN_ROUNDS = 3;
+/** Few, so that one response of thousands of rows does not wait for many others. */
+const GROWTH_CONNECTIONS = 2;
+const GROWTH_WARM_UP_REQUESTS = 6;
+const GROWTH_MAX_REQUESTS = 400;
+
+/** @typedef {import('./operations.mjs').ServerName} ServerName */
+/** @typedef {import('./servers.mjs').Server} Server */
 
 /**
  * @typedef {object} Burst
@@ -29,77 +33,161 @@ const TICKS_PER_SEC = 100;
  * @property {number | null} cpuSecsPer1000 `null` where the system does not tell
  */
 
+/** One burst of each server. @typedef {Partial<Record<ServerName, Burst>> & { ours: Burst }} Round */
+/** @typedef {{ operation: string, rounds: Round[] }} Result */
+
+/** The first authenticated list of new isolates, in milliseconds. @typedef {{ wallMs: number[], cpuMs: number | null }} Cold */
+
 /**
- * @typedef {object} Result
- * @property {string} operation its name
- * @property {number} connections
- * @property {{ ours: Burst, bare: Burst }} median
- * @property {{ median: number, lowest: number, highest: number } | null} cpuAbove ours less bare, for
- *   bursts of the same round
- * @property {Round[]} rounds
+ * @typedef {object} Growth
+ * @property {string} title
+ * @property {number} rows
+ * @property {{ ours: number | null, bare: number | null }[]} cpuMs of one request, in each round
  */
 
-/** @typedef {{ ours: Burst, bare: Burst }} Round */
+/** @typedef {(where: string) => void} Progress */
 
 /**
- * @typedef {object} Plan
- * @property {import('./servers.mjs').Servers} servers
- * @property {import('./operations.mjs').Operation[]} operations
- * @property {number[]} connections
- * @property {number} rounds
- * @property {number} seconds of each burst
- */
-
-/**
- * Runs rounds of bursts. Each round measures every operation at every number of connections, alternating
- * between ours and the bare worker, so that other load on the machine affects both alike.
+ * Runs rounds of bursts until the time is over. Each round measures every operation on every server by turns, so that
+ * other load on the machine affects all alike; each round begins with another server.
  *
- * @param {Plan & { progress: (where: string) => void }} plan
+ * @param {object} plan
+ * @param {Partial<Record<ServerName, Server>>} plan.servers
+ * @param {import('./operations.mjs').Operation[]} plan.operations
+ * @param {number} plan.connections
+ * @param {number | undefined} plan.rounds instead of the time
+ * @param {number} plan.until when the last round begins (`performance.now()`)
+ * @param {Progress} progress
  * @returns {Promise<Result[]>}
  */
-export async function measure({ servers, operations, connections, rounds, seconds, progress }) {
-  progress('warming up');
-  const warmUpSecs = Math.min(WARM_UP_MAX_SECS, seconds);
+export async function measure({ servers, operations, connections, rounds: wanted, until }, progress) {
+  const all = Object.values(servers);
   for (const operation of operations) {
-    for (const server of [servers.ours, servers.bare]) {
-      await burst(server, operation, WARM_UP_CONNECTIONS, warmUpSecs);
-    }
+    progress(`warming up, ${operation.title}`);
+    for (const server of all) await burst(server, operation, { connections, requests: operation.requests });
   }
-  const results = connections.flatMap((count) =>
-    operations.map((operation) => ({ operation, connections: count, rounds: /** @type {Round[]} */ ([]) })),
-  );
-  for (let round = 1; round <= rounds; round += 1) {
-    for (const result of results) {
-      const { operation, connections: count } = result;
-      progress(`round ${round} of ${rounds}, ${plural(count, 'connection')}, ${operation.title}`);
-      const ours = await burst(servers.ours, operation, count, seconds);
-      const bare = await burst(servers.bare, operation, count, seconds);
-      result.rounds.push({ ours, bare });
+  const results = operations.map((operation) => ({ operation, rounds: /** @type {Round[]} */ ([]) }));
+  let last = 0;
+  const isOver = (/** @type {number} */ done) =>
+    wanted === undefined ? done >= MIN_ROUNDS && performance.now() + last > until : done >= wanted;
+  for (let round = 0; !isOver(round); round += 1) {
+    const began = performance.now();
+    const turns = all.map((_, index) => all[(index + round) % all.length]);
+    for (const { operation, rounds } of results) {
+      progress(`round ${round + 1}${wanted === undefined ? '' : ` of ${wanted}`}, ${operation.title}`);
+      /** @type {Partial<Round>} */
+      const bursts = {};
+      for (const server of turns) {
+        bursts[server.name] = await burst(server, operation, { connections, requests: operation.requests });
+      }
+      rounds.push(/** @type {Round} */ (bursts));
     }
+    last = performance.now() - began;
   }
-  return results.map(({ operation, ...result }) => ({
-    operation: operation.name,
-    ...result,
-    ...summary(result.rounds),
-  }));
-}
-
-/** The approximate duration of {@link measure}. @param {Plan} plan */
-export function expectedSecs({ operations, connections, rounds, seconds }) {
-  const settle = SETTLE_MS / 1000;
-  const oneRound = operations.length * connections.length * 2 * (seconds + settle);
-  return operations.length * 2 * (Math.min(WARM_UP_MAX_SECS, seconds) + settle) + rounds * oneRound;
+  return results.map(({ operation, rounds }) => ({ operation: operation.name, rounds }));
 }
 
 /**
- * @param {import('./servers.mjs').Server} server
- * @param {import('./operations.mjs').Operation} operation
- * @param {number} connections
- * @param {number} seconds
+ * Sends the first authenticated list to each of that many new isolates, by turns. Runtimes, KV and connections to it are warm,
+ * and the isolates share no compiled code.
+ *
+ * @param {Pick<import('./servers.mjs').Bench, 'startCold'>} bench
+ * @param {ServerName[]} names
+ * @param {import('./operations.mjs').Operation} list
+ * @param {number} isolates
+ * @param {Progress} progress
+ * @returns {Promise<Partial<Record<ServerName, Cold>>>}
+ */
+export async function measureColdStarts({ startCold }, names, list, isolates, progress) {
+  progress('new isolates');
+  const servers = [];
+  for (const name of names) {
+    const server = await startCold(name, isolates);
+    // The runtime's first request, and the key set in KV.
+    await firstRequest(server, list, 'read');
+    servers.push({ server, cold: /** @type {Cold} */ ({ wallMs: [], cpuMs: 0 }) });
+  }
+  for (let index = 0; index < isolates; index += 1) {
+    const turns = index % 2 === 0 ? servers : [...servers].reverse();
+    for (const { server, cold } of turns) {
+      const before = cpuSecs(server);
+      cold.wallMs.push(await firstRequest(server, list, `cold-${index}`));
+      await pause(SETTLE_MS);
+      const after = cpuSecs(server);
+      cold.cpuMs =
+        cold.cpuMs === null || before === null || after === null
+          ? null
+          : cold.cpuMs + ((after - before) * 1000) / isolates;
+    }
+  }
+  await Promise.all(servers.map(({ server }) => server.miniflare.dispose()));
+  return Object.fromEntries(servers.map(({ server, cold }) => [server.name, cold]));
+}
+
+/** @param {Server} server @param {import('./operations.mjs').Operation} operation @param {string} worker */
+async function firstRequest(server, { request, status }, worker) {
+  const { method, path, headers } = request(server.name);
+  const began = performance.now();
+  const response = await fetch(`${server.origins[worker]}${path}`, { method, headers });
+  await response.arrayBuffer();
+  const ms = performance.now() - began;
+  if (response.status !== status) {
+    throw new Stop(`A new isolate of ${server.name} answered ${response.status}.\n${server.log()}`);
+  }
+  return ms;
+}
+
+/**
+ * The CPU time of the requests that read many expenses, at each number of expenses.
+ *
+ * @param {import('./servers.mjs').Bench} bench
+ * @param {{ rowCounts: number[], rounds: number, cpuSecs: number }} plan `cpuSecs`: about as much for each burst
+ * @param {Progress} progress
+ * @returns {Promise<Growth[]>}
+ */
+export async function measureGrowth(
+  { servers: { ours, bare }, requestsAt },
+  { rowCounts, rounds, cpuSecs: secs },
+  progress,
+) {
+  if (!bare) return [];
+  const results = [];
+  for (const rows of rowCounts) {
+    progress(`growth, storing ${rows} expenses`);
+    for (const sent of await requestsAt(rows)) {
+      progress(`growth, ${rows} expenses, ${sent.title}`);
+      const warmUp = { connections: GROWTH_CONNECTIONS, requests: GROWTH_WARM_UP_REQUESTS };
+      await burst(bare, sent, warmUp);
+      const { cpuSecsPer1000 } = await burst(ours, sent, warmUp);
+      const wanted = Math.ceil((secs / (cpuSecsPer1000 || 1)) * 1000);
+      const requests = Math.min(Math.max(wanted, GROWTH_CONNECTIONS), GROWTH_MAX_REQUESTS);
+      const cpuMs = [];
+      for (let round = 0; round < rounds; round += 1) {
+        const bursts = [];
+        for (const server of [ours, bare]) {
+          bursts.push(await burst(server, sent, { connections: GROWTH_CONNECTIONS, requests }));
+        }
+        // Seconds for a thousand are milliseconds for one.
+        cpuMs.push({ ours: bursts[0].cpuSecsPer1000, bare: bursts[1].cpuSecsPer1000 });
+      }
+      results.push({ title: sent.title, rows, cpuMs });
+    }
+  }
+  return results;
+}
+
+/**
+ * A number of requests, or requests for some time.
+ *
+ * @param {Server} server
+ * @param {import('./operations.mjs').Sent} sent
+ * @param {{ connections: number, requests?: number, seconds?: number }} size
  * @returns {Promise<Burst>}
  */
-export async function burst(server, { title, namespace, status, request }, connections, seconds) {
+export async function burst(server, { title, namespace, status, request: requestOf }, size) {
+  const { connections, requests, seconds } = size;
   const { port, host } = new URL(server.origins[namespace]);
+  const { method, path, headers, body } = requestOf(server.name);
   /** @type {number[]} */
   const times = [];
   /** @type {number | undefined} */
@@ -109,13 +197,12 @@ export async function burst(server, { title, namespace, status, request }, conne
   const cpuBefore = cpuSecs(server);
   const began = performance.now();
   const started = autocannon({
-    url: `http://127.0.0.1:${port}${request.path}`,
-    method: request.method,
-    headers: { ...request.headers, host },
-    body: request.body,
+    url: `http://127.0.0.1:${port}${path}`,
+    method,
+    headers: { ...headers, host },
+    body,
     connections,
-    duration: seconds,
-    maxOverallRequests: MAX_REQUESTS,
+    ...(requests === undefined ? { duration: seconds } : { amount: requests }),
     timeout: REQUEST_TIMEOUT_SECS,
     sampleInt: LOOK_MS,
     // The first failure ends the burst.
@@ -123,8 +210,11 @@ export async function burst(server, { title, namespace, status, request }, conne
   });
   // The promise is also the running instance; its types do not say so.
   const run = /** @type {import('autocannon').Instance & typeof started} */ (started);
+  // The end of the last response: autocannon itself notices it later.
+  let ended = began;
   // autocannon's own percentiles are whole milliseconds.
   run.on('response', (_, code, __, timeMs) => {
+    ended = performance.now();
     if (code === status) {
       times.push(timeMs);
       return;
@@ -134,32 +224,29 @@ export async function burst(server, { title, namespace, status, request }, conne
   });
   run.on('reqError', (reason) => (error ??= reason));
   await run;
-  const secs = (performance.now() - began) / 1000;
   if (unexpected !== undefined || error !== undefined || times.length === 0) {
     const what =
       unexpected === undefined
         ? `failed (${error?.message ?? 'no answer'})`
         : `answered ${unexpected} instead of ${status}`;
-    throw new Stop(`${title} at ${plural(connections, 'connection')}, ${server.name}: ${what}.\n${server.log()}`);
+    throw new Stop(`${title}, ${server.name}: ${what}.\n${server.log()}`);
   }
   await pause(SETTLE_MS);
   const cpu = cpuSecs(server);
   times.sort((a, b) => a - b);
-  // One request on each connection was interrupted, on average half done.
-  const worked = times.length + connections / 2;
   return {
     requests: times.length,
-    requestsPerSec: times.length / secs,
+    requestsPerSec: times.length / ((ended - began) / 1000),
     p50Ms: times[Math.floor(times.length * 0.5)],
     p99Ms: times[Math.floor(times.length * 0.99)],
-    cpuSecsPer1000: cpu === null || cpuBefore === null ? null : ((cpu - cpuBefore) / worked) * 1000,
+    cpuSecsPer1000: cpu === null || cpuBefore === null ? null : ((cpu - cpuBefore) / times.length) * 1000,
   };
 }
 
 /**
  * The CPU time of a runtime so far, in user and system mode, of all its threads (proc_pid_stat(5)).
  *
- * @param {import('./servers.mjs').Server} server
+ * @param {Server} server
  * @returns {number | null} `null` where the process id is unknown
  */
 export function cpuSecs({ pid, name, log }) {
@@ -176,39 +263,17 @@ export function cpuSecs({ pid, name, log }) {
   return (user + system) / TICKS_PER_SEC;
 }
 
-/** @param {Round[]} rounds */
-function summary(rounds) {
-  const above = rounds.map(({ ours, bare }) =>
-    ours.cpuSecsPer1000 === null || bare.cpuSecsPer1000 === null ? null : ours.cpuSecsPer1000 - bare.cpuSecsPer1000,
-  );
-  return {
-    median: { ours: medianBurst(rounds.map(({ ours }) => ours)), bare: medianBurst(rounds.map(({ bare }) => bare)) },
-    cpuAbove: isComplete(above)
-      ? { median: median(above), lowest: Math.min(...above), highest: Math.max(...above) }
-      : null,
-  };
-}
-
-/** @param {Burst[]} bursts @returns {Burst} the median of each figure */
-function medianBurst(bursts) {
-  const cpuSecsPer1000 = bursts.map((burst) => burst.cpuSecsPer1000);
-  return {
-    requests: median(bursts.map(({ requests }) => requests)),
-    requestsPerSec: median(bursts.map(({ requestsPerSec }) => requestsPerSec)),
-    p50Ms: median(bursts.map(({ p50Ms }) => p50Ms)),
-    p99Ms: median(bursts.map(({ p99Ms }) => p99Ms)),
-    cpuSecsPer1000: isComplete(cpuSecsPer1000) ? median(cpuSecsPer1000) : null,
-  };
-}
-
-/** @param {(number | null)[]} values @returns {values is number[]} */
-function isComplete(values) {
-  return !values.includes(null);
-}
-
-/** @param {number[]} values */
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
+/**
+ * The seconds that all programs have used the processors and that other machines have taken (proc_stat(5)).
+ *
+ * @returns {number | null} `null` where the system does not tell
+ */
+export function machineCpuSecs() {
+  try {
+    const [line] = readFileSync('/proc/stat', 'latin1').split('\n');
+    const [user, nice, system, , , irq, softirq, steal] = line.split(/ +/).slice(1).map(Number);
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_SEC;
+  } catch {
+    return null;
+  }
 }

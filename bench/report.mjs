@@ -1,158 +1,358 @@
-/** The report of a run: tables, the meaning of their columns, and the comparison with the previous run. */
+/** The report of a run: its tables, what their columns mean, and what exceeds its limit. */
 
 import { bold, dim } from '../local/commands.mjs';
-import { OPERATIONS } from './operations.mjs';
+import { MIN_ROUNDS } from './measure.mjs';
+import { BUNDLE_MAX_BYTES, COLD_LIMIT, GROWTH_ROWS, OPERATIONS } from './operations.mjs';
 
-/** The number of connections at which the aims apply. */
-const AIM_CONNECTIONS = 10;
+/** The number of connections at which the limits apply. */
+export const LIMIT_CONNECTIONS = 10;
 const ABSENT = '–';
 const GAP = '  ';
+/** Hono's cost above the bare Worker's below which a ratio to it is noise, in CPU seconds per 1,000 requests. */
+const RATIO_MIN = 0.02;
+
+/** @typedef {import('./operations.mjs').ServerName} ServerName */
+/** @typedef {import('./measure.mjs').Round} Round */
+/** @typedef {import('./measure.mjs').Result} Result */
 
 /**
  * A run as it is stored.
  *
  * @typedef {object} Run
- * @property {number} format
  * @property {string} date
  * @property {{ node: string, workerd: string, platform: string, cpus: number }} on
- * @property {number} rounds
- * @property {number} seconds of each burst
- * @property {{ sha256: string, files: { name: string, raw: number, gzipped: number }[] }} bundle
- * @property {import('./measure.mjs').Result[]} results
+ * @property {number} connections
+ * @property {Bundle} bundle
+ * @property {Bundle} [against]
+ * @property {Result[]} results
+ * @property {Partial<Record<ServerName, import('./measure.mjs').Cold>>} cold
+ * @property {import('./measure.mjs').Growth[]} growth
+ * @property {number | null} otherLoad the share of the processors that other programs used meanwhile
+ */
+
+/** @typedef {{ sha256: string, files: { name: string, raw: number, gzipped: number }[] }} Bundle */
+
+/**
+ * The median of values, and half of the distance between their quartiles.
+ *
+ * @typedef {{ median: number, spread: number }} Estimate
  */
 
 /** @param {Run} run @returns {string} */
-export function tables({ results, rounds, bundle }) {
-  const counts = [...new Set(results.map(({ connections }) => connections))];
-  const measured = counts.map((count) => {
-    const withAims = count === AIM_CONNECTIONS;
-    const rows = results.filter(({ connections }) => connections === count).map((result) => figures(result, withAims));
-    const head = ['', 'req/s', 'bare', 'p50 ms', 'bare', 'p99 ms', 'bare', 'CPU s', 'bare', 'above', 'in rounds'];
-    return `${bold(`== ${plural(count, 'connection')}`)}\n\n${table([...(withAims ? [[...head, 'aim']] : [head]), ...rows])}`;
-  });
-  return [...measured, legend(results, rounds), bundleTable(bundle)].join('\n\n');
+export function tables(run) {
+  const { results, cold, growth } = run;
+  const names = /** @type {ServerName[]} */ (Object.keys(results[0]?.rounds[0] ?? {})).sort(
+    (a, b) => ORDER.indexOf(a) - ORDER.indexOf(b),
+  );
+  const sections = [];
+  if (results.length > 0) sections.push(cpuTable(run, names), ratioTable(run, names), speedTable(run, names));
+  if (Object.keys(cold).length > 0) sections.push(coldTable(cold));
+  if (growth.length > 0) sections.push(growthTable(growth));
+  sections.push(bundleTable(run));
+  return sections.join('\n\n');
 }
 
-/** @param {import('./measure.mjs').Result} result @param {boolean} withAims */
-function figures({ operation, median: { ours, bare }, cpuAbove }, withAims) {
-  const { title, aim } = operationOf(operation);
-  const range = cpuAbove && `${seconds(cpuAbove.lowest)} … ${seconds(cpuAbove.highest)}`;
-  return [
-    title,
-    ...[whole(ours.requestsPerSec), whole(bare.requestsPerSec)],
-    ...[millis(ours.p50Ms), millis(bare.p50Ms)],
-    ...[millis(ours.p99Ms), millis(bare.p99Ms)],
-    ...[seconds(ours.cpuSecsPer1000), seconds(bare.cpuSecsPer1000)],
-    seconds(cpuAbove?.median ?? null),
-    range ?? ABSENT,
-    ...(withAims ? [aim === undefined ? ABSENT : seconds(aim)] : []),
+/** @type {ServerName[]} */
+const ORDER = ['ours', 'against', 'bare', 'hono'];
+
+/**
+ * What exceeds its limit by more than its own spread, in sentences.
+ *
+ * @param {Run} run
+ * @returns {string[]}
+ */
+export function failures({ connections, results, cold, bundle }) {
+  const found = [];
+  for (const result of connections === LIMIT_CONNECTIONS ? results : []) {
+    const { title, limit } = operationOf(result.operation);
+    const cost = costOf(results, result, 'ours');
+    if (cost && result.rounds.length >= MIN_ROUNDS && cost.median - cost.spread > limit.atMost) {
+      found.push(
+        `${title} costs ${withSpread(cost)} CPU seconds above the bare Worker, at most ${seconds(limit.atMost)}`,
+      );
+    }
+  }
+  const ratio = coldRatio(cold, 'ours');
+  if (ratio && ratio.median - ratio.spread > COLD_LIMIT.atMost) {
+    found.push(`The first list of a new isolate takes ${times(ratio)} of Hono's time, at most ${COLD_LIMIT.atMost}`);
+  }
+  const { gzipped } = together(bundle.files);
+  if (gzipped > BUNDLE_MAX_BYTES) {
+    found.push(`The bundle has ${kilobytes(gzipped)} gzipped, at most ${kilobytes(BUNDLE_MAX_BYTES)}`);
+  }
+  return found;
+}
+
+/** @param {Run} run @param {ServerName[]} names */
+function cpuTable({ results, connections }, names) {
+  const others = names.filter((name) => name !== 'bare' && name !== 'ours');
+  const has = (/** @type {ServerName} */ name) => names.includes(name);
+  const head = [
+    '',
+    ...names,
+    ...(has('bare') ? ['above', '±', ...others.flatMap((name) => [`${name} above`, '±'])] : []),
+    'goal',
+    'at most',
+    '',
   ];
+  const rows = results.map((result) => {
+    const { title, limit } = operationOf(result.operation);
+    const cost = costOf(results, result, 'ours');
+    const costs = [cost, ...others.map((name) => costOf(results, result, name))];
+    return [
+      title,
+      ...names.map((name) => seconds(estimate(valuesOf(result, name))?.median ?? null)),
+      ...(has('bare') ? costs.flatMap((each) => [seconds(each?.median ?? null), seconds(each?.spread ?? null)]) : []),
+      seconds(limit.goal),
+      seconds(limit.atMost),
+      cost && result.rounds.length >= MIN_ROUNDS ? verdict(cost, limit) : '',
+    ];
+  });
+  const [{ rounds }] = results;
+  const note = [
+    `CPU seconds of the runtime's process (workerd) for 1,000 requests; Miniflare's KV runs in it too. Medians of ${rounds.length} rounds.`,
+    ...(has('bare')
+      ? [
+          'above: less bare of the same round, what the Worker itself costs; bare is bench/workers/bare.mjs, which does the',
+          'same operations of KV, messages to the object and calls of a rate limit, and nothing else. ±: half of the distance',
+          'between the quartiles. goal and at most are for "above". The row of the browser\'s headers shows what is above that of the list.',
+        ]
+      : []),
+    ...(rounds.length < MIN_ROUNDS ? [`Fewer than ${MIN_ROUNDS} rounds: nothing is judged by them.`] : []),
+    ...(estimate(valuesOf(results[0], 'ours'))
+      ? []
+      : ['CPU was not measured on this system: it is read from /proc, which Linux has.']),
+  ];
+  return `${bold(`== CPU, ${connections} connections`)}\n\n${table([head, ...rows])}\n\n${note.map(dim).join('\n')}`;
+}
+
+/** @param {Estimate} cost @param {import('./operations.mjs').Limit} limit */
+function verdict({ median, spread }, { goal, atMost }) {
+  if (median - spread > atMost) return 'TOO MUCH';
+  if (median > atMost) return 'too much?';
+  return median - spread > goal ? 'ok' : 'goal';
+}
+
+/** @param {Run} run @param {ServerName[]} names */
+function ratioTable({ results }, names) {
+  if (names.length < 2) return '';
+  const others = names.filter((name) => name === 'hono' || name === 'against');
+  const head = ['', ...others.flatMap((name) => [`ours : ${name}`, '±', 'above bare', '±'])];
+  const rows = results.map((result) => {
+    const cells = others.flatMap((name) => {
+      const whole = estimate(paired(result, (ours, other) => ours / other, 'ours', name));
+      const above = aboveRatio(result, name);
+      return [whole, above].flatMap((each) =>
+        each ? [hundredths(each.median), hundredths(each.spread)] : [ABSENT, ''],
+      );
+    });
+    return [operationOf(result.operation).title, ...cells];
+  });
+  const note = `Ratios within each round, their median and spread: of all CPU, and of what is above bare (where the other is above ${RATIO_MIN}).`;
+  return `${bold('== Ratios by turns')}\n\n${table([head, ...rows])}\n\n${dim(note)}`;
+}
+
+/** @param {Result} result @param {ServerName} other @returns {Estimate | null} */
+function aboveRatio({ rounds }, other) {
+  const ratios = [];
+  for (const round of rounds) {
+    const [ours, them, bare] = [round.ours, round[other], round.bare].map((burst) => burst?.cpuSecsPer1000 ?? null);
+    if (ours === null || them === null || bare === null) return null;
+    ratios.push({ over: ours - bare, under: them - bare });
+  }
+  const under = estimate(ratios.map((each) => each.under));
+  if (!under || under.median < RATIO_MIN) return null;
+  return estimate(ratios.filter((each) => each.under > 0).map((each) => each.over / each.under));
+}
+
+/** @param {Run} run @param {ServerName[]} names */
+function speedTable({ results }, names) {
+  const head = [
+    '',
+    ...['req/s', 'p50 ms', 'p99 ms'].flatMap((figure) => names.map((name, index) => (index === 0 ? figure : name))),
+  ];
+  const rows = results.map(({ operation, rounds }) => {
+    /** @param {(burst: import('./measure.mjs').Burst) => number} figure */
+    const medians = (figure) =>
+      names.map((name) =>
+        medianOf(
+          rounds.flatMap((round) =>
+            round[name] ? [figure(/** @type {import('./measure.mjs').Burst} */ (round[name]))] : [],
+          ),
+        ),
+      );
+    return [
+      operationOf(operation).title,
+      ...medians((burst) => burst.requestsPerSec).map(whole),
+      ...medians((burst) => burst.p50Ms).map(millis),
+      ...medians((burst) => burst.p99Ms).map(millis),
+    ];
+  });
+  return `${bold('== Speed')}\n\n${table([head, ...rows])}`;
+}
+
+/** @param {Run['cold']} cold */
+function coldTable(cold) {
+  const names = ORDER.filter((name) => cold[name]);
+  const head = ['', 'median ms', 'quartiles', 'CPU ms', 'to Hono', '±', 'goal', 'at most'];
+  const rows = names.map((name) => {
+    const { wallMs, cpuMs } = /** @type {import('./measure.mjs').Cold} */ (cold[name]);
+    const ratio = name === 'hono' ? null : coldRatio(cold, name);
+    const [low, high] = quartiles(wallMs);
+    return [
+      name,
+      tenths(medianOf(wallMs)),
+      `${tenths(low)} … ${tenths(high)}`,
+      tenths(cpuMs),
+      ...(ratio ? [hundredths(ratio.median), hundredths(ratio.spread)] : ['', '']),
+      ...(name === 'ours' ? [hundredths(COLD_LIMIT.goal), hundredths(COLD_LIMIT.atMost)] : ['', '']),
+    ];
+  });
+  const count = Object.values(cold)[0].wallMs.length;
+  const note = [
+    `The wall time of the first list by cookie of ${count} new isolates each, by turns, and the mean CPU of the process. Each isolate has`,
+    'compiled code and an object of its own; the runtime, KV and the local AuthKit are warm. The start of the isolate',
+    'itself, before its first request, is not in it. The Worker finds the key set in KV; Hono fetches it from AuthKit.',
+  ];
+  return `${bold('== First authenticated list of a new isolate')}\n\n${table([head, ...rows])}\n\n${note.map(dim).join('\n')}`;
+}
+
+/** Ours to Hono's for isolates of the same turn. @param {Run['cold']} cold @param {ServerName} name @returns {Estimate | null} */
+function coldRatio(cold, name) {
+  const [ours, hono] = [cold[name], cold.hono];
+  return ours && hono ? estimate(ours.wallMs.map((ms, index) => ms / hono.wallMs[index])) : null;
+}
+
+/** @param {Run['growth']} growth */
+function growthTable(growth) {
+  const rowCounts = GROWTH_ROWS.filter((count) => growth.some(({ rows }) => rows === count));
+  const titles = [...new Set(growth.map(({ title }) => (title.startsWith('list of') ? 'list' : title)))];
+  const head = [
+    '',
+    ...rowCounts.flatMap((rows) => [`${rows.toLocaleString('en')}: CPU ms`, 'bare', 'above', 'µs a row']),
+  ];
+  const rows = titles.map((title) => [
+    title === 'list' ? 'list, limit=1000' : title,
+    ...rowCounts.flatMap((count) => {
+      const found = growth.find((each) => each.rows === count && each.title.startsWith(title));
+      if (!found) return [ABSENT, ABSENT, ABSENT, ABSENT];
+      const ours = estimate(found.cpuMs.map((round) => round.ours));
+      const bare = estimate(found.cpuMs.map((round) => round.bare));
+      const above = estimate(found.cpuMs.map((round) => minus(round.ours, round.bare)));
+      const perRow = above ? (above.median * 1000) / count : null;
+      return [
+        hundredths(ours?.median ?? null),
+        hundredths(bare?.median ?? null),
+        hundredths(above?.median ?? null),
+        hundredths(perRow),
+      ];
+    }),
+  ]);
+  const note = [
+    "CPU milliseconds of one request, ours and bare's, which makes the same lists of KV and asks its ledger as often. Pages read",
+    'a thousand expenses at most; the summary and the CSV read all. Miniflare reads every key of the namespace for each list.',
+  ];
+  return `${bold('== Growth with rows')}\n\n${table([head, ...rows])}\n\n${note.map(dim).join('\n')}`;
+}
+
+/** @param {Run} run */
+function bundleTable({ bundle, against }) {
+  const rows = [...bundle.files, together(bundle.files)].map(({ name, raw, gzipped }) => [
+    name,
+    kilobytes(raw),
+    kilobytes(gzipped),
+    name === TOGETHER ? `at most ${kilobytes(BUNDLE_MAX_BYTES)}` : '',
+  ]);
+  if (against) {
+    const { raw, gzipped } = together(against.files);
+    rows.push(['against', kilobytes(raw), kilobytes(gzipped), '']);
+  }
+  return `${bold('== Bundle')}\n\n${table([['', 'raw', 'gzipped', ''], ...rows])}`;
+}
+
+/**
+ * What a limit applies to: the CPU above the bare Worker's, less that of another operation where the limit says so.
+ *
+ * @param {Result[]} results
+ * @param {Result} result
+ * @param {ServerName} name
+ * @returns {Estimate | null}
+ */
+function costOf(results, result, name) {
+  const { beyond } = operationOf(result.operation);
+  const above = paired(result, (ours, bare) => ours - bare, name, 'bare');
+  if (beyond === undefined) return estimate(above);
+  const base = results.find(({ operation }) => operation === beyond);
+  if (!base) return null;
+  const other = paired(base, (ours, bare) => ours - bare, name, 'bare');
+  return estimate(above.map((value, index) => minus(value, other[index])));
+}
+
+/** @param {Result} result @param {ServerName} name */
+function valuesOf({ rounds }, name) {
+  return rounds.map((round) => round[name]?.cpuSecsPer1000 ?? null);
+}
+
+/** @param {Result} result @param {(a: number, b: number) => number} combine @param {ServerName} a @param {ServerName} b */
+function paired(result, combine, a, b) {
+  const [left, right] = [valuesOf(result, a), valuesOf(result, b)];
+  return left.map((value, index) => {
+    const other = right[index];
+    return value === null || other === null ? null : combine(value, other);
+  });
+}
+
+/** @param {number | null} a @param {number | null} b */
+const minus = (a, b) => (a === null || b === null ? null : a - b);
+
+/** @param {(number | null)[]} values @returns {Estimate | null} */
+function estimate(values) {
+  const known = values.filter((value) => value !== null);
+  if (known.length === 0 || known.length < values.length) return null;
+  const [low, high] = quartiles(known);
+  return { median: medianOf(known), spread: (high - low) / 2 };
+}
+
+/** @param {number[]} values */
+const medianOf = (values) => quantile(values, 0.5);
+/** @param {number[]} values @returns {[number, number]} */
+const quartiles = (values) => [quantile(values, 0.25), quantile(values, 0.75)];
+
+/** Between the values, linear. @param {number[]} values @param {number} share */
+function quantile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * share;
+  const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  return below + (above - below) * (at - Math.floor(at));
 }
 
 /** @param {string} name @returns {import('./operations.mjs').OperationKind} */
 function operationOf(name) {
-  return OPERATIONS.find((operation) => operation.name === name) ?? { name: 'health', title: name };
+  const found = OPERATIONS.find((operation) => operation.name === name);
+  if (!found) throw new Error(`There is no operation ${name}.`);
+  return found;
 }
 
-/** @param {Run['results']} results @param {number} rounds */
-function legend(results, rounds) {
-  const lines = [
-    ['req/s', 'responses per second: more is better. In every other column less is'],
-    ['p50, p99', 'milliseconds within which half of the responses came, and 99 of 100'],
-    ['CPU s', "CPU seconds of the runtime's process (workerd) for 1,000 requests; Miniflare's KV runs in it too"],
-    [
-      'bare',
-      'the column before it, of bench/bare-worker.mjs: the same KV operation and message to an object in plain JavaScript, without',
-    ],
-    ['', 'authentication (for /health: a constant). It gets the same requests, by turns with the Worker'],
-    ['above', 'CPU s less bare: what the Worker itself costs. The figure to judge a change by'],
-    ['in rounds', 'the lowest and the highest "above" of any round. Far apart: the machine was busy'],
-    ...(results.some(({ connections }) => connections === AIM_CONNECTIONS)
-      ? [['aim', 'what "above" should not exceed']]
-      : []),
-  ];
-  const medians =
-    rounds === 1 ? 'One round only: the figures are not reliable.' : `Every figure is the median of ${rounds} rounds.`;
-  const absent = results.some(({ cpuAbove }) => cpuAbove === null)
-    ? `\nCPU time is not available on ${process.platform === 'darwin' ? 'macOS' : 'this system'}: it is read from /proc, which Linux has.`
-    : '';
-  return `${lines.map(([name, what]) => `${name.padEnd(11)}${dim(what)}`).join('\n')}\n\n${medians}${absent}`;
-}
+const TOGETHER = 'together';
 
-/** @param {Run['bundle']} bundle */
-function bundleTable({ files }) {
-  const rows = [...files, together(files)].map(({ name, raw, gzipped }) => [name, kilobytes(raw), kilobytes(gzipped)]);
-  return `${bold('== bundle')}\n\n${table([['', 'raw', 'gzipped'], ...rows])}`;
-}
-
-/** @param {Run} run @param {Run} before @returns {string} */
-export function comparison(run, before) {
-  const pairs = run.results.flatMap((result) => {
-    const other = before.results.find(
-      ({ operation, connections }) => operation === result.operation && connections === result.connections,
-    );
-    return other ? [{ now: result, before: other }] : [];
-  });
-  const rows = pairs.map(({ now, before: then }) => [
-    operationOf(now.operation).title,
-    String(now.connections),
-    ...change(then.median.ours.requestsPerSec, now.median.ours.requestsPerSec, whole),
-    ...change(then.median.ours.p99Ms, now.median.ours.p99Ms, millis),
-    ...change(then.cpuAbove?.median ?? null, now.cpuAbove?.median ?? null, seconds, difference),
-  ]);
-  const head = ['', 'conn.', 'req/s then', 'now', '', 'p99 then', 'now', '', 'above then', 'now', ''];
-  const [nowSizes, thenSizes] = [run, before].map(({ bundle }) => together(bundle.files));
-  const sizes =
-    run.bundle.sha256 === before.bundle.sha256
-      ? 'The bundle is the same: differences are noise.'
-      : `The bundle was ${kilobytes(thenSizes.raw)}, gzipped ${kilobytes(thenSizes.gzipped)}; it is ${kilobytes(nowSizes.raw)}, gzipped ${kilobytes(nowSizes.gzipped)}.`;
-  const like = before.rounds === run.rounds && before.seconds === run.seconds;
-  const when = `${before.date.slice(0, 16).replace('T', ' ')} UTC, ${plural(before.rounds, 'round')} of ${before.seconds} s`;
-  return [
-    bold(`== compared to the run before (${when})`),
-    rows.length > 0 ? table([head, ...rows]) : 'The two runs have no measurement in common.',
-    like ? sizes : `${sizes}\nThe two runs had different --rounds or --seconds: compare with care.`,
-  ].join('\n\n');
-}
-
-/** @param {number} count @param {string} noun */
-export function plural(count, noun) {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** @param {Bundle['files']} files */
+function together(files) {
+  const sum = (/** @type {'raw' | 'gzipped'} */ field) => files.reduce((total, file) => total + file[field], 0);
+  return { name: TOGETHER, raw: sum('raw'), gzipped: sum('gzipped') };
 }
 
 /** @typedef {number | null} Figure `null` where it was not measured */
 
-/**
- * The previous figure, the current one, and the difference.
- *
- * @param {Figure} then
- * @param {Figure} now
- * @param {(figure: Figure) => string} format
- * @param {(then: number, now: number) => string} [differ]
- */
-function change(then, now, format, differ = percents) {
-  return [format(then), format(now), then === null || now === null ? '' : differ(then, now)];
-}
-
-/** @param {number} then @param {number} now */
-const percents = (then, now) => signed(((now - then) / then) * 100, 0, '%');
-/** For figures near or below zero, where a percentage is meaningless. @param {number} then @param {number} now */
-const difference = (then, now) => signed(now - then, 3, '');
-/** @param {number} value @param {number} digits @param {string} unit */
-const signed = (value, digits, unit) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}${unit}`;
-
-/** @param {Run['bundle']['files']} files */
-function together(files) {
-  const sum = (/** @type {'raw' | 'gzipped'} */ field) => files.reduce((total, file) => total + file[field], 0);
-  return { name: 'together', raw: sum('raw'), gzipped: sum('gzipped') };
-}
-
 /** @type {(digits: number) => (figure: Figure) => string} */
 const number = (digits) => (value) => (value === null ? ABSENT : value.toFixed(digits).replace('-', '−'));
 const whole = number(0);
+const tenths = number(1);
 const millis = number(2);
+const hundredths = number(2);
 const seconds = number(3);
 const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+const withSpread = (/** @type {Estimate} */ { median, spread }) => `${seconds(median)} ± ${seconds(spread)}`;
+const times = (/** @type {Estimate} */ { median, spread }) => `${hundredths(median)} ± ${hundredths(spread)}`;
 
 /** Columns are as wide as their widest cell; the first is aligned left, the others right. @param {string[][]} rows */
 function table(rows) {

@@ -79,18 +79,18 @@ await main(async () => {
     import('../bench/measure.mjs'),
     import('undici'),
   ]);
-  const { servers, operations, stop } = await start(folder, { hasInspector: true });
+  const { servers, operations, stop } = await start(folder, { isAlone: true, hasInspector: true });
   const operation = operations.find(({ name }) => name === options.operation);
   if (operation === undefined) throw new Stop(USAGE, 2);
   const { ours } = servers;
   const { connections, seconds } = options;
-  await burst(ours, operation, connections, WARM_UP_SECS);
+  await burst(ours, operation, { connections, seconds: WARM_UP_SECS });
   const inspector = await connect(WebSocket, await ours.miniflare.getInspectorURL(), operation.namespace);
   await inspector.send('Profiler.enable');
   await inspector.send('Profiler.setSamplingInterval', { interval: SAMPLE_MICROS });
   await inspector.send('Profiler.start');
   const cpuBefore = cpuSecs(ours);
-  const { requests } = await burst(ours, operation, connections, seconds);
+  const { requests } = await burst(ours, operation, { connections, seconds });
   const cpuAfter = cpuSecs(ours);
   const { profile } = /** @type {{ profile: Profile }} */ (await inspector.send('Profiler.stop'));
   inspector.close();
