@@ -18,7 +18,9 @@ const TICKS_PER_SEC = 100;
 export const MIN_ROUNDS = 3;
 /** Few, so that one response of thousands of rows does not wait for many others. */
 const GROWTH_CONNECTIONS = 2;
-const GROWTH_WARM_UP_REQUESTS = 6;
+/** Requests of a warm-up read as many rows together, and are not fewer or more than these. */
+const GROWTH_WARM_UP_ROWS = 30_000;
+const GROWTH_WARM_UP_REQUESTS = { min: 6, max: 100 };
 const GROWTH_MAX_REQUESTS = 400;
 
 /** @typedef {import('./operations.mjs').ServerName} ServerName */
@@ -42,6 +44,7 @@ const GROWTH_MAX_REQUESTS = 400;
  * @typedef {object} Growth
  * @property {string} title
  * @property {number} rows
+ * @property {number} read the rows that it reads
  * @property {{ ours: number | null, bare: number | null }[]} cpuMs of one request, in each round
  */
 
@@ -61,6 +64,7 @@ const GROWTH_MAX_REQUESTS = 400;
  * @returns {Promise<Result[]>}
  */
 export async function measure({ servers, operations, connections, rounds: wanted, until }, progress) {
+  if (operations.length === 0) return [];
   const all = Object.values(servers);
   for (const operation of operations) {
     progress(`warming up, ${operation.title}`);
@@ -154,10 +158,15 @@ export async function measureGrowth(
   const results = [];
   for (const rows of rowCounts) {
     progress(`growth, storing ${rows} expenses`);
+    const { min, max } = GROWTH_WARM_UP_REQUESTS;
+    const warmUp = {
+      connections: GROWTH_CONNECTIONS,
+      requests: Math.min(Math.max(GROWTH_WARM_UP_ROWS / rows, min), max),
+    };
     for (const sent of await requestsAt(rows)) {
       progress(`growth, ${rows} expenses, ${sent.title}`);
-      const warmUp = { connections: GROWTH_CONNECTIONS, requests: GROWTH_WARM_UP_REQUESTS };
       await burst(bare, sent, warmUp);
+      await burst(ours, sent, warmUp);
       const { cpuSecsPer1000 } = await burst(ours, sent, warmUp);
       const wanted = Math.ceil((secs / (cpuSecsPer1000 || 1)) * 1000);
       const requests = Math.min(Math.max(wanted, GROWTH_CONNECTIONS), GROWTH_MAX_REQUESTS);
@@ -170,7 +179,7 @@ export async function measureGrowth(
         // Seconds for a thousand are milliseconds for one.
         cpuMs.push({ ours: bursts[0].cpuSecsPer1000, bare: bursts[1].cpuSecsPer1000 });
       }
-      results.push({ title: sent.title, rows, cpuMs });
+      results.push({ title: sent.title, rows, read: sent.read, cpuMs });
     }
   }
   return results;

@@ -12,8 +12,10 @@ export const NAMESPACES = /** @type {const} */ (['read', 'create']);
 /** @typedef {'ours' | 'against' | 'bare' | 'hono'} ServerName */
 
 const CATEGORIES = ['meals', 'travel', 'office', 'software', 'other'];
-/** What the page and the tool show. */
-const PAGE_ROWS = 25;
+/** The rows that the page shows and the tool returns. */
+export const PAGE_ROWS = 25;
+/** The most rows of the API's lists and of one `list` of KV. */
+export const LIST_MAX = 1_000;
 /** The expenses' dates are spread over the months that the page's charts show. */
 const DATES_DAYS = 300;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -58,6 +60,7 @@ const BROWSER_COOKIE_BYTES = 1_400;
  */
 
 /** @typedef {{ title: string } & Exchange} Sent */
+/** @typedef {Sent & { read: number }} Growing `read`: the expenses that it reads */
 /** @typedef {OperationKind & Exchange} Operation */
 
 /**
@@ -197,12 +200,13 @@ const NAVIGATION = {
  *
  * @param {{ cookie: string, namespace: string, rows: number, deep: (server: ServerName) => string }} given `deep` is
  *   the query of the last page of 25
- * @returns {Sent[]}
+ * @returns {Growing[]}
  */
 export function growthRequests({ cookie, namespace, rows, deep }) {
-  /** @param {string} title @param {string} path @param {Record<string, string>} [headers] @returns {Sent} */
-  const get = (title, path, headers = {}) => ({
+  /** @param {string} title @param {number} read @param {string} path @param {Record<string, string>} [headers] @returns {Growing} */
+  const get = (title, read, path, headers = {}) => ({
     title,
+    read,
     namespace,
     status: 200,
     request: (server) => ({
@@ -211,12 +215,13 @@ export function growthRequests({ cookie, namespace, rows, deep }) {
       headers: { ...PROGRAM, ...SAME_ORIGIN, cookie, ...headers },
     }),
   });
+  const batch = Math.min(rows, LIST_MAX);
   return [
-    get(`list of ${Math.min(rows, 1_000).toLocaleString('en')}`, '/expenses?limit=1000'),
-    get('page', '/expenses', NAVIGATION),
-    get('the last page', '/expenses{deep}', NAVIGATION),
-    get('CSV', '/expenses.csv'),
-    get('summary', '/expenses/summary'),
+    get('list, limit=1000', batch, `/expenses?limit=${LIST_MAX}`),
+    get('page', batch, '/expenses', NAVIGATION),
+    get('the last page', PAGE_ROWS, '/expenses{deep}', NAVIGATION),
+    get('CSV', rows, '/expenses.csv'),
+    get('summary', rows, '/expenses/summary'),
   ];
 }
 

@@ -21,7 +21,7 @@ import { ADA_ID, createAuthKit } from '../local/authkit/index.mjs';
 import { ROOT, Stop, pause } from '../local/commands.mjs';
 import { Browser } from '../tests/e2e/support/actors.mjs';
 import { present } from '../tests/e2e/support/values.mjs';
-import { NAMESPACES, ROWS, expense, growthRequests, withRequests } from './operations.mjs';
+import { LIST_MAX, NAMESPACES, PAGE_ROWS, ROWS, expense, growthRequests, withRequests } from './operations.mjs';
 
 const KV_BINDING = 'EXPENSES';
 const CLIENT_ID = 'client_bench';
@@ -45,9 +45,6 @@ const WAIT_MS = 50;
 const MAX_WAITS = 200;
 /** The number of characters of a runtime's output that are kept for a failure message. */
 const LOG_CHARS = 4_000;
-/** The most rows of the API's lists, and the rows of the last page. */
-const LIST_MAX = 1_000;
-const LAST_ROWS = 25;
 /** Digits of the ids of expenses. */
 const ID_DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const ID_TIME_LENGTH = 10;
@@ -86,7 +83,7 @@ const ID_LENGTH = 26;
  * @property {import('./operations.mjs').Operation[]} operations
  * @property {(name: ServerName, isolates: number) => Promise<Server>} startCold starts new isolates, whose namespaces
  *   are `cold-0`, `cold-1` …; the caller disposes of them
- * @property {(rows: number) => Promise<import('./operations.mjs').Sent[]>} requestsAt fills the namespace for that
+ * @property {(rows: number) => Promise<import('./operations.mjs').Growing[]>} requestsAt fills the namespace for that
  *   number of rows
  * @property {() => Promise<unknown>} stop
  */
@@ -499,7 +496,7 @@ async function pageOf({ origins, log }, cookie) {
  */
 async function lastPage({ origins, log }, namespace, rows, cookie) {
   let cursor = '';
-  for (let before = rows - LAST_ROWS; before > 0; before -= LIST_MAX) {
+  for (let before = rows - PAGE_ROWS; before > 0; before -= LIST_MAX) {
     const query = `limit=${Math.min(before, LIST_MAX)}${cursor && `&cursor=${cursor}`}`;
     const response = await fetch(`${origins[namespace]}/expenses?${query}`, { headers: { cookie } });
     const next = /[?&]cursor=([^&>]+)/.exec(response.headers.get('link') ?? '')?.[1];
@@ -509,15 +506,21 @@ async function lastPage({ origins, log }, namespace, rows, cookie) {
   return `?cursor=${cursor}`;
 }
 
-/** The query of the last `list` of KV that the last page needs. @param {Server} server @param {string} namespace @param {number} rows @param {string} prefix */
+/**
+ * The query of the same page of the bare Worker: with KV's own cursor.
+ *
+ * @param {Server} server
+ * @param {string} namespace
+ * @param {number} rows
+ * @param {string} prefix
+ */
 async function lastBatch({ miniflare }, namespace, rows, prefix) {
   const kv = await miniflare.getKVNamespace(KV_BINDING, namespace);
   /** @type {string | undefined} */
   let cursor;
-  for (let before = rows; before > LIST_MAX; before -= LIST_MAX) {
-    const listed = await kv.list({ prefix, limit: LIST_MAX, cursor });
-    if (listed.list_complete) break;
-    cursor = listed.cursor;
+  for (let before = rows - PAGE_ROWS; before > 0; before -= LIST_MAX) {
+    const listed = await kv.list({ prefix, limit: Math.min(before, LIST_MAX), cursor });
+    if (!listed.list_complete) cursor = listed.cursor;
   }
-  return cursor === undefined ? '' : `?cursor=${encodeURIComponent(cursor)}`;
+  return `?cursor=${encodeURIComponent(present(cursor, 'the cursor of KV'))}`;
 }
