@@ -76,8 +76,14 @@ export async function measure({ servers, operations, connections, rounds: wanted
     wanted === undefined ? done >= MIN_ROUNDS && performance.now() + last > until : done >= wanted;
   for (let round = 0; !isOver(round); round += 1) {
     const began = performance.now();
+    // The warm-up counts too.
+    const due = results.filter(
+      ({ operation: { requests, maxRequests = Number.POSITIVE_INFINITY }, rounds }) =>
+        requests * (rounds.length + 2) <= maxRequests,
+    );
+    if (due.length === 0) break;
     const turns = all.map((_, index) => all[(index + round) % all.length]);
-    for (const { operation, rounds } of results) {
+    for (const { operation, rounds } of due) {
       progress(`round ${round + 1}${wanted === undefined ? '' : ` of ${wanted}`}, ${operation.title}`);
       /** @type {Partial<Round>} */
       const bursts = {};
