@@ -1,32 +1,32 @@
 //! The response of `list`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use super::{KvError, KvErrorKind, KvOperation};
 
-/// A response of `list` as KV's own JSON. [`Self::page`] parses it once, into the caller's type of metadata.
+/// A response of `list` as KV's own JSON. [`Self::page`] and [`Self::page_with`] parse it once, into the caller's
+/// type of metadata.
 #[derive(Debug, Clone)]
 pub struct KvListing(Vec<u8>);
 
 /// One page of keys, with metadata of type `M`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(bound = "M: Deserialize<'de>")]
+#[derive(Debug, Clone)]
 pub struct KvPage<'a, M> {
     /// The keys in order, each with its metadata.
-    #[serde(borrow)]
     pub keys: Vec<KvKey<'a, M>>,
     list_complete: bool,
-    cursor: Option<String>,
+    cursor: Option<Cow<'a, str>>,
 }
 
 /// A key and its metadata.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(bound = "M: Deserialize<'de>")]
+#[derive(Debug, Clone)]
 pub struct KvKey<'a, M> {
     /// The whole key, prefix included.
-    #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// The metadata that the key was written with.
     pub metadata: Option<M>,
@@ -39,16 +39,41 @@ impl KvListing {
         Self(json)
     }
 
+    /// The length of the response in bytes, for a buffer of what it has.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The page.
     ///
     /// # Errors
     ///
     /// [`KvErrorKind::MalformedResponse`] when the response is not as documented, or some metadata is not an `M`.
     pub fn page<'a, M: Deserialize<'a>>(&'a self) -> Result<KvPage<'a, M>, KvError> {
-        serde_json::from_slice(&self.0).map_err(|_| {
+        self.page_with(PhantomData::<M>)
+    }
+
+    /// The page, whose metadata `seed` reads. The seed is copied for each key; it may keep what it reads in a buffer
+    /// of the caller, so that metadata needs no allocation of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`KvErrorKind::MalformedResponse`] when the response is not as documented, or `seed` refuses some metadata.
+    pub fn page_with<'a, S>(&'a self, seed: S) -> Result<KvPage<'a, S::Value>, KvError>
+    where
+        S: DeserializeSeed<'a> + Copy,
+    {
+        let malformed = || {
             let reason = "a response that is not as documented";
             KvError::new(KvOperation::List, KvErrorKind::MalformedResponse, reason)
-        })
+        };
+        // Strings of a text need no check of their own.
+        let text = std::str::from_utf8(&self.0).map_err(|_| malformed())?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let page = Page(seed).deserialize(&mut deserializer).map_err(|_| malformed())?;
+        deserializer.end().map_err(|_| malformed())?;
+        Ok(page)
     }
 }
 
@@ -57,5 +82,249 @@ impl<M> KvPage<'_, M> {
     #[must_use]
     pub fn next_cursor(&self) -> Option<&str> {
         self.cursor.as_deref().filter(|_| !self.list_complete)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Page<S>(S);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum PageMember {
+    Keys,
+    ListComplete,
+    Cursor,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for Page<S> {
+    type Value = KvPage<'de, S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Page<S> {
+    type Value = KvPage<'de, S::Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a page of keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let missing = <A::Error as serde::de::Error>::missing_field;
+        let (mut keys, mut list_complete, mut cursor) = (None, None, None);
+        while let Some(member) = members.next_key()? {
+            match member {
+                PageMember::Keys => keys = Some(members.next_value_seed(Keys(self.0))?),
+                PageMember::ListComplete => list_complete = Some(members.next_value()?),
+                PageMember::Cursor => cursor = members.next_value::<Option<Text<'de>>>()?,
+                PageMember::Other => _ = members.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(KvPage {
+            keys: keys.ok_or_else(|| missing("keys"))?,
+            list_complete: list_complete.ok_or_else(|| missing("list_complete"))?,
+            cursor: cursor.map(|Text(cursor)| cursor),
+        })
+    }
+}
+
+/// A string, borrowed from the response unless it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Clone, Copy)]
+struct Keys<S>(S);
+
+impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for Keys<S> {
+    type Value = Vec<KvKey<'de, S::Value>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Keys<S> {
+    type Value = Vec<KvKey<'de, S::Value>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of keys")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut keys = Vec::new();
+        while let Some(key) = elements.next_element_seed(Key(self.0))? {
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Key<S>(S);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum KeyMember {
+    Name,
+    Metadata,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<S> {
+    type Value = KvKey<'de, S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Key<S> {
+    type Value = KvKey<'de, S::Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let error = <A::Error as serde::de::Error>::missing_field;
+        let twice = <A::Error as serde::de::Error>::duplicate_field;
+        let (mut name, mut metadata, mut seed) = (None, None, Some(self.0));
+        while let Some(member) = members.next_key()? {
+            match member {
+                KeyMember::Name => name = Some(members.next_value::<Text<'de>>()?),
+                KeyMember::Metadata => {
+                    let seed = seed.take().ok_or_else(|| twice("metadata"))?;
+                    metadata = members.next_value_seed(Present(seed))?;
+                }
+                KeyMember::Other => _ = members.next_value::<IgnoredAny>()?,
+            }
+        }
+        let Text(name) = name.ok_or_else(|| error("name"))?;
+        Ok(KvKey { name, metadata })
+    }
+}
+
+/// Metadata that is not `null`.
+struct Present<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Present<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Present<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("metadata")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn listing(json: &str) -> KvListing {
+        KvListing::from_json(json.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn page_has_names_metadata_and_cursor() {
+        let listing = listing(
+            r#"{"cursor":"c","keys":[{"name":"a","expiration":7,"metadata":1},{"metadata":null,"name":"\u0062"},{"name":"c"}],"list_complete":false,"cacheStatus":null}"#,
+        );
+        let page = listing.page::<u32>().unwrap();
+        let keys: Vec<(&str, Option<u32>)> =
+            page.keys.iter().map(|key| (&*key.name, key.metadata)).collect();
+        assert_eq!(keys, [("a", Some(1)), ("b", None), ("c", None)]);
+        assert_eq!(page.next_cursor(), Some("c"));
+        assert!(listing.page::<&str>().is_err(), "metadata of another type");
+    }
+
+    #[test]
+    fn cursor_of_the_last_page_is_ignored() {
+        for json in [
+            r#"{"keys":[],"list_complete":true,"cursor":"c"}"#,
+            r#"{"keys":[],"list_complete":true,"cursor":null}"#,
+            r#"{"keys":[],"list_complete":true}"#,
+        ] {
+            assert_eq!(listing(json).page::<u32>().unwrap().next_cursor(), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn undocumented_response_is_malformed() {
+        for json in [
+            "",
+            "{}",
+            "[]",
+            r#"{"keys":[]}"#,
+            r#"{"list_complete":true}"#,
+            r#"{"keys":[{}],"list_complete":true}"#,
+            r#"{"keys":[{"name":1}],"list_complete":true}"#,
+            r#"{"keys":[{"name":"a","metadata":1,"metadata":1}],"list_complete":true}"#,
+            r#"{"keys":[],"list_complete":true}x"#,
+        ] {
+            let error = listing(json).page::<u32>().unwrap_err();
+            assert_eq!(error.kind, KvErrorKind::MalformedResponse, "{json}");
+        }
+        assert!(KvListing::from_json(b"\"\xff\"".to_vec()).page::<u32>().is_err());
+    }
+
+    #[test]
+    fn seed_keeps_metadata_in_a_buffer() {
+        #[derive(Clone, Copy)]
+        struct Append<'b>(&'b RefCell<String>);
+
+        impl<'de> DeserializeSeed<'de> for Append<'_> {
+            type Value = usize;
+
+            fn deserialize<D: Deserializer<'de>>(self, text: D) -> Result<usize, D::Error> {
+                text.deserialize_str(self)
+            }
+        }
+
+        impl Visitor<'_> for Append<'_> {
+            type Value = usize;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<usize, E> {
+                self.0.borrow_mut().push_str(text);
+                Ok(self.0.borrow().len())
+            }
+        }
+
+        let buffer = RefCell::new(String::new());
+        let listing = listing(
+            r#"{"keys":[{"name":"a","metadata":"x\n"},{"name":"b","metadata":"y"}],"list_complete":true}"#,
+        );
+        let page = listing.page_with(Append(&buffer)).unwrap();
+        let ends: Vec<usize> = page.keys.iter().filter_map(|key| key.metadata).collect();
+        assert_eq!((ends.as_slice(), buffer.borrow().as_str()), (&[2, 3][..], "x\ny"));
     }
 }
