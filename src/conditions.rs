@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use crate::{
     expenses::{
         ledger::overlay::{Consistency, Reading},
-        model::Expense,
+        row::Row,
         version::{Condition, Version, Versions},
     },
-    json::Json,
+    json::JsonText,
 };
 use axum_authkit::AppError;
 
@@ -36,28 +36,30 @@ pub(crate) fn condition_not_met() -> AppError {
 }
 
 /// The response with an expense and its `ETag`.
-pub(crate) fn with_etag(status: StatusCode, expense: Expense) -> Response {
-    let etag = etag(&expense);
-    (status, [(header::ETAG, etag)], Json(expense)).into_response()
+pub(crate) fn with_etag(status: StatusCode, row: Row) -> Response {
+    let etag = etag(Version::of_row(row.as_ref()).as_ref());
+    (status, [(header::ETAG, etag)], JsonText(row.into_json())).into_response()
 }
 
 /// The response to a read: 200, 304 where the client has the expense, or 412.
 pub(crate) fn respond_if_changed(
     method: &Method,
     headers: &HeaderMap,
-    expense: Expense,
+    row: Row,
 ) -> Result<Response, AppError> {
     let Condition { is_one_of, is_none_of } = condition(headers);
+    let version = || Version::of_row(row.as_ref());
     let is_one_of = Condition { is_one_of, is_none_of: None };
-    if !is_one_of.is_met_by(Some(&expense)) {
+    if !is_one_of.is_met_by(version) {
         return Err(condition_not_met());
     }
     let is_none_of = Condition { is_one_of: None, is_none_of };
-    if is_none_of.is_met_by(Some(&expense)) {
-        return Ok(with_etag(StatusCode::OK, expense));
+    if is_none_of.is_met_by(version) {
+        return Ok(with_etag(StatusCode::OK, row));
     }
     if matches!(*method, Method::GET | Method::HEAD) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&expense))]).into_response());
+        let etag = etag(version().as_ref());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     Err(condition_not_met())
 }
@@ -85,9 +87,9 @@ pub(crate) fn respond_to_reading<T>(
     }
 }
 
-fn etag(expense: &Expense) -> HeaderValue {
-    // A version is hexadecimal.
-    let etag = format!("\"{}\"", Version::of(expense).as_str());
+fn etag(version: Option<&Version>) -> HeaderValue {
+    // A version is hexadecimal, and a row that was read has one.
+    let etag = format!("\"{}\"", version.map_or("", Version::as_str));
     HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 

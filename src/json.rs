@@ -8,8 +8,11 @@
 
 use std::fmt;
 
-use axum::response::{IntoResponse, Response};
-use http::header;
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, header};
 use serde::{
     Deserializer, Serialize,
     de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -28,9 +31,76 @@ pub struct Json<T>(pub T);
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Ok(body) => JsonText(body).into_response(),
             Err(error) => AppError::internal(error).into_response(),
         }
+    }
+}
+
+/// The body of a response that is JSON already.
+#[derive(Debug, Clone)]
+pub struct JsonText<T>(pub T);
+
+impl<T: Into<Body>> IntoResponse for JsonText<T> {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.0.into());
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+    }
+}
+
+/// A JSON object that is written member by member, so that JSON in it is copied.
+#[derive(Debug, Clone)]
+pub struct ObjectText(Vec<u8>);
+
+impl ObjectText {
+    /// An object without members, with room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut json = Vec::with_capacity(bytes);
+        json.push(b'{');
+        Self(json)
+    }
+
+    /// The length so far, in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds a member whose value is JSON already.
+    #[must_use]
+    pub fn json(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        self.name(name);
+        self.0.extend_from_slice(value.as_ref());
+        self
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn member(mut self, name: &'static str, value: &(impl Serialize + ?Sized)) -> Self {
+        self.name(name);
+        // Writing to a vector does not fail, and the values are strings, numbers and structs of them.
+        let _ = serde_json::to_writer(&mut self.0, value);
+        self
+    }
+
+    /// The names are identifiers, which need no escapes.
+    fn name(&mut self, name: &'static str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    /// The object.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
     }
 }
 
@@ -221,6 +291,13 @@ impl<'de> Visitor<'de> for DigitsOrValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn object_text_has_its_members_in_order() {
+        assert_eq!(ObjectText::with_capacity(0).finish(), b"{}");
+        let object = ObjectText::with_capacity(9).member("a", "\"é\n").json("b", "[1.10]");
+        assert_eq!(object.finish(), "{\"a\":\"\\\"é\\n\",\"b\":[1.10]}".as_bytes());
+    }
 
     #[test]
     fn parse_agrees_with_serde_json() {

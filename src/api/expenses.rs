@@ -20,7 +20,8 @@ use crate::{
         UserExpenses, csv,
         idempotency::{IdempotencyKey, IdempotentRequest},
         ledger::overlay::Reading,
-        model::{Expense, ExpenseId},
+        model::ExpenseId,
+        row::Rows,
         summary::Summary,
         user_expenses::{ExportError, ListError},
     },
@@ -31,7 +32,7 @@ use crate::{
             parse_list_query, parse_patch, parse_summary_query,
         },
     },
-    json::Json,
+    json::{Json, JsonText},
     openapi::{
         Changes, FindsOne, HasCondition, NeedsScope, Protected, ReadsBody, ReadsQuery,
         schema::{
@@ -85,9 +86,9 @@ pub(crate) async fn create_expense(
     let (once, new) = Problems::both(once, parse_expense(body))?;
     let has_key = once.is_some();
     let added = expenses.add(new, once).await;
-    let expense = added.map_err(|error| not_added(error, has_key, || key_reused(&headers)))?;
-    let location = format!("/expenses/{}", expense.id);
-    Ok(([(header::LOCATION, location)], with_etag(StatusCode::CREATED, expense)).into_response())
+    let row = added.map_err(|error| not_added(error, has_key, || key_reused(&headers)))?;
+    let location = format!("/expenses/{}", row.id());
+    Ok(([(header::LOCATION, location)], with_etag(StatusCode::CREATED, row)).into_response())
 }
 
 /// List expenses, the newest first
@@ -127,9 +128,9 @@ pub(crate) async fn list_expenses(
     })?;
     let Reading { value: page, consistency } = page;
     let mut response = if prefers(&headers, CSV, JSON) {
-        csv_download(csv_beginning(&headers, &page.expenses).into())
+        csv_download(csv_beginning(&headers, &page.rows).into())
     } else {
-        Json(page.expenses).into_response()
+        JsonText(page.rows.to_json()).into_response()
     };
     if let Some(cursor) = page.cursor {
         response.headers_mut().insert(header::LINK, next_link(&query, &cursor)?);
@@ -187,9 +188,9 @@ pub(crate) async fn download_expenses(
 }
 
 /// The beginning of a file, with its first expenses.
-fn csv_beginning(headers: &HeaderMap, expenses: &[Expense]) -> String {
+fn csv_beginning(headers: &HeaderMap, rows: &Rows) -> String {
     let mark = if is_for_browser(headers) { csv::BYTE_ORDER_MARK } else { "" };
-    [mark, csv::HEADER, &csv::lines(expenses)].concat()
+    [mark, csv::HEADER, &csv::lines(rows)].concat()
 }
 
 /// Whether a browser shows or saves the response, rather than passing it to a script.
@@ -256,8 +257,8 @@ pub(crate) async fn show_expense(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    respond_to_reading(expenses.get(id).await.map_err(not_got)?, |expense| {
-        respond_if_changed(&method, &headers, expense.ok_or_else(no_such_expense)?)
+    respond_to_reading(expenses.get(id).await.map_err(not_got)?, |row| {
+        respond_if_changed(&method, &headers, row.ok_or_else(no_such_expense)?)
     })
 }
 

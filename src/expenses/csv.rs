@@ -6,7 +6,7 @@
 //! cells. Therefore an apostrophe also follows each character that could end such a cell before a
 //! formula.
 
-use super::model::Expense;
+use super::row::Rows;
 
 /// The byte order mark. Spreadsheets on Windows need it to read UTF-8; programs read it as part of the
 /// first column's name.
@@ -20,54 +20,50 @@ pub const HEADER: &str = "id,date,description,category,amount,currency,created_a
 pub const BREAK_OFF: &str =
     "\"INCOMPLETE: the expenses below this line could not be read. Download the file again.";
 
+/// The length of a line with short texts, for a buffer.
+const LINE_BYTES: usize = 160;
+
 /// The characters that end a cell for a reader with another separator, or without line breaks in quotes.
 const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 /// The characters that begin a formula. Spreadsheets read the full-width forms as the ASCII ones.
 const FORMULA_SIGNS: [char; 8] =
     ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
-/// One line per expense, in order.
+/// One line per row, in order.
 #[must_use]
-pub fn lines(expenses: &[Expense]) -> String {
-    let mut csv = String::new();
-    for expense in expenses {
-        let content = &expense.content;
-        let cells = [
-            expense.id.to_string(),
-            content.date.to_string(),
-            text(&content.description),
-            text(&content.category),
-            content.amount.to_string(),
-            text(&content.currency),
-            expense.created_at.to_string(),
-            expense.updated_at.to_string(),
-        ];
-        csv.push_str(&cells.join(","));
-        csv.push_str("\r\n");
+pub fn lines(rows: &Rows) -> String {
+    let mut csv = String::with_capacity(rows.len() * LINE_BYTES);
+    for row in rows.iter() {
+        let Some((members, [description, category])) = row.texts() else { continue };
+        csv.extend([members.id, ",", members.date, ","]);
+        push_text(&mut csv, &description);
+        csv.push(',');
+        push_text(&mut csv, &category);
+        csv.extend([",", members.amount, ","]);
+        push_text(&mut csv, members.currency);
+        csv.extend([",", members.created_at, ",", members.updated_at, "\r\n"]);
     }
     csv
 }
 
-/// A cell with a text from the user.
-fn text(value: &str) -> String {
-    let mut cell = String::with_capacity(value.len() + 2);
-    cell.push('"');
+/// Adds a cell with a text from the user.
+fn push_text(csv: &mut String, value: &str) {
+    csv.push('"');
     if value.starts_with(['\t', '\r', '\n']) {
-        cell.push('\'');
+        csv.push('\'');
     }
     let mut is_beginning = true;
     for (index, character) in value.char_indices() {
         if is_beginning && is_formula(&value[index..]) {
-            cell.push('\'');
+            csv.push('\'');
         }
         is_beginning = OTHER_SEPARATORS.contains(&character);
         if character == '"' {
-            cell.push('"');
+            csv.push('"');
         }
-        cell.push(character);
+        csv.push(character);
     }
-    cell.push('"');
-    cell
+    csv.push('"');
 }
 
 /// Whether a spreadsheet runs the cell as a formula, possibly after it removes spaces and quotes.
@@ -80,7 +76,13 @@ fn is_formula(cell: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::push_text;
+
+    fn text(value: &str) -> String {
+        let mut cell = String::new();
+        push_text(&mut cell, value);
+        cell
+    }
 
     #[test]
     fn text_is_always_quoted() {

@@ -4,11 +4,13 @@
 //! Cursors are sealed, so that a client cannot forge one. A cursor of another user or another filter is
 //! refused, because its position is not valid there.
 
-use std::borrow::Borrow;
-
 use serde::{Deserialize, Serialize};
 
-use super::{filter::Filter, keys::Owner, model::Expense};
+use super::{
+    filter::Filter,
+    keys::Owner,
+    row::{RowRef, Rows},
+};
 use axum_authkit::seal::Sealer;
 
 /// The beginning of a page.
@@ -48,33 +50,38 @@ impl Cursors {
 
 /// A batch of a list: one `list` of KV with the ledger's overlay.
 pub(super) struct ListedBatch {
-    /// The expenses, newest first.
-    pub(super) expenses: Vec<Expense>,
+    /// The rows, newest first.
+    pub(super) rows: Rows,
     /// The position of the next batch; `None` after the last one.
     pub(super) next: Option<Position>,
 }
 
-/// Takes the page's rows, at most `limit`, from the batch that begins at `position`. Returns them and the position
-/// of the next row.
-pub(super) fn paginate<E: Borrow<Expense>>(
-    batch: impl IntoIterator<Item = E>,
+/// Selects the page's rows, at most `limit`, from the batch that begins at `position`. Returns their indices and the
+/// position of the next row.
+pub(super) fn paginate(
+    batch: &Rows,
     position: &Position,
     next_batch: Option<Position>,
     limit: usize,
     filter: &Filter,
-) -> (Vec<E>, Option<Position>) {
+) -> (Vec<usize>, Option<Position>) {
     let after = position.after.as_deref();
-    let mut selected = batch
-        .into_iter()
-        .filter(|expense| filter.matches(&expense.borrow().content))
-        .filter(|expense| after.is_none_or(|id| expense.borrow().id.to_string().as_str() > id));
-    let rows: Vec<E> = selected.by_ref().take(limit).collect();
+    let is_selected = |row: RowRef<'_>| {
+        after.is_none_or(|after| row.id.encode().as_str() > after)
+            && (filter.is_empty() || row.figures().is_some_and(|figures| filter.matches(&figures)))
+    };
+    let mut selected = batch.iter().enumerate().filter(|(_, row)| is_selected(*row));
+    let mut indices = Vec::with_capacity(limit.min(batch.len()));
+    let mut last = None;
+    for (index, row) in selected.by_ref().take(limit) {
+        indices.push(index);
+        last = Some(row.id);
+    }
     let next = if selected.next().is_some() {
-        let last = rows.last().map(|expense| expense.borrow().id.to_string());
-        let after = last.or_else(|| position.after.clone());
+        let after = last.map(|id| id.to_string()).or_else(|| position.after.clone());
         Some(Position { after, ..position.clone() })
     } else {
         next_batch
     };
-    (rows, next)
+    (indices, next)
 }

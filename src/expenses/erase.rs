@@ -2,7 +2,7 @@
 //! operations. The ledger's alarms repeat it until no key is left.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::keys::Owner;
 use edge_host::{KV_LIST_MAX_KEYS, KvError, KvNamespace};
@@ -43,7 +43,7 @@ pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erased,
             let limit = operations_left.min(KV_LIST_MAX_KEYS);
             let listing = kv.list(&prefix, limit, cursor.as_deref()).await?;
             // Unreadable records are deleted too: the metadata is ignored.
-            let page = listing.page::<Value>()?;
+            let page = listing.page::<IgnoredAny>()?;
             cursor = page.next_cursor().map(str::to_owned);
             let keys: Vec<String> =
                 page.keys.into_iter().map(|key| key.name.into_owned()).collect();

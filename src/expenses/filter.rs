@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use thiserror::Error;
 
-use super::model::{Category, ExpenseContent};
+use super::{model::Category, row::Figures};
 
 /// A selection of expenses. A field that is `None` selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,9 +69,9 @@ impl Filter {
 
     /// Whether the filter selects an expense.
     #[must_use]
-    pub fn matches(&self, content: &ExpenseContent) -> bool {
-        self.category.as_ref().is_none_or(|category| *category == content.category)
-            && self.from.is_none_or(|from| from <= content.date)
-            && self.to.is_none_or(|to| content.date <= to)
+    pub fn matches(&self, expense: &Figures<'_>) -> bool {
+        self.category.as_ref().is_none_or(|category| **category == *expense.category)
+            && self.from.is_none_or(|from| from <= expense.date)
+            && self.to.is_none_or(|to| expense.date <= to)
     }
 }

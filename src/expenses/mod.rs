@@ -1,8 +1,8 @@
 //! Expenses: the domain. It depends on KV, Durable Objects and the clock, and not on HTTP or JSON requests.
 //!
 //! `user_expenses` has the use cases; [`model`], [`amount`], `filter`, `version`, `idempotency` and `summary` have
-//! the types; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV. `cursor` cuts a list
-//! into pages, `erase` deletes a user's keys, and `csv` writes expenses as a table.
+//! the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV.
+//! `cursor` cuts a list into pages, `erase` deletes a user's keys, and `csv` writes expenses as a table.
 
 pub mod amount;
 pub(crate) mod csv;
@@ -16,8 +16,11 @@ mod keys;
 pub mod ledger;
 pub mod model;
 mod record;
+pub mod row;
 pub(crate) mod store;
 pub(crate) mod summary;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
 pub(crate) mod user_expenses;
 pub(crate) mod version;
 

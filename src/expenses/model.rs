@@ -2,15 +2,15 @@
 
 use std::{fmt, ops::Deref};
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Timelike, Utc};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
 use super::amount::Amount;
 use edge_host::random_bytes;
 
-/// An expense. As JSON it is one object, the fields of its content included.
+/// An expense. `super::row` has its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expense {
     /// The id, which paths contain.
@@ -29,36 +29,6 @@ impl Expense {
     pub fn new(content: ExpenseContent, now: DateTime<Utc>) -> Self {
         let id = ExpenseId::new(now);
         Self { id, content, created_at: now.into(), updated_at: now.into() }
-    }
-}
-
-impl Serialize for Expense {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Json<'a> {
-            id: ExpenseId,
-            description: &'a str,
-            amount: Amount,
-            currency: &'a str,
-            category: &'a str,
-            date: NaiveDate,
-            created_at: Timestamp,
-            updated_at: Timestamp,
-        }
-
-        let Self { id, content, created_at, updated_at } = self;
-        let ExpenseContent { description, amount, currency, category, date } = content;
-        Json {
-            id: *id,
-            description,
-            amount: *amount,
-            currency,
-            category,
-            date: *date,
-            created_at: *created_at,
-            updated_at: *updated_at,
-        }
-        .serialize(serializer)
     }
 }
 
@@ -282,6 +252,18 @@ impl Deref for Currency {
     }
 }
 
+/// Parses `YYYY-MM-DD`.
+pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
+    let (year, rest) = text.split_once('-')?;
+    let (month, day) = rest.split_once('-')?;
+    let number = |digits: &str, length| {
+        let is_number = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse::<u32>().ok()).flatten()
+    };
+    let year = number(year, 4)?.cast_signed();
+    NaiveDate::from_ymd_opt(year, number(month, 2)?, number(day, 2)?)
+}
+
 /// The id of an expense: 26 characters in the form of a ULID whose time counts down, so that the newest
 /// comes first in byte order, which is KV's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -319,13 +301,34 @@ impl ExpenseId {
     pub fn parse(text: &str) -> Result<Self, ExpenseIdError> {
         let id = Self(Ulid::from_string(text).map_err(|_| ExpenseIdError)?);
         // Crockford's base 32 also allows lower-case letters, which would give an expense a second path.
-        if id.to_string() == text { Ok(id) } else { Err(ExpenseIdError) }
+        if id.encode().as_str() == text { Ok(id) } else { Err(ExpenseIdError) }
+    }
+
+    /// The text of the id, without an allocation.
+    #[must_use]
+    pub fn encode(self) -> IdText {
+        let mut text = [0; ULID_LEN];
+        self.0.array_to_str(&mut text);
+        IdText(text)
+    }
+}
+
+/// The text of an id.
+#[derive(Debug, Clone, Copy)]
+pub struct IdText([u8; ULID_LEN]);
+
+impl IdText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // The bytes are ASCII characters.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl fmt::Display for ExpenseId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        formatter.pad(self.encode().as_str())
     }
 }
 
@@ -351,6 +354,32 @@ impl Timestamp {
     pub fn unix_secs(self) -> i64 {
         self.0.timestamp()
     }
+
+    /// Parses the form that [`Display`](fmt::Display) writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+        let (date, day) = date.rsplit_once('-')?;
+        let (year, month) = date.rsplit_once('-')?;
+        let date = NaiveDate::from_ymd_opt(year_of(year)?, two_digits(month)?, two_digits(day)?)?;
+        let (hour, time) = time.split_once(':')?;
+        let (minute, second) = time.split_once(':')?;
+        let [hour, minute, second] = [hour, minute, second].map(two_digits);
+        let time = date.and_hms_opt(hour?, minute?, second?)?;
+        Some(Self(time.and_utc()))
+    }
+}
+
+/// A year of four digits, or of more with a sign.
+fn year_of(text: &str) -> Option<i32> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_year = digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_year.then(|| text.parse().ok()).flatten()
+}
+
+fn two_digits(text: &str) -> Option<u32> {
+    let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 impl From<DateTime<Utc>> for Timestamp {
@@ -367,7 +396,13 @@ impl From<Timestamp> for DateTime<Utc> {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Secs, true))
+        let time = self.0;
+        if !(0..=9999).contains(&time.year()) {
+            return formatter.write_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true));
+        }
+        let (year, month, day) = (time.year(), time.month(), time.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
 
@@ -402,6 +437,32 @@ mod tests {
     }
 
     #[test]
+    fn timestamp_is_read_in_the_form_that_it_is_written() {
+        for secs in
+            [0, 1_795_435_200, -62_135_596_800, 253_402_300_799, 253_402_300_800, -99_999_999_999]
+        {
+            let time = Timestamp::from_unix_secs(secs).unwrap();
+            let text = DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Secs, true);
+            assert_eq!(time.to_string(), text);
+            assert_eq!(Timestamp::parse(&text), Some(time), "{text}");
+        }
+        for text in [
+            "",
+            "2026-11-23",
+            "2026-11-23T12:00:00",
+            "2026-11-23 12:00:00Z",
+            "2026-11-31T12:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T12:00:60Z",
+            "2026-11-23T12:00:0Z",
+            "2026-11-23T12:00:00.5Z",
+            "26-11-23T12:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn texts_are_trimmed_and_measured_in_characters() {
         assert_eq!(&*Description::parse(" Lunch\n").unwrap(), "Lunch");
         assert_eq!(Category::parse(" \t"), Err(TextError::Empty));
@@ -430,6 +491,18 @@ mod tests {
         assert_eq!(ExpenseId::parse(&text), Ok(id));
         for other in [text.to_lowercase(), format!("{text}0"), text[1..].to_owned(), "..".into()] {
             assert_eq!(ExpenseId::parse(&other), Err(ExpenseIdError), "{other}");
+        }
+    }
+
+    #[test]
+    fn parse_date_accepts_only_the_stored_form() {
+        for text in ["0001-01-01", "2026-11-23", "2028-02-29", "9999-12-31"] {
+            assert_eq!(parse_date(text).unwrap().to_string(), text);
+        }
+        for text in
+            ["", "2026", "2026-11", "2026-11-3", "2026-02-29", "2026-11-23T00:00", "+026-01-01"]
+        {
+            assert_eq!(parse_date(text), None, "{text}");
         }
     }
 }

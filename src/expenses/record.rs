@@ -1,17 +1,23 @@
-//! The stored form of an expense: JSON with `description`, `amount` (a string), `currency`, `category`,
-//! `date`, and `created_at` and `updated_at` in Unix seconds. The id is in the key.
+//! The record of an expense: JSON with `description`, `amount` (a string), `currency`, `category`, `date`, and
+//! `created_at` and `updated_at` in Unix seconds. The id is in the key. In KV a record also has `row`, the row that
+//! lists copy: `super::row`.
+//!
+//! Versions of the Worker without rows read and write records alone. They ignore `row`, and a record that they write
+//! has none.
 
 use std::borrow::Cow;
 
-use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::{
     amount::Amount,
-    model::{Category, Currency, Description, Expense, ExpenseContent, ExpenseId, Timestamp},
+    model::{
+        Category, Currency, Description, Expense, ExpenseContent, ExpenseId, Timestamp, parse_date,
+    },
+    row::Row,
 };
 
-/// The stored form of an expense.
+/// The record of an expense.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ExpenseRecord<'a> {
     #[serde(borrow)]
@@ -26,7 +32,15 @@ pub(super) struct ExpenseRecord<'a> {
     date: Cow<'a, str>,
     created_at: i64,
     updated_at: i64,
+    /// The stored text of the row.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    row: Option<Text<'a>>,
 }
+
+/// A string, borrowed unless it has escapes. An `Option<Cow<str>>` is never borrowed.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'a> From<&'a Expense> for ExpenseRecord<'a> {
     fn from(expense: &'a Expense) -> Self {
@@ -39,11 +53,23 @@ impl<'a> From<&'a Expense> for ExpenseRecord<'a> {
             date: content.date.to_string().into(),
             created_at: created_at.unix_secs(),
             updated_at: updated_at.unix_secs(),
+            row: None,
         }
     }
 }
 
-impl ExpenseRecord<'_> {
+impl<'a> ExpenseRecord<'a> {
+    /// The record with the stored text of its row.
+    pub(super) fn with_row(self, row: &'a str) -> Self {
+        Self { row: Some(Text(row.into())), ..self }
+    }
+
+    /// The row: the stored one if this version reads it, or else the row of the record. `None` if a field is invalid.
+    pub(super) fn into_row(self, id: ExpenseId) -> Option<Row> {
+        let stored = self.row.as_ref().and_then(|Text(row)| Row::from_stored(id, row));
+        stored.or_else(|| self.into_expense(id).as_ref().map(Row::from))
+    }
+
     /// The expense; `None` if a field is invalid.
     pub(super) fn into_expense(self, id: ExpenseId) -> Option<Expense> {
         Some(Expense {
@@ -61,37 +87,8 @@ impl ExpenseRecord<'_> {
     }
 }
 
-/// Decodes a record; `None` if it is unreadable.
-pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Expense> {
-    let record: ExpenseRecord<'_> = serde_json::from_slice(record.as_bytes()).ok()?;
-    record.into_expense(id)
-}
-
-/// Parses `YYYY-MM-DD`.
-pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
-    let (year, rest) = text.split_once('-')?;
-    let (month, day) = rest.split_once('-')?;
-    let number = |digits: &str, length| {
-        let is_number = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse::<u32>().ok()).flatten()
-    };
-    let year = number(year, 4)?.cast_signed();
-    NaiveDate::from_ymd_opt(year, number(month, 2)?, number(day, 2)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parse_date_accepts_only_the_stored_form() {
-        for text in ["0001-01-01", "2026-11-23", "2028-02-29", "9999-12-31"] {
-            assert_eq!(parse_date(text).unwrap().to_string(), text);
-        }
-        for text in
-            ["", "2026", "2026-11", "2026-11-3", "2026-02-29", "2026-11-23T00:00", "+026-01-01"]
-        {
-            assert_eq!(parse_date(text), None, "{text}");
-        }
-    }
+/// The row of a record; `None` if it is unreadable.
+pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Row> {
+    let record: ExpenseRecord<'_> = serde_json::from_str(record).ok()?;
+    record.into_row(id)
 }

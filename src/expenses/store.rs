@@ -1,14 +1,21 @@
 //! Stores expenses in KV: one key per expense, so that no write overwrites another expense's record.
-//! `super::keys` has the keys, `super::record` the record. The value always has the record. The metadata
-//! also has it if it fits KV's 1,024 bytes, so that one `list` returns a page.
+//! `super::keys` has the keys, `super::record` the record, `super::row` the row. The value is the record with its row.
+//! The metadata is the row, if it fits KV's 1,024 bytes, so that one `list` returns a page whose texts are copied.
+//!
+//! Versions without rows have written the record as value and as metadata. This version reads both forms. Those
+//! versions read the values of this one, and look for a value where the metadata is a row.
 //!
 //! Only the ledger writes. Operations: a page needs 1 `list` (and 1 `get` for each hundred rows too long for
 //! metadata), one expense 1 `get`, a new expense 1 `put`, a change 1 `put` and a removal 1 `delete` (with 1 `get`
 //! each if the ledger's log does not have the expense), and a summary 1 `list` per thousand expenses. Each of them
 //! is also one request to the ledger.
 
-use std::sync::Arc;
+use std::{cell::RefCell, fmt, ops::Range, sync::Arc};
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -16,10 +23,9 @@ use super::{
     keys::Owner,
     model::{Expense, ExpenseId},
     record::{ExpenseRecord, decode},
+    row::{Row, RowBuffer, Rows},
 };
-use edge_host::{
-    KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvKey, KvNamespace, KvPage, KvPut,
-};
+use edge_host::{KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvNamespace, KvPut};
 
 /// The name of the Workers KV binding.
 pub const BINDING: &str = "EXPENSES";
@@ -43,19 +49,12 @@ pub(super) struct ExpenseStore {
 
 /// The result of one `list`.
 pub(super) struct Batch {
-    /// The expenses, newest first. An unreadable record is logged and left out, so that it does not hide others.
-    pub(super) expenses: Vec<Expense>,
+    /// The rows, newest first. An unreadable one is logged and left out, so that it does not hide others.
+    pub(super) rows: Rows,
     /// The end of the last key, after the owner's prefix; `None` if there is no key.
     pub(super) end: Option<String>,
     /// KV's cursor for the next `list`.
     pub(super) next: Option<String>,
-}
-
-/// One row of a `list`.
-struct Row {
-    id: ExpenseId,
-    /// `None` if the metadata has no record, until the value is read.
-    expense: Option<Expense>,
 }
 
 impl ExpenseStore {
@@ -69,24 +68,28 @@ impl ExpenseStore {
     }
 
     /// Reads an expense; `None` if it does not exist.
-    pub(super) async fn get(
-        &self,
-        owner: &Owner,
-        id: ExpenseId,
-    ) -> Result<Option<Expense>, GetError> {
+    pub(super) async fn get(&self, owner: &Owner, id: ExpenseId) -> Result<Option<Row>, GetError> {
         let Some(record) = self.kv.get(&owner.expense_key(id)).await? else { return Ok(None) };
-        let expense = decode(id, &record);
-        if expense.is_none() {
+        let row = decode(id, &record);
+        if row.is_none() {
             log::error!("the stored record of expense {id} cannot be read");
         }
-        expense.map(Some).ok_or(GetError::Unreadable(id))
+        row.map(Some).ok_or(GetError::Unreadable(id))
     }
 
-    /// Writes a new or changed expense. After an error the write may or may not take effect.
-    pub(super) async fn put(&self, owner: &Owner, expense: &Expense) -> Result<(), KvError> {
+    /// Writes a new or changed expense with the stored text of its row. After an error the write may or may not take
+    /// effect.
+    pub(super) async fn put(
+        &self,
+        owner: &Owner,
+        expense: &Expense,
+        row: &str,
+    ) -> Result<(), KvError> {
         // A struct of strings and numbers always serializes.
-        let value = serde_json::to_string(&ExpenseRecord::from(expense)).unwrap_or_default();
-        let metadata = (value.len() <= KV_METADATA_MAX_BYTES).then_some(&*value);
+        let record = ExpenseRecord::from(expense).with_row(row);
+        let value = serde_json::to_string(&record).unwrap_or_default();
+        let metadata = serde_json::to_string(row).unwrap_or_default();
+        let metadata = (metadata.len() <= KV_METADATA_MAX_BYTES).then_some(&*metadata);
         let options = KvPut { metadata, ..KvPut::default() };
         self.kv.put(&owner.expense_key(expense.id), &value, options).await
     }
@@ -105,52 +108,106 @@ impl ExpenseStore {
     ) -> Result<Batch, KvError> {
         let prefix = owner.expense_prefix();
         let listing = self.kv.list(&prefix, limit, kv_cursor).await?;
-        let (mut rows, end, next): (Vec<Row>, _, _) = match listing.page::<ExpenseRecord<'_>>() {
-            Ok(page) => {
-                let (end, next) = end_of(&prefix, &page);
-                let row = |key: KvKey<'_, ExpenseRecord<'_>>| {
-                    row(&prefix, &key.name, |id| key.metadata?.into_expense(id))
-                };
-                (page.keys.into_iter().filter_map(row).collect(), end, next)
-            }
-            // Some metadata is not a record, so each key's metadata is parsed separately.
+        let buffer = RefCell::new(RowBuffer::with_capacity(listing.len_bytes()));
+        let seed = ReadMetadata { buffer: &buffer, is_lenient: false };
+        let page = match listing.page_with(seed) {
+            Ok(page) => page,
+            // Some metadata is as no version has written it.
             Err(_) => {
-                let page = listing.page::<Value>()?;
-                let (end, next) = end_of(&prefix, &page);
-                let row = |key: KvKey<'_, Value>| {
-                    row(&prefix, &key.name, |id| decode(id, &key.metadata?.to_string()))
-                };
-                (page.keys.into_iter().filter_map(row).collect(), end, next)
+                buffer.borrow_mut().clear();
+                listing.page_with(ReadMetadata { is_lenient: true, ..seed })?
             }
         };
-        let mut in_values: Vec<&mut Row> =
-            rows.iter_mut().filter(|row| row.expense.is_none()).collect();
+        let end = page.keys.last().and_then(|key| key.name.strip_prefix(&*prefix));
+        let (end, next) = (end.map(str::to_owned), page.next_cursor().map(str::to_owned));
+        let mut buffer = buffer.into_inner();
+        let mut found = Vec::with_capacity(page.keys.len());
+        for key in page.keys {
+            let Some(Ok(id)) = key.name.strip_prefix(&*prefix).map(ExpenseId::parse) else {
+                log::error!("a key under an owner's prefix does not end in an expense id");
+                continue;
+            };
+            let place = match key.metadata {
+                Some(Metadata::Row(place)) => Some(place).filter(|place| buffer.is_of(id, place)),
+                Some(Metadata::Record(record)) => record.into_row(id).map(|row| buffer.push(&row)),
+                Some(Metadata::Other(value)) => {
+                    decode(id, &value.to_string()).map(|row| buffer.push(&row))
+                }
+                Some(Metadata::UnknownRow) | None => None,
+            };
+            found.push((id, place));
+        }
+        // If the metadata has no row or an unreadable one, the value may still be readable.
+        let mut in_values: Vec<_> = found.iter_mut().filter(|(_, place)| place.is_none()).collect();
         for chunk in in_values.chunks_mut(KV_BULK_MAX_KEYS) {
-            let keys: Vec<String> = chunk.iter().map(|row| owner.expense_key(row.id)).collect();
+            let keys: Vec<String> = chunk.iter().map(|(id, _)| owner.expense_key(*id)).collect();
             let values = self.kv.get_many(&keys).await?;
-            for (row, value) in chunk.iter_mut().zip(values) {
-                row.expense = value.and_then(|value| decode(row.id, &value));
-                if row.expense.is_none() {
-                    log::error!("the stored expense {} cannot be read and is left out", row.id);
+            for ((id, place), value) in chunk.iter_mut().zip(values) {
+                let row = value.and_then(|value| decode(*id, &value));
+                *place = row.map(|row| buffer.push(&row));
+                if place.is_none() {
+                    log::error!("the stored expense {id} cannot be read and is left out");
                 }
             }
         }
-        Ok(Batch { expenses: rows.into_iter().filter_map(|row| row.expense).collect(), end, next })
+        let rows = found.into_iter().filter_map(|(id, place)| Some((id, place?))).collect();
+        Ok(Batch { rows: Rows::new(buffer, rows), end, next })
     }
 }
 
-/// The end of a page, and KV's cursor for the next one.
-fn end_of<M>(prefix: &str, page: &KvPage<'_, M>) -> (Option<String>, Option<String>) {
-    let end = page.keys.last().and_then(|key| key.name.strip_prefix(prefix));
-    (end.map(str::to_owned), page.next_cursor().map(str::to_owned))
+/// The metadata of a key.
+enum Metadata<'a> {
+    /// The place of the row in the buffer.
+    Row(Range<usize>),
+    /// A record, as versions without rows have written it.
+    Record(ExpenseRecord<'a>),
+    /// A row of another version.
+    UnknownRow,
+    /// Any value, which may be a record.
+    Other(Value),
 }
 
-/// The row of a key; `read` parses its metadata. If the metadata is unreadable, the value may still be
-/// readable. A key without an expense's id is logged and left out.
-fn row(prefix: &str, key: &str, read: impl FnOnce(ExpenseId) -> Option<Expense>) -> Option<Row> {
-    let Some(Ok(id)) = key.strip_prefix(prefix).map(ExpenseId::parse) else {
-        log::error!("a key under an owner's prefix does not end in an expense id");
-        return None;
-    };
-    Some(Row { id, expense: read(id) })
+/// Reads metadata; rows go into the buffer.
+#[derive(Clone, Copy)]
+struct ReadMetadata<'b> {
+    buffer: &'b RefCell<RowBuffer>,
+    /// Whether it accepts any value. If not, records need no value in between.
+    is_lenient: bool,
+}
+
+impl ReadMetadata<'_> {
+    fn row<'a>(self, stored: &str) -> Metadata<'a> {
+        let place = self.buffer.borrow_mut().push_stored(stored);
+        place.map_or(Metadata::UnknownRow, Metadata::Row)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ReadMetadata<'_> {
+    type Value = Metadata<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, metadata: D) -> Result<Metadata<'de>, D::Error> {
+        if !self.is_lenient {
+            return metadata.deserialize_any(self);
+        }
+        Value::deserialize(metadata).map(|value| match value {
+            Value::String(stored) => self.row(&stored),
+            value => Metadata::Other(value),
+        })
+    }
+}
+
+impl<'de> Visitor<'de> for ReadMetadata<'_> {
+    type Value = Metadata<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a row or a record")
+    }
+
+    fn visit_str<E>(self, stored: &str) -> Result<Metadata<'de>, E> {
+        Ok(self.row(stored))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Metadata<'de>, A::Error> {
+        ExpenseRecord::deserialize(MapAccessDeserializer::new(members)).map(Metadata::Record)
+    }
 }

@@ -6,10 +6,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use chrono::{Datelike, Months, NaiveDate};
 use serde::Serialize;
 
-use super::{
-    amount::Total,
-    model::{Currency, ExpenseContent},
-};
+use super::{amount::Total, model::Currency, row::Figures};
 
 /// The totals of a user's expenses.
 #[derive(Debug, Default, Serialize)]
@@ -69,24 +66,24 @@ pub struct MonthComparison {
 /// Compares the month of `today` with the previous month, for each currency in either. The largest total of
 /// this month comes first.
 pub fn compare_months<'a>(
-    expenses: impl Iterator<Item = &'a ExpenseContent>,
+    expenses: impl Iterator<Item = &'a Figures<'a>>,
     today: NaiveDate,
 ) -> Vec<MonthComparison> {
     let month = |date: NaiveDate| (date.year(), date.month());
     let last_month = today.checked_sub_months(Months::new(1)).map(month);
-    let mut sums: BTreeMap<&str, (Total, Total)> = BTreeMap::new();
+    let mut sums: BTreeMap<Currency, (Total, Total)> = BTreeMap::new();
     for expense in expenses {
         let of_expense = month(expense.date);
         if of_expense == month(today) {
-            sums.entry(&expense.currency).or_default().0.add(expense.amount);
+            sums.entry(expense.currency).or_default().0.add(expense.amount);
         } else if Some(of_expense) == last_month {
-            sums.entry(&expense.currency).or_default().1.add(expense.amount);
+            sums.entry(expense.currency).or_default().1.add(expense.amount);
         }
     }
     let mut comparisons: Vec<MonthComparison> = sums
         .into_iter()
         .map(|(currency, (this, last))| MonthComparison {
-            currency: currency.to_owned(),
+            currency: currency.to_string(),
             this,
             last,
         })
@@ -113,7 +110,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, expense: &ExpenseContent) {
+    fn add(&mut self, expense: &Figures<'_>) {
         self.total.add(expense.amount);
         self.count += 1;
     }
@@ -121,10 +118,13 @@ impl Sum {
 
 impl SummaryBuilder {
     /// Adds one expense.
-    pub fn add(&mut self, expense: &ExpenseContent) {
+    pub fn add(&mut self, expense: &Figures<'_>) {
         let sums = self.0.entry(expense.currency).or_default();
         sums.all.add(expense);
-        sums.by_category.entry(expense.category.to_string()).or_default().add(expense);
+        match sums.by_category.get_mut(&*expense.category) {
+            Some(sum) => sum.add(expense),
+            None => sums.by_category.entry(expense.category.to_string()).or_default().add(expense),
+        }
         let month = (expense.date.year(), expense.date.month());
         sums.by_month.entry(month).or_default().add(expense);
     }

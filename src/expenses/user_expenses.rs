@@ -16,6 +16,7 @@ use super::{
         overlay::{Consistency, Overlay, Reading, Recent},
     },
     model::{Currency, Expense, ExpenseChanges, ExpenseId, NewExpense},
+    row::{Row, RowRef, Rows},
     store::{Batch, ExpenseStore, GetError},
     summary::SummaryBuilder,
     version::Condition,
@@ -78,7 +79,7 @@ pub struct UserExpenses {
 #[derive(Debug)]
 pub struct Page {
     /// The rows.
-    pub expenses: Vec<Expense>,
+    pub rows: Rows,
     /// The cursor of the next page; `None` on the last page.
     pub cursor: Option<String>,
 }
@@ -86,10 +87,12 @@ pub struct Page {
 /// A page, and the batch that contains it.
 #[derive(Debug)]
 pub struct ListedPage {
-    /// The page.
-    pub page: Page,
     /// The unfiltered batch, newest first: one `list` of KV, or more where expenses in it are deleted.
-    pub listed: Vec<Expense>,
+    pub listed: Rows,
+    /// The indices of the page's rows.
+    pub page: Vec<usize>,
+    /// The cursor of the next page; `None` on the last page.
+    pub cursor: Option<String>,
     /// Whether the batch has all of the user's expenses.
     pub is_whole: bool,
 }
@@ -162,11 +165,11 @@ impl UserExpenses {
         &self,
         new: NewExpense,
         once: Option<IdempotentRequest>,
-    ) -> Result<Expense, AddError> {
+    ) -> Result<Row, AddError> {
         let now = self.all.clock.now();
         let expense = Expense::new(new.into_content(now.date_naive()), now);
         match self.all.ledgers.add(&self.owner, &expense, once.as_ref()).await? {
-            Written::Saved(expense) => Ok(expense),
+            Written::Saved(row) => Ok(row),
             Written::KeyReused => Err(AddError::KeyReused),
             _ => Err(unexpected().into()),
         }
@@ -182,7 +185,7 @@ impl UserExpenses {
         id: ExpenseId,
         new: NewExpense,
         condition: Condition,
-    ) -> Result<Expense, ChangeError> {
+    ) -> Result<Row, ChangeError> {
         let now = self.all.clock.now();
         let content = new.into_content(now.date_naive());
         let expense = Expense { id, content, created_at: now.into(), updated_at: now.into() };
@@ -199,7 +202,7 @@ impl UserExpenses {
         id: ExpenseId,
         changes: ExpenseChanges,
         condition: Condition,
-    ) -> Result<Expense, ChangeError> {
+    ) -> Result<Row, ChangeError> {
         changed(id, self.all.ledgers.change(&self.owner, id, changes, condition).await?)
     }
 
@@ -223,7 +226,7 @@ impl UserExpenses {
     /// # Errors
     ///
     /// [`GetError`].
-    pub async fn get(&self, id: ExpenseId) -> Result<Reading<Option<Expense>>, GetError> {
+    pub async fn get(&self, id: ExpenseId) -> Result<Reading<Option<Row>>, GetError> {
         let stored = pin!(self.all.store.get(&self.owner, id));
         let recent = pin!(self.all.ledgers.get(&self.owner, id));
         let (stored, recent) = match select(stored, recent).await {
@@ -232,7 +235,7 @@ impl UserExpenses {
         };
         let consistency = match recent {
             Ok(Recent::Written(latest)) => {
-                return Ok(Reading::strong(latest.map(|expense| *expense)));
+                return Ok(Reading::strong(latest));
             }
             Ok(Recent::Unknown) => Consistency::Strong,
             Err(error) => not_reached(&error),
@@ -240,6 +243,20 @@ impl UserExpenses {
         let value = match stored {
             Either::Left(stored) => stored?,
             Either::Right(stored) => stored.await?,
+        };
+        Ok(Reading { value, consistency })
+    }
+
+    /// Reads an expense like [`Self::get`], with its fields.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError`].
+    pub async fn get_expense(&self, id: ExpenseId) -> Result<Reading<Option<Expense>>, GetError> {
+        let Reading { value, consistency } = self.get(id).await?;
+        let value = match value {
+            Some(row) => Some(row.as_ref().expense().ok_or(GetError::Unreadable(id))?),
+            None => None,
         };
         Ok(Reading { value, consistency })
     }
@@ -260,20 +277,24 @@ impl UserExpenses {
         let position = self.position(cursor, filter)?;
         // A page that begins within a batch or has a filter reads the whole batch.
         let takes_all = filter.is_empty() && position.after.is_none();
-        let batch_limit = if takes_all { limit } else { KV_LIST_MAX_KEYS };
-        let (batch, overlay, consistency) = self.first_batch(&position, batch_limit).await?;
-        let (mut expenses, mut next) =
-            paginate(batch.expenses, &position, batch.next, limit, filter);
-        while let Some(position) = unfilled(expenses.len(), limit, &next, filter) {
+        let (batch_limit, recent_limit) =
+            if takes_all { (limit, Some(limit)) } else { (KV_LIST_MAX_KEYS, None) };
+        let (batch, overlay, consistency) =
+            self.first_batch(&position, batch_limit, recent_limit).await?;
+        let ListedBatch { mut rows, next } = batch;
+        let (page, mut next) = paginate(&rows, &position, next, limit, filter);
+        rows.keep(&page);
+        while let Some(position) = unfilled(rows.len(), limit, &next, filter) {
             let batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
-            let missing = limit - expenses.len();
-            let (rows, following) =
-                paginate(batch.expenses, &position, batch.next, missing, filter);
-            expenses.extend(rows);
+            let ListedBatch { rows: mut more, next: next_batch } = batch;
+            let (page, following) =
+                paginate(&more, &position, next_batch, limit - rows.len(), filter);
+            more.keep(&page);
+            rows.append(&more);
             next = following;
         }
         let cursor = self.seal_cursor(next, filter);
-        Ok(Reading { value: Page { expenses, cursor }, consistency })
+        Ok(Reading { value: Page { rows, cursor }, consistency })
     }
 
     /// Lists a page like [`Self::list`], and returns it with its batch.
@@ -288,24 +309,24 @@ impl UserExpenses {
         filter: &Filter,
     ) -> Result<Reading<ListedPage>, ListError> {
         let position = self.position(cursor, filter)?;
-        let (batch, overlay, consistency) = self.first_batch(&position, KV_LIST_MAX_KEYS).await?;
+        let (batch, overlay, consistency) =
+            self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
         let is_first = position.kv_cursor.is_none();
-        let ListedBatch { expenses: mut listed, next: mut next_batch } = batch;
-        let (rows, mut next) = paginate(&listed, &position, next_batch.clone(), limit, filter);
-        let mut expenses: Vec<Expense> = rows.into_iter().cloned().collect();
-        while let Some(position) = unfilled(expenses.len(), limit, &next, filter) {
+        let ListedBatch { rows: mut listed, next: mut next_batch } = batch;
+        let (mut page, mut next) = paginate(&listed, &position, next_batch.clone(), limit, filter);
+        while let Some(position) = unfilled(page.len(), limit, &next, filter) {
             let batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
-            let missing = limit - expenses.len();
-            let (rows, following) =
-                paginate(&batch.expenses, &position, batch.next.clone(), missing, filter);
-            expenses.extend(rows.into_iter().cloned());
+            let missing = limit - page.len();
+            let (more, following) =
+                paginate(&batch.rows, &position, batch.next.clone(), missing, filter);
+            page.extend(more.into_iter().map(|index| listed.len() + index));
             next = following;
-            listed.extend(batch.expenses);
+            listed.append(&batch.rows);
             next_batch = batch.next;
         }
         let is_whole = is_first && next_batch.is_none();
-        let page = Page { expenses, cursor: self.seal_cursor(next, filter) };
-        Ok(Reading { value: ListedPage { page, listed, is_whole }, consistency })
+        let cursor = self.seal_cursor(next, filter);
+        Ok(Reading { value: ListedPage { listed, page, cursor, is_whole }, consistency })
     }
 
     /// Exports every expense that `filter` selects, newest first, one KV batch at a time.
@@ -328,33 +349,35 @@ impl UserExpenses {
         let mut consistency = Consistency::Strong;
         let mut next = Some(Position::default());
         while let Some(position) = next {
-            let (batch, _, read) = self.first_batch(&position, KV_LIST_MAX_KEYS).await?;
+            let (batch, _, read) = self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
             if read == Consistency::Eventual {
                 consistency = read;
             }
-            let contents = batch.expenses.iter().map(|expense| &expense.content);
-            contents
-                .filter(|content| filter.matches(content))
-                .filter(|content| currency.is_none_or(|currency| currency == content.currency))
-                .for_each(|content| sums.add(content));
+            let figures = batch.rows.iter().filter_map(RowRef::figures);
+            figures
+                .filter(|figures| filter.matches(figures))
+                .filter(|figures| currency.is_none_or(|currency| currency == figures.currency))
+                .for_each(|figures| sums.add(&figures));
             next = batch.next;
         }
         Ok(Reading { value: sums, consistency })
     }
 
-    /// Asks KV and the ledger at the same time.
+    /// Asks KV and the ledger at the same time: KV for `limit` keys, and the ledger for what a page of
+    /// `recent_limit` expenses needs, or for all that follows.
     async fn first_batch(
         &self,
         position: &Position,
         limit: usize,
+        recent_limit: Option<usize>,
     ) -> Result<(ListedBatch, Overlay, Consistency), KvError> {
         let Position { kv_cursor, begin, .. } = position;
         let stored = self.all.store.list(&self.owner, limit, kv_cursor.as_deref());
-        let recent = self.all.ledgers.list(&self.owner, begin.as_deref());
+        let recent = self.all.ledgers.list(&self.owner, begin.as_deref(), recent_limit);
         let (stored, recent) = join(stored, recent).await;
         let (overlay, consistency) = match recent {
             Ok(Overlay::Erased) => {
-                let none = ListedBatch { expenses: Vec::new(), next: None };
+                let none = ListedBatch { rows: Rows::default(), next: None };
                 return Ok((none, Overlay::Erased, Consistency::Strong));
             }
             Ok(overlay) => (overlay, Consistency::Strong),
@@ -385,9 +408,9 @@ impl UserExpenses {
     }
 }
 
-fn changed(id: ExpenseId, written: Written) -> Result<Expense, ChangeError> {
+fn changed(id: ExpenseId, written: Written) -> Result<Row, ChangeError> {
     match written {
-        Written::Saved(expense) => Ok(expense),
+        Written::Saved(row) => Ok(row),
         Written::Absent => Err(ChangeError::Absent),
         Written::Unreadable => Err(ChangeError::Unreadable(id)),
         Written::NotMet => Err(ChangeError::ConditionNotMet),
@@ -412,12 +435,12 @@ fn unfilled(
 }
 
 fn overlaid(stored: Batch, position: &Position, overlay: &Overlay) -> ListedBatch {
-    let Batch { expenses, end, next } = stored;
+    let Batch { rows, end, next } = stored;
     let mut begin = position.begin.clone();
     if begin.is_none() && position.kv_cursor.is_some() {
         // A cursor of an earlier version does not tell where the batch begins.
         begin = position.after.clone().or_else(|| {
-            let first = expenses.first().map(|expense| expense.id.to_string());
+            let first = rows.iter().next().map(|row| row.id.to_string());
             first.or_else(|| end.clone())
         });
     }
@@ -429,7 +452,7 @@ fn overlaid(stored: Batch, position: &Position, overlay: &Overlay) -> ListedBatc
         ..Position::default()
     });
     let end = next.as_ref().map(|_| end.unwrap_or_default());
-    ListedBatch { expenses: overlay.apply(expenses, begin.as_deref(), end.as_deref()), next }
+    ListedBatch { rows: overlay.apply(rows, begin.as_deref(), end.as_deref()), next }
 }
 
 /// An export of a user's expenses. Memory holds one KV batch of a thousand at a time.
@@ -466,23 +489,26 @@ impl Export {
         self.consistency.unwrap_or(Consistency::Strong)
     }
 
-    /// The selected expenses of the next batch, which can be empty; `None` after the last batch.
+    /// The selected rows of the next batch, which can be empty; `None` after the last batch.
     ///
     /// # Errors
     ///
     /// [`ExportError`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Expense>>, ExportError> {
+    pub async fn next(&mut self) -> Result<Option<Rows>, ExportError> {
         let Some(position) = &self.next else { return Ok(None) };
-        let (batch, _, consistency) = self.expenses.first_batch(position, KV_LIST_MAX_KEYS).await?;
+        let (batch, _, consistency) =
+            self.expenses.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
         if *self.consistency.get_or_insert(consistency) == Consistency::Strong
             && consistency == Consistency::Eventual
         {
             return Err(ExportError::LedgerLost);
         }
-        let ListedBatch { mut expenses, next } = batch;
-        expenses.retain(|expense| self.filter.matches(&expense.content));
+        let ListedBatch { mut rows, next } = batch;
+        if !self.filter.is_empty() {
+            rows.retain(|row| row.figures().is_some_and(|figures| self.filter.matches(&figures)));
+        }
         self.next = next;
-        Ok(Some(expenses))
+        Ok(Some(rows))
     }
 }
 
@@ -530,7 +556,16 @@ mod tests {
     }
 
     async fn put(expenses: &UserExpenses, expense: &Expense) {
-        expenses.all.store.put(&expenses.owner, expense).await.unwrap();
+        let row = Row::from(expense).stored();
+        expenses.all.store.put(&expenses.owner, expense, &row).await.unwrap();
+    }
+
+    fn read(rows: &Rows) -> Vec<Expense> {
+        rows.iter().map(|row| row.expense().unwrap()).collect()
+    }
+
+    async fn listed(expenses: &UserExpenses) -> Vec<Expense> {
+        read(&expenses.list(100, None, &Filter::default()).await.unwrap().value.rows)
     }
 
     fn expense(description: &str, made_at: DateTime<Utc>) -> Expense {
@@ -557,13 +592,10 @@ mod tests {
         assert_eq!(kv.take_operations(), [KvOperation::Put]);
         assert_eq!(kv.keys(), [format!("expense:user_1:{}", lunch.id)]);
 
-        assert_eq!(expenses.get(lunch.id).await.unwrap().value, Some(lunch.clone()));
+        assert_eq!(expenses.get_expense(lunch.id).await.unwrap().value, Some(lunch.clone()));
         assert_eq!(kv.take_operations(), [KvOperation::Get]);
 
-        assert_eq!(
-            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
-            [lunch]
-        );
+        assert_eq!(listed(&expenses).await, [lunch]);
         assert_eq!(kv.take_operations(), [KvOperation::List]);
     }
 
@@ -581,7 +613,7 @@ mod tests {
             let page =
                 expenses.list(10, cursor.as_deref(), &Filter::default()).await.unwrap().value;
             seen.extend(
-                page.expenses.into_iter().map(|expense| expense.content.description.to_string()),
+                read(&page.rows).into_iter().map(|expense| expense.content.description.to_string()),
             );
             cursor = page.cursor;
             if cursor.is_none() {
@@ -604,10 +636,7 @@ mod tests {
         put(&expenses, &long).await;
         put(&expenses, &short).await;
         kv.take_operations();
-        assert_eq!(
-            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
-            [short, long]
-        );
+        assert_eq!(listed(&expenses).await, [short, long]);
         assert_eq!(kv.take_operations(), [KvOperation::List, KvOperation::Get]);
     }
 
@@ -624,7 +653,7 @@ mod tests {
         for sub in subs {
             let page =
                 user_expenses(&kv, sub).list(100, None, &Filter::default()).await.unwrap().value;
-            assert_eq!(page.expenses.len(), 1, "{sub}");
+            assert_eq!(page.rows.len(), 1, "{sub}");
         }
     }
 
@@ -651,10 +680,7 @@ mod tests {
         let bad = ExpenseId::new(noon());
         kv.insert_raw(&format!("expense:user_1:{bad}"), "{", Some(json!([1])));
         kv.insert_raw("expense:user_1:not-an-id", "{}", None);
-        assert_eq!(
-            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
-            [good]
-        );
+        assert_eq!(listed(&expenses).await, [good]);
         assert!(matches!(expenses.get(bad).await, Err(GetError::Unreadable(id)) if id == bad));
         expenses.remove(bad, Condition::default()).await.unwrap();
     }
@@ -668,10 +694,7 @@ mod tests {
         let key = format!("expense:user_1:{}", good.id);
         let (value, _) = kv.entry(&key).unwrap();
         kv.insert_raw(&key, &value, Some(json!({"amount": 1})));
-        assert_eq!(
-            expenses.list(100, None, &Filter::default()).await.unwrap().value.expenses,
-            [good]
-        );
+        assert_eq!(listed(&expenses).await, [good]);
     }
 
     #[tokio::test]

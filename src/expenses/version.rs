@@ -1,6 +1,12 @@
 //! The version of an expense, and conditions on it: a change can require the version that its sender has read.
 
-use super::{keys::sha256_hex, model::Expense, record::ExpenseRecord};
+use sha2::{Digest, Sha256};
+
+use super::{
+    model::{Expense, Timestamp},
+    record::ExpenseRecord,
+    row::{Members, RowRef},
+};
 
 /// Identifies the content of one expense: a hash of its record. Equal versions have equal JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +21,38 @@ impl Version {
     pub fn of(expense: &Expense) -> Self {
         // A struct of strings and numbers always serializes.
         let record = serde_json::to_vec(&ExpenseRecord::from(expense)).unwrap_or_default();
-        let mut hash = sha256_hex(&record);
+        Self::of_hash(&Sha256::digest(&record))
+    }
+
+    /// The version of the expense in `row`: the same hash, of the members as they are in the row. `None` for a row
+    /// that cannot be read.
+    #[must_use]
+    pub fn of_row(row: RowRef<'_>) -> Option<Self> {
+        let Members {
+            description, amount, currency, category, date, created_at, updated_at, ..
+        } = row.members()?;
+        let secs = |time| Timestamp::parse(time).map(|time| time.unix_secs().to_string());
+        let (created_at, updated_at) = (secs(created_at)?, secs(updated_at)?);
+        let record = [
+            ("{\"description\":\"", description),
+            ("\",\"amount\":\"", amount),
+            ("\",\"currency\":\"", currency),
+            ("\",\"category\":\"", category),
+            ("\",\"date\":\"", date),
+            ("\",\"created_at\":", &created_at),
+            (",\"updated_at\":", &updated_at),
+            ("}", ""),
+        ];
+        let mut hash = Sha256::new();
+        for (name, value) in record {
+            hash.update(name);
+            hash.update(value);
+        }
+        Some(Self::of_hash(&hash.finalize()))
+    }
+
+    fn of_hash(hash: &[u8]) -> Self {
+        let mut hash = base16ct::lower::encode_string(hash);
         hash.truncate(Self::DIGITS);
         Self(hash)
     }
@@ -64,13 +101,14 @@ impl Condition {
         Self { is_one_of, is_none_of: None }
     }
 
-    /// Whether an expense meets the condition; `None` is an expense whose record cannot be read.
+    /// Whether an expense meets the condition; `version` computes its version, and `None` is the version of a record
+    /// that cannot be read.
     #[must_use]
-    pub fn is_met_by(&self, expense: Option<&Expense>) -> bool {
+    pub fn is_met_by(&self, version: impl FnOnce() -> Option<Version>) -> bool {
         if *self == Self::default() {
             return true;
         }
-        let version = expense.map(Version::of);
+        let version = version();
         self.is_one_of.as_ref().is_none_or(|versions| versions.contain(version.as_ref()))
             && !self.is_none_of.as_ref().is_some_and(|versions| versions.contain(version.as_ref()))
     }

@@ -7,13 +7,18 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Number, Value};
 
-use crate::json::{Json, ParseError, parse_body, without_byte_order_mark};
+use crate::json::{JsonText, ObjectText, ParseError, parse_body, without_byte_order_mark};
 
 /// The most messages of a batch. Most calls need up to four KV operations, and an invocation on Workers'
 /// free plan has 50 subrequests. Calls past that limit fail one by one.
 const BATCH_MAX_MESSAGES: usize = 10;
+
+/// The version of the protocol.
+const JSON_RPC: &str = "2.0";
+/// The length of a response without its result, with a short id.
+const HEAD_BYTES: usize = 100;
 
 /// The messages of a body.
 #[derive(Debug)]
@@ -89,15 +94,18 @@ impl RpcError {
     /// The error response to the request with this id.
     #[must_use]
     pub fn into_reply(self, id: Option<&Id>) -> Reply {
-        let mut error = json!({"code": self.code as i32, "message": self.message});
-        if let Some(data) = self.data {
-            error["data"] = data;
+        let mut error = ObjectText::with_capacity(0)
+            .member("code", &(self.code as i32))
+            .member("message", &self.message);
+        if let Some(data) = &self.data {
+            error = error.member("data", data);
         }
-        let mut answer = json!({"jsonrpc": "2.0", "error": error});
-        if let Some(Id(id)) = id {
-            answer["id"] = id.clone();
+        let mut answer =
+            ObjectText::with_capacity(0).member("jsonrpc", JSON_RPC).json("error", error.finish());
+        if let Some(id) = id {
+            answer = answer.member("id", id);
         }
-        Reply { status: self.status, body: Some(answer) }
+        Reply { status: self.status, body: Some(answer.finish()) }
     }
 }
 
@@ -105,8 +113,8 @@ impl RpcError {
 #[derive(Debug)]
 pub struct Reply {
     status: StatusCode,
-    /// `None` for a notification.
-    body: Option<Value>,
+    /// JSON; `None` for a notification.
+    body: Option<Vec<u8>>,
 }
 
 impl Reply {
@@ -115,32 +123,36 @@ impl Reply {
 
     /// The response with the result of the request with this id.
     #[must_use]
-    pub fn result(id: &Id, result: &Value) -> Self {
-        let body = json!({"jsonrpc": "2.0", "id": id, "result": result});
-        Self { status: StatusCode::OK, body: Some(body) }
+    pub fn result(id: &Id, result: ObjectText) -> Self {
+        let body = ObjectText::with_capacity(result.len_bytes() + HEAD_BYTES)
+            .member("jsonrpc", JSON_RPC)
+            .member("id", id)
+            .json("result", result.finish());
+        Self { status: StatusCode::OK, body: Some(body.finish()) }
     }
 
     /// The length of the body as JSON, in bytes.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.body.as_ref().map_or(0, |body| body.to_string().len())
+        self.body.as_ref().map_or(0, Vec::len)
     }
 
     /// The replies to the messages of a batch.
     #[must_use]
     pub fn batch(replies: Vec<Self>) -> Self {
-        let answers: Vec<Value> = replies.into_iter().filter_map(|reply| reply.body).collect();
+        let answers: Vec<Vec<u8>> = replies.into_iter().filter_map(|reply| reply.body).collect();
         if answers.is_empty() {
             return Self::NONE;
         }
-        Self { status: StatusCode::OK, body: Some(Value::Array(answers)) }
+        let body = [b"[".as_slice(), &answers.join(&b','), b"]"].concat();
+        Self { status: StatusCode::OK, body: Some(body) }
     }
 }
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         match self.body {
-            Some(body) => (self.status, Json(body)).into_response(),
+            Some(body) => (self.status, JsonText(body)).into_response(),
             None => self.status.into_response(),
         }
     }
@@ -223,7 +235,7 @@ impl Message {
                 ));
             }
         };
-        if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        if members.get("jsonrpc").and_then(Value::as_str) != Some(JSON_RPC) {
             return Err(invalid(id, "Invalid request: \"jsonrpc\" must be \"2.0\""));
         }
         let method = match members.remove("method") {

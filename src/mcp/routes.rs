@@ -3,13 +3,16 @@
 //! Only `Authorization: Bearer` authenticates a caller, with any access token that the API accepts, with
 //! Connect on or off. The server ignores cookies, so that no site can make a browser send a valid request.
 
+use std::sync::LazyLock;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, request::Parts};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     message::{Code, Incoming, Message, NotAMessage, Reply, RpcError},
@@ -17,7 +20,7 @@ use super::{
     tool,
     tools::{self, CallError, Caller},
 };
-use crate::{body::read_bytes, expenses::Expenses, rate_limits::CallerLimits};
+use crate::{body::read_bytes, expenses::Expenses, json::ObjectText, rate_limits::CallerLimits};
 use axum_authkit::error_layer::request_id;
 use axum_authkit::{
     AppError, BearerUser, CurrentUser,
@@ -32,6 +35,9 @@ pub const PATH_WITH_SLASH: &str = "/mcp/";
 
 /// How long a client may cache the list of tools, which only a new version of the Worker changes.
 const TTL_MILLIS: u32 = 5 * 60 * 1000;
+
+/// The length of the result of `tools/list` without the tools.
+const LIST_OVERHEAD_BYTES: usize = 400;
 
 const INSTRUCTIONS: &str = "The signed-in user's expenses. Amounts are exact decimals; amounts of different \
     currencies are never added. summarize_expenses gives totals: do not add up list_expenses yourself. \
@@ -102,17 +108,16 @@ async fn reply_to(
         Err(rejection) if message.method == tools::METHOD => Ok(tools::too_many_calls(&rejection)),
         Err(rejection) => return Err(Box::new(rejection.into())),
     };
-    let mut result = match result {
+    let result = match result {
         Ok(result) => result,
         Err(CallError::Protocol(error)) => return Ok(error.into_reply(Some(&id))),
         Err(CallError::Refused(error)) => return Err(error),
     };
-    if revision == Revision::Stateless {
-        result.insert("resultType".to_owned(), json!("complete"));
-        let server = json!({"io.modelcontextprotocol/serverInfo": server_info()});
-        result.insert("_meta".to_owned(), server);
-    }
-    Ok(Reply::result(&id, &Value::Object(result)))
+    let result = match revision {
+        Revision::Stateless => result.member("resultType", "complete").json("_meta", &*META),
+        Revision::WithHandshake => result,
+    };
+    Ok(Reply::result(&id, result))
 }
 
 /// The length of a batch's replies past which the server refuses the remaining messages: ten lists of a
@@ -160,18 +165,19 @@ async fn result_for(
     revision: Revision,
     method: &str,
     mut params: Map<String, Value>,
-) -> Result<Map<String, Value>, CallError> {
+) -> Result<ObjectText, CallError> {
     match (revision, method) {
         (_, tools::METHOD) => tools::call(caller, &mut params).await,
-        (Revision::WithHandshake, "tools/list") => Ok(object(json!({"tools": tool::list()}))),
+        (Revision::WithHandshake, "tools/list") => Ok(tool_list()),
         (Revision::WithHandshake, "initialize") => initialize(&params).map_err(CallError::Protocol),
-        (Revision::WithHandshake, "ping") => Ok(Map::new()),
-        (Revision::Stateless, "tools/list") => Ok(cacheable(json!({"tools": tool::list()}))),
-        (Revision::Stateless, "server/discover") => Ok(cacheable(json!({
-            "supportedVersions": REVISIONS,
-            "capabilities": capabilities(),
-            "instructions": INSTRUCTIONS,
-        }))),
+        (Revision::WithHandshake, "ping") => Ok(ObjectText::with_capacity(0)),
+        (Revision::Stateless, "tools/list") => Ok(cacheable(tool_list())),
+        (Revision::Stateless, "server/discover") => Ok(cacheable(
+            ObjectText::with_capacity(0)
+                .member("supportedVersions", &REVISIONS)
+                .json("capabilities", CAPABILITIES)
+                .member("instructions", INSTRUCTIONS),
+        )),
         _ => {
             let error = RpcError::new(Code::MethodNotFound, format!("Method not found: {method}"));
             Err(CallError::Protocol(match revision {
@@ -183,43 +189,47 @@ async fn result_for(
     }
 }
 
-fn initialize(params: &Map<String, Value>) -> Result<Map<String, Value>, RpcError> {
+fn tool_list() -> ObjectText {
+    let tools = tool::list_json();
+    ObjectText::with_capacity(tools.len() + LIST_OVERHEAD_BYTES).json("tools", tools)
+}
+
+fn initialize(params: &Map<String, Value>) -> Result<ObjectText, RpcError> {
     let version = params.get("protocolVersion").and_then(Value::as_str).ok_or_else(|| {
         RpcError::new(Code::InvalidParams, "Invalid params: protocolVersion is missing")
     })?;
-    Ok(object(json!({
-        "protocolVersion": Revision::negotiate(version),
-        "capabilities": capabilities(),
-        "serverInfo": server_info(),
-        "instructions": INSTRUCTIONS,
-    })))
+    Ok(ObjectText::with_capacity(0)
+        .member("protocolVersion", Revision::negotiate(version))
+        .json("capabilities", CAPABILITIES)
+        .member("serverInfo", &SERVER_INFO)
+        .member("instructions", INSTRUCTIONS))
 }
 
-fn capabilities() -> Value {
-    json!({"tools": {}})
+/// The capabilities of the server, as JSON.
+const CAPABILITIES: &str = "{\"tools\":{}}";
+
+const SERVER_INFO: ServerInfo = ServerInfo {
+    name: env!("CARGO_PKG_NAME"),
+    title: "Expenses",
+    version: env!("CARGO_PKG_VERSION"),
+};
+
+#[derive(Serialize)]
+struct ServerInfo {
+    name: &'static str,
+    title: &'static str,
+    version: &'static str,
 }
 
-fn server_info() -> Value {
-    json!({
-        "name": env!("CARGO_PKG_NAME"),
-        "title": "Expenses",
-        "version": env!("CARGO_PKG_VERSION"),
-    })
-}
+/// `_meta` of a result in stateless revisions.
+static META: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let server = "io.modelcontextprotocol/serverInfo";
+    ObjectText::with_capacity(0).member(server, &SERVER_INFO).finish()
+});
 
 /// A result that is the same for every caller.
-fn cacheable(result: Value) -> Map<String, Value> {
-    let mut result = object(result);
-    result.insert("ttlMs".to_owned(), json!(TTL_MILLIS));
-    result.insert("cacheScope".to_owned(), json!("public"));
-    result
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
+fn cacheable(result: ObjectText) -> ObjectText {
+    result.member("ttlMs", &TTL_MILLIS).member("cacheScope", "public")
 }
 
 /// Refuses requests from pages of other origins. Such a page has no token, and an agent that runs in a

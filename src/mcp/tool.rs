@@ -12,6 +12,8 @@ pub const DOCUMENT: &str = include_str!("tools.json");
 static LIST: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(DOCUMENT).unwrap_or_else(|_| json!([])));
 
+static LIST_JSON: LazyLock<String> = LazyLock::new(|| LIST.to_string());
+
 /// Every tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -57,6 +59,11 @@ impl Tool {
 #[must_use]
 pub fn list() -> &'static Value {
     &LIST
+}
+
+/// The tools' descriptions as JSON without white space.
+pub(super) fn list_json() -> &'static str {
+    &LIST_JSON
 }
 
 /// The JSON Schema of a tool's arguments.

@@ -6,7 +6,7 @@
 //! for the scope.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     message::{Code, RpcError},
@@ -20,7 +20,7 @@ use crate::{
         ledger::overlay::{Consistency, Reading},
         model::ExpenseChanges,
         summary::Summary,
-        user_expenses::ListError,
+        user_expenses::{ListError, Page},
         version::Condition,
     },
     fastapi::{
@@ -30,12 +30,16 @@ use crate::{
             parse_list_arguments, parse_patch_arguments, parse_summary_arguments,
         },
     },
+    json::ObjectText,
     rate_limits::CallerLimits,
 };
 use axum_authkit::{AppError, CurrentUser, Rejection};
 
 /// The method that calls a tool.
 pub const METHOD: &str = "tools/call";
+
+/// The length of a result without its output, for a buffer.
+const RESULT_OVERHEAD_BYTES: usize = 400;
 
 /// A sentence of a result that may lag.
 const EVENTUAL: &str = "This result may lack changes of the last minutes, because the newest cannot be read right now. \
@@ -70,7 +74,7 @@ pub enum CallError {
 pub async fn call(
     caller: &Caller<'_>,
     params: &mut Map<String, Value>,
-) -> Result<Map<String, Value>, CallError> {
+) -> Result<ObjectText, CallError> {
     let invalid = |message| CallError::Protocol(RpcError::new(Code::InvalidParams, message));
     let Some(Value::String(name)) = params.get("name") else {
         return Err(invalid("Invalid params: the tool's name is missing".to_owned()));
@@ -89,43 +93,58 @@ pub async fn call(
         .map_err(|error| CallError::Refused(Box::new(error.into())))?;
     let expenses = expenses.of_user(user.id());
 
-    let mut result = Map::new();
-    let mut content = Vec::new();
-    match run(tool, &expenses, arguments).await {
+    Ok(match run(tool, &expenses, arguments).await {
         Ok(Reading { value: output, consistency }) => {
-            content.push(json!({"type": "text", "text": output.to_string()}));
-            if consistency == Consistency::Eventual {
-                content.push(json!({"type": "text", "text": EVENTUAL}));
-            }
-            result.insert("structuredContent".to_owned(), output);
+            let contents = [Content::text(&output), Content::text(EVENTUAL)];
+            let contents = match consistency {
+                Consistency::Strong => contents.get(..1).unwrap_or_default(),
+                Consistency::Eventual => &contents,
+            };
+            // The text repeats the output with an escape for each quote.
+            ObjectText::with_capacity(output.len() * 5 / 2 + RESULT_OVERHEAD_BYTES)
+                .json("structuredContent", &*output)
+                .member("content", contents)
         }
         Err(error) => {
             if let Some(cause) = error.cause() {
                 log::error!("{request_id} POST /mcp {}: {cause}", tool.name());
             }
-            result.insert("isError".to_owned(), json!(true));
-            content.push(json!({"type": "text", "text": error.explain(tool)}));
+            failed(&error.explain(tool))
         }
+    })
+}
+
+/// The result of a call that has not succeeded.
+fn failed(text: &str) -> ObjectText {
+    ObjectText::with_capacity(text.len() + RESULT_OVERHEAD_BYTES)
+        .member("isError", &true)
+        .member("content", &[Content::text(text)])
+}
+
+/// A part of a result that the model reads.
+#[derive(Serialize)]
+struct Content<'a> {
+    r#type: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Content<'a> {
+    fn text(text: &'a str) -> Self {
+        Self { r#type: "text", text }
     }
-    result.insert("content".to_owned(), Value::Array(content));
-    Ok(result)
 }
 
 /// The result of a call beyond the caller's limit.
 #[must_use]
-pub fn too_many_calls(rejection: &Rejection) -> Map<String, Value> {
-    let mut result = Map::new();
-    result.insert("isError".to_owned(), json!(true));
-    let text = format!("{rejection}. Nothing was done");
-    result.insert("content".to_owned(), json!([{"type": "text", "text": text}]));
-    result
+pub fn too_many_calls(rejection: &Rejection) -> ObjectText {
+    failed(&format!("{rejection}. Nothing was done"))
 }
 
 async fn run(
     tool: Tool,
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Reading<Value>, ToolError> {
+) -> Result<Reading<String>, ToolError> {
     match tool {
         Tool::List => list_expenses(expenses, arguments).await,
         Tool::Add => add_expense(expenses, arguments).await.map(Reading::strong),
@@ -138,20 +157,24 @@ async fn run(
 async fn list_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Reading<Value>, ToolError> {
+) -> Result<Reading<String>, ToolError> {
     let ListQuery { limit, cursor, filter } = parse_list_arguments(Value::Object(arguments))?;
     let page = expenses.list(limit, cursor.as_deref(), &filter).await;
     let page = page.map_err(|error| match error {
         ListError::ForeignCursor => ToolError::ForeignCursor,
         ListError::Kv(error) => ToolError::NotReached(error),
     })?;
-    Ok(page.map(|page| json!({"expenses": page.expenses, "next_cursor": page.cursor})))
+    Ok(page.map(|Page { rows, cursor }| {
+        let rows = rows.to_json();
+        let output = ObjectText::with_capacity(rows.len() + RESULT_OVERHEAD_BYTES);
+        text(output.json("expenses", rows).member("next_cursor", &cursor))
+    }))
 }
 
 async fn add_expense(
     expenses: &UserExpenses,
     mut arguments: Map<String, Value>,
-) -> Result<Value, ToolError> {
+) -> Result<String, ToolError> {
     // First, as in the API, where the key is a header.
     let key = arguments.shift_remove("idempotency_key");
     let key = key.map(|key| parse_idempotency_key(&key, (Source::Body, "idempotency_key")));
@@ -161,53 +184,57 @@ async fn add_expense(
     let (once, new) = Problems::both(once, parse_expense(body))?;
     let has_key = once.is_some();
     let added = expenses.add(new, once).await;
-    output(&added.map_err(|error| ToolError::not_added(error, has_key))?)
+    Ok(added.map_err(|error| ToolError::not_added(error, has_key))?.into_json())
 }
 
 async fn update_expense(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Value, ToolError> {
+) -> Result<String, ToolError> {
     let (id, changes) = parse_patch_arguments(Value::Object(arguments))?;
     if changes == ExpenseChanges::default() {
         return Err(ToolError::NothingToChange);
     }
     let changed = expenses.change(id, changes, Condition::default()).await;
-    output(&changed.map_err(|error| ToolError::not_changed(error, id))?)
+    Ok(changed.map_err(|error| ToolError::not_changed(error, id))?.into_json())
 }
 
 async fn delete_expense(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Value, ToolError> {
+) -> Result<String, ToolError> {
     let id = parse_id_argument(Value::Object(arguments))?;
     expenses
         .remove(id, Condition::default())
         .await
         .map_err(|error| ToolError::not_removed(error, id))?;
-    Ok(json!({"id": id, "deleted": true}))
+    Ok(text(ObjectText::with_capacity(0).member("id", &id).member("deleted", &true)))
 }
 
 async fn summarize_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
-) -> Result<Reading<Value>, ToolError> {
+) -> Result<Reading<String>, ToolError> {
     let SummaryQuery { currency, filter } = parse_summary_arguments(Value::Object(arguments))?;
     let sums = expenses.sum(currency, &filter).await.map_err(ToolError::NotReached)?;
     let Reading { value, consistency } = sums;
-    Ok(Reading { value: output(&Summary::from(value))?, consistency })
+    let value = serde_json::to_string(&Summary::from(value));
+    let value = value.map_err(|error| ToolError::Internal(error.to_string()))?;
+    Ok(Reading { value, consistency })
 }
 
 /// The arguments without those that are `null`: models send `null` for an argument that they leave out,
 /// and for `cursor` the last page's `next_cursor`. In a change, `null` resets a field.
 fn without_nulls(tool: Tool, mut arguments: Map<String, Value>) -> Map<String, Value> {
-    let known = &input_schema(tool)["properties"];
-    if tool != Tool::Update {
+    if tool != Tool::Update && arguments.values().any(Value::is_null) {
+        let known = &input_schema(tool)["properties"];
         arguments.retain(|name, value| !value.is_null() || known.get(name).is_none());
     }
     arguments
 }
 
-fn output(value: &impl Serialize) -> Result<Value, ToolError> {
-    serde_json::to_value(value).map_err(|error| ToolError::Internal(error.to_string()))
+/// The text of an output.
+fn text(output: ObjectText) -> String {
+    // JSON of strings is UTF-8.
+    String::from_utf8(output.finish()).unwrap_or_default()
 }

@@ -437,6 +437,7 @@ mod tests {
     use super::*;
     use crate::expenses::{
         model::{Expense, NewExpense},
+        row::Row,
         summary::{Summary, SummaryBuilder},
     };
 
@@ -465,9 +466,11 @@ mod tests {
         };
         let content = new.into_content(noon.date_naive());
         let mut sums = SummaryBuilder::default();
-        sums.add(&content);
+        let row = Row::from(&Expense::new(content, noon));
+        sums.add(&row.as_ref().figures().unwrap());
         let summary = Summary::from(sums);
-        assert_describes::<ExpenseResponse>(&Expense::new(content, noon));
+        let row: Value = serde_json::from_str(row.json()).unwrap();
+        assert_describes::<ExpenseResponse>(&row);
         assert_describes::<SummaryResponse>(&summary);
         assert_describes::<CurrencySummary>(&summary.currencies[0]);
         assert_describes::<CategorySummary>(&summary.currencies[0].by_category[0]);

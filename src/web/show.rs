@@ -37,6 +37,7 @@ use crate::{
     expenses::{
         ledger::overlay::Reading,
         model::{Expense, ExpenseId},
+        row::{Figures, RowRef, Rows},
         summary::{SummaryBuilder, compare_months},
         user_expenses::ListError,
     },
@@ -111,13 +112,15 @@ pub(crate) async fn list_expenses(
     };
 
     let today = time_zone.date(clock.now());
-    let listed = || view.listed.iter().map(|expense| &expense.content);
+    let listed: Vec<Figures<'_>> = view.listed.iter().filter_map(RowRef::figures).collect();
     let mut sums = SummaryBuilder::default();
-    listed().filter(|content| filter.matches(content)).for_each(|content| sums.add(content));
+    listed.iter().filter(|figures| filter.matches(figures)).for_each(|figures| sums.add(figures));
     let summary = sums.into();
-    let months = compare_months(listed(), today);
-    let categories = by_use(listed().map(|content| &*content.category));
-    let currency = view.listed.first().map_or(locale.currency(), |newest| &newest.content.currency);
+    let months = compare_months(listed.iter(), today);
+    let categories = by_use(listed.iter().map(|figures| &*figures.category));
+    let currency = listed.first().map_or(locale.currency(), |newest| &newest.currency);
+    let rows = view.page.iter().filter_map(|index| view.listed.get(*index)?.expense());
+    let rows: Vec<Expense> = rows.collect();
     let input = FormInput {
         currency: currency.to_owned(),
         date: today.to_string(),
@@ -131,17 +134,18 @@ pub(crate) async fn list_expenses(
         categories: &categories,
         locale,
     };
-    let next = view.page.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
+    let next = view.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
+    let notice = query.notice(&view.listed);
     let page = overview::page(&Overview {
         account: &account,
         today,
-        notice: query.notice(&view.listed),
+        notice: notice.as_ref(),
         consistency,
         list: List {
             locale,
             filter: &filter,
             categories: &categories,
-            rows: &view.page.expenses,
+            rows: &rows,
             next: next.as_deref(),
             is_first: cursor.is_none(),
         },
@@ -154,7 +158,7 @@ pub(crate) async fn list_expenses(
         }),
     });
     let mut response = respond(StatusCode::OK, page);
-    if let Some(cursor) = &view.page.cursor {
+    if let Some(cursor) = &view.cursor {
         match next_link(&query.filtering, cursor) {
             Ok(link) => response.headers_mut().insert(header::LINK, link),
             Err(error) => return error.into_response(),
@@ -165,7 +169,7 @@ pub(crate) async fn list_expenses(
 
 /// `GET /expenses/{id}` for browsers.
 pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let Reading { value, consistency } = visitor.expenses.get(id).await.map_err(not_got)?;
+    let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
     let expense = value.ok_or_else(no_such_expense)?;
     let locale = visitor.locale;
     let form = expense_view::Form {
@@ -195,7 +199,7 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
     ),
 )]
 pub(crate) async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
-    let Reading { value, consistency } = visitor.expenses.get(id).await.map_err(not_got)?;
+    let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
     let expense = value.ok_or_else(no_such_expense)?;
     let page =
         expense_view::confirm_delete(&expense, consistency, visitor.locale, &visitor.account);
@@ -278,8 +282,11 @@ impl PageQuery {
     }
 
     /// The result of the form that redirected here.
-    fn notice<'a>(&self, listed: &'a [Expense]) -> Option<Notice<'a>> {
-        let find = |id: &str| listed.iter().find(|expense| expense.id.to_string() == id);
+    fn notice(&self, listed: &Rows) -> Option<Notice> {
+        let find = |id: &str| {
+            let id = ExpenseId::parse(id).ok()?;
+            listed.iter().find(|row| row.id == id)?.expense()
+        };
         if let Some(id) = self.get("added") {
             Some(Notice::Added(find(id)))
         } else if let Some(id) = self.get("changed") {

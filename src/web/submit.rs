@@ -120,7 +120,7 @@ pub(crate) async fn add_expense(
     let key = key.or_else(|_| IdempotencyKey::parse(&new_idempotency_key()));
     let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
-        Ok(expense) => Ok(redirect_to_list(&format!("added={}", expense.id))),
+        Ok(row) => Ok(redirect_to_list(&format!("added={}", row.id()))),
         Err(AddError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
         Err(AddError::Write(error)) => Ok(returned.not_written(error, &visitor.account)),
     }
@@ -157,7 +157,7 @@ pub(crate) async fn change_expense(
         Err(response) => return Ok(*response),
     };
     let Visitor { account, expenses, time_zone, .. } = &visitor;
-    match expenses.get(id).await {
+    match expenses.get_expense(id).await {
         Ok(Reading { value: Some(expense), .. }) => {
             let stored = FormInput::from_expense(&expense, returned.locale);
             returned.input = FormInput::from_form(&body, stored);
@@ -181,7 +181,7 @@ pub(crate) async fn change_expense(
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable()),
         Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
-        Err(ChangeError::ConditionNotMet) => match expenses.get(id).await {
+        Err(ChangeError::ConditionNotMet) => match expenses.get_expense(id).await {
             Ok(Reading { value: Some(current), .. }) => Ok(returned.changed(&current, account)),
             Ok(Reading { value: None, .. }) => Err(no_such_expense()),
             Err(GetError::Unreadable(_)) => Err(unreadable()),

@@ -25,6 +25,7 @@ mod pages;
 mod public_origin;
 mod rate_limits;
 mod refresh;
+mod rows;
 mod session;
 mod shared_memory;
 mod sign_in;

@@ -135,6 +135,22 @@ async fn after_a_moment(world: Arc<World>, work: impl Future<Output = ()> + Send
     work.await;
 }
 
+/// The JSON of a stored row of version 1, which has `"` and `'` exchanged.
+fn shown(row: &Value) -> Value {
+    let json: String = row
+        .as_str()
+        .and_then(|row| row.strip_prefix("1:"))
+        .unwrap_or_default()
+        .chars()
+        .map(|character| match character {
+            '"' => '\'',
+            '\'' => '"',
+            other => other,
+        })
+        .collect();
+    serde_json::from_str(&json).unwrap_or_default()
+}
+
 /// KV alone holds the state of the model.
 fn check_kv(client: &ApiClient) {
     let (world, user) = (client.world(), client.user());
@@ -143,11 +159,17 @@ fn check_kv(client: &ApiClient) {
     for (key, (value, written)) in world.kv.entries() {
         let Some(id) = key.strip_prefix(&prefix) else { continue };
         let mut record: Value = serde_json::from_str(&value).unwrap_or_default();
-        if written.metadata.as_ref() != Some(&record) {
-            world.violate(format!("the metadata of {key} is not its record"));
+        let row = record.as_object_mut().and_then(|record| record.shift_remove("row"));
+        // Versions without rows have written the record as metadata too.
+        if written.metadata.as_ref() != Some(row.as_ref().unwrap_or(&record)) {
+            world.violate(format!("the metadata of {key} is not its row or record"));
         }
         record["id"] = id.into();
-        rows.extend(Row::of_json(&record));
+        let of_record = Row::of_json(&record);
+        if row.is_some_and(|row| Row::of_json(&shown(&row)) != of_record) {
+            world.violate(format!("the row of {key} is not its record's"));
+        }
+        rows.extend(of_record);
     }
     let began = world.tick();
     let span = Span { began, ended: world.tick(), began_millis: world.simulation.now_millis() };

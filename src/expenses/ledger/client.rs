@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::{
     messages::{
-        Command, EntryMessage, KeyMessage, Message, Outcome, Response, UnknownVersion, VERSION,
-        json, parse,
+        Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
+        VERSION, json, parse,
     },
     overlay::{Overlay, Recent},
 };
@@ -19,7 +19,8 @@ use crate::expenses::{
     idempotency::IdempotentRequest,
     keys::Owner,
     model::{Expense, ExpenseChanges, ExpenseId},
-    record::ExpenseRecord,
+    record::{ExpenseRecord, Text},
+    row::Row,
     version::Condition,
 };
 
@@ -70,7 +71,7 @@ impl From<LedgerError> for WriteError {
 
 /// The outcome of a write that the ledger has decided.
 pub(crate) enum Written {
-    Saved(Expense),
+    Saved(Row),
     Removed,
     Absent,
     Unreadable,
@@ -142,28 +143,31 @@ impl Ledgers {
     pub(crate) async fn get(&self, owner: &Owner, id: ExpenseId) -> Result<Recent, LedgerError> {
         let response = self.send(owner, Command::Get { id: id.to_string() }).await?;
         match outcome(&response)? {
-            Outcome::Entry { entry: None } => Ok(Recent::Unknown),
-            Outcome::Entry { entry: Some(entry) } => {
-                let (_, expense) = read(entry)?;
-                Ok(Recent::Written(expense.map(Box::new)))
-            }
+            Outcome::Row { entry: None } | Outcome::Entry { entry: None } => Ok(Recent::Unknown),
+            Outcome::Row { entry: Some(entry) } => Ok(Recent::Written(read_row(&entry)?.1)),
+            Outcome::Entry { entry: Some(entry) } => Ok(Recent::Written(read_record(entry)?.1)),
             Outcome::Erased => Ok(Recent::Written(None)),
             _ => Err(unexpected()),
         }
     }
 
-    /// The log's entries with ids larger than `after`.
+    /// The log's entries with ids larger than `after`: with a limit, only those that a page of so many expenses
+    /// needs.
     pub(crate) async fn list(
         &self,
         owner: &Owner,
         after: Option<&str>,
+        limit: Option<usize>,
     ) -> Result<Overlay, LedgerError> {
-        let after = after.map(str::to_owned);
-        let response = self.send(owner, Command::List { after }).await?;
+        let command = Command::List { after: after.map(|after| Text(after.into())), limit };
+        let response = self.send(owner, command).await?;
+        // The entries are in the order of the ids.
         match outcome(&response)? {
+            Outcome::Rows { entries } => {
+                Ok(Overlay::Recent(entries.iter().map(read_row).collect::<Result<_, _>>()?))
+            }
             Outcome::Entries { entries } => {
-                let entries = entries.into_iter().map(read).collect::<Result<_, _>>()?;
-                Ok(Overlay::Recent(entries))
+                Ok(Overlay::Recent(entries.into_iter().map(read_record).collect::<Result<_, _>>()?))
             }
             Outcome::Erased => Ok(Overlay::Erased),
             _ => Err(unexpected()),
@@ -173,10 +177,15 @@ impl Ledgers {
     async fn write(&self, owner: &Owner, command: Command<'_>) -> Result<Written, WriteError> {
         let response = self.send(owner, command).await?;
         Ok(match outcome(&response).map_err(LedgerError::from)? {
+            Outcome::SavedRow { id, row } => {
+                let entry = RowMessage { id, row: Some(Text(row)) };
+                let (_, row) = read_row(&entry).map_err(LedgerError::from)?;
+                row.map_or(Written::Absent, Written::Saved)
+            }
             Outcome::Saved { id, record } => {
                 let entry = EntryMessage { id, record: Some(record) };
-                let (_, expense) = read(entry).map_err(LedgerError::from)?;
-                expense.map_or(Written::Absent, Written::Saved)
+                let (_, row) = read_record(entry).map_err(LedgerError::from)?;
+                row.map_or(Written::Absent, Written::Saved)
             }
             Outcome::Removed => Written::Removed,
             Outcome::Absent => Written::Absent,
@@ -186,15 +195,26 @@ impl Ledgers {
             Outcome::Full => return Err(WriteError::LogFull),
             Outcome::NotRead { reason } => return Err(WriteError::NotWritten(reason)),
             Outcome::Erased => return Err(WriteError::Erased),
-            Outcome::Entry { .. } | Outcome::Entries { .. } => return Err(unexpected().into()),
+            Outcome::Entry { .. }
+            | Outcome::Entries { .. }
+            | Outcome::Row { .. }
+            | Outcome::Rows { .. } => return Err(unexpected().into()),
         })
     }
 
     async fn send(&self, owner: &Owner, command: Command<'_>) -> Result<String, LedgerError> {
-        let request = base16ct::lower::encode_string(&random_bytes::<16>());
+        let request = match command {
+            Command::Get { .. } | Command::List { .. } => String::new(),
+            _ => base16ct::lower::encode_string(&random_bytes::<16>()),
+        };
         let owner = owner.as_str();
-        let message =
-            json(&Message { v: VERSION, owner: owner.into(), request: request.into(), command });
+        let message = json(&Message {
+            v: VERSION,
+            owner: owner.into(),
+            request: request.into(),
+            reads_rows: true,
+            command,
+        });
         let first = match self.0.send(owner, &message).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
@@ -216,17 +236,80 @@ fn outcome(response: &str) -> Result<Outcome<'_>, UnknownVersion> {
     parse("response", response).map(|response: Response<'_>| response.outcome)
 }
 
-fn read(entry: EntryMessage<'_>) -> Result<(ExpenseId, Option<Expense>), UnknownVersion> {
-    let unknown = UnknownVersion("record of a response");
+fn read_row(entry: &RowMessage<'_>) -> Result<(ExpenseId, Option<Row>), UnknownVersion> {
+    let unknown = UnknownVersion("row of a response");
     let id = ExpenseId::parse(&entry.id).map_err(|_| unknown)?;
-    let expense = match entry.record {
-        Some(record) => Some(record.into_expense(id).ok_or(unknown)?),
+    let row = match &entry.row {
+        Some(Text(row)) => Some(Row::from_stored(id, row).ok_or(unknown)?),
         None => None,
     };
-    Ok((id, expense))
+    Ok((id, row))
+}
+
+fn read_record(entry: EntryMessage<'_>) -> Result<(ExpenseId, Option<Row>), UnknownVersion> {
+    let unknown = UnknownVersion("record of a response");
+    let id = ExpenseId::parse(&entry.id).map_err(|_| unknown)?;
+    let row = match entry.record {
+        Some(record) => Some(record.into_row(id).ok_or(unknown)?),
+        None => None,
+    };
+    Ok((id, row))
 }
 
 /// The response belongs to another command.
 fn unexpected() -> LedgerError {
     UnknownVersion("response").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use edge_host::{ObjectError, memory::ManualClock};
+    use futures_util::FutureExt;
+
+    const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
+    const RECORD: &str = r#"{"description":"Lunch","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}"#;
+
+    /// A ledger of a version without rows: it ignores what it does not know, and responds with records.
+    struct OldLedger(String);
+
+    #[async_trait]
+    impl ObjectNamespace for OldLedger {
+        async fn send(&self, _: &str, message: &str) -> Result<String, ObjectError> {
+            assert!(message.starts_with(r#"{"v":1,"owner":"user_1","request":""#), "{message}");
+            Ok(self.0.clone())
+        }
+    }
+
+    fn ledgers(outcome: &str) -> Ledgers {
+        let response = format!(r#"{{"v":1,"outcome":{outcome}}}"#);
+        Ledgers::new(Arc::new(OldLedger(response)), Arc::new(ManualClock::default()))
+    }
+
+    #[test]
+    fn records_of_an_older_ledger_are_read() {
+        let (owner, id) = (Owner::new("user_1"), ExpenseId::parse(ID).unwrap());
+        let entry = format!(r#"{{"id":"{ID}","record":{RECORD}}}"#);
+        let removed = r#"{"id":"7ZZZZZZZZZ0123456789ABCDEG","record":null}"#;
+
+        let ledger = ledgers(&format!(r#"{{"entries":{{"entries":[{entry},{removed}]}}}}"#));
+        let listed = ledger.list(&owner, None, Some(3)).now_or_never().unwrap().unwrap();
+        let Overlay::Recent(entries) = listed else { panic!("the owner is erased") };
+        let row = entries[0].1.clone().unwrap();
+        assert!(
+            row.json()
+                .starts_with(&format!(r#"{{"id":"{ID}","description":"Lunch","amount":42.50,"#))
+        );
+        assert_eq!((entries[0].0, entries[1].1.as_ref()), (id, None));
+
+        let ledger = ledgers(&format!(r#"{{"entry":{{"entry":{entry}}}}}"#));
+        let got = ledger.get(&owner, id).now_or_never().unwrap().unwrap();
+        assert!(matches!(got, Recent::Written(Some(got)) if got == row));
+
+        let ledger = ledgers(&format!(r#"{{"saved":{entry}}}"#));
+        let expense = row.as_ref().expense().unwrap();
+        let added = ledger.add(&owner, &expense, None).now_or_never().unwrap().unwrap();
+        assert!(matches!(added, Written::Saved(added) if added == row));
+    }
 }

@@ -8,7 +8,7 @@ use edge_host::ObjectFault;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    messages::{VERSION, json, parse},
+    messages::{VERSION, json, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::erase::Erased;
@@ -23,6 +23,8 @@ struct ErasureRow {
     emptied_at: Option<i64>,
     is_done: bool,
 }
+
+versioned!(ErasureRow);
 
 /// The progress of an erasure.
 pub(super) struct Erasure {

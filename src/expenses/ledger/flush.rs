@@ -59,7 +59,7 @@ impl Shared {
 
     async fn write(&self, owner: &Owner, transfer: &Transfer) -> Result<(), KvError> {
         let result = match &transfer.expense {
-            Some(expense) => self.store.put(owner, expense).await,
+            Some((expense, row)) => self.store.put(owner, expense, row).await,
             None => self.store.delete(owner, transfer.id).await,
         };
         if let Err(error) = &result {

@@ -13,20 +13,21 @@
 //!
 //! Storage is the truth. A [`Log`] in memory is dropped when a write to the storage fails, and loaded again.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap};
 
 use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
 use serde::{Deserialize, Serialize};
 
 use super::{
     erasure::Erasure,
-    messages::{KeyMessage, UnknownVersion, VERSION, json, parse},
+    messages::{KeyMessage, UnknownVersion, VERSION, json, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::{
     keys::Owner,
     model::{Expense, ExpenseId},
     record::ExpenseRecord,
+    row::Row,
 };
 use chrono::DateTime;
 
@@ -63,7 +64,7 @@ struct EntryRow<'a> {
     at: i64,
     kv_at: Option<i64>,
     uncertain: bool,
-    requests: Vec<String>,
+    requests: Cow<'a, [String]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +76,8 @@ struct KeyRow<'a> {
     record: ExpenseRecord<'a>,
     at: i64,
 }
+
+versioned!(OwnerRow, EntryRow<'_>, KeyRow<'_>);
 
 impl From<UnknownVersion> for ObjectFault {
     fn from(error: UnknownVersion) -> Self {
@@ -97,6 +100,8 @@ pub(super) struct Entry {
     not_before: i64,
     /// Whether this instance repeats an uncertain write now, without a failure so far. Not stored.
     repeats: bool,
+    /// The stored text of the row, made at the first read. Not stored.
+    row: OnceCell<String>,
 }
 
 impl Entry {
@@ -121,6 +126,7 @@ impl Entry {
             failures: before.map_or(0, |before| before.failures),
             not_before: before.map_or(0, |before| before.not_before),
             repeats: false,
+            row: OnceCell::new(),
         }
     }
 
@@ -136,11 +142,18 @@ impl Entry {
             kv_at: row.kv_at,
             // An instance that ended may have begun a write to KV.
             uncertain: row.uncertain || row.kv_at.is_none(),
-            requests: row.requests,
+            requests: row.requests.into_owned(),
             failures: 0,
             not_before: 0,
             repeats: false,
+            row: OnceCell::new(),
         })
+    }
+
+    /// The stored text of the expense's row; `None` for a removal.
+    pub(super) fn row(&self) -> Option<&str> {
+        let expense = self.expense.as_ref()?;
+        Some(self.row.get_or_init(|| Row::from(expense).stored()))
     }
 
     fn store(&self, id: ExpenseId, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
@@ -150,7 +163,7 @@ impl Entry {
             at: self.at,
             kv_at: self.kv_at,
             uncertain: self.uncertain,
-            requests: self.requests.clone(),
+            requests: Cow::Borrowed(&self.requests),
         };
         storage.put(&format!("{LOG}{id}"), &json(&row))
     }
@@ -165,11 +178,18 @@ impl Entry {
     }
 }
 
+/// Moves the time of the earliest removal to that of a key from `at`, if it is earlier.
+fn note_key(earliest: &mut Option<i64>, at: i64) {
+    let step = KEY_REMOVAL_STEP_MILLIS;
+    let due_at = (at + KEY_MILLIS + step - 1).div_euclid(step) * step;
+    *earliest = Some(earliest.map_or(due_at, |earlier| earlier.min(due_at)));
+}
+
 /// A write to KV.
 pub(super) struct Transfer {
     pub(super) id: ExpenseId,
-    /// `None`: the key is to be deleted.
-    pub(super) expense: Option<Expense>,
+    /// The expense and the stored text of its row. `None`: the key is to be deleted.
+    pub(super) expense: Option<(Expense, String)>,
 }
 
 /// A request that added an expense with an idempotency key.
@@ -184,8 +204,9 @@ pub(super) struct Log {
     pub(super) owner: Option<Owner>,
     pub(super) entries: BTreeMap<ExpenseId, Entry>,
     pub(super) erasure: Option<Erasure>,
-    /// When the oldest idempotency keys are to be removed.
-    keys_due_at: Option<i64>,
+    /// When the oldest idempotency keys are to be removed; the outer `None` until an event needs it, because it
+    /// takes every key's row.
+    keys_due_at: Option<Option<i64>>,
     /// The alarm, as far as this instance knows.
     alarm: Option<i64>,
     /// KV failures in a row, whatever the key.
@@ -223,9 +244,6 @@ impl Log {
             let id = id.ok_or(UnknownVersion("key of a row"))?;
             log.entries.insert(id, Entry::parse(id, &row)?);
         }
-        for (_, row) in storage.list(KEY)? {
-            log.note_key(parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at);
-        }
         if log.is_behind() {
             log.set_safety_alarm(storage, now)?;
         }
@@ -241,10 +259,17 @@ impl Log {
         self.entries.values().any(|entry| entry.kv_at.is_none())
     }
 
-    fn note_key(&mut self, at: i64) {
-        let step = KEY_REMOVAL_STEP_MILLIS;
-        let due_at = (at + KEY_MILLIS + step - 1).div_euclid(step) * step;
-        self.keys_due_at = Some(self.keys_due_at.map_or(due_at, |earlier| earlier.min(due_at)));
+    /// When the oldest idempotency keys are to be removed.
+    fn keys_due_at(&mut self, storage: &dyn ObjectStorage) -> Result<Option<i64>, ObjectFault> {
+        if let Some(known) = self.keys_due_at {
+            return Ok(known);
+        }
+        let mut earliest = None;
+        for (_, row) in storage.list(KEY)? {
+            note_key(&mut earliest, parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at);
+        }
+        self.keys_due_at = Some(earliest);
+        Ok(earliest)
     }
 
     /// The request that used a key within 24 hours.
@@ -275,6 +300,8 @@ impl Log {
         entry: Entry,
         key: Option<KeyMessage>,
     ) -> Result<(), ObjectFault> {
+        // Keys that this version cannot read are a fault before the write.
+        self.keys_due_at(storage)?;
         self.set_owner(storage, owner)?;
         self.set_safety_alarm(storage, entry.at)?;
         if let (Some(key), Some(expense)) = (key, &entry.expense) {
@@ -286,7 +313,9 @@ impl Log {
                 at: entry.at,
             };
             storage.put(&format!("{KEY}{}", key.hash), &json(&row))?;
-            self.note_key(entry.at);
+            if let Some(earliest) = &mut self.keys_due_at {
+                note_key(earliest, entry.at);
+            }
         }
         entry.store(id, storage)?;
         self.entries.insert(id, entry);
@@ -314,7 +343,7 @@ impl Log {
             }
         }
         self.entries.clear();
-        self.keys_due_at = None;
+        self.keys_due_at = Some(None);
         Ok(())
     }
 
@@ -326,7 +355,10 @@ impl Log {
         let is_due = |entry: &Entry| entry.due_at().is_some_and(|at| at <= now);
         let due = self.entries.iter().filter(|(_, entry)| is_due(entry));
         due.take(max)
-            .map(|(id, entry)| Transfer { id: *id, expense: entry.expense.clone() })
+            .map(|(id, entry)| Transfer {
+                id: *id,
+                expense: entry.expense.clone().zip(entry.row().map(str::to_owned)),
+            })
             .collect()
     }
 
@@ -362,7 +394,7 @@ impl Log {
             Ok(()) => {
                 entry.failures = 0;
                 entry.not_before = now + KV_WRITE_PAUSE_MILLIS;
-                if entry.expense == transfer.expense {
+                if entry.expense.as_ref() == transfer.expense.as_ref().map(|(expense, _)| expense) {
                     entry.uncertain &= !std::mem::take(&mut entry.repeats);
                     entry.kv_at = Some(now);
                     entry.store(transfer.id, storage)?;
@@ -415,16 +447,17 @@ impl Log {
             storage.delete(&format!("{LOG}{id}"))?;
             self.entries.remove(&id);
         }
-        if self.keys_due_at.is_some_and(|at| at <= now) {
-            self.keys_due_at = None;
+        if self.keys_due_at(storage)?.is_some_and(|at| at <= now) {
+            let mut earliest = None;
             for (key, row) in storage.list(KEY)? {
                 let at = parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at;
                 if now - at >= KEY_MILLIS {
                     storage.delete(&key)?;
                 } else {
-                    self.note_key(at);
+                    note_key(&mut earliest, at);
                 }
             }
+            self.keys_due_at = Some(earliest);
         }
         Ok(())
     }
@@ -448,6 +481,7 @@ impl Log {
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
+        let keys_due_at = if self.erasure.is_none() { self.keys_due_at(storage)? } else { None };
         let next = match &self.erasure {
             Some(erasure) => erasure.due_at(),
             None => {
@@ -455,7 +489,7 @@ impl Log {
                     Some(at) => Some(at.max(self.kv_not_before)),
                     None => entry.kv_at.map(|at| at + KV_LAG_MAX_MILLIS),
                 });
-                entries.chain(self.keys_due_at).min()
+                entries.chain(keys_due_at).min()
             }
         };
         self.set_alarm(storage, next.map(|at| at.max(now)))

@@ -1,5 +1,8 @@
 //! The messages to a ledger and its responses: JSON with a version. Isolates of two versions of the Worker send
 //! messages during a deployment: new members are optional, and another meaning gets another version.
+//!
+//! A message with `reads_rows` gets its expenses as rows, which the isolate copies. Isolates of versions without rows
+//! get records, and ledgers of those versions respond with records to everybody.
 
 use std::borrow::Cow;
 
@@ -8,8 +11,8 @@ use thiserror::Error;
 
 use crate::expenses::{
     amount::Amount,
-    model::{Category, Currency, Description, ExpenseChanges, Update},
-    record::{ExpenseRecord, parse_date},
+    model::{Category, Currency, Description, ExpenseChanges, Update, parse_date},
+    record::{ExpenseRecord, Text},
     version::{Condition, Versions},
 };
 
@@ -22,22 +25,32 @@ pub(super) const VERSION: u32 = 1;
 pub(super) struct UnknownVersion(pub(super) &'static str);
 
 /// Parses JSON of [`VERSION`]; `name` says what it is.
-pub(super) fn parse<'a, T: Deserialize<'a>>(
+pub(super) fn parse<'a, T: Deserialize<'a> + Versioned>(
     name: &'static str,
     json: &'a str,
 ) -> Result<T, UnknownVersion> {
-    #[derive(Deserialize)]
-    struct Head {
-        v: u32,
-    }
-
-    let unknown = |_| UnknownVersion(name);
-    let head: Head = serde_json::from_slice(json.as_bytes()).map_err(unknown)?;
-    if head.v != VERSION {
-        return Err(UnknownVersion(name));
-    }
-    serde_json::from_slice(json.as_bytes()).map_err(unknown)
+    let value: T = serde_json::from_str(json).map_err(|_| UnknownVersion(name))?;
+    if value.version() == VERSION { Ok(value) } else { Err(UnknownVersion(name)) }
 }
+
+/// A message, a response or a stored row.
+pub(super) trait Versioned {
+    /// The member `v`.
+    fn version(&self) -> u32;
+}
+
+macro_rules! versioned {
+    ($($name:ty),*) => {
+        $(impl $crate::expenses::ledger::messages::Versioned for $name {
+            fn version(&self) -> u32 {
+                self.v
+            }
+        })*
+    };
+}
+pub(super) use versioned;
+
+versioned!(Message<'_>, Response<'_>);
 
 /// A struct of strings and numbers always serializes.
 pub(super) fn json(value: &impl Serialize) -> String {
@@ -50,8 +63,12 @@ pub(super) struct Message<'a> {
     pub(super) v: u32,
     #[serde(borrow)]
     pub(super) owner: Cow<'a, str>,
+    /// Empty in reads, which the ledger performs each time.
     #[serde(borrow)]
     pub(super) request: Cow<'a, str>,
+    /// Whether the sender reads rows.
+    #[serde(default)]
+    pub(super) reads_rows: bool,
     #[serde(borrow)]
     pub(super) command: Command<'a>,
 }
@@ -87,9 +104,12 @@ pub(super) enum Command<'a> {
     Get {
         id: String,
     },
-    /// The entries with larger ids.
+    /// The entries with larger ids, as far as a page of `limit` expenses needs them. Without a limit, all of them.
     List {
-        after: Option<String>,
+        #[serde(borrow)]
+        after: Option<Text<'a>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
     },
     Erase,
 }
@@ -250,6 +270,33 @@ pub(super) enum Outcome<'a> {
         #[serde(borrow)]
         entries: Vec<EntryMessage<'a>>,
     },
+    /// As `Saved`, with a row.
+    SavedRow {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+        #[serde(borrow)]
+        row: Cow<'a, str>,
+    },
+    /// As `Entry`, with a row.
+    Row {
+        #[serde(borrow)]
+        entry: Option<RowMessage<'a>>,
+    },
+    /// As `Entries`, with rows.
+    Rows {
+        #[serde(borrow)]
+        entries: Vec<RowMessage<'a>>,
+    },
+}
+
+/// The latest write of an expense; a removal has no row.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RowMessage<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    /// The stored text.
+    #[serde(borrow)]
+    pub(super) row: Option<Text<'a>>,
 }
 
 /// The latest write of an expense; a removal has no record.

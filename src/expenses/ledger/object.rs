@@ -14,17 +14,18 @@ use super::{
     erasure::Erasure,
     log::{ERASURE, Entry, Log},
     messages::{
-        Command, EntryMessage, KeyMessage, Message, Outcome, Response, UnknownVersion, VERSION,
-        json, parse,
+        Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
+        VERSION, json, parse,
     },
     times::KV_LAG_MAX_MILLIS,
 };
 use crate::expenses::{
     keys::Owner,
     model::{Expense, ExpenseChanges, ExpenseId, Timestamp},
-    record::{ExpenseRecord, decode},
+    record::{ExpenseRecord, Text, decode},
+    row::Row,
     store::{self, ExpenseStore},
-    version::Condition,
+    version::{Condition, Version},
 };
 
 /// The ledger of one owner: a Durable Object.
@@ -76,9 +77,10 @@ enum Base {
 impl Object for Ledger {
     async fn receive(&self, message: &str) -> Result<String, ObjectFault> {
         let shared = self.0.as_ref().map_err(Clone::clone)?;
-        let Message { owner, request, command, .. } = parse("message", message)?;
-        let owner = Owner::from_stored(owner.into_owned());
-        shared.respond(&owner, &request, command).await
+        let message: Message<'_> = parse("message", message)?;
+        let owner = Owner::from_stored(message.owner.into_owned());
+        let form = if message.reads_rows { Form::Rows } else { Form::Records };
+        shared.respond(&owner, &message.request, message.command, form).await
     }
 
     async fn alarm(&self) -> Result<(), ObjectFault> {
@@ -92,30 +94,34 @@ impl Shared {
         owner: &Owner,
         request: &str,
         command: Command<'_>,
+        form: Form,
     ) -> Result<String, ObjectFault> {
         let id = |text: &str| ExpenseId::parse(text).map_err(|_| UnknownVersion("message's id"));
         let unknown = UnknownVersion("message's record");
         match command {
             Command::Add { id: text, record, key } => {
                 let expense = record.into_expense(id(&text)?).ok_or(unknown)?;
-                self.add(owner, request, expense, key)
+                self.add(owner, request, expense, key, form)
             }
             Command::Replace { id: text, record, condition } => {
                 let id = id(&text)?;
                 let expense = record.into_expense(id).ok_or(unknown)?;
                 let edit = Edit::Replace(expense.into());
-                self.edit(owner, request, id, edit, &condition.into()).await
+                self.edit(owner, request, id, edit, &condition.into(), form).await
             }
             Command::Change { id: text, changes, condition } => {
                 let changes = changes.into_changes().ok_or(unknown)?;
                 let edit = Edit::Change(changes.into());
-                self.edit(owner, request, id(&text)?, edit, &condition.into()).await
+                self.edit(owner, request, id(&text)?, edit, &condition.into(), form).await
             }
             Command::Remove { id: text, condition } => {
-                self.edit(owner, request, id(&text)?, Edit::Remove, &condition.into()).await
+                self.edit(owner, request, id(&text)?, Edit::Remove, &condition.into(), form).await
             }
-            Command::Get { id: text } => self.get(owner, id(&text)?),
-            Command::List { after } => self.list(owner, after.as_deref()),
+            Command::Get { id: text } => self.get(owner, id(&text)?, form),
+            Command::List { after, limit } => {
+                let after = after.as_ref().map(|Text(after)| &**after);
+                self.list(owner, after, limit, form)
+            }
             Command::Erase => self.erase(owner),
         }
     }
@@ -126,12 +132,13 @@ impl Shared {
         request: &str,
         expense: Expense,
         key: Option<KeyMessage>,
+        form: Form,
     ) -> Result<String, ObjectFault> {
         let now = self.now();
         let added = self.with_log_of(owner, |log, storage| {
             // Sent again: ids are random, so another request has another one.
             if log.entries.contains_key(&expense.id) {
-                return Ok(saved(&expense));
+                return Ok(form.saved(&expense, &Row::from(&expense).stored()));
             }
             let mut expense = expense;
             let mut key = key;
@@ -146,7 +153,7 @@ impl Shared {
                 let is_committed = log.entries.contains_key(&first.expense.id)
                     || now - first.at >= KV_LAG_MAX_MILLIS;
                 if is_committed {
-                    return Ok(saved(&first.expense));
+                    return Ok(form.saved(&first.expense, &Row::from(&first.expense).stored()));
                 }
                 expense = first.expense;
                 key = None;
@@ -154,9 +161,9 @@ impl Shared {
             if log.is_full() {
                 return Ok(respond(Outcome::Full));
             }
-            let response = saved(&expense);
             let id = expense.id;
             let entry = Entry::new(Some(expense), request, now, None);
+            let response = form.written(&entry);
             log.commit(storage, owner, id, entry, key)?;
             Ok(response)
         })?;
@@ -171,6 +178,7 @@ impl Shared {
         id: ExpenseId,
         edit: Edit,
         condition: &Condition,
+        form: Form,
     ) -> Result<String, ObjectFault> {
         let is_in_log =
             self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains_key(&id)))?;
@@ -190,9 +198,9 @@ impl Shared {
             {
                 // Sent again. Later writes may have followed the first one.
                 return Ok(match (&entry.expense, edit) {
+                    (None, Edit::Replace(_) | Edit::Change(_)) => respond(Outcome::Absent),
                     (_, Edit::Remove) => respond(Outcome::Removed),
-                    (Some(expense), _) => saved(expense),
-                    (None, _) => respond(Outcome::Absent),
+                    (Some(_), _) => form.written(entry),
                 });
             }
             // `None` is a record that cannot be read.
@@ -201,7 +209,9 @@ impl Shared {
                 (Some(_), _) | (None, Base::Stored(None)) => {
                     return Ok(respond(Outcome::Absent));
                 }
-                (None, Base::Stored(Some(record))) => decode(id, &record),
+                (None, Base::Stored(Some(record))) => {
+                    decode(id, &record).and_then(|row| row.as_ref().expense())
+                }
                 (None, Base::Failed(reason)) => return Ok(respond(Outcome::NotRead { reason })),
                 (None, Base::InLog) => {
                     return Err(ObjectFault::new("an entry left the log during an event"));
@@ -209,12 +219,14 @@ impl Shared {
             };
             let changed = match edit {
                 Edit::Change(_) if current.is_none() => return Ok(respond(Outcome::Unreadable)),
-                _ if !condition.is_met_by(current.as_ref()) => return Ok(respond(Outcome::NotMet)),
+                _ if !condition.is_met_by(|| current.as_ref().map(Version::of)) => {
+                    return Ok(respond(Outcome::NotMet));
+                }
                 _ if entry.is_none() && log.is_full() => return Ok(respond(Outcome::Full)),
                 edit => edit.apply(id, current, now),
             };
-            let response = changed.as_ref().map_or_else(|| respond(Outcome::Removed), saved);
             let entry = Entry::new(changed, request, now, entry);
+            let response = form.written(&entry);
             log.commit(storage, owner, id, entry, None)?;
             Ok(response)
         })?;
@@ -222,21 +234,43 @@ impl Shared {
         Ok(response)
     }
 
-    fn get(&self, owner: &Owner, id: ExpenseId) -> Result<String, ObjectFault> {
+    fn get(&self, owner: &Owner, id: ExpenseId, form: Form) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
-            let entry = log.entries.get(&id).map(|entry| message(id, entry));
-            Ok(respond(Outcome::Entry { entry }))
+            let entry = log.entries.get(&id);
+            Ok(respond(match form {
+                Form::Rows => Outcome::Row { entry: entry.map(|entry| row(id, entry)) },
+                Form::Records => Outcome::Entry { entry: entry.map(|entry| record(id, entry)) },
+            }))
         })
     }
 
-    fn list(&self, owner: &Owner, after: Option<&str>) -> Result<String, ObjectFault> {
+    fn list(
+        &self,
+        owner: &Owner,
+        after: Option<&str>,
+        limit: Option<usize>,
+        form: Form,
+    ) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
+            // One more than the page has tells that there is another one. What follows cannot be on the page.
+            let mut expenses_left = limit.map_or(usize::MAX, |limit| limit.saturating_add(1));
             let entries = log
                 .entries
                 .iter()
-                .filter(|(id, _)| after.is_none_or(|after| id.to_string().as_str() > after));
-            let entries = entries.map(|(id, entry)| message(*id, entry)).collect();
-            Ok(respond(Outcome::Entries { entries }))
+                .filter(|(id, _)| after.is_none_or(|after| id.encode().as_str() > after))
+                .take_while(|(_, entry)| {
+                    let is_needed = expenses_left > 0;
+                    expenses_left -= usize::from(is_needed && entry.expense.is_some());
+                    is_needed
+                });
+            Ok(respond(match form {
+                Form::Rows => {
+                    Outcome::Rows { entries: entries.map(|(id, entry)| row(*id, entry)).collect() }
+                }
+                Form::Records => Outcome::Entries {
+                    entries: entries.map(|(id, entry)| record(*id, entry)).collect(),
+                },
+            }))
         })
     }
 
@@ -377,12 +411,37 @@ fn respond(outcome: Outcome<'_>) -> String {
     json(&Response { v: VERSION, outcome })
 }
 
-fn saved(expense: &Expense) -> String {
-    let id = expense.id.to_string();
-    respond(Outcome::Saved { id, record: ExpenseRecord::from(expense) })
+fn row(id: ExpenseId, entry: &Entry) -> RowMessage<'_> {
+    RowMessage { id: id.to_string().into(), row: entry.row().map(|row| Text(row.into())) }
 }
 
-fn message(id: ExpenseId, entry: &Entry) -> EntryMessage<'_> {
+fn record(id: ExpenseId, entry: &Entry) -> EntryMessage<'_> {
     let record = entry.expense.as_ref().map(ExpenseRecord::from);
     EntryMessage { id: id.to_string(), record }
+}
+
+/// How a response writes expenses.
+#[derive(Clone, Copy)]
+enum Form {
+    Rows,
+    /// For isolates of versions without rows.
+    Records,
+}
+
+impl Form {
+    /// The response to a write that made this entry.
+    fn written(self, entry: &Entry) -> String {
+        match (&entry.expense, entry.row()) {
+            (Some(expense), Some(row)) => self.saved(expense, row),
+            _ => respond(Outcome::Removed),
+        }
+    }
+
+    fn saved(self, expense: &Expense, row: &str) -> String {
+        let id = expense.id.to_string();
+        respond(match self {
+            Self::Rows => Outcome::SavedRow { id: id.into(), row: row.into() },
+            Self::Records => Outcome::Saved { id, record: ExpenseRecord::from(expense) },
+        })
+    }
 }

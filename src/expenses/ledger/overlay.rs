@@ -1,8 +1,9 @@
 //! Combines KV with a ledger's log: the log has the latest write of each expense that KV may not show yet.
 
-use std::collections::BTreeMap;
-
-use crate::expenses::model::{Expense, ExpenseId};
+use crate::expenses::{
+    model::ExpenseId,
+    row::{Row, Rows},
+};
 
 /// What a read shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl<T> Reading<T> {
 /// The log's latest write of one expense.
 pub(crate) enum Recent {
     /// Written; `None` is a removal.
-    Written(Option<Box<Expense>>),
+    Written(Option<Row>),
     /// The log has no write of it: KV shows the latest one.
     Unknown,
 }
@@ -45,8 +46,8 @@ pub(crate) enum Recent {
 /// The log's latest writes.
 #[derive(Clone)]
 pub(crate) enum Overlay {
-    /// By id; `None` is a removal.
-    Recent(BTreeMap<ExpenseId, Option<Expense>>),
+    /// In the order of the ids; `None` is a removal.
+    Recent(Vec<(ExpenseId, Option<Row>)>),
     /// The owner is erased, and has no expense.
     Erased,
 }
@@ -54,39 +55,38 @@ pub(crate) enum Overlay {
 impl Overlay {
     /// KV without a log.
     pub(crate) fn none() -> Self {
-        Self::Recent(BTreeMap::new())
+        Self::Recent(Vec::new())
     }
 
     /// One batch of KV's list as the log changes it. The batch begins after the key that ends in `begin` and ends
-    /// with the key that ends in `end`; `None` is the end of the list. Both have the newest expense first.
-    pub(crate) fn apply(
-        &self,
-        batch: Vec<Expense>,
-        begin: Option<&str>,
-        end: Option<&str>,
-    ) -> Vec<Expense> {
-        let Self::Recent(recent) = self else { return Vec::new() };
+    /// with the key that ends in `end`; `None` is the end of the list. Both have the newest expense first. No row is
+    /// parsed.
+    pub(crate) fn apply(&self, batch: Rows, begin: Option<&str>, end: Option<&str>) -> Rows {
+        let Self::Recent(recent) = self else { return Rows::default() };
         let is_within = |id: ExpenseId| {
-            let id = id.to_string();
+            let id = id.encode();
             begin.is_none_or(|begin| id.as_str() > begin)
                 && end.is_none_or(|end| id.as_str() <= end)
         };
-        let mut recent = recent.iter().filter(|(id, _)| is_within(**id)).peekable();
+        let mut recent = recent.iter().filter(|(id, _)| is_within(*id)).peekable();
         if recent.peek().is_none() {
             return batch;
         }
-        let mut rows = Vec::with_capacity(batch.len());
-        for stored in batch {
+        let mut rows = Rows::like(&batch);
+        let push = |rows: &mut Rows, latest: &Option<Row>| {
+            latest.iter().for_each(|latest| rows.push(latest.as_ref()));
+        };
+        for stored in batch.iter() {
             let mut is_overridden = false;
-            while let Some((id, latest)) = recent.next_if(|(id, _)| **id <= stored.id) {
+            while let Some((id, latest)) = recent.next_if(|(id, _)| *id <= stored.id) {
                 is_overridden |= *id == stored.id;
-                rows.extend(latest.clone());
+                push(&mut rows, latest);
             }
             if !is_overridden {
                 rows.push(stored);
             }
         }
-        rows.extend(recent.filter_map(|(_, latest)| latest.clone()));
+        recent.for_each(|(_, latest)| push(&mut rows, latest));
         rows
     }
 }

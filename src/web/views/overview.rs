@@ -31,7 +31,7 @@ pub struct Overview<'a> {
     /// The date in the visitor's time zone.
     pub today: NaiveDate,
     /// The result of the form that led here.
-    pub notice: Option<Notice<'a>>,
+    pub notice: Option<&'a Notice>,
     /// What the list and the sums show.
     pub consistency: Consistency,
     /// The list.
@@ -56,12 +56,12 @@ pub struct FirstPage<'a> {
 }
 
 /// The result of a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
     /// An expense was added; `None` if the page's list does not have it.
-    Added(Option<&'a Expense>),
+    Added(Option<Expense>),
     /// An expense was changed; `None` if the page's list does not have it.
-    Changed(Option<&'a Expense>),
+    Changed(Option<Expense>),
     /// An expense was deleted.
     Deleted,
     /// The session was switched to another organization.
@@ -115,7 +115,7 @@ pub fn filter_refused(
     Layout { title: "Error: Your expenses", account: Some(account) }.page(&content)
 }
 
-fn notice_line(notice: Notice, locale: Locale) -> Markup {
+fn notice_line(notice: &Notice, locale: Locale) -> Markup {
     let of = |expense: &Expense| {
         let content = &expense.content;
         html! {
