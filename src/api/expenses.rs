@@ -32,7 +32,7 @@ use crate::{
             parse_list_query, parse_patch, parse_summary_query,
         },
     },
-    json::{Json, JsonText},
+    json::JsonText,
     openapi::{
         Changes, FindsOne, HasCondition, NeedsScope, Protected, ReadsBody, ReadsQuery,
         schema::{
@@ -227,7 +227,7 @@ pub(crate) async fn summarize_expenses(
 ) -> Result<Response, AppError> {
     let SummaryQuery { currency, filter } = parse_summary_query(&query.unwrap_or_default())?;
     let sums = expenses.sum(currency, &filter).await.map_err(not_read)?;
-    respond_to_reading(sums, |sums| Ok(Json(Summary::from(sums)).into_response()))
+    respond_to_reading(sums, |sums| Ok(JsonText(Summary::from(sums).to_json()).into_response()))
 }
 
 /// Show an expense

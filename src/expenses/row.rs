@@ -49,7 +49,7 @@ impl From<&Expense> for Row {
 }
 
 /// Adds a JSON string.
-fn push_string(json: &mut String, text: &str) {
+pub(super) fn push_string(json: &mut String, text: &str) {
     if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
         json.push('"');
         json.push_str(text);

@@ -160,7 +160,7 @@ enum Metadata<'a> {
     /// The place of the row in the buffer.
     Row(Range<usize>),
     /// A record, as versions without rows have written it.
-    Record(ExpenseRecord<'a>),
+    Record(Box<ExpenseRecord<'a>>),
     /// A row of another version.
     UnknownRow,
     /// Any value, which may be a record.
@@ -208,6 +208,7 @@ impl<'de> Visitor<'de> for ReadMetadata<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Metadata<'de>, A::Error> {
-        ExpenseRecord::deserialize(MapAccessDeserializer::new(members)).map(Metadata::Record)
+        let record = ExpenseRecord::deserialize(MapAccessDeserializer::new(members))?;
+        Ok(Metadata::Record(Box::new(record)))
     }
 }

@@ -1,22 +1,25 @@
 //! Exact totals and counts, for each currency by category and by month. Amounts of different currencies
 //! are never added.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write as _};
 
 use chrono::{Datelike, Months, NaiveDate};
-use serde::Serialize;
 
-use super::{amount::Total, model::Currency, row::Figures};
+use super::{
+    amount::Total,
+    model::Currency,
+    row::{Figures, push_string},
+};
 
 /// The totals of a user's expenses.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub struct Summary {
     /// One per currency, in alphabetical order.
     pub currencies: Vec<CurrencySummary>,
 }
 
 /// The totals in one currency.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub struct CurrencySummary {
     /// Three letters of ISO 4217.
     pub currency: String,
@@ -31,7 +34,7 @@ pub struct CurrencySummary {
 }
 
 /// The total of one category.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct CategorySummary {
     /// The category.
     pub category: String,
@@ -42,7 +45,7 @@ pub struct CategorySummary {
 }
 
 /// The total of one month.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct MonthSummary {
     /// `YYYY-MM`.
     pub month: String,
@@ -50,6 +53,60 @@ pub struct MonthSummary {
     pub total: Total,
     /// The number of expenses.
     pub count: u64,
+}
+
+/// The length of a category or a month with short texts, for a buffer.
+const SUM_BYTES: usize = 60;
+
+impl Summary {
+    /// The JSON. serde_json would parse each total as a number first, to keep its digits.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let sums =
+            |currency: &CurrencySummary| currency.by_category.len() + currency.by_month.len() + 2;
+        let sums: usize = self.currencies.iter().map(sums).sum();
+        let mut json = String::with_capacity((sums + 1) * SUM_BYTES);
+        json.push_str("{\"currencies\":");
+        push_array(&mut json, &self.currencies, |json, summary| {
+            let CurrencySummary { currency, total, count, by_category, by_month } = summary;
+            json.push_str("{\"currency\":");
+            push_string(json, currency);
+            push_sum(json, *total, *count);
+            json.push_str(",\"by_category\":");
+            push_array(json, by_category, |json, CategorySummary { category, total, count }| {
+                json.push_str("{\"category\":");
+                push_string(json, category);
+                push_sum(json, *total, *count);
+                json.push('}');
+            });
+            json.push_str(",\"by_month\":");
+            push_array(json, by_month, |json, MonthSummary { month, total, count }| {
+                json.push_str("{\"month\":");
+                push_string(json, month);
+                push_sum(json, *total, *count);
+                json.push('}');
+            });
+            json.push('}');
+        });
+        json.push('}');
+        json
+    }
+}
+
+fn push_array<T>(json: &mut String, elements: &[T], push: impl Fn(&mut String, &T)) {
+    json.push('[');
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        push(json, element);
+    }
+    json.push(']');
+}
+
+fn push_sum(json: &mut String, total: Total, count: u64) {
+    // Writing to a string cannot fail.
+    let _ = write!(json, ",\"total\":{total},\"count\":{count}");
 }
 
 /// The totals of this month and of the previous month in one currency.
@@ -157,5 +214,27 @@ impl From<(Currency, CurrencySums)> for CurrencySummary {
             by_category,
             by_month: by_month.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expenses::amount::Amount;
+
+    #[test]
+    fn json_has_every_sum_with_two_decimal_places() {
+        let mut sums = SummaryBuilder::default();
+        for (amount, category) in [("0.10", "\"a\""), ("0.20", "b"), ("9999999999.99", "b")] {
+            sums.add(&Figures {
+                amount: Amount::parse(amount).unwrap(),
+                currency: Currency::parse("EUR").unwrap(),
+                category: category.into(),
+                date: NaiveDate::from_ymd_opt(2026, 11, 23).unwrap(),
+            });
+        }
+        let expected = r#"{"currencies":[{"currency":"EUR","total":10000000000.29,"count":3,"by_category":[{"category":"b","total":10000000000.19,"count":2},{"category":"\"a\"","total":0.10,"count":1}],"by_month":[{"month":"2026-11","total":10000000000.29,"count":3}]}]}"#;
+        assert_eq!(Summary::from(sums).to_json(), expected);
+        assert_eq!(Summary::default().to_json(), r#"{"currencies":[]}"#);
     }
 }

@@ -277,8 +277,10 @@ impl UserExpenses {
         let position = self.position(cursor, filter)?;
         // A page that begins within a batch or has a filter reads the whole batch.
         let takes_all = filter.is_empty() && position.after.is_none();
-        let (batch_limit, recent_limit) =
-            if takes_all { (limit, Some(limit)) } else { (KV_LIST_MAX_KEYS, None) };
+        let batch_limit = if takes_all { limit } else { KV_LIST_MAX_KEYS };
+        // The ledger does not know where the batch of an earlier version's cursor begins.
+        let begins_here = position.kv_cursor.is_none() || position.begin.is_some();
+        let recent_limit = Some(limit).filter(|_| takes_all && begins_here);
         let (batch, overlay, consistency) =
             self.first_batch(&position, batch_limit, recent_limit).await?;
         let ListedBatch { mut rows, next } = batch;
@@ -624,6 +626,30 @@ mod tests {
         }
         let newest_first: Vec<String> = (0..25).rev().map(|minute| minute.to_string()).collect();
         assert_eq!(seen, newest_first);
+    }
+
+    /// Earlier versions have not sealed where the batch begins.
+    #[tokio::test]
+    async fn cursor_of_an_earlier_version_shows_every_recent_change() {
+        let kv = Arc::new(MemoryKv::default());
+        let expenses = user_expenses(&kv, "user_1");
+        let [first, second, third] = [3, 2, 1].map(|minutes| {
+            expense(&minutes.to_string(), noon() - Duration::days(1) + Duration::minutes(minutes))
+        });
+        for stored in [&first, &second, &third] {
+            put(&expenses, stored).await;
+        }
+        for _ in 0..3 {
+            expenses.add(NewExpense::from(first.content.clone()), None).await.unwrap();
+        }
+        expenses.remove(third.id, Condition::default()).await.unwrap();
+        let position = Position {
+            kv_cursor: Some(expenses.owner.expense_key(first.id)),
+            ..Position::default()
+        };
+        let cursor = expenses.seal_cursor(Some(position), &Filter::default());
+        let page = expenses.list(2, cursor.as_deref(), &Filter::default()).await.unwrap().value;
+        assert_eq!(read(&page.rows), [second]);
     }
 
     #[tokio::test]

@@ -94,9 +94,6 @@ pub(super) enum ToolError {
          another expense"
     )]
     KeyReused,
-    /// A fault of the server.
-    #[error("Something went wrong on the server's side: tell the user")]
-    Internal(String),
 }
 
 impl ToolError {
@@ -144,8 +141,7 @@ impl ToolError {
             Self::NotSaved(cause)
             | Self::MaybeSaved(cause)
             | Self::NewMaybeSaved(cause)
-            | Self::KeyedMaybeSaved(cause)
-            | Self::Internal(cause) => Some(cause.clone()),
+            | Self::KeyedMaybeSaved(cause) => Some(cause.clone()),
             Self::LogFull => Some("the ledger's log is full".to_owned()),
             _ => None,
         }

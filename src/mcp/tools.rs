@@ -217,10 +217,7 @@ async fn summarize_expenses(
 ) -> Result<Reading<String>, ToolError> {
     let SummaryQuery { currency, filter } = parse_summary_arguments(Value::Object(arguments))?;
     let sums = expenses.sum(currency, &filter).await.map_err(ToolError::NotReached)?;
-    let Reading { value, consistency } = sums;
-    let value = serde_json::to_string(&Summary::from(value));
-    let value = value.map_err(|error| ToolError::Internal(error.to_string()))?;
-    Ok(Reading { value, consistency })
+    Ok(sums.map(|sums| Summary::from(sums).to_json()))
 }
 
 /// The arguments without those that are `null`: models send `null` for an argument that they leave out,

@@ -370,20 +370,28 @@ impl Locale {
     pub fn money(&self, amount: impl Display, currency: &str) -> String {
         let amount = amount.to_string();
         let (whole, fraction) = amount.split_once('.').unwrap_or((&amount, "00"));
-        let mut number = self.grouped(whole);
-        if fraction != "00" || !UNDIVIDED.contains(&currency) {
-            number.push(self.numbers.decimal);
-            number.push_str(fraction);
-        }
         let sign = self.sign(currency);
-        match self.place {
-            Before if sign.ends_with(char::is_alphabetic) => {
-                format!("{sign}{NO_BREAK_SPACE}{number}")
+        let mut text = String::with_capacity(amount.len() * 2 + sign.len());
+        let is_spaced = match self.place {
+            Before => sign.ends_with(char::is_alphabetic),
+            BeforeSpaced | After => true,
+        };
+        if self.place != After {
+            text.push_str(sign);
+            if is_spaced {
+                text.push(NO_BREAK_SPACE);
             }
-            Before => format!("{sign}{number}"),
-            BeforeSpaced => format!("{sign}{NO_BREAK_SPACE}{number}"),
-            After => format!("{number}{NO_BREAK_SPACE}{sign}"),
         }
+        self.push_grouped(&mut text, whole);
+        if fraction != "00" || !UNDIVIDED.contains(&currency) {
+            text.push(self.numbers.decimal);
+            text.push_str(fraction);
+        }
+        if self.place == After {
+            text.push(NO_BREAK_SPACE);
+            text.push_str(sign);
+        }
+        text
     }
 
     /// Formats an amount for a form field: without currency and thousands separators.
@@ -392,9 +400,8 @@ impl Locale {
         amount.to_string().replace('.', self.numbers.decimal.encode_utf8(&mut [0; 4]))
     }
 
-    fn grouped(&self, digits: &str) -> String {
+    fn push_grouped(&self, text: &mut String, digits: &str) {
         let Numbers { group, grouped_from, group_size, .. } = self.numbers;
-        let mut text = String::with_capacity(digits.len() * 2);
         for (index, digit) in digits.chars().enumerate() {
             let left = digits.len() - index;
             let is_boundary = left == 3 || left > 3 && (left - 3).is_multiple_of(group_size);
@@ -403,7 +410,6 @@ impl Locale {
             }
             text.push(digit);
         }
-        text
     }
 
     /// Checks that a mark of a typed amount can mean `currency`. A mark that this locale prints for a
