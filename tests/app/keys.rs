@@ -96,6 +96,25 @@ async fn key_fetch_finishes_after_the_client_disconnects() {
 }
 
 #[tokio::test]
+async fn first_list_does_not_wait_for_the_stored_keys() {
+    let app = TestApp::new();
+    app.authkit_kv.hold_operation(Some(KvOperation::Put));
+    let token = app.authkit.access_token(ADA);
+    let request = request(Method::GET, "/expenses")
+        .extension(WaitUntil::new(|work| drop(tokio::spawn(work))))
+        .header("authorization", format!("Bearer {token}"));
+    let mut list = Box::pin(app.send(request.body(Body::empty()).unwrap()));
+    for _ in 0..100 {
+        if let Some(response) = (&mut list).now_or_never() {
+            response.expect(200);
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the list waits for KV");
+}
+
+#[tokio::test]
 async fn sign_in_with_an_unfetched_key_is_postponed() {
     let app = TestApp::new();
     app.bearer(&app.authkit.access_token(ADA)).get("/me").await.expect(200);

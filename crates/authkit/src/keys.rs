@@ -252,7 +252,7 @@ impl KeySetCache {
                 Step::Fail(error) => return Err(error),
                 Step::Fetch => {
                     // Other requests wait for the fetch, so it continues when this client disconnects.
-                    let fetch = Arc::clone(self).fetch().boxed().shared();
+                    let fetch = Arc::clone(self).fetch(wait_until.clone()).boxed().shared();
                     wait_until.keep_alive(fetch.clone());
                     fetch.await;
                 }
@@ -290,7 +290,7 @@ impl KeySetCache {
     }
 
     /// Gets a newer set from KV, where another isolate may have stored one, or from the issuer.
-    async fn fetch(self: Arc<Self>) {
+    async fn fetch(self: Arc<Self>, wait_until: WaitUntil) {
         if let Some((published, fetched_at)) = self.read_stored().await {
             let mut state = self.state();
             if state.cached.as_ref().is_none_or(|cached| cached.fetched_at < fetched_at) {
@@ -305,9 +305,9 @@ impl KeySetCache {
         let now = self.clock.now();
         match fetched {
             Ok(published) => {
-                // The isolate's cache has the set before KV does, so no request waits for the write.
+                // Requests need the isolate's copy; KV's is for other isolates, and no request waits for its write.
                 self.finish_fetch(Some(published.clone()), None, now);
-                self.store(published, now).await;
+                wait_until.finish(async move { self.store(published, now).await }).await;
             }
             Err(error) => {
                 log::warn!("the key set cannot be fetched: {error}");

@@ -1,7 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::outage::Outage;
-use edge_host::{KvOperation, memory::MemoryKv};
+use edge_host::{
+    KvOperation,
+    memory::{BackgroundTasks, MemoryKv},
+};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -496,6 +499,29 @@ async fn slow_write_to_kv_delays_no_other_request() {
     }
     lookup(&cache, CURRENT.kid).await.unwrap();
     assert_eq!(world.source.fetches(), 1);
+}
+
+#[tokio::test]
+async fn request_does_not_wait_for_the_write_to_kv() {
+    let world = World::new();
+    let cache = world.isolate();
+    world.kv.hold_operation(Some(KvOperation::Put));
+    let background = BackgroundTasks::default();
+    let tasks = background.clone();
+    let wait_until = WaitUntil::new(move |work| tasks.spawn(work));
+    let mut first = Box::pin(cache.set_with(CURRENT.kid, &wait_until));
+    for _ in 0..20 {
+        if let Some(set) = (&mut first).now_or_never() {
+            assert!(set.unwrap().find(CURRENT.kid).is_some());
+            assert!(world.kv.entry(KV_KEY).is_none());
+            // The write continues after the response.
+            world.kv.hold_operation(None);
+            background.settle().await;
+            assert!(world.kv.entry(KV_KEY).is_some());
+            return;
+        }
+    }
+    panic!("the request waits for KV");
 }
 
 // Metadata.
