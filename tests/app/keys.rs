@@ -26,6 +26,21 @@ async fn cached_token_is_refused_once_its_key_is_withdrawn() {
 }
 
 #[tokio::test]
+async fn known_cookie_is_refused_once_its_key_is_withdrawn() {
+    let app = TestApp::new();
+    app.authkit.set_extra_claims(json!({"exp": 4_000_000_000_u32}));
+    let mut browser = app.signed_in(ADA).await;
+    browser.get("/me").await.expect(200);
+    browser.get("/me").await.expect(200);
+    assert_eq!(app.authkit.refresh_count(), 0);
+    app.authkit.publish(&[NEXT.jwk()]);
+    app.authkit.sign_with(&NEXT);
+    app.clock.advance(Duration::hours(1));
+    browser.get("/me").await.expect(200);
+    assert_eq!(app.authkit.refresh_count(), 1);
+}
+
+#[tokio::test]
 async fn outage_without_cached_keys_is_503() {
     let app = TestApp::new();
     app.authkit.set_outage(Some(Outage::NoAnswer));

@@ -11,14 +11,14 @@ use crate::{
     config::{AuthKitConfig, ConfigError},
     connect::{Connect, ConnectSource, ProtectedResource},
     error_layer::{ErrorPage, RenderError, plain_page},
-    isolate_cache::{CachedSession, CachedToken, IsolateCache, TextHash},
+    isolate_cache::{CachedSession, CachedToken, IsolateCache},
     keys::{KeyError, KeySet, KeySetCache},
     origin::RequestOrigin,
     rate_limiter::RateLimiter,
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
     session_keeper::client::SessionKeepers,
-    token::{SignedClaims, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
+    token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     workos::{WorkosClient, WorkosError},
 };
 
@@ -249,12 +249,12 @@ impl AuthKit {
         wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, true, wait_until).await?;
-        let now = self.clock.now();
+        let (claims, now) = (&signed.claims, self.clock.now());
         let claims = match &self.connect {
-            Some(connect) if signed.kind() == TokenKind::Connect => {
-                signed.of_connect_bearer(&self.config, &connect.issuer, &self.resource, origin, now)
+            Some(connect) if claims.kind() == TokenKind::Connect => {
+                claims.of_connect_bearer(&self.config, &connect.issuer, &self.resource, origin, now)
             }
-            _ => signed.of_session_bearer(&self.config, now),
+            _ => claims.of_session_bearer(&self.config, now),
         };
         self.reject_expired(claims?)
     }
@@ -273,19 +273,37 @@ impl AuthKit {
         wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, false, wait_until).await?;
-        Ok(signed.of_cookie(&self.config, self.clock.now())?)
+        Ok(signed.claims.of_cookie(&self.config, self.clock.now())?)
+    }
+
+    /// Verifies the access token of a session except for its expiry, or takes it from the session if the same key
+    /// set verified it.
+    pub(crate) async fn verify_session(
+        &self,
+        opened: &CachedSession,
+        wait_until: &WaitUntil,
+    ) -> Result<VerifiedClaims, VerifyError> {
+        let signed = match opened.token() {
+            Some(known) if self.is_current(&known, wait_until).await? => known,
+            _ => {
+                let token = opened.session.access_token.expose();
+                let signed = self.verify_signature(token, false, wait_until).await?;
+                opened.set_token(Arc::clone(&signed));
+                signed
+            }
+        };
+        Ok(signed.claims.of_cookie(&self.config, self.clock.now())?)
     }
 
     /// Opens a sealed session, or takes it from the isolate's cache.
-    pub(crate) fn open_session(&self, sealed: &str) -> Option<CachedSession> {
-        let hash = TextHash::of(sealed);
-        if let Some(known) = self.opened_sessions.get(&hash) {
+    pub(crate) fn open_session(&self, sealed: &str) -> Option<Arc<CachedSession>> {
+        if let Some(known) = self.opened_sessions.get(sealed) {
             return Some(known);
         }
         let OpenedSession { session, by_previous_password } =
             Session::open(sealed, &self.session_sealer).ok()?;
-        let opened = CachedSession { session: Arc::new(session), by_previous_password };
-        self.opened_sessions.insert(hash, opened.clone(), sealed.len());
+        let opened = Arc::new(CachedSession::new(session, by_previous_password));
+        self.opened_sessions.insert(sealed, &opened);
         Some(opened)
     }
 
@@ -297,19 +315,15 @@ impl AuthKit {
         token: &str,
         accepts_connect: bool,
         wait_until: &WaitUntil,
-    ) -> Result<SignedClaims, VerifyError> {
-        let hash = TextHash::of(token);
-        if let Some(known) = self.signed_tokens.get(&hash)
+    ) -> Result<Arc<CachedToken>, VerifyError> {
+        if let Some(known) = self.signed_tokens.get(token)
             && (accepts_connect || known.claims.kind() == TokenKind::Session)
+            && self.is_current(&known, wait_until).await?
         {
-            let keys = self.keys_of(known.claims.kind());
-            let key_set = key_set(keys, &known.kid, wait_until).await?;
-            if Arc::ptr_eq(&key_set, &known.key_set) {
-                return Ok(known.claims);
-            }
+            return Ok(known);
         }
-        let length = token.len();
-        let token = UntrustedToken::parse(token)?;
+        let text = token;
+        let token = UntrustedToken::parse(text)?;
         let kind = match &self.connect {
             Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {
                 TokenKind::Connect
@@ -322,10 +336,19 @@ impl AuthKit {
         let key_set = key_set(self.keys_of(kind), token.kid(), wait_until).await?;
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
         let claims = token.verify_signature(kind, key)?;
-        let kid = token.kid().to_owned();
-        let signed = CachedToken { kid, claims: claims.clone(), key_set };
-        self.signed_tokens.insert(hash, signed, length);
-        Ok(claims)
+        let signed = Arc::new(CachedToken { kid: token.kid().to_owned(), claims, key_set });
+        self.signed_tokens.insert(text, &signed);
+        Ok(signed)
+    }
+
+    /// Whether the key set that verified the token is still the newest.
+    async fn is_current(
+        &self,
+        token: &CachedToken,
+        wait_until: &WaitUntil,
+    ) -> Result<bool, VerifyError> {
+        let key_set = key_set(self.keys_of(token.claims.kind()), &token.kid, wait_until).await?;
+        Ok(Arc::ptr_eq(&key_set, &token.key_set))
     }
 
     fn keys_of(&self, kind: TokenKind) -> &Arc<KeySetCache> {

@@ -220,10 +220,10 @@ impl CurrentUser {
                     if known.by_previous_password || cookie.is_under_former_name(&cookies) {
                         update.set(Arc::clone(&known.session));
                     }
-                    return Ok(Self::with_session(claims, known.session, context));
+                    return Ok(Self::with_session(claims, Arc::clone(&known.session), context));
                 }
                 Ok(SessionStatus::Expired { user_id }) => {
-                    expired.push((known.session, user_id));
+                    expired.push((Arc::clone(&known.session), user_id));
                 }
                 Ok(SessionStatus::SignedOut) => update.end(),
                 Ok(SessionStatus::Refused) => {}
@@ -401,10 +401,7 @@ impl SessionStatus {
     async fn of(context: &RequestContext, known: &CachedSession) -> Result<Self, IdentifyError> {
         let authkit = context.authkit();
         let session = &known.session;
-        let verified = authkit
-            .verify_ignoring_expiry(session.access_token.expose(), context.wait_until())
-            .await;
-        match verified {
+        match authkit.verify_session(known, context.wait_until()).await {
             Ok(claims)
                 if authkit.session_keepers.is_id_signed_out(claims.claims().sid.as_deref()) =>
             {

@@ -1,36 +1,30 @@
-//! The isolate's cache of verified tokens and opened sessions. In wasm, an RSA signature check takes most of a
-//! millisecond and opening a cookie a tenth of one, and a browser sends the same token for five minutes.
+//! The isolate's cache of verified tokens and opened sessions. In wasm, a signature check takes most of a
+//! millisecond and opening a cookie a tenth of one, and a browser sends the same cookie for five minutes.
 //!
-//! The cache's key is the SHA-256 of the token or cookie. A token is cached with the key set that verified it,
-//! and verified again with any other set. The cache holds only valid tokens and sessions, so invalid ones
-//! cannot fill it, and a user with many tokens evicts only their own.
+//! The key is the text itself, so that a hit costs no hash of kilobytes: the map hashes only the length and the last
+//! bytes, and compares the text. Those bytes are the end of a signature or of an authentication tag, so that valid
+//! texts of one length differ in them. Two that do not would replace each other.
+//!
+//! An opened session holds the verified token of its cookie, so that a known cookie takes one lookup. A token is
+//! cached with the key set that verified it, and verified again with any other set; its claims are checked by each
+//! request. The cache holds only valid tokens and sessions, so invalid ones cannot fill it, and a user with many
+//! tokens evicts only their own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use sha2::{Digest, Sha256};
 
 use super::{keys::KeySet, session::Session, token::SignedClaims};
 use edge_host::fair::FairMap;
 
-/// The bound for the cached tokens, and for the cached sessions, by the length of their texts. An isolate has
-/// 128 MB of memory.
+/// The bound for the cached tokens, and for the cached sessions: the lengths of their texts with [`ENTRY_BYTES`] for
+/// each. An isolate has 128 MB of memory, and an entry takes about three times the length of its text.
 const MAX_BYTES: usize = 2_000_000;
-
-/// The SHA-256 of a token or cookie, the cache's key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TextHash([u8; 32]);
-
-impl TextHash {
-    /// The hash of `text`.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        Self(Sha256::digest(text).into())
-    }
-}
+/// The weight of an entry beside its text, which bounds the number of entries: 2,000.
+const ENTRY_BYTES: usize = 1_000;
+/// The bytes at the end of a text that its key has: 24 bytes of a signature or tag, in base64.
+const END_BYTES: usize = 32;
 
 /// A token with a valid signature. Each request checks the claims, because the rules for cookies and for the
 /// `Authorization` header differ.
-#[derive(Clone)]
 pub struct CachedToken {
     /// The `kid` of the key that signed it.
     pub kid: String,
@@ -41,12 +35,37 @@ pub struct CachedToken {
 }
 
 /// A session that was opened. Its access token determines whether it is still valid.
-#[derive(Clone)]
 pub struct CachedSession {
     /// The session in the cookie.
     pub session: Arc<Session>,
     /// Whether the previous cookie password sealed it.
     pub by_previous_password: bool,
+    /// The session's access token, once its signature is verified.
+    token: Mutex<Option<Arc<CachedToken>>>,
+}
+
+impl CachedSession {
+    /// A session whose token is not verified yet.
+    #[must_use]
+    pub fn new(session: Session, by_previous_password: bool) -> Self {
+        Self { session: Arc::new(session), by_previous_password, token: Mutex::default() }
+    }
+
+    /// The session's access token, if its signature was verified.
+    #[must_use]
+    pub fn token(&self) -> Option<Arc<CachedToken>> {
+        self.slot().clone()
+    }
+
+    /// Remembers the session's access token, whose signature is verified.
+    pub fn set_token(&self, token: Arc<CachedToken>) {
+        *self.slot() = Some(token);
+    }
+
+    /// Ignores poisoning: the code under the lock cannot panic halfway through a change.
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<CachedToken>>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A cached value that belongs to a user.
@@ -67,8 +86,31 @@ impl Owned for CachedSession {
     }
 }
 
+/// The part of a text that is hashed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct TextKey {
+    length: usize,
+    /// The last bytes; zeros come first where the text is shorter.
+    end: [u8; END_BYTES],
+}
+
+impl TextKey {
+    fn of(text: &str) -> Self {
+        let mut end = [0; END_BYTES];
+        let length = text.len().min(END_BYTES);
+        end[END_BYTES - length..].copy_from_slice(&text.as_bytes()[text.len() - length..]);
+        Self { length: text.len(), end }
+    }
+}
+
+/// A text that was found valid. It is a credential, so the type has no `Debug`.
+struct Entry<T> {
+    text: Box<str>,
+    value: Arc<T>,
+}
+
 /// The tokens or sessions that one isolate has checked.
-pub struct IsolateCache<T>(Mutex<FairMap<TextHash, T>>);
+pub struct IsolateCache<T>(Mutex<FairMap<TextKey, Entry<T>>>);
 
 impl<T> Default for IsolateCache<T> {
     fn default() -> Self {
@@ -76,20 +118,23 @@ impl<T> Default for IsolateCache<T> {
     }
 }
 
-impl<T: Clone + Owned> IsolateCache<T> {
+impl<T: Owned> IsolateCache<T> {
     /// The cached value for a token or cookie.
-    pub fn get(&self, hash: &TextHash) -> Option<T> {
-        self.entries().get(hash).cloned()
+    pub fn get(&self, text: &str) -> Option<Arc<T>> {
+        let entries = self.entries();
+        let entry = entries.get(&TextKey::of(text)).filter(|entry| *entry.text == *text)?;
+        Some(Arc::clone(&entry.value))
     }
 
-    /// Caches `value` for a token or cookie of `length` bytes.
-    pub fn insert(&self, hash: TextHash, value: T, length: usize) {
-        let owner = value.owner().to_owned();
-        self.entries().insert(&owner, hash, value, length);
+    /// Caches `value` for a token or cookie.
+    pub fn insert(&self, text: &str, value: &Arc<T>) {
+        let entry = Entry { text: text.into(), value: Arc::clone(value) };
+        let weight = text.len() + ENTRY_BYTES;
+        self.entries().insert(value.owner(), TextKey::of(text), entry, weight);
     }
 
     /// Ignores poisoning: the code under the lock cannot panic halfway through a change of the map.
-    fn entries(&self) -> MutexGuard<'_, FairMap<TextHash, T>> {
+    fn entries(&self) -> MutexGuard<'_, FairMap<TextKey, Entry<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,73 +146,112 @@ mod tests {
     use crate::token::{TokenKind, UntrustedToken};
     use serde_json::json;
 
-    fn session_of(user_id: &str) -> CachedSession {
-        let session = Arc::new(session(user_id, "session_1", "refresh_1"));
-        CachedSession { session, by_previous_password: false }
+    /// The weight of most entries of these tests.
+    const WEIGHT: usize = 4_000;
+
+    fn session_of(user_id: &str) -> Arc<CachedSession> {
+        Arc::new(CachedSession::new(session(user_id, "session_1", "refresh_1"), false))
     }
 
-    fn hash(number: usize) -> TextHash {
-        TextHash::of(&number.to_string())
+    /// The text of an entry with this weight.
+    fn text(number: usize, weight: usize) -> String {
+        let number = number.to_string();
+        "0".repeat(weight - ENTRY_BYTES - number.len()) + &number
+    }
+
+    fn insert(cache: &IsolateCache<CachedSession>, number: usize, user_id: &str) {
+        cache.insert(&text(number, WEIGHT), &session_of(user_id));
     }
 
     /// How many of these entries the cache holds.
-    fn count<T: Clone + Owned>(cache: &IsolateCache<T>, numbers: std::ops::Range<usize>) -> usize {
-        numbers.filter(|number| cache.get(&hash(*number)).is_some()).count()
+    fn count(cache: &IsolateCache<CachedSession>, numbers: std::ops::Range<usize>) -> usize {
+        numbers.filter(|number| cache.get(&text(*number, WEIGHT)).is_some()).count()
     }
 
     #[test]
     fn cache_distinguishes_texts_with_a_common_part() {
         let cache = IsolateCache::default();
         let text = "a".repeat(4_000);
-        cache.insert(TextHash::of(&text), session_of("user_ada"), text.len());
-        assert!(cache.get(&TextHash::of(&text)).is_some());
-        for other in [&text[1..], &format!("{text}a"), &format!("{}b", &text[1..]), ""] {
-            assert!(cache.get(&TextHash::of(other)).is_none());
+        cache.insert(&text, &session_of("user_ada"));
+        assert!(cache.get(&text).is_some());
+        let end = &text[1..];
+        for other in [end, &format!("{text}a"), &format!("{end}b"), &format!("b{end}"), "", "a"] {
+            assert!(cache.get(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn cache_distinguishes_short_texts() {
+        let cache = IsolateCache::default();
+        cache.insert("a", &session_of("user_ada"));
+        assert!(cache.get("a").is_some());
+        for other in ["", "aa", "b", "\0a"] {
+            assert!(cache.get(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn text_with_an_equal_end_replaces_the_other() {
+        let cache = IsolateCache::default();
+        let [one, other] = ["a", "b"].map(|first| format!("{first}{}", "c".repeat(END_BYTES)));
+        cache.insert(&one, &session_of("user_ada"));
+        cache.insert(&other, &session_of("user_grace"));
+        assert!(cache.get(&one).is_none());
+        assert_eq!(cache.get(&other).unwrap().session.user_id(), "user_grace");
     }
 
     #[test]
     fn cache_holds_two_megabytes() {
         let cache = IsolateCache::default();
         for number in 0..500 {
-            cache.insert(hash(number), session_of("user_ada"), 4_000);
+            insert(&cache, number, "user_ada");
         }
         assert_eq!(count(&cache, 0..500), 500);
         // One more byte evicts the oldest entry.
-        cache.insert(hash(500), session_of("user_ada"), 1);
-        assert_eq!((count(&cache, 0..1), count(&cache, 1..501)), (0, 500));
+        cache.insert("x", &session_of("user_ada"));
+        assert_eq!((count(&cache, 0..1), count(&cache, 1..500)), (0, 499));
         // A large entry evicts as many as it needs.
-        cache.insert(hash(501), session_of("user_ada"), 400_000);
-        assert_eq!((count(&cache, 0..101), count(&cache, 101..502)), (0, 401));
+        cache.insert(&text(501, 400_000), &session_of("user_ada"));
+        assert_eq!((count(&cache, 0..101), count(&cache, 101..500)), (0, 399));
+    }
+
+    #[test]
+    fn cache_holds_two_thousand_short_texts() {
+        let cache = IsolateCache::default();
+        for number in 0..5_000 {
+            cache.insert(&number.to_string(), &session_of("user_ada"));
+        }
+        let held = (0..5_000).filter(|number| cache.get(&number.to_string()).is_some()).count();
+        assert!((1_900..=2_000).contains(&held), "{held}");
     }
 
     #[test]
     fn entry_over_the_bound_evicts_nothing() {
         let cache = IsolateCache::default();
-        cache.insert(hash(0), session_of("user_ada"), 4_000);
-        cache.insert(hash(1), session_of("user_ada"), MAX_BYTES + 1);
-        assert_eq!((count(&cache, 0..1), count(&cache, 1..2)), (1, 0));
-        cache.insert(hash(2), session_of("user_ada"), MAX_BYTES);
-        assert_eq!((count(&cache, 0..1), count(&cache, 2..3)), (0, 1));
+        insert(&cache, 0, "user_ada");
+        let (too_heavy, heavy) = (text(1, MAX_BYTES + 1), text(2, MAX_BYTES));
+        cache.insert(&too_heavy, &session_of("user_ada"));
+        assert_eq!((count(&cache, 0..1), cache.get(&too_heavy).is_some()), (1, false));
+        cache.insert(&heavy, &session_of("user_ada"));
+        assert_eq!((count(&cache, 0..1), cache.get(&heavy).is_some()), (0, true));
     }
 
     #[test]
     fn second_insert_replaces_the_value() {
         let cache = IsolateCache::default();
-        cache.insert(hash(0), session_of("user_ada"), 10);
-        cache.insert(hash(0), session_of("user_grace"), 10);
-        assert_eq!(cache.get(&hash(0)).unwrap().session.user_id(), "user_grace");
+        insert(&cache, 0, "user_ada");
+        insert(&cache, 0, "user_grace");
+        assert_eq!(cache.get(&text(0, WEIGHT)).unwrap().session.user_id(), "user_grace");
     }
 
     #[test]
     fn user_with_many_sessions_evicts_only_their_own() {
         let cache = IsolateCache::default();
-        let graces = TextHash::of("grace");
-        cache.insert(graces, session_of("user_grace"), 4_000);
+        cache.insert("grace", &session_of("user_grace"));
         for number in 0..1_000 {
-            cache.insert(hash(number), session_of("user_ada"), 4_000);
+            insert(&cache, number, "user_ada");
         }
-        assert!(cache.get(&graces).is_some());
+        assert!(cache.get("grace").is_some());
         assert_eq!((count(&cache, 0..501), count(&cache, 501..1_000)), (0, 499));
     }
 

@@ -282,7 +282,7 @@ impl SignedClaims {
     /// [`TokenError::NotYetValid`], and [`Issuer`](TokenError::Issuer) for a token of Connect's or of
     /// another issuer than `WORKOS_ISSUER`.
     pub fn of_cookie(
-        self,
+        &self,
         config: &AuthKitConfig,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
@@ -301,7 +301,7 @@ impl SignedClaims {
     /// [`TokenError::NotYetValid`], [`Issuer`](TokenError::Issuer), [`Kind`](TokenError::Kind),
     /// [`Client`](TokenError::Client) and [`Audience`](TokenError::Audience).
     pub fn of_session_bearer(
-        self,
+        &self,
         config: &AuthKitConfig,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
@@ -337,7 +337,7 @@ impl SignedClaims {
     /// [`TokenError::NotYetValid`], [`Issuer`](TokenError::Issuer), [`Kind`](TokenError::Kind),
     /// [`Audience`](TokenError::Audience) and [`Scope`](TokenError::Scope).
     pub fn of_connect_bearer(
-        self,
+        &self,
         config: &AuthKitConfig,
         issuer: &str,
         resource: &ProtectedResource,
@@ -384,9 +384,9 @@ impl SignedClaims {
         }
     }
 
-    fn accept(self, grant: Grant) -> VerifiedClaims {
+    fn accept(&self, grant: Grant) -> VerifiedClaims {
         let Self { kind, claims, expires_at, .. } = self;
-        VerifiedClaims { kind, claims, expires_at, grant }
+        VerifiedClaims { kind: *kind, claims: Arc::clone(claims), expires_at: *expires_at, grant }
     }
 }
 
