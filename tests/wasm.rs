@@ -1,4 +1,4 @@
-//! What can differ in wasm: randomness, time, cryptography, and the width of `usize`. wasm-bindgen's test runner
+//! What can differ in wasm: randomness, time, cryptography with Web Crypto's signatures, and the width of `usize`. wasm-bindgen's test runner
 //! runs these tests under Node; all other tests run natively.
 
 #![cfg(target_arch = "wasm32")]
@@ -15,17 +15,41 @@ use axum_authkit::{
     secret::Secret,
     session::Session,
     sign_in::{PendingSignIn, ReturnTo, SignInState},
-    token::{TokenError, TokenKind, UntrustedToken},
+    token::{SignatureCheckError, SignedClaims, TokenError, TokenKind, UntrustedToken},
     workos::JwkSet,
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use edge_host::{Clock, hash::SeededState, random_bytes, workers::clock::WorkersClock};
+use edge_host::{
+    Clock, RsaPublicKey, SignatureVerifier,
+    hash::SeededState,
+    random_bytes,
+    workers::{clock::WorkersClock, signature::WorkersSignatureVerifier},
+};
+use serde::Deserialize;
 use std::hash::BuildHasher;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A token, and the key set that verifies it; the token expired at the end of 2026-11-23.
 const TOKEN: &str = include_str!("../crates/authkit/tests/vectors/token.jwt");
 const KEY_SET: &str = include_str!("../crates/authkit/tests/vectors/jwks.json");
+
+/// Valid and invalid signatures.
+const SIGNATURES: &str = include_str!("../crates/edge/tests/signatures.json");
+
+#[derive(Deserialize)]
+struct SignatureVectors {
+    signatures: Vec<SignatureVector>,
+}
+
+#[derive(Deserialize)]
+struct SignatureVector {
+    name: String,
+    modulus: String,
+    message: String,
+    signature: String,
+    is_valid: bool,
+}
 
 fn config() -> AuthKitConfig {
     AuthKitConfig::from_lookup(|name| match name {
@@ -86,13 +110,17 @@ fn natively_sealed_session_opens_in_wasm() {
     assert_eq!(session.user.unwrap().email, "ada@example.com");
 }
 
-#[test]
-fn verify_accepts_a_token_and_refuses_a_modified_one() {
+async fn verify(token: &str) -> Result<SignedClaims, SignatureCheckError> {
     let keys: JwkSet = serde_json::from_str(KEY_SET).unwrap();
     let keys = KeySet::from(keys);
-    let token = UntrustedToken::parse(TOKEN.trim()).unwrap();
+    let token = UntrustedToken::parse(token).unwrap();
     let key = keys.find(token.kid()).unwrap();
-    let signed = token.verify_signature(TokenKind::Session, key).unwrap();
+    token.verify_signature(TokenKind::Session, key, &WorkersSignatureVerifier).await
+}
+
+#[test]
+async fn verify_accepts_a_token_and_refuses_a_modified_one() {
+    let signed = verify(TOKEN.trim()).await.unwrap();
     let claims = signed.of_cookie(&config(), noon()).unwrap();
     assert_eq!(claims.claims().sub, "user_ada");
     assert!(!claims.is_expired(noon()));
@@ -101,9 +129,21 @@ fn verify_accepts_a_token_and_refuses_a_modified_one() {
     let (signed, signature) = TOKEN.trim().rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let changed = format!("{signed}.{first}{}", &signature[1..]);
-    let changed = UntrustedToken::parse(&changed).unwrap();
-    let error = changed.verify_signature(TokenKind::Session, key).unwrap_err();
-    assert_eq!(error, TokenError::Signature);
+    let error = verify(&changed).await.unwrap_err();
+    assert_eq!(error, TokenError::Signature.into());
+}
+
+/// The same vectors as in the memory host's test.
+#[test]
+async fn web_crypto_verifies_as_the_memory_host() {
+    let vectors: SignatureVectors = serde_json::from_str(SIGNATURES).unwrap();
+    for vector in vectors.signatures {
+        let [modulus, message, signature] = [&vector.modulus, &vector.message, &vector.signature]
+            .map(|text| URL_SAFE_NO_PAD.decode(text).unwrap());
+        let key = RsaPublicKey::new(&modulus, &RsaPublicKey::EXPONENT).unwrap();
+        let outcome = WorkersSignatureVerifier.verify_rs256(&key, &message, &signature).await;
+        assert_eq!(outcome, Ok(vector.is_valid), "{}", vector.name);
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use edge_host::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, TimedKv, WaitUntil};
+use edge_host::{
+    Clock, Host, HttpClient, KvNamespace, ObjectNamespace, SignatureVerifier, TimedKv, WaitUntil,
+};
 use thiserror::Error;
 use url::Url;
 
@@ -18,7 +20,7 @@ use crate::{
     seal::{Purpose, Sealer},
     session::{OpenedSession, Session},
     session_keeper::client::SessionKeepers,
-    token::{TokenError, TokenKind, UntrustedToken, VerifiedClaims},
+    token::{SignatureCheckError, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     workos::{WorkosClient, WorkosError},
 };
 
@@ -43,6 +45,7 @@ pub struct AuthKit {
     pub(crate) sign_in_state_sealer: Sealer,
     pub(crate) code_exchanges: CodeExchanges,
     pub(crate) clock: Arc<dyn Clock>,
+    signatures: Arc<dyn SignatureVerifier>,
     pub(crate) address_limit: RateLimiter,
     pub(crate) landing_path: Box<str>,
     pub(crate) render_error: RenderError,
@@ -54,7 +57,8 @@ pub enum VerifyError {
     /// The token is invalid.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// WorkOS's keys cannot be fetched, so the token is neither valid nor invalid.
+    /// WorkOS's keys cannot be fetched, or the host cannot verify signatures, so the token is neither valid nor
+    /// invalid.
     #[error(transparent)]
     Unavailable(WorkosError),
 }
@@ -93,7 +97,8 @@ impl AuthKit {
         let (kv, sessions) = (host.kv(kv_binding), host.objects(Self::SESSIONS_BINDING));
         match (config, kv, sessions) {
             (Ok(config), Some(kv), Some(sessions)) => {
-                let authkit = Self::new(config, host.http_client(), &kv, sessions, host.clock());
+                let (http, signatures) = (host.http_client(), host.signature_verifier());
+                let authkit = Self::new(config, http, &kv, sessions, host.clock(), signatures);
                 Ok(authkit.with_address_limit(RateLimiter::bound(
                     host,
                     Self::ADDRESS_LIMIT_BINDING,
@@ -141,6 +146,7 @@ impl AuthKit {
         kv: &Arc<dyn KvNamespace>,
         sessions: Arc<dyn ObjectNamespace>,
         clock: Arc<dyn Clock>,
+        signatures: Arc<dyn SignatureVerifier>,
     ) -> Self {
         let kv: Arc<dyn KvNamespace> = Arc::new(TimedKv::new(Arc::clone(kv), Arc::clone(&clock)));
         let config = Arc::new(config);
@@ -177,6 +183,7 @@ impl AuthKit {
             code_exchanges: CodeExchanges::default(),
             client,
             clock,
+            signatures,
             config,
             address_limit: RateLimiter::default(),
             landing_path: "/".into(),
@@ -335,7 +342,13 @@ impl AuthKit {
         }
         let key_set = key_set(self.keys_of(kind), token.kid(), wait_until).await?;
         let key = key_set.find(token.kid()).ok_or(TokenError::UnknownKey)?;
-        let claims = token.verify_signature(kind, key)?;
+        let verified = token.verify_signature(kind, key, &*self.signatures).await;
+        let claims = verified.map_err(|error| match error {
+            SignatureCheckError::Token(error) => error.into(),
+            SignatureCheckError::Host(error) => {
+                VerifyError::Unavailable(WorkosError::unavailable(error.to_string()))
+            }
+        })?;
         let signed = Arc::new(CachedToken { kid: token.kid().to_owned(), claims, key_set });
         self.signed_tokens.insert(text, &signed);
         Ok(signed)

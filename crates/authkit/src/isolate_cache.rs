@@ -144,6 +144,7 @@ mod tests {
     use super::*;
     use crate::testing::{CURRENT, session, session_claims};
     use crate::token::{TokenKind, UntrustedToken};
+    use edge_host::memory::MemorySignatureVerifier;
     use serde_json::json;
 
     /// The weight of most entries of these tests.
@@ -255,14 +256,17 @@ mod tests {
         assert_eq!((count(&cache, 0..501), count(&cache, 501..1_000)), (0, 499));
     }
 
-    #[test]
-    fn token_and_session_belong_to_their_user() {
+    #[tokio::test]
+    async fn token_and_session_belong_to_their_user() {
         let set = serde_json::from_value::<crate::workos::JwkSet>(json!({"keys": [CURRENT.jwk()]}));
         let key_set = Arc::new(KeySet::from(set.unwrap()));
         let token = CURRENT.token(&session_claims());
         let token = UntrustedToken::parse(&token).unwrap();
         let key = key_set.find(CURRENT.kid).unwrap();
-        let claims = token.verify_signature(TokenKind::Session, key).unwrap();
+        let claims = token
+            .verify_signature(TokenKind::Session, key, &MemorySignatureVerifier)
+            .await
+            .unwrap();
         let cached = CachedToken { kid: CURRENT.kid.to_owned(), key_set, claims };
         assert_eq!(cached.owner(), "user_ada");
         assert_eq!(session_of("user_grace").owner(), "user_grace");

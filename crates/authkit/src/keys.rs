@@ -25,10 +25,6 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
-use jwt_compact::{
-    alg::{RsaPublicKey, StrongKey},
-    jwk::JsonWebKey,
-};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -37,7 +33,9 @@ use super::{
     seal::Sealer,
     workos::{JwkSet, WorkosClient, WorkosError},
 };
-use edge_host::{Clock, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, WaitUntil};
+use edge_host::{
+    Clock, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, RsaPublicKey, WaitUntil,
+};
 
 /// The age at which a key set is fetched again. While WorkOS is available, tokens of a retired key are refused
 /// after this time at the latest.
@@ -96,7 +94,7 @@ struct KeySetRecord {
 /// The keys of a JWK set that may verify RS256 signatures.
 #[derive(Debug)]
 pub struct KeySet {
-    keys: Vec<(String, StrongKey<RsaPublicKey>)>,
+    keys: Vec<(String, RsaPublicKey)>,
 }
 
 /// The members of an RSA key (RFC 7517, section 4, and RFC 7518, section 6.3.1).
@@ -119,7 +117,7 @@ impl From<JwkSet> for KeySet {
 }
 
 /// The key and its `kid`, if it is an RSA key of a secure size for RS256 signatures.
-fn verification_key(jwk: &Value) -> Option<(String, StrongKey<RsaPublicKey>)> {
+fn verification_key(jwk: &Value) -> Option<(String, RsaPublicKey)> {
     let jwk = RsaJwk::deserialize(jwk).ok()?;
     let is_for_rs256 = jwk.kty == "RSA"
         && jwk.alg.is_none_or(|alg| alg == "RS256")
@@ -128,19 +126,14 @@ fn verification_key(jwk: &Value) -> Option<(String, StrongKey<RsaPublicKey>)> {
     if !is_for_rs256 || jwk.kid.is_empty() {
         return None;
     }
-    let key = RsaPublicKey::try_from(&JsonWebKey::Rsa {
-        modulus: URL_SAFE_NO_PAD.decode(jwk.n).ok()?.into(),
-        public_exponent: URL_SAFE_NO_PAD.decode(jwk.e).ok()?.into(),
-        private_parts: None,
-    })
-    .ok()?;
-    Some((jwk.kid, StrongKey::try_from(key).ok()?))
+    let [modulus, exponent] = [jwk.n, jwk.e].map(|number| URL_SAFE_NO_PAD.decode(number).ok());
+    Some((jwk.kid, RsaPublicKey::new(&modulus?, &exponent?).ok()?))
 }
 
 impl KeySet {
     /// The key with this `kid`. `None` if two keys have it, because it does not identify one of them.
     #[must_use]
-    pub fn find(&self, kid: &str) -> Option<&StrongKey<RsaPublicKey>> {
+    pub fn find(&self, kid: &str) -> Option<&RsaPublicKey> {
         let mut matching = self.keys.iter().filter(|(name, _)| name == kid);
         let (_, key) = matching.next()?;
         matching.next().is_none().then_some(key)

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
 use edge_host::{
     Clock, HttpClient, HttpClientError, KvNamespace,
-    memory::{MemoryHost, MemoryKv, MemoryObjects},
+    memory::{MemoryHost, MemoryKv, MemoryObjects, MemorySignatureVerifier},
 };
 use http::{Request, Response};
 use rsa::{
@@ -54,7 +54,8 @@ pub fn authkit(variables: &[(&str, &str)]) -> AuthKit {
     let kv: Arc<dyn KvNamespace> = Arc::new(MemoryKv::default());
     let class = |context| Arc::new(session_keeper(&MemoryHost::default(), context)) as _;
     let sessions = MemoryObjects::new(class, drop);
-    AuthKit::new(config(variables), http, &kv, Arc::new(sessions), TestClock::at_noon())
+    let (clock, verifier) = (TestClock::at_noon(), Arc::new(MemorySignatureVerifier));
+    AuthKit::new(config(variables), http, &kv, Arc::new(sessions), clock, verifier)
 }
 
 pub struct TestClock(Mutex<DateTime<Utc>>);

@@ -15,24 +15,25 @@
 //! - [`SignedClaims::of_connect_bearer`]: the token must be a Connect access token for this Worker.
 
 mod claims;
+mod signature;
 
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use jwt_compact::{
-    AlgorithmExt, UntrustedToken as ParsedToken, ValidationError,
-    alg::{Rsa, RsaPublicKey, StrongAlg, StrongKey},
-};
+use edge_host::{RsaPublicKey, SignatureError, SignatureVerifier};
+use jwt_compact::{AlgorithmExt, UntrustedToken as ParsedToken, ValidationError};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 use thiserror::Error;
 
 pub use self::claims::AccessTokenClaims;
-use self::claims::{ClaimForm, Payload, TokenForm, Typ, text};
+use self::{
+    claims::{ClaimForm, Payload, TokenForm, Typ, text},
+    signature::{ALGORITHM, CheckedSignature},
+};
 use super::{config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin};
 
-const ALGORITHM: StrongAlg<Rsa> = StrongAlg(Rsa::rs256());
 /// Well above the size of a token with 8 KB of permissions. A longer token is not decoded.
 pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
 /// WorkOS's key ids have about 30 characters.
@@ -155,6 +156,17 @@ pub enum TokenError {
     Scope,
 }
 
+/// Why a token has no signed claims.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SignatureCheckError {
+    /// The token is refused.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The host cannot verify signatures, so the token is neither valid nor invalid.
+    #[error(transparent)]
+    Host(#[from] SignatureError),
+}
+
 impl<'a> UntrustedToken<'a> {
     /// Parses a token's header and checks its form.
     ///
@@ -169,7 +181,7 @@ impl<'a> UntrustedToken<'a> {
         }
         let parsed =
             ParsedToken::<HeaderExtensions>::try_from(token).map_err(|_| TokenError::Malformed)?;
-        if parsed.algorithm() != "RS256" {
+        if parsed.algorithm() != ALGORITHM {
             return Err(TokenError::Algorithm);
         }
         if parsed.header().other_fields.crit.is_some() {
@@ -224,25 +236,40 @@ impl<'a> UntrustedToken<'a> {
         Ok(iss.as_ref().and_then(Value::as_str).map(str::to_owned))
     }
 
-    /// Checks the signature with a key of the issuer that signs tokens of this `kind`.
+    /// Checks the signature with a key of the issuer that signs tokens of this `kind`: `verifier` checks the bytes,
+    /// and `jwt-compact` the token.
     ///
     /// # Errors
     ///
     /// [`TokenError::Signature`], [`Algorithm`](TokenError::Algorithm),
     /// [`NoExpiry`](TokenError::NoExpiry), and [`Malformed`](TokenError::Malformed) for a token without
-    /// a subject.
-    pub fn verify_signature(
+    /// a subject; [`SignatureCheckError::Host`] when the host cannot verify signatures.
+    pub async fn verify_signature(
         &self,
         kind: TokenKind,
-        key: &StrongKey<RsaPublicKey>,
+        key: &RsaPublicKey,
+        verifier: &dyn SignatureVerifier,
+    ) -> Result<SignedClaims, SignatureCheckError> {
+        // `parse` has checked that the token has three parts.
+        let (signed, _) = self.text.rsplit_once('.').unwrap_or_default();
+        let signature = self.parsed.signature_bytes();
+        let checked = CheckedSignature::check(signed.as_bytes(), signature, key, verifier).await?;
+        Ok(self.accept_signature(kind, &checked)?)
+    }
+
+    fn accept_signature(
+        &self,
+        kind: TokenKind,
+        checked: &CheckedSignature<'_>,
     ) -> Result<SignedClaims, TokenError> {
-        let token = ALGORITHM.validator::<Payload>(key).validate(&self.parsed).map_err(
-            |error| match error {
-                ValidationError::AlgorithmMismatch { .. } => TokenError::Algorithm,
-                ValidationError::MalformedClaims(_) => TokenError::Malformed,
-                _ => TokenError::Signature,
-            },
-        )?;
+        let token =
+            checked.validator::<Payload>(&()).validate(&self.parsed).map_err(
+                |error| match error {
+                    ValidationError::AlgorithmMismatch { .. } => TokenError::Algorithm,
+                    ValidationError::MalformedClaims(_) => TokenError::Malformed,
+                    _ => TokenError::Signature,
+                },
+            )?;
         let payload = token.claims();
         let expires_at = payload.expiration.ok_or(TokenError::NoExpiry)?;
         let claims = Arc::new(AccessTokenClaims::from(&payload.custom));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Clock, HttpClient, KvNamespace, ObjectNamespace, RateLimit};
+use crate::{Clock, HttpClient, KvNamespace, ObjectNamespace, RateLimit, SignatureVerifier};
 
 /// The environment of an application: its configuration, and the services that it uses.
 pub trait Host {
@@ -23,4 +23,7 @@ pub trait Host {
 
     /// The client for outgoing requests.
     fn http_client(&self) -> Arc<dyn HttpClient>;
+
+    /// The verification of signatures.
+    fn signature_verifier(&self) -> Arc<dyn SignatureVerifier>;
 }

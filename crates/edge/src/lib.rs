@@ -2,8 +2,8 @@
 //! implementations.
 //!
 //! - [`Host`]: the environment, with variables and bindings. [`Clock`], [`HttpClient`], [`KvNamespace`],
-//!   [`ObjectNamespace`] and [`RateLimit`]: its services. [`WaitUntil`] and [`VisitorTimeZone`]: what a host adds
-//!   to each request.
+//!   [`ObjectNamespace`], [`RateLimit`] and [`SignatureVerifier`]: its services. [`WaitUntil`] and
+//!   [`VisitorTimeZone`]: what a host adds to each request.
 //! - [`Object`]: a class of Durable Objects.
 //! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker with its classes.
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
@@ -24,6 +24,7 @@ mod object;
 mod random;
 mod rate_limit;
 mod request;
+mod signature;
 #[cfg(target_arch = "wasm32")]
 pub mod workers;
 
@@ -42,6 +43,7 @@ pub use object::{
 pub use random::random_bytes;
 pub use rate_limit::RateLimit;
 pub use request::{VisitorTimeZone, WaitUntil};
+pub use signature::{RsaPublicKey, SignatureError, SignatureVerifier, UnusableRsaKey};
 
 /// Makes a crate a Worker that serves every request by one axum router, with classes of Durable Objects.
 ///

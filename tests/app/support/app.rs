@@ -110,7 +110,9 @@ impl TestApp {
         let sessions = Arc::new(self.sessions.clone());
         let router = match config {
             Ok(config) => {
-                let authkit = AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock));
+                let signatures = host.signature_verifier();
+                let authkit =
+                    AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock), signatures);
                 let authkit = authkit.with_address_limit(self.address_limit.clone());
                 let ledgers = Arc::new(self.ledgers.clone());
                 let state = AppState::new(authkit, expenses_kv, ledgers, clock);

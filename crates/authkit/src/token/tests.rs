@@ -3,6 +3,8 @@ use crate::testing::{
     CLIENT_ID, CURRENT, NEXT, STRANGER, changed, config, noon, session_claims, unsigned_token,
 };
 use crate::user::Impersonator;
+use edge_host::memory::MemorySignatureVerifier;
+use futures_util::FutureExt;
 use serde_json::json;
 
 const ISSUER: &str = "https://test.authkit.app";
@@ -13,7 +15,7 @@ const RESOURCE: ProtectedResource = ProtectedResource {
     scope_prefix: "expenses:",
 };
 
-fn key(pair: &crate::testing::KeyPair) -> StrongKey<RsaPublicKey> {
+fn key(pair: &crate::testing::KeyPair) -> RsaPublicKey {
     let set: crate::workos::JwkSet = serde_json::from_value(json!({"keys": [pair.jwk()]})).unwrap();
     crate::keys::KeySet::from(set).find(pair.kid).unwrap().clone()
 }
@@ -27,7 +29,20 @@ fn parse_error(token: &str) -> Option<TokenError> {
 }
 
 fn verify(kind: TokenKind, token: &str) -> Result<SignedClaims, TokenError> {
-    UntrustedToken::parse(token)?.verify_signature(kind, &key(&CURRENT))
+    verify_with(&key(&CURRENT), kind, token)
+}
+
+fn verify_with(
+    key: &RsaPublicKey,
+    kind: TokenKind,
+    token: &str,
+) -> Result<SignedClaims, TokenError> {
+    let token = UntrustedToken::parse(token)?;
+    let verified = token.verify_signature(kind, key, &MemorySignatureVerifier);
+    verified.now_or_never().unwrap().map_err(|error| match error {
+        SignatureCheckError::Token(error) => error,
+        SignatureCheckError::Host(error) => panic!("{error}"),
+    })
 }
 
 /// The signed claims of a token with this payload.

@@ -23,6 +23,7 @@ mod kv;
 mod locations;
 mod objects;
 mod rate_limit;
+mod signature;
 mod simulation;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -35,9 +36,10 @@ pub use kv::{MemoryKv, Written};
 pub use locations::{DailyQuota, KvBehavior, KvLocation, MemoryKvLocations};
 pub use objects::{MemoryObjectStorage, MemoryObjects};
 pub use rate_limit::MemoryRateLimit;
+pub use signature::MemorySignatureVerifier;
 pub use simulation::{Simulation, Stalled, Task, TaskId};
 
-use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit};
+use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit, SignatureVerifier};
 
 /// An environment whose parts a test chooses. By default it has no variables and no bindings, its clock
 /// stands at [`ManualClock::default`], and no outgoing request gets a response.
@@ -136,5 +138,9 @@ impl Host for MemoryHost {
     fn http_client(&self) -> Arc<dyn HttpClient> {
         let client = self.http_client.clone();
         client.unwrap_or_else(|| Arc::new(ScriptedHttpClient::unreachable()))
+    }
+
+    fn signature_verifier(&self) -> Arc<dyn SignatureVerifier> {
+        Arc::new(MemorySignatureVerifier)
     }
 }

@@ -14,6 +14,7 @@ mod operation;
 mod rate_limit;
 mod request;
 mod response;
+pub mod signature;
 mod visitor;
 
 use std::{cell::OnceCell, fmt::Display, sync::Arc, thread::LocalKey};
@@ -31,7 +32,7 @@ use call::Call;
 
 use crate::{
     Clock, Host, HttpClient, KvNamespace, Object, ObjectContext, ObjectNamespace, RateLimit,
-    WaitUntil,
+    SignatureVerifier, WaitUntil,
 };
 
 /// Named by what [`serve!`](crate::serve) expands to.
@@ -79,6 +80,10 @@ impl Host for WorkersHost {
 
     fn http_client(&self) -> Arc<dyn HttpClient> {
         Arc::new(fetch::FetchClient)
+    }
+
+    fn signature_verifier(&self) -> Arc<dyn SignatureVerifier> {
+        Arc::new(signature::WorkersSignatureVerifier)
     }
 }
 
