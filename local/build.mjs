@@ -97,6 +97,7 @@ const WASM_FEATURES = [
   'bulk-memory',
   'multivalue',
   'reference-types',
+  'exception-handling',
 ];
 /**
  * The passes of wasm-opt. Inlining makes the bundle 3 % smaller and, once gzipped, 7 % larger, because functions that were
