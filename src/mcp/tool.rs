@@ -10,7 +10,7 @@ use crate::access::Access;
 pub const DOCUMENT: &str = include_str!("tools.json");
 
 static LIST: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(DOCUMENT).unwrap_or_else(|_| json!([])));
+    LazyLock::new(|| serde_json::from_slice(DOCUMENT.as_bytes()).unwrap_or_else(|_| json!([])));
 
 static LIST_JSON: LazyLock<String> = LazyLock::new(|| LIST.to_string());
 

@@ -159,11 +159,11 @@ pub(super) fn parse<T: DeserializeOwned>(
     version: u32,
 ) -> Result<T, ObjectFault> {
     let malformed = |_| ObjectFault::new(format!("a {what} of a session keeper is malformed"));
-    let Version { v } = serde_json::from_str(text).map_err(malformed)?;
+    let Version { v } = serde_json::from_slice(text.as_bytes()).map_err(malformed)?;
     if v != version {
         return Err(ObjectFault::new(format!(
             "a {what} of a session keeper has version {v}, and this code reads version {version}"
         )));
     }
-    serde_json::from_str(text).map_err(malformed)
+    serde_json::from_slice(text.as_bytes()).map_err(malformed)
 }
