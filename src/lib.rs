@@ -8,7 +8,7 @@
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`]: limits on the requests of one caller.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
-//! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses.
+//! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses; `sorted` sorts.
 //! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` has the
 //!   host's clock, HTTP client and KV as traits.
 //!
@@ -30,6 +30,7 @@ pub mod paging;
 pub mod rate_limits;
 pub mod security_headers;
 pub mod service;
+mod sorted;
 pub mod url_encoded;
 pub mod web;
 pub mod webhooks;

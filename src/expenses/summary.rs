@@ -10,6 +10,7 @@ use super::{
     model::Currency,
     row::{Figures, push_string},
 };
+use crate::sorted::sorted_by_key;
 
 /// The totals of a user's expenses.
 #[derive(Debug, Default)]
@@ -137,7 +138,7 @@ pub fn compare_months<'a>(
             sums.entry(expense.currency).or_default().1.add(expense.amount);
         }
     }
-    let mut comparisons: Vec<MonthComparison> = sums
+    let comparisons: Vec<MonthComparison> = sums
         .into_iter()
         .map(|(currency, (this, last))| MonthComparison {
             currency: currency.to_string(),
@@ -145,8 +146,7 @@ pub fn compare_months<'a>(
             last,
         })
         .collect();
-    comparisons.sort_by_key(|comparison| Reverse((comparison.this, comparison.last)));
-    comparisons
+    sorted_by_key(comparisons, |comparison| Reverse((comparison.this, comparison.last)))
 }
 
 /// Adds up expenses one by one.
@@ -195,13 +195,13 @@ impl From<SummaryBuilder> for Summary {
 
 impl From<(Currency, CurrencySums)> for CurrencySummary {
     fn from((currency, sums): (Currency, CurrencySums)) -> Self {
-        let mut by_category: Vec<CategorySummary> = sums
+        let by_category: Vec<CategorySummary> = sums
             .by_category
             .into_iter()
             .map(|(category, Sum { total, count })| CategorySummary { category, total, count })
             .collect();
-        // The sort is stable: equal totals stay in the order of their names.
-        by_category.sort_by_key(|category| Reverse(category.total));
+        // Equal totals stay in the order of their names.
+        let by_category = sorted_by_key(by_category, |category| Reverse(category.total));
         let by_month = sums.by_month.into_iter().rev().map(|((year, month), sum)| MonthSummary {
             month: format!("{year:04}-{month:02}"),
             total: sum.total,

@@ -5,15 +5,12 @@
 //! browser languages. All of CLDR, as in ICU4X, would double the Worker's size. Other languages get ISO
 //! 8601 dates and ISO 4217 codes, which are unambiguous.
 
-use std::{
-    cmp::Reverse,
-    fmt::{Display, Write as _},
-};
+use std::fmt::{Display, Write as _};
 
 use chrono::{Datelike, NaiveDate};
 use http::{HeaderMap, header};
 
-use axum_authkit::browser::{Weighted, weighted};
+use axum_authkit::browser::weighted;
 
 /// The formats of one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,12 +304,12 @@ impl Locale {
     /// The language of the table with the largest weight in `Accept-Language`.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut wanted: Vec<Weighted> = weighted(headers, &header::ACCEPT_LANGUAGE)
+        let wanted = weighted(headers, &header::ACCEPT_LANGUAGE)
             .filter(|language| language.weight > 0)
-            .collect();
-        // The sort is stable: the first of equal weights stays first.
-        wanted.sort_by_key(|language| Reverse(language.weight));
-        wanted.into_iter().find_map(|language| Self::find(language.value)).unwrap_or(NEUTRAL)
+            .filter_map(|language| Some((language.weight, Self::find(language.value)?)));
+        // The first of equal weights.
+        let best = wanted.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        best.map_or(NEUTRAL, |(_, locale)| locale)
     }
 
     /// Finds the closest locale: `de-CH` for `de-CH-1996`, `fr` for `fr-LU`.

@@ -47,6 +47,7 @@ use crate::{
     },
     openapi::{FindsOne, NeedsScope, Protected},
     paging::{next_link, next_query},
+    sorted::sorted_by_key,
     url_encoded::Parameters,
 };
 use axum_authkit::{AppError, CurrentUser, Rejection};
@@ -244,8 +245,8 @@ fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     for name in names {
         *counts.entry(name).or_default() += 1;
     }
-    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
-    counts.sort_unstable_by_key(|(name, count)| (Reverse(*count), *name));
+    // Names of one count stay in alphabetical order.
+    let counts = sorted_by_key(counts.into_iter().collect(), |(_, count)| Reverse(*count));
     counts.into_iter().map(|(name, _)| name).collect()
 }
 

@@ -298,10 +298,8 @@ fn webhook_secret(value: String) -> Result<String, &'static str> {
 }
 
 fn distinct_chars(value: &str) -> usize {
-    let mut chars: Vec<char> = value.chars().collect();
-    chars.sort_unstable();
-    chars.dedup();
-    chars.len()
+    let is_first = |(index, char): &(usize, char)| value.find(*char) == Some(*index);
+    value.char_indices().filter(is_first).count()
 }
 
 #[expect(clippy::expect_used, reason = "a constant of this file")]

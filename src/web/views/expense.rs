@@ -9,6 +9,7 @@ use crate::{
         ledger::overlay::Consistency,
         model::{Expense, ExpenseId, Timestamp},
     },
+    sorted::sorted_by_key,
     web::Locale,
     web::expense_form::{Field, FieldError, FormInput},
 };
@@ -50,7 +51,7 @@ impl Form<'_> {
         let mut categories: Vec<&str> =
             self.categories.iter().copied().take(OFFERED_CATEGORIES).collect();
         categories.extend(CATEGORIES);
-        categories.sort_unstable();
+        categories = sorted_by_key(categories, |name| *name);
         categories.dedup();
         html! {
             form.entry method="post" action=(action) novalidate {

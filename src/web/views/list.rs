@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use super::expense;
 use crate::{
     expenses::{filter::Filter, model::Expense, summary::Summary},
+    sorted::sorted_by_key,
     web::Locale,
 };
 
@@ -165,7 +166,7 @@ pub(super) fn filter_form(
     if !input.category.is_empty() {
         categories.push(&input.category);
     }
-    categories.sort_unstable();
+    categories = sorted_by_key(categories, |name| *name);
     categories.dedup();
     html! {
         form.filter method="get" action="/expenses" novalidate aria-label="Filter the list" {

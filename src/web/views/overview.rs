@@ -16,6 +16,7 @@ use crate::expenses::{
     model::Expense,
     summary::{CurrencySummary, MonthComparison, Summary},
 };
+use crate::sorted::sorted_by_key;
 use crate::web::Locale;
 
 /// Most categories with a bar of their own; the others share one.
@@ -210,9 +211,9 @@ fn counted_note(counted: usize) -> Markup {
 }
 
 fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
-    let mut currencies: Vec<&CurrencySummary> = first_page.summary.currencies.iter().collect();
-    // Stable: equal counts stay in alphabetical order.
-    currencies.sort_by_key(|summary| std::cmp::Reverse(summary.count));
+    let currencies: Vec<&CurrencySummary> = first_page.summary.currencies.iter().collect();
+    // Equal counts stay in alphabetical order.
+    let currencies = sorted_by_key(currencies, |summary| std::cmp::Reverse(summary.count));
     html! {
         @for (index, summary) in currencies.iter().take(CURRENCIES).enumerate() {
             @if index == 0 {
