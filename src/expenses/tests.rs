@@ -1,5 +1,7 @@
 //! Properties of every expense: both stored forms have the same row, and a copied row is what serializing would write.
 
+#![allow(clippy::unwrap_used, reason = "proptest's functions are no tests to clippy")]
+
 use std::sync::Arc;
 
 use chrono::NaiveDate;
