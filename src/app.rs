@@ -17,7 +17,7 @@ use crate::{
     },
     organization,
     rate_limits::CallerLimits,
-    security_headers::with_security_headers,
+    security_headers::security_headers,
     service,
     web::{show, submit, views},
     webhooks,
@@ -62,6 +62,8 @@ impl AppState {
             .with_resource(RESOURCE)
             .with_landing_path("/expenses")
             .with_error_page(views::error::render);
+        let policy = views::content_security_policy(&authkit.sign_out_origins());
+        let authkit = authkit.with_response_headers(security_headers(policy));
         Self { authkit: Arc::new(authkit), expenses, limits: CallerLimits::default(), clock }
     }
 
@@ -90,11 +92,10 @@ pub fn build(host: &impl Host) -> Router {
     }
 }
 
-/// The Worker: every route, and the layers around them.
+/// The Worker: every route, and the layer around them.
 #[expect(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
 pub fn router(state: AppState) -> Router {
     let authkit = Arc::clone(&state.authkit);
-    let policy = views::content_security_policy(&authkit.sign_out_origins());
     let mut routes = Router::from(routes());
     if authkit.has_webhook_secret() {
         routes = routes.route(webhooks::PATH, post(webhooks::receive_event));
@@ -105,8 +106,7 @@ pub fn router(state: AppState) -> Router {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
         .with_state(state);
-    let routes = axum_authkit::layer(&authkit, routes);
-    with_security_headers(routes, policy, authkit.public_origin().cloned())
+    axum_authkit::layer(&authkit, routes)
 }
 
 /// Every route but the web hook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
@@ -148,6 +148,6 @@ pub fn misconfigured(error: &ConfigError) -> Router {
     log::error!("{detail}");
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
-    let routes = layer_without_authkit(routes, Arc::new(views::error::render));
-    with_security_headers(routes, views::content_security_policy(&[]), None)
+    let set_headers = security_headers(views::content_security_policy(&[]));
+    layer_without_authkit(routes, Arc::new(views::error::render), Some(Arc::new(set_headers)))
 }

@@ -1,44 +1,29 @@
 //! The security headers of every response.
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::Response,
-};
-use http::{HeaderName, HeaderValue, header};
-
 use axum_authkit::origin::RequestOrigin;
-use url::Url;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The pages' Content Security Policy, and the origin that overrides that of the requests' URLs.
-type Settings = (HeaderValue, Option<Url>);
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// Room for these headers and those of most handlers, so that the map grows once.
+const USUAL_COUNT: usize = 12;
 
-/// Adds the layer. `policy` is the pages' Content Security Policy.
-pub fn with_security_headers(
-    router: Router,
+/// A function that sets the headers that every response needs, unless its handler has set them. `policy` is the
+/// pages' Content Security Policy.
+pub fn security_headers(
     policy: HeaderValue,
-    public_origin: Option<Url>,
-) -> Router {
-    router.layer(from_fn_with_state(Arc::new((policy, public_origin)), set_security_headers))
+) -> impl Fn(&mut HeaderMap, Option<&RequestOrigin>) + Send + Sync + 'static {
+    move |headers, origin| {
+        let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
+        set_security_headers(headers, &policy, is_https);
+    }
 }
 
-/// Sets the headers that every response needs, unless its handler has set them.
-async fn set_security_headers(
-    State(settings): State<Arc<Settings>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (policy, public_origin) = &*settings;
-    let origin = RequestOrigin::settle(&mut request, public_origin.as_ref());
-    let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+fn set_security_headers(headers: &mut HeaderMap, policy: &HeaderValue, is_https: bool) {
     let is_html = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/html"));
+    headers.reserve(USUAL_COUNT.saturating_sub(headers.len()));
     let mut set_default = |name, value| {
         headers.entry(name).or_insert(value);
     };
@@ -49,9 +34,8 @@ async fn set_security_headers(
     set_default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     // A page of another site that opens this one in a window gets no reference to the window, and embeds
     // nothing of this site.
-    let same_origin = HeaderValue::from_static("same-origin");
-    set_default(HeaderName::from_static("cross-origin-opener-policy"), same_origin.clone());
-    set_default(HeaderName::from_static("cross-origin-resource-policy"), same_origin);
+    set_default(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    set_default(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     if is_https {
         // Two years, as browsers' preload lists ask; not for subdomains, which may be others'.
         set_default(
@@ -62,5 +46,4 @@ async fn set_security_headers(
     if is_html {
         set_default(header::CONTENT_SECURITY_POLICY, policy.clone());
     }
-    response
 }

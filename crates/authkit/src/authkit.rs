@@ -5,6 +5,7 @@ use std::sync::Arc;
 use edge_host::{
     Clock, Host, HttpClient, KvNamespace, ObjectNamespace, SignatureVerifier, TimedKv, WaitUntil,
 };
+use http::HeaderMap;
 use thiserror::Error;
 use url::Url;
 
@@ -12,7 +13,7 @@ use crate::{
     code_exchanges::CodeExchanges,
     config::{AuthKitConfig, ConfigError},
     connect::{Connect, ConnectSource, ProtectedResource},
-    error_layer::{ErrorPage, RenderError, plain_page},
+    error_layer::{ErrorPage, RenderError, SetHeaders, plain_page},
     isolate_cache::{CachedSession, CachedToken, IsolateCache},
     keys::{KeyError, KeySet, KeySetCache},
     origin::RequestOrigin,
@@ -49,6 +50,7 @@ pub struct AuthKit {
     pub(crate) address_limit: RateLimiter,
     pub(crate) landing_path: Box<str>,
     pub(crate) render_error: RenderError,
+    pub(crate) set_headers: Option<SetHeaders>,
 }
 
 /// Why a token was not verified.
@@ -188,6 +190,7 @@ impl AuthKit {
             address_limit: RateLimiter::default(),
             landing_path: "/".into(),
             render_error: Arc::new(plain_page),
+            set_headers: None,
         }
     }
 
@@ -219,6 +222,16 @@ impl AuthKit {
         render: impl Fn(&ErrorPage<'_>) -> String + Send + Sync + 'static,
     ) -> Self {
         Self { render_error: Arc::new(render), ..self }
+    }
+
+    /// Sets headers of every response, also of errors and redirects, before the client gets it. The function gets the
+    /// response's headers, and the origin of the request unless the request has no host.
+    #[must_use]
+    pub fn with_response_headers(
+        self,
+        set: impl Fn(&mut HeaderMap, Option<&RequestOrigin>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { set_headers: Some(Arc::new(set)), ..self }
     }
 
     /// A sealer for the application's own values. It opens no value of AuthKit, and no value that was sealed

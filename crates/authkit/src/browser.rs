@@ -19,14 +19,15 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
 /// Whether `Accept` gives `media_type` more weight than `other`, or names it and gives both the same.
 #[must_use]
 pub fn prefers(headers: &HeaderMap, media_type: &str, other: &str) -> bool {
-    let (preferred, other) = (Preference::of(headers, media_type), Preference::of(headers, other));
+    let [preferred, other] = Preference::of(headers, [media_type, other]);
     preferred.weight > 0 && (preferred > other || (preferred == other && preferred.is_named))
 }
 
 /// Whether `Accept` allows `media_type`. A request without the header allows every type.
 #[must_use]
 pub fn is_acceptable(headers: &HeaderMap, media_type: &str) -> bool {
-    Preference::of(headers, media_type).weight > 0
+    let [preference] = Preference::of(headers, [media_type]);
+    preference.weight > 0
 }
 
 /// What `Accept` says about one media type (RFC 9110, section 12.5.1).
@@ -38,26 +39,34 @@ struct Preference {
 }
 
 impl Preference {
-    /// The most specific range that matches counts; of equally specific ranges, the heaviest. A range's
-    /// own parameters, such as `charset`, are ignored.
-    fn of(headers: &HeaderMap, media_type: &str) -> Self {
-        let of_type = media_type.split_once('/').map(|(of_type, _)| of_type).unwrap_or_default();
+    /// The preferences for several media types. The most specific range that matches counts; of equally specific
+    /// ranges, the heaviest. A range's own parameters, such as `charset`, are ignored.
+    fn of<const N: usize>(headers: &HeaderMap, media_types: [&str; N]) -> [Self; N] {
         let mut names_no_range = true;
-        let mut best: Option<(u8, u16)> = None;
+        let mut best: [Option<(u8, u16)>; N] = [None; N];
         for range in weighted(headers, &header::ACCEPT) {
             names_no_range = false;
-            let specificity = match range.value.split_once('/') {
-                _ if range.value.eq_ignore_ascii_case(media_type) => 2,
-                Some((name, "*")) if name.eq_ignore_ascii_case(of_type) => 1,
-                Some(("*", "*")) => 0,
-                _ => continue,
-            };
-            best = best.max(Some((specificity, range.weight)));
+            for (best, media_type) in best.iter_mut().zip(media_types) {
+                let specificity = specificity(range.value, media_type);
+                *best = (*best).max(specificity.map(|specificity| (specificity, range.weight)));
+            }
         }
-        match best {
+        best.map(|best| match best {
             Some((specificity, weight)) => Self { weight, is_named: specificity == 2 },
             None => Self { weight: if names_no_range { 1000 } else { 0 }, is_named: false },
-        }
+        })
+    }
+}
+
+/// How specifically a media range matches a media type: 2 by its name, 1 as `type/*`, 0 as `*/*`; `None` if not.
+fn specificity(range: &str, media_type: &str) -> Option<u8> {
+    if range.eq_ignore_ascii_case(media_type) {
+        return Some(2);
+    }
+    match (range.split_once('/')?, media_type.split_once('/')?) {
+        (("*", "*"), _) => Some(0),
+        ((name, "*"), (of_type, _)) if name.eq_ignore_ascii_case(of_type) => Some(1),
+        _ => None,
     }
 }
 

@@ -115,8 +115,7 @@ impl ProtectedResource {
     /// Whether `audience` is the origin or one of the paths, with or without a trailing slash.
     #[must_use]
     pub fn is_at(&self, audience: &str, origin: &RequestOrigin) -> bool {
-        let origin = origin.url().origin().ascii_serialization();
-        audience.strip_prefix(&origin).is_some_and(|path| {
+        audience.strip_prefix(origin.serialized()).is_some_and(|path| {
             let path = path.strip_suffix('/').unwrap_or(path);
             path.is_empty() || self.paths.contains(&path)
         })

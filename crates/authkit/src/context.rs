@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use edge_host::WaitUntil;
-use http::{HeaderValue, Uri, request::Parts};
+use http::{HeaderValue, StatusCode, Uri, request::Parts};
 
 use crate::{
-    authkit::AuthKit, origin::RequestOrigin, rejection::Rejection, session::Session,
-    session_keeper::client::RefreshError, workos::ClientInfo,
+    authkit::AuthKit, error::AppError, origin::RequestOrigin, rejection::Rejection,
+    session::Session, session_keeper::client::RefreshError, workos::ClientInfo,
 };
 
 /// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
@@ -27,12 +27,16 @@ struct Context {
 }
 
 impl RequestContext {
-    pub(crate) fn new(authkit: Arc<AuthKit>, parts: &Parts) -> Self {
+    pub(crate) fn new(
+        authkit: Arc<AuthKit>,
+        origin: Option<RequestOrigin>,
+        request: &Request,
+    ) -> Self {
         Self(Arc::new(Context {
-            origin: parts.extensions.get().cloned(),
-            uri: parts.uri.clone(),
-            client_headers: ClientInfo::HEADERS.map(|name| parts.headers.get(name).cloned()),
-            wait_until: parts.extensions.get().cloned().unwrap_or_default(),
+            origin,
+            uri: request.uri().clone(),
+            client_headers: ClientInfo::HEADERS.map(|name| request.headers().get(name).cloned()),
+            wait_until: request.extensions().get().cloned().unwrap_or_default(),
             session_update: SessionUpdate::default(),
             authkit,
         }))
@@ -104,6 +108,31 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
+impl RequestOrigin {
+    /// The origin that a layer has determined, or else the origin of the request's URL. `None` for a request without
+    /// a host.
+    #[must_use]
+    pub fn of_parts(parts: &Parts) -> Option<Self> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Some(known.clone());
+        }
+        match parts.extensions.get::<RequestContext>() {
+            Some(context) => context.origin().ok().cloned(),
+            // Without the layer, `PUBLIC_ORIGIN` is unknown and the URL decides.
+            None => Self::of_request(parts, None),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestOrigin {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        Self::of_parts(parts)
+            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))
+    }
+}
+
 /// The session that the response of a request hands to the browser.
 #[derive(Default)]
 pub(crate) struct SessionUpdate(Mutex<Option<Update>>);
@@ -148,5 +177,26 @@ impl SessionUpdate {
 
     pub fn take(&self) -> Option<Update> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn origin_comes_from_the_url_or_the_host_header() {
+        for (uri, host, expected) in [
+            ("https://app.test:8443/x?y", "evil.test", "https://app.test:8443/"),
+            ("/x", "app.test", "https://app.test/"),
+        ] {
+            let request =
+                http::Request::builder().uri(uri).header(header::HOST, host).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            let origin = RequestOrigin::from_request_parts(&mut parts, &()).await.unwrap();
+            assert_eq!(origin.url().as_str(), expected);
+        }
     }
 }

@@ -45,9 +45,13 @@ impl<'a> RequestCookies<'a> {
     /// of another application never hides the session.
     #[must_use]
     pub fn from_headers(headers: &'a HeaderMap) -> Self {
-        let pairs = headers
-            .get_all(header::COOKIE)
-            .iter()
+        Self::from_values(headers.get_all(header::COOKIE))
+    }
+
+    /// Reads these values of `Cookie` headers.
+    pub(crate) fn from_values(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
+        let pairs = values
+            .into_iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
             .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
             // RFC 6265bis, section 5.6, trims only space and tab. If this trimmed other white space too,
@@ -60,6 +64,17 @@ impl<'a> RequestCookies<'a> {
     /// Every value of the cookies named `name`.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(sent, _)| *sent == name).map(|(_, value)| *value)
+    }
+
+    /// Every value of the cookies with the [`part_name`] of `name` and `index`.
+    fn parts(&self, name: &str, index: usize) -> impl Iterator<Item = &'a str> {
+        let is_part = move |sent: &str| {
+            let suffix = sent.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+            suffix.is_some_and(
+                |suffix| matches!(suffix.as_bytes(), [digit] if is_index(*digit, index)),
+            )
+        };
+        self.0.iter().filter(move |(sent, _)| is_part(sent)).map(|(_, value)| *value)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -127,8 +142,7 @@ pub struct SessionCookie<'a> {
     /// The other default name, which an earlier configuration used. Sessions under it are read, and written
     /// again under the current name.
     former_name: Option<&'static str>,
-    /// Every `Domain` for which another configuration of this host may have set the cookie.
-    host_domains: Vec<String>,
+    origin: RequestOrigin,
 }
 
 impl SessionCookie<'_> {
@@ -255,21 +269,39 @@ impl SessionCookie<'_> {
     /// Clears every copy of the session that the request carried, in every domain, except for the cookies that
     /// the response has `written`.
     fn clear_copies(&self, written: &[&str], cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
+        let domains = self.host_domains();
         let sent = self.names().flat_map(whole_and_part_names).filter(|name| cookies.has(name));
-        sent.flat_map(|name| self.clear_everywhere(&name, written.contains(&&*name))).collect()
+        sent.flat_map(|name| self.clear_everywhere(&name, written.contains(&&*name), &domains))
+            .collect()
     }
 
     /// Clears `name` host-only and in each domain. With `is_written` it leaves the configured domain out.
-    fn clear_everywhere(&self, name: &str, is_written: bool) -> Vec<HeaderValue> {
+    fn clear_everywhere(
+        &self,
+        name: &str,
+        is_written: bool,
+        host_domains: &[String],
+    ) -> Vec<HeaderValue> {
         // Browsers apply the rules of these prefixes also to a `Set-Cookie` that removes a cookie.
         let is_host_only = has_prefix(name, HOST_PREFIX);
         let secure = self.cookie.secure || is_host_only || has_prefix(name, SECURE_PREFIX);
-        let domains: &[String] = if is_host_only { &[] } else { &self.host_domains };
+        let domains = if is_host_only { &[] } else { host_domains };
         std::iter::once(None)
             .chain(domains.iter().map(|domain| Some(domain.as_str())))
             .filter(|domain| !(is_written && self.is_configured(*domain)))
             .map(|domain| Cookie { domain, secure, ..self.named(name) }.clear())
             .collect()
+    }
+
+    /// Every `Domain` for which another configuration of this host may have set the cookie.
+    fn host_domains(&self) -> Vec<String> {
+        let mut domains = host_domains(&self.origin);
+        if let Some(domain) = self.cookie.domain
+            && !domains.iter().any(|known| is_same_domain(known, domain))
+        {
+            domains.push(domain.to_owned());
+        }
+        domains
     }
 
     fn is_configured(&self, domain: Option<&str>) -> bool {
@@ -284,6 +316,12 @@ fn part_name(name: &str, index: usize) -> String {
     format!("{name}.{index}")
 }
 
+/// Whether `digit` is the index of a part, which is always one digit.
+fn is_index(digit: u8, index: usize) -> bool {
+    const { assert!(MAX_PARTS <= 10) };
+    digit.is_ascii_digit() && usize::from(digit - b'0') == index
+}
+
 /// The plain name and the names of the parts.
 fn whole_and_part_names(name: &str) -> impl Iterator<Item = String> {
     std::iter::once(name.to_owned()).chain((0..MAX_PARTS).map(move |index| part_name(name, index)))
@@ -291,8 +329,8 @@ fn whole_and_part_names(name: &str) -> impl Iterator<Item = String> {
 
 fn is_sent_under(name: &str, cookies: &RequestCookies<'_>) -> bool {
     // A session is never empty. Some clients keep a cleared cookie with an empty value.
-    let has_value = |name: &str| cookies.values(name).any(|value| !value.is_empty());
-    has_value(name) || has_value(&part_name(name, 0))
+    let mut parts = cookies.parts(name, 0);
+    cookies.values(name).chain(&mut parts).any(|value| !value.is_empty())
 }
 
 /// The values under `name` that `open` accepts: each whole value, then each sequence of parts.
@@ -308,7 +346,7 @@ fn open_values<T>(
     let whole = cookies.values(name).filter(|value| !value.is_empty()).take(MAX_COPIES);
     let mut opened: Vec<T> = whole.filter_map(&open).collect();
     let parts: Vec<Vec<&str>> = (0..MAX_PARTS)
-        .map(|index| cookies.values(&part_name(name, index)).take(MAX_COPIES).collect())
+        .map(|index| cookies.parts(name, index).take(MAX_COPIES).collect())
         .take_while(|copies: &Vec<&str>| !copies.is_empty())
         .collect();
     let most_copies = parts.iter().map(Vec::len).max().unwrap_or_default();
@@ -354,13 +392,7 @@ impl CookieConfig {
             same_site,
             secure,
         };
-        let mut host_domains = host_domains(origin);
-        if let Some(domain) = &self.domain
-            && !host_domains.iter().any(|known| is_same_domain(known, domain))
-        {
-            host_domains.push(domain.clone());
-        }
-        SessionCookie { cookie, former_name, host_domains }
+        SessionCookie { cookie, former_name, origin: origin.clone() }
     }
 }
 

@@ -8,18 +8,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use edge_host::random_bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery,
+};
 use serde_json::Value;
 
 use crate::{
     browser::{escape_html, wants_html},
     error::AppError,
+    origin::RequestOrigin,
 };
 
 /// Longest address that a page links to for another try: URLs of up to 2,000 characters work everywhere.
 const RETRY_LINK_MAX_BYTES: usize = 2000;
 /// The header with the ID that Cloudflare gives the request.
-const REQUEST_ID_HEADER: &str = "cf-ray";
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("cf-ray");
 
 /// What an error's page shows.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +38,16 @@ pub struct ErrorPage<'a> {
 /// Renders the HTML document of an error.
 pub type RenderError = Arc<dyn Fn(&ErrorPage<'_>) -> String + Send + Sync>;
 
+/// Sets headers of a response, for the origin of its request.
+pub type SetHeaders = Arc<dyn Fn(&mut HeaderMap, Option<&RequestOrigin>) + Send + Sync>;
+
 /// The facts of a request that the response to an error needs.
 pub(crate) struct ErrorResponder {
     request_id: Option<HeaderValue>,
     method: Method,
     uri: Uri,
-    wants_html: bool,
+    /// The values of `Accept`, which only an error parses.
+    accept: Vec<HeaderValue>,
 }
 
 impl ErrorResponder {
@@ -49,7 +56,7 @@ impl ErrorResponder {
             request_id: request.headers().get(REQUEST_ID_HEADER).cloned(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            wants_html: wants_html(request.headers()),
+            accept: request.headers().get_all(header::ACCEPT).iter().cloned().collect(),
         }
     }
 
@@ -58,7 +65,9 @@ impl ErrorResponder {
         let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
             return response;
         };
-        let Self { request_id, method, uri, wants_html } = self;
+        let Self { request_id, method, uri, accept } = self;
+        let wants_html =
+            wants_html(&accept.into_iter().map(|value| (header::ACCEPT, value)).collect());
         let path = uri.path();
         let mut request_id = request_id.as_ref().and_then(text);
         if let Some(cause) = &error.internal.cause {

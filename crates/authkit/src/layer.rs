@@ -1,21 +1,29 @@
-//! The layer around a protected application. It gives each request a [`RequestContext`], which the
-//! extractors need, and writes the session that a request has renewed or ended into the response's
-//! cookies, for every response of the application.
+//! The layer around a protected application: one service around each route. It determines the request's origin,
+//! redirects plain http, gives the request a [`RequestContext`], which the extractors need, makes responses of
+//! errors, and writes the session that a request has renewed or ended into the response's cookies.
 //!
 //! A response may be late: by then, another request may have renewed the session that this one would set,
 //! or its user may have signed out. So the layer asks the session's keeper for the newest session and sets that
 //! one.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
 
 use axum::{
     Router,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
+    extract::Request,
     response::{IntoResponse, Response},
+    routing::Route,
 };
-use http::{HeaderMap, StatusCode, header};
-use url::Url;
+use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::{
     authkit::AuthKit,
@@ -24,15 +32,15 @@ use crate::{
     cookie::RequestCookies,
     current_user::has_bearer,
     error::AppError,
-    error_layer::{ErrorResponder, RenderError},
-    origin::RequestOrigin,
+    error_layer::{ErrorResponder, RenderError, SetHeaders},
+    origin::{Origins, RequestOrigin},
     routes,
-    session_kept::confirm_session,
+    session_kept::{SignedInMarker, confirm_session},
 };
 
 impl AuthKit {
-    /// Puts an application behind AuthKit: adds the sign-in's routes, and the layers that renew sessions,
-    /// redirect plain http and respond to errors. Handlers of `app` can take
+    /// Puts an application behind AuthKit: adds the sign-in's routes, and the layer that renews sessions,
+    /// redirects plain http and responds to errors. Handlers of `app` can take
     /// [`CurrentUser`](crate::CurrentUser) and the other extractors.
     pub fn protect(self, app: Router) -> Router {
         layer(&Arc::new(self), app.merge(routes::routes()))
@@ -41,84 +49,169 @@ impl AuthKit {
 
 /// Puts `app` behind AuthKit, without AuthKit's routes: an application that lists all routes itself merges
 /// [`routes()`](crate::routes()) into its own. Layers of the application that every response needs go around
-/// the result.
+/// the result; [`AuthKit::with_response_headers`] sets headers without a layer.
 pub fn layer(authkit: &Arc<AuthKit>, app: Router) -> Router {
-    let app = app.layer(from_fn_with_state(Arc::clone(authkit), carry_session));
-    outer_layer(app, authkit.public_origin().cloned(), Arc::clone(&authkit.render_error))
+    app.layer(ProtectLayer(Arc::new(Protection {
+        origins: Origins::new(authkit.public_origin()),
+        render: Arc::clone(&authkit.render_error),
+        set_headers: authkit.set_headers.clone(),
+        authkit: Some(Arc::clone(authkit)),
+    })))
 }
 
 /// The layer of an application that serves an error instead of its routes, because its configuration is
-/// invalid: the https redirect and the error's page.
-pub fn layer_without_authkit(app: Router, render: RenderError) -> Router {
-    outer_layer(app, None, render)
+/// invalid: the https redirect, the error's page, and headers of every response.
+pub fn layer_without_authkit(
+    app: Router,
+    render: RenderError,
+    set_headers: Option<SetHeaders>,
+) -> Router {
+    let origins = Origins::new(None);
+    app.layer(ProtectLayer(Arc::new(Protection { origins, render, set_headers, authkit: None })))
 }
 
-fn outer_layer(app: Router, public_origin: Option<Url>, render: RenderError) -> Router {
-    app.layer(from_fn_with_state(Arc::new((public_origin, render)), handle_request))
+/// The state of the layer, which all routes share.
+struct Protection {
+    origins: Origins,
+    render: RenderError,
+    set_headers: Option<SetHeaders>,
+    /// `None` while the configuration is invalid.
+    authkit: Option<Arc<AuthKit>>,
 }
 
-/// The outer layer: gives the request its [`RequestOrigin`], redirects plain http, and makes responses of
-/// errors.
-async fn handle_request(
-    State(state): State<Arc<(Option<Url>, RenderError)>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (public_origin, render) = &*state;
-    let origin = RequestOrigin::settle(&mut request, public_origin.as_ref());
-    let errors = ErrorResponder::new(&request);
-    let response = match origin.and_then(|origin| refuse_plain_http(&origin, &request)) {
-        Some(response) => response,
-        None => next.run(request).await,
-    };
-    errors.respond(response, render)
+#[derive(Clone)]
+struct ProtectLayer(Arc<Protection>);
+
+/// A route behind the layer.
+#[derive(Clone)]
+struct Protected {
+    route: Route,
+    protection: Arc<Protection>,
 }
 
-/// The layer that makes the request's context and carries the session.
-async fn carry_session(
-    State(authkit): State<Arc<AuthKit>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let context = RequestContext::new(authkit, &parts);
-    parts.extensions.insert(context.clone());
-    // Without a cookie there is no session to carry.
-    if !parts.headers.contains_key(header::COOKIE) {
-        return next.run(Request::from_parts(parts, body)).await;
+impl Layer<Route> for ProtectLayer {
+    type Service = Protected;
+
+    fn layer(&self, route: Route) -> Protected {
+        Protected { route, protection: Arc::clone(&self.0) }
     }
-    let authkit = context.authkit();
-    let began = authkit.clock.now();
-    let cookie_headers: HeaderMap = parts
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(|value| (header::COOKIE, value.clone()))
-        .collect();
+}
 
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    let Ok(origin) = context.origin() else { return response };
-    let cookies = RequestCookies::from_headers(&cookie_headers);
-    let cookie = authkit.config.cookie.session_cookie(origin);
-    confirm_session(&cookie, origin, &cookies, response.headers_mut());
-    let Some(update) = context.session_update().take() else { return response };
-    let set_cookies = match update {
-        Update::Ended => cookie.remove(&cookies),
-        Update::Set(session) => match authkit.session_keepers.newest(session, began).await {
-            Some(newest) => cookie
-                .write(&newest.seal(&authkit.session_sealer), &cookies)
-                .unwrap_or_else(|error| {
-                    // The old cookie stays; it leads to the new session.
-                    log::error!("a renewed session cannot be set: {error}");
-                    Vec::new()
-                }),
-            None => Vec::new(),
-        },
-    };
-    for value in set_cookies {
-        response.headers_mut().append(header::SET_COOKIE, value);
+impl Service<Request> for Protected {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        // A route is always ready.
+        Poll::Ready(Ok(()))
     }
-    response
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let protection = Arc::clone(&self.protection);
+        let (facts, refusal) = protection.prepare(&mut request);
+        let response = match refusal {
+            Some(refusal) => ready(Ok(refusal)).left_future(),
+            None => self.route.call(request).right_future(),
+        };
+        Box::pin(async move {
+            let Ok(response) = response.await;
+            Ok(protection.finish(facts, response).await)
+        })
+    }
+}
+
+/// The facts of a request that its response needs.
+struct Facts {
+    origin: Option<RequestOrigin>,
+    errors: ErrorResponder,
+    session: Option<CarriedSession>,
+}
+
+/// The cookies of a request, whose session the response may change.
+struct CarriedSession {
+    authkit: Arc<AuthKit>,
+    context: RequestContext,
+    /// The values of the `Cookie` headers.
+    cookies: Vec<HeaderValue>,
+    began: DateTime<Utc>,
+}
+
+impl Protection {
+    /// Prepares a request for its route, or refuses it.
+    fn prepare(&self, request: &mut Request) -> (Facts, Option<Response>) {
+        let origin = self.origins.of_request(request);
+        let refusal = origin.as_ref().and_then(|origin| refuse_plain_http(origin, request));
+        let errors = ErrorResponder::new(request);
+        let session = match (&self.authkit, &refusal) {
+            (Some(authkit), None) => {
+                let context = RequestContext::new(Arc::clone(authkit), origin.clone(), request);
+                let session = CarriedSession::new(authkit, &context, request.headers());
+                request.extensions_mut().insert(context);
+                session
+            }
+            _ => None,
+        };
+        (Facts { origin, errors, session }, refusal)
+    }
+
+    /// Makes the client's response of a route's.
+    async fn finish(&self, facts: Facts, mut response: Response) -> Response {
+        let Facts { origin, errors, session } = facts;
+        if let Some(session) = session {
+            session.set_cookies(response.headers_mut()).await;
+        }
+        let mut response = errors.respond(response, &self.render);
+        if let Some(set_headers) = &self.set_headers {
+            set_headers(response.headers_mut(), origin.as_ref());
+        }
+        response
+    }
+}
+
+impl CarriedSession {
+    /// `None` for a request without a cookie, which has no session to carry.
+    fn new(authkit: &Arc<AuthKit>, context: &RequestContext, headers: &HeaderMap) -> Option<Self> {
+        let cookies: Vec<_> = headers.get_all(header::COOKIE).iter().cloned().collect();
+        (!cookies.is_empty()).then(|| Self {
+            authkit: Arc::clone(authkit),
+            context: context.clone(),
+            cookies,
+            began: authkit.clock.now(),
+        })
+    }
+
+    /// Writes the session that the request has renewed or ended into the response's cookies.
+    async fn set_cookies(self, response: &mut HeaderMap) {
+        let Self { authkit, context, cookies, began } = self;
+        let update = context.session_update().take();
+        if update.is_none() && !cookies.iter().any(SignedInMarker::may_be_in) {
+            return;
+        }
+        let Ok(origin) = context.origin() else { return };
+        let cookies = RequestCookies::from_values(&cookies);
+        let cookie = authkit.config.cookie.session_cookie(origin);
+        confirm_session(&cookie, origin, &cookies, response);
+        let set_cookies = match update {
+            None => return,
+            Some(Update::Ended) => cookie.remove(&cookies),
+            Some(Update::Set(session)) => {
+                match authkit.session_keepers.newest(session, began).await {
+                    Some(newest) => cookie
+                        .write(&newest.seal(&authkit.session_sealer), &cookies)
+                        .unwrap_or_else(|error| {
+                            // The old cookie stays; it leads to the new session.
+                            log::error!("a renewed session cannot be set: {error}");
+                            Vec::new()
+                        }),
+                    None => Vec::new(),
+                }
+            }
+        };
+        for value in set_cookies {
+            response.append(header::SET_COOKIE, value);
+        }
+    }
 }
 
 /// The response to plain http, except on this machine: everybody on the way can read and change it. A client

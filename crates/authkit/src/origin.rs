@@ -5,16 +5,22 @@
 //! developer's machine, browsers see another URL, and the operator sets `PUBLIC_ORIGIN`, which replaces the
 //! origin of every request. Forwarded headers are ignored, because any client can send them.
 
-use axum::extract::{FromRequestParts, Request};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::Request;
+use http::{HeaderMap, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
 use url::{Host, Url};
 
-use crate::error::AppError;
-
-/// The origin under which browsers and clients see this Worker.
+/// The origin under which browsers and clients see this Worker. Clones share it.
 #[derive(Debug, Clone)]
-pub struct RequestOrigin {
+pub struct RequestOrigin(Arc<Origin>);
+
+#[derive(Debug)]
+struct Origin {
     url: Url,
+    /// `https://host[:port]`, as browsers send it in `Origin`.
+    serialized: String,
+    is_loopback: bool,
 }
 
 impl RequestOrigin {
@@ -22,7 +28,8 @@ impl RequestOrigin {
     /// `None` for a request without a host.
     #[must_use]
     pub fn of_request(parts: &Parts, public_origin: Option<&Url>) -> Option<Self> {
-        let url = public_origin.cloned().or_else(|| url_of(parts))?;
+        let url =
+            public_origin.cloned().or_else(|| UrlParts::of(&parts.uri, &parts.headers)?.url())?;
         Self::of_url(url)
     }
 
@@ -51,19 +58,27 @@ impl RequestOrigin {
         url.set_path("/");
         url.set_query(None);
         url.set_fragment(None);
-        Some(Self { url })
+        let serialized = url.origin().ascii_serialization();
+        let is_loopback = is_loopback(&url);
+        Some(Self(Arc::new(Origin { url, serialized, is_loopback })))
     }
 
     /// `https://host[:port]/`, a base for relative URLs.
     #[must_use]
     pub fn url(&self) -> &Url {
-        &self.url
+        &self.0.url
+    }
+
+    /// `https://host[:port]`, without a trailing slash.
+    #[must_use]
+    pub fn serialized(&self) -> &str {
+        &self.0.serialized
     }
 
     /// The absolute URL of a path of this origin, which must begin with `/`.
     #[must_use]
     pub fn join(&self, path: &str) -> Url {
-        let mut url = self.url.clone();
+        let mut url = self.url().clone();
         url.set_path(path);
         url
     }
@@ -73,7 +88,7 @@ impl RequestOrigin {
     #[must_use]
     pub fn is_within(&self, domain: &str) -> bool {
         let domain = domain.trim_start_matches('.').to_ascii_lowercase();
-        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url().host_str().unwrap_or_default();
         host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
@@ -81,20 +96,20 @@ impl RequestOrigin {
     /// not send `Secure` cookies.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        !(self.url.scheme() == "http" && is_loopback(&self.url))
+        !(self.url().scheme() == "http" && self.0.is_loopback)
     }
 
     /// Whether the network can read requests and responses of this origin: plain http, except on loopback
     /// addresses.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
-        self.url.scheme() == "http" && !is_loopback(&self.url)
+        self.url().scheme() == "http" && !self.0.is_loopback
     }
 
     /// The https URL of the same host, path and query, on the default port.
     #[must_use]
     pub fn by_https(&self, uri: &Uri) -> String {
-        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url().host_str().unwrap_or_default();
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         format!("https://{host}{path}")
     }
@@ -125,8 +140,8 @@ impl RequestOrigin {
     }
 
     fn is_origin_of(&self, headers: &HeaderMap) -> bool {
-        let own = self.url.origin().ascii_serialization();
-        headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes() == own.as_bytes())
+        let own = self.serialized().as_bytes();
+        headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes() == own)
     }
 }
 
@@ -154,28 +169,73 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for RequestOrigin {
-    type Rejection = AppError;
+/// The parts of a request's URL that determine its origin.
+struct UrlParts<'a> {
+    scheme: &'a str,
+    authority: &'a str,
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
-        if let Some(known) = parts.extensions.get::<Self>() {
-            return Ok(known.clone());
-        }
-        // Without the layer that inserts the origin, `PUBLIC_ORIGIN` is unknown and the URL decides.
-        Self::of_request(parts, None)
-            .ok_or_else(|| AppError::new(StatusCode::BAD_REQUEST, "The request has no host"))
+impl<'a> UrlParts<'a> {
+    /// Workers pass an absolute URL; other HTTP servers pass a path, and the `Host` header.
+    fn of(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Self> {
+        let authority = match uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => headers.get(header::HOST)?.to_str().ok()?,
+        };
+        Some(Self { scheme: uri.scheme_str().unwrap_or("https"), authority })
+    }
+
+    fn url(&self) -> Option<Url> {
+        Url::parse(&format!("{}://{}/", self.scheme, self.authority)).ok()
     }
 }
 
-/// The URL of the request's origin. Workers pass an absolute URL; other HTTP servers pass a path, and the
-/// `Host` header.
-fn url_of(parts: &Parts) -> Option<Url> {
-    let scheme = parts.uri.scheme_str().unwrap_or("https");
-    let authority = match parts.uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => parts.headers.get(header::HOST)?.to_str().ok()?,
-    };
-    Url::parse(&format!("{scheme}://{authority}/")).ok()
+/// The origins of an isolate's requests: `PUBLIC_ORIGIN`, or that of each request's URL. It keeps the last one,
+/// because nearly all requests of an isolate have the same.
+pub(crate) struct Origins {
+    public: Option<RequestOrigin>,
+    last: Mutex<Option<LastOrigin>>,
+}
+
+struct LastOrigin {
+    scheme: String,
+    authority: String,
+    origin: RequestOrigin,
+}
+
+impl Origins {
+    pub fn new(public_origin: Option<&Url>) -> Self {
+        let public = public_origin.cloned().and_then(RequestOrigin::of_url);
+        Self { public, last: Mutex::default() }
+    }
+
+    /// The origin of a request: one that a layer of the application has settled, `PUBLIC_ORIGIN`, or that of the URL.
+    /// `None` for a request without a host.
+    pub fn of_request(&self, request: &Request) -> Option<RequestOrigin> {
+        let settled = request.extensions().get::<RequestOrigin>();
+        if let Some(known) = settled.or(self.public.as_ref()) {
+            return Some(known.clone());
+        }
+        let parts = UrlParts::of(request.uri(), request.headers())?;
+        if let Some(last) = &*self.last()
+            && last.scheme == parts.scheme
+            && last.authority == parts.authority
+        {
+            return Some(last.origin.clone());
+        }
+        let origin = RequestOrigin::of_url(parts.url()?)?;
+        *self.last() = Some(LastOrigin {
+            scheme: parts.scheme.to_owned(),
+            authority: parts.authority.to_owned(),
+            origin: origin.clone(),
+        });
+        Some(origin)
+    }
+
+    /// Ignores poisoning: the code under the lock cannot panic halfway through a change.
+    fn last(&self) -> MutexGuard<'_, Option<LastOrigin>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +244,7 @@ mod tests {
     use http::HeaderName;
 
     fn origin(url: &str) -> RequestOrigin {
-        RequestOrigin { url: Url::parse(url).unwrap() }
+        RequestOrigin::of_url(Url::parse(url).unwrap()).unwrap()
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -294,17 +354,24 @@ mod tests {
         assert!(!is_prefetch(&headers(&[])));
     }
 
-    #[tokio::test]
-    async fn origin_comes_from_the_url_or_the_host_header() {
-        for (uri, host, expected) in [
-            ("https://app.test:8443/x?y", "evil.test", "https://app.test:8443/"),
-            ("/x", "app.test", "https://app.test/"),
+    #[test]
+    fn kept_origin_serves_only_its_own_host() {
+        let origins = Origins::new(None);
+        let of = |uri: &str| {
+            let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+            origins.of_request(&request)
+        };
+        let first = of("https://app.test/a").unwrap();
+        assert!(Arc::ptr_eq(&first.0, &of("https://app.test/b?c").unwrap().0), "parsed once");
+        for (uri, expected) in [
+            ("http://app.test/", "http://app.test"),
+            ("https://app.test:8443/", "https://app.test:8443"),
+            ("https://evil.test/", "https://evil.test"),
+            ("https://app.test/", "https://app.test"),
         ] {
-            let request =
-                http::Request::builder().uri(uri).header(header::HOST, host).body(()).unwrap();
-            let (mut parts, ()) = request.into_parts();
-            let origin = RequestOrigin::from_request_parts(&mut parts, &()).await.unwrap();
-            assert_eq!(origin.url().as_str(), expected);
+            assert_eq!(of(uri).unwrap().serialized(), expected);
         }
+        assert!(of("/").is_none());
+        assert!(of("https://app.test/").is_some());
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 
 /// A looping browser returns from `/callback` to `/login` within seconds.
 const MARKER_TTL_SECS: u32 = 60;
+/// The part of the marker's name that other cookies lack.
+const PURPOSE: &str = "signed-in";
 
 /// The marker cookie of one origin.
 pub struct SignedInMarker {
@@ -31,7 +33,7 @@ impl SignedInMarker {
     /// have the `Secure` attribute.
     #[must_use]
     pub fn new(session_cookie_name: &str, is_secure: bool) -> Self {
-        Self { name: own_cookie_name(session_cookie_name, "signed-in", is_secure), is_secure }
+        Self { name: own_cookie_name(session_cookie_name, PURPOSE, is_secure), is_secure }
     }
 
     /// Whether the attributes of the session cookie differ from those of the sign-in cookie.
@@ -44,6 +46,12 @@ impl SignedInMarker {
     #[must_use]
     pub fn is_in(&self, cookies: &RequestCookies<'_>) -> bool {
         cookies.values(&self.name).next().is_some()
+    }
+
+    /// Whether this value of a `Cookie` header may contain the marker: a search that is cheaper than the parser, for
+    /// the many requests without it.
+    pub(crate) fn may_be_in(cookies: &HeaderValue) -> bool {
+        std::str::from_utf8(cookies.as_bytes()).map_or(true, |text| text.contains(PURPOSE))
     }
 
     /// `Set-Cookie` that sets the marker.

@@ -8,7 +8,7 @@ use crate::outage::Outage;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -58,7 +58,8 @@ pub struct ClientInfo {
 
 impl ClientInfo {
     /// The headers with the address and the user agent.
-    pub(crate) const HEADERS: [&'static str; 2] = ["cf-connecting-ip", "user-agent"];
+    pub(crate) const HEADERS: [HeaderName; 2] =
+        [HeaderName::from_static("cf-connecting-ip"), header::USER_AGENT];
 
     /// Reads the client from the values of its [`HEADERS`](Self::HEADERS).
     pub(crate) fn from_values(values: [Option<&HeaderValue>; 2]) -> Self {
