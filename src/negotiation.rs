@@ -3,14 +3,8 @@
 //! [`by_accept`] and [`by_form`] combine the two handlers of one method and path into one. They choose
 //! before either handler's extractors run, so that credentials are checked once and a body is read once.
 
-use std::pin::Pin;
-
-use axum::{
-    body::Body,
-    extract::{FromRequestParts, Request},
-    handler::Handler,
-    response::Response,
-};
+use axum::{body::Body, extract::Request, handler::Handler};
+use futures_util::{FutureExt, future::Either};
 use http::{HeaderMap, header, request::Parts};
 
 use crate::body::is_form;
@@ -47,12 +41,12 @@ enum Choice {
 }
 
 impl Choice {
-    async fn is_html(self, parts: &mut Parts) -> bool {
+    fn is_html(self, parts: &Parts) -> bool {
         match self {
             Self::Accept => wants_html(&parts.headers) && !prefers(&parts.headers, CSV, HTML),
             Self::Form => {
-                let origin = RequestOrigin::from_request_parts(parts, &()).await;
-                origin.is_ok_and(|origin| is_own_form(&parts.headers, &origin))
+                let origin = RequestOrigin::of_parts(parts);
+                origin.is_some_and(|origin| is_own_form(&parts.headers, &origin))
             }
         }
     }
@@ -64,19 +58,17 @@ where
     H: Handler<U, S> + Sync,
     S: Send + 'static,
 {
-    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+    type Future = Either<H::Future, A::Future>;
 
     fn call(self, request: Request<Body>, state: S) -> Self::Future {
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            let is_html = self.choice.is_html(&mut parts).await;
-            let request = Request::from_parts(parts, body);
-            if is_html {
-                self.html.call(request, state).await
-            } else {
-                self.api.call(request, state).await
-            }
-        })
+        let (parts, body) = request.into_parts();
+        let is_html = self.choice.is_html(&parts);
+        let request = Request::from_parts(parts, body);
+        if is_html {
+            self.html.call(request, state).left_future()
+        } else {
+            self.api.call(request, state).right_future()
+        }
     }
 }
 
