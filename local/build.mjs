@@ -143,7 +143,9 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       RUST_BACKTRACE: '0',
       WASM_BINDGEN_BIN: BIN.wasmBindgen,
       WASM_OPT_BIN: BIN.wasmOpt,
-      ...(worker.hasThinEntry ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild } : { ESBUILD_BIN: BIN.esbuild }),
+      ...(worker.hasThinEntry
+        ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
+        : { ESBUILD_BIN: BIN.esbuild }),
       RUSTFLAGS: rustflags(),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.

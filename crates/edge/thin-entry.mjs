@@ -29,5 +29,7 @@ const entry = [
 ];
 writeFileSync('shim.js', `${entry.join('\n')}\n`);
 
-const { status } = spawnSync(ESBUILD, process.argv.slice(2), { stdio: 'inherit' });
+// wasm-bindgen names the imports from a file of edge-host twice: the same object, which is no fault.
+const quiet = '--log-override:duplicate-object-key=silent';
+const { status } = spawnSync(ESBUILD, [...process.argv.slice(2), quiet], { stdio: 'inherit' });
 process.exit(status ?? 1);

@@ -152,7 +152,7 @@ function panicked(error) {
       resolve();
     }
     for (const end of background.values()) end();
-    for (const table of [calls, pulls, background]) table.clear();
+    for (const table of [calls, pulls, background, timers]) table.clear();
     afterPanic(error);
   }
 }
@@ -317,7 +317,9 @@ export function pushPart(stream, part) {
 /** @param {number} stream @param {boolean} isWhole whether the stream has all of its parts */
 export function endStream(stream, isWhole) {
   // The log has the cause; the runtime shows this message to no client.
-  endPull(stream, (controller) => (isWhole ? controller.close() : controller.error(new Error('the response breaks off'))));
+  endPull(stream, (controller) =>
+    isWhole ? controller.close() : controller.error(new Error('the response breaks off')),
+  );
 }
 
 /** @param {number} stream @param {(controller: ReadableStreamDefaultController<Uint8Array>) => void} end */
@@ -419,7 +421,7 @@ export function startTimer(waiter, millis) {
 
 /** @param {number} waiter */
 export function stopTimer(waiter) {
-  clearTimeout(timers.get(waiter));
+  clearTimeout(timers.get(waiter) ?? null);
   timers.delete(waiter);
 }
 
@@ -504,7 +506,8 @@ class RequestBody {
 
 /** @param {Call} call */
 function bodyOf(call) {
-  return (call.body ??= new RequestBody(/** @type {Request} */ (call.request)));
+  call.body ??= new RequestBody(/** @type {Request} */ (call.request));
+  return call.body;
 }
 
 /** Reads the next part of a request's body. @param {number} waiter @param {number} id */
@@ -524,7 +527,12 @@ export function readBody(waiter, id) {
 export function readRestOfBody(waiter, id) {
   const call = calls.get(id);
   const rest = call && bodyOf(call).readRest(/** @type {ExecutionContext} */ (call.context));
-  if (rest) operate(waiter, () => rest.then(() => undefined), () => 0);
+  if (rest)
+    operate(
+      waiter,
+      () => rest.then(() => undefined),
+      () => 0,
+    );
   return rest !== undefined;
 }
 

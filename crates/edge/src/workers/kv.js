@@ -59,7 +59,12 @@ function parsed(metadata) {
 
 /** @param {number} waiter @param {KVNamespace} namespace @param {string} key @param {number} maxMillis */
 export function kvDelete(waiter, namespace, key, maxMillis) {
-  operate(waiter, () => namespace.delete(key), () => 0, maxMillis);
+  operate(
+    waiter,
+    () => namespace.delete(key),
+    () => 0,
+    maxMillis,
+  );
 }
 
 /**

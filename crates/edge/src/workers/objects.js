@@ -19,7 +19,8 @@ export function sendToObject(waiter, namespace, name, message, maxMillis) {
 async function send(namespace, name, message) {
   const response = await namespace.getByName(name).fetch('http://object/', { method: 'POST', body: message });
   const body = new Uint8Array(await response.arrayBuffer());
-  if (response.status !== 200) throw new Error(`the object responded with status ${response.status}`, { cause: ANSWERED });
+  if (response.status !== 200)
+    throw new Error(`the object responded with status ${response.status}`, { cause: ANSWERED });
   return body;
 }
 

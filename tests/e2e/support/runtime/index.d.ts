@@ -5,7 +5,10 @@ export interface Entry {
   fetch(request: Request, env: unknown, context: ExecutionContext): Response | Promise<Response>;
 }
 /** The entry of worker-build, which the example has. */
-export type EntryClass = new (context: ExecutionContext, env: unknown) => { fetch(request: Request): Promise<Response> };
+export type EntryClass = new (
+  context: ExecutionContext,
+  env: unknown,
+) => { fetch(request: Request): Promise<Response> };
 
 declare const Bundle: Entry | EntryClass;
 export default Bundle;
