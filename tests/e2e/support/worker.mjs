@@ -54,7 +54,7 @@ const RUNTIME_MODULES = [
   'env.mjs',
   'kv.mjs',
   'lagging-kv.mjs',
-  'memory.mjs',
+  'module.mjs',
   'namespaces.mjs',
   'objects.mjs',
 ];
@@ -310,9 +310,10 @@ export class Worker {
   }
 
   /**
-   * The isolate's use of resources: how often it has listed keys, and its WebAssembly memory, which never shrinks.
+   * The isolate's use of resources: how often it has listed keys, its WebAssembly memory, which never shrinks, and how
+   * often its module has called each function of JavaScript.
    *
-   * @returns {Promise<{ lists: number, memoryBytes: number }>}
+   * @returns {Promise<{ lists: number, memoryBytes: number, hostCalls: Record<string, number> }>}
    */
   async use() {
     return (await send({ url: this.origin + USE_PATH })).json;

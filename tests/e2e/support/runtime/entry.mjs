@@ -10,7 +10,7 @@
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 // First, because the bundle makes its memory when it loads.
-import { memoryBytes } from './memory.mjs';
+import { hostCalls, memoryBytes } from './module.mjs';
 import { advance } from './clock.mjs';
 import {
   BUSY_PATH,
@@ -121,7 +121,7 @@ export default class extends WorkerEntrypoint {
     } else if (pathname === SETTLE_PATH) {
       while (leftToRun > 0 || isBusy()) await scheduler.wait(POLL_MS);
     } else if (pathname === USE_PATH) {
-      return Response.json({ lists, memoryBytes: memoryBytes() });
+      return Response.json({ lists, memoryBytes: memoryBytes(), hostCalls });
     } else if (pathname === BUSY_PATH) {
       while (inFlight < Number(searchParams.get('requests'))) await scheduler.wait(POLL_MS);
     } else {
