@@ -24,10 +24,10 @@ use edge_host::{
     Clock, RsaPublicKey, SignatureVerifier,
     hash::SeededState,
     random_bytes,
-    workers::{clock::WorkersClock, signature::WorkersSignatureVerifier},
+    workers::{self, clock::WorkersClock, signature::WorkersSignatureVerifier},
 };
 use serde::Deserialize;
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, sync::Once};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A token, and the key set that verifies it; the token expired at the end of 2026-11-23.
@@ -110,7 +110,16 @@ fn natively_sealed_session_opens_in_wasm() {
     assert_eq!(session.user.unwrap().email, "ada@example.com");
 }
 
+/// Connects the host's JavaScript to this module, as a Worker's entry does.
+fn connect_host() {
+    static CONNECTED: Once = Once::new();
+    /// No test sends a request.
+    extern "C" fn receive(_: u32, _: u32) {}
+    CONNECTED.call_once(|| workers::start(receive));
+}
+
 async fn verify(token: &str) -> Result<SignedClaims, SignatureCheckError> {
+    connect_host();
     let keys: JwkSet = serde_json::from_str(KEY_SET).unwrap();
     let keys = KeySet::from(keys);
     let token = UntrustedToken::parse(token).unwrap();
@@ -136,6 +145,7 @@ async fn verify_accepts_a_token_and_refuses_a_modified_one() {
 /// The same vectors as in the memory host's test.
 #[test]
 async fn web_crypto_verifies_as_the_memory_host() {
+    connect_host();
     let vectors: SignatureVectors = serde_json::from_str(SIGNATURES).unwrap();
     for vector in vectors.signatures {
         let [modulus, message, signature] = [&vector.modulus, &vector.message, &vector.signature]

@@ -1,28 +1,15 @@
-/** Signatures, by the runtime's Web Crypto. */
+/** Signatures, by Web Crypto. */
 
 import { operate, toInbox } from './isolate.js';
 
 const RS256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
 /** Imported keys by modulus and exponent: the import takes as long as a verification. @type {Map<string, CryptoKey>} */
-const rsaKeys = new Map();
+const keys = new Map();
 /** Beyond this number all are dropped; an issuer publishes one to three. */
-const RSA_KEYS_MAX = 16;
-
-/** @param {string} modulus base64url, as in a JWK @param {string} exponent */
-async function importedKey(modulus, exponent) {
-  const name = `${modulus} ${exponent}`;
-  let key = rsaKeys.get(name);
-  if (!key) {
-    const jwk = { kty: 'RSA', n: modulus, e: exponent };
-    key = await crypto.subtle.importKey('jwk', jwk, RS256, false, ['verify']);
-    if (rsaKeys.size >= RSA_KEYS_MAX) rsaKeys.clear();
-    rsaKeys.set(name, key);
-  }
-  return key;
-}
+const KEYS_MAX = 16;
 
 /**
- * Whether `signature` is the RS256 signature of `message`: text when it is, and nothing when it is not.
+ * The result is text when the signature is valid, and nothing when it is not.
  *
  * @param {number} waiter
  * @param {string} modulus base64url, as in a JWK
@@ -34,7 +21,14 @@ export function verifyRs256(waiter, modulus, exponent, message, signature) {
   // Both are views of the module's memory, which changes during the import.
   const [signed, sent] = [message.slice(), signature.slice()];
   const verify = async () => {
-    const key = await importedKey(modulus, exponent);
+    const name = `${modulus} ${exponent}`;
+    let key = keys.get(name);
+    if (!key) {
+      const jwk = { kty: 'RSA', n: modulus, e: exponent };
+      key = await crypto.subtle.importKey('jwk', jwk, RS256, false, ['verify']);
+      if (keys.size >= KEYS_MAX) keys.clear();
+      keys.set(name, key);
+    }
     return (await crypto.subtle.verify(RS256, key, sent, signed)) ? 'valid' : undefined;
   };
   operate(waiter, verify, toInbox);

@@ -27,12 +27,14 @@ impl SignatureVerifier for WorkersSignatureVerifier {
     ) -> Result<bool, SignatureError> {
         let [modulus, exponent] =
             [key.modulus(), &RsaPublicKey::EXPONENT].map(|number| URL_SAFE_NO_PAD.encode(number));
-        let start = |waiter| verify_rs256(waiter, &modulus, &exponent, message, signature);
-        match Operation::start(start).await {
-            Outcome::Bytes(_) => Ok(true),
+        let verification = Operation::start(|waiter| {
+            verify_rs256(waiter, &modulus, &exponent, message, signature);
+        });
+        match verification.await {
+            Outcome::Bytes(text) => Ok(text == b"valid"),
             Outcome::Nothing => Ok(false),
             Outcome::Failed(reason) => Err(SignatureError(reason)),
-            Outcome::TimedOut => Err(SignatureError("no answer".to_owned())),
+            Outcome::TimedOut => Err(SignatureError("no outcome in time".to_owned())),
         }
     }
 }
