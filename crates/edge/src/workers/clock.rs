@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::Date;
+use worker::js_sys::Date;
 
 use super::operation::Operation;
 use crate::Clock;
@@ -23,7 +23,9 @@ pub struct WorkersClock;
 #[async_trait]
 impl Clock for WorkersClock {
     fn now(&self) -> DateTime<Utc> {
-        let millis = i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX);
+        // Whole milliseconds.
+        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+        let millis = Date::now() as i64;
         DateTime::from_timestamp_millis(millis).unwrap_or_default()
     }
 
