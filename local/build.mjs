@@ -147,6 +147,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
         ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
         : { ESBUILD_BIN: BIN.esbuild }),
       RUSTFLAGS: rustflags(),
+      ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.
     const args = [...(worker.folder === '.' ? [] : [worker.folder]), ...mode.args];
