@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, routing::post};
-use http::StatusCode;
+use http::{HeaderName, StatusCode, header};
 
 use crate::{
     access::Access,
@@ -23,7 +23,7 @@ use crate::{
     webhooks,
 };
 use axum_authkit::{
-    self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit,
+    self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit, webhook,
 };
 use edge_host::{Clock, Host, KvNamespace, ObjectNamespace};
 
@@ -74,8 +74,38 @@ impl AppState {
     }
 }
 
+/// The headers of requests that the Worker reads.
+pub const REQUEST_HEADERS: [HeaderName; 14] = [
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::AUTHORIZATION,
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("cf-ray"),
+    header::COOKIE,
+    header::IF_NONE_MATCH,
+    header::ORIGIN,
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-purpose"),
+    header::USER_AGENT,
+    HeaderName::from_static("x-moz"),
+];
+
+/// Those that it reads of requests with a body besides.
+pub const BODY_REQUEST_HEADERS: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    HeaderName::from_static("idempotency-key"),
+    header::IF_MATCH,
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("mcp-protocol-version"),
+    webhook::SIGNATURE_HEADER,
+];
+
 /// The Worker on `host`: [`router`], or [`misconfigured`] where variables or bindings are wrong.
 pub fn build(host: &impl Host) -> Router {
+    host.limit_request_headers(&REQUEST_HEADERS, &BODY_REQUEST_HEADERS);
     let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
     match (authkit, host.kv(store::BINDING), host.objects(ledger::BINDING)) {
         (Ok(authkit), Some(kv), Some(ledger)) => {

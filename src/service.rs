@@ -1,6 +1,7 @@
 //! `GET /` and `GET /health` for programs.
 
-use axum::response::IntoResponse;
+use axum::{Extension, response::IntoResponse};
+use edge_host::Repeatable;
 use http::{HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,7 +23,8 @@ use crate::{
     responses((status = 200, description = "It is", body = HealthResponse)),
 )]
 pub(crate) async fn show_health() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], HEALTH)
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (Extension(Repeatable), json, HEALTH)
 }
 
 /// The body of `GET /health`, a [`HealthResponse`].

@@ -230,12 +230,7 @@ async fn list_of_100_rows_allocates_within_its_bound() {
     list.expect("list of 100, by cookie", 125, 100_000, &[KvOperation::List]);
     let token = app.authkit.access_token(ADA);
     let list = || by_bearer(&token, Method::GET, "/expenses?limit=100", String::new());
-    cost(&app, list).await.expect(
-        "list of 100, by bearer",
-        105,
-        100_000,
-        &[KvOperation::List],
-    );
+    cost(&app, list).await.expect("list of 100, by bearer", 105, 100_000, &[KvOperation::List]);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::{Clock, HttpClient, KvNamespace, ObjectNamespace, RateLimit, SignatureVerifier};
 
 /// The environment of an application: its configuration, and the services that it uses.
@@ -23,6 +25,12 @@ pub trait Host {
 
     /// The client for outgoing requests.
     fn http_client(&self) -> Arc<dyn HttpClient>;
+
+    /// Names the headers of requests that handlers read; they see no others. `with_body` are read of requests with a
+    /// body only. On Workers each header costs, and browsers send twenty. Without this call handlers see all.
+    fn limit_request_headers(&self, always: &[HeaderName], with_body: &[HeaderName]) {
+        let _ = (always, with_body);
+    }
 
     /// The verification of signatures.
     fn signature_verifier(&self) -> Arc<dyn SignatureVerifier>;

@@ -42,7 +42,7 @@ pub use object::{
 };
 pub use random::random_bytes;
 pub use rate_limit::RateLimit;
-pub use request::{VisitorTimeZone, WaitUntil};
+pub use request::{Repeatable, VisitorTimeZone, WaitUntil};
 pub use signature::{RsaPublicKey, SignatureError, SignatureVerifier, UnusableRsaKey};
 
 /// Makes a crate a Worker that serves every request by one axum router, with classes of Durable Objects.

@@ -1,4 +1,4 @@
-//! What a host adds to a request, in its extensions.
+//! What a host adds to a request, in its extensions, and what a response tells the host in its own.
 
 use std::sync::Arc;
 
@@ -62,3 +62,8 @@ impl VisitorTimeZone {
         local_date.unwrap_or_else(|| instant.date_naive())
     }
 }
+
+/// An extension of a response: every `GET` of the same URL has this response for as long as the isolate lives, whatever
+/// its headers, so that the host may send it again without a call of the application.
+#[derive(Debug, Clone, Copy)]
+pub struct Repeatable;

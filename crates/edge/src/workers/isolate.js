@@ -52,6 +52,7 @@ export function connect(memory, table, pointers) {
   instance += 1;
   hasPanicked = false;
   inbox = new Uint8Array(0);
+  headerNames = undefined;
 }
 
 // --- text for the module ---------------------------------------------------------------------------
@@ -191,15 +192,37 @@ export function serve(request, env, context) {
 }
 
 /**
+ * The headers that handlers read, where the application has named them.
+ *
+ * @type {{ always: string[], withBody: string[] } | undefined}
+ */
+let headerNames;
+
+/** @param {string} always names, a line each @param {string} withBody */
+export function limitHeaders(always, withBody) {
+  headerNames = { always: always.split('\n'), withBody: withBody.split('\n') };
+}
+
+/**
  * Method, URL, and each header's name and value, a line each: none of them contains a line break.
  *
  * @param {Request} request
  */
 function headToInbox(request) {
-  let head = `${request.method}\n${request.url}`;
-  request.headers.forEach((value, name) => {
+  const { method, headers } = request;
+  let head = `${method}\n${request.url}`;
+  const add = (/** @type {string} */ value, /** @type {string} */ name) => {
     head += `\n${name}\n${value}`;
-  });
+  };
+  const addAll = (/** @type {string[]} */ names) => {
+    for (const name of names) {
+      const value = headers.get(name);
+      if (value !== null) add(value, name);
+    }
+  };
+  if (headerNames === undefined) headers.forEach(add);
+  else addAll(headerNames.always);
+  if (headerNames !== undefined && method !== 'GET' && method !== 'HEAD') addAll(headerNames.withBody);
   return toInbox(head);
 }
 
@@ -239,26 +262,45 @@ export function requestOf(id) {
 
 // --- responses -------------------------------------------------------------------------------------
 
-/** Most responses have the headers of one before them: these are made once. @type {Map<string, Headers>} */
-const knownHeaders = new Map();
-/** Beyond this number all are dropped. */
-const KNOWN_HEADERS_MAX = 64;
+/** The sets of headers that the module has described, by their numbers. @type {Headers[]} */
+const headerSets = [];
 
 /**
+ * Describes a set of headers that responses share.
+ *
+ * @param {number} set its number. The first one ends all earlier ones
  * @param {string} lines each header's name and value, a line each
- * @param {boolean} areKept whether other responses have the same
  */
-function headersOf(lines, areKept) {
-  const known = knownHeaders.get(lines);
-  if (known) return known;
-  const headers = new Headers();
+export function describeHeaders(set, lines) {
+  if (set === 0) headerSets.length = 0;
+  headerSets[set] = new Headers(pairsOf(lines));
+}
+
+/** @param {string} lines @returns {[string, string][]} */
+function pairsOf(lines) {
   const parts = lines.split('\n');
-  for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
-  if (areKept) {
-    if (knownHeaders.size >= KNOWN_HEADERS_MAX) knownHeaders.clear();
-    knownHeaders.set(lines, headers);
-  }
-  return headers;
+  /** @type {[string, string][]} */
+  const pairs = [];
+  for (let at = 0; at + 1 < parts.length; at += 2) pairs.push([parts[at], parts[at + 1]]);
+  return pairs;
+}
+
+/**
+ * @param {BodyInit | null} body
+ * @param {number} status
+ * @param {number} set of headers
+ * @param {string | undefined} own headers that no other response has
+ */
+function makeResponse(body, status, set, own) {
+  const response = new Response(body, { status, headers: headerSets[set] });
+  if (own !== undefined) for (const [name, value] of pairsOf(own)) response.headers.append(name, value);
+  return response;
+}
+
+/** A copy: the runtime may read it after the module has reused the memory. @param {Uint8Array} view */
+function copied(view) {
+  // 204 and 304 may not have a body, not even an empty one.
+  return view.length === 0 ? null : view.slice();
 }
 
 /**
@@ -266,17 +308,36 @@ function headersOf(lines, areKept) {
  *
  * @param {number} id
  * @param {number} status
- * @param {string} headers
- * @param {boolean} areKept
+ * @param {number} set of headers
+ * @param {string | undefined} own
  * @param {Uint8Array} body a view of the module's memory
  */
-export function respond(id, status, headers, areKept, body) {
+export function respond(id, status, set, own, body) {
+  const call = calls.get(id);
+  if (call) respondTo(call, makeResponse(copied(body), status, set, own));
+}
+
+/** The responses that the entry repeats, by URL. @type {Map<string, () => Response>} */
+const repeated = new Map();
+/** A URL has any query string: only so many are kept. */
+const REPEATED_MAX = 16;
+
+/**
+ * Responds to a request, and from now on to every `GET` of its URL without a call of the module.
+ *
+ * @param {number} id
+ * @param {number} status
+ * @param {number} set of headers
+ * @param {Uint8Array} body a view of the module's memory
+ */
+export function respondAlways(id, status, set, body) {
   const call = calls.get(id);
   if (!call) return;
-  // A copy: the runtime may read it after the module has reused the memory. 204 and 304 may not have a body, not even
-  // an empty one.
-  const copy = body.length === 0 ? null : body.slice();
-  respondTo(call, new Response(copy, { status, headers: headersOf(headers, areKept) }));
+  const [copy, headers] = [copied(body), headerSets[set]];
+  const make = () => new Response(copy, { status, headers });
+  const { method, url } = /** @type {Request} */ (call.request);
+  if (method === 'GET' && repeated.size < REPEATED_MAX) repeated.set(url, make);
+  respondTo(call, make());
 }
 
 /** The parts that clients wait for, by their streams. @type {Map<number, { controller: ReadableStreamDefaultController<Uint8Array>, resolve: () => void }>} */
@@ -287,10 +348,11 @@ const pulls = new Map();
  *
  * @param {number} id
  * @param {number} status
- * @param {string} headers
+ * @param {number} set of headers
+ * @param {string | undefined} own
  * @param {number} stream
  */
-export function respondWithStream(id, status, headers, stream) {
+export function respondWithStream(id, status, set, own, stream) {
   const call = calls.get(id);
   if (!call) return;
   const began = instance;
@@ -306,7 +368,7 @@ export function respondWithStream(id, status, headers, stream) {
       if (began === instance && !hasPanicked) enter(() => module.cancel(stream));
     },
   });
-  respondTo(call, new Response(body, { status, headers: headersOf(headers, false) }));
+  respondTo(call, makeResponse(body, status, set, own));
 }
 
 /** @param {number} stream @param {Uint8Array} part a view of the module's memory */
@@ -555,6 +617,8 @@ export function entry(exports) {
   return {
     /** @param {Request} request @param {unknown} env @param {ExecutionContext} context */
     fetch(request, env, context) {
+      const repeat = request.method === 'GET' ? repeated.get(request.url) : undefined;
+      if (repeat) return repeat();
       if (hasPanicked) exports.__wbg_reset_state();
       return serve(request, env, context);
     },

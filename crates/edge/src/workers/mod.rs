@@ -20,7 +20,7 @@ mod visitor;
 use std::{cell::OnceCell, fmt::Display, sync::Arc, thread::LocalKey};
 
 use axum::Router;
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
     Env,
@@ -82,6 +82,15 @@ impl Host for WorkersHost {
         Arc::new(fetch::FetchClient)
     }
 
+    fn limit_request_headers(&self, always: &[HeaderName], with_body: &[HeaderName]) {
+        let text = |names: &[HeaderName]| {
+            names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join("\n")
+        };
+        // The length of a body limits it.
+        let with_body = [with_body, &[header::CONTENT_LENGTH]].concat();
+        limit_headers(&text(always), &text(&with_body));
+    }
+
     fn signature_verifier(&self) -> Arc<dyn SignatureVerifier> {
         Arc::new(signature::WorkersSignatureVerifier)
     }
@@ -118,6 +127,9 @@ impl<E: Display> IntoRouter for Result<Router, E> {
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
+    #[wasm_bindgen(js_name = limitHeaders)]
+    fn limit_headers(always: &str, with_body: &str);
+
     fn connect(memory: JsValue, table: JsValue, pointers: &[u32]);
 
     #[wasm_bindgen(js_name = serve)]

@@ -1,6 +1,6 @@
 /** Durable Objects: messages to them, and their storage. */
 
-import { bytesToInbox, operate } from './isolate.js';
+import { toInbox, operate } from './isolate.js';
 
 /**
  * Sends a message to an object, by a stub for this message alone: a stub fails for ever after its object was reset.
@@ -12,16 +12,16 @@ import { bytesToInbox, operate } from './isolate.js';
  * @param {number} maxMillis
  */
 export function sendToObject(waiter, namespace, name, message, maxMillis) {
-  operate(waiter, () => send(namespace, name, message), bytesToInbox, maxMillis, describe);
+  operate(waiter, () => send(namespace, name, message), toInbox, maxMillis, describe);
 }
 
 /** @param {DurableObjectNamespace} namespace @param {string} name @param {string} message */
 async function send(namespace, name, message) {
   const response = await namespace.getByName(name).fetch('http://object/', { method: 'POST', body: message });
-  const body = new Uint8Array(await response.arrayBuffer());
+  const text = await response.text();
   if (response.status !== 200)
     throw new Error(`the object responded with status ${response.status}`, { cause: ANSWERED });
-  return body;
+  return text;
 }
 
 /** The cause of an error that is the object's own response. */

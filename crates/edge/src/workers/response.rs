@@ -14,13 +14,20 @@ use super::{
     call::Call,
     executor::{enter, next_id, spawn},
 };
+use crate::Repeatable;
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
-    fn respond(call: u32, status: u16, headers: &str, are_kept: bool, body: &[u8]);
+    #[wasm_bindgen(js_name = describeHeaders)]
+    fn describe_headers(set: u32, lines: &str);
+
+    fn respond(call: u32, status: u16, set: u32, own: Option<&str>, body: &[u8]);
+
+    #[wasm_bindgen(js_name = respondAlways)]
+    fn respond_always(call: u32, status: u16, set: u32, body: &[u8]);
 
     #[wasm_bindgen(js_name = respondWithStream)]
-    fn respond_with_stream(call: u32, status: u16, headers: &str, stream: u32);
+    fn respond_with_stream(call: u32, status: u16, set: u32, own: Option<&str>, stream: u32);
 
     #[wasm_bindgen(js_name = pushPart)]
     fn push_part(stream: u32, part: &[u8]);
@@ -34,26 +41,88 @@ thread_local! {
     static STREAMS: RefCell<BTreeMap<u32, Option<Body>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Headers whose values hardly two responses share. JavaScript makes the others once.
-const OWN_HEADERS: [HeaderName; 5] =
-    [header::ETAG, header::LINK, header::LOCATION, header::RETRY_AFTER, header::SET_COOKIE];
+/// Headers whose values hardly two responses share.
+const OWN_HEADERS: [HeaderName; 7] = [
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::LINK,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::SET_COOKIE,
+];
+
+thread_local! {
+    /// The sets of headers that JavaScript knows, by their numbers: nearly every response has one of a few.
+    static HEADER_SETS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The most sets. Beyond it all are dropped.
+const HEADER_SETS_MAX: usize = 64;
+
+/// The headers of a response: the number of the set that it shares with others, and its own.
+struct Headers {
+    set: u32,
+    own: Option<String>,
+}
+
+impl Headers {
+    fn of(headers: &HeaderMap, has_body: bool) -> Self {
+        let (mut shared, mut own) = (Vec::with_capacity(1024), Vec::new());
+        for (name, value) in headers {
+            // The runtime counts the bytes of a body itself.
+            if has_body && name == header::CONTENT_LENGTH {
+                continue;
+            }
+            let lines = if OWN_HEADERS.contains(name) { &mut own } else { &mut shared };
+            for part in [name.as_str().as_bytes(), b"\n", value.as_bytes(), b"\n"] {
+                lines.extend_from_slice(part);
+            }
+        }
+        let own = (!own.is_empty()).then(|| String::from_utf8_lossy(&own).into_owned());
+        Self { set: set_number(shared), own }
+    }
+}
+
+/// The number of a set, which JavaScript is told when it is new.
+fn set_number(lines: Vec<u8>) -> u32 {
+    HEADER_SETS.with_borrow_mut(|sets| {
+        let known = sets.iter().position(|set| *set == lines);
+        let number = known.unwrap_or_else(|| {
+            if sets.len() >= HEADER_SETS_MAX {
+                sets.clear();
+            }
+            describe_headers(number_of(sets.len()), &String::from_utf8_lossy(&lines));
+            sets.push(lines);
+            sets.len() - 1
+        });
+        number_of(number)
+    })
+}
+
+fn number_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or_default()
+}
 
 /// Responds to a request.
 pub async fn send(call: &Call, response: Response<Body>) {
     let (parts, body) = response.into_parts();
     let status = parts.status.as_u16();
-    let headers = lines(&parts.headers);
-    if body.size_hint().exact().is_none() {
+    let size = body.size_hint().exact();
+    let Headers { set, own } = Headers::of(&parts.headers, size.is_some_and(|size| size > 0));
+    if size.is_none() {
         let stream = next_id();
         STREAMS.with_borrow_mut(|streams| streams.insert(stream, Some(body)));
-        return respond_with_stream(call.id(), status, &headers, stream);
+        return respond_with_stream(call.id(), status, set, own.as_deref(), stream);
     }
-    let are_kept = !OWN_HEADERS.iter().any(|name| parts.headers.contains_key(name));
     match to_bytes(body, usize::MAX).await {
-        Ok(body) => respond(call.id(), status, &headers, are_kept, &body),
+        Ok(body) if own.is_none() && parts.extensions.get::<Repeatable>().is_some() => {
+            respond_always(call.id(), status, set, &body);
+        }
+        Ok(body) => respond(call.id(), status, set, own.as_deref(), &body),
         Err(error) => {
             log::error!("A response's body could not be read: {error}");
-            respond(call.id(), StatusCode::INTERNAL_SERVER_ERROR.as_u16(), "", true, &[]);
+            respond_bare(call, StatusCode::INTERNAL_SERVER_ERROR);
         }
     }
 }
@@ -61,20 +130,11 @@ pub async fn send(call: &Call, response: Response<Body>) {
 /// Responds to a request that is not valid in HTTP.
 pub fn refuse(call: &Call, reason: &str) {
     log::error!("The runtime's request is not valid in HTTP: {reason}");
-    respond(call.id(), StatusCode::BAD_REQUEST.as_u16(), "", true, &[]);
+    respond_bare(call, StatusCode::BAD_REQUEST);
 }
 
-/// Each header's name and value, a line each.
-fn lines(headers: &HeaderMap) -> String {
-    let mut lines = Vec::with_capacity(1024);
-    for (name, value) in headers {
-        lines.extend_from_slice(name.as_str().as_bytes());
-        lines.push(b'\n');
-        lines.extend_from_slice(value.as_bytes());
-        lines.push(b'\n');
-    }
-    String::from_utf8(lines)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+fn respond_bare(call: &Call, status: StatusCode) {
+    respond(call.id(), status.as_u16(), set_number(Vec::new()), None, &[]);
 }
 
 /// Makes the next part of a stream. JavaScript calls this.
