@@ -31,7 +31,8 @@ use super::{
     filter::Filter,
     idempotency::{IdempotencyKey, IdempotentRequest},
     ledger::{client::WriteError, ledger, overlay::Consistency},
-    model::{Description, Expense, ExpenseChanges, ExpenseId, NewExpense},
+    model::{Description, ExpenseChanges, ExpenseId, NewExpense},
+    row::{Row, RowRef},
     user_expenses::{AddError, ChangeError, RemoveError},
     version::Condition,
 };
@@ -229,6 +230,10 @@ fn cents(amount: u8) -> Amount {
     Amount::parse(&format!("{}.{:02}", amount / 100, amount % 100)).unwrap()
 }
 
+fn amount_of(row: RowRef<'_>) -> Amount {
+    row.expense().unwrap().content.amount
+}
+
 fn new_expense(amount: u8) -> NewExpense {
     let description = Description::parse("x").unwrap();
     let amount = cents(amount);
@@ -369,8 +374,8 @@ impl World {
 
     /// Performs a write; `None` if it is of an expense and there never was one.
     async fn write(&self, write: Write) -> Option<Outcome> {
-        let saved = |result: Result<Expense, ChangeError>| match result {
-            Ok(expense) => Outcome::Saved(expense.id, expense.content.amount),
+        let saved = |result: Result<Row, ChangeError>| match result {
+            Ok(row) => Outcome::Saved(row.id(), amount_of(row.as_ref())),
             Err(ChangeError::Absent) => Outcome::Absent,
             Err(ChangeError::Write(error)) => error.into(),
             Err(error) => panic!("{error}"),
@@ -383,7 +388,7 @@ impl World {
                     IdempotentRequest::new(key, &amount.to_string())
                 });
                 match self.expenses.add(new_expense(amount), once).await {
-                    Ok(expense) => Outcome::Saved(expense.id, expense.content.amount),
+                    Ok(row) => Outcome::Saved(row.id(), amount_of(row.as_ref())),
                     Err(AddError::KeyReused) => Outcome::KeyReused,
                     Err(AddError::Write(error)) => error.into(),
                 }
@@ -511,12 +516,7 @@ impl World {
     async fn list(&self) -> Result<BTreeMap<ExpenseId, Amount>, String> {
         let listed = self.expenses.list(1_000, None, &Filter::default()).await;
         let listed = listed.map_err(|error| error.to_string())?;
-        let rows: Vec<_> = listed
-            .value
-            .expenses
-            .iter()
-            .map(|expense| (expense.id, expense.content.amount))
-            .collect();
+        let rows: Vec<_> = listed.value.rows.iter().map(|row| (row.id, amount_of(row))).collect();
         if !rows.is_sorted_by_key(|(id, _)| *id) {
             return Err(format!("out of order: {rows:?}"));
         }
@@ -542,7 +542,7 @@ impl World {
             Err(error) => Err(error.to_string()),
             Ok(read) if read.consistency != Consistency::Strong => Err("a weak read".to_owned()),
             Ok(read) => {
-                let amount = read.value.map(|expense| expense.content.amount);
+                let amount = read.value.map(|row| amount_of(row.as_ref()));
                 if amount.as_ref() == expected { Ok(()) } else { Err(format!("{id}: {amount:?}")) }
             }
         }
