@@ -30,7 +30,6 @@ pub mod paging;
 pub mod rate_limits;
 pub mod security_headers;
 pub mod service;
-mod sorted;
 pub mod url_encoded;
 pub mod web;
 pub mod webhooks;

@@ -2,7 +2,8 @@
 //!
 //! `user_expenses` has the use cases; [`model`], [`amount`], `filter`, `version`, `idempotency` and `summary` have
 //! the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV.
-//! `cursor` cuts a list into pages, `erase` deletes a user's keys, and `csv` writes expenses as a table.
+//! `cursor` cuts a list into pages, `erase` deletes a user's keys, `csv` writes expenses as a table, and
+//! `sorted` sorts.
 
 pub mod amount;
 pub(crate) mod csv;
@@ -17,6 +18,7 @@ pub mod ledger;
 pub mod model;
 mod record;
 pub mod row;
+pub(crate) mod sorted;
 pub(crate) mod store;
 pub(crate) mod summary;
 #[cfg(all(test, not(target_arch = "wasm32")))]

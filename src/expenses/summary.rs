@@ -9,8 +9,8 @@ use super::{
     amount::Total,
     model::Currency,
     row::{Figures, push_string},
+    sorted::sorted_by_key,
 };
-use crate::sorted::sorted_by_key;
 
 /// The totals of a user's expenses.
 #[derive(Debug, Default)]

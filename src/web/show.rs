@@ -38,6 +38,7 @@ use crate::{
         ledger::overlay::Reading,
         model::{Expense, ExpenseId},
         row::{Figures, RowRef, Rows},
+        sorted::sorted_by_key,
         summary::{SummaryBuilder, compare_months},
         user_expenses::ListError,
     },
@@ -47,7 +48,6 @@ use crate::{
     },
     openapi::{FindsOne, NeedsScope, Protected},
     paging::{next_link, next_query},
-    sorted::sorted_by_key,
     url_encoded::Parameters,
 };
 use axum_authkit::{AppError, CurrentUser, Rejection};

@@ -8,8 +8,8 @@ use crate::{
     expenses::{
         ledger::overlay::Consistency,
         model::{Expense, ExpenseId, Timestamp},
+        sorted::sorted_by_key,
     },
-    sorted::sorted_by_key,
     web::Locale,
     web::expense_form::{Field, FieldError, FormInput},
 };

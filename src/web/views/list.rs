@@ -6,8 +6,7 @@ use url::form_urlencoded;
 
 use super::expense;
 use crate::{
-    expenses::{filter::Filter, model::Expense, summary::Summary},
-    sorted::sorted_by_key,
+    expenses::{filter::Filter, model::Expense, sorted::sorted_by_key, summary::Summary},
     web::Locale,
 };
 

@@ -14,9 +14,9 @@ use crate::expenses::{
     filter::Filter,
     ledger::overlay::Consistency,
     model::Expense,
+    sorted::sorted_by_key,
     summary::{CurrencySummary, MonthComparison, Summary},
 };
-use crate::sorted::sorted_by_key;
 use crate::web::Locale;
 
 /// Most categories with a bar of their own; the others share one.
