@@ -218,7 +218,7 @@ fn by_bearer(token: &str, method: Method, path: &str, body: String) -> Request<B
 async fn health_allocates_within_its_bound() {
     let app = TestApp::new();
     let get = || request(Method::GET, "/health").body(Body::empty()).unwrap();
-    cost(&app, get).await.expect("health", 60, 10_000, &[]);
+    cost(&app, get).await.expect("health", 20, 4_700, &[]);
 }
 
 #[tokio::test]
@@ -227,10 +227,10 @@ async fn list_of_100_rows_allocates_within_its_bound() {
     let browser = app.signed_in(ADA).await;
     let list = cost(&app, || by_cookie(&browser, "/expenses?limit=100")).await;
     assert_eq!(list.body.matches("\"id\"").count(), 100);
-    list.expect("list of 100, by cookie", 125, 100_000, &[KvOperation::List]);
+    list.expect("list of 100, by cookie", 66, 88_000, &[KvOperation::List]);
     let token = app.authkit.access_token(ADA);
     let list = || by_bearer(&token, Method::GET, "/expenses?limit=100", String::new());
-    cost(&app, list).await.expect("list of 100, by bearer", 105, 100_000, &[KvOperation::List]);
+    cost(&app, list).await.expect("list of 100, by bearer", 62, 88_000, &[KvOperation::List]);
 }
 
 #[tokio::test]
@@ -239,11 +239,11 @@ async fn growth_with_rows_allocates_within_its_bounds() {
     let token = app.authkit.access_token(ADA);
     // The number of allocations does not depend on the number of rows, except for a few that grow a vector.
     for (name, path, most_allocations, most_bytes) in [
-        ("list of 100 of 1,000", "/expenses?limit=100", 130, 100_000),
-        ("list of 1,000", "/expenses?limit=1000", 110, 800_000),
-        ("filter over 1,000", "/expenses?limit=100&category=travel", 135, 600_000),
-        ("summary of 1,000", "/expenses/summary", 105, 550_000),
-        ("CSV of 1,000", "/expenses.csv", 100, 900_000),
+        ("list of 100 of 1,000", "/expenses?limit=100", 88, 91_000),
+        ("list of 1,000", "/expenses?limit=1000", 65, 760_000),
+        ("filter over 1,000", "/expenses?limit=100&category=travel", 93, 525_000),
+        ("summary of 1,000", "/expenses/summary", 66, 500_000),
+        ("CSV of 1,000", "/expenses.csv", 59, 825_000),
     ] {
         let get = || by_bearer(&token, Method::GET, path, String::new());
         let cost = cost(&app, get).await;
@@ -251,7 +251,7 @@ async fn growth_with_rows_allocates_within_its_bounds() {
     }
     let browser = app.signed_in(ADA).await;
     let page = cost(&app, || page(&browser, "/expenses")).await;
-    page.expect("page of 25 of 1,000", 700, 800_000, &[KvOperation::List]);
+    page.expect("page of 25 of 1,000", 620, 750_000, &[KvOperation::List]);
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn one_expense_allocates_within_its_bound() {
     let (app, path) = app_with_expenses(1).await;
     let token = app.authkit.access_token(ADA);
     let get = || by_bearer(&token, Method::GET, &path, String::new());
-    cost(&app, get).await.expect("one expense", 100, 17_000, &[KvOperation::Get]);
+    cost(&app, get).await.expect("one expense", 56, 10_500, &[KvOperation::Get]);
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn creation_allocates_within_its_bound() {
     let body = r#"{"description": "Team lunch", "amount": 42.5, "category": "meals"}"#;
     let create = || by_bearer(&token, Method::POST, "/expenses", body.to_owned());
     // The transfer to KV runs after the response.
-    cost(&app, create).await.expect("create", 145, 20_000, &[]);
+    cost(&app, create).await.expect("create", 102, 13_800, &[]);
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn page_of_25_rows_allocates_within_its_bound() {
     let browser = app.signed_in(ADA).await;
     let page = cost(&app, || page(&browser, "/expenses")).await;
     assert!(page.body.contains("<svg class=\"chart"), "{}", page.body);
-    page.expect("page of 25", 650, 250_000, &[KvOperation::List]);
+    page.expect("page of 25", 575, 232_000, &[KvOperation::List]);
 }
 
 #[tokio::test]
@@ -293,5 +293,5 @@ async fn mcp_list_of_25_rows_allocates_within_its_bound() {
     let call = || by_bearer(&token, Method::POST, "/mcp", message.clone());
     let list = cost(&app, call).await;
     assert!(list.body.contains("structuredContent"), "{}", list.body);
-    list.expect("MCP list of 25", 125, 80_000, &[KvOperation::List]);
+    list.expect("MCP list of 25", 84, 71_000, &[KvOperation::List]);
 }

@@ -43,8 +43,8 @@ export const PLANTED = [
   {
     name: 'a change does not look at the log again after KV',
     file: `${LEDGER}/object.rs`,
-    from: 'let entry = log.entries.get(&id);',
-    to: 'let entry = log.entries.get(&id).filter(|_| is_in_log);',
+    from: 'let entry = log.entries.get(&id);\n            if let',
+    to: 'let entry = log.entries.get(&id).filter(|_| is_in_log);\n            if let',
   },
   {
     name: 'an Idempotency-Key is not looked up',
@@ -67,8 +67,8 @@ export const PLANTED = [
   {
     name: 'If-Match is not compared',
     file: `${LEDGER}/object.rs`,
-    from: '_ if !condition.is_met_by(current.as_ref()) =>',
-    to: '_ if !condition.is_met_by(current.as_ref()) && request.is_empty() =>',
+    from: '_ if !condition.is_met_by(|| current.as_ref().map(Version::of)) =>',
+    to: '_ if !condition.is_met_by(|| current.as_ref().map(Version::of)) && request.is_empty() =>',
   },
   {
     name: 'a read without the ledger claims to be strong',
