@@ -1,6 +1,8 @@
 //! Random interleavings of writes and reads with KV's faults, evictions and alarms, against a model: a map of
 //! amounts by id. KV shows everything a minute late, and accepts one write of a key per second.
 
+#![allow(clippy::unwrap_used, reason = "proptest's functions are no tests to clippy")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
@@ -426,9 +428,10 @@ impl World {
             Step::WriteWithoutResponse(_) if reads_fail || self.model.is_erased => Ok(()),
             Step::WriteWithoutResponse(write) => self.write_without_response(write).await,
             Step::WriteDuring(first, second) => {
-                let mut faults = self.kv.faults();
-                (faults.holds_next_get, faults.is_released) = (true, false);
-                drop(faults);
+                {
+                    let mut faults = self.kv.faults();
+                    (faults.holds_next_get, faults.is_released) = (true, false);
+                }
                 let (meanwhile, outcome) = {
                     let mut waiting = pin!(self.write(first));
                     let early = waiting.as_mut().now_or_never();
@@ -598,9 +601,10 @@ impl World {
 
     /// Ends every fault. Afterwards KV alone has what the model has.
     async fn check_end(&mut self) -> Result<(), String> {
-        let mut faults = self.kv.faults();
-        (faults.writes, faults.reads_fail) = (WriteFault::None, false);
-        drop(faults);
+        {
+            let mut faults = self.kv.faults();
+            (faults.writes, faults.reads_fail) = (WriteFault::None, false);
+        }
         self.check_list().await?;
         self.pass(SETTLING).await;
         self.check_list().await?;
