@@ -75,13 +75,14 @@ impl AppState {
 }
 
 /// The headers of requests that the Worker reads.
-pub const REQUEST_HEADERS: [HeaderName; 14] = [
+pub const REQUEST_HEADERS: [HeaderName; 15] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
     header::AUTHORIZATION,
     HeaderName::from_static("cf-connecting-ip"),
     HeaderName::from_static("cf-ray"),
     header::COOKIE,
+    header::IF_MATCH,
     header::IF_NONE_MATCH,
     header::ORIGIN,
     HeaderName::from_static("purpose"),
@@ -93,10 +94,9 @@ pub const REQUEST_HEADERS: [HeaderName; 14] = [
 ];
 
 /// Those that it reads of requests with a body besides.
-pub const BODY_REQUEST_HEADERS: [HeaderName; 7] = [
+pub const BODY_REQUEST_HEADERS: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     HeaderName::from_static("idempotency-key"),
-    header::IF_MATCH,
     HeaderName::from_static("mcp-method"),
     HeaderName::from_static("mcp-name"),
     HeaderName::from_static("mcp-protocol-version"),
