@@ -218,7 +218,7 @@ fn by_bearer(token: &str, method: Method, path: &str, body: String) -> Request<B
 async fn health_allocates_within_its_bound() {
     let app = TestApp::new();
     let get = || request(Method::GET, "/health").body(Body::empty()).unwrap();
-    cost(&app, get).await.expect("health", 20, 4_700, &[]);
+    cost(&app, get).await.expect("health", 21, 4_800, &[]);
 }
 
 #[tokio::test]
