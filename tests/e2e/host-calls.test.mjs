@@ -28,12 +28,12 @@ const MCP_HEADERS = { accept: 'application/json, text/event-stream', 'mcp-protoc
 /** @type {Record<string, { most: number, send: () => Promise<import('./support/http.mjs').Answer> }>} */
 const REQUESTS = {
   health: { most: 0, send: () => world.anonymous().request('GET', '/health') },
-  'list by cookie': { most: 20, send: () => browser.request('GET', '/expenses') },
-  'list by bearer': { most: 20, send: () => bearer.request('GET', '/expenses') },
-  'one expense': { most: 20, send: () => browser.request('GET', `/expenses/${one.id}`) },
-  create: { most: 40, send: () => bearer.request('POST', '/expenses', { json: { description: 'Lunch', amount: 10 } }) },
-  page: { most: 20, send: () => browser.request('GET', '/expenses', { headers: { accept: 'text/html' } }) },
-  'tool call': { most: 20, send: () => bearer.request('POST', '/mcp', { json: mcp, headers: MCP_HEADERS }) },
+  'list by cookie': { most: 12, send: () => browser.request('GET', '/expenses') },
+  'list by bearer': { most: 12, send: () => bearer.request('GET', '/expenses') },
+  'one expense': { most: 12, send: () => browser.request('GET', `/expenses/${one.id}`) },
+  create: { most: 36, send: () => bearer.request('POST', '/expenses', { json: { description: 'Lunch', amount: 10 } }) },
+  page: { most: 19, send: () => browser.request('GET', '/expenses', { headers: { accept: 'text/html' } }) },
+  'tool call': { most: 19, send: () => bearer.request('POST', '/mcp', { json: mcp, headers: MCP_HEADERS }) },
 };
 
 for (const [name, { most, send }] of Object.entries(REQUESTS)) {
