@@ -29,7 +29,5 @@ const entry = [
 ];
 writeFileSync('shim.js', `${entry.join('\n')}\n`);
 
-// wasm-bindgen names the imports from a file of edge-host twice: the same object, which is no fault.
-const quiet = '--log-override:duplicate-object-key=silent';
-const { status } = spawnSync(ESBUILD, [...process.argv.slice(2), quiet], { stdio: 'inherit' });
+const { status } = spawnSync(ESBUILD, process.argv.slice(2), { stdio: 'inherit' });
 process.exit(status ?? 1);

@@ -83,7 +83,11 @@ macro_rules! serve {
             }
 
             #[wasm_bindgen::prelude::wasm_bindgen(wasm_bindgen = $crate::workers::private::wasm_bindgen)]
-            pub fn fetch(request: Request, env: Env, context: Context) -> wasm_bindgen::JsValue {
+            pub fn fetch(
+                request: Request,
+                env: Env,
+                context: Context,
+            ) -> Result<wasm_bindgen::JsValue, wasm_bindgen::JsValue> {
                 $crate::workers::fetch(&request, &env, &context)
             }
 

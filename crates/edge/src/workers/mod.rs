@@ -132,8 +132,10 @@ extern "C" {
 
     fn connect(memory: JsValue, table: JsValue, pointers: &[u32]);
 
-    #[wasm_bindgen(js_name = serve)]
-    fn serve_request(request: &Request, env: &Env, context: &Context) -> JsValue;
+    /// `catch`, because wasm-bindgen names the file again for each import that needs no conversion at all, and esbuild
+    /// warns of that.
+    #[wasm_bindgen(catch, js_name = serve)]
+    fn serve_request(request: &Request, env: &Env, context: &Context) -> Result<JsValue, JsValue>;
 }
 
 /// The application's function that takes a request from JavaScript.
@@ -163,7 +165,7 @@ pub fn start(receive: Receive) {
 
 /// Serves one request, by worker-build's entry.
 #[doc(hidden)]
-pub fn fetch(request: &Request, env: &Env, context: &Context) -> JsValue {
+pub fn fetch(request: &Request, env: &Env, context: &Context) -> Result<JsValue, JsValue> {
     serve_request(request, env, context)
 }
 
