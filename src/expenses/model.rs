@@ -256,12 +256,8 @@ impl Deref for Currency {
 pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
     let (year, rest) = text.split_once('-')?;
     let (month, day) = rest.split_once('-')?;
-    let number = |digits: &str, length| {
-        let is_number = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse::<u32>().ok()).flatten()
-    };
-    let year = number(year, 4)?.cast_signed();
-    NaiveDate::from_ymd_opt(year, number(month, 2)?, number(day, 2)?)
+    let year = (year.len() == 4).then(|| year_of(year)).flatten()?;
+    NaiveDate::from_ymd_opt(year, two_digits(month)?, two_digits(day)?)
 }
 
 /// The id of an expense: 26 characters in the form of a ULID whose time counts down, so that the newest
@@ -431,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamp_is_read_in_the_form_that_it_is_written() {
+    fn timestamp_parses_its_own_text() {
         for secs in
             [0, 1_795_435_200, -62_135_596_800, 253_402_300_799, 253_402_300_800, -99_999_999_999]
         {

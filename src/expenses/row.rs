@@ -147,39 +147,37 @@ impl<'a> RowRef<'a> {
     /// The members of the JSON. A row that is not in the form of its version has none: it is logged.
     #[must_use]
     pub fn members(self) -> Option<Members<'a>> {
-        let members = std::str::from_utf8(self.json).ok().and_then(Members::parse);
-        self.logged(members)
+        self.read(Some)
     }
 
     /// The members with their two texts unescaped; `None` as with [`Self::members`].
     #[must_use]
     pub fn texts(self) -> Option<(Members<'a>, [Cow<'a, str>; 2])> {
-        let members = std::str::from_utf8(self.json).ok().and_then(Members::parse);
-        self.logged(members.and_then(|members| {
+        self.read(|members| {
             let texts = [unescaped(members.description)?, unescaped(members.category)?];
             Some((members, texts))
-        }))
+        })
     }
 
     /// The fields that filters and sums need; `None` as with [`Self::members`].
     #[must_use]
     pub fn figures(self) -> Option<Figures<'a>> {
-        let members = std::str::from_utf8(self.json).ok().and_then(Members::parse);
-        self.logged(members.and_then(|members| members.figures()))
+        self.read(|members| members.figures())
     }
 
     /// The expense; `None` as with [`Self::members`].
     #[must_use]
     pub fn expense(self) -> Option<Expense> {
-        let members = std::str::from_utf8(self.json).ok().and_then(Members::parse);
-        self.logged(members.and_then(|members| members.expense(self.id)))
+        self.read(|members| members.expense(self.id))
     }
 
-    fn logged<T>(self, read: Option<T>) -> Option<T> {
-        if read.is_none() {
+    fn read<T>(self, read: impl FnOnce(Members<'a>) -> Option<T>) -> Option<T> {
+        let members = std::str::from_utf8(self.json).ok().and_then(Members::parse);
+        let result = members.and_then(read);
+        if result.is_none() {
             log::error!("the stored expense {} cannot be read and is left out", self.id);
         }
-        read
+        result
     }
 }
 

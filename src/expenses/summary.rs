@@ -75,17 +75,11 @@ impl Summary {
             push_sum(json, *total, *count);
             json.push_str(",\"by_category\":");
             push_array(json, by_category, |json, CategorySummary { category, total, count }| {
-                json.push_str("{\"category\":");
-                push_string(json, category);
-                push_sum(json, *total, *count);
-                json.push('}');
+                push_group(json, "category", category, *total, *count);
             });
             json.push_str(",\"by_month\":");
             push_array(json, by_month, |json, MonthSummary { month, total, count }| {
-                json.push_str("{\"month\":");
-                push_string(json, month);
-                push_sum(json, *total, *count);
-                json.push('}');
+                push_group(json, "month", month, *total, *count);
             });
             json.push('}');
         });
@@ -103,6 +97,16 @@ fn push_array<T>(json: &mut String, elements: &[T], push: impl Fn(&mut String, &
         push(json, element);
     }
     json.push(']');
+}
+
+/// Adds an object with the name of a group and its sum.
+fn push_group(json: &mut String, member: &str, name: &str, total: Total, count: u64) {
+    json.push_str("{\"");
+    json.push_str(member);
+    json.push_str("\":");
+    push_string(json, name);
+    push_sum(json, total, count);
+    json.push('}');
 }
 
 fn push_sum(json: &mut String, total: Total, count: u64) {

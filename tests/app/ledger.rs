@@ -321,16 +321,45 @@ async fn late_write_of_kv_is_overwritten() {
     assert!(app.expenses_of(ADA).await.is_empty());
 }
 
+/// An expense whose write to KV was uncertain once, a minute before the ledger repeats it.
+struct LateWrite {
+    app: TestApp,
+    made: Value,
+    key: String,
+    value: String,
+    metadata: Option<Value>,
+}
+
+impl LateWrite {
+    async fn new() -> Self {
+        let app = TestApp::new();
+        app.kv.fail(Some(KvOperation::Put));
+        let made = create(&app, LUNCH).await;
+        app.kv.fail(None);
+        app.pass(Duration::minutes(9)).await;
+        let key = format!("expense:user_ada:{}", made["id"].as_str().unwrap());
+        let (value, written) = app.kv.entry(&key).unwrap();
+        Self { app, made, key, value, metadata: written.metadata }
+    }
+
+    /// The expense is deleted, then KV performs the repetition that had no response.
+    async fn assert_overwritten(&self) {
+        let Self { app, made, key, value, metadata } = self;
+        send(app, Method::DELETE, &path(made), "").await.expect(204);
+        app.pass(Duration::seconds(2)).await;
+        assert!(app.kv.entry(key).is_none());
+        app.kv.insert_raw(key, value, metadata.clone());
+        app.pass(Duration::minutes(30)).await;
+        assert!(app.kv.entry(key).is_none());
+        assert!(app.expenses_of(ADA).await.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn late_repetition_of_a_write_is_overwritten() {
-    let app = TestApp::new();
-    app.kv.fail(Some(KvOperation::Put));
-    let made = create(&app, LUNCH).await;
-    app.kv.fail(None);
-    app.pass(Duration::minutes(9)).await;
+    let late = LateWrite::new().await;
+    let app = &late.app;
     // The write is repeated ten minutes after its success, fails, and succeeds a second later.
-    let key = format!("expense:user_ada:{}", made["id"].as_str().unwrap());
-    let (late, written) = app.kv.entry(&key).unwrap();
     app.kv.take_operations();
     app.kv.fail(Some(KvOperation::Put));
     app.pass(Duration::seconds(61)).await;
@@ -338,26 +367,14 @@ async fn late_repetition_of_a_write_is_overwritten() {
     app.kv.fail(None);
     app.pass(Duration::seconds(2)).await;
     assert_eq!(app.kv.take_operations(), [KvOperation::Put]);
-    send(&app, Method::DELETE, &path(&made), "").await.expect(204);
-    app.pass(Duration::seconds(2)).await;
-    assert!(app.kv.entry(&key).is_none());
-    // KV performs the repetition that has failed.
-    app.kv.insert_raw(&key, &late, written.metadata);
-    app.pass(Duration::minutes(30)).await;
-    assert!(app.kv.entry(&key).is_none());
-    assert!(app.expenses_of(ADA).await.is_empty());
+    late.assert_overwritten().await;
 }
 
 #[tokio::test]
 async fn late_repetition_of_an_evicted_ledger_is_overwritten() {
-    let app = TestApp::new();
-    app.kv.fail(Some(KvOperation::Put));
-    let made = create(&app, LUNCH).await;
-    app.kv.fail(None);
-    app.pass(Duration::minutes(9)).await;
+    let late = LateWrite::new().await;
+    let app = &late.app;
     // The ledger ends while it repeats the write.
-    let key = format!("expense:user_ada:{}", made["id"].as_str().unwrap());
-    let (late, written) = app.kv.entry(&key).unwrap();
     let (at, name) = app.ledgers.next_alarm().unwrap();
     app.clock.advance(at - app.clock.now());
     app.kv.hold_operation(Some(KvOperation::Put));
@@ -370,14 +387,7 @@ async fn late_repetition_of_an_evicted_ledger_is_overwritten() {
     app.kv.take_operations();
     app.pass(Duration::minutes(1)).await;
     assert_eq!(app.kv.take_operations(), [KvOperation::Put]);
-    send(&app, Method::DELETE, &path(&made), "").await.expect(204);
-    app.pass(Duration::seconds(2)).await;
-    assert!(app.kv.entry(&key).is_none());
-    // KV performs the write of the ledger that has ended.
-    app.kv.insert_raw(&key, &late, written.metadata);
-    app.pass(Duration::minutes(30)).await;
-    assert!(app.kv.entry(&key).is_none());
-    assert!(app.expenses_of(ADA).await.is_empty());
+    late.assert_overwritten().await;
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn rows_of_both_forms_are_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn row_of_a_later_version_is_read_from_its_record() {
+async fn later_row_version_falls_back_to_the_record() {
     let app = TestApp::new();
     let made = create(&app, "Lunch", "meals").await;
     app.pass(Duration::hours(1)).await;

@@ -271,7 +271,7 @@ mod tests {
     const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
     const RECORD: &str = r#"{"description":"Lunch","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}"#;
 
-    /// A ledger of a version without rows: it ignores what it does not know, and responds with records.
+    /// A ledger of a version without rows: it ignores unknown members of a message, and responds with records.
     struct OldLedger(String);
 
     #[async_trait]
