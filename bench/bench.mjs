@@ -97,7 +97,7 @@ await main(async () => {
   const list = bench.operations.find(({ name }) => name === 'list');
   const { servers } = bench;
   const colds = /** @type {const} */ (['ours', 'against', 'hono']).filter((name) => servers[name]);
-  // The rounds come last: they take what is left of the time.
+  // The rounds come last and fill the remaining time.
   const cold =
     wants(COLD) && list ? await measureColdStarts(bench, colds, list, options.size.isolates, progress.show) : {};
   const own = ownCpuSecs(measuring, servers);

@@ -202,7 +202,7 @@ function report(profile, { title, requests, cpuMicros, connections, top, sort })
 /** @typedef {{ name: string, kind: string, isFunction: boolean, self: number, total: number }} Times in microseconds */
 
 /**
- * The time in each function, and in it and what it calls. A function that calls itself counts once.
+ * The self time and the total time of each function. Recursive calls count once in the total.
  *
  * @param {Profile} profile
  * @returns {Map<string, Times>}

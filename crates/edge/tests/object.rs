@@ -37,7 +37,7 @@ enum Step {
     AdvanceSecs(i64),
 }
 
-/// Objects of one class, with what they do beside their events.
+/// Objects of one class and their background tasks.
 struct Objects {
     objects: MemoryObjects,
     tasks: BackgroundTasks,

@@ -39,7 +39,7 @@ impl KvListing {
         Self(json)
     }
 
-    /// The length of the response in bytes, for a buffer of what it has.
+    /// The length of the response in bytes: callers reserve a buffer of this size.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
         self.0.len()

@@ -192,7 +192,7 @@ export function serve(request, env, context) {
 }
 
 /**
- * The headers that handlers read, where the application has named them.
+ * The headers that handlers read of a request without and with a body, where the application has named them.
  *
  * @type {{ always: string[], withBody: string[] } | undefined}
  */
@@ -200,7 +200,8 @@ let headerNames;
 
 /** @param {string} always names, a line each @param {string} withBody */
 export function limitHeaders(always, withBody) {
-  headerNames = { always: always.split('\n'), withBody: withBody.split('\n') };
+  const names = always.split('\n');
+  headerNames = { always: names, withBody: [...names, ...withBody.split('\n')] };
 }
 
 /**
@@ -211,18 +212,17 @@ export function limitHeaders(always, withBody) {
 function headToInbox(request) {
   const { method, headers } = request;
   let head = `${method}\n${request.url}`;
-  const add = (/** @type {string} */ value, /** @type {string} */ name) => {
-    head += `\n${name}\n${value}`;
-  };
-  const addAll = (/** @type {string[]} */ names) => {
-    for (const name of names) {
-      const value = headers.get(name);
-      if (value !== null) add(value, name);
-    }
-  };
-  if (headerNames === undefined) headers.forEach(add);
-  else addAll(headerNames.always);
-  if (headerNames !== undefined && method !== 'GET' && method !== 'HEAD') addAll(headerNames.withBody);
+  if (headerNames === undefined) {
+    headers.forEach((value, name) => {
+      head += `\n${name}\n${value}`;
+    });
+    return toInbox(head);
+  }
+  const mayHaveBody = method !== 'GET' && method !== 'HEAD';
+  for (const name of mayHaveBody ? headerNames.withBody : headerNames.always) {
+    const value = headers.get(name);
+    if (value !== null) head += `\n${name}\n${value}`;
+  }
   return toInbox(head);
 }
 
