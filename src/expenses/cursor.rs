@@ -42,7 +42,7 @@ impl Cursors {
     /// The position of a cursor; `None` for a forged cursor, and for a cursor of another user or filter.
     pub(super) fn open(&self, owner: &Owner, cursor: &str, filter: &Filter) -> Option<Position> {
         let opened = self.0.open(cursor).ok()?;
-        let position: Position = serde_json::from_slice(&opened.plaintext).ok()?;
+        let position: Position = edge_host::json::read_bytes(&opened.plaintext).ok()?;
         let is_here = position.owner == owner.as_str() && position.filter == filter.signature();
         is_here.then_some(position)
     }

@@ -89,6 +89,6 @@ impl<'a> ExpenseRecord<'a> {
 
 /// The row of a record; `None` if it is unreadable.
 pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Row> {
-    let record: ExpenseRecord<'_> = serde_json::from_str(record).ok()?;
+    let record: ExpenseRecord<'_> = edge_host::json::read(record).ok()?;
     record.into_row(id)
 }

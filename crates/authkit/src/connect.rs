@@ -84,7 +84,7 @@ impl KeySource for ConnectSource {
 
     async fn fetch(&self) -> Result<Published, WorkosError> {
         let metadata = self.metadata().await?;
-        let IssuerMetadata { issuer, jwks_uri } = serde_json::from_slice(metadata.as_bytes())
+        let IssuerMetadata { issuer, jwks_uri } = edge_host::json::read(&metadata)
             .map_err(|_| WorkosError::unavailable("the metadata has no issuer or key set"))?;
         if issuer != self.issuer {
             return Err(WorkosError::unavailable("the metadata names another issuer"));

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use futures_util::FutureExt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -81,13 +81,13 @@ pub struct Published {
 }
 
 /// The record in KV.
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
 struct KeySetRecord {
     base_url: String,
     /// Unix seconds.
     fetched_at: i64,
     keys: JwkSet,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<String>,
 }
 
@@ -97,37 +97,39 @@ pub struct KeySet {
     keys: Vec<(String, RsaPublicKey)>,
 }
 
-/// The members of an RSA key (RFC 7517, section 4, and RFC 7518, section 6.3.1).
-#[derive(Deserialize)]
-struct RsaJwk {
-    kty: String,
-    kid: String,
-    n: String,
-    e: String,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    public_key_use: Option<String>,
-    key_ops: Option<Vec<String>>,
-}
-
 impl From<JwkSet> for KeySet {
     fn from(set: JwkSet) -> Self {
         Self { keys: set.keys.iter().filter_map(verification_key).collect() }
     }
 }
 
-/// The key and its `kid`, if it is an RSA key of a secure size for RS256 signatures.
+/// The key and its `kid`, if it is an RSA key of a secure size for RS256 signatures (RFC 7517, section 4, and
+/// RFC 7518, section 6.3.1).
 fn verification_key(jwk: &Value) -> Option<(String, RsaPublicKey)> {
-    let jwk = RsaJwk::deserialize(jwk).ok()?;
-    let is_for_rs256 = jwk.kty == "RSA"
-        && jwk.alg.is_none_or(|alg| alg == "RS256")
-        && jwk.public_key_use.is_none_or(|public_key_use| public_key_use == "sig")
-        && jwk.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-    if !is_for_rs256 || jwk.kid.is_empty() {
+    // A member of another type makes the key unusable.
+    let optional = |name: &str| match jwk.get(name) {
+        None | Some(Value::Null) => Some(None),
+        Some(member) => member.as_str().map(Some),
+    };
+    let required = |name: &str| optional(name)?;
+    let may_verify = match jwk.get("key_ops") {
+        None | Some(Value::Null) => true,
+        Some(operations) => {
+            let operations: Option<Vec<&str>> =
+                operations.as_array()?.iter().map(Value::as_str).collect();
+            operations?.contains(&"verify")
+        }
+    };
+    let (key_type, kid) = (required("kty")?, required("kid")?);
+    let is_for_rs256 = key_type == "RSA"
+        && optional("alg")?.is_none_or(|alg| alg == "RS256")
+        && optional("use")?.is_none_or(|public_key_use| public_key_use == "sig")
+        && may_verify;
+    if !is_for_rs256 || kid.is_empty() {
         return None;
     }
-    let [modulus, exponent] = [jwk.n, jwk.e].map(|number| URL_SAFE_NO_PAD.decode(number).ok());
-    Some((jwk.kid, RsaPublicKey::new(&modulus?, &exponent?).ok()?))
+    let number = |name| URL_SAFE_NO_PAD.decode(required(name)?).ok();
+    Some((kid.to_owned(), RsaPublicKey::new(&number("n")?, &number("e")?).ok()?))
 }
 
 impl KeySet {
@@ -333,12 +335,14 @@ impl KeySetCache {
             }
         };
         let opened = self.sealer.open(&sealed).ok()?;
-        let record: KeySetRecord = serde_json::from_slice(&opened.plaintext).ok()?;
-        if record.base_url != self.source.base_url() {
+        let mut record: Value = serde_json::from_slice(&opened.plaintext).ok()?;
+        if record.get("base_url")?.as_str()? != self.source.base_url() {
             return None;
         }
-        let published = Published { keys: record.keys, metadata: record.metadata };
-        Some((published, DateTime::from_timestamp(record.fetched_at, 0)?))
+        let metadata = record.get("metadata").and_then(Value::as_str).map(str::to_owned);
+        let keys = JwkSet::of(record.get_mut("keys")?.take())?;
+        let fetched_at = DateTime::from_timestamp(record.get("fetched_at")?.as_i64()?, 0)?;
+        Some((Published { keys, metadata }, fetched_at))
     }
 
     async fn store(&self, published: Published, now: DateTime<Utc>) {

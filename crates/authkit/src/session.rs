@@ -70,7 +70,7 @@ impl Session {
     /// [`SessionError`].
     pub fn open(sealed: &str, sealer: &Sealer) -> Result<OpenedSession, SessionError> {
         let opened = sealer.open(sealed)?;
-        let session = serde_json::from_slice(&opened.plaintext);
+        let session = edge_host::json::read_bytes(&opened.plaintext);
         Ok(OpenedSession {
             session: session.map_err(|_| SessionError::NotASession)?,
             by_previous_password: opened.by_previous_password,

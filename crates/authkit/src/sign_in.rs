@@ -85,7 +85,7 @@ impl SignInState {
         let (_, sealed) = text.split_once('.')?;
         let sealed = STANDARD.encode(URL_SAFE_NO_PAD.decode(sealed).ok()?);
         let opened = sealer.open(&sealed).ok()?;
-        let record: StateRecord = serde_json::from_slice(&opened.plaintext).ok()?;
+        let record: StateRecord = edge_host::json::read_bytes(&opened.plaintext).ok()?;
         // The sign-in may have begun at another host of the Worker.
         let return_to = ReturnTo::parse(&record.return_to, base).unwrap_or_default();
         Some(Self { text: text.to_owned(), return_to, is_retry: record.is_retry })
@@ -167,7 +167,7 @@ impl PendingSignIn {
 
     fn open(sealed: &str, sealer: &Sealer, now: DateTime<Utc>) -> Option<Self> {
         let opened = sealer.open(sealed).ok()?;
-        let pending: Self = serde_json::from_slice(&opened.plaintext).ok()?;
+        let pending: Self = edge_host::json::read_bytes(&opened.plaintext).ok()?;
         (now.timestamp() < pending.expires_at).then_some(pending)
     }
 }

@@ -157,12 +157,12 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
 /// Parses a verified body. For events that are not handled, only the name is read.
 fn parse(body: &[u8]) -> Result<WebhookEvent, WebhookError> {
     let event: EventResponse =
-        serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
+        edge_host::json::read_bytes(body).map_err(|_| WebhookError::NotAnEvent)?;
     if event.event != "user.deleted" {
         return Ok(WebhookEvent::Other);
     }
     let event: UserDeletedEvent =
-        serde_json::from_slice(body).map_err(|_| WebhookError::NotAnEvent)?;
+        edge_host::json::read_bytes(body).map_err(|_| WebhookError::NotAnEvent)?;
     Ok(WebhookEvent::UserDeleted(event.data.id))
 }
 

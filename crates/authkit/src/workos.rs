@@ -105,6 +105,16 @@ pub enum WorkosError {
     Unavailable(Outage),
 }
 
+impl JwkSet {
+    /// The set with the members of this object.
+    pub(crate) fn of(mut set: Value) -> Option<Self> {
+        match set.get_mut("keys")?.take() {
+            Value::Array(keys) => Some(Self { keys }),
+            _ => None,
+        }
+    }
+}
+
 impl WorkosError {
     /// An [`Unavailable`](Self::Unavailable) error with the default delay.
     #[must_use]
@@ -228,7 +238,7 @@ impl WorkosClient {
         }
         let url = self.endpoint("/user_management/authenticate");
         let body = self.send(Method::POST, &url, body.to_string()).await?;
-        parse(&body)
+        edge_host::json::read_bytes(&body).map_err(|_| undocumented())
     }
 
     /// Ends the session with this id. A session that WorkOS does not know, or has ended before, is no error.
@@ -272,7 +282,9 @@ impl WorkosClient {
     /// [`WorkosError::Unavailable`].
     pub async fn key_set(&self, url: &Url) -> Result<JwkSet, WorkosError> {
         let body = self.get_public(url).await?;
-        parse(&body.ok_or_else(|| WorkosError::unavailable("the key set does not exist"))?)
+        let body = body.ok_or_else(|| WorkosError::unavailable("the key set does not exist"))?;
+        let set = serde_json::from_slice(&body).ok().and_then(JwkSet::of);
+        set.ok_or_else(undocumented)
     }
 
     /// The public document at `url`; `None` for a 404.
@@ -361,7 +373,7 @@ fn refusal(response: &http::Response<Bytes>) -> Option<WorkosError> {
     if !is_about_the_request {
         return None;
     }
-    let body: ErrorBody = serde_json::from_slice(response.body()).ok()?;
+    let body: ErrorBody = edge_host::json::read_bytes(response.body()).ok()?;
     let code = body.error.or(body.code)?;
     let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if !is_code || CODES_NOT_ABOUT_THE_USER.contains(&code.as_str()) {
@@ -379,10 +391,9 @@ fn retry_after_secs(response: &http::Response<Bytes>) -> u32 {
         .unwrap_or(DEFAULT_RETRY_AFTER_SECS)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, WorkosError> {
-    // serde's error can quote the body, which holds tokens.
-    serde_json::from_slice(body)
-        .map_err(|_| WorkosError::unavailable("the response does not match WorkOS's documentation"))
+/// Errors do not quote the body, which holds tokens.
+fn undocumented() -> WorkosError {
+    WorkosError::unavailable("the response does not match WorkOS's documentation")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker with its classes.
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
+//! - [`json`]: a reader of JSON that compiles to little code.
 //!
 //! Implementations deal with `Send`, callers never: a Worker has one thread, so its futures may be declared
 //! `Send`.
@@ -17,6 +18,7 @@ pub mod fair;
 pub mod hash;
 mod host;
 mod http_client;
+pub mod json;
 mod kv;
 #[cfg(feature = "memory")]
 pub mod memory;

@@ -29,7 +29,7 @@ pub(super) fn parse<'a, T: Deserialize<'a> + Versioned>(
     name: &'static str,
     json: &'a str,
 ) -> Result<T, UnknownVersion> {
-    let value: T = serde_json::from_str(json).map_err(|_| UnknownVersion(name))?;
+    let value: T = edge_host::json::read(json).map_err(|_| UnknownVersion(name))?;
     if value.version() == VERSION { Ok(value) } else { Err(UnknownVersion(name)) }
 }
 

@@ -8,7 +8,7 @@
 //! During a deployment, an isolate and a keeper may run different versions of this code. A message or a response
 //! with an unknown version is an outage.
 
-use edge_host::ObjectFault;
+use edge_host::{ObjectFault, json};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{session::Session, workos::ClientInfo};
@@ -159,11 +159,11 @@ pub(super) fn parse<T: DeserializeOwned>(
     version: u32,
 ) -> Result<T, ObjectFault> {
     let malformed = |_| ObjectFault::new(format!("a {what} of a session keeper is malformed"));
-    let Version { v } = serde_json::from_slice(text.as_bytes()).map_err(malformed)?;
+    let Version { v } = json::read(text).map_err(malformed)?;
     if v != version {
         return Err(ObjectFault::new(format!(
             "a {what} of a session keeper has version {v}, and this code reads version {version}"
         )));
     }
-    serde_json::from_slice(text.as_bytes()).map_err(malformed)
+    json::read(text).map_err(malformed)
 }
