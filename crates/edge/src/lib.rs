@@ -27,6 +27,8 @@ mod random;
 mod rate_limit;
 mod request;
 mod signature;
+#[cfg(any(target_arch = "wasm32", test))]
+mod table;
 #[cfg(target_arch = "wasm32")]
 pub mod workers;
 

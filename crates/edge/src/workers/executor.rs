@@ -3,13 +3,15 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Wake, Waker},
 };
 
 use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::table::Table;
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
@@ -40,7 +42,7 @@ impl Wake for TaskWaker {
 
 thread_local! {
     /// The tasks that wait. A task that is polled is not among them.
-    static TASKS: RefCell<BTreeMap<u32, Task>> = const { RefCell::new(BTreeMap::new()) };
+    static TASKS: RefCell<Table<Task>> = const { RefCell::new(Table::new()) };
     static READY: RefCell<VecDeque<u32>> = const { RefCell::new(VecDeque::new()) };
     static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
     static IS_RUN_PLANNED: Cell<bool> = const { Cell::new(false) };
@@ -78,7 +80,7 @@ pub fn enter(work: impl FnOnce()) {
 
 fn poll(id: u32) {
     // Woken twice, or while it was polled to its end.
-    let Some(mut task) = TASKS.with_borrow_mut(|tasks| tasks.remove(&id)) else { return };
+    let Some(mut task) = TASKS.with_borrow_mut(|tasks| tasks.remove(id)) else { return };
     if task.work.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending() {
         TASKS.with_borrow_mut(|tasks| tasks.insert(id, task));
     }

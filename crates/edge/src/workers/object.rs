@@ -1,7 +1,7 @@
 //! A class of Durable Objects, for the runtime.
 //! <https://developers.cloudflare.com/durable-objects/api/base/>
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -17,7 +17,7 @@ use super::{
     executor::{enter, next_id, spawn},
     operation::take_inbox,
 };
-use crate::{Object, ObjectContext, ObjectFault, ObjectStorage};
+use crate::{Object, ObjectContext, ObjectFault, ObjectStorage, table::Table};
 
 /// The runtime runs a failed alarm six times more, in growing steps of some minutes in all, and then no more. The
 /// last of these runs sets the alarm again instead of failing.
@@ -83,7 +83,7 @@ extern "C" {
 
 thread_local! {
     /// The objects that run in this isolate.
-    static OBJECTS: RefCell<BTreeMap<u32, Rc<Instance>>> = const { RefCell::new(BTreeMap::new()) };
+    static OBJECTS: RefCell<Table<Rc<Instance>>> = const { RefCell::new(Table::new()) };
 }
 
 /// One object of a class, as [`serve!`](crate::serve) exports it.
@@ -125,7 +125,7 @@ impl WorkersObject {
 
 impl Drop for WorkersObject {
     fn drop(&mut self) {
-        let instance = OBJECTS.with_borrow_mut(|objects| objects.remove(&self.0));
+        let instance = OBJECTS.with_borrow_mut(|objects| objects.remove(self.0));
         drop(instance);
     }
 }
@@ -136,7 +136,7 @@ fn start<F: Future<Output = ()>>(
     object: u32,
     event: impl FnOnce(Rc<Instance>) -> F + 'static,
 ) {
-    let instance = OBJECTS.with_borrow(|objects| objects.get(&object).map(Rc::clone));
+    let instance = OBJECTS.with_borrow(|objects| objects.get(object).map(Rc::clone));
     enter(|| {
         spawn(async move {
             match instance {

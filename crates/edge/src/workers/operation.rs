@@ -3,13 +3,13 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     mem,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
 
 use super::executor::{enter, next_id};
+use crate::table::Table;
 
 /// The outcome of an operation.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ struct Waiter {
 }
 
 thread_local! {
-    static WAITERS: RefCell<BTreeMap<u32, Waiter>> = const { RefCell::new(BTreeMap::new()) };
+    static WAITERS: RefCell<Table<Waiter>> = const { RefCell::new(Table::new()) };
     /// Where JavaScript writes text for this module.
     static INBOX: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -64,7 +64,7 @@ impl Future for Operation {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let outcome = WAITERS.with_borrow_mut(|waiters| {
-            let waiter = waiters.entry(self.waiter).or_default();
+            let waiter = waiters.get_mut(self.waiter)?;
             if waiter.outcome.is_none() {
                 waiter.waker = Some(context.waker().clone());
             }
@@ -78,7 +78,7 @@ impl Future for Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        WAITERS.with_borrow_mut(|waiters| waiters.remove(&self.waiter));
+        WAITERS.with_borrow_mut(|waiters| waiters.remove(self.waiter));
         if let Some(stop) = self.on_drop {
             stop(self.waiter);
         }
@@ -101,7 +101,7 @@ pub extern "C" fn settle(waiter: u32, kind: u32, length: u32) {
     enter(|| {
         let waker = WAITERS.with_borrow_mut(|waiters| {
             // Nobody waits any more.
-            let waiter = waiters.get_mut(&waiter)?;
+            let waiter = waiters.get_mut(waiter)?;
             waiter.outcome = Some(outcome);
             waiter.waker.take()
         });

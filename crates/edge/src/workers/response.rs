@@ -4,7 +4,7 @@
 //! is a stream: the runtime pulls a part when the client can receive it, an error aborts the response, and the rest is
 //! dropped when the client disconnects.
 
-use std::{cell::RefCell, collections::BTreeMap, future::poll_fn, pin::Pin};
+use std::{cell::RefCell, future::poll_fn, pin::Pin};
 
 use axum::body::{Body, HttpBody as _, to_bytes};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
@@ -14,7 +14,7 @@ use super::{
     call::Call,
     executor::{enter, next_id, spawn},
 };
-use crate::Repeatable;
+use crate::{Repeatable, table::Table};
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
@@ -38,7 +38,7 @@ extern "C" {
 
 thread_local! {
     /// The bodies that clients receive in parts; none while its part is made.
-    static STREAMS: RefCell<BTreeMap<u32, Option<Body>>> = const { RefCell::new(BTreeMap::new()) };
+    static STREAMS: RefCell<Table<Option<Body>>> = const { RefCell::new(Table::new()) };
 }
 
 /// Headers whose values hardly two responses share.
@@ -139,7 +139,7 @@ fn respond_bare(call: &Call, status: StatusCode) {
 
 /// Makes the next part of a stream. JavaScript calls this.
 pub extern "C" fn pull(stream: u32) {
-    let body = STREAMS.with_borrow_mut(|streams| streams.get_mut(&stream).and_then(Option::take));
+    let body = STREAMS.with_borrow_mut(|streams| streams.get_mut(stream).and_then(Option::take));
     let Some(mut body) = body else { return };
     enter(|| {
         spawn(async move {
@@ -147,7 +147,7 @@ pub extern "C" fn pull(stream: u32) {
                 Some(Ok(frame)) => {
                     // Not after `cancel`.
                     let is_wanted = STREAMS.with_borrow_mut(|streams| {
-                        streams.get_mut(&stream).map(|entry| *entry = Some(body)).is_some()
+                        streams.get_mut(stream).map(|entry| *entry = Some(body)).is_some()
                     });
                     match frame.into_data() {
                         Ok(part) => push_part(stream, &part),
@@ -157,7 +157,7 @@ pub extern "C" fn pull(stream: u32) {
                     }
                 }
                 end => {
-                    STREAMS.with_borrow_mut(|streams| streams.remove(&stream));
+                    STREAMS.with_borrow_mut(|streams| streams.remove(stream));
                     end_stream(stream, end.is_none());
                 }
             }
@@ -167,6 +167,6 @@ pub extern "C" fn pull(stream: u32) {
 
 /// Drops a stream, whose client has disconnected. JavaScript calls this.
 pub extern "C" fn cancel(stream: u32) {
-    let body = STREAMS.with_borrow_mut(|streams| streams.remove(&stream));
+    let body = STREAMS.with_borrow_mut(|streams| streams.remove(stream));
     enter(|| drop(body));
 }
