@@ -23,7 +23,8 @@ use crate::{
     webhooks,
 };
 use axum_authkit::{
-    self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit, webhook,
+    self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit,
+    routing::any_handler, webhook,
 };
 use edge_host::{Clock, Host, KvNamespace, ObjectNamespace};
 
@@ -128,7 +129,7 @@ pub fn router(state: AppState) -> Router {
     let authkit = Arc::clone(&state.authkit);
     let mut routes = Router::from(routes());
     if authkit.has_webhook_secret() {
-        routes = routes.route(webhooks::PATH, post(webhooks::receive_event));
+        routes = routes.route(webhooks::PATH, post(any_handler(webhooks::receive_event)));
     }
     let routes = routes
         .fallback(|| async { AppError::new(StatusCode::NOT_FOUND, "Not Found") })
@@ -167,8 +168,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(show::confirm_delete, submit::delete_expense))
         .routes(routes!(organization::switch_organization))
         .merge(axum_authkit::routes())
-        .route(mcp::PATH, post(mcp::answer_message))
-        .route(mcp::PATH_WITH_SLASH, post(mcp::answer_message))
+        .route(mcp::PATH, post(any_handler(mcp::answer_message)))
+        .route(mcp::PATH_WITH_SLASH, post(any_handler(mcp::answer_message)))
 }
 
 /// Replaces [`router`] while the configuration is invalid: every path responds with the names of the

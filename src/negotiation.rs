@@ -4,7 +4,6 @@
 //! before either handler's extractors run, so that credentials are checked once and a body is read once.
 
 use axum::{body::Body, extract::Request, handler::Handler};
-use futures_util::{FutureExt, future::Either};
 use http::{HeaderMap, header, request::Parts};
 
 use crate::body::is_form;
@@ -54,21 +53,17 @@ impl Choice {
 
 impl<A, H, T, U, S> Handler<(T, U), S> for Negotiated<A, H>
 where
-    A: Handler<T, S> + Sync,
-    H: Handler<U, S> + Sync,
+    A: Handler<T, S>,
+    H: Handler<U, S, Future = A::Future>,
     S: Send + 'static,
 {
-    type Future = Either<H::Future, A::Future>;
+    type Future = A::Future;
 
     fn call(self, request: Request<Body>, state: S) -> Self::Future {
         let (parts, body) = request.into_parts();
         let is_html = self.choice.is_html(&parts);
         let request = Request::from_parts(parts, body);
-        if is_html {
-            self.html.call(request, state).left_future()
-        } else {
-            self.api.call(request, state).right_future()
-        }
+        if is_html { self.html.call(request, state) } else { self.api.call(request, state) }
     }
 }
 

@@ -40,7 +40,7 @@ macro_rules! method_router {
             |handlers, method| {
                 let handler =
                     method_router!(@handler $($handler)::+ $(=> $combine($($other)::+))?);
-                handlers.on(method.to_method_filter(), handler)
+                handlers.on(method.to_method_filter(), axum_authkit::routing::any_handler(handler))
             },
         );)+
         handlers

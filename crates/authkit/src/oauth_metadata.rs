@@ -13,7 +13,10 @@ use serde_json::json;
 
 use super::{authkit::AuthKit, keys::KeyError, workos::WorkosError};
 use crate::{
-    context::RequestContext, error::AppError, json_response::json_response, routing::OpenApiRouter,
+    context::RequestContext,
+    error::AppError,
+    json_response::json_response,
+    routing::{OpenApiRouter, any_handler},
 };
 
 /// The path of a protected resource's metadata. The resource's own path follows it (RFC 9728, section 3.1).
@@ -31,7 +34,7 @@ const RETRY_AFTER_SECS: u32 = 5;
 /// The routes of both metadata documents, each at the origin and below it.
 #[allow(clippy::disallowed_methods, reason = "other specifications' documents, not the API's")]
 pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
-    let with_preflight = |route: MethodRouter<S>| route.options(allow_preflight);
+    let with_preflight = |route: MethodRouter<S>| route.options(any_handler(allow_preflight));
     let at = |routes: OpenApiRouter<S>, path: &str, handler: MethodRouter<S>| {
         let handler = with_preflight(handler);
         routes
@@ -39,8 +42,12 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
             .route(&format!("{path}/"), handler.clone())
             .route(&format!("{path}/{{*resource}}"), handler)
     };
-    let routes = at(OpenApiRouter::new(), PROTECTED_RESOURCE_PATH, get(show_protected_resource));
-    at(routes, AUTHORIZATION_SERVER_PATH, get(show_authorization_server))
+    let routes = at(
+        OpenApiRouter::new(),
+        PROTECTED_RESOURCE_PATH,
+        get(any_handler(show_protected_resource)),
+    );
+    at(routes, AUTHORIZATION_SERVER_PATH, get(any_handler(show_authorization_server)))
 }
 
 /// The path of the resource that follows `document` in a metadata URL; empty for the origin. Clients may add a

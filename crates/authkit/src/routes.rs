@@ -39,7 +39,7 @@ use crate::{
     json_response::json_response,
     openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected},
     rejection::Rejection,
-    routing::{OpenApiRouter, routes},
+    routing::{OpenApiRouter, any_handler, routes},
 };
 use edge_host::WaitUntil;
 
@@ -62,9 +62,9 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(begin_sign_in))
         .routes(routes!(finish_sign_in))
-        .route(sign_in::CALLBACK_PATH, head(async || refuse_head("GET")))
+        .route(sign_in::CALLBACK_PATH, head(any_handler(async || refuse_head("GET"))))
         .routes(routes!(sign_out_by_link, sign_out_by_form))
-        .route("/logout", head(async || refuse_head("GET,POST")))
+        .route("/logout", head(any_handler(async || refuse_head("GET,POST"))))
         .routes(routes!(show_current_user))
         .merge(oauth_metadata::routes())
 }

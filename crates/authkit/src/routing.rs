@@ -10,6 +10,10 @@ pub use utoipa_axum::router::OpenApiRouter;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use utoipa_axum::routes;
 
+use std::{pin::Pin, sync::Arc};
+
+use axum::{extract::Request, handler::Handler, response::Response};
+
 #[cfg(target_arch = "wasm32")]
 pub use undescribed::OpenApiRouter;
 #[cfg(target_arch = "wasm32")]
@@ -19,9 +23,44 @@ pub(crate) use undescribed::routes;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod private {
+    pub use super::any_handler;
     pub use axum::routing::MethodRouter;
     pub use utoipa::Path;
     pub use utoipa_axum::{PathItemExt, paste};
+}
+
+/// The future of a handler that is a function: axum boxes it.
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A handler whose type does not name the function behind it. axum compiles a dozen functions for each type of handler.
+pub struct AnyHandler<S>(Arc<dyn Fn(Request, S) -> HandlerFuture + Send + Sync>);
+
+/// Makes a handler an [`AnyHandler`].
+pub fn any_handler<H, T, S>(handler: H) -> AnyHandler<S>
+where
+    H: Handler<T, S, Future = HandlerFuture>,
+{
+    AnyHandler(Arc::new(move |request, state| handler.clone().call(request, state)))
+}
+
+impl<S> Clone for AnyHandler<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> std::fmt::Debug for AnyHandler<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("AnyHandler")
+    }
+}
+
+impl<S: 'static> Handler<(), S> for AnyHandler<S> {
+    type Future = HandlerFuture;
+
+    fn call(self, request: Request, state: S) -> HandlerFuture {
+        (self.0)(request, state)
+    }
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -81,10 +120,14 @@ mod undescribed {
                 let handlers = $crate::routing::private::MethodRouter::new();
                 let handlers = [<__path_ $first>]::methods()
                     .iter()
-                    .fold(handlers, |handlers, method| handlers.on(method.to_method_filter(), $first));
+                    .fold(handlers, |handlers, method| {
+                        handlers.on(method.to_method_filter(), $crate::routing::private::any_handler($first))
+                    });
                 $(let handlers = [<__path_ $handler>]::methods()
                     .iter()
-                    .fold(handlers, |handlers, method| handlers.on(method.to_method_filter(), $handler));)*
+                    .fold(handlers, |handlers, method| {
+                        handlers.on(method.to_method_filter(), $crate::routing::private::any_handler($handler))
+                    });)*
                 ([<__path_ $first>]::path(), handlers)
             }}
         };
