@@ -71,10 +71,33 @@ async fn ping_response_repeats_the_id() {
 #[tokio::test]
 async fn whole_number_id_keeps_its_digits() {
     let app = TestApp::new();
-    for id in ["1.0", "-7.00", "1e+3", "0", "99999999999999999999"] {
+    for id in [
+        "1.0",
+        "-7.00",
+        "1e+3",
+        "0",
+        "99999999999999999999",
+        "-0.0",
+        "0e-300",
+        "1.50e1",
+        "120e-1",
+        "-1e308",
+    ] {
         let body = format!(r#"{{"jsonrpc": "2.0", "id": {id}, "method": "ping"}}"#);
         let response = post(&app, &HeaderMap::new(), body).await.expect(200);
         assert!(response.body.contains(&format!("\"id\":{id},")), "{id}: {}", response.body);
+    }
+}
+
+#[tokio::test]
+async fn fractional_or_huge_number_id_is_refused() {
+    let app = TestApp::new();
+    for id in
+        ["1.5", "-0.01", "1e-1", "15e-2", "1.25e1", "1e309", "1e-99999999999", "1e99999999999"]
+    {
+        let body = format!(r#"{{"jsonrpc": "2.0", "id": {id}, "method": "ping"}}"#);
+        let response = post(&app, &HeaderMap::new(), body).await.expect(400);
+        assert_eq!(response.json()["error"]["code"], -32600, "{id}");
     }
 }
 
