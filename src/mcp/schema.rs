@@ -14,7 +14,10 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, openapi::OpenApi};
 
 use super::tool::Tool;
-use crate::openapi::schema::{IdempotencyKeyHeader, ListParameters, SummaryParameters};
+use crate::openapi::{
+    committed_text,
+    schema::{IdempotencyKeyHeader, ListParameters, SummaryParameters},
+};
 
 const COMPONENT: &str = "#/components/schemas/";
 
@@ -27,7 +30,7 @@ const COMPONENT: &str = "#/components/schemas/";
 pub fn document(openapi: &OpenApi) -> String {
     let components = json!(openapi.components)["schemas"].take();
     let tools: Vec<Value> = Tool::ALL.iter().map(|tool| describe(*tool, &components)).collect();
-    format!("{:#}\n", Value::Array(tools))
+    committed_text(&Value::Array(tools))
 }
 
 fn describe(tool: Tool, components: &Value) -> Value {

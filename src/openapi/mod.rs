@@ -25,6 +25,15 @@ pub use axum_authkit::openapi::{
 /// The document, as it is served.
 pub const DOCUMENT: &str = include_str!("openapi.json");
 
+/// A committed document: a line for each member, as a diff needs it, without indentation, which is an eighth of the
+/// compressed document in the bundle.
+#[cfg(not(target_arch = "wasm32"))]
+#[must_use]
+pub fn committed_text(document: &serde_json::Value) -> String {
+    // A string has no line breaks in JSON.
+    format!("{document:#}\n").lines().flat_map(|line| [line.trim_start(), "\n"]).collect()
+}
+
 /// This description
 #[utoipa::path(
     get,

@@ -19,9 +19,7 @@ const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openap
 fn document() -> String {
     let mut document = openapi::Document::openapi();
     document.merge(app::routes().into_openapi());
-    let mut text = document.to_pretty_json().unwrap();
-    text.push('\n');
-    text
+    openapi::committed_text(&serde_json::to_value(document).unwrap())
 }
 
 #[test]
