@@ -1,0 +1,151 @@
+/** Reads and writes the sections of a WebAssembly module (WebAssembly Core Specification, section 5.5). */
+
+const SECTION_CUSTOM = 0;
+const SECTION_IMPORT = 2;
+const SECTION_EXPORT = 7;
+const SECTION_CODE = 10;
+
+const HEADER_BYTES = 8;
+const NAMES_OF_FUNCTIONS = 1;
+const IMPORTED_FUNCTION = 0;
+const IMPORTED_TAG = 4;
+
+/** Reads a module's bytes from a position on. */
+class Reader {
+  /** @param {Buffer} bytes @param {number} [at] */
+  constructor(bytes, at = 0) {
+    this.bytes = bytes;
+    this.at = at;
+  }
+
+  /** An unsigned number in LEB128. */
+  number() {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = this.bytes[this.at++];
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+  }
+
+  /** The next bytes. @param {number} length */
+  take(length) {
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  /** Bytes with their length before them. */
+  vector() {
+    return this.take(this.number());
+  }
+}
+
+/** @param {number} value */
+function leb128(value) {
+  const bytes = [];
+  let rest = value;
+  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
+  return Buffer.from([...bytes, rest]);
+}
+
+/** @param {Buffer} bytes */
+function withLength(bytes) {
+  return Buffer.concat([leb128(bytes.length), bytes]);
+}
+
+/** @typedef {{ kind: number, content: Buffer }} Section */
+
+/** The sections of a module. @param {Buffer} wasm @returns {Section[]} */
+function sectionsOf(wasm) {
+  const reader = new Reader(wasm, HEADER_BYTES);
+  const sections = [];
+  while (reader.at < wasm.length) sections.push({ kind: reader.number(), content: reader.vector() });
+  return sections;
+}
+
+/** The module with other sections. @param {Buffer} wasm @param {Section[]} sections */
+function moduleOf(wasm, sections) {
+  const parts = sections.map(({ kind, content }) => [Buffer.from([kind]), withLength(content)]);
+  return Buffer.concat([wasm.subarray(0, HEADER_BYTES), ...parts.flat()]);
+}
+
+/** The exports of a module, with the bytes of their entries. @param {Buffer} content of the section */
+function exportsIn(content) {
+  const reader = new Reader(content);
+  return Array.from({ length: reader.number() }, () => {
+    const start = reader.at;
+    const name = reader.vector().toString();
+    // Its kind and its index.
+    reader.take(1);
+    reader.number();
+    return { name, entry: content.subarray(start, reader.at) };
+  });
+}
+
+/** The names of a module's exports. @param {Buffer} wasm */
+export function exportNames(wasm) {
+  const sections = sectionsOf(wasm).filter(({ kind }) => kind === SECTION_EXPORT);
+  return sections.flatMap(({ content }) => exportsIn(content).map(({ name }) => name));
+}
+
+/**
+ * The module with those of its exports that `isKept` names.
+ *
+ * @param {Buffer} wasm
+ * @param {(name: string) => boolean} isKept
+ */
+export function withExports(wasm, isKept) {
+  const sections = sectionsOf(wasm).map(({ kind, content }) => {
+    if (kind !== SECTION_EXPORT) return { kind, content };
+    const kept = exportsIn(content).filter(({ name }) => isKept(name));
+    return { kind, content: Buffer.concat([leb128(kept.length), ...kept.map(({ entry }) => entry)]) };
+  });
+  return moduleOf(wasm, sections);
+}
+
+/** The code of each function of a module, without imported functions. @param {Buffer} wasm */
+export function functionBodies(wasm) {
+  const code = sectionsOf(wasm).find(({ kind }) => kind === SECTION_CODE);
+  if (!code) return [];
+  const reader = new Reader(code.content);
+  return Array.from({ length: reader.number() }, () => reader.vector());
+}
+
+/**
+ * The module with these names of functions, in place of its own names.
+ *
+ * @param {Buffer} wasm
+ * @param {string[]} names a name for each of `functionBodies`
+ */
+export function withNames(wasm, names) {
+  const sections = sectionsOf(wasm).filter(
+    ({ kind, content }) => kind !== SECTION_CUSTOM || new Reader(content).vector().toString() !== 'name',
+  );
+  const imports = importedFunctions(sections);
+  const entries = names.map((name, index) => [leb128(imports + index), withLength(Buffer.from(name))]);
+  const functions = Buffer.concat([leb128(names.length), ...entries.flat()]);
+  const subsection = [Buffer.from([NAMES_OF_FUNCTIONS]), withLength(functions)];
+  const content = Buffer.concat([withLength(Buffer.from('name')), ...subsection]);
+  return moduleOf(wasm, [...sections, { kind: SECTION_CUSTOM, content }]);
+}
+
+/** How many functions a module imports. @param {Section[]} sections */
+function importedFunctions(sections) {
+  const imports = sections.find(({ kind }) => kind === SECTION_IMPORT);
+  if (!imports) return 0;
+  const reader = new Reader(imports.content);
+  let functions = 0;
+  for (let left = reader.number(); left > 0; left--) {
+    // The names of the module and of the import.
+    reader.vector();
+    reader.vector();
+    const kind = reader.number();
+    if (kind !== IMPORTED_FUNCTION && kind !== IMPORTED_TAG)
+      throw new Error(`The module has an import of kind ${kind}.`);
+    if (kind === IMPORTED_TAG) reader.take(1);
+    // The type.
+    reader.number();
+    if (kind === IMPORTED_FUNCTION) functions++;
+  }
+  return functions;
+}
