@@ -17,6 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
+import { withExports } from './wasm.mjs';
 
 /**
  * A Worker of this repository. Paths are relative to the project's folder.
@@ -225,7 +226,8 @@ function rustflags() {
 }
 
 /**
- * Makes the code smaller, and takes out the functions' names, which are a fifth of the bundle.
+ * Makes the code smaller, and takes out the functions' names, which are a fifth of the bundle. Exports that the script does
+ * not name go with the code behind them: the crate `worker` exports classes that the bundle does not use.
  *
  * @param {string} folder
  * @param {boolean} isStripped
@@ -241,6 +243,11 @@ async function optimize(folder, isStripped) {
       throw new Stop(FAILED);
     }
   };
+  const words = new Set(readFileSync(join(folder, SCRIPT), 'utf8').match(/[\w$]+/g));
+  writeFileSync(
+    wasm,
+    withExports(readFileSync(wasm), (name) => words.has(name)),
+  );
   await run(...WASM_PASSES, '--debuginfo');
   if (!isStripped) return;
   writeFileSync(wasm, namedBySimilarity(readFileSync(wasm)));

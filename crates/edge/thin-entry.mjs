@@ -21,13 +21,20 @@ if (!isolate) throw new Error('The module has no part of edge-host: does the cra
 const classes = [...bindings.matchAll(/^export class (\w+) \{([\s\S]*?)^\}/gm)];
 const objects = classes.filter(([, , body]) => /^\s+alarm\(/m.test(body)).map(([, name]) => name);
 
+const imports = ['__wbg_reset_state', ...objects].join(', ');
 const entry = [
-  "import * as exports from './index.js';",
+  `import { ${imports} } from './index.js';`,
   `import { entry, objectClass } from '${isolate}';`,
-  'export default entry(exports);',
-  ...objects.map((name) => `export const ${name} = objectClass(exports, exports.${name});`),
+  'export default entry({ __wbg_reset_state });',
+  ...objects.map((name) => `const ${name}Object = objectClass({ __wbg_reset_state }, ${name});`),
+  ...objects.map((name) => `export { ${name}Object as ${name} };`),
 ];
 writeFileSync('shim.js', `${entry.join('\n')}\n`);
+// Without these effects, esbuild leaves out the classes that nothing uses. Classes are not disposed of by `using`.
+const withoutEffects = bindings
+  .replace(/^if \(Symbol\.dispose\) .*\n/gm, '')
+  .replace(/^ +: new FinalizationRegistry\(/gm, '    : /* @__PURE__ */ new FinalizationRegistry(');
+writeFileSync('index.js', withoutEffects);
 
 const { status } = spawnSync(ESBUILD, process.argv.slice(2), { stdio: 'inherit' });
 process.exit(status ?? 1);
