@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+import { BUNDLE_MAX_BYTES } from '../bench/operations.mjs';
+import { EXPENSES, RELEASE, build, bundleFolder } from './build.mjs';
+import { namedBySimilarity } from './similarity.mjs';
+import { exportNames, functionBodies, withExports } from './wasm.mjs';
+
+await build('quiet');
+const folder = bundleFolder(EXPENSES, RELEASE);
+const wasm = readFileSync(join(folder, 'index_bg.wasm'));
+
+test('bundle has at most 500 kB gzipped', () => {
+  const script = readFileSync(join(folder, 'index.js'));
+  const bytes = [script, wasm].map((file) => gzipSync(file, { level: 9 }).length);
+  assert.ok(bytes[0] + bytes[1] <= BUNDLE_MAX_BYTES, `index.js ${bytes[0]}, index_bg.wasm ${bytes[1]} bytes gzipped`);
+});
+
+test('bundle has no classes but its Durable Objects', () => {
+  const classes = exportNames(wasm).flatMap((name) => /^__wbg_(\w+)_free$/.exec(name)?.[1] ?? []);
+  assert.deepEqual(classes.sort(), ['ledger', 'sessionkeeper']);
+});
+
+test('module without exports keeps its functions', () => {
+  const trimmed = withExports(wasm, (name) => name === 'memory');
+  assert.deepEqual(exportNames(trimmed), ['memory']);
+  assert.deepEqual(functionBodies(trimmed), functionBodies(wasm));
+});
+
+test('order by similarity names every function once, and the same each time', () => {
+  const named = namedBySimilarity(wasm);
+  assert.ok(named.equals(namedBySimilarity(Buffer.from(wasm))));
+  assert.deepEqual(functionBodies(named), functionBodies(wasm));
+  const numbers = named
+    .subarray(wasm.length - 64)
+    .toString('latin1')
+    .match(/\d{6}/g);
+  assert.equal(new Set(numbers).size, functionBodies(wasm).length);
+});
