@@ -271,7 +271,7 @@ fn unescaped(string: &str) -> Option<Cow<'_, str>> {
     if !string.contains('\\') {
         return Some(Cow::Borrowed(string));
     }
-    serde_json::from_str(&format!("\"{string}\"")).ok().map(Cow::Owned)
+    serde_json::from_slice(format!("\"{string}\"").as_bytes()).ok().map(Cow::Owned)
 }
 
 /// The rest of a row that is not read yet.

@@ -6,7 +6,7 @@
 //! from arrays as structs.
 //!
 //! The type decides what the text must be. Types with a member of any type (`serde_json::Value`, `flatten`, `untagged`
-//! and tagged enums), with fractions, `char`s, tuples or maps whose keys are not strings are refused whatever the text.
+//! and tagged enums), with fractions, `char`s or maps whose keys are not strings are refused whatever the text.
 //! The text cannot nest deeper than the type, except in members that the type does not have, which are skipped without
 //! recursion.
 
@@ -308,8 +308,16 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor.visit_unit()
     }
 
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Malformed> {
+        self.deserialize_seq(visitor)
+    }
+
     serde::forward_to_deserialize_any! {
-        i128 u128 f32 f64 char bytes byte_buf unit_struct tuple tuple_struct
+        i128 u128 f32 f64 char bytes byte_buf unit_struct tuple_struct
     }
 }
 

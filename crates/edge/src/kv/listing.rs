@@ -68,9 +68,8 @@ impl KvListing {
             let reason = "a response that is not as documented";
             KvError::new(KvOperation::List, KvErrorKind::MalformedResponse, reason)
         };
-        // Strings of a text need no check of their own.
-        let text = std::str::from_utf8(&self.0).map_err(|_| malformed())?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
+        // Not `from_str`: serde_json compiles a reader of its own for it, and everything else reads bytes.
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
         let page = Page(seed).deserialize(&mut deserializer).map_err(|_| malformed())?;
         deserializer.end().map_err(|_| malformed())?;
         Ok(page)

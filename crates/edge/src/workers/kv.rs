@@ -12,7 +12,7 @@ use worker::send::SendWrapper;
 use super::operation::{Operation, Outcome};
 use crate::{
     KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, KvError, KvErrorKind, KvListing, KvNamespace,
-    KvOperation, KvPut,
+    KvOperation, KvPut, json,
     kv::{
         kind_of_message,
         rules::{check_list_limit, check_ttl, refused},
@@ -107,7 +107,7 @@ impl KvNamespace for WorkersKv {
         let start = |waiter, max| kv_get_many(waiter, &self.0, &names, max);
         let values = outcome(operation, start).await?.unwrap_or_default();
         let values: Vec<Option<String>> =
-            serde_json::from_slice(&values).map_err(|_| malformed(operation))?;
+            json::read_bytes(&values).map_err(|_| malformed(operation))?;
         if values.len() == keys.len() { Ok(values) } else { Err(malformed(operation)) }
     }
 

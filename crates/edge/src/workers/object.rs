@@ -17,7 +17,7 @@ use super::{
     executor::{enter, next_id, spawn},
     operation::take_inbox,
 };
-use crate::{Object, ObjectContext, ObjectFault, ObjectStorage, table::Table};
+use crate::{Object, ObjectContext, ObjectFault, ObjectStorage, json, table::Table};
 
 /// The runtime runs a failed alarm six times more, in growing steps of some minutes in all, and then no more. The
 /// last of these runs sets the alarm again instead of failing.
@@ -209,7 +209,7 @@ impl ObjectStorage for WorkersObjectStorage {
 
     fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, ObjectFault> {
         let rows = object_rows(&self.rows, prefix).map_err(failed)?;
-        serde_json::from_str(&rows).map_err(|_| ObjectFault::new("a stored value is no text"))
+        json::read(&rows).map_err(|_| ObjectFault::new("a stored value is no text"))
     }
 
     fn put(&self, key: &str, value: &str) -> Result<(), ObjectFault> {
