@@ -17,7 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
-import { withExports } from './wasm.mjs';
+import { importNames, withExports, withImports } from './wasm.mjs';
 
 /**
  * A Worker of this repository. Paths are relative to the project's folder.
@@ -105,12 +105,7 @@ const WASM_FEATURES = [
  * The passes of wasm-opt. Inlining makes the bundle 3 % smaller and, once gzipped, 7 % larger, because functions that were
  * similar no longer are. The functions that are called most come first, where their indices have one byte.
  */
-const WASM_PASSES = [
-  '-Oz',
-  '--skip-pass=inlining-optimizing',
-  '--skip-pass=dae-optimizing',
-  '--reorder-functions',
-];
+const WASM_PASSES = ['-Oz', '--skip-pass=inlining-optimizing', '--skip-pass=dae-optimizing', '--reorder-functions'];
 /** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
@@ -252,6 +247,18 @@ async function optimize(folder, isStripped) {
   if (!isStripped) return;
   writeFileSync(wasm, namedBySimilarity(readFileSync(wasm)));
   await run('--reorder-functions-by-name', '--strip-debug', '--strip-producers');
+  shortenImports(folder);
+}
+
+/** wasm-bindgen's names of imports end in hashes, once in the module and once in the script. @param {string} folder */
+function shortenImports(folder) {
+  const [script, wasm] = [join(folder, SCRIPT), join(folder, WASM)];
+  const bytes = readFileSync(wasm);
+  const hashed = importNames(bytes).filter((name) => /^__wb\w+_[0-9a-f]{16}$/.test(name));
+  const short = new Map(hashed.map((name, index) => [name, `i${index}`]));
+  const shortOf = (/** @type {string} */ name) => short.get(name) ?? name;
+  writeFileSync(wasm, withImports(bytes, shortOf));
+  writeFileSync(script, readFileSync(script, 'utf8').replace(/[\w$]+/g, shortOf));
 }
 
 /** Whether the bundle is as new as its sources. @param {Worker} worker @param {Mode} mode */

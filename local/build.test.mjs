@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { BUNDLE_MAX_BYTES } from '../bench/operations.mjs';
 import { EXPENSES, RELEASE, build, bundleFolder } from './build.mjs';
 import { namedBySimilarity } from './similarity.mjs';
-import { exportNames, functionBodies, withExports } from './wasm.mjs';
+import { exportNames, functionBodies, importNames, withExports, withImports } from './wasm.mjs';
 
 await build('quiet');
 const folder = bundleFolder(EXPENSES, RELEASE);
@@ -28,6 +28,25 @@ test('module without exports keeps its functions', () => {
   const trimmed = withExports(wasm, (name) => name === 'memory');
   assert.deepEqual(exportNames(trimmed), ['memory']);
   assert.deepEqual(functionBodies(trimmed), functionBodies(wasm));
+});
+
+test('module imports by the same names as the script', () => {
+  const words = new Set(readFileSync(join(folder, 'index.js'), 'utf8').match(/[\w$]+/g));
+  const names = importNames(wasm);
+  assert.deepEqual(
+    names.filter((name) => !words.has(name)),
+    [],
+  );
+  assert.deepEqual(
+    names.filter((name) => /[0-9a-f]{16}/.test(name)),
+    [],
+  );
+  const renamed = withImports(wasm, (name) => `${name}_`);
+  assert.deepEqual(
+    importNames(renamed),
+    names.map((name) => `${name}_`),
+  );
+  assert.ok(withImports(renamed, (name) => name.slice(0, -1)).equals(wasm));
 });
 
 test('order by similarity names every function once, and the same each time', () => {

@@ -129,23 +129,48 @@ export function withNames(wasm, names) {
   return moduleOf(wasm, [...sections, { kind: SECTION_CUSTOM, content }]);
 }
 
-/** How many functions a module imports. @param {Section[]} sections */
-function importedFunctions(sections) {
-  const imports = sections.find(({ kind }) => kind === SECTION_IMPORT);
-  if (!imports) return 0;
-  const reader = new Reader(imports.content);
-  let functions = 0;
-  for (let left = reader.number(); left > 0; left--) {
-    // The names of the module and of the import.
-    reader.vector();
-    reader.vector();
+/** The imports of a module, each in its parts. @param {Buffer} content of the section */
+function importsIn(content) {
+  const reader = new Reader(content);
+  return Array.from({ length: reader.number() }, () => {
+    const [module, name] = [reader.vector(), reader.vector().toString()];
+    const start = reader.at;
     const kind = reader.number();
     if (kind !== IMPORTED_FUNCTION && kind !== IMPORTED_TAG)
       throw new Error(`The module has an import of kind ${kind}.`);
     if (kind === IMPORTED_TAG) reader.take(1);
     // The type.
     reader.number();
-    if (kind === IMPORTED_FUNCTION) functions++;
-  }
-  return functions;
+    return { module, name, kind, description: content.subarray(start, reader.at) };
+  });
+}
+
+/** How many functions a module imports. @param {Section[]} sections */
+function importedFunctions(sections) {
+  const imports = sections.filter(({ kind }) => kind === SECTION_IMPORT).flatMap(({ content }) => importsIn(content));
+  return imports.filter(({ kind }) => kind === IMPORTED_FUNCTION).length;
+}
+
+/** The names of a module's imports. @param {Buffer} wasm */
+export function importNames(wasm) {
+  const sections = sectionsOf(wasm).filter(({ kind }) => kind === SECTION_IMPORT);
+  return sections.flatMap(({ content }) => importsIn(content).map(({ name }) => name));
+}
+
+/**
+ * The module with its imports under other names.
+ *
+ * @param {Buffer} wasm
+ * @param {(name: string) => string} rename
+ */
+export function withImports(wasm, rename) {
+  const sections = sectionsOf(wasm).map(({ kind, content }) => {
+    if (kind !== SECTION_IMPORT) return { kind, content };
+    const imports = importsIn(content);
+    const entries = imports.map(({ module, name, description }) => {
+      return Buffer.concat([withLength(module), withLength(Buffer.from(rename(name))), description]);
+    });
+    return { kind, content: Buffer.concat([leb128(imports.length), ...entries]) };
+  });
+  return moduleOf(wasm, sections);
 }
