@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use edge_host::JURISDICTIONS;
 use thiserror::Error;
 use url::Url;
 
@@ -65,6 +66,8 @@ pub struct AuthKitConfig {
     pub logout_redirect: Option<Url>,
     /// `WORKOS_WEBHOOK_SECRET`.
     pub webhook_secret: Option<Secret>,
+    /// `DATA_JURISDICTION`: where Durable Objects run and store their rows. The host applies it to every namespace.
+    pub data_jurisdiction: Option<String>,
 }
 
 /// The session cookie's name and attributes.
@@ -203,6 +206,7 @@ impl AuthKitConfig {
             webhook_secret: variables
                 .optional("WORKOS_WEBHOOK_SECRET", webhook_secret)
                 .map(Secret::from),
+            data_jurisdiction: variables.optional("DATA_JURISDICTION", data_jurisdiction),
         };
         if config.cookie.is_named_with(HOST_PREFIX) && config.cookie.domain.is_some() {
             let problem = "must be empty with a cookie name that begins with __Host-";
@@ -388,6 +392,14 @@ fn max_age(value: String) -> Result<u32, &'static str> {
 fn cookie_domain(value: String) -> Result<String, &'static str> {
     let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
     if value.bytes().all(is_host_byte) { Ok(value) } else { Err("is not a host name") }
+}
+
+fn data_jurisdiction(value: String) -> Result<String, &'static str> {
+    if JURISDICTIONS.contains(&value.as_str()) {
+        Ok(value)
+    } else {
+        Err("must be eu, fedramp or us")
+    }
 }
 
 fn same_site(value: String) -> Result<SameSite, &'static str> {
@@ -587,6 +599,19 @@ mod tests {
         assert!(parse(&[domain, ("WORKOS_ISSUER", "https://api.workos.com")]).is_ok());
         let error = parse(&[domain, ("WORKOS_ISSUER", "https://x.authkit.app")]).unwrap_err();
         assert_eq!(error.to_string(), "WORKOS_ISSUER must differ from WORKOS_AUTHKIT_DOMAIN");
+    }
+
+    #[test]
+    fn data_jurisdiction_must_be_one_of_the_runtime() {
+        for name in JURISDICTIONS {
+            let config = parse(&[(edge_host::JURISDICTION_VARIABLE, name)]).unwrap();
+            assert_eq!(config.data_jurisdiction.as_deref(), Some(name));
+        }
+        for name in ["EU", "mars", "eu "] {
+            let error = parse(&[("DATA_JURISDICTION", name)]).unwrap_err();
+            assert_eq!(error.to_string(), "DATA_JURISDICTION must be eu, fedramp or us");
+        }
+        assert!(parse(&[("DATA_JURISDICTION", "")]).unwrap().data_jurisdiction.is_none());
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub trait Host {
     /// The key-value namespace that is bound to a name; `None` where there is no such binding.
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>>;
 
-    /// The Durable Objects that are bound to a name; `None` where there is no such binding.
+    /// The Durable Objects that are bound to a name; `None` where there is no such binding. On Workers they are those in
+    /// the jurisdiction that [`JURISDICTION_VARIABLE`](crate::JURISDICTION_VARIABLE) names, and `None` where the runtime
+    /// does not have it.
     fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>>;
 
     /// The rate limit that is bound to a name; `None` where there is no such binding, which is no limit.

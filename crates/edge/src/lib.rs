@@ -41,8 +41,8 @@ pub use kv::{
     KvError, KvErrorKind, KvKey, KvListing, KvNamespace, KvOperation, KvPage, KvPut, TimedKv,
 };
 pub use object::{
-    OBJECT_VALUE_MAX_BYTES, Object, ObjectContext, ObjectError, ObjectErrorKind, ObjectFault,
-    ObjectNamespace, ObjectStorage, TimedObjects,
+    JURISDICTION_VARIABLE, JURISDICTIONS, OBJECT_VALUE_MAX_BYTES, Object, ObjectContext,
+    ObjectError, ObjectErrorKind, ObjectFault, ObjectNamespace, ObjectStorage, TimedObjects,
 };
 pub use random::random_bytes;
 pub use rate_limit::RateLimit;

@@ -13,6 +13,6 @@ mod timed;
 
 pub use class::{Object, ObjectContext};
 pub use error::{ObjectError, ObjectErrorKind, ObjectFault};
-pub use namespace::ObjectNamespace;
+pub use namespace::{JURISDICTION_VARIABLE, JURISDICTIONS, ObjectNamespace};
 pub use storage::{OBJECT_VALUE_MAX_BYTES, ObjectStorage};
 pub use timed::TimedObjects;

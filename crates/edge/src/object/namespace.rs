@@ -6,6 +6,14 @@ use futures_util::future::{Either, select};
 use super::error::ObjectError;
 use crate::Clock;
 
+/// The variable that restricts every object to a jurisdiction. A name is another object, with empty storage, in each
+/// jurisdiction and without one: a change of the variable leaves the rows where they are.
+pub const JURISDICTION_VARIABLE: &str = "DATA_JURISDICTION";
+
+/// The jurisdictions of Durable Objects.
+/// <https://developers.cloudflare.com/durable-objects/reference/data-location/>
+pub const JURISDICTIONS: [&str; 3] = ["eu", "fedramp", "us"];
+
 /// The objects of one class, by their names.
 #[async_trait]
 pub trait ObjectNamespace: Send + Sync {

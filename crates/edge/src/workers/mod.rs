@@ -31,8 +31,8 @@ use worker::{
 use call::Call;
 
 use crate::{
-    Clock, Host, HttpClient, KvNamespace, Object, ObjectContext, ObjectNamespace, RateLimit,
-    SignatureVerifier, WaitUntil,
+    Clock, Host, HttpClient, JURISDICTION_VARIABLE, KvNamespace, Object, ObjectContext,
+    ObjectNamespace, RateLimit, SignatureVerifier, WaitUntil,
 };
 
 /// Named by what [`serve!`](crate::serve) expands to.
@@ -67,7 +67,15 @@ impl Host for WorkersHost {
     }
 
     fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>> {
-        Some(Arc::new(objects::WorkersObjects::new(self.bound(binding)?)))
+        let namespace = self.bound(binding)?;
+        // Never the objects outside of the jurisdiction where the runtime refuses it.
+        let objects = match self.var(JURISDICTION_VARIABLE).filter(|name| !name.is_empty()) {
+            Some(jurisdiction) => {
+                objects::WorkersObjects::in_jurisdiction(&namespace, &jurisdiction)?
+            }
+            None => objects::WorkersObjects::new(namespace),
+        };
+        Some(Arc::new(objects))
     }
 
     fn rate_limit(&self, binding: &str) -> Option<Arc<dyn RateLimit>> {

@@ -15,6 +15,16 @@ export function sendToObject(waiter, namespace, name, message, maxMillis) {
   operate(waiter, () => send(namespace, name, message), toInbox, maxMillis, describe);
 }
 
+/**
+ * The objects of a namespace in a jurisdiction. A name is another object in each jurisdiction.
+ *
+ * @param {DurableObjectNamespace} namespace
+ * @param {string} jurisdiction
+ */
+export function objectsIn(namespace, jurisdiction) {
+  return namespace.jurisdiction(/** @type {DurableObjectJurisdiction} */ (jurisdiction));
+}
+
 /** @param {DurableObjectNamespace} namespace @param {string} name @param {string} message */
 async function send(namespace, name, message) {
   const response = await namespace.getByName(name).fetch('http://object/', { method: 'POST', body: message });

@@ -8,12 +8,16 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::send::SendWrapper;
 
 use super::operation::{Operation, Outcome};
-use crate::{Clock, ObjectError, ObjectErrorKind, ObjectNamespace};
+use crate::{Clock, JURISDICTION_VARIABLE, ObjectError, ObjectErrorKind, ObjectNamespace};
 
 #[wasm_bindgen(module = "/src/workers/objects.js")]
 extern "C" {
     #[wasm_bindgen(js_name = sendToObject)]
     fn send_to_object(waiter: u32, namespace: &JsValue, name: &str, message: &str, max_millis: u32);
+
+    /// `catch`: the runtime throws for a jurisdiction that it does not know, and workerd alone for each.
+    #[wasm_bindgen(catch, js_name = objectsIn)]
+    fn objects_in(namespace: &JsValue, jurisdiction: &str) -> Result<JsValue, JsValue>;
 }
 
 /// A binding of Durable Objects.
@@ -23,6 +27,20 @@ impl WorkersObjects {
     /// The objects in this binding.
     pub fn new(namespace: JsValue) -> Self {
         Self(SendWrapper::new(namespace))
+    }
+
+    /// The objects in this binding that run and store their rows in a jurisdiction; `None` where the runtime refuses
+    /// it. <https://developers.cloudflare.com/durable-objects/reference/data-location/>
+    pub fn in_jurisdiction(namespace: &JsValue, jurisdiction: &str) -> Option<Self> {
+        match objects_in(namespace, jurisdiction) {
+            Ok(namespace) => Some(Self::new(namespace)),
+            Err(_) => {
+                log::error!(
+                    "the runtime has no jurisdiction \"{jurisdiction}\": change {JURISDICTION_VARIABLE}"
+                );
+                None
+            }
+        }
     }
 
     /// `max_millis` 0 is no limit.

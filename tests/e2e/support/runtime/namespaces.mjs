@@ -14,9 +14,18 @@ export const faults = {
   isOneHeld: false,
 };
 
-/** @param {DurableObjectNamespace} namespace @param {string} binding */
+/**
+ * workerd alone has no jurisdictions. As at Cloudflare, a name is another object in each.
+ *
+ * @param {Pick<DurableObjectNamespace, 'getByName'>} namespace
+ * @param {string} binding
+ * @returns {object}
+ */
 export function withFaults(namespace, binding) {
   return {
+    /** @param {string} place */
+    jurisdiction: (place) =>
+      withFaults({ getByName: (/** @type {string} */ name) => namespace.getByName(`${place}/${name}`) }, binding),
     /** @param {string} name */
     getByName: (name) => ({
       /** @param {string} url @param {RequestInit} options */
