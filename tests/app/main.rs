@@ -6,11 +6,13 @@
 
 mod address_limit;
 mod bounds;
+mod configuration;
 mod connect;
 mod csv;
 mod errors;
 mod expenses;
 mod fastapi;
+mod formats;
 mod forms;
 mod idempotency;
 mod keys;

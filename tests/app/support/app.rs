@@ -11,7 +11,7 @@ use axum::{Router, body::Body};
 use axum_authkit::{AuthKit, AuthKitConfig, RateLimiter, session_keeper};
 use chrono::{DateTime, FixedOffset, Utc};
 use edge_host::{
-    Clock, Host, KvNamespace, VisitorTimeZone,
+    Clock, Host, KvNamespace, ObjectNamespace, VisitorTimeZone,
     memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects},
 };
 use futures_util::FutureExt;
@@ -115,19 +115,37 @@ impl TestApp {
     }
 
     fn isolate_on(&self, variables: &[(&str, &str)], expenses_kv: Arc<dyn KvNamespace>) -> Self {
+        let (sessions, ledgers) = (self.sessions.clone(), self.ledgers.clone());
+        self.isolate_of(variables, expenses_kv, Arc::new(sessions), Arc::new(ledgers))
+    }
+
+    /// An isolate that reaches the objects by `sessions` and `ledgers`.
+    pub fn isolate_with_objects(
+        &self,
+        sessions: Arc<dyn ObjectNamespace>,
+        ledgers: Arc<dyn ObjectNamespace>,
+    ) -> Self {
+        self.isolate_of(&[], Arc::clone(&self.kv) as _, sessions, ledgers)
+    }
+
+    fn isolate_of(
+        &self,
+        variables: &[(&str, &str)],
+        expenses_kv: Arc<dyn KvNamespace>,
+        sessions: Arc<dyn ObjectNamespace>,
+        ledgers: Arc<dyn ObjectNamespace>,
+    ) -> Self {
         let host = host(variables, &self.authkit, &self.clock);
         let config = AuthKitConfig::from_lookup(|name| host.var(name));
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let http = Arc::clone(&self.authkit) as _;
         let kv = Arc::clone(&self.authkit_kv) as Arc<dyn KvNamespace>;
-        let sessions = Arc::new(self.sessions.clone());
         let router = match config {
             Ok(config) => {
                 let signatures = host.signature_verifier();
                 let authkit =
                     AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock), signatures);
                 let authkit = authkit.with_address_limit(self.address_limit.clone());
-                let ledgers = Arc::new(self.ledgers.clone());
                 let state = AppState::new(authkit, expenses_kv, ledgers, clock);
                 app::router(state.with_limits(self.limits.clone()))
             }
