@@ -1,16 +1,16 @@
 /**
- * `npm run deploy`: set-up, bundle, `wrangler deploy`. Further arguments go to Wrangler, so that
- * `npm run deploy -- --dry-run` checks everything but the upload, without an account.
+ * `npm run deploy`: set-up, bundle, checks, `wrangler deploy`. `--check` uploads nothing and says what is wrong;
+ * `--help` lists the options. `local/deployment/` has the parts.
  */
 
 import { build } from './build.mjs';
-import { Stop, main, runInTerminal } from './commands.mjs';
-import { BIN, setUp } from './setup.mjs';
-import { WRANGLER_ENV } from './wrangler.mjs';
+import { main } from './commands.mjs';
+import { deploy, readArguments } from './deployment/deploy.mjs';
+import { setUp } from './setup.mjs';
 
 await main(async () => {
+  const options = readArguments(process.argv.slice(2));
   await setUp();
   await build('steps');
-  const code = await runInTerminal(process.execPath, [BIN.wrangler, 'deploy', ...process.argv.slice(2)], WRANGLER_ENV);
-  if (code !== 0) throw new Stop("The Worker was not deployed: see Wrangler's own words above.", code);
+  await deploy(options);
 });

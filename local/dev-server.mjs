@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { copyBundle } from './build.mjs';
 import { ROOT, Stop, pause, red, start, stopNow } from './commands.mjs';
 import { BIN } from './setup.mjs';
+import { JURISDICTION } from './vars.mjs';
 import { WRANGLER_ENV, isReloadDone, wranglerOutput } from './wrangler.mjs';
 
 const READY_TIMEOUT_MS = 120_000;
@@ -114,9 +115,11 @@ async function configurationFor(worker, { script, assets }) {
   } catch (error) {
     throw new Stop(`${worker.config} cannot be read: ${/** @type {Error} */ (error).message}`);
   }
-  const { build: _, ...configuration } = written;
+  // The other environments are for deployments, and the local runtime has no jurisdictions.
+  const { build: _, env: __, ...configuration } = written;
+  const { [JURISDICTION]: ___, ...vars } = /** @type {Record<string, unknown>} */ (configuration.vars ?? {});
   if (assets) configuration.assets = { .../** @type {object} */ (configuration.assets), directory: assets };
-  return { ...configuration, main: script };
+  return { ...configuration, vars, main: script };
 }
 
 /**

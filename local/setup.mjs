@@ -6,7 +6,8 @@
  */
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { homedir } from 'node:os';
+import { basename, delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
@@ -16,6 +17,13 @@ const NODE_MAJOR = 20;
 const WORKER_BUILD = '0.8.7';
 const WASM_TARGET = 'wasm32-unknown-unknown';
 const RUST_COMPONENTS = ['rustfmt', 'clippy'];
+
+/** Cloudflare's build service sets it. Its image has no Rust, and a container of its own for each build. */
+const IS_BUILD_SERVICE = process.env.WORKERS_CI === '1';
+/** rustup's own installation, without a toolchain: the pinned one follows. */
+const INSTALL_RUSTUP =
+  "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none --no-modify-path";
+const CARGO_BIN = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin');
 
 const RUSTUP_HINT = 'Install Rust with rustup (https://rustup.rs), open a new terminal and run the command again.';
 
@@ -45,6 +53,7 @@ export async function setUp() {
       `Node ${process.versions.node} is too old: install Node ${NODE_MAJOR} or later (https://nodejs.org) and run the command again.`,
     );
   }
+  if (IS_BUILD_SERVICE) await installRustup();
   if (await nothingToDo()) return;
   await withLock('setup', async () => {
     await installPackages();
@@ -117,6 +126,15 @@ async function missingRust() {
       ...(installed.includes(`rust-std-${WASM_TARGET}`) ? [] : [WASM_TARGET]),
     ],
   };
+}
+
+/** Installs rustup where only Cloudflare's build service can: on other machines the user decides. */
+async function installRustup() {
+  process.env.PATH = `${CARGO_BIN}${delimiter}${process.env.PATH}`;
+  if (!(await capture('rustup', ['--version'])).missing) return;
+  await step("Installing rustup in Cloudflare's build service", 'sh', ['-c', INSTALL_RUSTUP], {
+    failure: 'rustup could not be installed: see its own words above.',
+  });
 }
 
 async function installRust() {

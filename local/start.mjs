@@ -17,6 +17,7 @@ import { DEVELOPMENT, EXPENSES, RELEASE, build, isFresh, sources } from './build
 import { ROOT, Stop, bold, main, pause, setInterruptedCode, start } from './commands.mjs';
 import { eachLine, endWith, startDevServer } from './dev-server.mjs';
 import { setUp } from './setup.mjs';
+import { parseVars } from './vars.mjs';
 import { updateOnSave } from './watch.mjs';
 
 const DEV_VARS = '.dev.vars';
@@ -161,17 +162,6 @@ function realCredentials(devVars) {
 /** @param {Record<string, string>} vars @param {number} port */
 function redirectUri({ WORKOS_REDIRECT_URI: uri, PUBLIC_ORIGIN: origin }, port) {
   return uri || `${(origin || `http://localhost:${port}`).replace(/\/$/, '')}/callback`;
-}
-
-/** Parses the names and values of a dotenv file; Wrangler parses the same file for the Worker. @param {string} text */
-function parseVars(text) {
-  const line = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#\n]*))/gm;
-  return Object.fromEntries(
-    [...text.matchAll(line)].map(([, name, ...values]) => [
-      name,
-      (values.find((value) => value !== undefined) ?? '').trim(),
-    ]),
-  );
 }
 
 /** Links the developer's variables to where Wrangler reads them. @param {string} devVars @param {string} file */
