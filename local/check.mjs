@@ -56,6 +56,12 @@ const CHECKS = [
     advice: 'Correct the types; they are JSDoc.',
   },
   {
+    title: 'Documents: capacity',
+    command: process.execPath,
+    args: ['local/capacity.mjs'],
+    advice: 'Run node local/capacity.mjs --write.',
+  },
+  {
     title: 'Rust: format',
     command: 'cargo',
     args: ['fmt', '--all', '--check'],

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { dollars, tables, useOfADay, withTables } from './capacity.mjs';
+import { ROOT } from './commands.mjs';
+
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+test('use of a day is the sum of its actions', () => {
+  const rows = [
+    '| a page of the list, up to 1,000 expenses | 0 | 0 | 0 | 1 | 1 | 0 |',
+    '| create | 0 | 1 | 0 | 0 | 2 | 5 |',
+    '| change | 1 | 1 | 0 | 0 | 2 | 5 |',
+    '| renewal of a session | 0 | 0 | 0 | 0 | 2 | 1 |',
+  ];
+  assert.deepEqual(useOfADay(rows.join('\n')), {
+    reads: 1,
+    writes: 3,
+    deletes: 0,
+    lists: 10,
+    objects: 22,
+    rows: 18,
+    requests: 16,
+  });
+  assert.throws(() => useOfADay(rows.slice(1).join('\n')), /has no row "a page of the list/);
+});
+
+test('dollars begin beyond what the plan includes', () => {
+  const lists = { name: '', included: 1_000_000, million: 5, used: () => 0 };
+  assert.equal(dollars(lists, 999_999), 0);
+  assert.equal(dollars(lists, 3_000_000), 10);
+});
+
+test('document with other figures is made anew', () => {
+  const document = readFileSync(join(ROOT, 'docs/capacity.md'), 'utf8');
+  assert.ok(document.includes(tables(README)));
+  assert.equal(withTables(document.replace(/\| KV lists \| 10 /, '| KV lists | 11 '), README), document);
+  assert.throws(() => withTables('', README), /has lost its mark/);
+});
