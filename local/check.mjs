@@ -62,6 +62,12 @@ const CHECKS = [
     advice: 'Run node local/capacity.mjs --write.',
   },
   {
+    title: 'Packages: rules, licences',
+    command: process.execPath,
+    args: ['local/third-party.mjs'],
+    advice: 'Follow deny.toml, or run node local/third-party.mjs --write.',
+  },
+  {
     title: 'Rust: format',
     command: 'cargo',
     args: ['fmt', '--all', '--check'],

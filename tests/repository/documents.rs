@@ -11,13 +11,8 @@ use super::{
     source::{self, Kind, ROOT, files, read},
 };
 
-const DOCUMENTS: [&str; 5] = [
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "STORAGE.md",
-    "docs/capacity.md",
-    "docs/deployment.md",
-];
+const DOCUMENTS: [&str; 5] =
+    ["ARCHITECTURE.md", "CONTRIBUTING.md", "STORAGE.md", "docs/capacity.md", "docs/deployment.md"];
 
 /// The text between single backquotes, for each paragraph, list item, and table row of a document.
 fn blocks(document: &str) -> Vec<Vec<String>> {
