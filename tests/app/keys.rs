@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use chrono::Duration;
-use edge_host::WaitUntil;
+use edge_host::{Clock, WaitUntil};
 use futures_util::FutureExt;
 use http::Method;
 use serde_json::json;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{
     ADA, Client, KvOperation, TestApp,
     app::request,
-    authkit::{CURRENT, NEXT, Outage},
+    authkit::{CURRENT, NEXT, Outage, STRANGER},
 };
 
 #[tokio::test]
@@ -139,4 +139,19 @@ async fn sign_in_with_an_unfetched_key_is_postponed() {
     browser.get("/me").await.expect(503);
     app.clock.advance(Duration::seconds(30));
     browser.get("/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn key_set_planted_in_kv_is_ignored() {
+    let app = TestApp::new();
+    let keys = json!({
+        "base_url": "https://workos.test", "fetched_at": app.clock.now().timestamp(),
+        "keys": {"keys": [STRANGER.jwk()]},
+    });
+    app.authkit_kv.insert_raw("authkit:jwks:client_test", &keys.to_string(), None);
+    app.authkit.set_outage(Some(Outage::NoAnswer));
+    let forged = STRANGER.sign(&STRANGER.header(), &app.authkit.claims(ADA));
+    app.bearer(&forged).get("/me").await.expect(503);
+    app.authkit.set_outage(None);
+    app.isolate().bearer(&forged).get("/me").await.expect(401);
 }

@@ -11,8 +11,14 @@ use super::{
     source::{self, Kind, ROOT, files, read},
 };
 
-const DOCUMENTS: [&str; 5] =
-    ["ARCHITECTURE.md", "CONTRIBUTING.md", "STORAGE.md", "docs/capacity.md", "docs/deployment.md"];
+const DOCUMENTS: [&str; 6] = [
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "STORAGE.md",
+    "docs/capacity.md",
+    "docs/deployment.md",
+];
 
 /// The text between single backquotes, for each paragraph, list item, and table row of a document.
 fn blocks(document: &str) -> Vec<Vec<String>> {
@@ -98,7 +104,8 @@ fn documents_name_files_that_exist() {
 #[test]
 fn documents_name_functions_that_their_files_have() {
     let mut absent = Vec::new();
-    for document in DOCUMENTS {
+    // SECURITY.md names tests: see below.
+    for document in DOCUMENTS.into_iter().filter(|document| *document != "SECURITY.md") {
         for block in blocks(&read(document)) {
             let mut file: Option<&str> = None;
             for text in &block {
@@ -125,6 +132,39 @@ fn documents_name_functions_that_their_files_have() {
         }
     }
     assert!(absent.is_empty(), "{}", absent.join("\n"));
+}
+
+/// Every row that names an attack, and no row with a name of no test. A Rust test is a function, and a test of Node has a
+/// title in quotes.
+#[test]
+fn security_names_tests_that_exist() {
+    let document = read("SECURITY.md");
+    let section = section(&document, "What attackers have");
+    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let (heads, rows): (Vec<&str>, Vec<&str>) = rows.partition(|row| row.ends_with("| shown by |"));
+    assert!(heads.len() > 5 && rows.len() > 20, "SECURITY.md has lost its tables");
+    for row in rows {
+        let cell = row.trim_end_matches(" |").rsplit_once("| ").unwrap().1;
+        let mut file: Option<&str> = None;
+        let mut tests = 0;
+        for text in cell.split('`').skip(1).step_by(2) {
+            if is_path(text) {
+                file = Some(text);
+                continue;
+            }
+            let path = file.unwrap_or_else(|| panic!("SECURITY.md names no file before {text}"));
+            let source = read(path);
+            let is_there = match text.strip_suffix("()") {
+                Some(name) => source.contains(&format!("fn {name}(")) && source.contains("test]"),
+                None => [format!("'{text}'"), format!("`{text}`")]
+                    .iter()
+                    .any(|title| source.contains(title)),
+            };
+            assert!(is_there, "SECURITY.md names {text} in {path}, which has no such test");
+            tests += 1;
+        }
+        assert!(tests > 0, "SECURITY.md shows no test in: {row}");
+    }
 }
 
 fn is_constant(text: &str) -> bool {
