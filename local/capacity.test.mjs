@@ -33,7 +33,7 @@ test('dollars begin beyond what the plan includes', () => {
   assert.equal(dollars(lists, 3_000_000), 10);
 });
 
-test('document with other figures is made anew', () => {
+test('document with other figures gets new tables', () => {
   const document = readFileSync(join(ROOT, 'docs/capacity.md'), 'utf8');
   assert.ok(document.includes(tables(README)));
   assert.equal(withTables(document.replace(/\| KV lists \| 10 /, '| KV lists | 11 '), README), document);

@@ -12,13 +12,14 @@ export function canAsk({ input, output }) {
 
 /** Asks, and shows nothing of the answer. @param {Terminal} terminal @param {string} question */
 export async function askSecretly({ input, output }, question) {
-  output.write(question);
   // readline would print what is typed.
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input, output: silent, terminal: true });
   const ended = new AbortController();
   // Ctrl-C and Ctrl-D end the question, and with it the deployment.
   lines.once('close', () => ended.abort());
+  // After readline has turned the terminal's own echo off.
+  output.write(question);
   try {
     return (await lines.question('', { signal: ended.signal })).trim();
   } catch {

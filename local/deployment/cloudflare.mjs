@@ -21,8 +21,13 @@ export function environmentOption(environment) {
   return `--env=${environment ?? ''}`;
 }
 
-/** Whether Wrangler can use an account. @param {string} wrangler its script */
+/**
+ * Whether Wrangler can use an account. A token counts without a question: it may be one that cannot read its user.
+ *
+ * @param {string} wrangler its script
+ */
 export async function isSignedIn(wrangler) {
+  if (process.env.CLOUDFLARE_API_TOKEN) return true;
   const { code } = await capture(process.execPath, [wrangler, 'whoami', '--json'], { env: WRANGLER_ENV });
   return code === 0;
 }

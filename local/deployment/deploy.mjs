@@ -58,6 +58,7 @@ export const USAGE = `npm run deploy -- [options] [options of wrangler deploy]
  * @property {string} wrangler Wrangler's script
  * @property {import('./ask.mjs').Terminal} terminal
  * @property {boolean} isBuildService whether Cloudflare's own build service runs this
+ * @property {typeof workerProblems} askWorker
  * @property {string} [file] the Wrangler configuration
  */
 
@@ -67,6 +68,7 @@ function surroundings() {
     wrangler: BIN.wrangler,
     terminal: { input: process.stdin, output: process.stdout },
     isBuildService: process.env.WORKERS_CI === '1',
+    askWorker: workerProblems,
   };
 }
 
@@ -154,7 +156,7 @@ export async function deploy(options, around = surroundings()) {
   problems.push(...settled.problems);
   if (isDryRun) {
     // Without secrets a dry run is complete; what it is given must be right.
-    const refused = await refusals(configuration, given, stored);
+    const refused = await refusals(configuration, given, stored, around);
     problems.push(...refused.filter(({ text }) => !MISSING.test(text)).map(({ text }) => `${text}.`));
   } else if (around.isBuildService) {
     // The dashboard takes secrets before or after the first build; until then the Worker names them in each response.
@@ -182,9 +184,16 @@ export async function deploy(options, around = surroundings()) {
   if (!isDryRun) explainDashboard(configuration, { ...configuration.vars, ...values });
 }
 
-/** What the Worker refuses, in its words. @param {import('./configuration.mjs').Configuration} configuration @param {Record<string, string>} secrets @param {string[]} stored */
-function refusals(configuration, secrets, stored) {
-  return workerProblems(configuration, withPlaceholders({ ...configuration.vars, ...secrets }, stored));
+/**
+ * What the Worker refuses, in its words.
+ *
+ * @param {import('./configuration.mjs').Configuration} configuration
+ * @param {Record<string, string>} secrets
+ * @param {string[]} stored
+ * @param {Surroundings} around
+ */
+function refusals(configuration, secrets, stored, { askWorker }) {
+  return askWorker(configuration, withPlaceholders({ ...configuration.vars, ...secrets }, stored));
 }
 
 /**
@@ -197,14 +206,15 @@ function refusals(configuration, secrets, stored) {
  * @param {Options} options
  * @param {Surroundings} around
  */
-async function settle(configuration, secrets, stored, file, options, { terminal }) {
+async function settle(configuration, secrets, stored, file, options, around) {
+  const { terminal } = around;
   const mayAsk = !options.check && canAsk(terminal);
   /** @type {Record<string, string>} */
   const answers = {};
   /** @type {Record<string, number>} */
   const asked = {};
   for (;;) {
-    const refused = await refusals(configuration, { ...secrets, ...answers }, stored);
+    const refused = await refusals(configuration, { ...secrets, ...answers }, stored, around);
     const isQuestion = (/** @type {import('./worker.mjs').WorkerProblem} */ { name, text }) =>
       (MISSING.test(text) || name in answers) && (asked[name] ?? 0) < MAX_ANSWERS;
     const questions = mayAsk ? refused.filter(isQuestion) : [];

@@ -17,12 +17,25 @@ import { workerProblems } from './worker.mjs';
 const STUB = fileURLToPath(new URL('stub-wrangler.mjs', import.meta.url));
 const FOLDER = mkdtempSync(join(tmpdir(), 'authkit-edge-deployment-test-'));
 after(() => rmSync(FOLDER, { recursive: true, force: true }));
+delete process.env.CLOUDFLARE_API_TOKEN;
 
 const PASSWORD = 'hunter2 hunter2 hunter2 hunter2 hunter2';
 const SECRETS = { WORKOS_API_KEY: 'sk_live_hunter2', WORKOS_CLIENT_ID: 'client_1', WORKOS_COOKIE_PASSWORD: PASSWORD };
 /** wrangler.toml as the repository has it. */
 const TOML = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
 const PRODUCTION = TOML.slice(0, TOML.indexOf('# --- Staging'));
+
+/** The Worker's responses, by its bindings and variables: each start of the runtime takes a second. @type {Map<string, ReturnType<typeof workerProblems>>} */
+const asked = new Map();
+
+/** @type {typeof workerProblems} */
+function askWorker(configuration, variables) {
+  const { kv_namespaces: kv, durable_objects: objects } = configuration.settings;
+  const key = JSON.stringify([kv.map(({ binding }) => binding), objects, variables]);
+  const problems = asked.get(key) ?? workerProblems(configuration, variables);
+  asked.set(key, problems);
+  return problems;
+}
 
 let files = 0;
 
@@ -71,6 +84,7 @@ async function run(args, { account = { isSignedIn: true }, toml = TOML, typed, i
       wrangler: STUB,
       terminal: { input, output },
       isBuildService,
+      askWorker,
       file: file(toml),
     });
   } catch (error) {
@@ -318,6 +332,15 @@ test('deploy without an account uploads nothing', async () => {
   assert.match(printed, /Sign in by npx wrangler login/);
 });
 
+test('API token counts as signed in', async (t) => {
+  process.env.CLOUDFLARE_API_TOKEN = 'hunter2';
+  t.after(() => delete process.env.CLOUDFLARE_API_TOKEN);
+  const { uploads, calls, stop, printed } = await run(['--secrets', secretsFile(SECRETS)], { account: {} });
+  assert.equal(stop, undefined, printed);
+  assert.equal(uploads.length, 1);
+  assert.ok(calls.every(({ args }) => args[0] !== 'whoami'));
+});
+
 test('deploy without a terminal says what is missing', async () => {
   const { uploads, stop, printed } = await run([]);
   assert.equal(stop?.exitCode, 1);
@@ -373,7 +396,7 @@ test("build service may deploy before the Worker's secrets are set", async () =>
   assert.match(printed, /Note: WORKOS_API_KEY is missing/);
 });
 
-test("failure of Wrangler is the deployment's", async () => {
+test('failed upload sets the exit code', async () => {
   const { stop } = await run(['--secrets', secretsFile(SECRETS)], { account: { isSignedIn: true, deployCode: 7 } });
   assert.equal(stop?.exitCode, 7);
 });

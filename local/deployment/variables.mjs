@@ -119,9 +119,7 @@ export function deploymentProblems(configuration, secrets, otherSecrets) {
   }
   for (const name of SECRETS) {
     if (otherSecrets && values[name] && values[name] === otherSecrets[name])
-      problems.push(
-        `${name} is the same as another environment's: whoever knows the one has the other. Use another value.`,
-      );
+      problems.push(`${name} is the same as another environment's: a leak there is a leak here. Use another value.`);
   }
   return problems;
 }
