@@ -62,9 +62,14 @@ pub use signature::{RsaPublicKey, SignatureError, SignatureVerifier, UnusableRsa
 /// (`new_sqlite_classes`). The macro stands at the root of a crate of type `cdylib`; on any other target than wasm it
 /// expands to nothing.
 ///
-/// A panic ends what runs in the isolate. Each event of an object fails, and its sender gets an [`ObjectError`] that
-/// says that the message may have run; an alarm runs again. The next event starts the module anew, and objects are
-/// made again from their storage, which keeps every write from before the panic.
+/// A request runs to its end when its client leaves, for as long as `waitUntil()` allows: a write that has begun
+/// completes. The compatibility flag `enable_request_signal` lets the Worker drop the rest of a response body then. The
+/// compatibility date is 2025-05-05 or later.
+///
+/// A panic ends what runs in the isolate. The request that panicked gets 500, and every other one 503 with
+/// `Retry-After`: it may have taken effect. A response body that has begun breaks off. Each event of an object fails, and
+/// its sender gets an [`ObjectError`] that says that the message may have run; an alarm runs again. The next event starts
+/// the module anew, and objects are made again from their storage, which keeps every write from before the panic.
 #[macro_export]
 macro_rules! serve {
     ($build:path $(, $class:ident = $factory:path)* $(,)?) => {
@@ -82,8 +87,8 @@ macro_rules! serve {
                 $crate::workers::start(receive);
             }
 
-            extern "C" fn receive(call: u32, head_length: u32) {
-                $crate::workers::receive(call, head_length, &ROUTER, $build);
+            extern "C" fn receive(call: u32, head_length: u32) -> u32 {
+                $crate::workers::receive(call, head_length, &ROUTER, $build)
             }
 
             #[wasm_bindgen::prelude::wasm_bindgen(wasm_bindgen = $crate::workers::private::wasm_bindgen)]

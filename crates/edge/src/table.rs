@@ -12,6 +12,11 @@ impl<T> Table<T> {
         Self(Vec::new())
     }
 
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn find(&self, number: u32) -> Result<usize, usize> {
         // A new number is the largest, until numbers repeat.
         match self.0.last() {
@@ -67,6 +72,7 @@ mod tests {
                 2 => assert_eq!(table.get(number), map.get(&number)),
                 _ => assert_eq!(table.get_mut(number), map.get_mut(&number)),
             }
+            assert_eq!(table.len(), map.len());
             assert!(table.0.iter().map(|(number, value)| (number, value)).eq(&map));
         }
     }

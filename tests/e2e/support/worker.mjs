@@ -14,7 +14,9 @@ import { send } from './http.mjs';
 import {
   BUSY_PATH,
   CLOCK_PATH,
+  COLLECT_PATH,
   COUNTS_PATH,
+  DISTURB_PATH,
   EVICT_PATH,
   HARNESS,
   KV_BINDINGS,
@@ -231,6 +233,11 @@ export class Worker {
     await this.#tell(`${KV_PATH}?${query('hold', operations)}`);
   }
 
+  /** Operations of KV on this key no longer stand still. @param {string} key */
+  async releaseKv(key) {
+    await this.#tell(`${KV_HELD_PATH}?release=${encodeURIComponent(key)}`);
+  }
+
   /** From now on the day's quota of these of KV's operations is used up, and of no others. @param {KvOperation[]} operations */
   async exhaustKv(...operations) {
     await this.#tell(`${KV_PATH}?${query('exhaust', operations)}`);
@@ -254,6 +261,15 @@ export class Worker {
   /** Returns once a message stands still in one of the isolates. */
   async untilObjectIsHeld() {
     await Promise.any(this.isolates.map((isolate) => this.#tell(OBJECT_HELD_PATH, [isolate])));
+  }
+
+  /**
+   * From now on each operation of KV and each message to an object takes so much longer, and a share of them fails.
+   *
+   * @param {{ delayMs?: number, failingShare?: number }} [faults] default: none
+   */
+  async disturb({ delayMs = 0, failingShare = 0 } = {}) {
+    await this.#tell(`${DISTURB_PATH}?delay=${delayMs}&share=${failingShare}`);
   }
 
   /** Ends every instance of an object, with everything that it does. Its storage stays. */
@@ -304,19 +320,27 @@ export class Worker {
     await this.#tell(SETTLE_PATH);
   }
 
-  /** Returns once as many requests are being answered at the same time. @param {number} requests */
-  async busyWith(requests) {
-    await this.#tell(`${BUSY_PATH}?requests=${requests}`, [this]);
+  /** Returns once as many requests are being answered at the same time. @param {number} requests @param {Isolate} [isolate] */
+  async busyWith(requests, isolate = this) {
+    await this.#tell(`${BUSY_PATH}?requests=${requests}`, [isolate]);
   }
 
   /**
-   * The isolate's use of resources: how often it has listed keys, its WebAssembly memory, which never shrinks, and how
-   * often its module has called each function of JavaScript.
+   * The isolate's use of resources: how often it has listed keys, its WebAssembly memory, which never shrinks, how
+   * often its module has called each function of JavaScript, and how many items of each kind it keeps for events under
+   * way.
    *
-   * @returns {Promise<{ lists: number, memoryBytes: number, hostCalls: Record<string, number> }>}
+   * @returns {Promise<{
+   *   lists: number, memoryBytes: number, hostCalls: Record<string, number>, live: Record<string, number>
+   * }>}
    */
-  async use() {
-    return (await send({ url: this.origin + USE_PATH })).json;
+  async use(/** @type {Isolate} */ { origin } = this) {
+    return (await send({ url: origin + USE_PATH })).json;
+  }
+
+  /** Has an isolate collect its garbage. @param {Isolate} [isolate] */
+  async collectGarbage(isolate = this) {
+    await this.#tell(COLLECT_PATH, [isolate]);
   }
 
   /** The KV namespace itself, as its operator sees it. */

@@ -58,9 +58,10 @@ pub fn run_in_background_of(context: &JsValue, work: impl Future<Output = ()> + 
 }
 
 fn run_for(work: impl Future<Output = ()> + 'static, keep: impl FnOnce(u32)) {
+    // One number for the work and its task: JavaScript drops the task where the runtime has cancelled the work.
     let number = next_id();
     keep(number);
-    spawn(async move {
+    spawn(number, async move {
         work.await;
         end_work(number);
     });

@@ -47,6 +47,13 @@ thread_local! {
     static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
     static IS_RUN_PLANNED: Cell<bool> = const { Cell::new(false) };
     static LAST_ID: Cell<u32> = const { Cell::new(0) };
+    /// The task that is polled now, or was polled last.
+    static CURRENT: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The number of tasks that have not ended.
+pub fn live() -> usize {
+    TASKS.with_borrow(Table::len)
 }
 
 /// A number for a task, an operation or a stream. They repeat after four thousand millions.
@@ -56,9 +63,8 @@ pub fn next_id() -> u32 {
     id
 }
 
-/// Starts a task. The call of JavaScript that is under way polls it before it ends.
-pub fn spawn(work: impl Future<Output = ()> + 'static) {
-    let id = next_id();
+/// Starts a task with an id of [`next_id`]. The call of JavaScript that is under way polls it before it ends.
+pub fn spawn(id: u32, work: impl Future<Output = ()> + 'static) {
     let waker = Waker::from(Arc::new(TaskWaker(id)));
     TASKS.with_borrow_mut(|tasks| {
         tasks.insert(id, Task { work: Box::pin(work), waker: waker.clone() });
@@ -79,11 +85,24 @@ pub fn enter(work: impl FnOnce()) {
 }
 
 fn poll(id: u32) {
+    CURRENT.set(id);
     // Woken twice, or while it was polled to its end.
     let Some(mut task) = TASKS.with_borrow_mut(|tasks| tasks.remove(id)) else { return };
     if task.work.as_mut().poll(&mut Context::from_waker(&task.waker)).is_pending() {
         TASKS.with_borrow_mut(|tasks| tasks.insert(id, task));
     }
+}
+
+/// Drops a task and everything that it holds: the runtime has cancelled what it waits for. Does nothing once the task
+/// has ended. JavaScript calls this too.
+pub extern "C" fn abandon(id: u32) {
+    let task = TASKS.with_borrow_mut(|tasks| tasks.remove(id));
+    enter(|| drop(task));
+}
+
+/// The task that is polled now, or was polled last. After a panic it is the one that panicked.
+pub extern "C" fn current() -> u32 {
+    CURRENT.get()
 }
 
 /// Polls the tasks that were woken outside of a call of JavaScript's.

@@ -4,8 +4,14 @@
  * memory, and is encoded there directly. Calls from JavaScript go by function pointers, which costs nothing but the
  * call. It takes no decisions.
  *
- * A panic leaves the module's memory in an unknown state. Every event under way then fails, and the next one starts a
- * new instance of the module.
+ * A panic leaves the module's memory in an unknown state, and so does a call into the module that the runtime ends
+ * midway, because it takes too much CPU time. Every event under way then fails, and the next one starts a new instance
+ * of the module.
+ *
+ * A client may leave while its request is under way. The runtime then cancels what the request waits for, without a
+ * word: promises of a cancelled context never settle. So a request runs to its end by `waitUntil()`, a stream is
+ * dropped by the request's signal or when the runtime has dropped it, and what the runtime cancels all the same is
+ * dropped some time later.
  */
 
 const encoder = new TextEncoder();
@@ -17,14 +23,17 @@ const encoder = new TextEncoder();
  *
  * @typedef {object} Module
  * @property {WebAssembly.Memory} memory
- * @property {Pointer} receive   a request: id, and the length of its head in the inbox
+ * @property {Pointer} receive   a request: id, and the length of its head in the inbox. Returns its task, as the next two
  * @property {Pointer} message   a message to an object: id, instance, length
  * @property {Pointer} alarm     an alarm: id, instance, retries
  * @property {Pointer} settle    the outcome of an operation: waiter, kind, length
  * @property {Pointer} run       polls the tasks that can go on
+ * @property {Pointer} abandon   drops a task
+ * @property {Pointer} current   the task that is polled, or was last
  * @property {Pointer} pull      asks for the next part of a stream
  * @property {Pointer} cancel    drops a stream
  * @property {Pointer} renewInbox makes an inbox of so many bytes, and returns its address
+ * @property {Pointer} live      the number of items of one kind, see {@link LIVE}
  */
 
 /** @type {Module} */
@@ -33,6 +42,8 @@ let module;
 let instance = 0;
 /** Whether the instance has panicked. */
 let hasPanicked = false;
+/** Whether a call into the module is under way. Still true at the next one when the runtime ended the call midway. */
+let isInside = false;
 /** A view of the module's inbox, which is empty when the memory has moved. */
 let inbox = new Uint8Array(0);
 
@@ -47,10 +58,14 @@ const INBOX_BYTES = 64 * 1024;
  * @param {Uint32Array} pointers in the order of {@link Module}
  */
 export function connect(memory, table, pointers) {
-  const [receive, message, alarm, settle, run, pull, cancel, renewInbox] = Array.from(pointers, (at) => table.get(at));
-  module = { memory, receive, message, alarm, settle, run, pull, cancel, renewInbox };
+  const [receive, message, alarm, settle, run, abandon, current, pull, cancel, renewInbox, live] = Array.from(
+    pointers,
+    (at) => table.get(at),
+  );
+  module = { memory, receive, message, alarm, settle, run, abandon, current, pull, cancel, renewInbox, live };
   instance += 1;
   hasPanicked = false;
+  isInside = false;
   inbox = new Uint8Array(0);
   headerNames = undefined;
 }
@@ -97,9 +112,11 @@ export function bytesToInbox(bytes) {
  * @property {boolean} hasResponse
  * @property {(response: any) => void} [resolve] where the event waits for it
  * @property {(error: Error) => void} [reject]
+ * @property {number} [task]            of the module
+ * @property {number} [began]           milliseconds since 1970
  */
 
-/** The events under way, by their ids. @type {Map<number, Call>} */
+/** The events under way, by their ids, the oldest first. @type {Map<number, Call>} */
 const calls = new Map();
 let lastId = 0;
 
@@ -107,24 +124,56 @@ let lastId = 0;
  * Hands an event to the module.
  *
  * @param {Call} call
- * @param {(id: number) => void} begin calls into the module
+ * @param {(id: number) => number} begin calls into the module, and returns the task
  * @returns the response, or a promise for it
  */
 export function open(call, begin) {
   lastId = (lastId + 1) >>> 0;
   const id = lastId;
   calls.set(id, call);
-  try {
-    begin(id);
-  } catch (error) {
-    panicked(error);
-    throw resetError();
-  }
+  if (lostStreams.length > 0) cancelLost();
+  if (id % EVENTS_PER_LOOK === 0) abandonOverdue();
+  enter(() => (call.task = begin(id)));
+  if (hasPanicked) throw resetError();
   if (call.hasResponse) return call.response;
-  return new Promise((resolve, reject) => {
+  call.began = Date.now();
+  const response = new Promise((resolve, reject) => {
     call.resolve = resolve;
     call.reject = reject;
   });
+  if (!call.context) return response;
+  const answer = response.catch(answerReset);
+  // A request whose client leaves runs to its end: what it has begun to write is written, and its task ends.
+  // https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
+  call.context.waitUntil(answer);
+  return answer;
+}
+
+/**
+ * After this time the runtime has cancelled an event that has no end: it gives an alarm 15 minutes, and `waitUntil()`
+ * 30 seconds after the response is sent or the client has left. No client waits so long for a response either.
+ */
+const EVENT_MAX_MS = 20 * 60 * 1_000;
+/** One event in so many looks for overdue ones. */
+const EVENTS_PER_LOOK = 64;
+
+/** Drops the events and the work in the background that cannot end any more. */
+function abandonOverdue() {
+  const before = Date.now() - EVENT_MAX_MS;
+  for (const [id, { began, task, reject }] of calls) {
+    // A call without a time has its response, and is about to end.
+    if (began === undefined) continue;
+    if (began > before) break;
+    calls.delete(id);
+    reject?.(new Error('the event took too long'));
+    enter(() => module.abandon(/** @type {number} */ (task)));
+  }
+  for (const [work, { began, end }] of background) {
+    if (began > before) break;
+    background.delete(work);
+    end();
+    enter(() => module.abandon(work));
+  }
 }
 
 /** @param {Call} call @param {unknown} response */
@@ -140,22 +189,42 @@ export function close(id) {
 }
 
 /**
- * An exception that leaves the module is a panic, or as bad as one.
+ * An exception that leaves the module is a panic, or as bad as one. The event that panicked fails, and its client gets
+ * 500. The others are told to come back: nothing is known to be wrong with them.
  *
  * @param {unknown} error
  */
 function panicked(error) {
-  if (!hasPanicked) {
-    hasPanicked = true;
-    for (const { reject } of calls.values()) reject?.(resetError());
-    for (const { controller, resolve } of pulls.values()) {
-      controller.error(resetError());
-      resolve();
-    }
-    for (const end of background.values()) end();
-    for (const table of [calls, pulls, background, timers]) table.clear();
-    afterPanic(error);
+  isInside = false;
+  if (hasPanicked) return;
+  hasPanicked = true;
+  // An exception of this half has no other trace.
+  console.error(error);
+  const culprit = module.current() >>> 0;
+  for (const { task, reject } of calls.values()) reject?.(task === culprit ? resetError() : OTHERS_PANIC);
+  for (const { controller, resolve } of pulls.values()) {
+    controller.error(resetError());
+    resolve();
   }
+  for (const { end } of background.values()) end();
+  for (const table of [calls, pulls, background, timers]) table.clear();
+  afterPanic(error);
+}
+
+/** What the body of a response that an instance has not finished says. */
+const RESET_DETAIL =
+  'The server has restarted. The request may have taken effect. Send it again; if it creates something, with its Idempotency-Key.';
+
+/** The error of events that another one's panic has ended. */
+const OTHERS_PANIC = resetError();
+
+/** Responds to a request, in its own context: no other can make its response. @param {unknown} error */
+function answerReset(error) {
+  if (error !== OTHERS_PANIC) throw error;
+  return Response.json(
+    { detail: RESET_DETAIL },
+    { status: 503, headers: { 'retry-after': '1', 'cache-control': 'no-store' } },
+  );
 }
 
 function resetError() {
@@ -169,13 +238,28 @@ let afterPanic = (error) => {
   });
 };
 
-/** Calls into the module outside of an event. @param {() => void} call */
+/** Calls into the module. @param {() => void} call */
 function enter(call) {
+  if (!isUsable(instance)) return;
+  isInside = true;
   try {
     call();
   } catch (error) {
     panicked(error);
   }
+  isInside = false;
+}
+
+/** Whether an instance is the one that runs, and runs well. @param {number} began */
+function isUsable(began) {
+  // Calls are not nested: the last one was ended by the runtime, which runs no code of JavaScript's for that.
+  if (isInside) panicked(new WebAssembly.RuntimeError('the runtime ended a call of the module'));
+  return began === instance && !hasPanicked;
+}
+
+/** Starts a new instance where the last one cannot go on. @param {Exports} exports */
+function restart(exports) {
+  if (!isUsable(instance)) exports.__wbg_reset_state();
 }
 
 /**
@@ -231,7 +315,11 @@ export function environment(id) {
   return calls.get(id)?.env;
 }
 
-/** Work in the background, by its number: each function says that the work has ended. @type {Map<number, () => void>} */
+/**
+ * Work in the background, by its number, the oldest first: `end` says that it has ended.
+ *
+ * @type {Map<number, { began: number, end: () => void }>}
+ */
 const background = new Map();
 
 /** Keeps the context of an event until the work has ended. @param {number} id @param {number} work */
@@ -243,7 +331,9 @@ export function keepEvent(id, work) {
 /** @param {ExecutionContext | DurableObjectState} context @param {number} work */
 export function keepContext(context, work) {
   try {
-    context.waitUntil(new Promise((/** @type {(value: void) => void} */ resolve) => background.set(work, resolve)));
+    context.waitUntil(
+      new Promise((/** @type {(value: void) => void} */ end) => background.set(work, { began: Date.now(), end })),
+    );
   } catch {
     // The event is over: the work runs without its context.
   }
@@ -251,7 +341,7 @@ export function keepContext(context, work) {
 
 /** @param {number} work */
 export function endWork(work) {
-  background.get(work)?.();
+  background.get(work)?.end();
   background.delete(work);
 }
 
@@ -356,19 +446,44 @@ export function respondWithStream(id, status, set, own, stream) {
   const call = calls.get(id);
   if (!call) return;
   const began = instance;
-  const body = new ReadableStream({
+  const cancel = () => {
+    if (!isUsable(began)) return;
+    pulls.get(stream)?.resolve();
+    pulls.delete(stream);
+    enter(() => module.cancel(stream));
+  };
+  // The runtime drops the body of a client that has left without a call of `cancel`. It aborts the signal instead, but
+  // not where it notices by a failed write.
+  // https://developers.cloudflare.com/workers/configuration/compatibility-flags/#enable-requestsignal-for-incoming-requests
+  const { signal } = /** @type {Request} */ (call.request);
+  if (signal?.aborted) queueMicrotask(cancel);
+  else signal?.addEventListener('abort', cancel);
+  /** @type {UnderlyingSource<Uint8Array>} */
+  const source = {
     pull(controller) {
-      if (began !== instance || hasPanicked) return controller.error(resetError());
+      if (!isUsable(began)) return controller.error(resetError());
       return new Promise((/** @type {(value: void) => void} */ resolve) => {
         pulls.set(stream, { controller, resolve });
         enter(() => module.pull(stream));
       });
     },
-    cancel() {
-      if (began === instance && !hasPanicked) enter(() => module.cancel(stream));
-    },
-  });
+    cancel,
+  };
+  // No part before the client can receive it: the runtime would ask for the first one at once, while the module runs.
+  const body = new ReadableStream(source, { highWaterMark: 0 });
+  collected.register(body, { stream, began });
   respondTo(call, makeResponse(body, status, set, own));
+}
+
+/** Streams whose bodies the runtime has dropped. @type {{ stream: number, began: number }[]} */
+const lostStreams = [];
+/** The callback runs in no event's context: the next event drops the streams. */
+const collected = new FinalizationRegistry((/** @type {{ stream: number, began: number }} */ lost) => {
+  lostStreams.push(lost);
+});
+
+function cancelLost() {
+  for (const { stream, began } of lostStreams.splice(0)) if (isUsable(began)) enter(() => module.cancel(stream));
 }
 
 /** @param {number} stream @param {Uint8Array} part a view of the module's memory */
@@ -417,8 +532,7 @@ const TIMED_OUT = 3;
 
 /** @param {number} began the instance that waits @param {number} waiter @param {number} kind @param {() => number} [write] */
 function settle(began, waiter, kind, write) {
-  if (began !== instance || hasPanicked) return;
-  enter(() => module.settle(waiter, kind, write ? write() : 0));
+  if (isUsable(began)) enter(() => module.settle(waiter, kind, write ? write() : 0));
 }
 
 /**
@@ -465,7 +579,7 @@ function messageOf(error) {
 export function runSoon() {
   const began = instance;
   queueMicrotask(() => {
-    if (began === instance && !hasPanicked) enter(() => module.run());
+    if (isUsable(began)) enter(() => module.run());
   });
 }
 
@@ -598,6 +712,22 @@ export function readRestOfBody(waiter, id) {
   return rest !== undefined;
 }
 
+// --- for tests -------------------------------------------------------------------------------------
+
+/** The kinds of items that the module counts, in its order. */
+const LIVE = ['tasks', 'operations', 'streams', 'objects'];
+
+/**
+ * What both halves keep for events under way: all but the objects is gone once nothing runs. A property of the entry
+ * with a symbol for its name: requests and other Workers cannot reach it.
+ */
+const LIVE_COUNTS = Symbol.for('edge-host.live');
+
+function liveCounts() {
+  const counts = Object.fromEntries(LIVE.map((kind, index) => [kind, module.live(index) >>> 0]));
+  return { ...counts, calls: calls.size, background: background.size, pulls: pulls.size, timers: timers.size };
+}
+
 // --- the entry -------------------------------------------------------------------------------------
 
 /**
@@ -619,9 +749,10 @@ export function entry(exports) {
     fetch(request, env, context) {
       const repeat = request.method === 'GET' ? repeated.get(request.url) : undefined;
       if (repeat) return repeat();
-      if (hasPanicked) exports.__wbg_reset_state();
+      restart(exports);
       return serve(request, env, context);
     },
+    [LIVE_COUNTS]: liveCounts,
   };
 }
 
@@ -640,17 +771,26 @@ export function objectClass(exports, Class) {
 
     /** @param {DurableObjectState} context @param {unknown} env */
     constructor(context, env) {
-      if (hasPanicked) exports.__wbg_reset_state();
       this.#context = context;
       this.#env = env;
-      this.#object = new Class(context, env);
+      this.#object = this.#make();
       this.#instance = instance;
     }
 
+    #make() {
+      restart(exports);
+      try {
+        return new Class(this.#context, this.#env);
+      } catch (error) {
+        panicked(error);
+        throw resetError();
+      }
+    }
+
     #current() {
-      if (hasPanicked) exports.__wbg_reset_state();
+      restart(exports);
       if (this.#instance !== instance) {
-        this.#object = new Class(this.#context, this.#env);
+        this.#object = this.#make();
         this.#instance = instance;
       }
       return this.#object;
@@ -672,7 +812,7 @@ export function objectClass(exports, Class) {
 export async function deliver(object, request) {
   const began = instance;
   const message = await request.text();
-  if (began !== instance || hasPanicked) throw resetError();
+  if (!isUsable(began)) throw resetError();
   const call = { response: undefined, hasResponse: false };
   const response = await open(call, (id) => module.message(id, object, toInbox(message)));
   return response === undefined ? new Response(null, { status: 500 }) : new Response(/** @type {string} */ (response));

@@ -11,6 +11,7 @@ mod kv;
 mod object;
 mod objects;
 mod operation;
+mod panics;
 mod rate_limit;
 mod request;
 mod response;
@@ -148,27 +149,41 @@ extern "C" {
 
 /// The application's function that takes a request from JavaScript.
 #[doc(hidden)]
-pub type Receive = extern "C" fn(u32, u32);
+pub type Receive = extern "C" fn(u32, u32) -> u32;
 
 /// Runs when an instance of the module starts.
 #[doc(hidden)]
 pub fn start(receive: Receive) {
-    console_error_panic_hook::set_once();
     console::install();
+    panics::log();
     // The order is that of `connect` in `isolate.js`, which finds the functions in the module's table.
     let pointers = [
         receive as usize,
-        object::message as extern "C" fn(u32, u32, u32) as usize,
-        object::alarm as extern "C" fn(u32, u32, u32) as usize,
+        object::message as extern "C" fn(u32, u32, u32) -> u32 as usize,
+        object::alarm as extern "C" fn(u32, u32, u32) -> u32 as usize,
         operation::settle as extern "C" fn(u32, u32, u32) as usize,
         executor::run as extern "C" fn() as usize,
+        executor::abandon as extern "C" fn(u32) as usize,
+        executor::current as extern "C" fn() -> u32 as usize,
         response::pull as extern "C" fn(u32) as usize,
         response::cancel as extern "C" fn(u32) as usize,
         operation::renew_inbox as extern "C" fn(u32) -> u32 as usize,
+        live as extern "C" fn(u32) -> u32 as usize,
     ];
     #[expect(clippy::cast_possible_truncation, reason = "addresses have 32 bits on wasm32")]
     let pointers = pointers.map(|pointer| pointer as u32);
     connect(wasm_bindgen::memory(), wasm_bindgen::function_table(), &pointers);
+}
+
+/// How many items of one kind the module keeps, by the kind's place in `LIVE` of `isolate.js`. Only tests ask.
+extern "C" fn live(kind: u32) -> u32 {
+    let count = match kind {
+        0 => executor::live(),
+        1 => operation::live(),
+        2 => response::live(),
+        _ => object::live(),
+    };
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Serves one request, by worker-build's entry.
@@ -187,18 +202,20 @@ pub fn make_object<O: Object + 'static>(
     object::WorkersObject::new(state, |context| factory(&WorkersHost(env), context))
 }
 
-/// Serves the request whose head is in the inbox by the isolate's router, which the first request builds.
+/// Serves the request whose head is in the inbox by the isolate's router, which the first request builds. Returns the
+/// id of the request's task.
 #[doc(hidden)]
 pub fn receive<R: IntoRouter + 'static>(
     call: u32,
     head_length: u32,
     router: &'static LocalKey<OnceCell<Router>>,
     build: fn(&WorkersHost) -> R,
-) {
+) -> u32 {
+    let task = executor::next_id();
     let call = Arc::new(Call::new(call));
     let request = operation::read_inbox(head_length, |head| request::read_request(head, &call));
     executor::enter(|| {
-        executor::spawn(async move {
+        executor::spawn(task, async move {
             let mut request = match request {
                 Ok(request) => request,
                 Err(error) => return response::refuse(&call, &error.to_string()),
@@ -219,4 +236,5 @@ pub fn receive<R: IntoRouter + 'static>(
             response::send(&call, response.unwrap_or_else(|never| match never {})).await;
         });
     });
+    task
 }

@@ -86,6 +86,11 @@ thread_local! {
     static OBJECTS: RefCell<Table<Rc<Instance>>> = const { RefCell::new(Table::new()) };
 }
 
+/// The number of objects that run in this isolate.
+pub fn live() -> usize {
+    OBJECTS.with_borrow(Table::len)
+}
+
 /// One object of a class, as [`serve!`](crate::serve) exports it.
 pub struct WorkersObject(u32);
 
@@ -130,15 +135,16 @@ impl Drop for WorkersObject {
     }
 }
 
-/// Runs `event` on an object, in a task.
+/// Runs `event` on an object, in a task, whose id it returns.
 fn start<F: Future<Output = ()>>(
     call: u32,
     object: u32,
     event: impl FnOnce(Rc<Instance>) -> F + 'static,
-) {
+) -> u32 {
+    let task = next_id();
     let instance = OBJECTS.with_borrow(|objects| objects.get(object).map(Rc::clone));
     enter(|| {
-        spawn(async move {
+        spawn(task, async move {
             match instance {
                 Some(instance) => event(instance).await,
                 None => fail_call(call, "the object was reset"),
@@ -146,10 +152,11 @@ fn start<F: Future<Output = ()>>(
             close(call);
         });
     });
+    task
 }
 
-/// Hands the message in the inbox to an object. JavaScript calls this.
-pub extern "C" fn message(call: u32, object: u32, length: u32) {
+/// Hands the message in the inbox to an object, by a task, whose id it returns. JavaScript calls this.
+pub extern "C" fn message(call: u32, object: u32, length: u32) -> u32 {
     let message = take_inbox(length);
     start(call, object, move |instance| async move {
         let message =
@@ -165,11 +172,11 @@ pub extern "C" fn message(call: u32, object: u32, length: u32) {
                 respond_with(call, None);
             }
         }
-    });
+    })
 }
 
-/// Runs the alarm of an object. JavaScript calls this.
-pub extern "C" fn alarm(call: u32, object: u32, retries: u32) {
+/// Runs the alarm of an object, by a task, whose id it returns. JavaScript calls this.
+pub extern "C" fn alarm(call: u32, object: u32, retries: u32) -> u32 {
     start(call, object, move |instance| async move {
         let Err(fault) = instance.object.alarm().await else { return respond_with(call, None) };
         log::error!("The alarm of a Durable Object failed: {fault}");
@@ -180,7 +187,7 @@ pub extern "C" fn alarm(call: u32, object: u32, retries: u32) {
             }
         }
         fail_call(call, "the alarm failed");
-    });
+    })
 }
 
 /// The synchronous key-value API of a class with SQLite storage.

@@ -85,6 +85,11 @@ impl Drop for Operation {
     }
 }
 
+/// The number of operations under way.
+pub fn live() -> usize {
+    WAITERS.with_borrow(Table::len)
+}
+
 /// The outcomes by number, as in `isolate.js`.
 const BYTES: u32 = 0;
 const NOTHING: u32 = 1;

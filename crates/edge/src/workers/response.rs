@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::{
     call::Call,
-    executor::{enter, next_id, spawn},
+    executor::{abandon, enter, next_id, spawn},
 };
 use crate::{Repeatable, table::Table};
 
@@ -36,9 +36,21 @@ extern "C" {
     fn end_stream(stream: u32, is_whole: bool);
 }
 
+/// A body that its client receives in parts.
+struct Stream {
+    /// None while a part is made.
+    body: Option<Body>,
+    /// The task that makes a part, or made the last one.
+    task: u32,
+}
+
 thread_local! {
-    /// The bodies that clients receive in parts; none while its part is made.
-    static STREAMS: RefCell<Table<Option<Body>>> = const { RefCell::new(Table::new()) };
+    static STREAMS: RefCell<Table<Stream>> = const { RefCell::new(Table::new()) };
+}
+
+/// The number of bodies that clients receive in parts.
+pub fn live() -> usize {
+    STREAMS.with_borrow(Table::len)
 }
 
 /// Headers whose values hardly two responses share.
@@ -112,7 +124,9 @@ pub async fn send(call: &Call, response: Response<Body>) {
     let Headers { set, own } = Headers::of(&parts.headers, size.is_some_and(|size| size > 0));
     if size.is_none() {
         let stream = next_id();
-        STREAMS.with_borrow_mut(|streams| streams.insert(stream, Some(body)));
+        STREAMS.with_borrow_mut(|streams| {
+            streams.insert(stream, Stream { body: Some(body), task: 0 })
+        });
         return respond_with_stream(call.id(), status, set, own.as_deref(), stream);
     }
     match to_bytes(body, usize::MAX).await {
@@ -139,15 +153,21 @@ fn respond_bare(call: &Call, status: StatusCode) {
 
 /// Makes the next part of a stream. JavaScript calls this.
 pub extern "C" fn pull(stream: u32) {
-    let body = STREAMS.with_borrow_mut(|streams| streams.get_mut(stream).and_then(Option::take));
+    let task = next_id();
+    let body = STREAMS.with_borrow_mut(|streams| {
+        let stream = streams.get_mut(stream)?;
+        let body = stream.body.take()?;
+        stream.task = task;
+        Some(body)
+    });
     let Some(mut body) = body else { return };
     enter(|| {
-        spawn(async move {
+        spawn(task, async move {
             match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
                 Some(Ok(frame)) => {
                     // Not after `cancel`.
                     let is_wanted = STREAMS.with_borrow_mut(|streams| {
-                        streams.get_mut(stream).map(|entry| *entry = Some(body)).is_some()
+                        streams.get_mut(stream).map(|stream| stream.body = Some(body)).is_some()
                     });
                     match frame.into_data() {
                         Ok(part) => push_part(stream, &part),
@@ -167,6 +187,8 @@ pub extern "C" fn pull(stream: u32) {
 
 /// Drops a stream, whose client has disconnected. JavaScript calls this.
 pub extern "C" fn cancel(stream: u32) {
-    let body = STREAMS.with_borrow_mut(|streams| streams.remove(stream));
-    enter(|| drop(body));
+    let Some(stream) = STREAMS.with_borrow_mut(|streams| streams.remove(stream)) else { return };
+    // The runtime may have cancelled what the part under way waits for.
+    abandon(stream.task);
+    enter(|| drop(stream));
 }

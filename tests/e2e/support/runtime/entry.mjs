@@ -15,7 +15,9 @@ import { advance } from './clock.mjs';
 import {
   BUSY_PATH,
   CLOCK_PATH,
+  COLLECT_PATH,
   COUNTS_PATH,
+  DISTURB_PATH,
   EVICT_PATH,
   HARNESS,
   KV_BINDINGS,
@@ -42,6 +44,10 @@ const SEED_WIDTH = 16;
 /** How often a request looks again for a condition: it may not wait for another request's promise. */
 const POLL_MS = 5;
 
+/** So much garbage makes V8 collect all of the isolate's. */
+const GARBAGE_BUFFERS = 32;
+const GARBAGE_BUFFER_BYTES = 4 * 1024 * 1024;
+
 /** @typedef {{ key: string, value: string, metadata?: unknown }} SeedEntry */
 
 /** @type {(ms: number) => AbortSignal} */
@@ -58,19 +64,15 @@ const setShortTimer = (run, ms, ...given) =>
   setTimer(run, Math.min(ms, ms < KV_LIMIT_MIN_MS ? timerMaxMs : kvLimitMaxMs), ...given);
 Object.defineProperty(globalThis, 'setTimeout', { value: setShortTimer, configurable: true, writable: true });
 
-/** Promises given to `waitUntil` that have not settled. */
-let leftToRun = 0;
+/** Promises given to `waitUntil` that have not settled, but for the responses that clients wait for. */
+const leftToRun = new Set();
 
 /** @param {ExecutionContext} ctx */
 function counted(ctx) {
   const waitUntil = ctx.waitUntil.bind(ctx);
   ctx.waitUntil = (promise) => {
-    leftToRun += 1;
-    waitUntil(
-      Promise.resolve(promise).finally(() => {
-        leftToRun -= 1;
-      }),
-    );
+    leftToRun.add(promise);
+    waitUntil(Promise.resolve(promise).finally(() => leftToRun.delete(promise)));
   };
   return ctx;
 }
@@ -101,8 +103,11 @@ export default class extends WorkerEntrypoint {
       kvFaults.held = searchParams.getAll('hold');
       kvFaults.exhausted = searchParams.getAll('exhaust');
       kvFaults.isOneHeld = false;
+      kvFaults.released = [];
     } else if (pathname === KV_HELD_PATH) {
-      while (!kvFaults.isOneHeld) await scheduler.wait(POLL_MS);
+      const released = searchParams.get('release');
+      if (released === null) while (!kvFaults.isOneHeld) await scheduler.wait(POLL_MS);
+      else kvFaults.released.push(released);
     } else if (pathname === OBJECTS_PATH) {
       objectFaults.failing = searchParams.getAll('fail');
       objectFaults.losing = searchParams.getAll('lose');
@@ -110,6 +115,11 @@ export default class extends WorkerEntrypoint {
       objectFaults.isOneHeld = false;
     } else if (pathname === OBJECT_HELD_PATH) {
       while (!objectFaults.isOneHeld) await scheduler.wait(POLL_MS);
+    } else if (pathname === DISTURB_PATH) {
+      for (const faults of [kvFaults, objectFaults]) {
+        faults.delayMs = Number(searchParams.get('delay') ?? 0);
+        faults.failingShare = Number(searchParams.get('share') ?? 0);
+      }
     } else if (pathname === EVICT_PATH) {
       await evictAll(this.env);
     } else if (pathname === COUNTS_PATH) {
@@ -119,9 +129,11 @@ export default class extends WorkerEntrypoint {
       timerMaxMs = Number(searchParams.get('timer') ?? timerMaxMs);
       kvLimitMaxMs = Number(searchParams.get('kv') ?? kvLimitMaxMs);
     } else if (pathname === SETTLE_PATH) {
-      while (leftToRun > 0 || isBusy()) await scheduler.wait(POLL_MS);
+      while (leftToRun.size > 0 || isBusy()) await scheduler.wait(POLL_MS);
+    } else if (pathname === COLLECT_PATH) {
+      for (let count = 0; count < GARBAGE_BUFFERS; count += 1) new Uint8Array(GARBAGE_BUFFER_BYTES).fill(1);
     } else if (pathname === USE_PATH) {
-      return Response.json({ lists, memoryBytes: memoryBytes(), hostCalls });
+      return Response.json({ lists, memoryBytes: memoryBytes(), hostCalls, live: live() });
     } else if (pathname === BUSY_PATH) {
       while (inFlight < Number(searchParams.get('requests'))) await scheduler.wait(POLL_MS);
     } else {
@@ -134,11 +146,18 @@ export default class extends WorkerEntrypoint {
   async #passOn(request) {
     inFlight += 1;
     try {
-      return await serve(request, testEnv(this.env, String(this.env[HARNESS.location])), counted(this.ctx));
+      const response = serve(request, testEnv(this.env, String(this.env[HARNESS.location])), counted(this.ctx));
+      leftToRun.delete(response);
+      return await response;
     } finally {
       inFlight -= 1;
     }
   }
+}
+
+/** What the bundle keeps for events under way; nothing under worker-build's entry. */
+function live() {
+  return typeof Bundle === 'function' ? {} : Bundle[Symbol.for('edge-host.live')]();
 }
 
 /**

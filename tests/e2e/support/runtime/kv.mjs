@@ -15,9 +15,15 @@ export const faults = {
   failing: [],
   /** @type {string[]} */
   held: [],
+  /** Keys whose operations do not stand still. @type {string[]} */
+  released: [],
   /** @type {string[]} */
   exhausted: [],
   isOneHeld: false,
+  /** How long each operation takes besides its own time, in milliseconds. */
+  delayMs: 0,
+  /** The share of operations that fail, from 0 to 1. */
+  failingShare: 0,
 };
 
 /** How often keys were listed. */
@@ -47,12 +53,13 @@ function withFaults(namespace, counted) {
         if (faults.exhausted.includes(String(name))) {
           throw new Error(`KV ${String(name)}() limit exceeded for the day.`);
         }
-        if (faults.failing.includes(String(name))) {
+        if (faults.failing.includes(String(name)) || Math.random() < faults.failingShare) {
           throw new Error(`KV ${String(name).toUpperCase()} failed: 500 Internal Server Error`);
         }
         if (name === 'list') lists += 1;
         if (String(name) in counted) counted[/** @type {Operation} */ (name)] += 1;
-        while (faults.held.includes(String(name))) {
+        if (faults.delayMs > 0) await scheduler.wait(faults.delayMs);
+        while (faults.held.includes(String(name)) && !faults.released.includes(String(given[0]))) {
           faults.isOneHeld = true;
           await scheduler.wait(POLL_MS);
         }

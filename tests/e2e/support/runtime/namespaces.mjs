@@ -12,6 +12,10 @@ export const faults = {
   /** @type {string[]} */
   held: [],
   isOneHeld: false,
+  /** How long each message takes besides its own time, in milliseconds. */
+  delayMs: 0,
+  /** The share of messages that fail, from 0 to 1: half of them before an object has them, half after its response. */
+  failingShare: 0,
 };
 
 /**
@@ -30,13 +34,16 @@ export function withFaults(namespace, binding) {
     getByName: (name) => ({
       /** @param {string} url @param {RequestInit} options */
       async fetch(url, options) {
-        if (faults.failing.includes(binding)) throw connectionLost();
+        const isFailing = Math.random() < faults.failingShare;
+        const isLosing = isFailing && Math.random() < 0.5;
+        if (faults.failing.includes(binding) || (isFailing && !isLosing)) throw connectionLost();
+        if (faults.delayMs > 0) await scheduler.wait(faults.delayMs);
         while (faults.held.includes(binding)) {
           faults.isOneHeld = true;
           await scheduler.wait(POLL_MS);
         }
         const response = await namespace.getByName(name).fetch(url, options);
-        if (!faults.losing.includes(binding)) return response;
+        if (!faults.losing.includes(binding) && !isLosing) return response;
         await response.arrayBuffer();
         throw connectionLost();
       },

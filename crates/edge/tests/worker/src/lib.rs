@@ -3,6 +3,7 @@
 //! - `POST /kv/{number}`: an operation of `kv-steps.json` on the namespace `KV_{number}`.
 //! - `POST /objects/{name}`: an operation of `object-steps.json` on the object with this name.
 //! - `POST /limits/{key}`: counts a call for this key; the response is whether the rate limit allows it.
+//! - `POST /panic`: reads a key of `KV_0`, and then panics.
 
 #[path = "../../kv_operation/mod.rs"]
 pub mod kv_operation;
@@ -41,6 +42,7 @@ pub fn build(host: &impl Host) -> Router {
         .route("/kv/{number}", post(run_on_kv))
         .route("/objects/{name}", post(send_to_object))
         .route("/limits/{key}", post(count))
+        .route("/panic", post(read_and_panic))
         .with_state(bindings)
 }
 
@@ -74,4 +76,12 @@ async fn count(
 ) -> Result<String, String> {
     let limit = bindings.limit.ok_or("no rate limit is bound")?;
     Ok(limit.allows(&key).await.to_string())
+}
+
+#[expect(clippy::panic, reason = "the point of it")]
+async fn read_and_panic(State(bindings): State<Bindings>) -> String {
+    if let Some(kv) = bindings.kv.first() {
+        let _ = kv.get("read before the panic").await;
+    }
+    panic!("made to panic by a request")
 }

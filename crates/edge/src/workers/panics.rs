@@ -1,0 +1,17 @@
+//! What a panic writes to the log.
+//!
+//! The module's memory is unknown after a panic, and nothing in it runs again: `isolate.js` notices the trap that
+//! follows and starts a new instance. `worker` sets a panic hook of its own when the module starts, by which
+//! worker-build's entry learns of the panic, and it may start before or after this crate: so each hook calls the one that
+//! it finds.
+
+use std::panic;
+
+/// Adds a line to the log for each panic, besides what the hook does that is set already.
+pub fn log() {
+    let next = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        log::error!("{info}");
+        next(info);
+    }));
+}

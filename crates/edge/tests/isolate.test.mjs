@@ -1,0 +1,92 @@
+/**
+ * The JavaScript half of a Worker with a module that the test makes: what the runtime does there is rare on purpose, and
+ * a local one does not do it at all.
+ */
+
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import vm from 'node:vm';
+
+import { connect, describeHeaders, entry, respond } from '../src/workers/isolate.js';
+
+/** Longer than any event may take. */
+const TOO_LONG_MS = 21 * 60 * 1000;
+/** One event in so many looks for overdue ones. */
+const EVENTS_PER_LOOK = 64;
+
+const OK = () => (/** @type {number} */ id) => {
+  describeHeaders(0, '');
+  respond(id, 200, 0, undefined, new Uint8Array());
+  return 1;
+};
+
+/**
+ * Starts an instance of a module with some functions of its own.
+ *
+ * @param {Record<string, (...given: number[]) => number | void>} functions
+ */
+function start(functions) {
+  const names = [
+    'receive',
+    'message',
+    'alarm',
+    'settle',
+    'run',
+    'abandon',
+    'current',
+    'pull',
+    'cancel',
+    'renewInbox',
+    'live',
+  ];
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const table = { get: (/** @type {number} */ at) => functions[names[at]] ?? (() => 0) };
+  connect(memory, /** @type {any} */ (table), Uint32Array.from(names.keys()));
+}
+
+/** @type {any} */
+const CONTEXT = { waitUntil() {} };
+const REQUEST = /** @type {any} */ (new Request('http://localhost/'));
+
+test('call that the runtime ends midway starts a new instance', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  let instances = 0;
+  const worker = entry({
+    __wbg_reset_state() {
+      instances += 1;
+      start({ receive: OK() });
+    },
+  });
+  start({
+    receive() {
+      for (;;);
+    },
+  });
+  // As with a limit of CPU time: no `catch` and no `finally` runs.
+  const context = vm.createContext({ run: () => worker.fetch(REQUEST, {}, CONTEXT) });
+  assert.throws(() => vm.runInContext('run()', context, { timeout: 50 }), { code: 'ERR_SCRIPT_EXECUTION_TIMEOUT' });
+
+  const response = await worker.fetch(REQUEST, {}, CONTEXT);
+  assert.equal(response.status, 200);
+  assert.equal(instances, 1);
+  await worker.fetch(REQUEST, {}, CONTEXT);
+  assert.equal(instances, 1);
+});
+
+test('event that the runtime has cancelled is dropped later', async (t) => {
+  const abandon = mock.fn();
+  const TASK = 7;
+  let isAnswered = false;
+  start({ abandon, receive: (id) => (isAnswered ? OK()(id) : TASK) });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') });
+  const cancelled = worker.fetch(REQUEST, {}, CONTEXT);
+  isAnswered = true;
+  const now = Date.now();
+  t.mock.method(Date, 'now', () => now + TOO_LONG_MS);
+  for (let event = 0; event < EVENTS_PER_LOOK; event += 1) await worker.fetch(REQUEST, {}, CONTEXT);
+  await assert.rejects(async () => cancelled, /too long/);
+  assert.deepEqual(
+    abandon.mock.calls.map(({ arguments: [task] }) => task),
+    [TASK],
+  );
+});
