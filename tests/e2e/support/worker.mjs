@@ -264,7 +264,8 @@ export class Worker {
   }
 
   /**
-   * From now on each operation of KV and each message to an object takes so much longer, and a share of them fails.
+   * From now on each operation of KV and each message to an object takes so much longer, and a share of them fails, and
+   * of outgoing requests.
    *
    * @param {{ delayMs?: number, failingShare?: number }} [faults] default: none
    */

@@ -64,6 +64,14 @@ const setShortTimer = (run, ms, ...given) =>
   setTimer(run, Math.min(ms, ms < KV_LIMIT_MIN_MS ? timerMaxMs : kvLimitMaxMs), ...given);
 Object.defineProperty(globalThis, 'setTimeout', { value: setShortTimer, configurable: true, writable: true });
 
+/** The share of outgoing requests that fail before they are sent, from 0 to 1. */
+let failingFetchShare = 0;
+const realFetch = globalThis.fetch.bind(globalThis);
+globalThis.fetch = async (...given) => {
+  if (Math.random() < failingFetchShare) throw new TypeError('Network connection lost.');
+  return realFetch(...given);
+};
+
 /** Promises given to `waitUntil` that have not settled, but for the responses that clients wait for. */
 const leftToRun = new Set();
 
@@ -120,6 +128,7 @@ export default class extends WorkerEntrypoint {
         faults.delayMs = Number(searchParams.get('delay') ?? 0);
         faults.failingShare = Number(searchParams.get('share') ?? 0);
       }
+      failingFetchShare = Number(searchParams.get('share') ?? 0);
     } else if (pathname === EVICT_PATH) {
       await evictAll(this.env);
     } else if (pathname === COUNTS_PATH) {
