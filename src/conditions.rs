@@ -37,7 +37,7 @@ pub(crate) fn condition_not_met() -> AppError {
 
 /// The response with an expense and its `ETag`.
 pub(crate) fn with_etag(status: StatusCode, row: Row) -> Response {
-    let etag = etag(Version::of_row(row.as_ref()).as_ref());
+    let etag = etag(&Version::of_row(&row));
     (status, [(header::ETAG, etag)], JsonText(row.into_json())).into_response()
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn respond_if_changed(
     row: Row,
 ) -> Result<Response, AppError> {
     let Condition { is_one_of, is_none_of } = condition(headers);
-    let version = || Version::of_row(row.as_ref());
+    let version = || Some(Version::of_row(&row));
     let is_one_of = Condition { is_one_of, is_none_of: None };
     if !is_one_of.is_met_by(version) {
         return Err(condition_not_met());
@@ -58,7 +58,7 @@ pub(crate) fn respond_if_changed(
         return Ok(with_etag(StatusCode::OK, row));
     }
     if matches!(*method, Method::GET | Method::HEAD) {
-        let etag = etag(version().as_ref());
+        let etag = etag(&Version::of_row(&row));
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     Err(condition_not_met())
@@ -87,9 +87,9 @@ pub(crate) fn respond_to_reading<T>(
     }
 }
 
-fn etag(version: Option<&Version>) -> HeaderValue {
-    // A version is hexadecimal, and a row that was read has one.
-    let etag = format!("\"{}\"", version.map_or("", Version::as_str));
+fn etag(version: &Version) -> HeaderValue {
+    let etag = ["\"", version.as_str(), "\""].concat();
+    // A version is hexadecimal.
     HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 

@@ -2,13 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{
-    model::{Expense, Timestamp},
-    record::ExpenseRecord,
-    row::{Members, RowRef},
-};
+use super::{model::Expense, row::Row};
 
-/// Identifies the content of one expense: a hash of its record. Equal versions have equal JSON.
+/// Identifies the content of one expense: a hash of its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(String);
 
@@ -16,43 +12,16 @@ impl Version {
     /// Half of a SHA-256, in hexadecimal digits.
     const DIGITS: usize = 32;
 
-    /// The version of `expense`.
+    /// The version of `expense`: that of its row.
     #[must_use]
     pub fn of(expense: &Expense) -> Self {
-        // A struct of strings and numbers always serializes.
-        let record = serde_json::to_vec(&ExpenseRecord::from(expense)).unwrap_or_default();
-        Self::of_hash(&Sha256::digest(&record))
+        Self::of_row(&Row::from(expense))
     }
 
-    /// The version of the expense in `row`: the same hash, of the members as they are in the row. `None` for a row
-    /// that cannot be read.
+    /// The version of the expense in `row`.
     #[must_use]
-    pub fn of_row(row: RowRef<'_>) -> Option<Self> {
-        let Members {
-            description, amount, currency, category, date, created_at, updated_at, ..
-        } = row.members()?;
-        let secs = |time| Timestamp::parse(time).map(|time| time.unix_secs().to_string());
-        let (created_at, updated_at) = (secs(created_at)?, secs(updated_at)?);
-        let record = [
-            ("{\"description\":\"", description),
-            ("\",\"amount\":\"", amount),
-            ("\",\"currency\":\"", currency),
-            ("\",\"category\":\"", category),
-            ("\",\"date\":\"", date),
-            ("\",\"created_at\":", &created_at),
-            (",\"updated_at\":", &updated_at),
-            ("}", ""),
-        ];
-        let mut hash = Sha256::new();
-        for (name, value) in record {
-            hash.update(name);
-            hash.update(value);
-        }
-        Some(Self::of_hash(&hash.finalize()))
-    }
-
-    fn of_hash(hash: &[u8]) -> Self {
-        let mut hash = base16ct::lower::encode_string(hash);
+    pub fn of_row(row: &Row) -> Self {
+        let mut hash = base16ct::lower::encode_string(&Sha256::digest(row.json()));
         hash.truncate(Self::DIGITS);
         Self(hash)
     }
