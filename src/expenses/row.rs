@@ -281,13 +281,19 @@ impl<'a> Reader<'a> {
     /// The string whose opening quote ends `start`, up to its closing quote.
     fn string_after(&mut self, start: &str) -> Option<&'a str> {
         let text = self.0.strip_prefix(start)?;
-        let mut is_escaped = false;
-        let end = text.bytes().position(|byte| {
-            let was_escaped = is_escaped;
-            is_escaped = byte == b'\\' && !was_escaped;
-            byte < b' ' || byte == b'"' && !was_escaped
-        })?;
+        let mut end = text.find('"')?;
+        if text.get(..end)?.contains('\\') {
+            let mut is_escaped = false;
+            end = text.bytes().position(|byte| {
+                let was_escaped = is_escaped;
+                is_escaped = byte == b'\\' && !was_escaped;
+                byte == b'"' && !was_escaped
+            })?;
+        }
         let (string, rest) = text.split_at(end);
+        if string.bytes().any(|byte| byte < b' ') {
+            return None;
+        }
         self.0 = rest.strip_prefix('"')?;
         Some(string)
     }
