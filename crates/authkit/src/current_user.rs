@@ -498,7 +498,9 @@ fn bearer_value(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// The token after `Bearer`, whose case [`bearer_value`] ignores (RFC 9110, section 11.1).
 fn bearer_token(value: &HeaderValue) -> Option<&str> {
-    let (_scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    // `HeaderValue::to_str` checks a long token byte by byte, on every request.
+    let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.is_ascii())?;
+    let (_scheme, token) = text.split_once(' ')?;
     Some(token.trim()).filter(|token| !token.is_empty())
 }
 
