@@ -86,9 +86,47 @@ impl ObjectText {
         self
     }
 
+    /// Adds a member that is a long text without control characters, such as JSON: in a third of the time that
+    /// [`Self::member`] takes.
+    #[must_use]
+    pub fn text(mut self, name: &'static str, text: &str) -> Self {
+        if text.bytes().any(|byte| byte < b' ') {
+            return self.member(name, text);
+        }
+        self.name(name);
+        self.0.push(b'"');
+        for byte in text.bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                self.0.push(b'\\');
+            }
+            self.0.push(byte);
+        }
+        self.0.push(b'"');
+        self
+    }
+
+    /// Adds a member that is an array of objects: `members` adds those of each one.
+    #[must_use]
+    pub fn array<T>(
+        mut self,
+        name: &'static str,
+        items: &[T],
+        members: impl Fn(Self, &T) -> Self,
+    ) -> Self {
+        self.name(name);
+        self.0.push(b'[');
+        for (index, item) in items.iter().enumerate() {
+            self.0.extend_from_slice(if index > 0 { b",{" } else { b"{" });
+            self = members(self, item);
+            self.0.push(b'}');
+        }
+        self.0.push(b']');
+        self
+    }
+
     /// The names are identifiers, which need no escapes.
     fn name(&mut self, name: &'static str) {
-        if self.0.len() > 1 {
+        if self.0.last() != Some(&b'{') {
             self.0.push(b',');
         }
         self.0.push(b'"');
@@ -291,6 +329,25 @@ impl<'de> Visitor<'de> for DigitsOrValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn array_of_objects_reads_back_unchanged() {
+        let object = |items: &[i32]| {
+            let member = |object: ObjectText, item: &i32| object.member("a", item).text("b", "x");
+            ObjectText::with_capacity(0).array("items", items, member).json("last", "1").finish()
+        };
+        assert_eq!(object(&[]), br#"{"items":[],"last":1}"#);
+        assert_eq!(object(&[1, 2]), br#"{"items":[{"a":1,"b":"x"},{"a":2,"b":"x"}],"last":1}"#);
+    }
+
+    #[test]
+    fn text_of_an_object_reads_back_unchanged() {
+        for text in ["", r#"{"a":"\"b\\"}"#, "é🧾'\u{7f}", "a\nb\u{1}", "\\", "\""] {
+            let json = ObjectText::with_capacity(0).text("text", text).finish();
+            let value: Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!(value["text"], text);
+        }
+    }
 
     #[test]
     fn object_text_has_its_members_in_order() {

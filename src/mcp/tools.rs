@@ -5,7 +5,6 @@
 //! can act on is an error of the protocol, and a missing scope is an HTTP response: the client asks the user
 //! for the scope.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
@@ -95,15 +94,15 @@ pub async fn call(
 
     Ok(match run(tool, &expenses, arguments).await {
         Ok(Reading { value: output, consistency }) => {
-            let contents = [Content::text(&output), Content::text(EVENTUAL)];
-            let contents = match consistency {
-                Consistency::Strong => contents.get(..1).unwrap_or_default(),
-                Consistency::Eventual => &contents,
+            let texts = [&*output, EVENTUAL];
+            let texts = match consistency {
+                Consistency::Strong => texts.get(..1).unwrap_or_default(),
+                Consistency::Eventual => &texts,
             };
             // The text repeats the output with an escape for each quote.
             ObjectText::with_capacity(output.len() * 5 / 2 + RESULT_OVERHEAD_BYTES)
                 .json("structuredContent", &*output)
-                .member("content", contents)
+                .array("content", texts, content)
         }
         Err(error) => {
             if let Some(cause) = error.cause() {
@@ -118,20 +117,12 @@ pub async fn call(
 fn failed(text: &str) -> ObjectText {
     ObjectText::with_capacity(text.len() + RESULT_OVERHEAD_BYTES)
         .member("isError", &true)
-        .member("content", &[Content::text(text)])
+        .array("content", &[text], content)
 }
 
 /// A part of a result that the model reads.
-#[derive(Serialize)]
-struct Content<'a> {
-    r#type: &'static str,
-    text: &'a str,
-}
-
-impl<'a> Content<'a> {
-    fn text(text: &'a str) -> Self {
-        Self { r#type: "text", text }
-    }
+fn content(part: ObjectText, text: &&str) -> ObjectText {
+    part.member("type", "text").text("text", text)
 }
 
 /// The result of a call beyond the caller's limit.
