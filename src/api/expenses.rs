@@ -49,6 +49,7 @@ use axum_authkit::{
     browser::{CSV, JSON, prefers, wants_html},
 };
 
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where a problem of the key is.
 const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key");
@@ -195,7 +196,7 @@ fn csv_beginning(headers: &HeaderMap, rows: &Rows) -> String {
 
 /// Whether a browser shows or saves the response, rather than passing it to a script.
 fn is_for_browser(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate") || wants_html(headers)
+    headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate") || wants_html(headers)
 }
 
 fn csv_download(body: Body) -> Response {

@@ -75,20 +75,15 @@ macro_rules! serve {
     ($build:path $(, $class:ident = $factory:path)* $(,)?) => {
         #[cfg(target_arch = "wasm32")]
         mod __edge_host {
-            use ::std::cell::OnceCell;
-            use $crate::workers::private::{Context, Env, Request, Router, js_sys, wasm_bindgen};
-
-            ::std::thread_local! {
-                static ROUTER: OnceCell<Router> = const { OnceCell::new() };
-            }
+            use $crate::workers::private::{Context, Env, Request, js_sys, wasm_bindgen};
 
             #[wasm_bindgen::prelude::wasm_bindgen(start, wasm_bindgen = $crate::workers::private::wasm_bindgen)]
             pub fn start() {
-                $crate::workers::start(receive);
+                $crate::workers::start(prepare);
             }
 
-            extern "C" fn receive(call: u32, head_length: u32) -> u32 {
-                $crate::workers::receive(call, head_length, &ROUTER, $build)
+            extern "C" fn prepare(call: u32) {
+                $crate::workers::prepare(call, $build);
             }
 
             #[wasm_bindgen::prelude::wasm_bindgen(wasm_bindgen = $crate::workers::private::wasm_bindgen)]

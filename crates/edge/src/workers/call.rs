@@ -8,7 +8,8 @@ use super::executor::{next_id, spawn};
 extern "C" {
     fn close(id: u32);
 
-    fn environment(id: u32) -> JsValue;
+    /// The environment that the runtime gave an event.
+    pub fn environment(id: u32) -> JsValue;
 
     #[wasm_bindgen(js_name = keepEvent)]
     fn keep_event(id: u32, work: u32);
@@ -32,11 +33,6 @@ impl Call {
     /// Its id.
     pub fn id(&self) -> u32 {
         self.0
-    }
-
-    /// The environment that the runtime gave it.
-    pub fn environment(&self) -> JsValue {
-        environment(self.0)
     }
 
     /// Runs `work` in the background. The runtime keeps the event's context for as long as it takes.

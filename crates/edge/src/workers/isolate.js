@@ -23,6 +23,7 @@ const encoder = new TextEncoder();
  *
  * @typedef {object} Module
  * @property {WebAssembly.Memory} memory
+ * @property {Pointer} prepare   builds the application with the environment of an event
  * @property {Pointer} receive   a request: id, and the length of its head in the inbox. Returns its task, as the next two
  * @property {Pointer} message   a message to an object: id, instance, length
  * @property {Pointer} alarm     an alarm: id, instance, retries
@@ -40,6 +41,8 @@ const encoder = new TextEncoder();
 let module;
 /** The number of the module's instance: an outcome for an earlier one is dropped. */
 let instance = 0;
+/** Whether the application is built. */
+let isPrepared = false;
 /** Whether the instance has panicked. */
 let hasPanicked = false;
 /** Whether a call into the module is under way. Still true at the next one when the runtime ended the call midway. */
@@ -58,16 +61,17 @@ const INBOX_BYTES = 64 * 1024;
  * @param {Uint32Array} pointers in the order of {@link Module}
  */
 export function connect(memory, table, pointers) {
-  const [receive, message, alarm, settle, run, abandon, current, pull, cancel, renewInbox, live] = Array.from(
+  const [prepare, receive, message, alarm, settle, run, abandon, current, pull, cancel, renewInbox, live] = Array.from(
     pointers,
     (at) => table.get(at),
   );
-  module = { memory, receive, message, alarm, settle, run, abandon, current, pull, cancel, renewInbox, live };
+  module = { memory, prepare, receive, message, alarm, settle, run, abandon, current, pull, cancel, renewInbox, live };
   instance += 1;
   hasPanicked = false;
   isInside = false;
   inbox = new Uint8Array(0);
   headerNames = undefined;
+  isPrepared = false;
 }
 
 // --- text for the module ---------------------------------------------------------------------------
@@ -272,7 +276,12 @@ function restart(exports) {
  */
 export function serve(request, env, context) {
   const call = { request, env, context, response: undefined, hasResponse: false };
-  return /** @type {Response} */ (open(call, (id) => module.receive(id, headToInbox(request))));
+  const begin = (/** @type {number} */ id) => {
+    if (!isPrepared) module.prepare(id);
+    isPrepared = true;
+    return module.receive(id, headToInbox(request));
+  };
+  return /** @type {Response} */ (open(call, begin));
 }
 
 /**
@@ -283,13 +292,13 @@ export function serve(request, env, context) {
 let headerNames;
 
 /** @param {string} always names, a line each @param {string} withBody */
-export function limitHeaders(always, withBody) {
+export function nameHeaders(always, withBody) {
   const names = always.split('\n');
   headerNames = { always: names, withBody: [...names, ...withBody.split('\n')] };
 }
 
 /**
- * Method, URL, and each header's name and value, a line each: none of them contains a line break.
+ * The head of a request as lines, which `request.rs` describes: no part of it contains a line break.
  *
  * @param {Request} request
  */
@@ -305,7 +314,7 @@ function headToInbox(request) {
   const mayHaveBody = method !== 'GET' && method !== 'HEAD';
   for (const name of mayHaveBody ? headerNames.withBody : headerNames.always) {
     const value = headers.get(name);
-    if (value !== null) head += `\n${name}\n${value}`;
+    head += value === null ? '\n' : `\n=${value}`;
   }
   return toInbox(head);
 }

@@ -18,7 +18,7 @@ mod response;
 pub mod signature;
 mod visitor;
 
-use std::{cell::OnceCell, fmt::Display, sync::Arc, thread::LocalKey};
+use std::{cell::OnceCell, fmt::Display, sync::Arc};
 
 use axum::Router;
 use http::{HeaderName, StatusCode, header};
@@ -39,8 +39,6 @@ use crate::{
 /// Named by what [`serve!`](crate::serve) expands to.
 #[doc(hidden)]
 pub mod private {
-    pub use axum::Router;
-
     pub use super::object::{ObjectState, WorkersObject};
     pub use worker::{
         Env, js_sys, wasm_bindgen,
@@ -92,12 +90,7 @@ impl Host for WorkersHost {
     }
 
     fn limit_request_headers(&self, always: &[HeaderName], with_body: &[HeaderName]) {
-        let text = |names: &[HeaderName]| {
-            names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join("\n")
-        };
-        // The length of a body limits it.
-        let with_body = [with_body, &[header::CONTENT_LENGTH]].concat();
-        limit_headers(&text(always), &text(&with_body));
+        request::limit_headers(always, with_body);
     }
 
     fn signature_verifier(&self) -> Arc<dyn SignatureVerifier> {
@@ -136,9 +129,6 @@ impl<E: Display> IntoRouter for Result<Router, E> {
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = limitHeaders)]
-    fn limit_headers(always: &str, with_body: &str);
-
     fn connect(memory: JsValue, table: JsValue, pointers: &[u32]);
 
     /// `catch`, because wasm-bindgen names the file again for each import that needs no conversion at all, and esbuild
@@ -147,18 +137,20 @@ extern "C" {
     fn serve_request(request: &Request, env: &Env, context: &Context) -> Result<JsValue, JsValue>;
 }
 
-/// The application's function that takes a request from JavaScript.
-#[doc(hidden)]
-pub type Receive = extern "C" fn(u32, u32) -> u32;
+thread_local! {
+    /// The application of the isolate.
+    static ROUTER: OnceCell<Router> = const { OnceCell::new() };
+}
 
-/// Runs when an instance of the module starts.
+/// Runs when an instance of the module starts. `build` calls [`prepare`] for an event.
 #[doc(hidden)]
-pub fn start(receive: Receive) {
+pub fn start(build: extern "C" fn(u32)) {
     console::install();
     panics::log();
     // The order is that of `connect` in `isolate.js`, which finds the functions in the module's table.
     let pointers = [
-        receive as usize,
+        build as usize,
+        receive as extern "C" fn(u32, u32) -> u32 as usize,
         object::message as extern "C" fn(u32, u32, u32) -> u32 as usize,
         object::alarm as extern "C" fn(u32, u32, u32) -> u32 as usize,
         operation::settle as extern "C" fn(u32, u32, u32) as usize,
@@ -202,15 +194,16 @@ pub fn make_object<O: Object + 'static>(
     object::WorkersObject::new(state, |context| factory(&WorkersHost(env), context))
 }
 
-/// Serves the request whose head is in the inbox by the isolate's router, which the first request builds. Returns the
-/// id of the request's task.
+/// Builds the isolate's router with the environment of an event. JavaScript calls this once, before it reads the head
+/// of the first request: the application names the headers.
 #[doc(hidden)]
-pub fn receive<R: IntoRouter + 'static>(
-    call: u32,
-    head_length: u32,
-    router: &'static LocalKey<OnceCell<Router>>,
-    build: fn(&WorkersHost) -> R,
-) -> u32 {
+pub fn prepare<R: IntoRouter>(call: u32, build: fn(&WorkersHost) -> R) {
+    let host = WorkersHost(call::environment(call).unchecked_into());
+    ROUTER.with(|router| _ = router.get_or_init(|| build(&host).into_router()));
+}
+
+/// Serves the request whose head is in the inbox. Returns the id of the request's task.
+extern "C" fn receive(call: u32, head_length: u32) -> u32 {
     let task = executor::next_id();
     let call = Arc::new(Call::new(call));
     let request = operation::read_inbox(head_length, |head| request::read_request(head, &call));
@@ -225,10 +218,7 @@ pub fn receive<R: IntoRouter + 'static>(
             let wait_until = WaitUntil::new(move |work| background.run_in_background(work));
             request.extensions_mut().insert(wait_until);
             request.extensions_mut().insert(visitor::time_zone(Arc::clone(&call)));
-            let mut router = router.with(|router| {
-                let build = || build(&WorkersHost(call.environment().unchecked_into()));
-                router.get_or_init(|| build().into_router()).clone()
-            });
+            let mut router = ROUTER.with(|router| router.get_or_init(Router::new).clone());
             let response = tower_service::Service::call(&mut router, request).await;
             if may_have_body {
                 request::read_rest(&call).await;

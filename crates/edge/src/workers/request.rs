@@ -9,6 +9,7 @@
 //! see `RequestBody` in [`isolate.js`](isolate.js).
 
 use std::{
+    cell::RefCell,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -29,6 +30,9 @@ use super::{
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
+    #[wasm_bindgen(js_name = nameHeaders)]
+    fn name_headers(always: &str, with_body: &str);
+
     #[wasm_bindgen(js_name = readBody)]
     fn read_body(waiter: u32, call: u32);
 
@@ -89,7 +93,31 @@ impl http_body::Body for LazyBody {
     }
 }
 
-/// The request whose head JavaScript wrote: method, URL, and each header's name and value, a line each.
+/// The headers that handlers read, where the application has named them.
+struct HeaderNames {
+    always: Vec<HeaderName>,
+    with_body: Vec<HeaderName>,
+}
+
+thread_local! {
+    static HEADER_NAMES: RefCell<Option<HeaderNames>> = const { RefCell::new(None) };
+}
+
+/// From now on the head of a request has the values of these headers alone; `with_body` are read of requests that may
+/// have a body.
+pub fn limit_headers(always: &[HeaderName], with_body: &[HeaderName]) {
+    // The length of a body limits it.
+    let with_body = [with_body, &[header::CONTENT_LENGTH]].concat();
+    let text = |names: &[HeaderName]| {
+        names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join("\n")
+    };
+    name_headers(&text(always), &text(&with_body));
+    HEADER_NAMES.set(Some(HeaderNames { always: always.to_vec(), with_body }));
+}
+
+/// The request whose head JavaScript wrote, in lines: the method, the URL, and the headers. Where the application has
+/// named headers, there is a line for each name in their order: `=` and the value, or nothing. Otherwise each header
+/// has a line with its name and one with its value.
 ///
 /// # Errors
 ///
@@ -99,13 +127,24 @@ pub fn read_request(head: &[u8], call: &Arc<Call>) -> http::Result<Request<Body>
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::from_bytes(lines.next().unwrap_or_default())?;
     *request.uri_mut() = Uri::try_from(lines.next().unwrap_or_default())?;
-    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-        let name = HeaderName::from_bytes(name);
-        let value = HeaderValue::from_bytes(value);
-        if let (Ok(name), Ok(value)) = (name, value) {
-            request.headers_mut().append(name, value);
+    HEADER_NAMES.with_borrow(|names| match names {
+        Some(HeaderNames { always, with_body }) => {
+            for (name, line) in always.iter().chain(with_body).zip(lines) {
+                let value = line.strip_prefix(b"=").map(HeaderValue::from_bytes);
+                if let Some(Ok(value)) = value {
+                    request.headers_mut().append(name, value);
+                }
+            }
         }
-    }
+        None => {
+            while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+                let name = HeaderName::from_bytes(name);
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                    request.headers_mut().append(name, value);
+                }
+            }
+        }
+    });
     if may_have_body(request.method()) {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
