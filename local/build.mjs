@@ -144,7 +144,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       ...(worker.hasThinEntry
         ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
         : { ESBUILD_BIN: BIN.esbuild }),
-      RUSTFLAGS: rustflags(mode),
+      RUSTFLAGS: rustflags(),
       ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.
@@ -213,17 +213,11 @@ function compilerOutput(output) {
   return output.replace(/^\[INFO\]: .*\n/gm, '').replace(/\nError: Compiling your crate[\s\S]*$/, '\n');
 }
 
-/**
- * Panic messages name source files: without the paths of this machine. A release has 14 % less code, and 21 kB less
- * compressed, when LLVM inlines only what makes a caller smaller.
- *
- * @param {Mode} mode
- */
-function rustflags(mode) {
+/** Panic messages name source files: without the paths of this machine. */
+function rustflags() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
   const remap = [`--remap-path-prefix=${cargoHome}=cargo`, `--remap-path-prefix=${ROOT}=.`];
-  const inlining = mode.profile === 'release' ? ['-Cllvm-args=-inline-threshold=0'] : [];
-  return [process.env.RUSTFLAGS ?? '', ...inlining, ...remap].join(' ').trim();
+  return [process.env.RUSTFLAGS ?? '', ...remap].join(' ').trim();
 }
 
 /**
