@@ -24,7 +24,8 @@ import { importNames, withExports, withImports } from './wasm.mjs';
  *
  * @typedef {object} Worker
  * @property {string} title     its name in messages
- * @property {string} folder    its crate's folder
+ * @property {string} folder    the folder of its bundle, state and variables
+ * @property {string} [crate]   its crate's folder, if that is another
  * @property {string} config    its configuration for Wrangler, in TOML
  * @property {string[]} sources folders whose files are part of its bundle, besides those that cargo reports
  * @property {string} [assets]  the folder of its static assets
@@ -36,6 +37,7 @@ import { importNames, withExports, withImports } from './wasm.mjs';
 export const EXPENSES = {
   title: 'the Worker',
   folder: '.',
+  crate: 'crates/worker',
   config: 'wrangler.toml',
   sources: ['src', 'crates'],
   assets: 'assets',
@@ -44,12 +46,12 @@ export const EXPENSES = {
 };
 
 /**
- * How a bundle is built: with which profile of Cargo.toml, and into which folder of the crate.
+ * How a bundle is built: with which profile of Cargo.toml, and into which folder.
  *
  * @typedef {object} Mode
  * @property {string} profile
  * @property {string[]} args for worker-build
- * @property {string} folder
+ * @property {string} folder of the bundle, in the Worker's folder
  * @property {boolean} isStripped whether the names of functions are taken out
  * @property {string} about
  */
@@ -66,7 +68,7 @@ export const RELEASE = {
 /** What `npm start` serves: built again within seconds after a change. @type {Mode} */
 export const DEVELOPMENT = {
   profile: 'worker-dev',
-  args: ['--profile', 'worker-dev', '--no-opt', '--out-dir', 'build/dev'],
+  args: ['--profile', 'worker-dev', '--no-opt'],
   folder: 'build/dev',
   isStripped: false,
   about: 'for development (a minute or two the first time, seconds after that)',
@@ -75,7 +77,7 @@ export const DEVELOPMENT = {
 /** The release bundle with the names of its functions, for `npm run profile`. @type {Mode} */
 export const PROFILE = {
   profile: 'release',
-  args: ['--release', '--out-dir', 'build/profile'],
+  args: ['--release'],
   folder: 'build/profile',
   isStripped: false,
   about: 'with names (about a minute the first time)',
@@ -148,7 +150,9 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.
-    const args = [...(worker.folder === '.' ? [] : [worker.folder]), ...mode.args];
+    const crate = worker.crate ?? worker.folder;
+    const out = relative(join(ROOT, crate), bundleFolder(worker, mode));
+    const args = [crate, ...mode.args, '--out-dir', out];
     if (show === 'steps') {
       await step(`Building ${worker.title} ${mode.about}`, BIN.workerBuild, args, { env, failure: FAILED });
     } else {
@@ -284,7 +288,14 @@ export function isFresh(worker, mode) {
  */
 export function sources(worker, mode) {
   const folders = [...worker.sources, ...(worker.assets ? [worker.assets] : [])];
-  return [...new Set([...INPUTS, join(worker.folder, 'Cargo.toml'), ...folders.flatMap(filesUnder), ...noted(mode)])];
+  return [
+    ...new Set([
+      ...INPUTS,
+      join(worker.crate ?? worker.folder, 'Cargo.toml'),
+      ...folders.flatMap(filesUnder),
+      ...noted(mode),
+    ]),
+  ];
 }
 
 /** @param {string} folder @returns {string[]} */

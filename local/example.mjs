@@ -26,7 +26,7 @@ export const EXAMPLE = {
  */
 export const EXAMPLE_TEST_MODE = {
   profile: 'release',
-  args: ['--release', '--no-opt', '--out-dir', 'build/tests'],
+  args: ['--release', '--no-opt'],
   folder: 'build/tests',
   isStripped: false,
   about: '(seconds, after the release bundle)',

@@ -11,6 +11,7 @@
 //! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses; `sorted` sorts.
 //! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` has the
 //!   host's clock, HTTP client and KV as traits.
+//! - The crate in `crates/worker` makes a Worker of it.
 //!
 //! Everything but `edge-host`'s Workers host compiles natively: `cargo test` runs the router with every handler.
 
@@ -35,9 +36,3 @@ pub mod web;
 pub mod webhooks;
 
 pub use expenses::ledger::ledger;
-
-edge_host::serve!(
-    crate::app::build,
-    SessionKeeper = axum_authkit::session_keeper,
-    Ledger = crate::ledger,
-);

@@ -12,7 +12,7 @@ const WITHOUT_CYCLES: [&str; 3] = ["src", "crates/edge/src", "crates/authkit/src
 
 /// Every source file of the libraries and the application.
 fn sources() -> Vec<String> {
-    ["src", "crates/edge/src", "crates/authkit/src"]
+    ["src", "crates/edge/src", "crates/authkit/src", "crates/worker/src"]
         .into_iter()
         .flat_map(|folder| files(folder, ".rs"))
         .collect()

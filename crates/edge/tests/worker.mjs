@@ -19,7 +19,7 @@ const OUT_DIR = '../../../../build/edge-tests';
  */
 export const TEST_WORKER_MODE = {
   profile: 'release',
-  args: ['--release', '--no-opt', '--out-dir', OUT_DIR],
+  args: ['--release', '--no-opt'],
   folder: OUT_DIR,
   isStripped: false,
   about: '(seconds, after the release bundle)',

@@ -23,9 +23,9 @@ if (args.includes('--version')) {
   const { status } = spawnSync(WORKER_BUILD, ['--version'], { stdio: 'inherit' });
   process.exit(status ?? 1);
 }
-if (!args.includes('--out-dir'))
+if (args.includes('--release'))
   throw new Error('the bundle in build/ is older than its sources: run npm run build first');
-const folder = args[args.indexOf('--out-dir') + 1];
+const folder = join(args[0], args[args.indexOf('--out-dir') + 1]);
 const source = readFileSync('src/app.rs', 'utf8');
 const { version = '', error, ms = 0 } = JSON.parse(/^\/\/ build: (.*)$/m.exec(source)?.[1] ?? '{}');
 
