@@ -14,9 +14,15 @@ const CONCURRENT = 4;
 
 const world = await startWorld();
 
-/** A user whom the harness gives so many expenses, each as long as a list can hold. @param {number} count */
-function userWith(count) {
-  return world.bearer(world.authkit.mintToken({ claims: { sub: `made-up-${count}` } }));
+/**
+ * A user whom the harness gives so many expenses, each as long as a list can hold, and each in a category of its own
+ * unless there are `few`.
+ *
+ * @param {number} count
+ * @param {'-few' | ''} [few]
+ */
+function userWith(count, few = '') {
+  return world.bearer(world.authkit.mintToken({ claims: { sub: `made-up-${count}${few}` } }));
 }
 
 /** How far the isolate's memory has grown, past what it had before. @param {() => Promise<unknown>} work */
@@ -62,6 +68,21 @@ function begin(actor, path) {
       .once('error', reject);
   });
 }
+
+test('memory does not grow with 100,000 rows', async (t) => {
+  const [few, many] = [userWith(3_000, '-few'), userWith(100_000, '-few')];
+  await assertWholeExport(few, 3_000);
+  const exported = await growth(() => assertWholeExport(many, 100_000));
+  const summed = await growth(async () => {
+    const answer = await many.request('GET', '/expenses/summary');
+    assert.equal(answer.json.currencies[0].count, 100_000);
+    assert.equal(answer.json.currencies[0].by_category.length, 20);
+  });
+  const { memoryBytes } = await world.worker.use();
+  t.diagnostic(`100,000 rows: +${exported} bytes for the CSV, +${summed} for the summary, in all ${memoryBytes}`);
+  assert.ok(exported <= 1024 * 1024, `the CSV took ${exported} bytes more than 3,000 rows`);
+  assert.ok(summed <= 1024 * 1024, `the summary took ${summed} bytes more`);
+});
 
 test("an export's memory does not grow with its rows", async (t) => {
   const [ten, thirty] = [userWith(10_000), userWith(30_000)];

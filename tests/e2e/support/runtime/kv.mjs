@@ -7,6 +7,9 @@ import { LaggingKv } from './lagging-kv.mjs';
 /** How often an operation that stands still looks again. */
 const POLL_MS = 5;
 
+/** The categories of a user who has few. */
+const FEW_CATEGORIES = 20;
+
 /** @typedef {'get' | 'put' | 'list' | 'delete'} Operation */
 
 /** Which of KV's operations fail, which stand still, and for which the day's quota is used up. */
@@ -65,8 +68,8 @@ function withFaults(namespace, counted) {
         }
         if (name === 'list') {
           const options = /** @type {{ prefix: string, limit: number, cursor?: string }} */ (given[0]);
-          const madeUp = /^expense:made-up-(\d+):$/.exec(options.prefix);
-          if (madeUp) return listMadeUp(Number(madeUp[1]), options);
+          const madeUp = /^expense:made-up-(\d+)(-few)?:$/.exec(options.prefix);
+          if (madeUp) return listMadeUp(Number(madeUp[1]), madeUp[2] ? FEW_CATEGORIES : Infinity, options);
         }
         return operation.call(target, ...given);
       };
@@ -78,9 +81,10 @@ function withFaults(namespace, counted) {
  * A page of `count` expenses that no test has to write first, each with metadata of the greatest length.
  *
  * @param {number} count
+ * @param {number} categories at most so many
  * @param {{ prefix: string, limit: number, cursor?: string }} options
  */
-function listMadeUp(count, { prefix, limit, cursor }) {
+function listMadeUp(count, categories, { prefix, limit, cursor }) {
   const from = Number(cursor ?? 0);
   const to = Math.min(from + limit, count);
   const keys = [];
@@ -89,7 +93,7 @@ function listMadeUp(count, { prefix, limit, cursor }) {
       description: `${index} ${'\u{1f35c}'.repeat(150)}`,
       amount: '10.00',
       currency: 'USD',
-      category: `category ${index} ${'y'.repeat(30)}`,
+      category: `category ${index % categories} ${'y'.repeat(30)}`,
       date: '2026-01-31',
       created_at: 1_700_000_000,
       updated_at: 1_700_000_000,
