@@ -17,16 +17,17 @@ use crate::{
     },
     organization,
     rate_limits::CallerLimits,
+    request_log::{self, RequestLog},
     security_headers::security_headers,
     service,
     web::{show, submit, views},
     webhooks,
 };
 use axum_authkit::{
-    self, AppError, AuthKit, ConfigError, ProtectedResource, layer::layer_without_authkit,
-    routing::any_handler, webhook,
+    self, AppError, AuthKit, ConfigError, Observer, ProtectedResource,
+    layer::layer_without_authkit, routing::any_handler, webhook,
 };
-use edge_host::{Clock, Host, KvNamespace, ObjectNamespace};
+use edge_host::{Cause, Clock, Emit as _, Host, HostEvent, KvNamespace, ObjectNamespace};
 
 /// The resource that AuthKit Connect's tokens are for, and their scopes.
 const RESOURCE: ProtectedResource = ProtectedResource {
@@ -49,20 +50,23 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Expenses in `kv`, written by the objects of `ledger`, for the users that `authkit` authenticates.
+    /// Expenses in `kv`, written by the objects of `ledger`, for the users that `authkit` authenticates. `requests`
+    /// reports the requests.
     #[must_use]
     pub fn new(
         authkit: AuthKit,
         kv: Arc<dyn KvNamespace>,
         ledger: Arc<dyn ObjectNamespace>,
         clock: Arc<dyn Clock>,
+        requests: RequestLog,
     ) -> Self {
         let cursor_sealer = authkit.application_sealer("expenses/cursor/v1");
         let expenses = Expenses::new(kv, ledger, Arc::clone(&clock), cursor_sealer);
         let authkit = authkit
             .with_resource(RESOURCE)
             .with_landing_path("/expenses")
-            .with_error_page(views::error::render);
+            .with_error_page(views::error::render)
+            .with_observer(move |request, headers| requests.end(request, headers));
         let policy = views::content_security_policy(&authkit.sign_out_origins());
         let authkit = authkit.with_response_headers(security_headers(policy));
         Self { authkit: Arc::new(authkit), expenses, limits: CallerLimits::default(), clock }
@@ -108,17 +112,21 @@ pub const BODY_REQUEST_HEADERS: [HeaderName; 6] = [
 pub fn build(host: &impl Host) -> Router {
     host.limit_request_headers(&REQUEST_HEADERS, &BODY_REQUEST_HEADERS);
     let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
-    match (authkit, host.kv(store::BINDING), host.objects(ledger::BINDING)) {
-        (Ok(authkit), Some(kv), Some(ledger)) => {
-            let state = AppState::new(authkit, kv, ledger, host.clock());
+    let requests = RequestLog::parse(host.var(request_log::VARIABLE).as_deref());
+    match (authkit, host.kv(store::BINDING), host.objects(ledger::BINDING), requests) {
+        (Ok(authkit), Some(kv), Some(ledger), Ok(requests)) => {
+            let state = AppState::new(authkit, kv, ledger, host.clock(), requests);
             router(state.with_limits(CallerLimits::bound(host)))
         }
-        (authkit, _, ledger) => {
+        (authkit, _, ledger, requests) => {
             let mut error = authkit.err().unwrap_or_default();
+            if let Err(reason) = requests {
+                error.add(request_log::VARIABLE, reason);
+            }
             if ledger.is_none() {
                 error.add(ledger::BINDING, "is not bound to a Durable Object class");
             }
-            misconfigured(&error)
+            misconfigured(&error, host.clock())
         }
     }
 }
@@ -174,11 +182,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// Replaces [`router`] while the configuration is invalid: every path responds with the names of the
 /// variables to set.
-pub fn misconfigured(error: &ConfigError) -> Router {
+pub fn misconfigured(error: &ConfigError, clock: Arc<dyn Clock>) -> Router {
     let detail = format!("The Worker is not configured: {error}");
-    log::error!("{detail}");
+    HostEvent::Misconfigured { cause: Cause(error) }.emit();
     let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
     let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
     let set_headers = security_headers(views::content_security_policy(&[]));
-    layer_without_authkit(routes, Arc::new(views::error::render), Some(Arc::new(set_headers)))
+    let render = Arc::new(views::error::render);
+    let requests = RequestLog::default();
+    let observer = Observer::new(clock, move |request, headers| requests.end(request, headers));
+    layer_without_authkit(routes, render, Some(Arc::new(set_headers)), Some(observer))
 }

@@ -9,8 +9,9 @@ use axum::{body::Body, extract::State};
 use http::HeaderMap;
 use serde::Serialize;
 
-use crate::{body::read_body_up_to, expenses::Expenses, json::Json};
+use crate::{body::read_body_up_to, events::AppEvent, expenses::Expenses, json::Json};
 use axum_authkit::{AppError, RequestContext, webhook::WebhookEvent};
+use edge_host::Emit as _;
 
 /// The path, which the WorkOS dashboard holds.
 pub const PATH: &str = "/webhooks/workos";
@@ -38,12 +39,14 @@ pub(crate) async fn receive_event(
     let body = read_body_up_to(body, MAX_BODY_KIB).await?;
     match context.authkit().webhook_event(&headers, &body)? {
         WebhookEvent::UserDeleted(user_id) => {
+            let user = Some(context.authkit().user_hasher().hash(&user_id));
             expenses
                 .erase_user(&user_id)
                 .await
                 .map_err(|error| AppError::unavailable(NOT_RECORDED, RETRY_AFTER_SECS, error))?;
+            AppEvent::WebhookHandled { kind: "user_deleted", user }.emit();
         }
-        WebhookEvent::Other => {}
+        WebhookEvent::Other => AppEvent::WebhookHandled { kind: "other", user: None }.emit(),
     }
     Ok(Json(WebhookResponse { status: "ok" }))
 }

@@ -16,6 +16,7 @@ use crate::{
     access::no_such_expense,
     body::read_json,
     conditions::{condition, respond_if_changed, respond_to_reading, with_consistency, with_etag},
+    events::AppEvent,
     expenses::{
         UserExpenses, csv,
         idempotency::{IdempotencyKey, IdempotentRequest},
@@ -43,11 +44,11 @@ use crate::{
     },
     paging::next_link,
 };
-use axum_authkit::error_layer::request_id;
 use axum_authkit::{
     AppError,
     browser::{CSV, JSON, prefers, wants_html},
 };
+use edge_host::{Cause, Emit as _};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -172,14 +173,13 @@ pub(crate) async fn download_expenses(
     if export.is_done() {
         return Ok(with_consistency(csv_download(beginning.into()), consistency));
     }
-    let request_id = request_id(&headers).unwrap_or_default();
     let rest = stream::try_unfold(export, |mut export| async {
         let listed = export.next().await?;
         Ok::<_, ExportError>(listed.map(|listed| (csv::lines(&listed), export)))
     });
     let rest = rest.flat_map(move |part| {
         let broken_off = part.as_ref().err().map(|error| {
-            log::error!("{request_id} GET /expenses.csv: {error}: the file breaks off");
+            AppEvent::ExportBrokenOff { cause: Cause(error) }.emit();
             Ok(csv::BREAK_OFF.to_owned())
         });
         stream::iter(broken_off.into_iter().chain([part]))

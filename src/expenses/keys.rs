@@ -9,11 +9,12 @@
 //! percent-encoded, so that no `sub` reaches into another's prefix. A `sub` too long for a key becomes
 //! `sha256=` and its hash, which no encoded `sub` can be. Ids sort newest first, and so does `list`.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use axum_authkit::seal::UserHasher;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use super::model::ExpenseId;
-use edge_host::KV_KEY_MAX_BYTES;
+use edge_host::{KV_KEY_MAX_BYTES, UserHash};
 
 /// All characters except RFC 3986's unreserved ones.
 const ENCODED_IN_OWNER: &AsciiSet =
@@ -43,6 +44,11 @@ impl Owner {
     /// The owner's text in keys, which is the name of the owner's ledger too.
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The pseudonym of the owner in events: that of the `sub`, unless a hash stands for it.
+    pub(super) fn pseudonym(&self, hasher: &UserHasher) -> UserHash {
+        hasher.hash(&percent_decode_str(&self.0).decode_utf8_lossy())
     }
 
     /// The prefix of the keys of the owner's expenses.

@@ -2,13 +2,14 @@
 //!
 //! `user_expenses` has the use cases; [`model`], [`amount`], `filter`, `version`, `idempotency` and `summary` have
 //! the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV.
-//! `cursor` cuts a list into pages, `erase` deletes a user's keys, `csv` writes expenses as a table, and
+//! [`events`] are what the domain reports. `cursor` cuts a list into pages, `erase` deletes a user's keys, `csv` writes expenses as a table, and
 //! `sorted` sorts.
 
 pub mod amount;
 pub(crate) mod csv;
 mod cursor;
 mod erase;
+pub mod events;
 pub(crate) mod filter;
 pub(crate) mod idempotency;
 #[cfg(all(test, not(target_arch = "wasm32")))]

@@ -10,9 +10,11 @@
 use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 use chrono::NaiveDate;
+use edge_host::Emit as _;
 
 use super::{
     amount::Amount,
+    events::ExpensesEvent,
     model::{
         Category, Currency, Description, Expense, ExpenseContent, ExpenseId, Timestamp, parse_date,
     },
@@ -175,7 +177,7 @@ impl<'a> RowRef<'a> {
         let members = std::str::from_utf8(self.json).ok().and_then(Members::parse);
         let result = members.and_then(read);
         if result.is_none() {
-            log::error!("the stored expense {} cannot be read and is left out", self.id);
+            ExpensesEvent::ExpenseUnreadable { expense: &self.id.to_string() }.emit();
         }
         result
     }

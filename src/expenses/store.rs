@@ -20,12 +20,13 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
+    events::ExpensesEvent,
     keys::Owner,
     model::{Expense, ExpenseId},
     record::{ExpenseRecord, decode},
     row::{Row, RowBuffer, Rows},
 };
-use edge_host::{KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvNamespace, KvPut};
+use edge_host::{Emit as _, KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvNamespace, KvPut};
 
 /// The name of the Workers KV binding.
 pub const BINDING: &str = "EXPENSES";
@@ -49,7 +50,7 @@ pub(super) struct ExpenseStore {
 
 /// The result of one `list`.
 pub(super) struct Batch {
-    /// The rows, newest first. An unreadable one is logged and left out, so that it does not hide others.
+    /// The rows, newest first. An unreadable one is reported and left out, so that it does not hide others.
     pub(super) rows: Rows,
     /// The end of the last key, after the owner's prefix; `None` if there is no key.
     pub(super) end: Option<String>,
@@ -72,7 +73,7 @@ impl ExpenseStore {
         let Some(record) = self.kv.get(&owner.expense_key(id)).await? else { return Ok(None) };
         let row = decode(id, &record);
         if row.is_none() {
-            log::error!("the stored record of expense {id} cannot be read");
+            unreadable(id);
         }
         row.map(Some).ok_or(GetError::Unreadable(id))
     }
@@ -124,7 +125,7 @@ impl ExpenseStore {
         let mut found = Vec::with_capacity(page.keys.len());
         for key in page.keys {
             let Some(Ok(id)) = key.name.strip_prefix(&*prefix).map(ExpenseId::parse) else {
-                log::error!("a key under an owner's prefix does not end in an expense id");
+                ExpensesEvent::KeyMalformed {}.emit();
                 continue;
             };
             let place = match key.metadata {
@@ -146,13 +147,18 @@ impl ExpenseStore {
                 let row = value.and_then(|value| decode(*id, &value));
                 *place = row.map(|row| buffer.push(&row));
                 if place.is_none() {
-                    log::error!("the stored expense {id} cannot be read and is left out");
+                    unreadable(*id);
                 }
             }
         }
         let rows = found.into_iter().filter_map(|(id, place)| Some((id, place?))).collect();
         Ok(Batch { rows: Rows::new(buffer, rows), end, next })
     }
+}
+
+/// Reports a stored expense that cannot be read.
+fn unreadable(id: ExpenseId) {
+    ExpensesEvent::ExpenseUnreadable { expense: &id.to_string() }.emit();
 }
 
 /// The metadata of a key.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{
     cursor::{Cursors, ListedBatch, Position, paginate},
+    events::ExpensesEvent,
     filter::Filter,
     idempotency::IdempotentRequest,
     keys::Owner,
@@ -22,7 +23,9 @@ use super::{
     version::Condition,
 };
 use axum_authkit::seal::Sealer;
-use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, TimedKv};
+use edge_host::{
+    Cause, Clock, Emit as _, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, TimedKv,
+};
 
 /// The expenses of all users.
 #[derive(Clone)]
@@ -422,7 +425,7 @@ fn changed(id: ExpenseId, written: Written) -> Result<Row, ChangeError> {
 
 /// A read goes on without the ledger.
 fn not_reached(error: &LedgerError) -> Consistency {
-    log::error!("a read without the ledger: {error}");
+    ExpensesEvent::ReadWithoutLedger { cause: Cause(error) }.emit();
     Consistency::Eventual
 }
 

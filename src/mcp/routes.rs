@@ -21,7 +21,6 @@ use super::{
     tools::{self, CallError, Caller},
 };
 use crate::{body::read_bytes, expenses::Expenses, json::ObjectText, rate_limits::CallerLimits};
-use axum_authkit::error_layer::request_id;
 use axum_authkit::{
     AppError, BearerUser, CurrentUser,
     browser::{JSON, is_acceptable},
@@ -71,13 +70,7 @@ pub(crate) async fn answer_message(
         Ok(incoming) => incoming,
         Err(error) => return Ok(error.into_reply().into_response()),
     };
-    let request_id = request_id(&headers);
-    let caller = Caller {
-        expenses: &expenses,
-        user: &user,
-        limits: &limits,
-        request_id: request_id.as_deref().unwrap_or("-"),
-    };
+    let caller = Caller { expenses: &expenses, user: &user, limits: &limits };
     let reply = match incoming {
         Incoming::One(message) => {
             reply_to(&caller, &headers, message).await.map_err(|error| *error)?

@@ -13,6 +13,7 @@ use super::{
     tool_error::ToolError,
 };
 use crate::{
+    events::AppEvent,
     expenses::{
         Expenses, UserExpenses,
         idempotency::IdempotentRequest,
@@ -33,6 +34,7 @@ use crate::{
     rate_limits::CallerLimits,
 };
 use axum_authkit::{AppError, CurrentUser, Rejection};
+use edge_host::{Cause, Emit as _};
 
 /// The method that calls a tool.
 pub const METHOD: &str = "tools/call";
@@ -52,8 +54,6 @@ pub struct Caller<'a> {
     pub user: &'a CurrentUser,
     /// Limits on the caller's requests.
     pub limits: &'a CallerLimits,
-    /// The id of the request in the log.
-    pub request_id: &'a str,
 }
 
 /// Why a tool was not called.
@@ -87,7 +87,7 @@ pub async fn call(
         Some(Value::Object(arguments)) => without_nulls(tool, arguments),
         Some(_) => return Err(invalid("Invalid params: arguments must be an object".to_owned())),
     };
-    let Caller { expenses, user, request_id, .. } = caller;
+    let Caller { expenses, user, .. } = caller;
     user.require_scope(tool.access().scope())
         .map_err(|error| CallError::Refused(Box::new(error.into())))?;
     let expenses = expenses.of_user(user.id());
@@ -106,7 +106,7 @@ pub async fn call(
         }
         Err(error) => {
             if let Some(cause) = error.cause() {
-                log::error!("{request_id} POST /mcp {}: {cause}", tool.name());
+                AppEvent::ToolFailed { tool: tool.name(), cause: Cause(&cause) }.emit();
             }
             failed(&error.explain(tool))
         }
@@ -115,9 +115,11 @@ pub async fn call(
 
 /// The result of a call that has not succeeded.
 fn failed(text: &str) -> ObjectText {
-    ObjectText::with_capacity(text.len() + RESULT_OVERHEAD_BYTES)
-        .member("isError", &true)
-        .array("content", &[text], content)
+    ObjectText::with_capacity(text.len() + RESULT_OVERHEAD_BYTES).member("isError", &true).array(
+        "content",
+        &[text],
+        content,
+    )
 }
 
 /// A part of a result that the model reads.

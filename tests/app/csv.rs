@@ -130,7 +130,8 @@ async fn export_breaks_off_when_a_later_list_fails() {
     assert!(last_line.starts_with("\"INCOMPLETE: "), "{last_line}");
     assert_eq!(last_line.matches('"').count(), 1, "a reader that checks quotes refuses it");
     let logged = logs::take();
-    let expected = "ray-of-the-test GET /expenses.csv: KV list failed";
+    let expected =
+        r#"{"event":"export_broken_off","request":"ray-of-the-test","cause":"KV list failed"#;
     assert!(logged.iter().any(|line| line.starts_with(expected)), "{logged:?}");
 }
 

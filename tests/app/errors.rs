@@ -101,6 +101,7 @@ async fn internal_error_shows_only_the_request_id() {
         "Something went wrong on our side. If it happens again, report request ray-of-the-test"
     );
     let logs = logs::take().join("\n");
-    assert!(logs.contains("ray-of-the-test GET /callback 500: "), "{logs}");
+    let event = r#""event":"request_failed","request":"ray-of-the-test","method":"GET","route":"/callback","status":500"#;
+    assert!(logs.contains(event), "{logs}");
     assert!(logs.contains("another issuer"), "{logs}");
 }

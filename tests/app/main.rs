@@ -10,6 +10,7 @@ mod configuration;
 mod connect;
 mod csv;
 mod errors;
+mod events;
 mod expenses;
 mod fastapi;
 mod formats;

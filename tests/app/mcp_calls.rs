@@ -396,7 +396,7 @@ async fn outage_is_a_tool_error_with_advice() {
         app.ledgers.set_unreachable(false);
         assert!(text.starts_with("Expenses cannot be reached right now"), "{tool}: {text}");
         assert!(text.contains(told), "{tool} {operation:?}: {text}");
-        let line = format!("ray-of-the-test POST /mcp {tool}: ");
+        let line = format!(r#""event":"tool_failed","request":"ray-of-the-test","tool":"{tool}""#);
         assert!(logged.iter().any(|logged| logged.contains(&line)), "{logged:?}");
     }
     output(&app, "add_expense", keyed).await;

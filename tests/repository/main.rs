@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_types, reason = "tests run where std's maps are seeded")]
 
 mod documents;
+mod events;
 mod imports;
 mod modules;
 mod source;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use edge_host::{
-    Clock, Host, HttpClient, KvNamespace, ObjectNamespace, SignatureVerifier, TimedKv, WaitUntil,
+    Clock, Host, HttpClient, KvNamespace, MeasuredHttpClient, ObjectNamespace, SignatureVerifier,
+    TimedKv, WaitUntil, note_user,
 };
 use http::HeaderMap;
 use thiserror::Error;
@@ -16,14 +17,18 @@ use crate::{
     error_layer::{ErrorPage, RenderError, SetHeaders, plain_page},
     isolate_cache::{CachedSession, CachedToken, IsolateCache},
     keys::{KeyError, KeySet, KeySetCache},
+    observer::{EndedRequest, Observer},
     origin::RequestOrigin,
     rate_limiter::RateLimiter,
-    seal::{Purpose, Sealer},
+    seal::{Purpose, Sealer, UserHasher},
     session::{OpenedSession, Session},
     session_keeper::client::SessionKeepers,
     token::{SignatureCheckError, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
     workos::{WorkosClient, WorkosError},
 };
+
+/// WorkOS in the scope of a request.
+const WORKOS: &str = "workos";
 
 /// The period of the binding, which is the `Retry-After` of a rejection. Rate limits of Workers have periods of 10
 /// and 60 seconds.
@@ -51,6 +56,8 @@ pub struct AuthKit {
     pub(crate) landing_path: Box<str>,
     pub(crate) render_error: RenderError,
     pub(crate) set_headers: Option<SetHeaders>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) user_hasher: UserHasher,
 }
 
 /// Why a token was not verified.
@@ -152,7 +159,8 @@ impl AuthKit {
     ) -> Self {
         let kv: Arc<dyn KvNamespace> = Arc::new(TimedKv::new(Arc::clone(kv), Arc::clone(&clock)));
         let config = Arc::new(config);
-        let client = WorkosClient::new(http, Arc::clone(&config));
+        let http = MeasuredHttpClient::new(http, Arc::clone(&clock), WORKOS);
+        let client = WorkosClient::new(Arc::new(http), Arc::clone(&config));
         let sealer = |purpose| {
             Sealer::new(purpose, &config.cookie_password, config.cookie_password_previous.as_ref())
         };
@@ -186,11 +194,13 @@ impl AuthKit {
             client,
             clock,
             signatures,
+            user_hasher: UserHasher::new(&config.cookie_password),
             config,
             address_limit: RateLimiter::default(),
             landing_path: "/".into(),
             render_error: Arc::new(plain_page),
             set_headers: None,
+            observer: None,
         }
     }
 
@@ -234,6 +244,22 @@ impl AuthKit {
         Self { set_headers: Some(Arc::new(set)), ..self }
     }
 
+    /// Calls `observe` at the end of each request, with the headers of its response, which it may change: for the
+    /// application's log of requests.
+    #[must_use]
+    pub fn with_observer(
+        self,
+        observe: impl Fn(&EndedRequest<'_>, &mut HeaderMap) + Send + Sync + 'static,
+    ) -> Self {
+        Self { observer: Some(Observer::new(Arc::clone(&self.clock), observe)), ..self }
+    }
+
+    /// Makes the pseudonyms by which events name users.
+    #[must_use]
+    pub fn user_hasher(&self) -> &UserHasher {
+        &self.user_hasher
+    }
+
     /// A sealer for the application's own values. It opens no value of AuthKit, and no value that was sealed
     /// under another `name`.
     #[must_use]
@@ -269,6 +295,7 @@ impl AuthKit {
         wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, true, wait_until).await?;
+        note_user(signed.user);
         let (claims, now) = (&signed.claims, self.clock.now());
         let claims = match &self.connect {
             Some(connect) if claims.kind() == TokenKind::Connect => {
@@ -293,6 +320,7 @@ impl AuthKit {
         wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, false, wait_until).await?;
+        note_user(signed.user);
         Ok(signed.claims.of_cookie(&self.config, self.clock.now())?)
     }
 
@@ -312,6 +340,7 @@ impl AuthKit {
                 signed
             }
         };
+        note_user(signed.user);
         Ok(signed.claims.of_cookie(&self.config, self.clock.now())?)
     }
 
@@ -362,7 +391,8 @@ impl AuthKit {
                 VerifyError::Unavailable(WorkosError::unavailable(error.to_string()))
             }
         })?;
-        let signed = Arc::new(CachedToken { kid: token.kid().to_owned(), claims, key_set });
+        let user = self.user_hasher.hash(claims.subject());
+        let signed = Arc::new(CachedToken { kid: token.kid().to_owned(), claims, key_set, user });
         self.signed_tokens.insert(text, &signed);
         Ok(signed)
     }

@@ -78,6 +78,10 @@ impl ConnectSource {
 
 #[async_trait]
 impl KeySource for ConnectSource {
+    fn name(&self) -> &'static str {
+        "connect"
+    }
+
     fn base_url(&self) -> &str {
         &self.issuer
     }

@@ -11,7 +11,7 @@ use crate::outage::Outage;
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use edge_host::WaitUntil;
+use edge_host::{Cause, Emit as _, WaitUntil};
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use thiserror::Error;
 
@@ -21,6 +21,7 @@ use crate::{
     challenge::Challenge,
     context::RequestContext,
     cookie::RequestCookies,
+    events::AuthKitEvent,
     isolate_cache::CachedSession,
     origin::RequestOrigin,
     refusal::login_path,
@@ -240,7 +241,10 @@ impl CurrentUser {
                 // The sign-out's response cleared this cookie. Clearing it again could remove the cookie of a
                 // later sign-in.
                 Err(RefreshError::Ended) if authkit.session_keepers.is_signed_out(&session) => {}
-                Err(RefreshError::Ended) => update.end(),
+                Err(RefreshError::Ended) => {
+                    authkit.report_end(ENDED_BY_WORKOS, Some(&user_id));
+                    update.end();
+                }
                 Err(error) => match error.into() {
                     IdentifyError::SignedOut(_) => {}
                     unavailable => refusal = unavailable,
@@ -291,7 +295,11 @@ impl CurrentUser {
             // WorkOS sends `invalid_grant` for an ended session and for a refused organization. A renewal
             // without the organization distinguishes them.
             Err(RefreshError::Ended) => {
-                let (renewed, _) = update.end_if_ended(renew(None).await)?;
+                let without = renew(None).await;
+                if matches!(without, Err(RefreshError::Ended)) {
+                    authkit.report_end(ENDED_BY_WORKOS, Some(user_id));
+                }
+                let (renewed, _) = update.end_if_ended(without)?;
                 update.set(renewed);
                 let code = INVALID_GRANT.to_owned();
                 Err(RefreshError::Refused { code, description: None }.into())
@@ -337,6 +345,11 @@ async fn limited_rejection_of(
     );
     if is_refused && let Err(too_many) = context.check_address_limit().await {
         return too_many;
+    }
+    if let IdentifyError::SignedOut(reason) = &error
+        && is_refused
+    {
+        AuthKitEvent::CredentialsRefused { reason: reason.name() }.emit();
     }
     rejection_of(error, parts, context)
 }
@@ -433,7 +446,16 @@ pub enum SwitchError {
     Refresh(#[from] RefreshError),
 }
 
+/// The reason of [`AuthKitEvent::SessionEnded`] where WorkOS has ended the session.
+const ENDED_BY_WORKOS: &str = "workos";
+
 impl AuthKit {
+    /// Reports that a session has ended.
+    pub(crate) fn report_end(&self, reason: &str, user_id: Option<&str>) {
+        let user = user_id.map(|id| self.user_hasher.hash(id));
+        AuthKitEvent::SessionEnded { reason, user }.emit();
+    }
+
     /// The newest successor of this user's `session`, with its claims. Renews the session unless another
     /// request has renewed it.
     async fn renew(
@@ -443,6 +465,32 @@ impl AuthKit {
         organization_id: Option<&str>,
         context: &RequestContext,
     ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
+        let user = self.user_hasher.hash(user_id);
+        let renewed = self.renew_unreported(session, user_id, organization_id, context).await;
+        match &renewed {
+            Ok((_, _, is_fresh)) => {
+                let is_switch = organization_id.is_some();
+                AuthKitEvent::SessionRenewed { user, is_fresh: *is_fresh, is_switch }.emit();
+            }
+            // WorkOS refuses an organization by the same error. The caller knows which one it is.
+            Err(RefreshError::Ended) => {}
+            Err(RefreshError::Refused { code, .. }) => {
+                AuthKitEvent::RenewalRefused { user, code }.emit();
+            }
+            Err(RefreshError::Unavailable(outage)) => {
+                AuthKitEvent::RenewalFailed { user, cause: Cause(outage) }.emit();
+            }
+        }
+        renewed.map(|(session, claims, _)| (session, claims))
+    }
+
+    async fn renew_unreported(
+        &self,
+        session: &Session,
+        user_id: &str,
+        organization_id: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<(Arc<Session>, VerifiedClaims, bool), RefreshError> {
         let wait_until = context.wait_until();
         let mut session = Arc::new(session.clone());
         for _ in 0..MAX_SUCCESSORS {
@@ -454,11 +502,11 @@ impl AuthKit {
                     if organization_id.is_some() && !is_fresh {
                         continue;
                     }
-                    return Ok((session, claims));
+                    return Ok((session, claims, is_fresh));
                 }
                 // A retry would get the same user, so the user must sign in.
                 Ok(_) => {
-                    log::error!("a session was renewed into another user's");
+                    AuthKitEvent::UserChanged { user: self.user_hasher.hash(user_id) }.emit();
                     let code = "another_user".to_owned();
                     return Err(RefreshError::Refused { code, description: None });
                 }

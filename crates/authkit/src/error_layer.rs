@@ -1,4 +1,4 @@
-//! The response to an [`AppError`]: what the outer layer makes of it. It logs the cause once, with the request's ID;
+//! The response to an [`AppError`]: what the outer layer makes of it. It reports the cause once, with the request's ID;
 //! an unexpected failure shows that ID and no internals; a browser gets a page, other clients JSON.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use edge_host::random_bytes;
+use edge_host::{Cause, Emit as _, in_current, name_request, random_bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery,
 };
@@ -16,13 +16,15 @@ use serde_json::Value;
 use crate::{
     browser::{escape_html, wants_html},
     error::AppError,
+    events::AuthKitEvent,
+    observer::RequestName,
     origin::RequestOrigin,
 };
 
 /// Longest address that a page links to for another try: URLs of up to 2,000 characters work everywhere.
 const RETRY_LINK_MAX_BYTES: usize = 2000;
 /// The header with the ID that Cloudflare gives the request.
-const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("cf-ray");
+pub(crate) const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("cf-ray");
 
 /// What an error's page shows.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,6 @@ pub type SetHeaders = Arc<dyn Fn(&mut HeaderMap, Option<&RequestOrigin>) + Send 
 
 /// The facts of a request that the response to an error needs.
 pub(crate) struct ErrorResponder {
-    request_id: Option<HeaderValue>,
     method: Method,
     uri: Uri,
     /// The values of `Accept`, which only an error parses.
@@ -53,7 +54,6 @@ pub(crate) struct ErrorResponder {
 impl ErrorResponder {
     pub fn new(request: &Request) -> Self {
         Self {
-            request_id: request.headers().get(REQUEST_ID_HEADER).cloned(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             accept: request.headers().get_all(header::ACCEPT).iter().cloned().collect(),
@@ -61,18 +61,28 @@ impl ErrorResponder {
     }
 
     /// The response to the client: `response` itself unless it carries an [`AppError`].
-    pub fn respond(self, mut response: Response, render: &RenderError) -> Response {
+    pub fn respond(
+        self,
+        mut response: Response,
+        name: &RequestName,
+        render: &RenderError,
+    ) -> Response {
         let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
             return response;
         };
-        let Self { request_id, method, uri, accept } = self;
+        let Self { method, uri, accept } = self;
         let wants_html =
             wants_html(&accept.into_iter().map(|value| (header::ACCEPT, value)).collect());
-        let path = uri.path();
-        let mut request_id = request_id.as_ref().and_then(text);
+        let mut request_id = in_current(|scope| scope.request_id().map(str::to_owned)).flatten();
         if let Some(cause) = &error.internal.cause {
             let request_id = request_id.get_or_insert_with(new_request_id);
-            log::error!("{request_id} {method} {path} {}: {cause}", error.status.as_u16());
+            AuthKitEvent::RequestFailed {
+                method: name.method(),
+                route: name.route(),
+                status: error.status.as_u16().into(),
+                cause: Cause(cause),
+            }
+            .emit();
             if error.status == StatusCode::INTERNAL_SERVER_ERROR {
                 error.detail = format!(
                     "Something went wrong on our side. If it happens again, report request {request_id}"
@@ -113,16 +123,16 @@ impl ErrorResponder {
 /// The ID that Cloudflare gives the request, in the `cf-ray` header.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers.get(REQUEST_ID_HEADER).and_then(text)
+    headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok().map(str::to_owned))
 }
 
-fn text(value: &HeaderValue) -> Option<String> {
-    value.to_str().ok().map(str::to_owned)
-}
-
-/// The ID of a request that did not come through Cloudflare.
+/// Gives an ID to a request that did not come through Cloudflare.
 fn new_request_id() -> String {
-    format!("{:016x}", u64::from_ne_bytes(random_bytes()))
+    let id = format!("{:016x}", u64::from_ne_bytes(random_bytes()));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        name_request(id);
+    }
+    id
 }
 
 /// The page of an application that does not style its own.

@@ -13,7 +13,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{keys::KeySet, session::Session, token::SignedClaims};
-use edge_host::fair::FairMap;
+use edge_host::{UserHash, fair::FairMap};
 
 /// The bound for the cached tokens, and for the cached sessions: the lengths of their texts with [`ENTRY_BYTES`] for
 /// each. An isolate has 128 MB of memory, and an entry takes about three times the length of its text.
@@ -32,6 +32,8 @@ pub struct CachedToken {
     pub key_set: Arc<KeySet>,
     /// Its claims.
     pub claims: SignedClaims,
+    /// The pseudonym of its subject.
+    pub user: UserHash,
 }
 
 /// A session that was opened. Its access token determines whether it is still valid.
@@ -267,7 +269,8 @@ mod tests {
             .verify_signature(TokenKind::Session, key, &MemorySignatureVerifier)
             .await
             .unwrap();
-        let cached = CachedToken { kid: CURRENT.kid.to_owned(), key_set, claims };
+        let user = UserHash::new(&[0; 32]);
+        let cached = CachedToken { kid: CURRENT.kid.to_owned(), key_set, claims, user };
         assert_eq!(cached.owner(), "user_ada");
         assert_eq!(session_of("user_grace").owner(), "user_grace");
     }

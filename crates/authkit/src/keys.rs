@@ -30,11 +30,13 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{
+    events::AuthKitEvent,
     seal::Sealer,
     workos::{JwkSet, WorkosClient, WorkosError},
 };
 use edge_host::{
-    Clock, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, RsaPublicKey, WaitUntil,
+    Cause, Clock, Emit as _, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, RsaPublicKey,
+    WaitUntil,
 };
 
 /// The age at which a key set is fetched again. While WorkOS is available, tokens of a retired key are refused
@@ -53,6 +55,9 @@ const _: () = assert!((KV_READ_MAX_MILLIS + HTTP_MAX_MILLIS) as i64 <= FETCH_MAX
 /// Fetches the key set of one issuer.
 #[async_trait]
 pub trait KeySource: Send + Sync {
+    /// Its name in events.
+    fn name(&self) -> &'static str;
+
     /// The issuer's URL. A stored set of another URL, such as an emulator's, is ignored.
     fn base_url(&self) -> &str;
 
@@ -62,6 +67,10 @@ pub trait KeySource: Send + Sync {
 
 #[async_trait]
 impl KeySource for WorkosClient {
+    fn name(&self) -> &'static str {
+        "session"
+    }
+
     fn base_url(&self) -> &str {
         WorkosClient::base_url(self)
     }
@@ -305,7 +314,8 @@ impl KeySetCache {
                 wait_until.finish(async move { self.store(published, now).await }).await;
             }
             Err(error) => {
-                log::warn!("the key set cannot be fetched: {error}");
+                let issuer = self.source.name();
+                AuthKitEvent::KeysNotFetched { issuer, cause: Cause(&error) }.emit();
                 self.finish_fetch(None, Some(error), now);
             }
         }
@@ -319,7 +329,10 @@ impl KeySetCache {
     ) {
         let mut state = self.state();
         if let Some(published) = published {
-            state.cached = Some(CachedSet::new(published, now));
+            let cached = CachedSet::new(published, now);
+            let keys = u32::try_from(cached.set.keys.len()).unwrap_or(u32::MAX);
+            AuthKitEvent::KeysFetched { issuer: self.source.name(), keys }.emit();
+            state.cached = Some(cached);
         }
         state.last_fetch = Some((now, failure));
         state.fetching_since = None;
@@ -330,7 +343,8 @@ impl KeySetCache {
         let sealed = match self.kv.get(&self.kv_key).await {
             Ok(sealed) => sealed?,
             Err(error) => {
-                log::warn!("the stored key set cannot be read: {error}");
+                let issuer = self.source.name();
+                AuthKitEvent::KeysNotRead { issuer, cause: Cause(&error) }.emit();
                 return None;
             }
         };
@@ -354,7 +368,8 @@ impl KeySetCache {
         };
         let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
         if let Err(error) = self.kv.put(&self.kv_key, &sealed, KvPut::default()).await {
-            log::warn!("the key set cannot be stored: {error}");
+            let issuer = self.source.name();
+            AuthKitEvent::KeysNotStored { issuer, cause: Cause(&error) }.emit();
         }
     }
 

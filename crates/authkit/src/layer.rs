@@ -20,6 +20,7 @@ use axum::{
     routing::Route,
 };
 use chrono::{DateTime, Utc};
+use edge_host::{Cause, Emit as _, Scope, Scoped};
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tower_layer::Layer;
@@ -32,7 +33,9 @@ use crate::{
     cookie::RequestCookies,
     current_user::has_bearer,
     error::AppError,
-    error_layer::{ErrorResponder, RenderError, SetHeaders},
+    error_layer::{ErrorResponder, REQUEST_ID_HEADER, RenderError, SetHeaders},
+    events::AuthKitEvent,
+    observer::{Observer, RequestName, ScopedBody},
     origin::{Origins, RequestOrigin},
     routes,
     session_kept::{SignedInMarker, confirm_session},
@@ -55,19 +58,26 @@ pub fn layer(authkit: &Arc<AuthKit>, app: Router) -> Router {
         origins: Origins::new(authkit.public_origin()),
         render: Arc::clone(&authkit.render_error),
         set_headers: authkit.set_headers.clone(),
+        observer: authkit.observer.clone(),
         authkit: Some(Arc::clone(authkit)),
     })))
 }
 
 /// The layer of an application that serves an error instead of its routes, because its configuration is
-/// invalid: the https redirect, the error's page, and headers of every response.
+/// invalid: the https redirect, the error's page, headers of every response, and the observer of requests.
 pub fn layer_without_authkit(
     app: Router,
     render: RenderError,
     set_headers: Option<SetHeaders>,
+    observer: Option<Observer>,
 ) -> Router {
-    let origins = Origins::new(None);
-    app.layer(ProtectLayer(Arc::new(Protection { origins, render, set_headers, authkit: None })))
+    app.layer(ProtectLayer(Arc::new(Protection {
+        origins: Origins::new(None),
+        render,
+        set_headers,
+        observer,
+        authkit: None,
+    })))
 }
 
 /// The state of the layer, which all routes share.
@@ -75,6 +85,7 @@ struct Protection {
     origins: Origins,
     render: RenderError,
     set_headers: Option<SetHeaders>,
+    observer: Option<Observer>,
     /// `None` while the configuration is invalid.
     authkit: Option<Arc<AuthKit>>,
 }
@@ -100,7 +111,7 @@ impl Layer<Route> for ProtectLayer {
 impl Service<Request> for Protected {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Scoped<BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
         // A route is always ready.
@@ -109,15 +120,23 @@ impl Service<Request> for Protected {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let protection = Arc::clone(&self.protection);
+        let scope = Scope::new(request.headers().get(REQUEST_ID_HEADER).cloned());
+        let began = protection.observer.as_ref().map(Observer::begin);
+        let name = RequestName::of(&request);
         let (facts, refusal) = protection.prepare(&mut request);
         let response = match refusal {
             Some(refusal) => ready(Ok(refusal)).left_future(),
             None => self.route.call(request).right_future(),
         };
-        Box::pin(async move {
+        let answer = async move {
             let Ok(response) = response.await;
-            Ok(protection.finish(facts, response).await)
-        })
+            let mut response = protection.finish(facts, &name, response).await;
+            if let (Some(observer), Some(began)) = (&protection.observer, began) {
+                observer.end(began, &name, &mut response);
+            }
+            Ok(ScopedBody::wrap(response))
+        };
+        Scoped::new(scope, Box::pin(answer))
     }
 }
 
@@ -156,12 +175,12 @@ impl Protection {
     }
 
     /// Makes the client's response of a route's.
-    async fn finish(&self, facts: Facts, mut response: Response) -> Response {
+    async fn finish(&self, facts: Facts, name: &RequestName, mut response: Response) -> Response {
         let Facts { origin, errors, session } = facts;
         if let Some(session) = session {
             session.set_cookies(response.headers_mut()).await;
         }
-        let mut response = errors.respond(response, &self.render);
+        let mut response = errors.respond(response, name, &self.render);
         if let Some(set_headers) = &self.set_headers {
             set_headers(response.headers_mut(), origin.as_ref());
         }
@@ -201,7 +220,7 @@ impl CarriedSession {
                         .write(&newest.seal(&authkit.session_sealer), &cookies)
                         .unwrap_or_else(|error| {
                             // The old cookie stays; it leads to the new session.
-                            log::error!("a renewed session cannot be set: {error}");
+                            AuthKitEvent::SessionNotSet { cause: Cause(&error) }.emit();
                             Vec::new()
                         }),
                     None => Vec::new(),

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use edge_host::{Host, RateLimit};
+use edge_host::{Emit as _, Host, RateLimit};
 
-use crate::rejection::Rejection;
+use crate::{events::AuthKitEvent, rejection::Rejection};
 
 /// A rate limit that rejects calls beyond it with 429. Without a binding it rejects none.
 #[derive(Clone, Default)]
 pub struct RateLimiter {
     limit: Option<Arc<dyn RateLimit>>,
+    /// The name of the binding, for events.
+    binding: Arc<str>,
     retry_after_secs: u32,
 }
 
@@ -18,7 +20,7 @@ impl RateLimiter {
     /// of the binding.
     #[must_use]
     pub fn bound(host: &impl Host, binding: &str, retry_after_secs: u32) -> Self {
-        Self { limit: host.rate_limit(binding), retry_after_secs }
+        Self { limit: host.rate_limit(binding), binding: binding.into(), retry_after_secs }
     }
 
     /// Counts one call for `key`.
@@ -29,6 +31,7 @@ impl RateLimiter {
     pub async fn check(&self, key: &str) -> Result<(), Rejection> {
         match &self.limit {
             Some(limit) if !limit.allows(key).await => {
+                AuthKitEvent::RateLimited { binding: &self.binding }.emit();
                 Err(Rejection::TooManyRequests { retry_after_secs: self.retry_after_secs })
             }
             _ => Ok(()),

@@ -67,6 +67,18 @@ pub enum SignedOut {
     Session,
 }
 
+impl SignedOut {
+    /// Its name in events.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::NoCredentials => "no_credentials",
+            Self::NotABearer => "not_a_bearer",
+            Self::Token(error) => error.name(),
+            Self::Session => "session",
+        }
+    }
+}
+
 impl Rejection {
     pub(crate) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::Forbidden { detail: detail.into(), challenge: None }

@@ -36,12 +36,13 @@ use crate::{
     browser::{meta_refresh_page, redirect},
     context::RequestContext,
     error::AppError,
+    events::AuthKitEvent,
     json_response::json_response,
     openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected},
     rejection::Rejection,
     routing::{OpenApiRouter, any_handler, routes},
 };
-use edge_host::WaitUntil;
+use edge_host::{Emit as _, WaitUntil};
 
 /// Parameters that `/login` passes on to AuthKit unchanged.
 const HINTS: [&str; 9] = [
@@ -211,17 +212,21 @@ async fn finish_sign_in(
     // A link on any site can lead here with a forged error.
     if let Some(error) = query.get("error") {
         let Some((slot, _)) = pending else {
+            report_refusal("not_begun_here", None);
             return Ok(refusal::refused_elsewhere().into_response());
         };
+        report_refusal("authkit", None);
         let page = refusal::refused(error, query.get("error_description"), &return_to);
         return Ok(with_cookie(page.into_response(), slots.clear(slot)));
     }
     let (Some((slot, pending)), Some(code)) = (pending, query.get("code")) else {
         if is_retry {
+            report_refusal("cookie_not_kept", None);
             return Ok(refusal::cookie_not_kept(&return_to).into_response());
         }
         // This browser did not begin the sign-in. Beginning one now is safe and costs no click,
         // because AuthKit still has its own session.
+        AuthKitEvent::SignInRestarted { reason: "unknown" }.emit();
         return Ok(redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to)));
     };
 
@@ -229,8 +234,10 @@ async fn finish_sign_in(
     let free_slot = slots.clear(slot);
     if !authkit.code_exchanges.begin(&pending, &code, now) {
         let response = if is_retry {
+            report_refusal(USED_ALREADY, None);
             refusal::used_already(&return_to).into_response()
         } else {
+            AuthKitEvent::SignInRestarted { reason: USED_ALREADY }.emit();
             redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to))
         };
         return Ok(with_cookie(response, free_slot));
@@ -260,10 +267,12 @@ async fn finish_sign_in(
         // The code has expired, or another tab or an earlier load of this page has spent it.
         // Another sign-in costs no click.
         Err(WorkosError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
+            AuthKitEvent::SignInRestarted { reason: INVALID_GRANT }.emit();
             let onward = redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
             with_cookie(onward, free_slot)
         }
         Err(WorkosError::Refused { code, description }) => {
+            report_refusal("workos", Some(&code));
             // The description of `invalid_grant` contains the code.
             let description = description.filter(|_| code != INVALID_GRANT);
             let page = refusal::refused(&code, description.as_deref(), &return_to);
@@ -296,6 +305,7 @@ fn signed_in(
     if marker.is_needed(&cookie) {
         set_cookies.push(marker.set());
     }
+    AuthKitEvent::SignedIn { user: authkit.user_hasher.hash(session.user_id()) }.emit();
     // A redirect belongs to the cross-site navigation that AuthKit began, and browsers send no
     // `SameSite=Strict` cookie with it. A page of this origin begins a new navigation.
     let path = return_to.path().unwrap_or(&authkit.landing_path);
@@ -385,6 +395,13 @@ async fn sign_out_by_link(
     sign_out(&context, &headers, StatusCode::FOUND).await
 }
 
+/// The reason of a refused or restarted sign-in that was finished before.
+const USED_ALREADY: &str = "used_already";
+
+fn report_refusal(reason: &str, code: Option<&str>) {
+    AuthKitEvent::SignInRefused { reason, code }.emit();
+}
+
 /// Clears the session cookie and sends the browser to WorkOS, which ends its own session.
 async fn sign_out(
     context: &RequestContext,
@@ -417,6 +434,10 @@ async fn sign_out(
         return Err(outage.into_error(
             "You are still signed in: the sign-out cannot be recorded right now. Sign out again in a moment",
         ));
+    }
+    for known in &opened {
+        let user = known.session.user_id();
+        authkit.report_end("sign_out", Some(user).filter(|id| !id.is_empty()));
     }
     // The token is not verified, so that sign-out works without the key set.
     let session_id = opened.iter().find_map(|known| signed_out::session_id(&known.session));

@@ -20,11 +20,12 @@ use aes_gcm::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
 use super::secret::Secret;
-use edge_host::random_bytes;
+use edge_host::{Host, UserHash, random_bytes};
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
@@ -149,6 +150,43 @@ impl Sealer {
     }
 }
 
+/// HKDF's `info` for the key of [`UserHasher`].
+const USER_HASH_INFO: &[u8] = b"authkit-edge/user-hash/v1";
+
+/// Makes pseudonyms of users for events: HMAC-SHA-256 (RFC 2104) of the user's id with a key of its own, which
+/// HKDF-SHA-256 derives from the cookie password. All isolates of a Worker have the same pseudonyms until the password
+/// changes.
+#[derive(Clone)]
+pub struct UserHasher(Hmac<Sha256>);
+
+impl UserHasher {
+    /// Derives the key.
+    #[must_use]
+    pub fn new(password: &Secret) -> Self {
+        let mut key = [0; KEY_BYTES];
+        #[expect(clippy::expect_used, reason = "HKDF-SHA-256 derives up to 8,160 bytes")]
+        Hkdf::<Sha256>::new(None, password.expose().as_bytes())
+            .expand(USER_HASH_INFO, &mut key)
+            .expect("32 bytes are within HKDF's limit");
+        #[expect(clippy::expect_used, reason = "HMAC accepts a key of any length")]
+        Self(Mac::new_from_slice(&key).expect("HMAC accepts a key of any length"))
+    }
+
+    /// The hasher of an environment, for a Durable Object that reports events; `None` without a cookie password.
+    #[must_use]
+    pub fn from_env(host: &impl Host) -> Option<Self> {
+        host.var("WORKOS_COOKIE_PASSWORD")
+            .map(|password| Self::new(&Secret::from(password.as_str())))
+    }
+
+    /// The pseudonym of the user with this id.
+    #[must_use]
+    pub fn hash(&self, user_id: &str) -> UserHash {
+        let code = self.0.clone().chain_update(user_id).finalize().into_bytes();
+        UserHash::new(&code.into())
+    }
+}
+
 fn cipher(purpose: Purpose, password: &Secret) -> Aes256Gcm {
     let password = password.expose();
     let key = match (purpose, hex_key(password)) {
@@ -250,6 +288,18 @@ mod tests {
         assert!(both.open(&only_previous.seal(b"old")).unwrap().by_previous_password);
         assert!(!both.open(&both.seal(b"new")).unwrap().by_previous_password);
         assert_eq!(only_previous.open(&both.seal(b"new")), Err(OpenError::Refused));
+    }
+
+    #[test]
+    fn user_has_one_pseudonym_for_each_password() {
+        let hasher = |password: &str| UserHasher::new(&Secret::from(password));
+        let (ada, grace) = ("user_ada", "user_grace");
+        let hash = hasher(HEX_PASSWORD).hash(ada);
+        assert_eq!(hash, hasher(HEX_PASSWORD).hash(ada));
+        assert_ne!(hash, hasher(HEX_PASSWORD).hash(grace));
+        assert_ne!(hash, hasher("a password of at least 32 characters").hash(ada));
+        // The first 64 bits of HMAC-SHA-256 with the key that HKDF derives, computed with Python's `hmac`.
+        assert_eq!(hash.as_str(), "030cbad1f84d6150");
     }
 
     #[test]

@@ -156,6 +156,28 @@ pub enum TokenError {
     Scope,
 }
 
+impl TokenError {
+    /// Its name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::CriticalHeader => "critical_header",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::NoExpiry => "no_expiry",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Client => "client",
+            Self::Kind => "kind",
+            Self::Scope => "scope",
+        }
+    }
+}
+
 /// Why a token has no signed claims.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SignatureCheckError {

@@ -17,7 +17,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use super::{authkit::AuthKit, secret::Secret};
-use crate::error::AppError;
+use crate::{error::AppError, events::AuthKitEvent};
+use edge_host::Emit as _;
 
 /// The header with the signature.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("workos-signature");
@@ -92,9 +93,23 @@ impl AuthKit {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<WebhookEvent, WebhookError> {
-        let secret = self.config.webhook_secret.as_ref().ok_or(WebhookError::Mismatch)?;
-        verify(headers, body, secret, self.clock.now())?;
-        parse(body)
+        let secret = self.config.webhook_secret.as_ref().ok_or(WebhookError::Mismatch);
+        let event = secret
+            .and_then(|secret| verify(headers, body, secret, self.clock.now()))
+            .and_then(|()| parse(body));
+        event.inspect_err(|error| AuthKitEvent::WebhookRefused { reason: error.name() }.emit())
+    }
+}
+
+impl WebhookError {
+    /// Its name in events.
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoSignature => "no_signature",
+            Self::Mismatch => "mismatch",
+            Self::Stale => "stale",
+            Self::NotAnEvent => "not_an_event",
+        }
     }
 }
 

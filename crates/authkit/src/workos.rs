@@ -19,7 +19,8 @@ use super::{
     secret::Secret,
     user::{Impersonator, User},
 };
-use edge_host::{HttpClient, HttpClientError};
+use crate::events::AuthKitEvent;
+use edge_host::{Cause, Emit as _, HttpClient, HttpClientError};
 
 /// The error code for an authorization code or refresh token that is spent, expired or invalid (RFC 6749,
 /// section 5.2).
@@ -237,8 +238,9 @@ impl WorkosClient {
             body["user_agent"] = user_agent.as_str().into();
         }
         let url = self.endpoint("/user_management/authenticate");
-        let body = self.send(Method::POST, &url, body.to_string()).await?;
-        edge_host::json::read_bytes(&body).map_err(|_| undocumented())
+        let answer = self.send(Method::POST, &url, body.to_string()).await;
+        let read = |body: Bytes| edge_host::json::read_bytes(&body).map_err(|_| undocumented());
+        reported("authenticate", answer.and_then(read))
     }
 
     /// Ends the session with this id. A session that WorkOS does not know, or has ended before, is no error.
@@ -250,14 +252,15 @@ impl WorkosClient {
     pub async fn revoke_session(&self, session_id: &str) -> Result<(), WorkosError> {
         let url = self.endpoint("/user_management/sessions/revoke");
         let body = json!({"session_id": session_id}).to_string();
-        let response = self.exchange(Method::POST, &url, body, Some(&self.config.api_key)).await?;
-        match response.status() {
+        let response = self.exchange(Method::POST, &url, body, Some(&self.config.api_key)).await;
+        let ended = response.and_then(|response| match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
                 Ok(())
             }
             _ => Err(failure(&response)),
-        }
+        });
+        reported("revoke", ended)
     }
 
     /// The origin of WorkOS's API.
@@ -293,12 +296,13 @@ impl WorkosClient {
     ///
     /// [`WorkosError::Unavailable`] for every other status.
     pub async fn get_public(&self, url: &Url) -> Result<Option<Bytes>, WorkosError> {
-        let response = self.exchange(Method::GET, url, String::new(), None).await?;
-        match response.status() {
+        let response = self.exchange(Method::GET, url, String::new(), None).await;
+        let document = response.and_then(|response| match response.status() {
             StatusCode::OK => Ok(Some(response.into_body())),
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(failure(&response)),
-        }
+        });
+        reported("document", document)
     }
 
     /// Appends `path` to the base URL.
@@ -338,6 +342,14 @@ impl WorkosClient {
             .map_err(|_| WorkosError::unavailable("the URL is invalid"))?;
         Ok(self.http.send(request).await?)
     }
+}
+
+/// Reports a failure of `operation`, unless WorkOS has refused the user.
+fn reported<T>(operation: &str, result: Result<T, WorkosError>) -> Result<T, WorkosError> {
+    if let Err(WorkosError::Unavailable(outage)) = &result {
+        AuthKitEvent::WorkosFailed { operation, cause: Cause(outage) }.emit();
+    }
+    result
 }
 
 /// The error for a response that neither succeeds nor refuses the user.

@@ -1,8 +1,12 @@
 //! Outgoing HTTP requests.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
+
+use crate::{Clock, measure};
 
 /// The longest time for an outgoing request and its response. A browser waits meanwhile, and an error after ten
 /// seconds serves its user better than a result after thirty.
@@ -29,4 +33,29 @@ pub enum HttpClientError {
     /// The connection failed, or the response broke off.
     #[error("connection failed")]
     Connection,
+}
+
+/// A client that measures each request in the scope of the incoming one.
+pub struct MeasuredHttpClient {
+    http: Arc<dyn HttpClient>,
+    clock: Arc<dyn Clock>,
+    service: &'static str,
+}
+
+impl MeasuredHttpClient {
+    /// Measures the requests of `http` by `clock`, as calls of `service`.
+    #[must_use]
+    pub fn new(http: Arc<dyn HttpClient>, clock: Arc<dyn Clock>, service: &'static str) -> Self {
+        Self { http, clock, service }
+    }
+}
+
+#[async_trait]
+impl HttpClient for MeasuredHttpClient {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, HttpClientError> {
+        measure(self.service, &*self.clock, self.http.send(request)).await
+    }
 }

@@ -5,6 +5,7 @@
 //!   [`ObjectNamespace`], [`RateLimit`] and [`SignatureVerifier`]: its services. [`WaitUntil`] and
 //!   [`VisitorTimeZone`]: what a host adds to each request.
 //! - [`Object`]: a class of Durable Objects.
+//! - [`Event`] and [`events!`]: what the application reports about itself; [`Scope`]: a request's id, user and waits.
 //! - `workers` (on wasm32): Cloudflare Workers. [`serve!`] makes a crate a Worker with its classes.
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
@@ -23,6 +24,7 @@ mod kv;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod object;
+mod observe;
 mod random;
 mod rate_limit;
 mod request;
@@ -34,7 +36,7 @@ pub mod workers;
 
 pub use clock::Clock;
 pub use host::Host;
-pub use http_client::{HTTP_MAX_MILLIS, HttpClient, HttpClientError};
+pub use http_client::{HTTP_MAX_MILLIS, HttpClient, HttpClientError, MeasuredHttpClient};
 pub use kv::{
     KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
     KV_READ_MAX_MILLIS, KV_TTL_MAX_SECS, KV_TTL_MIN_SECS, KV_VALUE_MAX_BYTES, KV_WRITE_MAX_MILLIS,
@@ -43,6 +45,10 @@ pub use kv::{
 pub use object::{
     JURISDICTION_VARIABLE, JURISDICTIONS, OBJECT_VALUE_MAX_BYTES, Object, ObjectContext,
     ObjectError, ObjectErrorKind, ObjectFault, ObjectNamespace, ObjectStorage, TimedObjects,
+};
+pub use observe::{
+    Cause, Emit, Emitted, Event, EventDescription, FieldDescription, FieldValue, HostEvent, Level,
+    Scope, Scoped, Tally, UserHash, Value, in_current, measure, name_request, note_user, set_sink,
 };
 pub use random::random_bytes;
 pub use rate_limit::RateLimit;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::{FutureExt, future::BoxFuture};
 
+use crate::{Scope, Scoped, in_current};
+
 /// Finishes work that outlives the response, as `waitUntil()` does on Workers. It belongs to one request
 /// and travels in its extensions.
 ///
@@ -25,16 +27,24 @@ impl WaitUntil {
     /// background work.
     pub fn keep_alive(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(run) = &self.0 {
-            run(work.boxed());
+            run(in_scope(work));
         }
     }
 
     /// Runs `work` in the background; awaits it on a host without.
     pub async fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
         match &self.0 {
-            Some(run) => run(work.boxed()),
+            Some(run) => run(in_scope(work)),
             None => work.await,
         }
+    }
+}
+
+/// The work, in the scope of the request that leaves it to be done.
+fn in_scope(work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+    match in_current(Scope::continued) {
+        Some(scope) => Scoped::new(scope, work.boxed()).boxed(),
+        None => work.boxed(),
     }
 }
 

@@ -27,6 +27,9 @@ use crate::expenses::{
 /// The longest wait for a ledger. A write may read KV, which takes five seconds at most.
 const MAX_MILLIS: u32 = 10_000;
 
+/// The ledgers in events and in the scope of a request.
+const SERVICE: &str = "ledger";
+
 /// The ledgers of all owners.
 #[derive(Clone)]
 pub(crate) struct Ledgers(Arc<dyn ObjectNamespace>);
@@ -81,7 +84,7 @@ pub(crate) enum Written {
 
 impl Ledgers {
     pub(crate) fn new(objects: Arc<dyn ObjectNamespace>, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(TimedObjects::new(objects, clock, MAX_MILLIS)))
+        Self(Arc::new(TimedObjects::new(objects, clock, MAX_MILLIS, SERVICE)))
     }
 
     pub(crate) async fn add(

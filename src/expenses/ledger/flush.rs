@@ -8,8 +8,12 @@ use super::{
     log::{ERASURE, Transfer},
     object::Shared,
 };
-use crate::expenses::{erase::erase, keys::Owner};
-use edge_host::{KvError, ObjectFault};
+use crate::expenses::{
+    erase::{Erased, erase},
+    events::ExpensesEvent,
+    keys::Owner,
+};
+use edge_host::{Cause, Emit as _, KvError, ObjectFault};
 
 /// The most simultaneous writes: the number of connections that Workers opens for one invocation.
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
@@ -63,7 +67,9 @@ impl Shared {
             None => self.store.delete(owner, transfer.id).await,
         };
         if let Err(error) = &result {
-            log::warn!("the ledger's write of expense {} to KV: {error}", transfer.id);
+            let (user, kind) = (self.pseudonym(owner), error.kind.name());
+            let operation = error.operation.name();
+            ExpensesEvent::KvDeferred { user, operation, kind }.emit();
         }
         result
     }
@@ -90,8 +96,14 @@ impl Shared {
     /// Deletes the keys of an erased owner, as many as one invocation may.
     pub(super) async fn erase_keys(&self, owner: &Owner) -> Result<(), ObjectFault> {
         let outcome = erase(self.store.kv(), owner).await;
-        if let Err(error) = &outcome {
-            log::warn!("the erasure of a deleted user's keys: {error}");
+        let user = self.pseudonym(owner);
+        match &outcome {
+            Ok(Erased { keys, is_complete }) if *keys > 0 => {
+                let keys = u32::try_from(*keys).unwrap_or(u32::MAX);
+                ExpensesEvent::KeysErased { user, keys, is_complete: *is_complete }.emit();
+            }
+            Ok(_) => {}
+            Err(error) => ExpensesEvent::ErasureDeferred { user, cause: Cause(error) }.emit(),
         }
         let now = self.now();
         self.with_log(|log, storage| {
@@ -99,6 +111,9 @@ impl Shared {
                 && erasure.note(&outcome, now)
             {
                 storage.put(ERASURE, &erasure.row())?;
+                if erasure.due_at().is_none() {
+                    ExpensesEvent::Erased { user }.emit();
+                }
             }
             log.schedule(storage, now)
         })

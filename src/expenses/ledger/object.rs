@@ -7,8 +7,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use axum_authkit::seal::UserHasher;
 use chrono::DateTime;
-use edge_host::{Clock, Host, Object, ObjectContext, ObjectFault, ObjectStorage, TimedKv};
+use edge_host::{
+    Cause, Clock, Emit as _, Host, Object, ObjectContext, ObjectFault, ObjectStorage, TimedKv,
+    UserHash,
+};
 
 use super::{
     erasure::Erasure,
@@ -20,6 +24,7 @@ use super::{
     times::KV_LAG_MAX_MILLIS,
 };
 use crate::expenses::{
+    events::ExpensesEvent,
     keys::Owner,
     model::{Expense, ExpenseChanges, ExpenseId, Timestamp},
     record::{ExpenseRecord, Text, decode},
@@ -27,6 +32,9 @@ use crate::expenses::{
     store::{self, ExpenseStore},
     version::{Condition, Version},
 };
+
+/// The entries by which a log grows until the next report.
+const GROWTH_STEP: usize = 1_000;
 
 /// The ledger of one owner: a Durable Object.
 pub struct Ledger(Result<Arc<Shared>, ObjectFault>);
@@ -39,7 +47,8 @@ pub fn ledger(host: &impl Host, context: ObjectContext) -> Ledger {
     };
     let clock = host.clock();
     let store = ExpenseStore::new(Arc::new(TimedKv::new(kv, Arc::clone(&clock))));
-    Ledger(Ok(Arc::new(Shared { store, clock, context, state: Mutex::default() })))
+    let hasher = UserHasher::from_env(host);
+    Ledger(Ok(Arc::new(Shared { store, clock, context, hasher, state: Mutex::default() })))
 }
 
 /// What the events of an instance share.
@@ -47,6 +56,7 @@ pub(super) struct Shared {
     pub(super) store: ExpenseStore,
     clock: Arc<dyn Clock>,
     context: ObjectContext,
+    hasher: Option<UserHasher>,
     state: Mutex<State>,
 }
 
@@ -159,7 +169,7 @@ impl Shared {
                 key = None;
             }
             if log.is_full() {
-                return Ok(respond(Outcome::Full));
+                return Ok(self.refuse_full(owner));
             }
             let id = expense.id;
             let entry = Entry::new(Some(expense), request, now, None);
@@ -222,7 +232,7 @@ impl Shared {
                 _ if !condition.is_met_by(|| current.as_ref().map(Version::of)) => {
                     return Ok(respond(Outcome::NotMet));
                 }
-                _ if entry.is_none() && log.is_full() => return Ok(respond(Outcome::Full)),
+                _ if entry.is_none() && log.is_full() => return Ok(self.refuse_full(owner)),
                 edit => edit.apply(id, current, now),
             };
             let entry = Entry::new(changed, request, now, entry);
@@ -283,6 +293,7 @@ impl Shared {
             log.erasure = Some(erasure);
             log.clear(storage)?;
             log.schedule(storage, now)?;
+            ExpensesEvent::ErasureBegun { user: self.pseudonym(owner) }.emit();
             Ok(respond(Outcome::Erased))
         })
     }
@@ -324,8 +335,9 @@ impl Shared {
         if has_work {
             let shared = Arc::clone(self);
             self.context.spawn(async move {
-                if let Err(fault) = shared.flush().await {
-                    log::error!("the ledger's transfer to KV: {fault}");
+                if let Err(fault) = Arc::clone(&shared).flush().await {
+                    let user = shared.owner_pseudonym();
+                    ExpensesEvent::TransferFailed { user, cause: Cause(&fault) }.emit();
                 }
             });
         }
@@ -352,8 +364,31 @@ impl Shared {
             if log.erasure.is_some() {
                 return Ok(respond(Outcome::Erased));
             }
-            act(log, storage)
+            let entries = log.entries.len();
+            let response = act(log, storage)?;
+            let grown = log.entries.len();
+            if grown > entries && grown.is_multiple_of(GROWTH_STEP) {
+                let entries = u32::try_from(grown).unwrap_or(u32::MAX);
+                ExpensesEvent::LedgerLogGrown { user: self.pseudonym(owner), entries }.emit();
+            }
+            Ok(response)
         })
+    }
+
+    /// The pseudonym of an owner in events.
+    pub(super) fn pseudonym(&self, owner: &Owner) -> Option<UserHash> {
+        self.hasher.as_ref().map(|hasher| owner.pseudonym(hasher))
+    }
+
+    /// The pseudonym of the ledger's owner, once it is loaded.
+    fn owner_pseudonym(&self) -> Option<UserHash> {
+        let owner = self.state().log.as_ref().and_then(|log| log.owner.clone());
+        owner.and_then(|owner| self.pseudonym(&owner))
+    }
+
+    fn refuse_full(&self, owner: &Owner) -> String {
+        ExpensesEvent::LedgerLogFull { user: self.pseudonym(owner) }.emit();
+        respond(Outcome::Full)
     }
 
     /// Runs `act` on the log, without an await. After a fault the log is loaded again: memory is never ahead of

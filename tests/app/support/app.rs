@@ -6,6 +6,7 @@ use authkit_edge::{
     app::{self, AppState},
     expenses::model::ExpenseId,
     rate_limits::CallerLimits,
+    request_log::RequestLog,
 };
 use axum::{Router, body::Body};
 use axum_authkit::{AuthKit, AuthKitConfig, RateLimiter, session_keeper};
@@ -146,12 +147,21 @@ impl TestApp {
                 let authkit =
                     AuthKit::new(config, http, &kv, sessions, Arc::clone(&clock), signatures);
                 let authkit = authkit.with_address_limit(self.address_limit.clone());
-                let state = AppState::new(authkit, expenses_kv, ledgers, clock);
+                let state =
+                    AppState::new(authkit, expenses_kv, ledgers, clock, RequestLog::default());
                 app::router(state.with_limits(self.limits.clone()))
             }
-            Err(error) => app::misconfigured(&error),
+            Err(error) => app::misconfigured(&error, clock),
         };
         Self { router, ..self.clone() }
+    }
+
+    /// The environment of this Worker with all of its bindings and these variables, for `app::build`.
+    pub fn bound_host(&self, variables: &[(&str, &str)]) -> MemoryHost {
+        host(variables, &self.authkit, &self.clock)
+            .with_kv("EXPENSES", Arc::clone(&self.kv) as _)
+            .with_objects("LEDGER", Arc::new(self.ledgers.clone()))
+            .with_objects("SESSIONS", Arc::new(self.sessions.clone()))
     }
 
     /// The same Worker for visitors `hours_east` of Greenwich.
@@ -303,7 +313,10 @@ pub fn ledgers(
     clock: &Arc<ManualClock>,
     background: &BackgroundTasks,
 ) -> MemoryObjects {
-    let host = MemoryHost::default().with_kv("EXPENSES", kv).with_clock(Arc::clone(clock));
+    let host = MemoryHost::default()
+        .with_kv("EXPENSES", kv)
+        .with_clock(Arc::clone(clock))
+        .with_var("WORKOS_COOKIE_PASSWORD", PASSWORD);
     let background = background.clone();
     MemoryObjects::new(
         move |context| Arc::new(authkit_edge::ledger(&host, context)),

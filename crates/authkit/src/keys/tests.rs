@@ -63,6 +63,10 @@ struct Shared(Arc<Source>);
 
 #[async_trait]
 impl KeySource for Shared {
+    fn name(&self) -> &'static str {
+        "session"
+    }
+
     fn base_url(&self) -> &str {
         self.0.base_url
     }

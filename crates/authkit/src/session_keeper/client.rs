@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use edge_host::{Clock, ObjectError, ObjectErrorKind, ObjectNamespace, TimedObjects, WaitUntil};
+use edge_host::{
+    Cause, Clock, Emit as _, ObjectError, ObjectErrorKind, ObjectNamespace, TimedObjects, WaitUntil,
+};
 use futures_util::FutureExt;
 use thiserror::Error;
 
@@ -12,6 +14,7 @@ use super::{
     state::hash,
 };
 use crate::{
+    events::AuthKitEvent,
     outage::Outage,
     session::Session,
     signed_out::{SignedOutSessions, session_id},
@@ -25,6 +28,9 @@ const _: () = assert!(edge_host::HTTP_MAX_MILLIS < RENEWAL_MAX_MILLIS);
 const MESSAGE_MAX_MILLIS: u32 = 5_000;
 /// The `Retry-After` while a keeper has no response. Durable Objects move to another machine within seconds.
 const RETRY_AFTER_SECS: u32 = 2;
+
+/// The keepers in events and in the scope of a request.
+const SERVICE: &str = "sessions";
 
 /// The keepers of sessions. One per isolate.
 pub struct SessionKeepers {
@@ -81,8 +87,9 @@ impl SessionKeepers {
         workos: WorkosClient,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let timed =
-            |max_millis| TimedObjects::new(Arc::clone(&objects), Arc::clone(&clock), max_millis);
+        let timed = |max_millis| {
+            TimedObjects::new(Arc::clone(&objects), Arc::clone(&clock), max_millis, SERVICE)
+        };
         Self {
             renewals: timed(RENEWAL_MAX_MILLIS),
             others: timed(MESSAGE_MAX_MILLIS),
@@ -152,7 +159,7 @@ impl SessionKeepers {
             }
             Ok(_) => Some(session),
             Err(outage) => {
-                log::warn!("the newest session is unknown: {outage}");
+                AuthKitEvent::SessionUnknown { cause: Cause(&outage) }.emit();
                 Some(session)
             }
         }
@@ -185,7 +192,7 @@ impl SessionKeepers {
                 Err(outage) => Some(outage),
             };
             if let Some(failure) = failure {
-                log::warn!("a sign-out is not recorded, WorkOS revokes the session: {failure}");
+                AuthKitEvent::SignOutNotRecorded { cause: Cause(&failure) }.emit();
                 keepers.workos.revoke_session(&id).await.map_err(|error| match error {
                     WorkosError::Unavailable(outage) => outage,
                     WorkosError::Refused { .. } => failure,
@@ -207,7 +214,7 @@ impl SessionKeepers {
         let message = Message::Replace { at: self.clock.now().timestamp_millis() };
         let work = async move {
             if let Err(outage) = ask(&keepers.others, &session, &message).await {
-                log::warn!("a replaced session is not recorded: {outage}");
+                AuthKitEvent::ReplacementNotRecorded { cause: Cause(&outage) }.emit();
             }
         };
         wait_until.finish(work).await;

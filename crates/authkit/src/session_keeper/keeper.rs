@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
-use edge_host::{Clock, Host, Object, ObjectContext, ObjectFault};
+use edge_host::{Cause, Clock, Emit as _, Host, Object, ObjectContext, ObjectFault};
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::{AuthKitConfig, ConfigError},
+    events::AuthKitEvent,
     seal::{Purpose, Sealer},
     session::Session,
     workos::{AuthenticateResponse, ClientInfo, Grant, INVALID_GRANT, WorkosClient, WorkosError},
@@ -349,7 +350,7 @@ impl Keeper {
         match revoked {
             Some(Ok(())) => state.end_revocation(),
             Some(Err(error)) => {
-                log::warn!("a session is not revoked at WorkOS yet: {error}");
+                AuthKitEvent::RevocationDeferred { cause: Cause(&error) }.emit();
                 state.retry_revocation(now);
             }
             None => {}

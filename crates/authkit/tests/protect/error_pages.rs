@@ -3,6 +3,7 @@
 use axum::{Router, response::AppendHeaders, routing::get};
 use axum_authkit::{AppError, ErrorPage};
 use http::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::{
     logs,
@@ -70,6 +71,11 @@ async fn page_of_error_itself_counts_before_renderer() {
     assert_eq!(site.get("/own", &[]).await.detail(), "<b>\"tea\" & more</b>");
 }
 
+/// The events since the last call.
+fn events() -> Vec<Value> {
+    logs::take().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 #[tokio::test]
 async fn cause_goes_to_log_and_not_to_client() {
     let site = site();
@@ -80,11 +86,17 @@ async fn cause_goes_to_log_and_not_to_client() {
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!answer.body.contains("disk"), "{}", answer.body);
         assert!(answer.body.contains("report request ray1"), "{}", answer.body);
-        assert_eq!(logs::take(), ["ray1 GET /broken 500: the <disk> is full"]);
+        let failed = |route: &str, status: u16, cause: &str| {
+            json!({
+                "event": "request_failed", "request": "ray1", "method": "GET", "route": route,
+                "status": status, "cause": cause,
+            })
+        };
+        assert_eq!(events(), [failed("/broken", 500, "the <disk> is full")]);
 
         let answer = site.get("/busy", &headers).await;
         assert!(!answer.body.contains("queue"), "{}", answer.body);
-        assert_eq!(logs::take(), ["ray1 GET /busy 503: the queue is full"]);
+        assert_eq!(events(), [failed("/busy", 503, "the queue is full")]);
         // An error without a cause is the caller's own.
         site.get("/teapot", &headers).await;
         assert!(logs::take().is_empty());
@@ -98,9 +110,9 @@ async fn unexpected_error_shows_id_of_its_log_line() {
     let mut ids = Vec::new();
     for headers in [vec![], vec![NAVIGATION]] {
         let answer = site.get("/broken", &headers).await;
-        let line = logs::take().pop().unwrap();
-        let id = line.split(' ').next().unwrap().to_owned();
-        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+        let event = events().pop().unwrap();
+        let id = event["request"].as_str().unwrap().to_owned();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{event}");
         assert!(answer.body.contains(&format!("report request {id}")), "{}", answer.body);
         ids.push(id);
     }

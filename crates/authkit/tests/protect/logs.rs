@@ -1,36 +1,14 @@
-//! The lines that this test's thread has logged.
+//! The events of a test's thread.
 
-use std::cell::RefCell;
-
-use log::{LevelFilter, Log, Metadata, Record};
-
-thread_local! {
-    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Capture;
-
-impl Log for Capture {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
+use edge_host::memory::{record_events, take_events};
 
 /// Begins to record.
 pub fn capture() {
-    // Only the first test of the process installs the logger.
-    let _ = log::set_logger(&Capture);
-    log::set_max_level(LevelFilter::Trace);
-    LINES.with_borrow_mut(Vec::clear);
+    record_events();
 }
 
-/// The lines since the last call.
+/// The events since the last call, each as a JSON object, without `request`, which each request has.
 pub fn take() -> Vec<String> {
-    LINES.take()
+    let is_request = |line: &String| line.starts_with(r#"{"event":"request","#);
+    take_events().into_iter().filter(|line| !is_request(line)).collect()
 }

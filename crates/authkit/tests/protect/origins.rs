@@ -127,7 +127,7 @@ async fn application_without_authkit_keeps_https_and_error_pages() {
     #[allow(clippy::disallowed_methods, reason = "routes of a test need no description")]
     let app =
         Router::new().route("/", get(async || AppError::internal("WORKOS_API_KEY is missing")));
-    let app = layer_without_authkit(app, Arc::new(plain_page), None);
+    let app = layer_without_authkit(app, Arc::new(plain_page), None, None);
     let answer = Answer::of(&app, Method::GET, "http://app.test/?a=1", &[]).await;
     assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
     assert_eq!(answer.header("location"), Some("https://app.test/?a=1"));

@@ -95,7 +95,7 @@ async fn renewal_into_another_users_session_is_refused() {
     let answer = site.get("/who", &[("cookie", &cookie)]).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     assert!(answer.set_cookies().is_empty(), "{:?}", answer.set_cookies());
-    assert!(logs::take().iter().any(|line| line.contains("another user")));
+    assert!(logs::take().iter().any(|line| line.contains(r#""event":"user_changed""#)));
 }
 
 #[tokio::test]

@@ -18,6 +18,17 @@ pub enum KvOperation {
 }
 
 impl KvOperation {
+    /// Its name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::List => "list",
+        }
+    }
+
     /// Whether the operation is a write: `put` or `delete`.
     #[must_use]
     pub fn is_write(self) -> bool {
@@ -27,12 +38,7 @@ impl KvOperation {
 
 impl fmt::Display for KvOperation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::Delete => "delete",
-            Self::List => "list",
-        })
+        formatter.write_str(self.name())
     }
 }
 
@@ -53,6 +59,21 @@ pub enum KvErrorKind {
     Unavailable,
     /// The response is not as documented, or some metadata is not of the expected type.
     MalformedResponse,
+}
+
+impl KvErrorKind {
+    /// Its name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::TimedOut => "timed_out",
+            Self::Unavailable => "unavailable",
+            Self::MalformedResponse => "malformed_response",
+        }
+    }
 }
 
 /// An operation of KV failed. It tells nothing about the key: a write may have taken place, or may take

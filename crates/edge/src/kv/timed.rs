@@ -1,4 +1,4 @@
-//! A time limit for every operation of a [`KvNamespace`]. KV itself has none, and a request that waits for
+//! A time limit and a measurement for every operation of a [`KvNamespace`]. KV itself has none, and a request that waits for
 //! KV without end tells its client less than a response that says to try again.
 //!
 //! The limit ends the wait, not the operation, which the runtime cannot cancel: a write whose wait ended may
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
 use super::{KvError, KvListing, KvNamespace, KvOperation, KvPut};
-use crate::Clock;
+use crate::{Cause, Clock, Emit as _, HostEvent, measure};
 
 /// The longest wait for a `get` or a `list`. KV responds within milliseconds where it has a key cached, and
 /// within a second where it has not. A read of KV and the request to WorkOS after it, which takes at most ten
@@ -20,7 +20,10 @@ pub const KV_READ_MAX_MILLIS: u32 = 5_000;
 /// has an unknown outcome.
 pub const KV_WRITE_MAX_MILLIS: u32 = 10_000;
 
-/// A namespace whose operations fail after a time limit.
+/// The service in the scope of a request.
+const SERVICE: &str = "kv";
+
+/// A namespace whose operations fail after a time limit. It measures each operation, and reports each failure.
 pub struct TimedKv {
     kv: Arc<dyn KvNamespace>,
     clock: Arc<dyn Clock>,
@@ -39,13 +42,21 @@ impl TimedKv {
         operation: KvOperation,
         response: impl Future<Output = Result<T, KvError>> + Send + Unpin,
     ) -> Result<T, KvError> {
-        if self.kv.limits_time() {
-            return response.await;
+        let limited = async {
+            if self.kv.limits_time() {
+                return response.await;
+            }
+            match select(response, self.clock.time_limit(max_millis)).await {
+                Either::Left((response, _)) => response,
+                Either::Right(_) => Err(KvError::timed_out(operation, max_millis)),
+            }
+        };
+        let result = measure(SERVICE, &*self.clock, limited).await;
+        if let Err(error) = &result {
+            let (operation, kind) = (operation.name(), error.kind.name());
+            HostEvent::KvFailed { operation, kind, cause: Cause(&error.reason) }.emit();
         }
-        match select(response, self.clock.time_limit(max_millis)).await {
-            Either::Left((response, _)) => response,
-            Either::Right(_) => Err(KvError::timed_out(operation, max_millis)),
-        }
+        result
     }
 }
 

@@ -17,6 +17,7 @@
 
 mod background;
 mod clock;
+mod events;
 mod faulty;
 mod http_client;
 mod kv;
@@ -30,6 +31,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use background::BackgroundTasks;
 pub use clock::ManualClock;
+pub use events::{record_events, take_events};
 pub use faulty::{HttpBehavior, ObjectBehavior, Receipt, SimulatedHttpClient, SimulatedObjects};
 pub use http_client::ScriptedHttpClient;
 pub use kv::{MemoryKv, Written};

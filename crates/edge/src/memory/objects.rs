@@ -15,8 +15,8 @@ use futures_util::{
 };
 
 use crate::{
-    Clock, OBJECT_VALUE_MAX_BYTES, Object, ObjectContext, ObjectError, ObjectErrorKind,
-    ObjectFault, ObjectNamespace, ObjectStorage,
+    Cause, Clock, Emit as _, HostEvent, OBJECT_VALUE_MAX_BYTES, Object, ObjectContext, ObjectError,
+    ObjectErrorKind, ObjectFault, ObjectNamespace, ObjectStorage, Scope, Scoped,
 };
 
 /// Makes an instance of a class.
@@ -230,7 +230,9 @@ impl ObjectNamespace for MemoryObjects {
             let ended = life.ended();
             futures_util::pin_mut!(ended);
             // An instance that has ended does not run again, even if it could go on.
-            match select(ended, object.receive(message)).await {
+            // An object knows nothing of the request that sends a message.
+            let receive = Scoped::new(Scope::default(), object.receive(message));
+            match select(ended, receive).await {
                 Either::Left(_) => return Err(disconnected("the object was evicted")),
                 Either::Right((response, _)) => response,
             }
@@ -238,7 +240,10 @@ impl ObjectNamespace for MemoryObjects {
         if self.faults().loses_responses {
             return Err(disconnected("the response was lost"));
         }
-        response.map_err(|fault| ObjectError::new(ObjectErrorKind::Failed, fault.0))
+        response.map_err(|fault| {
+            HostEvent::ObjectFailed { cause: Cause(&fault) }.emit();
+            ObjectError::new(ObjectErrorKind::Failed, fault.0)
+        })
     }
 }
 

@@ -29,6 +29,19 @@ pub enum ObjectErrorKind {
     Failed,
 }
 
+impl ObjectErrorKind {
+    /// Its name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Disconnected => "disconnected",
+            Self::TimedOut => "timed_out",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A message to an object has no response.
 #[derive(Debug, Clone, Error)]
 #[error("Durable Object {kind:?}: {reason}")]

@@ -45,6 +45,7 @@ thread_local! {
     static TASKS: RefCell<Table<Task>> = const { RefCell::new(Table::new()) };
     static READY: RefCell<VecDeque<u32>> = const { RefCell::new(VecDeque::new()) };
     static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
+    static ENTRIES: Cell<u32> = const { Cell::new(0) };
     static IS_RUN_PLANNED: Cell<bool> = const { Cell::new(false) };
     static LAST_ID: Cell<u32> = const { Cell::new(0) };
     /// The task that is polled now, or was polled last.
@@ -72,9 +73,17 @@ pub fn spawn(id: u32, work: impl Future<Output = ()> + 'static) {
     waker.wake();
 }
 
+/// The number of the call of JavaScript's that runs tasks now.
+pub fn current_entry() -> Option<u32> {
+    IS_RUNNING.get().then(|| ENTRIES.get())
+}
+
 /// Does `work`, a call of JavaScript's, and polls every task that can go on after it.
 pub fn enter(work: impl FnOnce()) {
     let is_outermost = !IS_RUNNING.replace(true);
+    if is_outermost {
+        ENTRIES.set(ENTRIES.get().wrapping_add(1));
+    }
     work();
     if is_outermost {
         while let Some(id) = READY.with_borrow_mut(VecDeque::pop_front) {

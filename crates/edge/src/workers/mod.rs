@@ -32,8 +32,8 @@ use worker::{
 use call::Call;
 
 use crate::{
-    Clock, Host, HttpClient, JURISDICTION_VARIABLE, KvNamespace, Object, ObjectContext,
-    ObjectNamespace, RateLimit, SignatureVerifier, WaitUntil,
+    Cause, Clock, Emit as _, Host, HostEvent, HttpClient, JURISDICTION_VARIABLE, KvNamespace,
+    Object, ObjectContext, ObjectNamespace, RateLimit, SignatureVerifier, WaitUntil,
 };
 
 /// Named by what [`serve!`](crate::serve) expands to.
@@ -116,7 +116,7 @@ impl<E: Display> IntoRouter for Result<Router, E> {
     fn into_router(self) -> Router {
         self.unwrap_or_else(|error| {
             let detail = format!("The Worker is not configured: {error}");
-            log::error!("{detail}");
+            HostEvent::Misconfigured { cause: Cause(&error) }.emit();
             let body = serde_json::json!({ "detail": detail }).to_string();
             let headers =
                 [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
@@ -146,7 +146,7 @@ thread_local! {
 #[doc(hidden)]
 pub fn start(build: extern "C" fn(u32)) {
     console::install();
-    panics::log();
+    panics::report();
     // The order is that of `connect` in `isolate.js`, which finds the functions in the module's table.
     let pointers = [
         build as usize,
@@ -191,7 +191,9 @@ pub fn make_object<O: Object + 'static>(
     env: Env,
     factory: impl FnOnce(&WorkersHost, ObjectContext) -> O,
 ) -> object::WorkersObject {
-    object::WorkersObject::new(state, |context| factory(&WorkersHost(env), context))
+    let host = WorkersHost(env);
+    console::bind(|name| host.bound(name));
+    object::WorkersObject::new(state, |context| factory(&host, context))
 }
 
 /// Builds the isolate's router with the environment of an event. JavaScript calls this once, before it reads the head
@@ -199,6 +201,7 @@ pub fn make_object<O: Object + 'static>(
 #[doc(hidden)]
 pub fn prepare<R: IntoRouter>(call: u32, build: fn(&WorkersHost) -> R) {
     let host = WorkersHost(call::environment(call).unchecked_into());
+    console::bind(|name| host.bound(name));
     ROUTER.with(|router| _ = router.get_or_init(|| build(&host).into_router()));
 }
 

@@ -17,7 +17,10 @@ use super::{
     executor::{enter, next_id, spawn},
     operation::take_inbox,
 };
-use crate::{Object, ObjectContext, ObjectFault, ObjectStorage, json, table::Table};
+use crate::{
+    Cause, Emit as _, HostEvent, Object, ObjectContext, ObjectFault, ObjectStorage, json,
+    table::Table,
+};
 
 /// The runtime runs a failed alarm six times more, in growing steps of some minutes in all, and then no more. The
 /// last of these runs sets the alarm again instead of failing.
@@ -168,7 +171,7 @@ pub extern "C" fn message(call: u32, object: u32, length: u32) -> u32 {
         match response {
             Ok(response) => respond_with(call, Some(&response)),
             Err(fault) => {
-                log::error!("A Durable Object failed on a message: {fault}");
+                HostEvent::ObjectFailed { cause: Cause(&fault) }.emit();
                 respond_with(call, None);
             }
         }
@@ -179,7 +182,7 @@ pub extern "C" fn message(call: u32, object: u32, length: u32) -> u32 {
 pub extern "C" fn alarm(call: u32, object: u32, retries: u32) -> u32 {
     start(call, object, move |instance| async move {
         let Err(fault) = instance.object.alarm().await else { return respond_with(call, None) };
-        log::error!("The alarm of a Durable Object failed: {fault}");
+        HostEvent::AlarmFailed { retries, cause: Cause(&fault) }.emit();
         if retries >= ALARM_RETRIES_MAX {
             let at = js_sys::Date::now() + LATE_RETRY_MILLIS;
             if set_object_alarm(&instance.storage.storage, Some(at)).is_ok() {

@@ -8,7 +8,10 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::send::SendWrapper;
 
 use super::operation::{Operation, Outcome};
-use crate::{Clock, JURISDICTION_VARIABLE, ObjectError, ObjectErrorKind, ObjectNamespace};
+use crate::{
+    Cause, Clock, Emit as _, HostEvent, JURISDICTION_VARIABLE, ObjectError, ObjectErrorKind,
+    ObjectNamespace,
+};
 
 #[wasm_bindgen(module = "/src/workers/objects.js")]
 extern "C" {
@@ -35,9 +38,10 @@ impl WorkersObjects {
         match objects_in(namespace, jurisdiction) {
             Ok(namespace) => Some(Self::new(namespace)),
             Err(_) => {
-                log::error!(
+                let reason = format!(
                     "the runtime has no jurisdiction \"{jurisdiction}\": change {JURISDICTION_VARIABLE}"
                 );
+                HostEvent::Misconfigured { cause: Cause(&reason) }.emit();
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! What a panic writes to the log.
+//! The event of a panic.
 //!
 //! The module's memory is unknown after a panic, and nothing in it runs again: `isolate.js` notices the trap that
 //! follows and starts a new instance. `worker` sets a panic hook of its own when the module starts, by which
@@ -7,11 +7,15 @@
 
 use std::panic;
 
-/// Adds a line to the log for each panic, besides what the hook does that is set already.
-pub fn log() {
+use crate::{Cause, Emit as _, HostEvent};
+
+/// Reports each panic, besides what the hook does that is set already.
+pub fn report() {
     let next = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        log::error!("{info}");
+        if let Some(location) = info.location() {
+            HostEvent::Panicked { location: Cause(location) }.emit();
+        }
         next(info);
     }));
 }

@@ -8,7 +8,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::send::SendWrapper;
 
 use super::operation::{Operation, Outcome};
-use crate::RateLimit;
+use crate::{Cause, Emit as _, HostEvent, RateLimit};
 
 #[wasm_bindgen(module = "/src/workers/rate_limit.js")]
 extern "C" {
@@ -43,10 +43,8 @@ impl RateLimit for WorkersRateLimit {
             Outcome::Failed(reason) => {
                 // Once for each isolate and binding: a limit that fails would fill the log.
                 if !self.has_failed.swap(true, Ordering::Relaxed) {
-                    log::error!(
-                        "The rate limit {} failed and allows all calls: {reason}",
-                        self.binding
-                    );
+                    let (binding, cause) = (&*self.binding, Cause(&reason));
+                    HostEvent::RateLimitFailed { binding, cause }.emit();
                 }
                 true
             }

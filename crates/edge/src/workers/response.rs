@@ -14,7 +14,7 @@ use super::{
     call::Call,
     executor::{abandon, enter, next_id, spawn},
 };
-use crate::{Repeatable, table::Table};
+use crate::{Cause, Emit as _, HostEvent, Repeatable, table::Table};
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
@@ -54,13 +54,14 @@ pub fn live() -> usize {
 }
 
 /// Headers whose values hardly two responses share.
-const OWN_HEADERS: [HeaderName; 7] = [
+const OWN_HEADERS: [HeaderName; 8] = [
     header::CONTENT_DISPOSITION,
     header::CONTENT_LENGTH,
     header::ETAG,
     header::LINK,
     header::LOCATION,
     header::RETRY_AFTER,
+    HeaderName::from_static("server-timing"),
     header::SET_COOKIE,
 ];
 
@@ -135,7 +136,7 @@ pub async fn send(call: &Call, response: Response<Body>) {
         }
         Ok(body) => respond(call.id(), status, set, own.as_deref(), &body),
         Err(error) => {
-            log::error!("A response's body could not be read: {error}");
+            HostEvent::BodyFailed { cause: Cause(&error) }.emit();
             respond_bare(call, StatusCode::INTERNAL_SERVER_ERROR);
         }
     }
@@ -143,7 +144,7 @@ pub async fn send(call: &Call, response: Response<Body>) {
 
 /// Responds to a request that is not valid in HTTP.
 pub fn refuse(call: &Call, reason: &str) {
-    log::error!("The runtime's request is not valid in HTTP: {reason}");
+    HostEvent::RequestMalformed { cause: Cause(&reason) }.emit();
     respond_bare(call, StatusCode::BAD_REQUEST);
 }
 
