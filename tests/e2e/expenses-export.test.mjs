@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { parseCsv } from './support/csv.mjs';
+import { eventsOf } from './support/events.mjs';
 import { startWorld } from './support/world.mjs';
 
 /** What an isolate may use in all, JavaScript's memory included. */
@@ -125,7 +126,9 @@ test('an export that fails midway is marked incomplete', async (t) => {
   assert.match(text, /\r\n"INCOMPLETE: [^"\r\n]*$/);
   assert.throws(() => parseCsv(text), /not CSV/);
   await world.worker.flushLog();
-  assert.match(world.worker.log, /GET \/expenses\.csv: KV list failed/);
+  const [event] = eventsOf(world.worker).filter((event) => event.event === 'export_broken_off');
+  assert.match(String(event.cause), /^KV list failed/);
+  assert.ok(event.request, 'a part of the body belongs to its request');
 });
 
 test('export waits for slow clients and stops without them', async () => {

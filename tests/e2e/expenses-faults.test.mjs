@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { assertUnavailable } from './support/assertions.mjs';
 import { parseCsv } from './support/csv.mjs';
 import { add, descriptions, idAt, list, newSub, newcomer, nextPath, pages, stored } from './support/expenses.mjs';
+import { eventsOf } from './support/events.mjs';
 import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
@@ -86,7 +87,7 @@ for (const [index, corrupt] of CORRUPT.entries()) {
   });
 }
 
-test('key without a valid id is logged and skipped', async () => {
+test('key without a valid id is reported and skipped', async () => {
   const sub = newSub();
   const actor = newcomer(world, sub);
   const expense = await add(actor);
@@ -98,7 +99,7 @@ test('key without a valid id is logged and skipped', async () => {
   assert.deepEqual(await list(actor), [expense]);
   assert.deepEqual((await pages(actor, '/expenses?limit=2')).flat(), [expense]);
   await worker.flushLog();
-  assert.match(worker.log, /does not end in an expense id/);
+  assert.ok(eventsOf(worker).some((event) => event.event === 'key_malformed'));
 });
 
 test('a KV failure changes nothing and loses nothing', async (t) => {
@@ -187,12 +188,12 @@ test('a failed page can be requested again', async (t) => {
   }
 });
 
-test('KV failure keeps the session and logs one line', async (t) => {
+test('KV failure keeps the session and is reported once', async (t) => {
   t.after(() => worker.failKv());
   const browser = await world.signedIn('Grace');
   await add(browser, { description: 'mine' });
   await worker.flushLog();
-  const before = worker.log.length;
+  const before = eventsOf(worker).length;
   await worker.failKv('list');
   const answer = await browser.request('GET', '/expenses');
   assertUnavailable(answer);
@@ -200,12 +201,13 @@ test('KV failure keeps the session and logs one line', async (t) => {
   await worker.failKv();
   assert.deepEqual(await descriptions(browser), ['mine']);
   await worker.flushLog();
-  const lines = worker.log
-    .slice(before)
-    .split('\n')
-    .filter((line) => /503/.test(line));
-  assert.equal(lines.length, 1, lines.join('\n'));
-  assert.match(lines[0], /GET \/expenses 503: KV list failed/);
+  const reported = eventsOf(worker).slice(before);
+  const failed = reported.filter((event) => event.event === 'request_failed');
+  assert.equal(failed.length, 1, JSON.stringify(reported));
+  const { request, version, cause, ...fields } = failed[0];
+  assert.deepEqual(fields, { event: 'request_failed', method: 'GET', route: '/expenses', status: 503 });
+  assert.match(String(cause), /^KV list failed/);
+  assert.equal(reported.filter((event) => event.event === 'kv_failed').length, 1);
 });
 
 test('no answer and no log line holds a secret', () => world.assertNothingLeaked());

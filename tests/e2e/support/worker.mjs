@@ -25,6 +25,7 @@ import {
   LOG_PATH,
   OBJECTS_PATH,
   OBJECT_HELD_PATH,
+  POINTS_PATH,
   SETTLE_PATH,
   USE_PATH,
   WAITS_PATH,
@@ -94,6 +95,7 @@ const EXPENSES_BUNDLE = {
  *   these variables over the others; default: one. They share the objects too, which run in the first one's memory
  * @property {number} [kvLagMs] how long each isolate, and the objects as a location of their own, do not see writes
  *   of others to KV; default: 0
+ * @property {boolean} [counts] whether a dataset of Workers Analytics Engine is bound; default: false
  * @property {boolean} [rateLimits] whether the rate limits of the configuration are bound; default: false
  */
 
@@ -139,13 +141,14 @@ export class Worker {
     isolates = [{}],
     kvLagMs = 0,
     rateLimits = false,
+    counts = false,
   }) {
     const { folder, kvBinding, config, assets } = bundle;
     if (!existsSync(join(folder, 'index.js')))
       throw new Error(`there is no bundle in ${folder}: run npm test, or npm run build first`);
     this.#kvBinding = kvBinding;
     this.kvFolder = kvFolder;
-    const { settings, objects, limits } = readConfig(config);
+    const { settings, objects, limits, versionMetadata } = readConfig(config);
     const { miniflare, port } = await startRuntime({
       host: '127.0.0.1',
       port: 0,
@@ -172,6 +175,7 @@ export class Worker {
           ...changes,
           [HARNESS.location]: isolateName(index),
           [HARNESS.kvLagMs]: String(kvLagMs),
+          [HARNESS.counts]: counts ? 'yes' : undefined,
         }),
         durableObjects: Object.fromEntries(
           objects.map(({ name, class_name: className }) => [
@@ -180,6 +184,7 @@ export class Worker {
           ]),
         ),
         ratelimits: rateLimits ? limits : {},
+        versionMetadata,
         // Only where the runtime's own port leads, as Wrangler serves them: a script by itself has none.
         ...(index === 0 && assets && { assets: { directory: assets, ...ASSETS } }),
         kvNamespaces: {
@@ -344,6 +349,11 @@ export class Worker {
     await this.#tell(COLLECT_PATH, [isolate]);
   }
 
+  /** The data points that it has written. @returns {Promise<{ indexes: string[], blobs: string[], doubles: number[] }[]>} */
+  async points() {
+    return (await send({ url: this.origin + POINTS_PATH })).json;
+  }
+
   /** The KV namespace itself, as its operator sees it. */
   kv() {
     if (!this.#miniflare) throw new Error('the Worker has stopped');
@@ -447,6 +457,7 @@ function readConfig(config) {
    *   compatibility_flags?: string[],
    *   durable_objects?: { bindings?: ObjectBinding[] },
    *   ratelimits?: ({ name: string } & Limit)[],
+   *   version_metadata?: { binding: string },
    * }}
    */
   const toml = parse(readFileSync(join(ROOT, config), 'utf8'));
@@ -457,6 +468,7 @@ function readConfig(config) {
       compatibilityFlags: toml.compatibility_flags ?? [],
     },
     objects: toml.durable_objects?.bindings ?? [],
+    versionMetadata: toml.version_metadata?.binding,
     limits: Object.fromEntries((toml.ratelimits ?? []).map(({ name, simple }) => [name, { simple }])),
   };
 }

@@ -17,6 +17,7 @@ export const WAITS_PATH = '/.test/waits';
 export const SETTLE_PATH = '/.test/settle';
 export const BUSY_PATH = '/.test/busy';
 export const USE_PATH = '/.test/use';
+export const POINTS_PATH = '/.test/points';
 
 /** Variables and the binding that the harness adds to a Worker's own. */
 export const HARNESS = {
@@ -26,6 +27,8 @@ export const HARNESS = {
   kvLagMs: 'TEST_KV_LAG_MS',
   /** The versions of each key of KV, where KV lags. */
   kvHistory: 'TEST_KV_HISTORY',
+  /** Whether a dataset is bound, whose data points a test reads. */
+  counts: 'TEST_COUNTS',
 };
 /** The location of the objects. */
 export const OBJECTS_LOCATION = 'objects';

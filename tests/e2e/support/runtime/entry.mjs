@@ -26,12 +26,13 @@ import {
   LOG_PATH,
   OBJECTS_PATH,
   OBJECT_HELD_PATH,
+  POINTS_PATH,
   SETTLE_PATH,
   USE_PATH,
   WAITS_PATH,
 } from './controls.mjs';
 import { counts } from './counts.mjs';
-import { testEnv } from './env.mjs';
+import { points, testEnv } from './env.mjs';
 import { faults as kvFaults, lists } from './kv.mjs';
 import { faults as objectFaults } from './namespaces.mjs';
 import { evictAll, isBusy, moveAlarms } from './objects.mjs';
@@ -133,6 +134,8 @@ export default class extends WorkerEntrypoint {
       await evictAll(this.env);
     } else if (pathname === COUNTS_PATH) {
       return Response.json(counts);
+    } else if (pathname === POINTS_PATH) {
+      return Response.json(points);
     } else if (pathname === WAITS_PATH) {
       timeoutMaxMs = Number(searchParams.get('timeout') ?? timeoutMaxMs);
       timerMaxMs = Number(searchParams.get('timer') ?? timerMaxMs);
