@@ -114,8 +114,8 @@ fn natively_sealed_session_opens_in_wasm() {
 fn connect_host() {
     static CONNECTED: Once = Once::new();
     /// No test sends a request.
-    extern "C" fn receive(_: u32, _: u32) {}
-    CONNECTED.call_once(|| workers::start(receive));
+    extern "C" fn prepare(_: u32) {}
+    CONNECTED.call_once(|| workers::start(prepare));
 }
 
 async fn verify(token: &str) -> Result<SignedClaims, SignatureCheckError> {
