@@ -81,7 +81,7 @@ async fn whole_number_id_keeps_its_digits() {
         "0e-300",
         "1.50e+1",
         "120e-1",
-        "-1e308",
+        "-1e+308",
     ] {
         let body = format!(r#"{{"jsonrpc": "2.0", "id": {id}, "method": "ping"}}"#);
         let response = post(&app, &HeaderMap::new(), body).await.expect(200);
