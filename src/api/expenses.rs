@@ -23,14 +23,14 @@ use crate::{
         ledger::overlay::Reading,
         model::ExpenseId,
         row::Rows,
-        summary::Summary,
-        user_expenses::{ExportError, ListError},
+        summary::{CATEGORIES_MAX, Summary},
+        user_expenses::{ExportError, ListError, SumError},
     },
     fastapi::{
         Fault, Problem, Problems, Source,
         expense::{
             ListQuery, SummaryQuery, foreign_cursor, parse_expense, parse_idempotency_key,
-            parse_list_query, parse_patch, parse_summary_query,
+            parse_list_query, parse_patch, parse_summary_query, too_many_categories,
         },
     },
     json::JsonText,
@@ -209,7 +209,8 @@ fn csv_download(body: Body) -> Response {
 
 /// Add up expenses
 ///
-/// Exact, for each currency by category and by month. Amounts of different currencies are never added.
+/// Exact, for each currency by category and by month. Amounts of different currencies are never added. Expenses with
+/// more than 10,000 categories are added up for a shorter period only: 422.
 #[utoipa::path(
     get,
     path = "/expenses/summary",
@@ -227,7 +228,10 @@ pub(crate) async fn summarize_expenses(
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
     let SummaryQuery { currency, filter } = parse_summary_query(&query.unwrap_or_default())?;
-    let sums = expenses.sum(currency, &filter).await.map_err(not_read)?;
+    let sums = expenses.sum(currency, &filter).await.map_err(|error| match error {
+        SumError::TooManyCategories => too_many_categories(CATEGORIES_MAX).into(),
+        SumError::Kv(error) => not_read(error),
+    })?;
     respond_to_reading(sums, |sums| Ok(JsonText(Summary::from(sums).to_json()).into_response()))
 }
 

@@ -153,6 +153,10 @@ pub fn compare_months<'a>(
     sorted_by_key(comparisons, |comparison| Reverse((comparison.this, comparison.last)))
 }
 
+/// The most categories of one summary, those of each currency counted apart. Each takes some 200 bytes until the
+/// response is sent, and users share an isolate's 128 MB.
+pub const CATEGORIES_MAX: usize = 10_000;
+
 /// Adds up expenses one by one.
 #[derive(Debug, Default)]
 pub struct SummaryBuilder(BTreeMap<Currency, CurrencySums>);
@@ -178,6 +182,12 @@ impl Sum {
 }
 
 impl SummaryBuilder {
+    /// Whether there are more than [`CATEGORIES_MAX`] categories.
+    #[must_use]
+    pub fn has_too_many_categories(&self) -> bool {
+        self.0.values().map(|sums| sums.by_category.len()).sum::<usize>() > CATEGORIES_MAX
+    }
+
     /// Adds one expense.
     pub fn add(&mut self, expense: &Figures<'_>) {
         let sums = self.0.entry(expense.currency).or_default();

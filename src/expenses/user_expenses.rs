@@ -111,6 +111,17 @@ pub enum ListError {
     Kv(#[from] KvError),
 }
 
+/// Why expenses cannot be added up.
+#[derive(Debug, Clone, Error)]
+pub enum SumError {
+    /// They have more than [`CATEGORIES_MAX`](super::summary::CATEGORIES_MAX) categories.
+    #[error("the expenses have too many categories")]
+    TooManyCategories,
+    /// KV failed to read.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+}
+
 /// Why no expense was added.
 #[derive(Debug, Clone, Error)]
 pub enum AddError {
@@ -344,12 +355,12 @@ impl UserExpenses {
     ///
     /// # Errors
     ///
-    /// [`KvError`].
+    /// [`SumError`].
     pub async fn sum(
         &self,
         currency: Option<Currency>,
         filter: &Filter,
-    ) -> Result<Reading<SummaryBuilder>, KvError> {
+    ) -> Result<Reading<SummaryBuilder>, SumError> {
         let mut sums = SummaryBuilder::default();
         let mut consistency = Consistency::Strong;
         let mut next = Some(Position::default());
@@ -363,6 +374,9 @@ impl UserExpenses {
                 .filter(|figures| filter.matches(figures))
                 .filter(|figures| currency.is_none_or(|currency| currency == figures.currency))
                 .for_each(|figures| sums.add(&figures));
+            if sums.has_too_many_categories() {
+                return Err(SumError::TooManyCategories);
+            }
             next = batch.next;
         }
         Ok(Reading { value: sums, consistency })

@@ -249,6 +249,12 @@ pub fn foreign_cursor(cursor: &str) -> Problems {
     Problem::of_field(Source::Query, "cursor", Fault::ForeignCursor, cursor.into()).into()
 }
 
+/// The problem of a summary with more than `max` categories.
+#[must_use]
+pub fn too_many_categories(max: usize) -> Problems {
+    Problem::of_field(Source::Query, "from", Fault::TooManyCategories { max }, Value::Null).into()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

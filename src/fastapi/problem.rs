@@ -87,6 +87,14 @@ pub enum Fault {
     /// The cursor belongs to another list.
     #[error("Value error, not a cursor of this list: follow the Link header of the page before")]
     ForeignCursor,
+    /// The expenses to add up have too many categories.
+    #[error(
+        "Value error, these expenses have more than {max} categories: give a shorter period by from and to"
+    )]
+    TooManyCategories {
+        /// The maximum.
+        max: usize,
+    },
     /// An earlier request used the idempotency key with another body.
     #[error("Value error, this key was used with another body: use a new key for a new expense")]
     KeyReused,
@@ -154,9 +162,11 @@ impl Fault {
             Self::NotAnInteger => "int_parsing",
             Self::TooSmall { .. } => "greater_than_equal",
             Self::TooLarge { .. } => "less_than_equal",
-            Self::RangeReversed | Self::ForeignCursor | Self::KeyReused | Self::NotAnExpenseId => {
-                "value_error"
-            }
+            Self::RangeReversed
+            | Self::ForeignCursor
+            | Self::TooManyCategories { .. }
+            | Self::KeyReused
+            | Self::NotAnExpenseId => "value_error",
         }
     }
 

@@ -40,6 +40,12 @@ pub(super) enum ToolError {
          next_cursor of the page before with the same category, from and to, or none to begin anew"
     )]
     ForeignCursor,
+    /// The expenses to add up have too many categories.
+    #[error(
+        "These expenses have more than {0} categories, too many for one summary: call the tool for a shorter \
+         period, with from and to"
+    )]
+    TooManyCategories(usize),
     /// The record of the expense cannot be read.
     #[error(
         "The stored record of expense {0} cannot be read, so it cannot be changed: tell the user. \

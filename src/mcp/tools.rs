@@ -19,8 +19,8 @@ use crate::{
         idempotency::IdempotentRequest,
         ledger::overlay::{Consistency, Reading},
         model::ExpenseChanges,
-        summary::Summary,
-        user_expenses::{ListError, Page},
+        summary::{CATEGORIES_MAX, Summary},
+        user_expenses::{ListError, Page, SumError},
         version::Condition,
     },
     fastapi::{
@@ -209,7 +209,10 @@ async fn summarize_expenses(
     arguments: Map<String, Value>,
 ) -> Result<Reading<String>, ToolError> {
     let SummaryQuery { currency, filter } = parse_summary_arguments(Value::Object(arguments))?;
-    let sums = expenses.sum(currency, &filter).await.map_err(ToolError::NotReached)?;
+    let sums = expenses.sum(currency, &filter).await.map_err(|error| match error {
+        SumError::TooManyCategories => ToolError::TooManyCategories(CATEGORIES_MAX),
+        SumError::Kv(error) => ToolError::NotReached(error),
+    })?;
     Ok(sums.map(|sums| Summary::from(sums).to_json()))
 }
 

@@ -171,3 +171,32 @@ async fn error_page_omits_a_long_address() {
         browser.open(&format!("/expenses?limit=7&{}", "&".repeat(10_000))).await.expect(503).body;
     assert!(long.len() < short.len() + 100, "{}", long.len());
 }
+
+#[tokio::test]
+async fn summary_of_too_many_categories_asks_for_a_shorter_period() {
+    let app = TestApp::new();
+    for index in 0..12_000 {
+        let at = chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + index).unwrap();
+        let id = authkit_edge::expenses::model::ExpenseId::new(at);
+        let day = 1 + index % 28;
+        let record = format!(
+            r#"{{"description":"x","amount":"0.01","currency":"USD","category":"category {index}","date":"2026-01-{day:02}","created_at":0,"updated_at":0}}"#
+        );
+        let metadata = serde_json::from_str(&record).ok();
+        app.kv.insert_raw(&format!("expense:{}:{id}", ADA.id), &record, metadata);
+    }
+    let token = app.authkit.access_token(ADA);
+    let response = app.bearer(&token).get("/expenses/summary").await.expect(422);
+    assert_eq!(
+        response.json()["detail"][0],
+        json!({
+            "type": "value_error", "loc": ["query", "from"], "input": null,
+            "msg": "Value error, these expenses have more than 10000 categories: give a shorter period by from and to",
+        })
+    );
+    let path = "/expenses/summary?from=2026-01-01&to=2026-01-14";
+    let summary = app.bearer(&token).get(path).await.expect(200).json();
+    assert_eq!(summary["currencies"][0]["by_category"].as_array().unwrap().len(), 6_006);
+    let complaint = mcp::complaint(&app, "summarize_expenses", json!({})).await;
+    assert!(complaint.contains("shorter period"), "{complaint}");
+}
