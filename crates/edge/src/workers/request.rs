@@ -108,9 +108,8 @@ thread_local! {
 pub fn limit_headers(always: &[HeaderName], with_body: &[HeaderName]) {
     // The length of a body limits it.
     let with_body = [with_body, &[header::CONTENT_LENGTH]].concat();
-    let text = |names: &[HeaderName]| {
-        names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join("\n")
-    };
+    let text =
+        |names: &[HeaderName]| names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join("\n");
     name_headers(&text(always), &text(&with_body));
     HEADER_NAMES.set(Some(HeaderNames { always: always.to_vec(), with_body }));
 }
