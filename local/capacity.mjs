@@ -33,6 +33,10 @@ const OBJECT_SECONDS = 0.2;
 const OBJECT_GB = 0.128;
 /** Assumed: the most of CPU that a request costs, in milliseconds. `npm run bench` fails beyond less. */
 const CPU_MS = 5;
+/** The part of the requests that is traced, as wrangler.toml says. */
+const TRACED = 0.01;
+/** Assumed: the spans of one trace. Each is billed as a line of the log. */
+const SPANS = 10;
 
 /**
  * What Cloudflare counts, in the order of the tables, with its prices in US dollars, from its documentation:
@@ -76,7 +80,9 @@ const RESOURCES = [
     freeADay: 200_000,
     included: 20 * MILLION,
     million: 0.6,
-    used: (use) => use.requests + use.objects,
+    // A line for each request and one for each renewal, and the spans of the traces.
+    used: (use) =>
+      use.requests + USE['renewal of a session'] + Math.ceil((use.requests + use.objects) * TRACED * SPANS),
   },
 ];
 const PLAN_DOLLARS = 5;
