@@ -48,7 +48,7 @@ use axum_authkit::{
     AppError,
     browser::{CSV, JSON, prefers, wants_html},
 };
-use edge_host::{Cause, Emit as _};
+use edge_host::{Cause, Emit as _, Scope, in_current};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -177,9 +177,11 @@ pub(crate) async fn download_expenses(
         let listed = export.next().await?;
         Ok::<_, ExportError>(listed.map(|listed| (csv::lines(&listed), export)))
     });
+    let mut scope = in_current(Scope::continued).unwrap_or_default();
     let rest = rest.flat_map(move |part| {
         let broken_off = part.as_ref().err().map(|error| {
-            AppEvent::ExportBrokenOff { cause: Cause(error) }.emit();
+            // The body is made after the request's scope has ended.
+            scope.run(|| AppEvent::ExportBrokenOff { cause: Cause(error) }.emit());
             Ok(csv::BREAK_OFF.to_owned())
         });
         stream::iter(broken_off.into_iter().chain([part]))

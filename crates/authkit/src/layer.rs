@@ -35,7 +35,7 @@ use crate::{
     error::AppError,
     error_layer::{ErrorResponder, REQUEST_ID_HEADER, RenderError, SetHeaders},
     events::AuthKitEvent,
-    observer::{Observer, RequestName, ScopedBody},
+    observer::{Observer, RequestName},
     origin::{Origins, RequestOrigin},
     routes,
     session_kept::{SignedInMarker, confirm_session},
@@ -134,7 +134,7 @@ impl Service<Request> for Protected {
             if let (Some(observer), Some(began)) = (&protection.observer, began) {
                 observer.end(began, &name, &mut response);
             }
-            Ok(ScopedBody::wrap(response))
+            Ok(response)
         };
         Scoped::new(scope, Box::pin(answer))
     }

@@ -1,20 +1,14 @@
 //! What an application learns at the end of each request, for its log and for a header of the response.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
     response::Response,
 };
 use chrono::{DateTime, Utc};
 use edge_host::{Clock, Scope, in_current};
 use http::{HeaderMap, Method, StatusCode};
-use http_body::{Frame, SizeHint};
 
 /// A request whose response is complete, except for a body that is sent in parts.
 pub struct EndedRequest<'a> {
@@ -68,40 +62,6 @@ impl Observer {
             };
             (self.observe)(&ended, response.headers_mut());
         });
-    }
-}
-
-/// A body that is sent in parts, which are made in the scope of its request.
-pub(crate) struct ScopedBody {
-    scope: Scope,
-    body: Body,
-}
-
-impl ScopedBody {
-    /// The response, whose body keeps the scope of its request if it is not in memory already.
-    pub fn wrap(response: Response) -> Response {
-        if response.body().size_hint().exact().is_some() {
-            return response;
-        }
-        let Some(scope) = in_current(Scope::continued) else { return response };
-        response.map(|body| Body::new(Self { scope, body }))
-    }
-}
-
-impl HttpBody for ScopedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { scope, body } = &mut *self;
-        scope.run(|| Pin::new(body).poll_frame(context))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

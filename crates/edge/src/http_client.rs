@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::{Clock, measure};
+use crate::{Clock, Wait};
 
 /// The longest time for an outgoing request and its response. A browser waits meanwhile, and an error after ten
 /// seconds serves its user better than a result after thirty.
@@ -56,6 +56,9 @@ impl HttpClient for MeasuredHttpClient {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, HttpClientError> {
-        measure(self.service, &*self.clock, self.http.send(request)).await
+        let wait = Wait::begin(self.service, &*self.clock);
+        let response = self.http.send(request).await;
+        wait.end(&*self.clock);
+        response
     }
 }

@@ -48,7 +48,7 @@ pub use object::{
 };
 pub use observe::{
     Cause, Emit, Emitted, Event, EventDescription, FieldDescription, FieldValue, HostEvent, Level,
-    Scope, Scoped, Tally, UserHash, Value, in_current, measure, name_request, note_user, set_sink,
+    Scope, Scoped, Tally, UserHash, Value, Wait, in_current, name_request, note_user, set_sink,
 };
 pub use random::random_bytes;
 pub use rate_limit::RateLimit;

@@ -27,24 +27,24 @@ impl WaitUntil {
     /// background work.
     pub fn keep_alive(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(run) = &self.0 {
-            run(in_scope(work));
+            run(in_scope(work.boxed()));
         }
     }
 
     /// Runs `work` in the background; awaits it on a host without.
     pub async fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
         match &self.0 {
-            Some(run) => run(in_scope(work)),
+            Some(run) => run(in_scope(work.boxed())),
             None => work.await,
         }
     }
 }
 
 /// The work, in the scope of the request that leaves it to be done.
-fn in_scope(work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+fn in_scope(work: BoxFuture<'static, ()>) -> BoxFuture<'static, ()> {
     match in_current(Scope::continued) {
-        Some(scope) => Scoped::new(scope, work.boxed()).boxed(),
-        None => work.boxed(),
+        Some(scope) => Scoped::new(scope, work).boxed(),
+        None => work,
     }
 }
 

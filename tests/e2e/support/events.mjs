@@ -23,9 +23,11 @@ export function linesOf({ log }) {
   return log.split('\n').filter((line) => line !== '' && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(line));
 }
 
-/** @param {{ log: string }} worker @returns {Event[]} */
+/** The events among the lines: the runtime has lines of its own where a response breaks off. @param {{ log: string }} worker @returns {Event[]} */
 export function eventsOf(worker) {
-  return linesOf(worker).map((line) => JSON.parse(line));
+  return linesOf(worker)
+    .filter((line) => line.startsWith('{"event":'))
+    .map((line) => JSON.parse(line));
 }
 
 /** Fails unless the line is an event with known fields, each of its type. @param {string} line */

@@ -215,7 +215,12 @@ export class Worker {
 
   /** Everything that it has written to its console; complete after `stop`. */
   get log() {
-    return this.#log.flat().join('');
+    return this.streams.join('');
+  }
+
+  /** The same by streams: what comes later stands at the end of its stream. */
+  get streams() {
+    return this.#log.map((texts) => texts.join(''));
   }
 
   /**

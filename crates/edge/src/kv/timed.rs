@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 
 use super::{KvError, KvListing, KvNamespace, KvOperation, KvPut};
-use crate::{Cause, Clock, Emit as _, HostEvent, measure};
+use crate::{Cause, Clock, Emit as _, HostEvent, Wait};
 
 /// The longest wait for a `get` or a `list`. KV responds within milliseconds where it has a key cached, and
 /// within a second where it has not. A read of KV and the request to WorkOS after it, which takes at most ten
@@ -42,22 +42,27 @@ impl TimedKv {
         operation: KvOperation,
         response: impl Future<Output = Result<T, KvError>> + Send + Unpin,
     ) -> Result<T, KvError> {
-        let limited = async {
-            if self.kv.limits_time() {
-                return response.await;
-            }
+        let wait = Wait::begin(SERVICE, &*self.clock);
+        let result = if self.kv.limits_time() {
+            response.await
+        } else {
             match select(response, self.clock.time_limit(max_millis)).await {
                 Either::Left((response, _)) => response,
                 Either::Right(_) => Err(KvError::timed_out(operation, max_millis)),
             }
         };
-        let result = measure(SERVICE, &*self.clock, limited).await;
+        wait.end(&*self.clock);
         if let Err(error) = &result {
-            let (operation, kind) = (operation.name(), error.kind.name());
-            HostEvent::KvFailed { operation, kind, cause: Cause(&error.reason) }.emit();
+            report(error);
         }
         result
     }
+}
+
+#[cold]
+fn report(error: &KvError) {
+    let (operation, kind) = (error.operation.name(), error.kind.name());
+    HostEvent::KvFailed { operation, kind, cause: Cause(&error.reason) }.emit();
 }
 
 #[async_trait]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{error::ObjectError, namespace::ObjectNamespace};
-use crate::{Cause, Clock, Emit as _, HostEvent, measure};
+use crate::{Cause, Clock, Emit as _, HostEvent, Wait};
 
 /// A namespace whose messages fail after a time limit. It measures each message, and reports each failure. The limit ends the wait: the object may respond later.
 pub struct TimedObjects {
@@ -31,8 +31,9 @@ impl TimedObjects {
 #[async_trait]
 impl ObjectNamespace for TimedObjects {
     async fn send(&self, name: &str, message: &str) -> Result<String, ObjectError> {
-        let response = self.objects.send_within(name, message, self.max_millis, &*self.clock);
-        let result = measure(self.service, &*self.clock, response).await;
+        let wait = Wait::begin(self.service, &*self.clock);
+        let result = self.objects.send_within(name, message, self.max_millis, &*self.clock).await;
+        wait.end(&*self.clock);
         if let Err(error) = &result {
             let (service, kind) = (self.service, error.kind.name());
             HostEvent::ObjectUnreached { service, kind, cause: Cause(&error.reason) }.emit();

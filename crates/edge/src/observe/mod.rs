@@ -16,5 +16,5 @@ pub use event::{
     Cause, Event, EventDescription, FieldDescription, FieldValue, Level, UserHash, Value,
 };
 pub use host_event::HostEvent;
-pub use scope::{Scope, Scoped, Tally, in_current, measure, name_request, note_user};
+pub use scope::{Scope, Scoped, Tally, Wait, in_current, name_request, note_user};
 pub use sink::{Emit, Emitted, set_sink};

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use chrono::{DateTime, Utc};
 use http::HeaderValue;
 
 use super::event::UserHash;
@@ -25,11 +26,11 @@ thread_local! {
 /// A request's calls of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
-    /// The service, as [`measure`] was told.
+    /// The service, as [`Wait::begin`] was told.
     pub service: &'static str,
-    /// How many calls have ended.
+    /// How many calls have begun.
     pub operations: u32,
-    /// The sum of their times. Calls at the same time count each, so that it may exceed the request's time.
+    /// The sum of the times of those that have ended. Calls at the same time count each, so that it may exceed the request's time.
     pub millis: u32,
 }
 
@@ -87,15 +88,10 @@ impl Scope {
         result
     }
 
-    fn note(&mut self, service: &'static str, millis: u32) {
-        for slot in &mut self.tallies {
-            let tally = slot.get_or_insert(Tally { service, operations: 0, millis: 0 });
-            if tally.service == service {
-                tally.operations += 1;
-                tally.millis = tally.millis.saturating_add(millis);
-                return;
-            }
-        }
+    fn tally_mut(&mut self, service: &'static str) -> Option<&mut Tally> {
+        let mut slots = self.tallies.iter_mut();
+        let slot = slots.find(|slot| slot.is_none_or(|tally| tally.service == service))?;
+        Some(slot.get_or_insert(Tally { service, operations: 0, millis: 0 }))
     }
 }
 
@@ -150,35 +146,45 @@ pub fn with_request_id(read: impl FnOnce(Option<&str>)) {
     read(id.as_ref().and_then(|id| id.to_str().ok()));
 }
 
-/// Runs `call`, a call of `service`, and notes its time in the scope of the current request. On Workers time stands
-/// still except for I/O: the time of a call is the wait for it.
-pub async fn measure<T>(
+/// A call of a service under way, in the scope of the current request. On Workers time stands still except for I/O: the
+/// time of a call is the wait for it.
+#[must_use]
+pub struct Wait {
     service: &'static str,
-    clock: &dyn Clock,
-    call: impl Future<Output = T>,
-) -> T {
-    if in_current(|_| ()).is_none() {
-        return call.await;
+    /// `None` outside of a request.
+    began: Option<DateTime<Utc>>,
+}
+
+impl Wait {
+    /// A call of `service` begins.
+    #[inline(never)]
+    pub fn begin(service: &'static str, clock: &dyn Clock) -> Self {
+        let is_noted = in_tally(service, |tally| tally.operations += 1);
+        Self { service, began: is_noted.then(|| clock.now()) }
     }
-    let began = clock.now();
-    let result = call.await;
-    let millis = (clock.now() - began).num_milliseconds();
+
+    /// The call has ended. A call that is dropped before counts without its time.
+    #[inline(never)]
+    pub fn end(self, clock: &dyn Clock) {
+        let Some(began) = self.began else { return };
+        let millis = u32::try_from((clock.now() - began).num_milliseconds()).unwrap_or(0);
+        in_tally(self.service, |tally| tally.millis = tally.millis.saturating_add(millis));
+    }
+}
+
+/// Changes the tally of a service in the scope of the current request, and returns whether there is one.
+fn in_tally(service: &'static str, change: impl FnOnce(&mut Tally)) -> bool {
     CURRENT.with_borrow_mut(|current| {
-        if let Some(scope) = current {
-            scope.note(service, u32::try_from(millis).unwrap_or(0));
-        }
-    });
-    result
+        let tally = current.as_mut().and_then(|scope| scope.tally_mut(service));
+        tally.map(change).is_some()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::memory::ManualClock;
-    use futures_util::{
-        FutureExt,
-        future::{join, ready},
-    };
+    use futures_util::{FutureExt, future::join};
 
     fn scope(id: &'static str) -> Scope {
         Scope::new(Some(HeaderValue::from_static(id)))
@@ -222,10 +228,9 @@ mod tests {
         let clock = ManualClock::default();
         let work = async {
             for service in ["kv", "ledger", "kv"] {
-                measure(service, &clock, async {
-                    clock.advance(chrono::Duration::milliseconds(7))
-                })
-                .await;
+                let wait = Wait::begin(service, &clock);
+                clock.advance(chrono::Duration::milliseconds(7));
+                wait.end(&clock);
             }
             in_current(|scope| (scope.tally("kv"), scope.tally("ledger"), scope.tally("none")))
         };
@@ -236,11 +241,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn call_that_is_dropped_counts_without_its_time() {
+        let clock = ManualClock::default();
+        let work = async {
+            drop(Wait::begin("kv", &clock));
+            in_current(|scope| scope.tally("kv"))
+        };
+        let tally = Scoped::new(scope("id"), work.boxed()).await.unwrap();
+        assert_eq!((tally.operations, tally.millis), (1, 0));
+    }
+
+    #[tokio::test]
     async fn services_beyond_the_most_are_not_counted() {
         let clock = ManualClock::default();
         let work = async {
             for service in ["a", "b", "c", "d", "e"] {
-                measure(service, &clock, ready(())).await;
+                Wait::begin(service, &clock).end(&clock);
             }
             in_current(|scope| scope.tallies().count())
         };

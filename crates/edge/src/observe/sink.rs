@@ -59,6 +59,7 @@ pub trait Emit: Event + Sized {
 
 impl<T: Event> Emit for T {}
 
+#[inline(never)]
 fn emit(event: &dyn Event) {
     let Some(sink) = SINK.get() else { return };
     scope::with_request_id(|request_id| sink(&Emitted { event, request_id }));
