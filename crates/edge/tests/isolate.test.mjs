@@ -27,6 +27,7 @@ const OK = () => (/** @type {number} */ id) => {
  */
 function start(functions) {
   const names = [
+    'prepare',
     'receive',
     'message',
     'alarm',
