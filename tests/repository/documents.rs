@@ -214,8 +214,7 @@ fn architecture_names_every_folder() {
         let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
         let inner =
             folders.map(|entry| format!("{folder}/{}", entry.file_name().to_str().unwrap()));
-        let ignored =
-            ["target", "corpus", "artifacts", "coverage", "results", "fuzz_targets", "assets/docs"];
+        let ignored = ["target", "corpus", "results", "assets/docs"];
         let inner = inner.filter(|path| !ignored.iter().any(|name| path.ends_with(name)));
         for path in inner.chain([folder.to_owned()]) {
             let is_named = named.iter().any(|text| text.trim_end_matches('/') == path);

@@ -1,7 +1,5 @@
 //! `Cookie` headers, one to a line: parses them, and writes a session over any cookies they contain.
 
-#![no_main]
-
 use std::sync::LazyLock;
 
 use axum_authkit::{
@@ -10,7 +8,6 @@ use axum_authkit::{
     origin::RequestOrigin,
 };
 use http::{HeaderMap, HeaderValue, header};
-use libfuzzer_sys::fuzz_target;
 
 static ORIGIN: LazyLock<RequestOrigin> = LazyLock::new(|| {
     let url = "https://app.test".parse().expect("a constant URL");
@@ -25,7 +22,7 @@ static SESSION: LazyLock<CookieConfig> = LazyLock::new(|| CookieConfig {
     same_site: SameSite::Lax,
 });
 
-fuzz_target!(|data: &[u8]| {
+pub fn check(data: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n') {
         if let Ok(value) = HeaderValue::from_bytes(line) {
@@ -46,4 +43,4 @@ fuzz_target!(|data: &[u8]| {
     for header in cookie.remove(&cookies) {
         assert!(header.as_bytes().ends_with(b"; Secure"));
     }
-});
+}
