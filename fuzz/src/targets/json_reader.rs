@@ -40,15 +40,20 @@ enum Kind {
 struct Part(Option<Box<Kind>>);
 
 pub fn check(data: &[u8]) {
-    if !data.trim_ascii_start().starts_with(b"[") {
-        let ours = read_bytes::<Row<'_>>(data).ok();
-        assert_eq!(ours, serde_json::from_slice(data).ok());
+    let Ok(text) = std::str::from_utf8(data) else {
+        // serde_json skips members without a look at their encoding.
+        assert!(read_bytes::<Row<'_>>(data).is_err() && read_bytes::<Kind>(data).is_err());
+        return;
+    };
+    if !text.trim_start().starts_with('[') {
+        let ours = read::<Row<'_>>(text).ok();
+        assert_eq!(ours, serde_json::from_str(text).ok());
         if let Some(row) = ours {
             let written = serde_json::to_string(&row).unwrap();
             assert_eq!(read(&written), Ok(row));
         }
     }
-    assert_eq!(read_bytes::<Kind>(data).ok(), serde_json::from_slice(data).ok());
-    assert_eq!(read_bytes::<Vec<Option<Part>>>(data).ok(), serde_json::from_slice(data).ok());
-    assert_eq!(read_bytes::<Cow<'_, str>>(data).ok(), serde_json::from_slice(data).ok());
+    assert_eq!(read::<Kind>(text).ok(), serde_json::from_str(text).ok());
+    assert_eq!(read::<Vec<Option<Part>>>(text).ok(), serde_json::from_str(text).ok());
+    assert_eq!(read::<Cow<'_, str>>(text).ok(), serde_json::from_str(text).ok());
 }
