@@ -119,6 +119,7 @@ async function fuzz(program, target, minutes) {
     print_final_stats: 1,
     // LeakSanitizer is a part of AddressSanitizer, which needs nightly Rust.
     detect_leaks: 0,
+    dict: join(ROOT, 'fuzz/words.dict'),
     artifact_prefix: `${failures}/`,
   };
   const flags = Object.entries(options).map(([name, value]) => `-${name}=${value}`);
