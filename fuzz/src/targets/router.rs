@@ -4,11 +4,13 @@ use std::sync::LazyLock;
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, header, request::Builder};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::support::{
     ADA, TestApp,
     app::{ORIGIN, TestResponse},
+    logs,
 };
 
 /// More than any page or list here has, and less than an input of 4 KiB could cause by repetition.
@@ -111,6 +113,11 @@ pub async fn stranger(
 async fn send(app: &TestApp, request: Builder, headers: &HeaderMap, body: &[u8]) -> TestResponse {
     let response = send_unchecked(app, request, headers, body).await;
     check_form(&response);
+    for line in logs::take() {
+        // Each event is one object of JSON, and none has the caller's token.
+        assert!(serde_json::from_str::<IgnoredAny>(&line).is_ok(), "{line}");
+        assert!(!line.contains(&*TOKEN), "{line}");
+    }
     response
 }
 
