@@ -76,6 +76,10 @@ impl Amount {
         if cents.len() != 2 || !(1..=max_whole_digits).contains(&whole.len()) {
             return None;
         }
+        // A number in JSON has no leading zero, and a response copies the text of a stored amount.
+        if whole.len() > 1 && whole.starts_with('0') {
+            return None;
+        }
         let hundredths = whole.bytes().chain(cents.bytes()).try_fold(0, |sum, byte| {
             byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'))
         });
@@ -161,7 +165,19 @@ mod tests {
         for text in ["0.01", "42.50", "9999999999.99"] {
             assert_eq!(Amount::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "1", "1.5", ".50", "0.00", "-1.00", "1e3", "1_0.00", "12345678901.00"] {
+        for text in [
+            "",
+            "1",
+            "1.5",
+            ".50",
+            "0.00",
+            "00.50",
+            "042.50",
+            "-1.00",
+            "1e3",
+            "1_0.00",
+            "12345678901.00",
+        ] {
             assert_eq!(Amount::parse(text), None, "{text}");
         }
     }
