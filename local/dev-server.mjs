@@ -119,7 +119,8 @@ async function configurationFor(worker, { script, assets }) {
   const { build: _, env: __, ...configuration } = written;
   const { [JURISDICTION]: ___, ...vars } = /** @type {Record<string, unknown>} */ (configuration.vars ?? {});
   if (assets) configuration.assets = { .../** @type {object} */ (configuration.assets), directory: assets };
-  return { ...configuration, vars, main: script };
+  // The terminal shows the person's own work, unless .dev.vars asks for a line of each request.
+  return { ...configuration, vars: { LOG_REQUESTS: '0', ...vars }, main: script };
 }
 
 /**
