@@ -49,7 +49,7 @@ test('module imports by the same names as the script', () => {
   assert.ok(withImports(renamed, (name) => name.slice(0, -1)).equals(wasm));
 });
 
-test('order by similarity names every function once, and the same each time', () => {
+test('order by similarity is complete and deterministic', () => {
   const named = namedBySimilarity(wasm);
   assert.ok(named.equals(namedBySimilarity(Buffer.from(wasm))));
   assert.deepEqual(functionBodies(named), functionBodies(wasm));

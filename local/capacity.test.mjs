@@ -8,7 +8,7 @@ import { ROOT } from './commands.mjs';
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
-test('use of a day is the sum of its actions', () => {
+test("a day's use sums its actions", () => {
   const rows = [
     '| a page of the list, up to 1,000 expenses | 0 | 0 | 0 | 1 | 1 | 0 |',
     '| create | 0 | 1 | 0 | 0 | 2 | 5 |',

@@ -364,7 +364,7 @@ test('secrets that Cloudflare has are not asked for', async () => {
   assert.deepEqual(uploads[0].args, ['deploy', '--env=']);
 });
 
-test('change of the jurisdiction is refused until it is allowed', async () => {
+test('change of jurisdiction is refused until it is allowed', async () => {
   const id = 'binding = "EXPENSES"\nid = "0123456789abcdef0123456789abcdef"';
   const toml = TOML.replace('binding = "EXPENSES"', id).replace('# [vars]', '[vars]\nDATA_JURISDICTION = "eu"');
   const secrets = Object.keys(SECRETS).map((name) => ({ type: 'secret_text', name }));

@@ -173,7 +173,7 @@ async fn error_page_omits_a_long_address() {
 }
 
 #[tokio::test]
-async fn summary_of_too_many_categories_asks_for_a_shorter_period() {
+async fn summary_with_too_many_categories_is_refused() {
     let app = TestApp::new();
     for index in 0..12_000 {
         let at = chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + index).unwrap();

@@ -34,7 +34,7 @@ function pseudonym(id) {
 
 test('docs/events.md lists more than thirty events', () => assert.ok(KNOWN.size > 30, `${[...KNOWN.keys()]}`));
 
-test('request has one line with its route, waits and version', async () => {
+test('request has one line with route, waits and version', async () => {
   const actor = newcomer(world);
   const made = await actor.request('POST', '/expenses', { json: { description: 'Lunch', amount: 31337.17 } });
   const path = new URL(String(made.headers.location), worker.origin).pathname;
@@ -59,7 +59,7 @@ test('request has one line with its route, waits and version', async () => {
   });
 });
 
-test('health leaves a line for the first request of an isolate alone', async () => {
+test('health leaves a line once for each isolate', async () => {
   const path = `/health?${crypto.randomUUID()}`;
   const ask = () => world.anonymous().request('GET', path);
   assert.equal((await during(ask)).length, 1);
@@ -111,7 +111,7 @@ test('ledger reports a deferred write by the same pseudonym', async (t) => {
   );
 });
 
-test('bound dataset counts each event, and no other Worker needs one', async () => {
+test('dataset counts each event where one is bound', async () => {
   await counting.kv();
   await world.anonymous(counting).request('GET', '/nowhere');
   const [point] = (await counting.points()).filter(({ blobs }) => blobs[3] === '');
@@ -122,7 +122,7 @@ test('bound dataset counts each event, and no other Worker needs one', async () 
   assert.deepEqual(await worker.points(), []);
 });
 
-test('each line is an event with known fields and nothing of a user', async () => {
+test('each line is a known event without secrets', async () => {
   await worker.flushLog();
   await counting.flushLog();
   const lines = [worker, counting].flatMap(linesOf);

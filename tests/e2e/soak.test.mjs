@@ -7,7 +7,7 @@ import { soak, verdict } from './support/soak.mjs';
 
 const SECONDS = 15;
 
-test('mixed load with faults gets right responses or honest errors', async (t) => {
+test('mixed load with faults gets right responses or errors', async (t) => {
   const figures = await soak({ seconds: SECONDS });
   t.diagnostic(`${figures.requests} requests, ${JSON.stringify(figures.memory)}`);
   assert.deepEqual(verdict(figures), []);

@@ -49,7 +49,7 @@ function start(functions) {
 const CONTEXT = { waitUntil() {} };
 const REQUEST = /** @type {any} */ (new Request('http://localhost/'));
 
-test('call that the runtime ends midway starts a new instance', async (t) => {
+test('call that the runtime ends starts a new instance', async (t) => {
   t.mock.method(console, 'error', () => {});
   let instances = 0;
   const worker = entry({

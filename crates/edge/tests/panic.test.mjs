@@ -37,7 +37,7 @@ function post(path, operation) {
   return send({ method: 'POST', url: isolate.origin + path, body: JSON.stringify(operation) });
 }
 
-test('panic fails its request, and tells the others to come back', async () => {
+test('panic fails its request, and others get 503', async () => {
   await worker.holdKv('get');
   const others = Array.from({ length: IN_FLIGHT }, (_, number) => post('/kv/0', { get: { key: `key ${number}` } }));
   const written = post('/kv/0', { put: { key: 'written', value: 'before the panic' } });
