@@ -113,6 +113,8 @@ export async function start(folder, options = {}) {
     WORKOS_CLIENT_ID: CLIENT_ID,
     WORKOS_COOKIE_PASSWORD: randomBytes(32).toString('hex'),
     WORKOS_BASE_URL: authkit.url,
+    // The others log nothing.
+    LOG_REQUESTS: '0',
   };
   const instances = [...NAMESPACES, ...growth.map(namespaceOf)].map((name) => ({ name, namespace: name }));
 
