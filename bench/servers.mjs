@@ -8,7 +8,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -19,6 +19,7 @@ import { parse } from 'smol-toml';
 
 import { ADA_ID, createAuthKit } from '../local/authkit/index.mjs';
 import { ROOT, Stop, pause } from '../local/commands.mjs';
+import { runtimePids } from '../local/workerd.mjs';
 import { Browser } from '../tests/e2e/support/actors.mjs';
 import { present } from '../tests/e2e/support/values.mjs';
 import { LIST_MAX, NAMESPACES, PAGE_ROWS, ROWS, expense, growthRequests, withRequests } from './operations.mjs';
@@ -315,28 +316,6 @@ function distinct(module, worker) {
   // Section 0, its length, the length of its name, its name: both lengths are below 128, so one byte each.
   const section = Buffer.concat([Buffer.from([0, name.length + 1, name.length]), name]);
   return { ...module, contents: new Uint8Array(Buffer.concat([module.contents, section])) };
-}
-
-/** The workerd processes started by this process. Empty on systems without /proc. */
-function runtimePids() {
-  let names;
-  try {
-    names = readdirSync('/proc');
-  } catch {
-    return [];
-  }
-  return names
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const stat = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-        return stat !== null && stat[1] === 'workerd' && Number(stat[2]) === process.pid;
-      } catch {
-        // The process has ended meanwhile.
-        return false;
-      }
-    });
 }
 
 /**

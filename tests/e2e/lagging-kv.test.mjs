@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { TEST_WORKER, TEST_WORKER_MODE } from '../../crates/edge/tests/worker.mjs';
-import { build, bundleFolder } from '../../local/build.mjs';
-import { KV_BINDINGS } from './support/runtime/controls.mjs';
+import { TEST_BUNDLE, TEST_WORKER, TEST_WORKER_MODE } from '../../crates/edge/tests/worker.mjs';
+import { build } from '../../local/build.mjs';
 import { Worker } from './support/worker.mjs';
 
 const LAG_SECS = 60;
@@ -19,11 +18,7 @@ const worker = await Worker.start({
   vars: {},
   kvFolder: join(folder, 'kv'),
   kvLagMs: LAG_SECS * 1000,
-  bundle: {
-    folder: bundleFolder(TEST_WORKER, TEST_WORKER_MODE),
-    kvBinding: KV_BINDINGS.edgeHost,
-    config: 'crates/edge/tests/worker/wrangler.toml',
-  },
+  bundle: TEST_BUNDLE,
   isolates: [{}, {}],
 });
 after(async () => {

@@ -10,11 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { build, bundleFolder } from '../../../local/build.mjs';
-import { KV_BINDINGS } from '../../../tests/e2e/support/runtime/controls.mjs';
+import { build } from '../../../local/build.mjs';
 import { Worker } from '../../../tests/e2e/support/worker.mjs';
 import { readScenarios, testScenarios } from './scenarios.mjs';
-import { TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
+import { TEST_BUNDLE, TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
 
 /**
  * @typedef {[message: unknown, response: unknown]} Exchange
@@ -30,11 +29,7 @@ const folder = mkdtempSync(join(tmpdir(), 'edge-host-objects-'));
 const OPTIONS = {
   vars: {},
   kvFolder: join(folder, 'kv'),
-  bundle: {
-    folder: bundleFolder(TEST_WORKER, TEST_WORKER_MODE),
-    kvBinding: KV_BINDINGS.edgeHost,
-    config: 'crates/edge/tests/worker/wrangler.toml',
-  },
+  bundle: TEST_BUNDLE,
   isolates: [{}, {}],
   rateLimits: true,
 };

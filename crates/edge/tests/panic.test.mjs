@@ -6,11 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { build, bundleFolder } from '../../../local/build.mjs';
+import { build } from '../../../local/build.mjs';
 import { send } from '../../../tests/e2e/support/http.mjs';
-import { KV_BINDINGS } from '../../../tests/e2e/support/runtime/controls.mjs';
 import { Worker } from '../../../tests/e2e/support/worker.mjs';
-import { TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
+import { TEST_BUNDLE, TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
 
 const IN_FLIGHT = 20;
 
@@ -19,11 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), 'edge-host-panic-'));
 const worker = await Worker.start({
   vars: {},
   kvFolder: join(folder, 'kv'),
-  bundle: {
-    folder: bundleFolder(TEST_WORKER, TEST_WORKER_MODE),
-    kvBinding: KV_BINDINGS.edgeHost,
-    config: 'crates/edge/tests/worker/wrangler.toml',
-  },
+  bundle: TEST_BUNDLE,
   isolates: [{}, {}],
 });
 after(async () => {

@@ -1,5 +1,8 @@
 /** The Worker of `worker/`, as `local/build.mjs` builds it: it runs one operation per request. */
 
+import { bundleFolder } from '../../../local/build.mjs';
+import { KV_BINDINGS } from '../../../tests/e2e/support/runtime/controls.mjs';
+
 /** @type {import('../../../local/build.mjs').Worker} */
 export const TEST_WORKER = {
   title: "the Worker of edge-host's tests",
@@ -23,4 +26,11 @@ export const TEST_WORKER_MODE = {
   folder: OUT_DIR,
   isStripped: false,
   about: '(seconds, after the release bundle)',
+};
+
+/** Its bundle, for the harness. */
+export const TEST_BUNDLE = {
+  folder: bundleFolder(TEST_WORKER, TEST_WORKER_MODE),
+  kvBinding: KV_BINDINGS.edgeHost,
+  config: 'crates/edge/tests/worker/wrangler.toml',
 };

@@ -4,9 +4,10 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { runtimePids } from '../../../local/workerd.mjs';
 import { Anonymous, Bearer, Browser } from './actors.mjs';
 import { parseCsv } from './csv.mjs';
 import { NO_SUCH_ID, newSub } from './expenses.mjs';
@@ -676,23 +677,4 @@ export function describe({ atSecs, requests, wasmBytes, objectsWasmBytes, rssByt
 function rssBytes(pid) {
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
   return Number(kilobytes) * 1024;
-}
-
-/** The workerd processes that this process has started. Empty on systems without /proc. */
-function runtimePids() {
-  try {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .filter((pid) => {
-        try {
-          const stat = /^\d+ \((.*)\) \S (\d+) /s.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-          return stat !== null && stat[1] === 'workerd' && Number(stat[2]) === process.pid;
-        } catch {
-          return false;
-        }
-      });
-  } catch {
-    return [];
-  }
 }
