@@ -37,8 +37,12 @@ pub(crate) fn condition_not_met() -> AppError {
 
 /// The response with an expense and its `ETag`.
 pub(crate) fn with_etag(status: StatusCode, row: Row) -> Response {
-    let etag = etag(&Version::of_row(&row));
-    (status, [(header::ETAG, etag)], JsonText(row.into_json())).into_response()
+    let version = Version::of_row(&row);
+    with_etag_of(&version, status, row)
+}
+
+fn with_etag_of(version: &Version, status: StatusCode, row: Row) -> Response {
+    (status, [(header::ETAG, etag(version))], JsonText(row.into_json())).into_response()
 }
 
 /// The response to a read: 200, 304 where the client has the expense, or 412.
@@ -48,18 +52,17 @@ pub(crate) fn respond_if_changed(
     row: Row,
 ) -> Result<Response, AppError> {
     let Condition { is_one_of, is_none_of } = condition(headers);
-    let version = || Some(Version::of_row(&row));
+    let version = Version::of_row(&row);
     let is_one_of = Condition { is_one_of, is_none_of: None };
-    if !is_one_of.is_met_by(version) {
+    if !is_one_of.is_met_by(|| Some(version.clone())) {
         return Err(condition_not_met());
     }
     let is_none_of = Condition { is_one_of: None, is_none_of };
-    if is_none_of.is_met_by(version) {
-        return Ok(with_etag(StatusCode::OK, row));
+    if is_none_of.is_met_by(|| Some(version.clone())) {
+        return Ok(with_etag_of(&version, StatusCode::OK, row));
     }
     if matches!(*method, Method::GET | Method::HEAD) {
-        let etag = etag(&Version::of_row(&row));
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&version))]).into_response());
     }
     Err(condition_not_met())
 }
