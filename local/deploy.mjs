@@ -1,5 +1,5 @@
 /**
- * `npm run deploy`: set-up, bundle, checks, `wrangler deploy`. `--check` uploads nothing and says what is wrong;
+ * `npm run deploy`: set-up, bundle, checks, `wrangler deploy`. `--check` uploads nothing and lists the problems;
  * `--help` lists the options. `local/deployment/` has the parts.
  */
 

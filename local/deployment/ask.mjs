@@ -12,7 +12,7 @@ export function canAsk({ input, output }) {
 
 /** Asks, and shows nothing of the answer. @param {Terminal} terminal @param {string} question */
 export async function askSecretly({ input, output }, question) {
-  // readline would print what is typed.
+  // readline prints each typed character, and a secret must not show.
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input, output: silent, terminal: true });
   const ended = new AbortController();

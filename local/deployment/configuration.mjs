@@ -1,5 +1,5 @@
 /**
- * The part of wrangler.toml that belongs to one environment, and what is wrong with it. Each problem is a sentence that
+ * The part of wrangler.toml that belongs to one environment, and the problems in it. Each problem is a sentence that
  * says what to do. The rules that the Worker itself applies to its variables are not here: `worker.mjs` asks the Worker.
  */
 

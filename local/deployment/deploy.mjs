@@ -155,7 +155,7 @@ export async function deploy(options, around = surroundings()) {
   const values = { ...given, ...settled.answers };
   problems.push(...settled.problems);
   if (isDryRun) {
-    // Without secrets a dry run is complete; what it is given must be right.
+    // A dry run needs no secrets. Secrets that it gets must be valid.
     const refused = await refusals(configuration, given, stored, around);
     problems.push(...refused.filter(({ text }) => !MISSING.test(text)).map(({ text }) => `${text}.`));
   } else if (around.isBuildService) {

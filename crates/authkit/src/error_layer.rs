@@ -1,4 +1,4 @@
-//! The response to an [`AppError`]: what the outer layer makes of it. It reports the cause once, with the request's ID;
+//! The response to an [`AppError`]: the outer layer makes it. It reports the cause once, with the request's ID;
 //! an unexpected failure shows that ID and no internals; a browser gets a page, other clients JSON.
 
 use std::sync::Arc;

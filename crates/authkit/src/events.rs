@@ -68,7 +68,7 @@ edge_host::events! {
         /// Credentials were refused: the response is 401, or leads to sign-in.
         Info CredentialsRefused = "credentials_refused" {
             /// `session`: no session in the request's cookies is valid. `not_a_bearer`: the header has no token. Else
-            /// what is wrong with the token: `malformed`, `algorithm`, `critical_header`, `unknown_key`, `signature`,
+            /// the fault of the token: `malformed`, `algorithm`, `critical_header`, `unknown_key`, `signature`,
             /// `no_expiry`, `expired`, `not_yet_valid`, `issuer`, `audience`, `client`, `kind` or `scope`.
             reason: &'a str,
         }

@@ -6,7 +6,7 @@
 //! from arrays as structs.
 //!
 //! The type decides what the text must be. Types with a member of any type (`serde_json::Value`, `flatten`, `untagged`
-//! and tagged enums), with fractions, `char`s or maps whose keys are not strings are refused whatever the text.
+//! and tagged enums), with fractions, `char`s or maps whose keys are not strings are refused with any text.
 //! The text cannot nest deeper than the type, except in members that the type does not have, which are skipped without
 //! recursion.
 

@@ -1,6 +1,6 @@
 /**
- * The JavaScript half of a Worker with a module that the test makes: what the runtime does there is rare on purpose, and
- * a local one does not do it at all.
+ * The JavaScript half of a Worker with a module that the test makes. The runtime ends calls midway only rarely, and a
+ * local runtime never does.
  */
 
 import assert from 'node:assert/strict';

@@ -137,7 +137,7 @@ async fn send_unchecked(
     app.send(request).await
 }
 
-/// Every response is of bounded length and well-formed, whatever its status.
+/// Every response, with any status, has a bounded length and is well-formed.
 fn check_form(response: &TestResponse) {
     assert!(response.body.len() <= RESPONSE_MAX_BYTES, "{} bytes", response.body.len());
     let content_type = response.header("content-type");

@@ -102,7 +102,7 @@ fn poll(id: u32) {
     }
 }
 
-/// Drops a task and everything that it holds: the runtime has cancelled what it waits for. Does nothing once the task
+/// Drops a task and everything that it holds, after the runtime has cancelled its operation. Does nothing once the task
 /// has ended. JavaScript calls this too.
 pub extern "C" fn abandon(id: u32) {
     let task = TASKS.with_borrow_mut(|tasks| tasks.remove(id));

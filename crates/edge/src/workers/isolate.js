@@ -147,7 +147,7 @@ export function open(call, begin) {
   });
   if (!call.context) return response;
   const answer = response.catch(answerReset);
-  // A request whose client leaves runs to its end: what it has begun to write is written, and its task ends.
+  // A request whose client leaves runs to its end: its writes complete, and its task ends.
   // https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil
   call.context.waitUntil(answer);
   return answer;

@@ -9,7 +9,7 @@ use std::panic;
 
 use crate::{Cause, Emit as _, HostEvent};
 
-/// Reports each panic, besides what the hook does that is set already.
+/// Reports each panic, and then calls the hook that was set before.
 pub fn report() {
     let next = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

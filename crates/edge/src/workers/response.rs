@@ -189,7 +189,7 @@ pub extern "C" fn pull(stream: u32) {
 /// Drops a stream, whose client has disconnected. JavaScript calls this.
 pub extern "C" fn cancel(stream: u32) {
     let Some(stream) = STREAMS.with_borrow_mut(|streams| streams.remove(stream)) else { return };
-    // The runtime may have cancelled what the part under way waits for.
+    // The runtime may have cancelled the operation of the part under way.
     abandon(stream.task);
     enter(|| drop(stream));
 }
