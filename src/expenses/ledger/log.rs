@@ -35,12 +35,14 @@ use chrono::DateTime;
 pub(super) const MAX_ENTRIES: usize = 10_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Entries of one minute are removed together.
+const REMOVAL_SLACK_MILLIS: i64 = 60 * 1000;
 /// Keys of one hour are removed together.
 const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
 /// The pause between two writes of one key, which KV demands.
 /// <https://developers.cloudflare.com/kv/platform/limits/>
 const KV_WRITE_PAUSE_MILLIS: i64 = 1000;
-/// The delay of the alarm that performs a committed write to KV if the object ends before.
+/// The delay of the alarm that performs a write to KV that an earlier instance, or this one, may not end.
 const SAFETY_MILLIS: i64 = 30 * 1000;
 /// The last requests of an entry: one that is sent again is recognized.
 const MAX_REQUESTS: usize = 8;
@@ -303,7 +305,7 @@ impl Log {
         // Keys that this version cannot read are a fault before the write.
         self.keys_due_at(storage)?;
         self.set_owner(storage, owner)?;
-        self.set_safety_alarm(storage, entry.at)?;
+        self.set_commit_alarm(storage, entry.at)?;
         if let (Some(key), Some(expense)) = (key, &entry.expense) {
             let row = KeyRow {
                 v: VERSION,
@@ -468,14 +470,35 @@ impl Log {
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        let latest = now + SAFETY_MILLIS;
+        self.set_alarm_until(storage, now, now + SAFETY_MILLIS)
+    }
+
+    /// Makes sure that an alarm follows a write. It is the alarm that removes the entry, so a write sets one alarm, or
+    /// none where another write has set one. If the instance ends before KV has the write, the next instance performs it
+    /// soon after the next request, and this alarm without one; until then reads take it from the log.
+    fn set_commit_alarm(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        now: i64,
+    ) -> Result<(), ObjectFault> {
+        self.set_alarm_until(storage, now, now + KV_LAG_MAX_MILLIS + REMOVAL_SLACK_MILLIS)
+    }
+
+    /// Sets the alarm to `latest`, unless it runs earlier.
+    fn set_alarm_until(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        now: i64,
+        latest: i64,
+    ) -> Result<(), ObjectFault> {
         if self.alarm.is_some_and(|at| now < at && at <= latest) {
             return Ok(());
         }
         self.set_alarm(storage, Some(latest))
     }
 
-    /// Sets the alarm to the time when something is due next.
+    /// Makes sure that an alarm runs when something is due next: a write to KV on time, a removal within
+    /// [`REMOVAL_SLACK_MILLIS`]. An alarm that runs earlier calls this again.
     pub(super) fn schedule(
         &mut self,
         storage: &dyn ObjectStorage,
@@ -487,12 +510,15 @@ impl Log {
             None => {
                 let entries = self.entries.values().filter_map(|entry| match entry.due_at() {
                     Some(at) => Some(at.max(self.kv_not_before)),
-                    None => entry.kv_at.map(|at| at + KV_LAG_MAX_MILLIS),
+                    None => entry.kv_at.map(|at| at + KV_LAG_MAX_MILLIS + REMOVAL_SLACK_MILLIS),
                 });
                 entries.chain(keys_due_at).min()
             }
         };
-        self.set_alarm(storage, next.map(|at| at.max(now)))
+        match next {
+            Some(at) => self.set_alarm_until(storage, now, at.max(now)),
+            None => self.set_alarm(storage, None),
+        }
     }
 
     /// The alarm has run.
