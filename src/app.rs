@@ -20,7 +20,7 @@ use crate::{
     request_log::{self, RequestLog},
     security_headers::security_headers,
     service,
-    web::{show, submit, views},
+    web::{account, show, submit, views},
     webhooks,
 };
 use axum_authkit::{
@@ -174,6 +174,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
             submit::change_expense,
         ))
         .routes(routes!(show::confirm_delete, submit::delete_expense))
+        .routes(routes!(account::show_account))
         .routes(routes!(organization::switch_organization))
         .merge(axum_authkit::routes())
         .route(mcp::PATH, post(any_handler(mcp::answer_message)))

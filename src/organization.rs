@@ -21,7 +21,7 @@ use axum_authkit::{
 };
 
 /// Where a form that has switched organizations leads.
-const SWITCHED: &str = "/expenses?switched=1";
+const SWITCHED: &str = "/account?switched=1";
 /// Longer than any of WorkOS's ids.
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
@@ -36,7 +36,7 @@ struct OrganizationRequest {
 /// Switch organization
 ///
 /// Where AuthKit wants something of the user first, the answer is 403 and says where to go. This site's own
-/// pages send a form instead, and are sent on to the expenses.
+/// pages send a form instead, and are sent on to the account.
 #[utoipa::path(
     post,
     path = "/organization",
@@ -46,7 +46,7 @@ struct OrganizationRequest {
     responses(
         (status = 200, description = "The caller, in that organization", body = MeResponse,
             headers(("Set-Cookie" = String))),
-        (status = 303, description = "After a form: to the expenses",
+        (status = 303, description = "After a form: to the account",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 403, description = "AuthKit refuses, or the request came from another site's page",
             body = ErrorResponse),

@@ -1,8 +1,9 @@
 //! The HTML interface: pages for browsers, and the forms on them.
 //!
-//! [`show`] has the pages, [`submit`] the forms. [`visitor`] is the signed-in person behind a request, [`mod@locale`] how that person writes amounts and dates,
+//! [`show`] has the pages of expenses, [`account`] the account's, [`submit`] the forms. [`visitor`] is the signed-in person behind a request, [`mod@locale`] how that person writes amounts and dates,
 //! [`expense_form`] the fields of an expense as they are typed. [`views`] turns data into HTML.
 
+pub mod account;
 mod error;
 pub mod expense_form;
 pub mod locale;

@@ -294,8 +294,6 @@ impl PageQuery {
             Some(Notice::Changed(find(id)))
         } else if self.has("deleted") {
             Some(Notice::Deleted)
-        } else if self.has("switched") {
-            Some(Notice::Switched)
         } else {
             None
         }

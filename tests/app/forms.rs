@@ -329,7 +329,10 @@ async fn form_switches_the_organization() {
     let mut browser = app.signed_in(ADA).await;
     let response = browser.submit("/organization", &[("organization_id", "org_other")]).await;
     let page = follow(&mut browser, response).await;
-    assert_has(&page, &["Organization switched", "<code>org_other</code>"]);
+    assert_has(
+        &page,
+        &["<h1>Your account</h1>", "Organization switched.", "<code>org_other</code>"],
+    );
 
     let refusal = json!({"error": "sso_required", "error_description": "SSO <b>"});
     app.authkit.close_organization("org_2", refusal);

@@ -105,8 +105,10 @@ impl Layout<'_> {
                     @if let Some(account) = self.account { (impersonation(account)) }
                     main #main tabindex="-1" { (content) }
                     footer.foot {
-                        @if let Some(account) = self.account { (account_section(account)) }
-                        p { a href="/docs" { "API documentation" } }
+                        p {
+                            @if self.account.is_some() { a href="/account" { "Your account" } " " }
+                            a href="/docs" { "API documentation" }
+                        }
                     }
                 }
             }
@@ -144,40 +146,6 @@ pub(crate) fn impersonation(account: &Account) -> Markup {
                     strong { bdi { (email) } " is signed in as " bdi { (account.name) } "." }
                     @if let Some(reason) = reason { " Reason: " bdi { (reason) } }
                 }
-            }
-        }
-    }
-}
-
-/// The account and the form that switches the organization. The session has only the organization's ID.
-fn account_section(account: &Account) -> Markup {
-    html! {
-        section aria-labelledby="account" {
-            h2 #account { "Your account" }
-            dl {
-                dt { "Signed in as" }
-                dd {
-                    @if let Some(full_name) = &account.full_name { bdi { (full_name) } ", " }
-                    bdi { (account.name) }
-                }
-                dt { "Organization" }
-                dd {
-                    @match &account.organization_id {
-                        Some(id) => code { (id) },
-                        None => "None",
-                    }
-                    @if let Some(role) = &account.role { " as " bdi { (role) } }
-                }
-            }
-            form.switch method="post" action="/organization" {
-                div.field {
-                    label for="organization_id" { "Switch organization" }
-                    p.hint #organization-hint { "The ID begins with org_. Your expenses stay the same." }
-                    input #organization_id name="organization_id" required
-                        autocomplete="off" autocapitalize="none" spellcheck="false"
-                        aria-describedby="organization-hint";
-                }
-                button.quiet { "Switch" }
             }
         }
     }
@@ -254,6 +222,8 @@ mod tests {
             let page = Layout { title: "T", account }.page(&html! {}).into_string();
             assert!(page.contains("<meta name=\"description\" content=\"Write down"), "{page}");
             assert!(page.contains("<a href=\"/docs\">API documentation</a>"), "{page}");
+            let links_account = page.contains("<a href=\"/account\">Your account</a>");
+            assert_eq!(links_account, account.is_some(), "{page}");
             assert_eq!(page.matches("<footer").count(), 1, "{page}");
         }
     }
@@ -281,16 +251,5 @@ mod tests {
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
         assert!(!super::tests::page(&account()).contains("Impersonation"));
-    }
-
-    #[test]
-    fn account_without_an_organization_shows_none() {
-        assert!(page(&account()).contains("<dd>None</dd>"));
-        let member = Account {
-            organization_id: Some("org_1".into()),
-            role: Some("admin".into()),
-            ..account()
-        };
-        assert!(page(&member).contains("<code>org_1</code> as <bdi>admin</bdi>"));
     }
 }

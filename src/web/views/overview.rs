@@ -65,8 +65,6 @@ pub enum Notice {
     Changed(Option<Expense>),
     /// An expense was deleted.
     Deleted,
-    /// The session was switched to another organization.
-    Switched,
 }
 
 /// The page.
@@ -131,7 +129,6 @@ fn notice_line(notice: &Notice, locale: Locale) -> Markup {
                 Notice::Added(None) => "Added.",
                 Notice::Changed(None) => "Changed.",
                 Notice::Deleted => "Deleted.",
-                Notice::Switched => "Organization switched: the foot of the page shows it.",
             }
         }
     }

@@ -1,0 +1,43 @@
+//! `GET /account`: the page of the signed-in user. The list of expenses has a link to it, so that no list waits for
+//! what this page asks WorkOS for.
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use http::StatusCode;
+
+use super::views::{
+    Account,
+    account::{self, AccountPage},
+    respond,
+};
+use crate::{openapi::Protected, rate_limits::CallerLimits, url_encoded::Parameters};
+use axum_authkit::{CurrentUser, Rejection};
+
+/// The account
+///
+/// A page: who is signed in, and in which organization. Programs use `/me`.
+#[utoipa::path(
+    get,
+    path = "/account",
+    tag = "pages",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "The account", content((String = "text/html"))),
+        Protected,
+    ),
+)]
+pub(crate) async fn show_account(
+    caller: CurrentUser,
+    State(limits): State<CallerLimits>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Rejection> {
+    limits.caller.check(caller.id()).await?;
+    let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
+    let page = account::page(&AccountPage {
+        account: &Account::from(&caller),
+        is_switched: parameters.get("switched").is_some(),
+    });
+    Ok(respond(StatusCode::OK, page))
+}
