@@ -5,9 +5,10 @@ import express from 'express';
 import { AUTHENTICATE_PATH, authenticateRoutes } from './authenticate.mjs';
 import { authorizeRoutes, COOKIE_NAME, COOKIE_OPTIONS } from './authorize.mjs';
 import { ApiError, errorHandler } from './errors.mjs';
-import { secretsMatch } from './ids.mjs';
+import { organizationRoutes } from './organizations.mjs';
 import { homePage, sendPage, signedOutPage } from './pages.mjs';
 import { cookieOf, loopbackUrl, parametersOf } from './parameters.mjs';
+import { requireServerKey } from './server-key.mjs';
 
 /**
  * @param {import('./index.mjs').Context} context
@@ -32,6 +33,7 @@ export function createApp(context) {
   app.use(authorizeRoutes(context));
   app.use(authenticateRoutes(context));
   app.use(sessionRoutes(context));
+  app.use(organizationRoutes(context));
   // No parser above touches these bodies: `oidc-provider` reads the request stream itself.
   app.use(context.connect.routes(context));
 
@@ -68,10 +70,7 @@ function sessionRoutes({ clients, directory, keys, sessions }) {
     return sendPage(res, 200, signedOutPage());
   });
 
-  router.post('/user_management/sessions/revoke', express.json(), (req, res) => {
-    const key = /^Bearer (.+)$/.exec(req.get('authorization') ?? '')?.[1];
-    const isKnown = key !== undefined && [...clients.values()].some((secret) => secretsMatch(key, secret));
-    if (!isKnown) throw new ApiError(401, 'unauthorized', 'The API key is missing or wrong.');
+  router.post('/user_management/sessions/revoke', requireServerKey(clients), express.json(), (req, res) => {
     const { session_id } = parametersOf(req.body);
     if (!session_id) throw new ApiError(400, 'invalid_request', 'session_id is required');
     if (!sessions.endSession(session_id)) {

@@ -339,7 +339,8 @@ test('a sign-in may request an organization of the user', async (t) => {
     (await signedIn(authkit, GRACE_ID, { organization_id: COMPILERS_ORG_ID })).organization_id,
     COMPILERS_ORG_ID,
   );
-  const refused = locationOf(await submitSignIn(authkit, { user_id: ADA_ID }, { organization_id: COMPILERS_ORG_ID }));
+  const { id: foreign } = authkit.addOrganization({ name: 'Foreign' });
+  const refused = locationOf(await submitSignIn(authkit, { user_id: ADA_ID }, { organization_id: foreign }));
   assert.equal(refused.searchParams.get('error'), 'access_denied');
   assert.equal(refused.searchParams.get('code'), null);
 });

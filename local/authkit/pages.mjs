@@ -159,6 +159,20 @@ export function refusalPage(error, description) {
   return page('That did not work', html`<p>${description ?? 'The request was refused.'} <small>(${error})</small></p>`);
 }
 
+/**
+ * @param {object} options
+ * @param {string} options.organization its name
+ * @param {string} options.purpose what an administrator does there, in WorkOS's Admin Portal
+ * @param {string | null} options.returnUrl where the application wants the browser back
+ */
+export function portalPage({ organization, purpose, returnUrl }) {
+  return page(
+    'Admin Portal',
+    html`<p>With WorkOS, an administrator of <strong>${organization}</strong> would now ${purpose} in WorkOS's Admin Portal. This page stands for it, and has nothing to set up.</p>
+${returnUrl ? html`<p><a href="${returnUrl}">Back to the application</a></p>` : ''}`,
+  );
+}
+
 /** @param {import('./users.mjs').User[]} users */
 export function homePage(users) {
   return page(

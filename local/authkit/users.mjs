@@ -127,6 +127,7 @@ export class Directory {
           role: 'admin',
           permissions: ['expenses:read', 'expenses:write', 'members:manage'],
         },
+        { organizationId: COMPILERS_ORG_ID, role: 'member', permissions: ['expenses:read'] },
       ],
     });
     this.addUser({
@@ -136,7 +137,7 @@ export class Directory {
       lastName: 'Hopper',
       createdAt: SEED_TIME,
       memberships: [
-        { organizationId: ENGINES_ORG_ID, role: 'member', permissions: ['expenses:read'] },
+        { organizationId: ENGINES_ORG_ID, role: 'member', permissions: ['expenses:read', 'expenses:write'] },
         { organizationId: COMPILERS_ORG_ID, role: 'admin', permissions: ['expenses:read', 'expenses:write'] },
       ],
     });

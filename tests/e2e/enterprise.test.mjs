@@ -91,7 +91,8 @@ for (const [what, parameters, method] of SIGN_INS) {
 test('organization of others is refused and the session stays', async () => {
   const browser = await world.signedIn('Ada');
   const before = browser.cookies().get(SESSION_COOKIE);
-  for (const organization of [COMPILERS_ORG_ID, 'org_unknown', 'org_<script>alert(1)</script>']) {
+  const { id: foreign } = authkit.addOrganization({ name: 'Foreign' });
+  for (const organization of [foreign, 'org_unknown', 'org_<script>alert(1)</script>']) {
     const page = await browser.submit(await browser.open(login({ organization_id: organization })), 'Ada');
     assert.equal(page.url.pathname, '/callback', `${page}`);
     assert.ok(page.status >= 400 && page.status < 500, `${page}`);
