@@ -49,6 +49,31 @@ impl Access {
     }
 }
 
+/// What a page offers to its visitor, by what the visitor's token allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Permitted {
+    /// To read, add, change and delete expenses.
+    #[default]
+    All,
+    /// To read expenses.
+    Reading,
+    /// No page with expenses.
+    Nothing,
+}
+
+impl Permitted {
+    /// What the caller's token allows.
+    #[must_use]
+    pub fn of(caller: &CurrentUser) -> Self {
+        let allows = |access: Access| caller.allows(access.scope());
+        match (allows(Access::Read), allows(Access::Write)) {
+            (true, true) => Self::All,
+            (true, false) => Self::Reading,
+            (false, _) => Self::Nothing,
+        }
+    }
+}
+
 /// The expenses of the caller. A handler that takes them is protected: the caller's token must allow the
 /// request's method.
 impl<S> FromRequestParts<S> for UserExpenses

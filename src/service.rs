@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     json::Json,
     mcp,
-    openapi::{Limited, NeedsAuthKit},
+    openapi::{Limited, NeedsAuthKit, NeedsScope},
 };
 
 /// Whether the service is there
@@ -52,7 +52,7 @@ pub(crate) struct HealthResponse {
             description = "Paths by what is there",
             content((HomeResponse = "application/json"), (String = "text/html")),
         ),
-        Limited, NeedsAuthKit,
+        Limited, NeedsScope, NeedsAuthKit,
     ),
 )]
 pub(crate) async fn show_home() -> Json<HomeResponse> {

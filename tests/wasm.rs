@@ -9,7 +9,7 @@ use authkit_edge::{
     fastapi::expense,
 };
 use axum_authkit::{
-    AuthKitConfig,
+    AuthKitConfig, ProtectedResource,
     keys::KeySet,
     seal::{OpenError, Purpose, Sealer},
     secret::Secret,
@@ -130,7 +130,7 @@ async fn verify(token: &str) -> Result<SignedClaims, SignatureCheckError> {
 #[test]
 async fn verify_accepts_a_token_and_refuses_a_modified_one() {
     let signed = verify(TOKEN.trim()).await.unwrap();
-    let claims = signed.of_cookie(&config(), noon()).unwrap();
+    let claims = signed.of_cookie(&config(), &ProtectedResource::default(), noon()).unwrap();
     assert_eq!(claims.claims().sub, "user_ada");
     assert!(!claims.is_expired(noon()));
     assert!(claims.is_expired(noon() + Duration::days(1)));

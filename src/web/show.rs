@@ -32,7 +32,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    access::no_such_expense,
+    access::{Access, no_such_expense},
     conditions::with_consistency,
     expenses::{
         ledger::overlay::Reading,
@@ -63,17 +63,15 @@ pub(crate) async fn show_home(
 ) -> Response {
     match visitor {
         Ok(visitor) => list_expenses(visitor, clock, RawQuery(None)).await,
-        Err(Rejection::SignedOut { .. } | Rejection::Forbidden { .. }) => {
-            respond(StatusCode::OK, home::page())
-        }
-        // An outage is not a sign-out.
+        Err(Rejection::SignedOut { .. }) => respond(StatusCode::OK, home::page()),
+        // Neither an outage nor a missing permission is a sign-out.
         Err(error) => error.into_response(),
     }
 }
 
 /// `GET /expenses` for browsers.
 pub(crate) async fn list_expenses(
-    Visitor { account, expenses, locale, time_zone }: Visitor,
+    Visitor { account, expenses, locale, time_zone, .. }: Visitor,
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -149,6 +147,7 @@ pub(crate) async fn list_expenses(
             rows: &rows,
             next: next.as_deref(),
             is_first: cursor.is_none(),
+            may_write: account.may_write(),
         },
         first_page: cursor.is_none().then_some(FirstPage {
             form,
@@ -200,6 +199,7 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
     ),
 )]
 pub(crate) async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+    visitor.require(Access::Write)?;
     let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
     let expense = value.ok_or_else(no_such_expense)?;
     let page =

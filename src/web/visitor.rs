@@ -5,7 +5,7 @@ use http::request::Parts;
 
 use super::{Locale, views::Account};
 use crate::{
-    access::expenses_of,
+    access::{Access, Permitted, expenses_of},
     expenses::{Expenses, UserExpenses},
     rate_limits::CallerLimits,
 };
@@ -14,6 +14,7 @@ use edge_host::VisitorTimeZone;
 
 /// A signed-in person, for handlers of pages and forms.
 pub struct Visitor {
+    caller: CurrentUser,
     /// The account line and section of the page.
     pub account: Account,
     /// The visitor's own expenses.
@@ -39,7 +40,18 @@ where
         let expenses = expenses_of(&caller, &parts.method, &Expenses::from_ref(state))?;
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
-        Ok(Self { account, expenses, locale, time_zone })
+        Ok(Self { caller, account, expenses, locale, time_zone })
+    }
+}
+
+impl Visitor {
+    /// Rejects a visitor whose token does not allow the access, where the method of the request does not tell it.
+    ///
+    /// # Errors
+    ///
+    /// 403 `insufficient_scope`.
+    pub fn require(&self, access: Access) -> Result<(), Rejection> {
+        self.caller.require_scope(access.scope())
     }
 }
 
@@ -52,6 +64,7 @@ impl From<&CurrentUser> for Account {
             full_name: user.and_then(full_name),
             organization_id: claims.org_id.clone(),
             role: claims.role.clone(),
+            permitted: Permitted::of(caller),
             impersonator: caller.impersonator(),
         }
     }

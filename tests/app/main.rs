@@ -25,6 +25,7 @@ mod mcp_tools;
 mod numbers;
 mod openapi;
 mod pages;
+mod permissions;
 mod public_origin;
 mod rate_limits;
 mod refresh;

@@ -22,7 +22,7 @@ async fn me_shows_all_claims_of_the_token() {
                 "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z",
             },
             "session_id": "session_user_ada", "organization_id": "org_1",
-            "role": "admin", "roles": ["admin"], "permissions": ["expenses:write"],
+            "role": "admin", "roles": ["admin"], "permissions": ["expenses:read", "expenses:write"],
             "entitlements": ["pro"], "feature_flags": ["beta"], "impersonator": null,
             "expires_at": "2026-11-23T12:05:00Z",
         })

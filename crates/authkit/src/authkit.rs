@@ -301,7 +301,7 @@ impl AuthKit {
             Some(connect) if claims.kind() == TokenKind::Connect => {
                 claims.of_connect_bearer(&self.config, &connect.issuer, &self.resource, origin, now)
             }
-            _ => claims.of_session_bearer(&self.config, now),
+            _ => claims.of_session_bearer(&self.config, &self.resource, now),
         };
         self.reject_expired(claims?)
     }
@@ -321,7 +321,7 @@ impl AuthKit {
     ) -> Result<VerifiedClaims, VerifyError> {
         let signed = self.verify_signature(token, false, wait_until).await?;
         note_user(signed.user);
-        Ok(signed.claims.of_cookie(&self.config, self.clock.now())?)
+        Ok(signed.claims.of_cookie(&self.config, &self.resource, self.clock.now())?)
     }
 
     /// Verifies the access token of a session except for its expiry, or takes it from the session if the same key
@@ -341,7 +341,7 @@ impl AuthKit {
             }
         };
         note_user(signed.user);
-        Ok(signed.claims.of_cookie(&self.config, self.clock.now())?)
+        Ok(signed.claims.of_cookie(&self.config, &self.resource, self.clock.now())?)
     }
 
     /// Opens a sealed session, or takes it from the isolate's cache.

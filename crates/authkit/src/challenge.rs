@@ -49,6 +49,15 @@ impl Challenge {
         self.forbidden(scope, format!("the token lacks the scope {scope}"))
     }
 
+    /// The rejection of a session whose permissions lack one with the name of `scope`.
+    #[must_use]
+    pub fn missing_permission(&self, scope: &str) -> Rejection {
+        let description = format!(
+            "Your role lacks the permission {scope}: ask an administrator of your organization for it"
+        );
+        self.forbidden(scope, description)
+    }
+
     /// The rejection of a valid token that has none of the `scopes`.
     #[must_use]
     pub fn no_scope(&self, scopes: &[&str]) -> Rejection {

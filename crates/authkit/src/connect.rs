@@ -110,8 +110,9 @@ pub struct ProtectedResource {
     pub paths: &'static [&'static str],
     /// Every scope that the application checks.
     pub scopes: &'static [&'static str],
-    /// The prefix of this resource's scopes. A token with any scope that has this prefix is limited to its
-    /// scopes, including scopes that the application does not check yet.
+    /// The prefix of this resource's scopes, and of the permissions with the same names. A token with any scope or a
+    /// session with any permission that has this prefix is limited to those that it has, including those that the
+    /// application does not check yet.
     pub scope_prefix: &'static str,
 }
 
@@ -129,6 +130,12 @@ impl ProtectedResource {
     #[must_use]
     pub fn owns_scope(&self, scope: &str) -> bool {
         scope.starts_with(self.scope_prefix) || self.scopes.contains(&scope)
+    }
+
+    /// Whether a permission of a session belongs to this resource. Without a prefix, none does.
+    #[must_use]
+    pub fn owns_permission(&self, permission: &str) -> bool {
+        !self.scope_prefix.is_empty() && permission.starts_with(self.scope_prefix)
     }
 
     /// The resource path that a request's path equals; empty for the origin as a whole.

@@ -111,16 +111,27 @@ impl CurrentUser {
         Some(stored.cloned().unwrap_or(signed))
     }
 
+    /// Whether the caller's token allows `scope`.
+    #[must_use]
+    pub fn allows(&self, scope: &str) -> bool {
+        self.claims.allows(scope)
+    }
+
     /// Rejects a caller whose token does not allow `scope`.
     ///
     /// # Errors
     ///
     /// 403 `insufficient_scope`.
     pub fn require_scope(&self, scope: &str) -> Result<(), Rejection> {
-        if self.claims.allows(scope) {
+        if self.allows(scope) {
             return Ok(());
         }
-        Err(Challenge::new(&self.context).insufficient_scope(scope))
+        let challenge = Challenge::new(&self.context);
+        Err(if self.claims.is_limited_by_permissions() {
+            challenge.missing_permission(scope)
+        } else {
+            challenge.insufficient_scope(scope)
+        })
     }
 
     /// The organization that the caller acts in.

@@ -100,13 +100,14 @@ const AUTH_ERRORS: [SharedError; 5] = [
     SharedError {
         name: "Forbidden",
         status: 403,
-        description: "A change from another site's page, or a token without the required scope",
+        description: "A change from another site's page, a token without the required scope, or a session whose role \
+            lacks the permission of that name",
         example: ErrorExample::Detail(
             "Requests that change something must come from this site's own pages",
         ),
         headers: &[(
             "WWW-Authenticate",
-            "For a token without the scope: `insufficient_scope` and the required scope (RFC 6750)",
+            "For a missing scope or permission: `insufficient_scope` and the required scope (RFC 6750)",
         )],
     },
     SharedError {

@@ -107,6 +107,8 @@ enum Grant {
     Everything,
     /// The access that the token's scopes name.
     Scopes,
+    /// The access that the permissions of a session name.
+    Permissions,
     /// No access: the user signed in to the client, and granted it no scope of this resource.
     Nothing,
 }
@@ -322,7 +324,8 @@ impl SignedClaims {
         &self.claims.sub
     }
 
-    /// Accepts a token from the session cookie, which this Worker sealed when WorkOS issued the token. This
+    /// Accepts a token from the session cookie, which this Worker sealed when WorkOS issued the token. A token with
+    /// any permission that has the prefix of `resource` is limited to its permissions. This
     /// check and the next two leave the expiry to [`VerifiedClaims::is_expired`]: an expired token still
     /// identifies the session to renew.
     ///
@@ -333,6 +336,7 @@ impl SignedClaims {
     pub fn of_cookie(
         &self,
         config: &AuthKitConfig,
+        resource: &ProtectedResource,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
         self.check_not_before(now)?;
@@ -340,10 +344,11 @@ impl SignedClaims {
         if self.kind == TokenKind::Connect || is_other {
             return Err(TokenError::Issuer);
         }
-        Ok(self.accept(Grant::Everything))
+        Ok(self.accept(self.session_grant(resource)))
     }
 
-    /// Accepts a bearer token that names a session of this application.
+    /// Accepts a bearer token that names a session of this application, with the limits of
+    /// [`of_cookie`](Self::of_cookie).
     ///
     /// # Errors
     ///
@@ -352,6 +357,7 @@ impl SignedClaims {
     pub fn of_session_bearer(
         &self,
         config: &AuthKitConfig,
+        resource: &ProtectedResource,
         now: DateTime<Utc>,
     ) -> Result<VerifiedClaims, TokenError> {
         self.check_not_before(now)?;
@@ -376,7 +382,7 @@ impl SignedClaims {
         if self.form.aud == ClaimForm::Malformed || !aud.iter().all(is_own) || !is_complete {
             return Err(TokenError::Audience);
         }
-        Ok(self.accept(Grant::Everything))
+        Ok(self.accept(self.session_grant(resource)))
     }
 
     /// Accepts a Connect access token whose audience is `resource` at `origin`, or the environment.
@@ -419,6 +425,12 @@ impl SignedClaims {
             () => Grant::Nothing,
         };
         Ok(self.accept(grant))
+    }
+
+    /// The grant of a session: everything, unless the user's role has permissions of this resource.
+    fn session_grant(&self, resource: &ProtectedResource) -> Grant {
+        let is_limited = self.claims.permissions.iter().any(|it| resource.owns_permission(it));
+        if is_limited { Grant::Permissions } else { Grant::Everything }
     }
 
     fn is_machine(&self) -> bool {
@@ -465,15 +477,23 @@ impl VerifiedClaims {
         self.kind == TokenKind::Connect && self.claims.client_id.as_ref() == Some(&self.claims.sub)
     }
 
-    /// Whether the token grants `scope`. A session token grants every scope; for a Connect token, the
-    /// audience and the scopes decide.
+    /// Whether the token grants `scope`. For a Connect token, the audience and the scopes decide. A session token
+    /// grants every scope, or the permissions of the same names if it has any permission of this resource.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
-        match self.grant {
-            Grant::Everything => true,
-            Grant::Scopes => self.claims.scopes.iter().any(|granted| granted == scope),
-            Grant::Nothing => false,
-        }
+        let granted = match self.grant {
+            Grant::Everything => return true,
+            Grant::Scopes => &self.claims.scopes,
+            Grant::Permissions => &self.claims.permissions,
+            Grant::Nothing => return false,
+        };
+        granted.iter().any(|granted| granted == scope)
+    }
+
+    /// Whether the permissions of a session limit its access.
+    #[must_use]
+    pub fn is_limited_by_permissions(&self) -> bool {
+        self.grant == Grant::Permissions
     }
 
     /// Whether the token grants no access at all, not even to its user's profile.

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use axum_authkit::{
-    AuthKitConfig,
+    AuthKitConfig, ProtectedResource,
     config::{CookieConfig, SameSite},
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies, SessionCookie, TooLong},
     keys::KeySet,
@@ -687,11 +687,11 @@ proptest! {
         let token = UntrustedToken::parse(&text).unwrap();
         match verify(&token) {
             Ok(signed) => {
-                if let Ok(claims) = signed.clone().of_cookie(&CONFIG, noon()) {
+                if let Ok(claims) = signed.clone().of_cookie(&CONFIG, &ProtectedResource::default(), noon()) {
                     prop_assert!(!claims.claims().sub.is_empty());
                 }
                 // Without an issuer, a bearer token is not a session token.
-                prop_assert!(signed.of_session_bearer(&CONFIG, noon()).is_err());
+                prop_assert!(signed.of_session_bearer(&CONFIG, &ProtectedResource::default(), noon()).is_err());
             }
             Err(error) => prop_assert_ne!(error, TokenError::Signature),
         }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Account, Layout};
+use super::{Account, Layout, permitted_note};
 
 /// The content of the page.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,7 @@ fn session(account: &Account) -> Markup {
                     @if let Some(role) = &account.role { " as " bdi { (role) } }
                 }
             }
+            (permitted_note(account))
         }
     }
 }

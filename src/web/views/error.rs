@@ -45,6 +45,8 @@ pub fn page(failure: &Failure) -> Markup {
         (Some(action), ..) => vec![action, ("Your expenses", "/expenses")],
         (None, Some(path), _) => vec![("Try again", path), ("Home", "/")],
         (None, None, 401) => vec![("Sign in", "/login"), ("Home", "/")],
+        // The role of another organization may allow it.
+        (None, None, 403) => vec![("Your account", "/account"), ("Home", "/")],
         (None, None, _) => vec![("Your expenses", "/expenses"), ("Home", "/")],
     };
     let content = html! {

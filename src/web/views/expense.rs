@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use maud::{Markup, html};
 
-use super::{Account, Layout, consistency_note};
+use super::{Account, Layout, consistency_note, permitted_note};
 use crate::{
     expenses::{
         ledger::overlay::Consistency,
@@ -204,11 +204,16 @@ pub fn page(
             @if expense.updated_at != expense.created_at { ", changed on " (day(expense.updated_at)) }
             "."
         }
-        section.card.narrow aria-labelledby="change" {
-            h2 #change { "Edit expense" }
-            (form.markup())
+        @if account.may_write() {
+            section.card.narrow aria-labelledby="change" {
+                h2 #change { "Edit expense" }
+                (form.markup())
+            }
+            p { a.danger href={ "/expenses/" (expense.id) "/delete" } { "Delete this expense" } }
+        } @else {
+            p.muted { bdi { (&*content.category) } ", " (date(form.locale, content.date)) }
+            (permitted_note(account))
         }
-        p { a.danger href={ "/expenses/" (expense.id) "/delete" } { "Delete this expense" } }
     };
     Layout { title: &content.description, account: Some(account) }.page(&markup)
 }

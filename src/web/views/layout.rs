@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::expenses::ledger::overlay::Consistency;
+use crate::{access::Permitted, expenses::ledger::overlay::Consistency};
 use axum_authkit::user::Impersonator;
 
 /// The icon as a data URL, which saves a request.
@@ -69,8 +69,18 @@ pub struct Account {
     pub organization_id: Option<String>,
     /// The role in the organization.
     pub role: Option<String>,
+    /// What the pages offer to the user.
+    pub permitted: Permitted,
     /// The impersonator who acts as the user.
     pub impersonator: Option<Impersonator>,
+}
+
+impl Account {
+    /// Whether the pages offer to add, change and delete expenses.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.permitted == Permitted::All
+    }
 }
 
 /// The frame of a page.
@@ -156,6 +166,23 @@ pub(crate) fn impersonation(account: &Account) -> Markup {
 pub fn respond(status: StatusCode, page: Markup) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     (status, content_type, page.into_string()).into_response()
+}
+
+/// Why a page offers less than to other users.
+#[must_use]
+pub fn permitted_note(account: &Account) -> Markup {
+    html! {
+        @match account.permitted {
+            Permitted::All => {},
+            Permitted::Reading => p {
+                "You can see your expenses, but not add or change any: your role lacks the permission "
+                code { "expenses:write" } "."
+            },
+            Permitted::Nothing => p {
+                "Your expenses cannot be shown: your role lacks the permission " code { "expenses:read" } "."
+            },
+        }
+    }
 }
 
 /// A note on a page that may lack the newest changes.

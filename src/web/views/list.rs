@@ -30,11 +30,13 @@ pub struct List<'a> {
     pub next: Option<&'a str>,
     /// Whether this is the first page.
     pub is_first: bool,
+    /// Whether the visitor may change and delete the expenses.
+    pub may_write: bool,
 }
 
 /// The section with the list. `summary` sums up the expenses that match, on the first page.
 pub(super) fn list(list: &List, summary: Option<&Summary>) -> Markup {
-    let List { locale, filter, categories, rows, next, is_first } = *list;
+    let List { locale, filter, categories, rows, next, is_first, may_write } = *list;
     let is_filtered = !filter.is_empty();
     let input = FilterInput::from(filter);
     let query = filter_query(filter);
@@ -56,7 +58,7 @@ pub(super) fn list(list: &List, summary: Option<&Summary>) -> Markup {
                 }
                 p { a href="/expenses" { "Show all expenses" } }
             } @else {
-                (table(rows, locale))
+                (table(rows, locale, may_write))
             }
             @if next.is_some() || !is_first {
                 nav.pages aria-label="Pages of the list" {
@@ -86,7 +88,7 @@ fn sums(summary: &Summary, locale: Locale) -> Markup {
     }
 }
 
-fn table(rows: &[Expense], locale: Locale) -> Markup {
+fn table(rows: &[Expense], locale: Locale, may_write: bool) -> Markup {
     // Explicit roles: on narrow screens the cells are blocks, and some browsers then drop the table's
     // roles.
     html! {
@@ -98,19 +100,19 @@ fn table(rows: &[Expense], locale: Locale) -> Markup {
                     th role="columnheader" scope="col" { "Description" }
                     th role="columnheader" scope="col" { "Category" }
                     th.num role="columnheader" scope="col" { "Amount" }
-                    th role="columnheader" scope="col" { span.vh { "Actions" } }
+                    @if may_write { th role="columnheader" scope="col" { span.vh { "Actions" } } }
                 }
             }
             tbody role="rowgroup" {
                 @for (index, expense) in rows.iter().enumerate() {
-                    (table_row(index, expense, locale))
+                    (table_row(index, expense, locale, may_write))
                 }
             }
         }
     }
 }
 
-fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
+fn table_row(index: usize, expense: &Expense, locale: Locale, may_write: bool) -> Markup {
     let content = &expense.content;
     let path = format!("/expenses/{}", expense.id);
     html! {
@@ -119,11 +121,13 @@ fn table_row(index: usize, expense: &Expense, locale: Locale) -> Markup {
             th.what role="rowheader" scope="row" id={ "d" (index) } { bdi { (&*content.description) } }
             td.category role="cell" { bdi { (&*content.category) } }
             td.num role="cell" { (locale.money(content.amount, &content.currency)) }
-            td.do role="cell" {
-                a href=(path) id={ "e" (index) } aria-labelledby={ "e" (index) " d" (index) } { "Edit" }
-                " "
-                a.danger href={ (path) "/delete" } id={ "x" (index) }
-                    aria-labelledby={ "x" (index) " d" (index) } { "Delete" }
+            @if may_write {
+                td.do role="cell" {
+                    a href=(path) id={ "e" (index) } aria-labelledby={ "e" (index) " d" (index) } { "Edit" }
+                    " "
+                    a.danger href={ (path) "/delete" } id={ "x" (index) }
+                        aria-labelledby={ "x" (index) " d" (index) } { "Delete" }
+                }
             }
         }
     }

@@ -19,4 +19,6 @@ pub mod layout;
 pub mod list;
 pub mod overview;
 
-pub use layout::{Account, Layout, consistency_note, content_security_policy, respond};
+pub use layout::{
+    Account, Layout, consistency_note, content_security_policy, permitted_note, respond,
+};

@@ -8,6 +8,7 @@ use super::{
     charts::{self, Caption, Row, month_name},
     consistency_note, expense,
     list::{CURRENCIES, FilterInput, List, count, field_id, filter_form, list, plural},
+    permitted_note,
 };
 use crate::expenses::{
     amount::Total,
@@ -76,14 +77,15 @@ pub fn page(overview: &Overview) -> Markup {
     let content = html! {
         h1 { (title) }
         (consistency_note(overview.consistency))
+        (permitted_note(account))
         @if let Some(notice) = overview.notice { (notice_line(notice, overview.list.locale)) }
         @if let Some(first_page) = first_page {
             @if first_page.is_empty && !is_filtered {
-                (welcome(&first_page))
+                @if account.may_write() { (welcome(&first_page)) } @else { p { "There are no expenses yet." } }
             } @else {
                 div.columns.begin {
                     (this_month(overview, &first_page))
-                    (add(&first_page))
+                    @if account.may_write() { (add(&first_page)) }
                 }
                 (charts_of(overview, &first_page))
                 (list(&overview.list, Some(first_page.summary)))

@@ -235,7 +235,7 @@ impl FakeAuthKit {
             "iss": "https://api.workos.com", "sub": user.id, "sid": session_id(user),
             "iat": now, "exp": now + ACCESS_TOKEN_TTL_SECS,
             "org_id": "org_1", "role": "admin", "roles": ["admin"],
-            "permissions": ["expenses:write"], "entitlements": ["pro"], "feature_flags": ["beta"],
+            "permissions": ["expenses:read", "expenses:write"], "entitlements": ["pro"], "feature_flags": ["beta"],
         });
         if let Value::Object(extra) = self.state().extra_claims.clone() {
             claims.as_object_mut().unwrap().extend(extra);

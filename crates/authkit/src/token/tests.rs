@@ -51,11 +51,11 @@ fn signed(kind: TokenKind, payload: &Value) -> SignedClaims {
 }
 
 fn as_cookie(claims: &Value, variables: &[(&str, &str)]) -> Result<VerifiedClaims, TokenError> {
-    signed(TokenKind::Session, claims).of_cookie(&config(variables), noon())
+    signed(TokenKind::Session, claims).of_cookie(&config(variables), &RESOURCE, noon())
 }
 
 fn as_session(claims: &Value, variables: &[(&str, &str)]) -> Result<VerifiedClaims, TokenError> {
-    signed(TokenKind::Session, claims).of_session_bearer(&config(variables), noon())
+    signed(TokenKind::Session, claims).of_session_bearer(&config(variables), &RESOURCE, noon())
 }
 
 fn as_connect(claims: &Value) -> Result<VerifiedClaims, TokenError> {
@@ -356,7 +356,10 @@ fn cookie_token_needs_the_issuer_only_if_configured() {
 fn cookie_token_of_connect_is_refused() {
     for claims in [session_claims(), connect_claims()] {
         let signed = signed(TokenKind::Connect, &claims);
-        assert_eq!(signed.of_cookie(&config(&[]), noon()).unwrap_err(), TokenError::Issuer);
+        assert_eq!(
+            signed.of_cookie(&config(&[]), &RESOURCE, noon()).unwrap_err(),
+            TokenError::Issuer
+        );
     }
 }
 
@@ -400,7 +403,10 @@ fn session_bearer_is_refused_for_each_foreign_claim() {
         assert!(as_session(&changed(&session_claims(), changes.clone()), &[]).is_ok(), "{changes}");
     }
     let signed = signed(TokenKind::Connect, &session_claims());
-    assert_eq!(signed.of_session_bearer(&config(&[]), noon()).unwrap_err(), TokenError::Issuer);
+    assert_eq!(
+        signed.of_session_bearer(&config(&[]), &RESOURCE, noon()).unwrap_err(),
+        TokenError::Issuer
+    );
 }
 
 #[test]
@@ -408,7 +414,7 @@ fn session_bearer_requires_typ_jwt() {
     let error = |header: Value| {
         let token = CURRENT.sign(&header.to_string(), &session_claims().to_string());
         let signed = verify(TokenKind::Session, &token).unwrap();
-        signed.of_session_bearer(&config(&[]), noon()).err()
+        signed.of_session_bearer(&config(&[]), &RESOURCE, noon()).err()
     };
     let with_typ = |typ: &str| json!({"alg": "RS256", "kid": CURRENT.kid, "typ": typ});
     for typ in ["JWT", "jwt", "application/jwt", "APPLICATION/JWT"] {
@@ -549,6 +555,37 @@ fn claims_allow_scopes_by_their_grant() {
     let everything = with(ORIGIN, "openid");
     assert!(everything.allows("expenses:write") && !everything.allows_nothing());
     assert!(as_session(&session_claims(), &[]).unwrap().allows("expenses:write"));
+}
+
+#[test]
+fn session_with_permissions_of_the_resource_is_limited_to_them() {
+    for as_caller in [as_cookie, as_session] {
+        let with = |permissions: Value| {
+            let claims = changed(&session_claims(), json!({"permissions": permissions}));
+            as_caller(&claims, &[]).unwrap()
+        };
+        for permissions in [json!([]), json!(["members:manage", "expense:read"]), json!("x")] {
+            let claims = with(permissions);
+            assert!(claims.allows("expenses:read") && claims.allows("expenses:write"));
+            assert!(!claims.is_limited_by_permissions());
+        }
+        let reader = with(json!(["members:manage", "expenses:read"]));
+        assert!(reader.allows("expenses:read") && !reader.allows("expenses:write"));
+        assert!(reader.is_limited_by_permissions() && !reader.allows_nothing());
+        // A permission that this version does not check.
+        let other = with(json!(["expenses:approve"]));
+        assert!(!other.allows("expenses:read") && !other.allows_nothing());
+        let both = with(json!(["expenses:read", "expenses:write"]));
+        assert!(both.allows("expenses:read") && both.allows("expenses:write"));
+    }
+}
+
+#[test]
+fn permissions_limit_no_session_without_a_prefix() {
+    let claims = changed(&session_claims(), json!({"permissions": ["expenses:read"]}));
+    let signed = signed(TokenKind::Session, &claims);
+    let resource = ProtectedResource::default();
+    assert!(signed.of_cookie(&config(&[]), &resource, noon()).unwrap().allows("expenses:write"));
 }
 
 #[test]

@@ -137,6 +137,33 @@ async fn missing_scope_is_named_in_challenge() {
 }
 
 #[tokio::test]
+async fn missing_permission_of_a_session_is_named() {
+    let site = site_with_connect();
+    let claims = session_claims(site.now());
+    for (permissions, status) in [
+        (json!([]), StatusCode::OK),
+        (json!(["bills:pay"]), StatusCode::OK),
+        (json!(["notes:read"]), StatusCode::OK),
+        (json!(["notes:write"]), StatusCode::FORBIDDEN),
+    ] {
+        let claims = with(&claims, &json!({"permissions": permissions}));
+        let token = format!("Bearer {}", sign(&claims));
+        let answer = site.get("/notes", &[("authorization", &token)]).await;
+        assert_eq!(answer.status, status, "{permissions}: {}", answer.body);
+        // The session may be used for other things here.
+        assert_eq!(site.get("/who", &[("authorization", &token)]).await.body, "user_ada");
+        if status == StatusCode::FORBIDDEN {
+            let detail = "Your role lacks the permission notes:read: \
+                          ask an administrator of your organization for it";
+            assert_eq!(answer.detail(), detail);
+            let challenge = answer.header("www-authenticate").unwrap();
+            let expected = "Bearer error=\"insufficient_scope\", scope=\"notes:read\", ";
+            assert!(challenge.starts_with(expected), "{challenge}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn token_that_allows_nothing_is_told_every_scope() {
     let site = site_with_connect();
     let claims = connect_claims(site.now());
