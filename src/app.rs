@@ -175,6 +175,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(show::confirm_delete, submit::delete_expense))
         .routes(routes!(account::show_account))
+        .routes(routes!(organization::list_organizations))
         .routes(routes!(organization::switch_organization))
         .merge(axum_authkit::routes())
         .route(mcp::PATH, post(any_handler(mcp::answer_message)))

@@ -1,10 +1,11 @@
-//! `POST /organization`: switches the caller's session to another organization.
+//! The caller's organizations: `GET /organizations` lists them, `POST /organization` switches the session to another.
 
 use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
+use serde::Serialize;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
@@ -12,18 +13,65 @@ use crate::{
     body::{is_form, read_body, read_json},
     fastapi::{Fields, parse_text},
     json::Json,
-    openapi::{ErrorResponse, Protected, ReadsBody},
+    openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
     rate_limits::CallerLimits,
 };
 use axum_authkit::{
     AppError, Challenge, CurrentUser, RefreshError, browser::redirect, current_user::SwitchError,
-    origin::RequestOrigin, routes::MeResponse,
+    origin::RequestOrigin, routes::MeResponse, workos::organizations::Membership,
 };
 
 /// Where a form that has switched organizations leads.
 const SWITCHED: &str = "/account?switched=1";
 /// Longer than any of WorkOS's ids.
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
+
+/// An organization of the caller.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrganizationResponse<'a> {
+    #[schema(example = "org_01JD5Q3V9J8Y3N5M0A7ZK2W4XB")]
+    id: &'a str,
+    #[schema(example = "Analytical Engines")]
+    name: &'a str,
+    #[schema(example = "member")]
+    role: Option<&'a str>,
+    /// Whether the caller's token is for this organization.
+    is_current: bool,
+}
+
+/// List organizations
+///
+/// Those that the caller can switch to, and the current one, at most a minute old. A machine has none.
+#[utoipa::path(
+    get,
+    path = "/organizations",
+    tag = "sign-in",
+    security(("session" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The organizations", body = Vec<OrganizationResponse>),
+        Protected, NeedsScope,
+    ),
+)]
+pub(crate) async fn list_organizations(
+    caller: CurrentUser,
+    State(limits): State<CallerLimits>,
+) -> Result<Response, AppError> {
+    limits.caller.check(caller.id()).await?;
+    let organizations = caller.organizations().await.map_err(|outage| {
+        outage.into_error("The organizations cannot be read right now: try again soon")
+    })?;
+    let current = caller.organization_id();
+    let organizations: Vec<_> = organizations
+        .iter()
+        .map(|Membership { organization_id, organization_name, role }| OrganizationResponse {
+            id: organization_id,
+            name: organization_name,
+            role: role.as_deref(),
+            is_current: current == Some(organization_id),
+        })
+        .collect();
+    Ok(Json(organizations).into_response())
+}
 
 /// `POST /organization`.
 #[derive(Debug, ToSchema)]

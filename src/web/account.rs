@@ -35,8 +35,11 @@ pub(crate) async fn show_account(
 ) -> Result<Response, Rejection> {
     limits.caller.check(caller.id()).await?;
     let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
+    // An outage is no reason to keep the rest of the page back.
+    let organizations = caller.organizations().await.ok();
     let page = account::page(&AccountPage {
         account: &Account::from(&caller),
+        organizations: organizations.as_deref(),
         is_switched: parameters.get("switched").is_some(),
     });
     Ok(respond(StatusCode::OK, page))

@@ -327,17 +327,17 @@ async fn form_over_the_limit_is_a_413_page() {
 async fn form_switches_the_organization() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    let response = browser.submit("/organization", &[("organization_id", "org_other")]).await;
+    let response = browser.submit("/organization", &[("organization_id", "org_2")]).await;
     let page = follow(&mut browser, response).await;
     assert_has(
         &page,
-        &["<h1>Your account</h1>", "Organization switched.", "<code>org_other</code>"],
+        &["<h1>Your account</h1>", "Organization switched.", "<bdi>Compilers Company</bdi>"],
     );
 
     let refusal = json!({"error": "sso_required", "error_description": "SSO <b>"});
-    app.authkit.close_organization("org_2", refusal);
-    let page = browser.submit("/organization", &[("organization_id", "org_2")]).await.expect(403);
-    assert_has(&page, &["href=\"/login?organization_id=org_2\">Sign in to that organization"]);
+    app.authkit.close_organization("org_3", refusal);
+    let page = browser.submit("/organization", &[("organization_id", "org_3")]).await.expect(403);
+    assert_has(&page, &["href=\"/login?organization_id=org_3\">Sign in to that organization"]);
     assert_inert(&page);
     browser.submit("/organization", &[("organization_id", " ")]).await.expect(422);
 

@@ -24,6 +24,7 @@ mod mcp_calls;
 mod mcp_tools;
 mod numbers;
 mod openapi;
+mod organizations;
 mod pages;
 mod permissions;
 mod public_origin;

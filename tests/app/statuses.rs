@@ -284,8 +284,10 @@ async fn operations_return_exactly_the_documented_statuses() {
     let mut claims = world.app.authkit.connect.claims(ADA);
     claims["aud"] = CLIENT_ID.into();
     let token = connect::sign(&claims);
-    let response = world.app.bearer(&token).get("/me").await;
-    world.note("get /me", &response);
+    for path in ["/me", "/organizations"] {
+        let response = world.app.bearer(&token).get(path).await;
+        world.note(&format!("get {path}"), &response);
+    }
 
     // A sign-in whose session cookie the browser drops, and one whose token is too large.
     let mut browser =

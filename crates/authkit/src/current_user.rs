@@ -31,7 +31,7 @@ use crate::{
     sign_in::ReturnTo,
     token::{TokenError, VerifiedClaims},
     user::{Impersonator, User},
-    workos::INVALID_GRANT,
+    workos::{INVALID_GRANT, WorkosError, organizations::Membership},
 };
 
 /// The most expired sessions of one request that are renewed. A browser holds two when it kept a copy for
@@ -138,6 +138,19 @@ impl CurrentUser {
     #[must_use]
     pub fn organization_id(&self) -> Option<&str> {
         self.claims.claims().org_id.as_deref()
+    }
+
+    /// The organizations that the caller can act in, at most a minute old. A machine has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Outage`] when WorkOS has no usable response.
+    pub async fn organizations(&self) -> Result<Arc<[Membership]>, Outage> {
+        if self.claims.is_machine() {
+            return Ok(Arc::default());
+        }
+        let memberships = self.context.authkit().memberships.of(self.id()).await;
+        memberships.map_err(WorkosError::into_outage)
     }
 
     /// Whether the caller has this role in the organization.

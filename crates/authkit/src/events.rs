@@ -108,7 +108,7 @@ edge_host::events! {
         /// A request to WorkOS has no usable response.
         Error WorkosFailed = "workos_failed" {
             /// `authenticate`: the exchange of a code or a refresh token. `revoke`: the end of a session. `document`: a
-            /// key set or metadata.
+            /// key set or metadata. `memberships`: the organizations of a user. `portal`: a link to the Admin Portal.
             operation: &'a str,
             /// The reason: no connection, a timeout, or a status.
             cause: Cause<'a>,

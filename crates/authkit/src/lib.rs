@@ -16,6 +16,7 @@ pub mod isolate_cache;
 mod json_response;
 pub mod keys;
 pub mod layer;
+mod memberships;
 pub mod oauth_metadata;
 mod observer;
 pub mod openapi;

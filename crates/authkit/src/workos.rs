@@ -1,8 +1,10 @@
-//! The client for WorkOS's HTTP API: user management and key sets.
+//! The client for WorkOS's HTTP API: user management and key sets, and in a module below organizations.
 //! <https://workos.com/docs/reference/authkit>
 //!
 //! A refusal ([`WorkosError::Refused`]) and an outage ([`WorkosError::Unavailable`]) are different errors:
 //! only a refusal may end a session.
+
+pub mod organizations;
 
 use crate::outage::Outage;
 use std::sync::Arc;
@@ -124,6 +126,19 @@ impl WorkosError {
             reason: reason.into(),
             retry_after_secs: DEFAULT_RETRY_AFTER_SECS,
         })
+    }
+}
+
+impl WorkosError {
+    /// The outage, for a request in which WorkOS refuses no user.
+    #[must_use]
+    pub fn into_outage(self) -> Outage {
+        match self {
+            Self::Unavailable(outage) => outage,
+            Self::Refused { code, .. } => {
+                Outage { reason: code, retry_after_secs: DEFAULT_RETRY_AFTER_SECS }
+            }
+        }
     }
 }
 

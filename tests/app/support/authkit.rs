@@ -23,6 +23,7 @@ use super::{ManualClock, connect::FakeConnect};
 pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
 pub const BASE_URL: &str = "https://workos.test";
+pub const MEMBERSHIPS: &str = "/user_management/organization_memberships";
 pub const ACCESS_TOKEN_TTL_SECS: i64 = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +115,8 @@ struct State {
     is_held: bool,
     counter: u32,
     extra_claims: Value,
+    /// The organization memberships of each user, by user id; the default is [`default_memberships`].
+    memberships: HashMap<&'static str, Vec<Value>>,
 }
 
 impl FakeAuthKit {
@@ -197,6 +200,22 @@ impl FakeAuthKit {
     /// Adds claims to every access token issued from now on.
     pub fn set_extra_claims(&self, claims: Value) {
         self.state().extra_claims = claims;
+    }
+
+    /// Sets the user's organization memberships.
+    pub fn set_memberships(&self, user: TestUser, memberships: &[Value]) {
+        self.state().memberships.insert(user.id, memberships.to_vec());
+    }
+
+    fn memberships(&self, query: &str) -> (u16, Value) {
+        let query: HashMap<String, String> =
+            url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let found = self.state().memberships.get(&*query["user_id"]).cloned();
+        let data = found.unwrap_or_else(default_memberships);
+        (
+            200,
+            json!({"object": "list", "data": data, "list_metadata": {"before": null, "after": null}}),
+        )
     }
 
     /// The ids of the sessions that were revoked.
@@ -338,6 +357,21 @@ fn session_id(user: TestUser) -> String {
     format!("session_{}", user.id)
 }
 
+/// A membership as WorkOS describes it.
+pub fn membership(id: &str, name: &str, role: &str) -> Value {
+    json!({
+        "object": "organization_membership", "id": format!("om_{id}"), "organization_id": id,
+        "organization_name": name, "status": "active", "role": {"slug": role},
+    })
+}
+
+fn default_memberships() -> Vec<Value> {
+    vec![
+        membership("org_1", "Analytical Engines", "admin"),
+        membership("org_2", "Compilers Company", "member"),
+    ]
+}
+
 impl State {
     fn next(&mut self, kind: &str) -> String {
         self.counter += 1;
@@ -355,6 +389,9 @@ impl HttpClient for FakeAuthKit {
         }
         let path = request.uri().path().to_owned();
         let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let authorization = request.headers().get("authorization");
+        let has_key = authorization.is_some_and(|key| *key == *format!("Bearer {API_KEY}"));
         self.state().requests.push((path.clone(), body.clone()));
         tokio::task::yield_now().await;
         while self.state().is_held {
@@ -366,6 +403,7 @@ impl HttpClient for FakeAuthKit {
             Some(Outage::Status(status)) => (status, json!({"message": "down", "code": "down"})),
             None if path == "/user_management/authenticate" => self.authenticate(&body),
             None if path == "/user_management/sessions/revoke" => self.revoke(&body),
+            None if path == MEMBERSHIPS && has_key => self.memberships(&query),
             None if path == format!("/sso/jwks/{CLIENT_ID}") => {
                 (200, json!({"keys": self.state().published}))
             }
