@@ -15,7 +15,7 @@ use crate::{
         self,
         routing::{OpenApiRouter, routes},
     },
-    organization,
+    organization, portal,
     rate_limits::CallerLimits,
     request_log::{self, RequestLog},
     security_headers::security_headers,
@@ -177,6 +177,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(account::show_account))
         .routes(routes!(organization::list_organizations))
         .routes(routes!(organization::switch_organization))
+        .routes(routes!(portal::open_portal))
         .merge(axum_authkit::routes())
         .route(mcp::PATH, post(any_handler(mcp::answer_message)))
         .route(mcp::PATH_WITH_SLASH, post(any_handler(mcp::answer_message)))

@@ -4,7 +4,7 @@
 //! - [`expenses`]: the domain: what an expense is, the use cases, the KV schema. It knows no HTTP.
 //! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
 //!   (tools for agents). `access` gives them the caller's expenses.
-//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`organization`], [`service`],
+//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`organization`], [`portal`], [`service`],
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`]: limits on the requests of one caller.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
@@ -29,6 +29,7 @@ pub mod negotiation;
 pub mod openapi;
 pub mod organization;
 pub mod paging;
+pub mod portal;
 pub mod rate_limits;
 pub mod request_log;
 pub mod security_headers;

@@ -109,15 +109,7 @@ pub(crate) async fn switch_organization(
     request: Request,
 ) -> Result<Response, AppError> {
     limits.caller.check(caller.id()).await?;
-    let (parts, body) = request.into_parts();
-    let is_own_form = caller.has_session()
-        && origin.is_same_origin_form(&parts.headers)
-        && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
-    let mut fields = if is_own_form {
-        Fields::of_form(&read_body(body).await?)
-    } else {
-        Fields::of(read_json(&parts.headers, body).await?)?
-    };
+    let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
     let organization_id =
         fields.required("organization_id", |value| parse_text(value, ORGANIZATION_ID_MAX_CHARS));
     fields.finish().into_result()?;
@@ -147,4 +139,26 @@ pub(crate) async fn switch_organization(
             Err(outage.into_error("The organization cannot be changed right now: try again soon"))
         }
     }
+}
+
+/// The fields of a JSON body or of a form, and whether one of this site's own pages has sent the form.
+///
+/// # Errors
+///
+/// 413, 415 and 422; a form of another client is 415.
+pub(crate) async fn read_fields(
+    caller: &CurrentUser,
+    origin: &RequestOrigin,
+    request: Request,
+) -> Result<(Fields, bool), AppError> {
+    let (parts, body) = request.into_parts();
+    let is_own_form = caller.has_session()
+        && origin.is_same_origin_form(&parts.headers)
+        && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
+    let fields = if is_own_form {
+        Fields::of_form(&read_body(body).await?)
+    } else {
+        Fields::of(read_json(&parts.headers, body).await?)?
+    };
+    Ok((fields, is_own_form))
 }

@@ -21,6 +21,9 @@ use axum_authkit::AppError;
 /// The longest input or member name that a problem repeats: ten times the longest valid text.
 const MAX_ECHO_BYTES: usize = 2048;
 
+/// The pages of the Admin Portal, as Pydantic lists allowed values.
+const PORTAL_INTENTS: &str = "'sso', 'dsync', 'domain_verification' or 'audit_logs'";
+
 /// The fault of one field, or of the whole body. The messages are Pydantic's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Fault {
@@ -98,6 +101,9 @@ pub enum Fault {
     /// An earlier request used the idempotency key with another body.
     #[error("Value error, this key was used with another body: use a new key for a new expense")]
     KeyReused,
+    /// The text names no page of the Admin Portal.
+    #[error("Input should be {}", PORTAL_INTENTS)]
+    NotAPortalIntent,
     /// The text is not the id of an expense.
     #[error("Value error, not an expense id")]
     NotAnExpenseId,
@@ -162,6 +168,7 @@ impl Fault {
             Self::NotAnInteger => "int_parsing",
             Self::TooSmall { .. } => "greater_than_equal",
             Self::TooLarge { .. } => "less_than_equal",
+            Self::NotAPortalIntent => "literal_error",
             Self::RangeReversed
             | Self::ForeignCursor
             | Self::TooManyCategories { .. }
@@ -188,6 +195,7 @@ impl Fault {
             },
             Self::Date(DateError::Malformed(reason)) => json!({"error": reason}),
             Self::Date(DateError::YearZero) => json!({"error": "year 0 is out of range"}),
+            Self::NotAPortalIntent => json!({"expected": PORTAL_INTENTS}),
             Self::TooSmall { min } => json!({"ge": min}),
             Self::TooLarge { max } => json!({"le": max}),
             _ => return None,

@@ -27,6 +27,7 @@ mod openapi;
 mod organizations;
 mod pages;
 mod permissions;
+mod portal;
 mod public_origin;
 mod rate_limits;
 mod refresh;

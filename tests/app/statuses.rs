@@ -64,10 +64,12 @@ fn bodies() -> Vec<(&'static str, String)> {
         (json, "{".to_owned()),
         (json, large.clone()),
         ("application/merge-patch+json", json!({"amount": 2}).to_string()),
+        (json, json!({"intent": "sso"}).to_string()),
         ("text/plain", "x".to_owned()),
         (FORM, "description=x&amount=1".to_owned()),
         (FORM, "description=&amount=".to_owned()),
         (FORM, "organization_id=org_2".to_owned()),
+        (FORM, "intent=audit_logs".to_owned()),
         (FORM, large),
     ]
 }

@@ -18,6 +18,8 @@ const DEFAULT_COOKIE_NAME: &str = "wos-session";
 /// The default name for a host-only cookie with `Secure`.
 const DEFAULT_HOST_COOKIE_NAME: &str = "__Host-wos-session";
 const DEFAULT_BASE_URL: &str = "https://api.workos.com";
+/// WorkOS's name of the role that it makes for administrators in every environment.
+const DEFAULT_PORTAL_PERMISSION: &str = "admin";
 /// The minimum in WorkOS's own SDKs. An attacker can guess a shorter password.
 const COOKIE_PASSWORD_MIN_CHARS: usize = 32;
 /// A random password of 32 hexadecimal digits has fewer different characters 4 times in a hundred million.
@@ -64,6 +66,8 @@ pub struct AuthKitConfig {
     pub cookie: CookieConfig,
     /// `WORKOS_LOGOUT_REDIRECT`; the default is the Worker's `/`.
     pub logout_redirect: Option<Url>,
+    /// `WORKOS_PORTAL_PERMISSION`: the role or the permission that opens the Admin Portal.
+    pub portal_permission: String,
     /// `WORKOS_WEBHOOK_SECRET`.
     pub webhook_secret: Option<Secret>,
     /// `DATA_JURISDICTION`: where Durable Objects run and store their rows. The host applies it to every namespace.
@@ -203,6 +207,9 @@ impl AuthKitConfig {
                     .unwrap_or(SameSite::Lax),
             },
             logout_redirect: variables.optional("WORKOS_LOGOUT_REDIRECT", secure_url),
+            portal_permission: variables
+                .optional("WORKOS_PORTAL_PERMISSION", header_safe)
+                .unwrap_or_else(|| DEFAULT_PORTAL_PERMISSION.to_owned()),
             webhook_secret: variables
                 .optional("WORKOS_WEBHOOK_SECRET", webhook_secret)
                 .map(Secret::from),
@@ -586,6 +593,15 @@ mod tests {
             assert!(parse(&[(name, "https://auth.example.test")]).is_ok());
             assert!(parse(&[(name, "https://auth.example.test ")]).is_err());
         }
+    }
+
+    #[test]
+    fn portal_permission_is_the_role_admin_by_default() {
+        assert_eq!(parse(&[]).unwrap().portal_permission, "admin");
+        let config = parse(&[("WORKOS_PORTAL_PERMISSION", "organization:manage")]).unwrap();
+        assert_eq!(config.portal_permission, "organization:manage");
+        let error = parse(&[("WORKOS_PORTAL_PERMISSION", "an admin")]).unwrap_err();
+        assert!(error.to_string().starts_with("WORKOS_PORTAL_PERMISSION contains a space"));
     }
 
     #[test]

@@ -88,6 +88,10 @@ impl CurrentUser {
         &self.claims
     }
 
+    pub(crate) fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
     /// The user's id at WorkOS, the token's `sub`.
     #[must_use]
     pub fn id(&self) -> &str {

@@ -65,6 +65,18 @@ edge_host::events! {
             /// The user, where known.
             user: Option<UserHash>,
         }
+        /// An administrator got a link to WorkOS's Admin Portal.
+        Info PortalLinkMade = "portal_link_made" {
+            /// The user.
+            user: UserHash,
+            /// What the link is for: `sso`, `dsync`, `domain_verification` or `audit_logs`.
+            intent: &'a str,
+        }
+        /// A caller asked for a link to the Admin Portal and may not open it: the response is 403.
+        Warn PortalRefused = "portal_refused" {
+            /// The user.
+            user: UserHash,
+        }
         /// Credentials were refused: the response is 401, or leads to sign-in.
         Info CredentialsRefused = "credentials_refused" {
             /// `session`: no session in the request's cookies is valid. `not_a_bearer`: the header has no token. Else

@@ -22,6 +22,7 @@ mod observer;
 pub mod openapi;
 pub mod origin;
 pub mod outage;
+pub mod portal;
 mod rate_limiter;
 pub mod refusal;
 pub mod rejection;

@@ -3,7 +3,16 @@
 use maud::{Markup, html};
 
 use super::{Account, Layout, permitted_note};
-use axum_authkit::workos::organizations::Membership;
+use axum_authkit::{portal::PortalIntent, workos::organizations::Membership};
+use url::Url;
+
+/// The buttons that open the Admin Portal.
+const PORTAL_BUTTONS: [(PortalIntent, &str); 4] = [
+    (PortalIntent::Sso, "Set up single sign-on"),
+    (PortalIntent::DirectorySync, "Directory sync"),
+    (PortalIntent::DomainVerification, "Domain verification"),
+    (PortalIntent::AuditLogs, "Audit logs"),
+];
 
 /// The content of the page.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +21,8 @@ pub struct AccountPage<'a> {
     pub account: &'a Account,
     /// The user's organizations; `None` during an outage of WorkOS.
     pub organizations: Option<&'a [Membership]>,
+    /// Whether the user may open the Admin Portal of the organization.
+    pub may_open_portal: bool,
     /// Whether a form that has switched the organization led here.
     pub is_switched: bool,
 }
@@ -19,13 +30,14 @@ pub struct AccountPage<'a> {
 /// The page.
 #[must_use]
 pub fn page(page: &AccountPage) -> Markup {
-    let AccountPage { account, organizations, is_switched } = *page;
+    let AccountPage { account, organizations, may_open_portal, is_switched } = *page;
     let content = html! {
         p { a href="/expenses" { "Back to your expenses" } }
         h1 { "Your account" }
         @if is_switched { p.notice role="status" { "Organization switched." } }
         (session(account, organizations))
         (organization_list(page))
+        @if may_open_portal { (portal_form()) }
     };
     Layout { title: "Your account", account: Some(account) }.page(&content)
 }
@@ -105,12 +117,46 @@ fn choice(index: usize, organization: &Membership, current: Option<&str>) -> Mar
     }
 }
 
+/// The buttons that open the Admin Portal.
+fn portal_form() -> Markup {
+    html! {
+        section.card.narrow aria-labelledby="portal" {
+            h2 #portal { "Set up your organization" }
+            p { "You are an administrator: set these up in WorkOS’s Admin Portal, for everyone in the organization." }
+            form.actions method="post" action="/organization/portal" {
+                @for (intent, label) in PORTAL_BUTTONS {
+                    button.quiet name="intent" value=(intent.name()) { (label) }
+                }
+            }
+        }
+    }
+}
+
+/// The page with a link to an Admin Portal on a domain of its own: the pages' policy names no domain that it does not
+/// know, and a browser that follows a form obeys it.
+#[must_use]
+pub fn portal(link: &Url) -> Markup {
+    let content = html! {
+        div.hero {
+            h1 { "Admin Portal" }
+            p.lead { "The Admin Portal is at " bdi { (link.host_str().unwrap_or_default()) } "." }
+            p.actions {
+                a.button href=(link) rel="noreferrer" { "Open the Admin Portal" }
+                a href="/account" { "Your account" }
+            }
+            p.muted { "The link is good once, and for five minutes." }
+        }
+    };
+    Layout { title: "Admin Portal", account: None }.page(&content)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn page_of(account: &Account, organizations: Option<&[Membership]>) -> String {
-        page(&AccountPage { account, organizations, is_switched: false }).into_string()
+        page(&AccountPage { account, organizations, may_open_portal: false, is_switched: false })
+            .into_string()
     }
 
     fn membership(id: &str, name: &str) -> Membership {

@@ -44,11 +44,11 @@ static RESTORED_SCRIPT_HASH: LazyLock<String> =
 /// The pages' policy. It forbids content from other origins, and allows the script and the style above by
 /// their hashes.
 ///
-/// `sign_out_origins` are the origins that the sign-out form redirects to: browsers check `form-action` for
-/// every redirect of a form.
+/// `form_origins` are the origins that the page's forms redirect to: browsers check `form-action` for every redirect
+/// of a form.
 #[must_use]
-pub fn content_security_policy(sign_out_origins: &[String]) -> HeaderValue {
-    let form_action: String = sign_out_origins.iter().map(|origin| format!(" {origin}")).collect();
+pub fn content_security_policy(form_origins: &[String]) -> HeaderValue {
+    let form_action: String = form_origins.iter().map(|origin| format!(" {origin}")).collect();
     let policy = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; \
          form-action 'self'{form_action}; base-uri 'none'; frame-ancestors 'none'",

@@ -23,6 +23,7 @@ use super::{ManualClock, connect::FakeConnect};
 pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
 pub const BASE_URL: &str = "https://workos.test";
+pub const PORTAL: &str = "/portal/generate_link";
 pub const MEMBERSHIPS: &str = "/user_management/organization_memberships";
 pub const ACCESS_TOKEN_TTL_SECS: i64 = 300;
 
@@ -115,6 +116,8 @@ struct State {
     is_held: bool,
     counter: u32,
     extra_claims: Value,
+    /// The link to the Admin Portal; the default is one of WorkOS's.
+    portal_link: Option<String>,
     /// The organization memberships of each user, by user id; the default is [`default_memberships`].
     memberships: HashMap<&'static str, Vec<Value>>,
 }
@@ -205,6 +208,26 @@ impl FakeAuthKit {
     /// Sets the user's organization memberships.
     pub fn set_memberships(&self, user: TestUser, memberships: &[Value]) {
         self.state().memberships.insert(user.id, memberships.to_vec());
+    }
+
+    /// Sets the link to the Admin Portal.
+    pub fn set_portal_link(&self, link: &str) {
+        self.state().portal_link = Some(link.to_owned());
+    }
+
+    /// The bodies of the requests for links to the Admin Portal.
+    pub fn portal_requests(&self) -> Vec<Value> {
+        let state = self.state();
+        let asked = state.requests.iter().filter(|(path, _)| path == PORTAL);
+        asked.map(|(_, body)| body.clone()).collect()
+    }
+
+    fn portal_link(&self) -> (u16, Value) {
+        let link = self.state().portal_link.clone();
+        (
+            201,
+            json!({"link": link.unwrap_or_else(|| "https://setup.workos.com/?token=portal_1".into())}),
+        )
     }
 
     fn memberships(&self, query: &str) -> (u16, Value) {
@@ -403,6 +426,7 @@ impl HttpClient for FakeAuthKit {
             Some(Outage::Status(status)) => (status, json!({"message": "down", "code": "down"})),
             None if path == "/user_management/authenticate" => self.authenticate(&body),
             None if path == "/user_management/sessions/revoke" => self.revoke(&body),
+            None if path == PORTAL && has_key => self.portal_link(),
             None if path == MEMBERSHIPS && has_key => self.memberships(&query),
             None if path == format!("/sso/jwks/{CLIENT_ID}") => {
                 (200, json!({"keys": self.state().published}))
