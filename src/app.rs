@@ -174,6 +174,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
             submit::change_expense,
         ))
         .routes(routes!(show::confirm_delete, submit::delete_expense))
+        .routes(routes!(api::restore_expense => by_form(submit::restore_expense)))
         .routes(routes!(account::show_account))
         .routes(routes!(organization::list_organizations))
         .routes(routes!(organization::switch_organization))

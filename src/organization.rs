@@ -15,14 +15,15 @@ use crate::{
     json::Json,
     openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
     rate_limits::CallerLimits,
+    web::cookies::{Notice, PageCookies},
 };
 use axum_authkit::{
-    AppError, Challenge, CurrentUser, RefreshError, browser::redirect, current_user::SwitchError,
+    AppError, Challenge, CurrentUser, RefreshError, current_user::SwitchError,
     origin::RequestOrigin, routes::MeResponse, workos::organizations::Membership,
 };
 
 /// Where a form that has switched organizations leads.
-const SWITCHED: &str = "/account?switched=1";
+const SWITCHED: &str = "/account";
 /// Longer than any of WorkOS's ids.
 const ORGANIZATION_ID_MAX_CHARS: usize = 255;
 
@@ -116,7 +117,7 @@ pub(crate) async fn switch_organization(
     // Without it there was a problem.
     let organization_id = organization_id.unwrap_or_default();
     match caller.switch_organization(&organization_id).await {
-        Ok(_) if is_own_form => Ok(redirect(StatusCode::SEE_OTHER, SWITCHED)),
+        Ok(_) if is_own_form => Ok(PageCookies::on(&origin).redirect(SWITCHED, Notice::Switched)),
         Ok(caller) => Ok(Json(MeResponse::from(&caller)).into_response()),
         Err(SwitchError::NoSession) => Err(AppError::new(
             StatusCode::FORBIDDEN,

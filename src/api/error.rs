@@ -10,7 +10,7 @@ use crate::{
     expenses::{
         ledger::client::WriteError,
         store::GetError,
-        user_expenses::{AddError, ChangeError, RemoveError},
+        user_expenses::{AddError, ChangeError, RemoveError, RestoreError},
     },
 };
 use axum_authkit::AppError;
@@ -75,6 +75,15 @@ pub(super) fn not_removed(error: RemoveError) -> AppError {
         RemoveError::Absent => no_such_expense(),
         RemoveError::ConditionNotMet => condition_not_met(),
         RemoveError::Write(error) => not_written(error, CHANGE_MAYBE_SAVED),
+    }
+}
+
+/// The response to a restoration that failed.
+pub(super) fn not_restored(error: RestoreError) -> AppError {
+    match error {
+        RestoreError::Absent => no_such_expense(),
+        RestoreError::Unreadable(_) => unreadable(),
+        RestoreError::Write(error) => not_written(error, CHANGE_MAYBE_SAVED),
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::Value;
 
-use super::error::{not_added, not_changed, not_got, not_read, not_removed};
+use super::error::{not_added, not_changed, not_got, not_read, not_removed, not_restored};
 use crate::{
     access::no_such_expense,
     body::read_json,
@@ -35,7 +35,7 @@ use crate::{
     },
     json::JsonText,
     openapi::{
-        Changes, FindsOne, HasCondition, NeedsScope, Protected, ReadsBody, ReadsQuery,
+        Changes, FindsOne, HasCondition, MayHaveForm, NeedsScope, Protected, ReadsBody, ReadsQuery,
         schema::{
             CSV_EXAMPLE, ExpensePatch, ExpenseRequest, ExpenseResponse, FilterParameters,
             IdempotencyKeyHeader, ListParameters, ReadConditions, SummaryParameters,
@@ -343,6 +343,32 @@ pub(crate) async fn delete_expense(
 ) -> Result<StatusCode, AppError> {
     expenses.remove(id, condition(&headers)).await.map_err(not_removed)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a deleted expense
+///
+/// The expense is as before, with a new `updated_at`. For at least ten minutes after the deletion; later 404. An expense
+/// that is there stays as it is, so that the request is safe to send again. Only this site's own pages may send a form,
+/// with a session.
+#[utoipa::path(
+    post,
+    path = "/expenses/{id}/restore",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = [])),
+    params(("id" = ExpenseId, Path, description = "The expense's id")),
+    responses(
+        (status = 200, description = "The expense", body = ExpenseResponse,
+            headers(("ETag" = String, description = "The expense's new version"))),
+        (status = 303, description = "After a form: to the list",
+            headers(("Location" = String))),
+        Protected, Changes, MayHaveForm, FindsOne,
+    ),
+)]
+pub(crate) async fn restore_expense(
+    expenses: UserExpenses,
+    id: ExpenseId,
+) -> Result<Response, AppError> {
+    Ok(with_etag(StatusCode::OK, expenses.restore(id).await.map_err(not_restored)?))
 }
 
 /// The `Idempotency-Key` header.

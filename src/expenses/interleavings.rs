@@ -35,7 +35,7 @@ use super::{
     ledger::{client::WriteError, ledger, overlay::Consistency},
     model::{Description, ExpenseChanges, ExpenseId, NewExpense},
     row::{Row, RowRef},
-    user_expenses::{AddError, ChangeError, RemoveError},
+    user_expenses::{AddError, ChangeError, RemoveError, RestoreError},
     version::Condition,
 };
 
@@ -44,6 +44,9 @@ use super::{
 const LATE: Duration = Duration::minutes(8);
 /// The longest time until the ledger is done once no fault is left.
 const SETTLING: Duration = Duration::minutes(60);
+
+/// How long at least a removed expense can be restored.
+const REMEMBERED: Duration = Duration::minutes(10);
 
 /// What happens to the ledger's writes to KV.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -178,6 +181,7 @@ enum Write {
     Change { expense: usize, amount: u8 },
     Replace { expense: usize, amount: u8 },
     Remove { expense: usize },
+    Restore { expense: usize },
 }
 
 #[derive(Debug, Clone)]
@@ -248,6 +252,8 @@ struct Model {
     /// In the order of their addition, removed ones too.
     ids: Vec<ExpenseId>,
     rows: BTreeMap<ExpenseId, Amount>,
+    /// The removed expenses, with the times of their removals.
+    removed: BTreeMap<ExpenseId, (Amount, DateTime<Utc>)>,
     /// The request with each key, and the expense of its response.
     keys: BTreeMap<u8, (u8, ExpenseId)>,
     is_erased: bool,
@@ -264,6 +270,7 @@ impl Model {
         write: Write,
         outcome: Option<Outcome>,
         reads_fail: bool,
+        now: DateTime<Utc>,
     ) -> Result<(), String> {
         let Some(outcome) = outcome else { return Ok(()) };
         let is_right = match (write, outcome) {
@@ -287,7 +294,11 @@ impl Model {
                 Write::Change { expense, amount } | Write::Replace { expense, amount },
                 Outcome::Saved(id, saved),
             ) => self.set(expense, amount) == Some(id) && saved == cents(amount),
-            (Write::Remove { expense }, Outcome::Removed) => self.remove(expense),
+            (Write::Remove { expense }, Outcome::Removed) => self.remove(expense, now),
+            (Write::Restore { expense }, Outcome::Saved(id, saved)) => {
+                self.restore(expense) == Some((id, saved))
+            }
+            (Write::Restore { expense }, Outcome::Absent) => !self.remembers(expense, now),
             (
                 Write::Change { expense, .. }
                 | Write::Replace { expense, .. }
@@ -313,8 +324,26 @@ impl Model {
         self.rows.get_mut(&id).map(|row| *row = cents(amount)).map(|()| id)
     }
 
-    fn remove(&mut self, number: usize) -> bool {
-        self.id(number).is_some_and(|id| self.rows.remove(&id).is_some())
+    fn remove(&mut self, number: usize, now: DateTime<Utc>) -> bool {
+        let Some(id) = self.id(number) else { return false };
+        let removed = self.rows.remove(&id);
+        removed.map(|amount| self.removed.insert(id, (amount, now))).is_some()
+    }
+
+    /// The expense that is there after a restoration.
+    fn restore(&mut self, number: usize) -> Option<(ExpenseId, Amount)> {
+        let id = self.id(number)?;
+        if let Some((amount, _)) = self.removed.get(&id) {
+            self.rows.entry(id).or_insert(*amount);
+        }
+        self.rows.get(&id).map(|amount| (id, *amount))
+    }
+
+    /// Whether the ledger must have the expense, or remember it.
+    fn remembers(&self, number: usize, now: DateTime<Utc>) -> bool {
+        let Some(id) = self.id(number) else { return false };
+        let is_recent = |(_, at): &(Amount, DateTime<Utc>)| now - at < REMEMBERED;
+        self.rows.contains_key(&id) || self.removed.get(&id).is_some_and(is_recent)
     }
 
     fn erase(&mut self) {
@@ -414,6 +443,15 @@ impl World {
                     Err(error) => panic!("{error}"),
                 }
             }
+            Write::Restore { expense } => {
+                let id = id(expense)?;
+                match self.expenses.restore(id).await {
+                    Ok(row) => Outcome::Saved(row.id(), amount_of(row.as_ref())),
+                    Err(RestoreError::Absent) => Outcome::Absent,
+                    Err(RestoreError::Write(error)) => error.into(),
+                    Err(error) => panic!("{error}"),
+                }
+            }
         })
     }
 
@@ -422,7 +460,7 @@ impl World {
         match *step {
             Step::Write(write) => {
                 let outcome = self.write(write).await;
-                self.model.apply(write, outcome, reads_fail)
+                self.model.apply(write, outcome, reads_fail, self.clock.now())
             }
             // Without a response, the model needs to know what KV's failure would have done.
             Step::WriteWithoutResponse(_) if reads_fail || self.model.is_erased => Ok(()),
@@ -447,9 +485,9 @@ impl World {
                 };
                 // Both were numbered before either took place.
                 let ids = self.model.ids.clone();
-                self.model.apply(second, meanwhile, reads_fail)?;
+                self.model.apply(second, meanwhile, reads_fail, self.clock.now())?;
                 let new_ids = self.model.ids.split_off(ids.len());
-                self.model.apply(first, outcome, reads_fail)?;
+                self.model.apply(first, outcome, reads_fail, self.clock.now())?;
                 self.model.ids.extend(new_ids);
                 Ok(())
             }
@@ -510,7 +548,19 @@ impl World {
                 self.check_list().await
             }
             (Write::Remove { expense }, _) => {
-                self.model.remove(expense);
+                self.model.remove(expense, self.clock.now());
+                self.check_list().await
+            }
+            (Write::Restore { expense }, _) => {
+                // Whether the ledger still remembers an expense that was removed long ago shows in the list.
+                let id = self.model.id(expense);
+                let is_listed = match id {
+                    Some(id) => self.list().await?.contains_key(&id),
+                    None => false,
+                };
+                if is_listed || self.model.remembers(expense, self.clock.now()) {
+                    self.model.restore(expense);
+                }
                 self.check_list().await
             }
         }
@@ -626,7 +676,8 @@ fn write() -> impl Strategy<Value = Write> {
         3 => (expense.clone(), amount.clone())
             .prop_map(|(expense, amount)| Write::Change { expense, amount }),
         1 => (expense.clone(), amount).prop_map(|(expense, amount)| Write::Replace { expense, amount }),
-        2 => expense.prop_map(|expense| Write::Remove { expense }),
+        2 => expense.clone().prop_map(|expense| Write::Remove { expense }),
+        2 => expense.prop_map(|expense| Write::Restore { expense }),
     ]
 }
 

@@ -164,6 +164,20 @@ pub enum RemoveError {
     Write(#[from] WriteError),
 }
 
+/// Why an expense was not restored.
+#[derive(Debug, Clone, Error)]
+pub enum RestoreError {
+    /// The expense does not exist, belongs to another user, or was removed too long ago.
+    #[error("the expense does not exist, and is not remembered")]
+    Absent,
+    /// The expense is there, and its stored record is unreadable.
+    #[error("the stored record of expense {0} cannot be read")]
+    Unreadable(ExpenseId),
+    /// The write failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
 /// The ledger has responded to another command.
 fn unexpected() -> WriteError {
     WriteError::MaybeWritten("the ledger: a response to another command".to_owned())
@@ -232,6 +246,30 @@ impl UserExpenses {
             Written::NotMet => Err(RemoveError::ConditionNotMet),
             _ => Err(unexpected().into()),
         }
+    }
+
+    /// Restores a removed expense, as it was before the removal. The ledger remembers it for ten minutes at least. An
+    /// expense that is there stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`].
+    pub async fn restore(&self, id: ExpenseId) -> Result<Row, RestoreError> {
+        match self.all.ledgers.restore(&self.owner, id).await? {
+            Written::Saved(row) => Ok(row),
+            Written::Absent => Err(RestoreError::Absent),
+            Written::Unreadable => Err(RestoreError::Unreadable(id)),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    /// The removed expense that [`Self::restore`] would restore; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub async fn removed(&self, id: ExpenseId) -> Result<Option<Row>, LedgerError> {
+        self.all.ledgers.removed(&self.owner, id).await
     }
 
     /// Reads an expense; `None` if the user has no such expense. An expense in the ledger's log needs no response

@@ -132,6 +132,8 @@ reusable_responses! {
     ReadsBody: 413 "ContentTooLarge", 415 "UnsupportedMediaType", 422 "UnprocessableContent";
     /// Responses of an operation that reads a form; a page tells the faults of the form.
     ReadsForm: 405 "MethodNotAllowed", 413 "ContentTooLarge";
+    /// The response of an operation that may have a form, which it does not look into.
+    MayHaveForm: 413 "ContentTooLarge";
     /// The response of an operation that reads a query.
     ReadsQuery: 422 "UnprocessableContent";
     /// The response of an operation on one expense.

@@ -4,18 +4,21 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{RawQuery, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
-use super::views::{
-    Account,
-    account::{self, AccountPage},
-    content_security_policy, respond,
+use super::{
+    cookies::{Notice, PageCookies},
+    views::{
+        Account,
+        account::{self, AccountPage},
+        content_security_policy, respond,
+    },
 };
-use crate::{openapi::Protected, rate_limits::CallerLimits, url_encoded::Parameters};
-use axum_authkit::{AuthKit, CurrentUser, Rejection};
+use crate::{openapi::Protected, rate_limits::CallerLimits};
+use axum_authkit::{AppError, AuthKit, CurrentUser, origin::RequestOrigin};
 
 /// The account
 ///
@@ -34,10 +37,12 @@ pub(crate) async fn show_account(
     caller: CurrentUser,
     State(limits): State<CallerLimits>,
     State(authkit): State<Arc<AuthKit>>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Rejection> {
+    origin: RequestOrigin,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
     limits.caller.check(caller.id()).await?;
-    let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
+    let cookies = PageCookies::on(&origin);
+    let is_switched = cookies.notice(&headers) == Some(Notice::Switched);
     let may_open_portal = caller.may_open_portal();
     // An outage is no reason to keep the rest of the page back.
     let organizations = caller.organizations().await.ok();
@@ -45,9 +50,12 @@ pub(crate) async fn show_account(
         account: &Account::from(&caller),
         organizations: organizations.as_deref(),
         may_open_portal,
-        is_switched: parameters.get("switched").is_some(),
+        is_switched,
     });
-    let response = respond(StatusCode::OK, page);
+    let mut response = respond(StatusCode::OK, page);
+    if is_switched {
+        response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
+    }
     if !may_open_portal {
         return Ok(response);
     }

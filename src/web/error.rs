@@ -7,7 +7,11 @@ use http::StatusCode;
 use crate::{
     access::{log_full, no_such_expense, user_deleted},
     conditions::condition_not_met,
-    expenses::{ledger::client::WriteError, store::GetError, user_expenses::RemoveError},
+    expenses::{
+        ledger::client::WriteError,
+        store::GetError,
+        user_expenses::{RemoveError, RestoreError},
+    },
 };
 use axum_authkit::AppError;
 
@@ -59,5 +63,17 @@ pub(super) fn not_removed(error: RemoveError) -> AppError {
         RemoveError::Absent => no_such_expense(),
         RemoveError::ConditionNotMet => condition_not_met(),
         RemoveError::Write(error) => not_written(error),
+    }
+}
+
+/// The response to a restoration that failed.
+pub(super) fn not_restored(error: RestoreError) -> AppError {
+    match error {
+        RestoreError::Absent => {
+            let detail = "The expense cannot be restored: it was deleted more than ten minutes ago";
+            AppError::new(StatusCode::NOT_FOUND, detail)
+        }
+        RestoreError::Unreadable(_) => unreadable(),
+        RestoreError::Write(error) => not_written(error),
     }
 }

@@ -21,6 +21,7 @@ use http::{StatusCode, header};
 use url::form_urlencoded;
 
 use super::{
+    cookies,
     error::{not_got, not_reached},
     expense_form::{FormInput, new_idempotency_key},
     views::{
@@ -36,11 +37,11 @@ use crate::{
     conditions::with_consistency,
     expenses::{
         ledger::overlay::Reading,
-        model::{Expense, ExpenseId},
+        model::{Category, Expense, ExpenseId},
         row::{Figures, RowRef, Rows},
         sorted::sorted_by_key,
         summary::{SummaryBuilder, compare_months},
-        user_expenses::ListError,
+        user_expenses::{ListError, UserExpenses},
     },
     fastapi::{
         Fault,
@@ -71,7 +72,7 @@ pub(crate) async fn show_home(
 
 /// `GET /expenses` for browsers.
 pub(crate) async fn list_expenses(
-    Visitor { account, expenses, locale, time_zone, .. }: Visitor,
+    Visitor { account, expenses, locale, time_zone, cookies, notice, .. }: Visitor,
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -120,25 +121,36 @@ pub(crate) async fn list_expenses(
     let currency = listed.first().map_or(locale.currency(), |newest| &newest.currency);
     let rows = view.page.iter().filter_map(|index| view.listed.get(*index)?.expense());
     let rows: Vec<Expense> = rows.collect();
-    let input = FormInput {
+    let told = match notice {
+        Some(notice) => told(&expenses, notice, &view.listed).await,
+        None => None,
+    };
+    let mut input = FormInput {
         currency: currency.to_owned(),
         date: today.to_string(),
         idempotency_key: new_idempotency_key(),
         ..FormInput::default()
     };
+    // Receipts come in batches of one day or one kind.
+    if let Some(Notice::Added(Some(Expense { content, .. }))) = &told {
+        input.date = content.date.to_string();
+        if *content.category != *Category::DEFAULT {
+            input.category = content.category.to_string();
+        }
+    }
     let form = expense_view::Form {
         id: None,
         input: &input,
         errors: &[],
         categories: &categories,
         locale,
+        is_next: matches!(told, Some(Notice::Added(_))),
     };
     let next = view.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
-    let notice = query.notice(&view.listed);
     let page = overview::page(&Overview {
         account: &account,
         today,
-        notice: notice.as_ref(),
+        notice: told.as_ref(),
         consistency,
         list: List {
             locale,
@@ -158,6 +170,9 @@ pub(crate) async fn list_expenses(
         }),
     });
     let mut response = respond(StatusCode::OK, page);
+    if told.is_some() {
+        response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
+    }
     if let Some(cursor) = &view.cursor {
         match next_link(&query.filtering, cursor) {
             Ok(link) => response.headers_mut().insert(header::LINK, link),
@@ -178,6 +193,7 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
         errors: &[],
         categories: &[&expense.content.category],
         locale,
+        is_next: false,
     };
     let page =
         expense_view::page(&expense, &form, consistency, &visitor.time_zone, &visitor.account);
@@ -281,21 +297,31 @@ impl PageQuery {
         let value = |name| self.get(name).unwrap_or_default().to_owned();
         FilterInput { from: value("from"), to: value("to"), category: value("category") }
     }
+}
 
-    /// The result of the form that redirected here.
-    fn notice(&self, listed: &Rows) -> Option<Notice> {
-        let find = |id: &str| {
-            let id = ExpenseId::parse(id).ok()?;
-            listed.iter().find(|row| row.id == id)?.expense()
-        };
-        if let Some(id) = self.get("added") {
-            Some(Notice::Added(find(id)))
-        } else if let Some(id) = self.get("changed") {
-            Some(Notice::Changed(find(id)))
-        } else if self.has("deleted") {
-            Some(Notice::Deleted)
-        } else {
-            None
+/// The message about the result of a form. An expense that is not listed takes a read of its own.
+async fn told(expenses: &UserExpenses, notice: cookies::Notice, listed: &Rows) -> Option<Notice> {
+    let id = match notice {
+        // The account's page shows it.
+        cookies::Notice::Switched => return None,
+        cookies::Notice::Deleted(id) => {
+            let removed = expenses.removed(id).await;
+            // Whether it can be restored is unknown while the ledger cannot be reached.
+            let can_restore = removed.as_ref().map_or(true, Option::is_some);
+            let expense = removed.ok().flatten().and_then(|row| row.as_ref().expense());
+            return Some(Notice::Deleted { id, expense, can_restore });
         }
-    }
+        cookies::Notice::Added(id)
+        | cookies::Notice::Changed(id)
+        | cookies::Notice::Restored(id) => id,
+    };
+    let expense = match listed.iter().find(|row| row.id == id) {
+        Some(row) => row.expense(),
+        None => expenses.get_expense(id).await.ok().and_then(|reading| reading.value),
+    };
+    Some(match notice {
+        cookies::Notice::Added(_) => Notice::Added(expense),
+        cookies::Notice::Restored(_) => Notice::Restored(expense),
+        _ => Notice::Changed(expense),
+    })
 }

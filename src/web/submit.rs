@@ -1,11 +1,12 @@
-//! The forms of pages: adding, changing and deleting an expense. A response is a page, or a redirect to
-//! one.
+//! The forms of pages: adding, changing, deleting and restoring an expense. A response is a page, or a redirect to
+//! one, which shows the result once: [`super::cookies`].
 //!
 //! | request | response |
 //! | --- | --- |
 //! | `POST /expenses` | 303 to the list; 422 the form with its input, also for a key used for another expense |
 //! | `POST /expenses/{id}` | 303, or 422 as above; 409 the form with its input and the current values, if the expense was changed after the page was shown |
 //! | `POST /expenses/{id}/delete` | 303 |
+//! | `POST /expenses/{id}/restore` | 303; 404 if it was deleted too long ago |
 //!
 //! Forms are `application/x-www-form-urlencoded`. Only this site's own pages may send them, with a
 //! session: the session cookie counts for no other site's page (CSRF), and programs send JSON.
@@ -22,7 +23,8 @@ use maud::Markup;
 
 use super::{
     Locale,
-    error::{not_reached, not_removed, not_written, unreadable},
+    cookies::Notice,
+    error::{not_reached, not_removed, not_restored, not_written, unreadable},
     expense_form::{FieldError, FormInput, new_idempotency_key},
     views::{Account, expense as view, respond},
     visitor::Visitor,
@@ -47,8 +49,11 @@ use crate::{
     rate_limits::CallerLimits,
 };
 use axum_authkit::error_layer::request_id;
-use axum_authkit::{AppError, Rejection, browser::redirect, origin::RequestOrigin};
+use axum_authkit::{AppError, Rejection, origin::RequestOrigin};
 use edge_host::Clock;
+
+/// Where a form that succeeded leads.
+const LIST: &str = "/expenses";
 
 /// A form that one of this site's own pages sent.
 pub(crate) struct OwnForm {
@@ -120,7 +125,7 @@ pub(crate) async fn add_expense(
     let key = key.or_else(|_| IdempotencyKey::parse(&new_idempotency_key()));
     let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
-        Ok(row) => Ok(redirect_to_list(&format!("added={}", row.id()))),
+        Ok(row) => Ok(visitor.cookies.redirect(LIST, Notice::Added(row.id()))),
         Err(AddError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
         Err(AddError::Write(error)) => Ok(returned.not_written(error, &visitor.account)),
     }
@@ -177,7 +182,7 @@ pub(crate) async fn change_expense(
     let version = Some(returned.input.version.clone()).filter(|version| !version.is_empty());
     let condition = version.map(Condition::is).unwrap_or_default();
     match expenses.replace(id, NewExpense::from(content), condition).await {
-        Ok(_) => Ok(redirect_to_list(&format!("changed={id}"))),
+        Ok(_) => Ok(visitor.cookies.redirect(LIST, Notice::Changed(id))),
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable()),
         Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
@@ -209,7 +214,7 @@ pub(crate) async fn change_expense(
 pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.remove(id, Condition::default()).await {
-        Ok(()) => Ok(redirect_to_list("deleted=1")),
+        Ok(()) => Ok(visitor.cookies.redirect(LIST, Notice::Deleted(id))),
         // The second request of a double click gets this too.
         Err(RemoveError::Absent) => {
             let detail = "Expense not found: it may be deleted already";
@@ -219,9 +224,13 @@ pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Respo
     }
 }
 
-/// 303 to the list, with the result that its notice shows: reloading that address repeats nothing.
-fn redirect_to_list(result: &str) -> Response {
-    redirect(StatusCode::SEE_OTHER, &format!("/expenses?{result}"))
+/// `POST /expenses/{id}/restore` for forms.
+pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
+    let visitor = form.visitor.map_err(IntoResponse::into_response)?;
+    match visitor.expenses.restore(id).await {
+        Ok(_) => Ok(visitor.cookies.redirect(LIST, Notice::Restored(id))),
+        Err(error) => Err(not_restored(error).into_response()),
+    }
 }
 
 /// A form that is shown again with its input, because the request did not succeed.
@@ -257,7 +266,8 @@ impl ReturnedForm {
     ) -> Markup {
         let Self { id, input, locale, .. } = self;
         let categories = &[];
-        let form = view::Form { id: *id, input, errors, categories, locale: *locale };
+        let form =
+            view::Form { id: *id, input, errors, categories, locale: *locale, is_next: false };
         view::returned(&form, why, account)
     }
 

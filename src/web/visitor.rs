@@ -3,7 +3,11 @@
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 
-use super::{Locale, views::Account};
+use super::{
+    Locale,
+    cookies::{Notice, PageCookies},
+    views::Account,
+};
 use crate::{
     access::{Access, Permitted, expenses_of},
     expenses::{Expenses, UserExpenses},
@@ -23,6 +27,10 @@ pub struct Visitor {
     pub locale: Locale,
     /// The time zone that "today" and "this month" refer to.
     pub time_zone: VisitorTimeZone,
+    /// The cookies of pages.
+    pub cookies: PageCookies,
+    /// The result of a form that no page has shown yet.
+    pub notice: Option<Notice>,
 }
 
 impl<S> FromRequestParts<S> for Visitor
@@ -40,7 +48,9 @@ where
         let expenses = expenses_of(&caller, &parts.method, &Expenses::from_ref(state))?;
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
-        Ok(Self { caller, account, expenses, locale, time_zone })
+        let cookies = PageCookies::of_parts(parts);
+        let notice = cookies.notice(&parts.headers);
+        Ok(Self { caller, account, expenses, locale, time_zone, cookies, notice })
     }
 }
 

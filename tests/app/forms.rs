@@ -44,7 +44,7 @@ async fn form_adds_an_expense_and_the_list_confirms_it() {
     let mut browser = app.signed_in(ADA).await;
     let response = browser.submit("/expenses", &LUNCH).await;
     let page = follow(&mut browser, response).await;
-    assert_has(&page, &["role=\"status\">Added “<bdi>Team lunch</bdi>”, "]);
+    assert_has(&page, &["role=\"status\"><p id=\"notice\">Added “<bdi>Team lunch</bdi>”, "]);
     let expense = listed(&mut browser).await.remove(0);
     for (name, value) in [("currency", "EUR"), ("category", "other"), ("date", "2026-11-20")] {
         assert_eq!(expense[name], value);
@@ -101,7 +101,8 @@ async fn form_sent_twice_adds_one_expense() {
     let mut other_tab = browser.clone();
     let (one, two) =
         tokio::join!(browser.submit("/expenses", &fields), other_tab.submit("/expenses", &fields));
-    assert_eq!(one.expect(303).header("location"), two.expect(303).header("location"));
+    // The messages name the expense.
+    assert_eq!(one.expect(303).set_cookies(), two.expect(303).set_cookies());
     browser.submit("/expenses", &fields).await.expect(303);
     assert_eq!(listed(&mut browser).await.len(), 1);
     assert!(!browser.open("/expenses").await.body.contains(key), "the next form has its own");
@@ -181,7 +182,7 @@ async fn form_edits_in_the_visitors_number_format() {
 
     let response = browser.submit(&path, &[("amount", "1234,75"), ("category", "")]).await;
     let page = follow(&mut browser, response).await;
-    assert_has(&page, &["role=\"status\">Changed “<bdi>Lunch</bdi>”"]);
+    assert_has(&page, &["role=\"status\"><p id=\"notice\">Changed “<bdi>Lunch</bdi>”"]);
     let expense = listed(&mut browser).await.remove(0);
     assert_eq!(
         (expense["amount"].to_string(), &expense["category"]),
@@ -203,8 +204,119 @@ async fn expense_is_deleted_after_confirmation() {
     assert_has(&question, &["Delete this expense?", &format!("method=\"post\" action=\"{path}\"")]);
     assert_eq!(listed(&mut browser).await.len(), 1);
     let response = browser.submit(&path, &[]).await;
-    assert_has(&follow(&mut browser, response).await, &["Deleted.", "Nothing here yet"]);
+    let page = follow(&mut browser, response).await;
+    assert_has(&page, &["Deleted “<bdi>Lunch</bdi>”, USD\u{a0}10.00.", "Nothing here yet"]);
     assert_has(&browser.submit(&path, &[]).await.expect(404), &["it may be deleted already"]);
+}
+
+#[tokio::test]
+async fn deleted_expense_is_restored_from_the_message() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let delete = format!("/expenses/{id}/delete");
+    let restore = format!("/expenses/{id}/restore");
+    let response = browser.submit(&delete, &[]).await;
+    let page = follow(&mut browser, response).await;
+    let undo = format!("<form method=\"post\" action=\"{restore}\"><button");
+    assert_has(&page, &[&undo, ">Undo</button>"]);
+    let response = browser.submit(&restore, &[]).await;
+    let page = follow(&mut browser, response).await;
+    assert_has(&page, &["Restored “<bdi>Lunch</bdi>”, USD\u{a0}10.00.", &format!("{id}/delete")]);
+    // A double click.
+    browser.submit(&restore, &[]).await.expect(303);
+    assert_eq!(listed(&mut browser).await.len(), 1);
+
+    // Another tab has restored it before the page of the deletion is shown.
+    let response = browser.submit(&delete, &[]).await;
+    browser.clone().submit(&restore, &[]).await.expect(303);
+    let page = follow(&mut browser, response).await;
+    assert_has(&page, &["<p id=\"notice\">Deleted.</p></div>"]);
+
+    browser.submit(&delete, &[]).await.expect(303);
+    app.pass(Duration::minutes(15)).await;
+    let page = browser.submit(&restore, &[]).await.expect(404);
+    assert_has(&page, &["cannot be restored"]);
+}
+
+#[tokio::test]
+async fn deletion_during_a_ledger_outage_still_offers_undo() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let response = browser.submit(&format!("/expenses/{id}/delete"), &[]).await;
+    app.ledgers.set_unreachable(true);
+    let page = follow(&mut browser, response).await;
+    assert_has(&page, &["<p id=\"notice\">Deleted.</p><form", ">Undo</button>"]);
+    let page = browser.submit(&format!("/expenses/{id}/restore"), &[]).await.expect(503);
+    assert_has(&page, &["may or may not have been"]);
+}
+
+#[tokio::test]
+async fn message_of_a_form_is_shown_once() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let response = browser.submit("/expenses", &LUNCH).await.expect(303);
+    assert_eq!(response.header("location"), "/expenses");
+    let cookie = browser.cookie("__Host-expenses-notice").unwrap();
+    assert!(cookie.starts_with("added."), "{cookie}");
+    let mut other_tab = browser.clone();
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(&page, &["role=\"status\""]);
+    assert_eq!(page.header("cache-control"), "no-store");
+    assert!(browser.cookie("__Host-expenses-notice").is_none(), "{:?}", browser.cookies);
+    let again = browser.open("/expenses").await.expect(200);
+    assert!(!again.body.contains("role=\"status\"") && !again.body.contains("autofocus"));
+    assert_eq!(again.set_cookies(), [""; 0]);
+    // The home page is the same page; JSON leaves the message for the next page.
+    other_tab.get("/expenses").await.expect(200);
+    assert_has(&other_tab.open("/").await.expect(200), &["<p id=\"notice\">Added"]);
+
+    // Addresses of earlier versions show the list.
+    for query in ["added=7ZZZZZZZZZ0123456789ABCDEF", "changed=x", "deleted=1", "switched=1"] {
+        let page = browser.open(&format!("/expenses?{query}")).await.expect(200);
+        assert!(!page.body.contains("role=\"status\""), "{query}");
+    }
+    for value in ["added.x", "added", "<b>", "deleted.7ZZZZZZZZZ0123456789ABCDEF"] {
+        let request = request(Method::GET, "/expenses").header(header::ACCEPT, "text/html");
+        let mut browser = browser.clone();
+        browser.cookies.push(crate::support::app::Cookie {
+            name: "__Host-expenses-notice".into(),
+            value: value.into(),
+            path: "/".into(),
+            domain: None,
+        });
+        let page = browser.send(request, axum::body::Body::empty()).await.expect(200);
+        assert_inert(&page);
+        assert!(!page.body.contains("Undo"), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn form_after_an_addition_keeps_date_and_category() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let focused = "name=\"description\" value=\"\" type=\"text\" dir=\"auto\" required \
+        aria-describedby=\"notice\" autofocus";
+    let response = browser.submit("/expenses", &lunch("category", "meals")).await;
+    let page = follow(&mut browser, response).await;
+    let (date, category) =
+        ("name=\"date\" value=\"2026-11-20\"", "name=\"category\" value=\"meals\"");
+    assert_has(&page, &[date, category, focused, "name=\"amount\" value=\"\""]);
+    let page = browser.open("/expenses").await.expect(200);
+    assert_has(&page, &["name=\"date\" value=\"2026-11-23\"", "name=\"category\" value=\"\""]);
+
+    // A field that was empty stays so.
+    let mut fields = LUNCH;
+    fields[0].1 = "b-key";
+    let response = browser.submit("/expenses", &fields).await;
+    let page = follow(&mut browser, response).await;
+    assert_has(&page, &[date, "name=\"category\" value=\"\"", focused]);
+    // The message of a change leaves the focus alone.
+    let id = add(&mut browser, json!({})).await;
+    let response = browser.submit(&format!("/expenses/{id}"), &[("amount", "3")]).await;
+    let page = follow(&mut browser, response).await;
+    assert!(!page.body.contains("autofocus"), "{}", page.body);
 }
 
 #[tokio::test]
@@ -215,6 +327,7 @@ async fn form_for_another_users_expense_is_404() {
     let mut grace = app.signed_in(GRACE).await;
     grace.submit(&format!("/expenses/{id}"), &LUNCH).await.expect(404);
     grace.submit(&format!("/expenses/{id}/delete"), &[]).await.expect(404);
+    grace.submit(&format!("/expenses/{id}/restore"), &[]).await.expect(404);
     grace.submit("/expenses/unknown", &LUNCH).await.expect(404);
     assert_eq!(listed(&mut ada).await[0]["description"], "Lunch");
 }
@@ -226,6 +339,8 @@ async fn form_needs_own_origin_and_session() {
     let id = add(&mut browser, json!({})).await;
     let paths =
         ["/expenses".to_owned(), format!("/expenses/{id}"), format!("/expenses/{id}/delete")];
+    let foreign = form(&format!("/expenses/{id}/restore")).header("sec-fetch-site", "cross-site");
+    browser.send(foreign, form_body(&[])).await.expect(403);
     for path in &paths {
         for (name, value) in [
             ("sec-fetch-site", "cross-site"),

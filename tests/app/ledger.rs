@@ -698,6 +698,14 @@ async fn actions_cost_what_the_readme_says() {
     send(&app, Method::DELETE, &path(&made), "").await.expect(204);
     app.pass(day).await;
     check("delete", &Cost::take(&app));
+    let lunch = create(&app, LUNCH).await;
+    app.pass(day).await;
+    send(&app, Method::DELETE, &path(&lunch), "").await.expect(204);
+    app.pass(Duration::minutes(1)).await;
+    Cost::take(&app);
+    send(&app, Method::POST, &format!("{}/restore", path(&lunch)), "").await.expect(200);
+    app.pass(day).await;
+    check("restore after a minute", &Cost::take(&app));
 
     let mut browser = app.signed_in(ADA).await;
     check("sign-in", &Cost::take(&app));

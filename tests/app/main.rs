@@ -31,6 +31,7 @@ mod portal;
 mod public_origin;
 mod rate_limits;
 mod refresh;
+mod restore;
 mod rows;
 mod session;
 mod shared_memory;

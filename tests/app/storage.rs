@@ -103,6 +103,9 @@ async fn use_everything(app: &TestApp) -> Vec<TestResponse> {
     app.authkit.set_extra_claims(json!({"permissions": ["x".repeat(9_000)]}));
     app.clock.advance(Duration::minutes(9));
     responses.push(browser.get("/expenses").await.expect(200));
+    let fields = [("description", "Lunch"), ("amount", "1"), ("currency", "EUR")];
+    let fields: Vec<_> = fields.into_iter().chain([("date", "2026-11-23")]).collect();
+    responses.push(browser.submit("/expenses", &fields).await.expect(303));
     let sign_out = request(Method::POST, "/logout").header("sec-fetch-site", "same-origin");
     responses.push(browser.send(sign_out, Body::empty()).await.expect(303));
     responses

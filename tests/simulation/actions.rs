@@ -67,7 +67,8 @@ pub async fn act<C: Caller>(caller: &C) {
         50..58 => show(caller, None).await.map(drop).unwrap_or_default(),
         58..70 => change(caller, None).await,
         70..76 => change_together(caller).await,
-        76..84 => remove(caller).await,
+        76..83 => remove(caller).await,
+        83..84 => restore(caller, None).await,
         84..92 => summarize(caller).await,
         _ => download(caller).await,
     }
@@ -319,6 +320,39 @@ async fn remove<C: Caller>(caller: &C) {
         return;
     };
     removed(caller, op, &id, &reply);
+    if world.simulation.chance(400) {
+        world.simulation.sleep(world.simulation.within(0..4_000)).await;
+        restore(caller, Some(id)).await;
+    }
+}
+
+/// Restores an expense, removed or not.
+async fn restore<C: Caller>(caller: &C, chosen: Option<String>) {
+    let (world, user) = (caller.world(), caller.user());
+    let Some(id) = chosen.or_else(|| choose(caller)) else { return };
+    let op = world.expenses().begin(user, Kind::Restore, Some(&id), world.tick());
+    let path = format!("/expenses/{id}/restore");
+    let Some(reply) = caller.send(request(Method::POST, &path), String::new()).await else {
+        return;
+    };
+    let fail = || world.expenses().fail(op);
+    match reply.status.as_u16() {
+        200 => {
+            let result = world.expenses().acknowledge(op, reply.span);
+            world.check(result);
+            let rows: Vec<Row> = Row::of_json(&reply.json()).into_iter().collect();
+            check_rows(caller, &rows, reply.span);
+        }
+        404 => {
+            fail();
+            let result = world.expenses().check_absent(user, &id, reply.span);
+            world.check(result);
+        }
+        403 if is_erased(caller, &reply) => fail(),
+        503 => {}
+        _ if is_refusal(&reply) => fail(),
+        _ => unexpected(caller, "restoration of an expense", &reply),
+    }
 }
 
 /// Checks the response to a removal; 303 is a form's.

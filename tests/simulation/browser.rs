@@ -197,8 +197,11 @@ impl Tab {
         for _ in 0..3 {
             match self.submit("/expenses", &fields).await {
                 Some(reply) if reply.status == 303 => {
-                    let location = reply.header("location").to_owned();
-                    let id = location.split("added=").nth(1).unwrap_or_default().to_owned();
+                    let notice = reply.set_cookies().into_iter().find_map(|cookie| {
+                        let (_, notice) = cookie.split_once("expenses-notice=added.")?;
+                        notice.split(';').next().map(str::to_owned)
+                    });
+                    let id = notice.unwrap_or_default();
                     let mut expenses = self.world.expenses();
                     let bound = expenses.bind(op, &id);
                     let acknowledged = expenses.acknowledge(op, reply.span);

@@ -44,6 +44,8 @@ pub enum Kind {
         category: bool,
     },
     Remove,
+    /// Undoes a removal; without one, changes nothing.
+    Restore,
 }
 
 /// An expense in a response.
@@ -207,7 +209,10 @@ impl Expenses {
         let writes = self.writes_of(&row.id);
         for write in &writes {
             let remove = &self.writes[*write];
-            if remove.kind == Kind::Remove && remove.is_done_before(span.began) {
+            if remove.kind == Kind::Remove
+                && remove.is_done_before(span.began)
+                && !self.may_be_undone(&writes, remove, span)
+            {
                 return Err(format!("invariant 2: {} was deleted by write {write}", shown()));
             }
         }
@@ -221,6 +226,23 @@ impl Expenses {
             self.writes[op].done.get_or_insert(span.ended);
         }
         Ok(())
+    }
+
+    fn restores(&self, writes: &[usize]) -> impl Iterator<Item = &Write> {
+        let writes = writes.iter().map(|op| &self.writes[*op]);
+        writes.filter(|write| write.kind == Kind::Restore && write.may_have_happened())
+    }
+
+    /// Whether a restoration may follow a removal before a read ends.
+    fn may_be_undone(&self, writes: &[usize], remove: &Write, span: Span) -> bool {
+        self.restores(writes)
+            .any(|write| write.began < span.ended && !write.is_done_before(remove.began))
+    }
+
+    /// Whether a restoration certainly follows a removal before a read begins.
+    fn is_undone(&self, writes: &[usize], remove: &Write, span: Span) -> bool {
+        self.restores(writes)
+            .any(|write| write.is_done_before(span.began) && remove.is_done_before(write.began))
     }
 
     /// A read shows the value of `op` in a field that some writes of the expense set.
@@ -270,7 +292,10 @@ impl Expenses {
             .copied()
             .filter(|op| {
                 let write = &self.writes[*op];
-                write.kind == Kind::Remove && write.began < span.ended && !write.has_failed
+                write.kind == Kind::Remove
+                    && write.began < span.ended
+                    && !write.has_failed
+                    && !self.is_undone(&writes, write, span)
             })
             .collect();
         match &removes[..] {
@@ -316,12 +341,17 @@ impl Expenses {
                 let removes = writes.iter().map(|op| &self.writes[*op]);
                 removes.filter(|write| write.kind == Kind::Remove && !write.has_failed)
             };
-            if removes().any(|write| write.is_done_before(span.began)) {
+            let is_gone = |write: &&Write| {
+                write.is_done_before(span.began) && !self.may_be_undone(writes, write, span)
+            };
+            if removes().any(|write| is_gone(&write)) {
                 continue;
             }
             max += 1;
             let add = &self.writes[writes[0]];
-            if add.is_done_before(span.began) && !removes().any(|write| write.began < span.ended) {
+            let may_be_gone =
+                |write: &Write| write.began < span.ended && !self.is_undone(writes, write, span);
+            if add.is_done_before(span.began) && !removes().any(may_be_gone) {
                 min += 1;
             }
         }
@@ -339,11 +369,19 @@ impl Expenses {
         })
     }
 
-    /// The write of this expense that certainly took effect between two ticks.
+    /// The write of this expense that certainly took effect between two ticks, and left another version. A restoration
+    /// within the second of the last change leaves the same.
     pub fn certain_change(&self, id: &str, from: u64, until: u64) -> Option<usize> {
-        self.writes_of(id).into_iter().find(|op| {
+        let writes = self.writes_of(id);
+        let has_restore = self.restores(&writes).next().is_some();
+        let is_certain = |kind| match kind {
+            Kind::Restore => false,
+            Kind::Remove => !has_restore,
+            Kind::Add | Kind::Change { .. } => true,
+        };
+        writes.into_iter().find(|op| {
             let write = &self.writes[*op];
-            write.began > from && write.is_done_before(until)
+            is_certain(write.kind) && write.began > from && write.is_done_before(until)
         })
     }
 }

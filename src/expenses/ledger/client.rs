@@ -133,6 +133,30 @@ impl Ledgers {
         self.write(owner, command).await
     }
 
+    /// Restores a removed expense.
+    pub(crate) async fn restore(
+        &self,
+        owner: &Owner,
+        id: ExpenseId,
+    ) -> Result<Written, WriteError> {
+        self.write(owner, Command::Restore { id: id.to_string() }).await
+    }
+
+    /// The expense that a removal has removed; `None` if it cannot be restored.
+    pub(crate) async fn removed(
+        &self,
+        owner: &Owner,
+        id: ExpenseId,
+    ) -> Result<Option<Row>, LedgerError> {
+        let response = self.send(owner, Command::Get { id: id.to_string() }).await?;
+        match outcome(&response)? {
+            Outcome::Row { entry: Some(RowMessage { removed: Some(Text(row)), .. }) } => {
+                Ok(Row::from_stored(id, &row))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Begins the erasure of the owner's data: from now on reads are empty and writes are refused.
     pub(crate) async fn erase(&self, owner: &Owner) -> Result<(), LedgerError> {
         let response = self.send(owner, Command::Erase).await?;
@@ -181,7 +205,7 @@ impl Ledgers {
         let response = self.send(owner, command).await?;
         Ok(match outcome(&response).map_err(LedgerError::from)? {
             Outcome::SavedRow { id, row } => {
-                let entry = RowMessage { id, row: Some(Text(row)) };
+                let entry = RowMessage { id, row: Some(Text(row)), removed: None };
                 let (_, row) = read_row(&entry).map_err(LedgerError::from)?;
                 row.map_or(Written::Absent, Written::Saved)
             }

@@ -3,11 +3,12 @@
 //! | row | value | removed |
 //! | --- | --- | --- |
 //! | `owner` | `{"v","owner"}` | never |
-//! | `log:{id}` | `{"v","record","at","kv_at","uncertain","requests"}` | ten minutes after KV has it |
+//! | `log:{id}` | `{"v","record","removed","at","kv_at","uncertain","requests"}` | ten minutes after KV has it |
 //! | `key:{hash}` | `{"v","body_hash","id","record","at"}` | 24 hours later |
 //! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
 //!
-//! Times are Unix milliseconds. `record` of a removed expense is `null`. `kv_at` is the time when KV confirmed the
+//! Times are Unix milliseconds. `record` of a removed expense is `null`, and `removed` is the record that it had; versions
+//! without `removed` ignore it, and their rows have none. `kv_at` is the time when KV confirmed the
 //! write. `uncertain` says that a write of the expense failed or ended without a response: KV may still perform
 //! it, after later ones. Ten minutes after `kv_at` such an expense is written once more.
 //!
@@ -63,6 +64,8 @@ struct EntryRow<'a> {
     v: u32,
     #[serde(borrow)]
     record: Option<ExpenseRecord<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    removed: Option<ExpenseRecord<'a>>,
     at: i64,
     kv_at: Option<i64>,
     uncertain: bool,
@@ -92,6 +95,8 @@ impl From<UnknownVersion> for ObjectFault {
 pub(super) struct Entry {
     /// `None`: removed.
     pub(super) expense: Option<Expense>,
+    /// The expense that a removal has removed, unless it was unreadable.
+    pub(super) removed: Option<Box<Expense>>,
     pub(super) at: i64,
     pub(super) kv_at: Option<i64>,
     pub(super) uncertain: bool,
@@ -121,6 +126,7 @@ impl Entry {
         requests.push(request.to_owned());
         Self {
             expense,
+            removed: None,
             at: now,
             kv_at: None,
             uncertain: before.is_some_and(|before| before.uncertain),
@@ -138,8 +144,11 @@ impl Entry {
             Some(record) => Some(record.into_expense(id).ok_or(UnknownVersion("row's record"))?),
             None => None,
         };
+        // Without it nothing is lost but the way back.
+        let removed = row.removed.and_then(|record| record.into_expense(id)).map(Box::new);
         Ok(Self {
             expense,
+            removed,
             at: row.at,
             kv_at: row.kv_at,
             // An instance that ended may have begun a write to KV.
@@ -162,6 +171,7 @@ impl Entry {
         let row = EntryRow {
             v: VERSION,
             record: self.expense.as_ref().map(ExpenseRecord::from),
+            removed: self.removed.as_deref().map(ExpenseRecord::from),
             at: self.at,
             kv_at: self.kv_at,
             uncertain: self.uncertain,

@@ -101,6 +101,11 @@ pub(super) enum Command<'a> {
         #[serde(default)]
         condition: ConditionMessage,
     },
+    /// A removed expense that the log still has is the expense again. A ledger of an earlier version does not know
+    /// the command, and does not respond.
+    Restore {
+        id: String,
+    },
     Get {
         id: String,
     },
@@ -297,6 +302,9 @@ pub(super) struct RowMessage<'a> {
     /// The stored text.
     #[serde(borrow)]
     pub(super) row: Option<Text<'a>>,
+    /// The row that a removal has removed; only in the response to `Get`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed: Option<Text<'a>>,
 }
 
 /// The latest write of an expense; a removal has no record.

@@ -127,6 +127,7 @@ impl Shared {
             Command::Remove { id: text, condition } => {
                 self.edit(owner, request, id(&text)?, Edit::Remove, &condition.into(), form).await
             }
+            Command::Restore { id: text } => self.restore(owner, request, id(&text)?, form).await,
             Command::Get { id: text } => self.get(owner, id(&text)?, form),
             Command::List { after, limit } => {
                 let after = after.as_ref().map(|Text(after)| &**after);
@@ -190,16 +191,7 @@ impl Shared {
         condition: &Condition,
         form: Form,
     ) -> Result<String, ObjectFault> {
-        let is_in_log =
-            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains_key(&id)))?;
-        let base = if is_in_log {
-            Base::InLog
-        } else {
-            match self.store.kv().get(&owner.expense_key(id)).await {
-                Ok(record) => Base::Stored(record),
-                Err(error) => Base::Failed(error.to_string()),
-            }
-        };
+        let base = self.base(owner, id).await?;
         let now = self.now();
         let response = self.with_log_of(owner, |log, storage| {
             let entry = log.entries.get(&id);
@@ -227,6 +219,8 @@ impl Shared {
                     return Err(ObjectFault::new("an entry left the log during an event"));
                 }
             };
+            let is_removal = matches!(edit, Edit::Remove);
+            let removed = if is_removal { current.clone().map(Box::new) } else { None };
             let changed = match edit {
                 Edit::Change(_) if current.is_none() => return Ok(respond(Outcome::Unreadable)),
                 _ if !condition.is_met_by(|| current.as_ref().map(Version::of)) => {
@@ -235,7 +229,8 @@ impl Shared {
                 _ if entry.is_none() && log.is_full() => return Ok(self.refuse_full(owner)),
                 edit => edit.apply(id, current, now),
             };
-            let entry = Entry::new(changed, request, now, entry);
+            let mut entry = Entry::new(changed, request, now, entry);
+            entry.removed = removed;
             let response = form.written(&entry);
             log.commit(storage, owner, id, entry, None)?;
             Ok(response)
@@ -244,11 +239,77 @@ impl Shared {
         Ok(response)
     }
 
+    /// Makes a removed expense of the log the expense again, with a new time of change. An expense that is there stays
+    /// as it is.
+    async fn restore(
+        self: &Arc<Self>,
+        owner: &Owner,
+        request: &str,
+        id: ExpenseId,
+        form: Form,
+    ) -> Result<String, ObjectFault> {
+        let base = self.base(owner, id).await?;
+        let now = self.now();
+        let response = self.with_log_of(owner, |log, storage| {
+            let Some(entry) = log.entries.get(&id) else {
+                return Ok(match base {
+                    Base::Stored(None) => respond(Outcome::Absent),
+                    Base::Stored(Some(record)) => match decode(id, &record) {
+                        Some(row) => match row.as_ref().expense() {
+                            Some(expense) => form.saved(&expense, &row.stored()),
+                            None => respond(Outcome::Unreadable),
+                        },
+                        None => respond(Outcome::Unreadable),
+                    },
+                    Base::Failed(reason) => respond(Outcome::NotRead { reason }),
+                    Base::InLog => {
+                        return Err(ObjectFault::new("an entry left the log during an event"));
+                    }
+                });
+            };
+            if entry.expense.is_some() {
+                return Ok(form.written(entry));
+            }
+            let is_sent_again = entry.requests.iter().any(|known| known == request);
+            let Some(removed) = entry.removed.as_deref().filter(|_| !is_sent_again) else {
+                return Ok(respond(Outcome::Absent));
+            };
+            let updated_at = Timestamp::from_unix_secs(now.div_euclid(1000));
+            let updated_at = updated_at.unwrap_or(removed.updated_at);
+            let restored = Expense { updated_at, ..removed.clone() };
+            let entry = Entry::new(Some(restored), request, now, Some(entry));
+            let response = form.written(&entry);
+            log.commit(storage, owner, id, entry, None)?;
+            Ok(response)
+        })?;
+        self.begin_transfer();
+        Ok(response)
+    }
+
+    /// The expense that a write begins with, as far as KV has to be asked.
+    async fn base(&self, owner: &Owner, id: ExpenseId) -> Result<Base, ObjectFault> {
+        let is_in_log =
+            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains_key(&id)))?;
+        Ok(if is_in_log {
+            Base::InLog
+        } else {
+            match self.store.kv().get(&owner.expense_key(id)).await {
+                Ok(record) => Base::Stored(record),
+                Err(error) => Base::Failed(error.to_string()),
+            }
+        })
+    }
+
     fn get(&self, owner: &Owner, id: ExpenseId, form: Form) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
             let entry = log.entries.get(&id);
+            let removed = entry.and_then(|entry| entry.removed.as_deref());
+            let removed = removed.map(|removed| Row::from(removed).stored());
+            let removed = removed.map(|row| Text(row.into()));
             Ok(respond(match form {
-                Form::Rows => Outcome::Row { entry: entry.map(|entry| row(id, entry)) },
+                Form::Rows => Outcome::Row {
+                    entry: entry.map(|entry| RowMessage { removed, ..row(id, entry) }),
+                },
                 Form::Records => Outcome::Entry { entry: entry.map(|entry| record(id, entry)) },
             }))
         })
@@ -447,7 +508,8 @@ fn respond(outcome: Outcome<'_>) -> String {
 }
 
 fn row(id: ExpenseId, entry: &Entry) -> RowMessage<'_> {
-    RowMessage { id: id.to_string().into(), row: entry.row().map(|row| Text(row.into())) }
+    let row = entry.row().map(|row| Text(row.into()));
+    RowMessage { id: id.to_string().into(), row, removed: None }
 }
 
 fn record(id: ExpenseId, entry: &Entry) -> EntryMessage<'_> {

@@ -38,6 +38,9 @@ pub struct Form<'a> {
     pub categories: &'a [&'a str],
     /// How the visitor writes amounts.
     pub locale: Locale,
+    /// Whether an expense was just added, and another one follows: the form has the focus, and its first field is
+    /// described by the message.
+    pub is_next: bool,
 }
 
 impl Form<'_> {
@@ -76,6 +79,11 @@ impl Form<'_> {
         let name = field.name();
         let error = self.errors.iter().find(|error| error.field == field);
         let is_required = field != Field::Category;
+        let is_first = field == Field::Description && self.is_next;
+        let description = match error {
+            Some(_) => Some(format!("{name}-error")),
+            None => is_first.then(|| "notice".to_owned()),
+        };
         html! {
             div class={ "field " (name) } {
                 label for=(name) { (label) @if !is_required { span.muted { " (optional)" } } }
@@ -88,7 +96,8 @@ impl Form<'_> {
                     dir=[matches!(field, Field::Description | Field::Category).then_some("auto")]
                     required[is_required]
                     aria-invalid=[error.map(|_| "true")]
-                    aria-describedby=[error.map(|_| format!("{name}-error"))];
+                    aria-describedby=[description]
+                    autofocus[is_first];
             }
         }
     }
@@ -234,7 +243,7 @@ pub fn confirm_delete(
             p.total { (locale.money(content.amount, &content.currency)) }
             p { bdi { (&*content.description) } }
             p.muted { bdi { (&*content.category) } ", " (date(locale, content.date)) }
-            p { "This cannot be undone." }
+            p { "The next page has a button to undo it." }
             form.actions method="post" action={ "/expenses/" (expense.id) "/delete" } {
                 button.danger { "Delete" }
                 a href="/expenses" { "Cancel" }

@@ -14,7 +14,7 @@ use crate::expenses::{
     amount::Total,
     filter::Filter,
     ledger::overlay::Consistency,
-    model::Expense,
+    model::{Expense, ExpenseId},
     sorted::sorted_by_key,
     summary::{CurrencySummary, MonthComparison, Summary},
 };
@@ -60,12 +60,21 @@ pub struct FirstPage<'a> {
 /// The result of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// An expense was added; `None` if the page's list does not have it.
+    /// An expense was added; `None` if it cannot be read.
     Added(Option<Expense>),
-    /// An expense was changed; `None` if the page's list does not have it.
+    /// An expense was changed; `None` if it cannot be read.
     Changed(Option<Expense>),
     /// An expense was deleted.
-    Deleted,
+    Deleted {
+        /// Its id.
+        id: ExpenseId,
+        /// The expense, if it is known.
+        expense: Option<Expense>,
+        /// Whether the message has a button that restores it.
+        can_restore: bool,
+    },
+    /// A deleted expense was restored; `None` if it cannot be read.
+    Restored(Option<Expense>),
 }
 
 /// The page.
@@ -117,20 +126,28 @@ pub fn filter_refused(
 }
 
 fn notice_line(notice: &Notice, locale: Locale) -> Markup {
-    let of = |expense: &Expense| {
-        let content = &expense.content;
+    let of = |expense: &Option<Expense>| {
         html! {
-            " “" bdi { (&*content.description) } "”, " (locale.money(content.amount, &content.currency))
+            @if let Some(Expense { content, .. }) = expense {
+                " “" bdi { (&*content.description) } "”, "
+                (locale.money(content.amount, &content.currency))
+            }
         }
     };
     html! {
-        p.notice role="status" {
-            @match notice {
-                Notice::Added(Some(expense)) => { "Added" (of(expense)) "." },
-                Notice::Changed(Some(expense)) => { "Changed" (of(expense)) "." },
-                Notice::Added(None) => "Added.",
-                Notice::Changed(None) => "Changed.",
-                Notice::Deleted => "Deleted.",
+        div.notice role="status" {
+            p #notice {
+                @match notice {
+                    Notice::Added(expense) => { "Added" (of(expense)) "." },
+                    Notice::Changed(expense) => { "Changed" (of(expense)) "." },
+                    Notice::Deleted { expense, .. } => { "Deleted" (of(expense)) "." },
+                    Notice::Restored(expense) => { "Restored" (of(expense)) "." },
+                }
+            }
+            @if let Notice::Deleted { id, can_restore: true, .. } = notice {
+                form method="post" action={ "/expenses/" (id) "/restore" } {
+                    button.quiet aria-describedby="notice" { "Undo" }
+                }
             }
         }
     }

@@ -1,0 +1,174 @@
+//! The cookies of pages. Neither holds a secret, a description or an amount.
+//!
+//! | cookie | value | seconds |
+//! | --- | --- | --- |
+//! | `expenses-notice` | the kind of the message that the next page shows, and the id of an expense | 60 |
+//!
+//! On https the names begin with `__Host-`, so that no other host of the domain sets them.
+
+use axum::response::Response;
+use axum_authkit::{
+    browser::redirect,
+    config::{HOST_PREFIX, SameSite},
+    cookie::{Cookie, RequestCookies},
+    origin::RequestOrigin,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+
+use crate::expenses::model::ExpenseId;
+
+const NOTICE: &str = "__Host-expenses-notice";
+/// Longer than a redirect takes. A message that no page has shown by then is out of date.
+const NOTICE_SECS: u32 = 60;
+
+/// The result of a form, which the next page tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// An expense was added.
+    Added(ExpenseId),
+    /// An expense was changed.
+    Changed(ExpenseId),
+    /// An expense was deleted.
+    Deleted(ExpenseId),
+    /// A deleted expense was restored.
+    Restored(ExpenseId),
+    /// The session was switched to another organization.
+    Switched,
+}
+
+impl Notice {
+    /// `{kind}.{id}`, or the kind alone.
+    fn text(self) -> String {
+        let (kind, id) = match self {
+            Self::Added(id) => ("added.", id),
+            Self::Changed(id) => ("changed.", id),
+            Self::Deleted(id) => ("deleted.", id),
+            Self::Restored(id) => ("restored.", id),
+            Self::Switched => return "switched".to_owned(),
+        };
+        format!("{kind}{id}")
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let Some((kind, id)) = text.split_once('.') else {
+            return (text == "switched").then_some(Self::Switched);
+        };
+        let id = ExpenseId::parse(id).ok()?;
+        match kind {
+            "added" => Some(Self::Added(id)),
+            "changed" => Some(Self::Changed(id)),
+            "deleted" => Some(Self::Deleted(id)),
+            "restored" => Some(Self::Restored(id)),
+            _ => None,
+        }
+    }
+}
+
+/// The cookies of pages on one origin.
+#[derive(Debug, Clone, Copy)]
+pub struct PageCookies {
+    is_secure: bool,
+}
+
+impl PageCookies {
+    /// The cookies of pages on this origin.
+    #[must_use]
+    pub fn on(origin: &RequestOrigin) -> Self {
+        Self { is_secure: origin.is_secure() }
+    }
+
+    /// The cookies of pages on the request's origin.
+    #[must_use]
+    pub fn of_parts(parts: &Parts) -> Self {
+        RequestOrigin::of_parts(parts).map_or(Self { is_secure: true }, |origin| Self::on(&origin))
+    }
+
+    fn name(self, name: &'static str) -> &'static str {
+        if self.is_secure { name } else { name.strip_prefix(HOST_PREFIX).unwrap_or(name) }
+    }
+
+    fn cookie(self, name: &'static str, max_age_secs: u32) -> Cookie<'static> {
+        Cookie {
+            name: self.name(name),
+            path: "/",
+            max_age_secs,
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: self.is_secure,
+        }
+    }
+
+    /// The message that the page of this request shows.
+    #[must_use]
+    pub fn notice(self, headers: &HeaderMap) -> Option<Notice> {
+        RequestCookies::from_headers(headers).values(self.name(NOTICE)).find_map(Notice::parse)
+    }
+
+    /// Removes the message, which the page shows once.
+    #[must_use]
+    pub fn clear_notice(self) -> HeaderValue {
+        self.cookie(NOTICE, 0).clear()
+    }
+
+    /// 303 to a page, which shows the message.
+    #[must_use]
+    pub fn redirect(self, location: &str, notice: Notice) -> Response {
+        let mut response = redirect(StatusCode::SEE_OTHER, location);
+        let cookie = self.cookie(NOTICE, NOTICE_SECS).set(&notice.text());
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
+
+    fn sent(cookies: PageCookies, notice: Notice) -> String {
+        let response = cookies.redirect("/expenses", notice);
+        response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn notice_is_read_from_its_cookie() {
+        let id = ExpenseId::parse(ID).unwrap();
+        for is_secure in [true, false] {
+            let cookies = PageCookies { is_secure };
+            for notice in [
+                Notice::Added(id),
+                Notice::Changed(id),
+                Notice::Deleted(id),
+                Notice::Restored(id),
+                Notice::Switched,
+            ] {
+                let cookie = sent(cookies, notice);
+                let pair = cookie.split(';').next().unwrap();
+                let mut headers = HeaderMap::new();
+                headers.insert(header::COOKIE, pair.parse().unwrap());
+                assert_eq!(cookies.notice(&headers), Some(notice));
+                let other = PageCookies { is_secure: !is_secure };
+                assert_eq!(other.notice(&headers), None);
+            }
+        }
+    }
+
+    #[test]
+    fn notice_of_unknown_form_is_none() {
+        for text in ["", "added", "added.", "added.x", "unknown.7ZZZZZZZZZ0123456789ABCDEF", "."] {
+            assert_eq!(Notice::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn notice_cookie_is_short_lived_and_own() {
+        let cookie = sent(PageCookies { is_secure: true }, Notice::Switched);
+        assert_eq!(
+            cookie,
+            "__Host-expenses-notice=switched; Path=/; Max-Age=60; SameSite=Lax; HttpOnly; Secure"
+        );
+        let cookie = sent(PageCookies { is_secure: false }, Notice::Switched);
+        assert!(cookie.starts_with("expenses-notice=switched; ") && !cookie.contains("Secure"));
+    }
+}
