@@ -49,7 +49,7 @@ for (const javaScriptEnabled of [true, false]) {
     await add(page, { description: 'Team <b>lunch</b> & "more"', amount: '42.50', currency: 'EUR', category: 'meals' });
     assert.match(await page.getByRole('status').innerText(), /^Added “Team <b>lunch<\/b> & "more"”, .*42\.50/);
     await add(page, { description: 'Train', amount: '89.9', currency: 'EUR', category: 'travel', date: '2026-01-05' });
-    await add(page, { description: 'Keyboard', amount: '129', currency: 'USD' });
+    await add(page, { description: 'Keyboard', amount: '129', currency: 'USD', category: 'tools' });
     await page.getByRole('status').filter({ hasText: 'Added “Keyboard”' }).waitFor();
     assert.deepEqual(await rows(page), ['Keyboard', 'Train', 'Team <b>lunch</b> & "more"']);
     await page.getByRole('img', { name: 'Spending by category in EUR' }).waitFor();
