@@ -5,7 +5,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use authkit_edge::web::{Locale, expense_form::FormInput};
+use authkit_edge::{
+    expenses::model::Currency,
+    web::{Locale, expense_form::FormInput},
+};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, header};
 use proptest::{prelude::*, sample::select};
@@ -22,8 +25,8 @@ fn noon() -> DateTime<Utc> {
 
 const LANGUAGES: [&str; 12] =
     ["en-US", "en-CA", "en-ZA", "de", "de-CH", "fr", "es", "hi", "ja", "da", "vi", "tlh"];
-const CURRENCIES: [&str; 11] =
-    ["USD", "CAD", "EUR", "CHF", "JPY", "DKK", "VND", "INR", "ZAR", "HUF", "XTS"];
+const CURRENCIES: [&str; 13] =
+    ["USD", "CAD", "EUR", "CHF", "JPY", "DKK", "VND", "INR", "ZAR", "HUF", "XTS", "BHD", "CLF"];
 const MARKS: [&str; 14] =
     ["$", "US$", "USD", "usd", "€", "EUR", "¥", "kr", "kr.", "Rs", "R", "Ft", "CHF", "₫"];
 
@@ -50,14 +53,18 @@ proptest! {
 
     #[test]
     fn printed_amounts_are_read_back(
-        hundredths in prop_oneof![1_u64..1_000_000, 1_u64..1_000_000_000_000],
+        units in prop_oneof![1_u64..1_000_000, 1_u64..1_000_000_000_000],
         is_whole in any::<bool>(),
         currency in select(&CURRENCIES[..]),
         language in select(&LANGUAGES[..]),
     ) {
-        let hundredths = if is_whole { hundredths.next_multiple_of(100) } else { hundredths };
-        let hundredths = hundredths.min(999_999_999_999);
-        let amount = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        let places = Currency::parse(currency).unwrap().places();
+        let width = usize::from(places.max(2));
+        let unit = 10_u64.pow(places.max(2).into());
+        let is_whole = is_whole || places == 0;
+        let units = if is_whole { units.next_multiple_of(unit) } else { units };
+        let units = units.min(if is_whole { 1_000_000_000_000 - unit } else { 999_999_999_999 });
+        let amount = format!("{}.{:0width$}", units / unit, units % unit);
         let locale = locale_of(language);
         for text in [locale.money(&amount, currency), locale.typed(&amount)] {
             let read = read(&text, currency, locale);

@@ -12,6 +12,7 @@ use crate::{
         store::GetError,
         user_expenses::{AddError, ChangeError, RemoveError, RestoreError},
     },
+    fastapi::expense::unfit_amount,
 };
 use axum_authkit::AppError;
 
@@ -65,6 +66,7 @@ pub(super) fn not_changed(error: ChangeError) -> AppError {
         ChangeError::Absent => no_such_expense(),
         ChangeError::Unreadable(_) => unreadable(),
         ChangeError::ConditionNotMet => condition_not_met(),
+        ChangeError::Unfit(unfit) => unfit_amount(unfit).into(),
         ChangeError::Write(error) => not_written(error, CHANGE_MAYBE_SAVED),
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod amount;
 pub(crate) mod csv;
+pub mod currency;
 mod cursor;
 mod erase;
 pub mod events;

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 use ulid::{ULID_LEN, Ulid};
 
-use super::amount::Amount;
+use super::amount::{Amount, AmountError};
+pub use super::currency::{Currency, CurrencyError};
 use edge_host::random_bytes;
 
 /// An expense. `super::row` has its JSON.
@@ -124,16 +125,44 @@ impl<T> Update<T> {
 
 impl ExpenseChanges {
     /// Applies the changes to `content`; the default date is `today`.
-    #[must_use]
-    pub fn apply(self, content: ExpenseContent, today: NaiveDate) -> ExpenseContent {
-        ExpenseContent {
+    ///
+    /// # Errors
+    ///
+    /// [`UnfitAmount`], if the amount or the currency changes. A stored amount stays as it is otherwise.
+    pub fn apply(
+        self,
+        content: ExpenseContent,
+        today: NaiveDate,
+    ) -> Result<ExpenseContent, UnfitAmount> {
+        let currency = self.currency.apply(content.currency, || Currency::DEFAULT);
+        let mut amount = self.amount.unwrap_or(content.amount);
+        if self.amount.is_some() || currency != content.currency {
+            amount = amount.in_currency(currency).map_err(|reason| UnfitAmount {
+                amount,
+                currency,
+                reason,
+            })?;
+        }
+        Ok(ExpenseContent {
             description: self.description.unwrap_or(content.description),
-            amount: self.amount.unwrap_or(content.amount),
-            currency: self.currency.apply(content.currency, || Currency::DEFAULT),
+            amount,
+            currency,
             category: self.category.apply(content.category, Category::fallback),
             date: self.date.apply(content.date, || today),
-        }
+        })
     }
+}
+
+/// An amount that its currency does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{amount} is no amount of {}: {reason}", &**.currency)]
+pub struct UnfitAmount {
+    /// The amount.
+    pub amount: Amount,
+    /// The currency.
+    pub currency: Currency,
+    /// Why the currency does not have it.
+    pub reason: AmountError,
 }
 
 /// The error for a text that is too short or too long.
@@ -212,43 +241,6 @@ impl Category {
 
     fn fallback() -> Self {
         Self(Self::DEFAULT.to_owned())
-    }
-}
-
-/// A currency code: three letters of ISO 4217.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Currency([u8; 3]);
-
-/// The error for a text that is not three capital letters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the text is not three capital letters")]
-pub struct CurrencyError;
-
-impl Currency {
-    /// The currency of an expense without one.
-    pub const DEFAULT: Self = Self(*b"USD");
-    /// The codes, as a regular expression.
-    pub const PATTERN: &str = "^[A-Z]{3}$";
-
-    /// Parses a code.
-    ///
-    /// # Errors
-    ///
-    /// [`CurrencyError`].
-    pub fn parse(text: &str) -> Result<Self, CurrencyError> {
-        match *text.as_bytes() {
-            [a @ b'A'..=b'Z', b @ b'A'..=b'Z', c @ b'A'..=b'Z'] => Ok(Self([a, b, c])),
-            _ => Err(CurrencyError),
-        }
-    }
-}
-
-impl Deref for Currency {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        // The bytes are ASCII letters.
-        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -462,10 +454,48 @@ mod tests {
     }
 
     #[test]
-    fn currency_is_three_capital_letters() {
-        assert_eq!(&*Currency::parse("EUR").unwrap(), "EUR");
-        for text in ["", "EU", "EURO", "eur", "EU1", " EUR", "ÄU"] {
-            assert_eq!(Currency::parse(text), Err(CurrencyError), "{text}");
+    fn changed_amount_must_fit_the_currency() {
+        let content = |amount: &str, currency: &str| ExpenseContent {
+            description: Description::parse("x").unwrap(),
+            amount: Amount::parse(amount).unwrap(),
+            currency: Currency::parse(currency).unwrap(),
+            category: Category::fallback(),
+            date: noon().date_naive(),
+        };
+        let applied = |before: (&str, &str), amount: Option<&str>, currency: Option<&str>| {
+            let changes = ExpenseChanges {
+                amount: amount.map(|amount| Amount::parse(amount).unwrap()),
+                currency: match currency {
+                    None => Update::Keep,
+                    Some("") => Update::Reset,
+                    Some(code) => Update::Set(Currency::parse(code).unwrap()),
+                },
+                ..ExpenseChanges::default()
+            };
+            let content = changes.apply(content(before.0, before.1), noon().date_naive());
+            content.map(|content| content.amount.to_string()).map_err(|error| error.reason)
+        };
+        let too_many = |max| Err(AmountError::TooManyPlaces { max });
+        for (before, amount, currency, after) in [
+            (("42.50", "EUR"), None, Some("JPY"), too_many(0)),
+            (("42.00", "EUR"), None, Some("JPY"), Ok("42.00")),
+            (("42.50", "EUR"), None, Some("BHD"), Ok("42.500")),
+            (("1.234", "BHD"), None, Some(""), too_many(2)),
+            (("1.230", "BHD"), None, Some(""), Ok("1.23")),
+            (("42.50", "EUR"), Some("1.234"), None, too_many(2)),
+            (("42.50", "BHD"), Some("1.23"), None, Ok("1.230")),
+            // Stored before currencies had places of their own.
+            (("100.50", "JPY"), None, None, Ok("100.50")),
+            (("100.50", "JPY"), None, Some("JPY"), Ok("100.50")),
+            (("100.50", "JPY"), Some("100.50"), None, too_many(0)),
+            (("42.50", "BHD"), None, None, Ok("42.50")),
+        ] {
+            let after = after.map(str::to_owned);
+            assert_eq!(
+                applied(before, amount, currency),
+                after,
+                "{before:?} {amount:?} {currency:?}"
+            );
         }
     }
 

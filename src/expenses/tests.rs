@@ -70,14 +70,17 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
 prop_compose! {
     fn expense()(
         description in text(Description::MAX_CHARS),
-        hundredths in 1_u64..1_000_000_000_000,
+        units in 1_u64..1_000_000_000_000,
+        places in 2_u32..=4,
         currency in "[A-Z]{3}",
         category in text(Category::MAX_CHARS),
         days in 1_i32..3_652_059,
         created_at in timestamp(),
         updated_at in timestamp(),
     ) -> Expense {
-        let amount = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+        // A currency need not have these places: what is stored stays.
+        let (unit, width) = (10_u64.pow(places), places as usize);
+        let amount = format!("{}.{:0width$}", units / unit, units % unit);
         Expense {
             id: ExpenseId::new(created_at.into()),
             content: ExpenseContent {

@@ -16,7 +16,7 @@ use super::{
         client::{LedgerError, Ledgers, WriteError, Written},
         overlay::{Consistency, Overlay, Reading, Recent},
     },
-    model::{Currency, Expense, ExpenseChanges, ExpenseId, NewExpense},
+    model::{Currency, Expense, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount},
     row::{Row, RowRef, Rows},
     store::{Batch, ExpenseStore, GetError},
     summary::SummaryBuilder,
@@ -145,6 +145,9 @@ pub enum ChangeError {
     /// The expense does not meet the request's condition.
     #[error("the expense does not meet the condition")]
     ConditionNotMet,
+    /// The currency does not have the amount.
+    #[error(transparent)]
+    Unfit(UnfitAmount),
     /// The write failed.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -471,6 +474,7 @@ fn changed(id: ExpenseId, written: Written) -> Result<Row, ChangeError> {
         Written::Absent => Err(ChangeError::Absent),
         Written::Unreadable => Err(ChangeError::Unreadable(id)),
         Written::NotMet => Err(ChangeError::ConditionNotMet),
+        Written::Unfit(unfit) => Err(ChangeError::Unfit(unfit)),
         Written::Removed | Written::KeyReused => Err(unexpected().into()),
     }
 }

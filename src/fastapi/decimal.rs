@@ -21,20 +21,23 @@ pub enum DecimalError {
     Amount(#[from] AmountError),
 }
 
-/// Reads an amount.
+/// Reads an amount of a currency with so many decimal places; `None` is a currency that is not known.
 ///
 /// # Errors
 ///
 /// [`DecimalError`].
-pub(super) fn parse_amount(text: &str) -> Result<Amount, DecimalError> {
-    if let Some(amount) = Amount::parse(text) {
+pub(super) fn parse_amount(text: &str, of_currency: Option<u8>) -> Result<Amount, DecimalError> {
+    if let Some(amount) = Amount::parse(text)
+        && let Some(places) = of_currency
+        && let Ok(amount) = amount.with_places(places)
+    {
         return Ok(amount);
     }
     let mut text = Cow::Borrowed(text.trim());
     if text.contains('_') {
         text = Cow::Owned(text.replace('_', ""));
     }
-    Ok(Amount::from_decimal(&parse_decimal(&text)?)?)
+    Ok(Amount::from_decimal(&parse_decimal(&text)?, of_currency)?)
 }
 
 fn parse_decimal(text: &str) -> Result<Decimal, DecimalError> {
@@ -84,7 +87,7 @@ mod tests {
             ("1_000.5_0", "1000.50"),
             ("1e_1", "10.00"),
         ] {
-            assert_eq!(parse_amount(text).unwrap().to_string(), shown, "{text}");
+            assert_eq!(parse_amount(text, Some(2)).unwrap().to_string(), shown, "{text}");
         }
     }
 
@@ -92,6 +95,7 @@ mod tests {
     fn parse_amount_reports_the_first_failed_check() {
         use AmountError::*;
         use DecimalError::{Malformed, NotFinite};
+        let (places, whole) = (TooManyPlaces { max: 2 }, TooManyWholeDigits { max: 10 });
         let long = "1".repeat(400);
         for (text, error) in [
             ("", Malformed),
@@ -116,19 +120,49 @@ mod tests {
             ("-0", NotPositive.into()),
             ("0e999999999999999999", NotPositive.into()),
             ("-5", NotPositive.into()),
-            ("-5.123", TooManyPlaces.into()),
-            ("0.001", TooManyPlaces.into()),
-            ("1e-3", TooManyPlaces.into()),
+            ("-5.123", places.into()),
+            ("0.001", places.into()),
+            ("1e-3", places.into()),
             ("0.1234567890123", TooManyDigits.into()),
             ("1234567890123", TooManyDigits.into()),
             ("12345678901.12", TooManyDigits.into()),
-            ("12345678901", TooManyWholeDigits.into()),
-            ("1e10", TooManyWholeDigits.into()),
+            ("12345678901", whole.into()),
+            ("1e10", whole.into()),
             ("1e999999999999999999", TooManyDigits.into()),
             ("1e-999999999999999999", TooManyDigits.into()),
             (&long, TooManyDigits.into()),
         ] {
-            assert_eq!(parse_amount(text), Err(error), "{text}");
+            assert_eq!(parse_amount(text, Some(2)), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn parse_amount_takes_the_places_of_the_currency() {
+        for (text, places, shown) in [
+            ("100", 0, "100.00"),
+            ("100.00", 0, "100.00"),
+            ("1e2", 0, "100.00"),
+            ("1.234", 3, "1.234"),
+            ("42.5", 3, "42.500"),
+            ("42.50", 3, "42.500"),
+            ("1.2345", 4, "1.2345"),
+            ("42.500", 2, "42.50"),
+        ] {
+            assert_eq!(parse_amount(text, Some(places)).unwrap().to_string(), shown, "{text}");
+        }
+        for (text, max) in [("100.50", 0), ("0.5", 0), ("1.2345", 3), ("1.23456", 4)] {
+            let error = AmountError::TooManyPlaces { max };
+            assert_eq!(parse_amount(text, Some(max)), Err(error.into()), "{text}");
+        }
+        for (text, shown) in
+            [("5", "5.00"), ("1.2340", "1.234"), ("9999999999.99", "9999999999.99")]
+        {
+            assert_eq!(parse_amount(text, None).unwrap().to_string(), shown, "{text}");
+        }
+        let error = AmountError::TooManyWholeDigits { max: 10 };
+        assert_eq!(parse_amount("1e10", None), Err(error.into()));
+        let error = AmountError::TooManyWholeDigits { max: 9 };
+        assert_eq!(parse_amount("1234567890", Some(3)), Err(error.into()));
+        assert_eq!(parse_amount("1234567890.00", Some(3)), Err(error.into()));
     }
 }

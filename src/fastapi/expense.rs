@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     date::{parse_date as parse_date_text, parse_unix_date},
-    decimal,
+    decimal::{self, DecimalError},
     fields::{Fields, parse_string},
     integer::parse_positive,
     problem::{Fault, Problem, Problems, Source},
@@ -15,7 +15,9 @@ use crate::expenses::{
     amount::Amount,
     filter::Filter,
     idempotency::IdempotencyKey,
-    model::{Category, Currency, Description, ExpenseChanges, ExpenseId, NewExpense, Update},
+    model::{
+        Category, Currency, Description, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount, Update,
+    },
 };
 use edge_host::KV_LIST_MAX_KEYS;
 
@@ -30,7 +32,11 @@ pub(crate) const DEFAULT_LIMIT: usize = 100;
 pub fn parse_expense(body: Value) -> Result<NewExpense, Problems> {
     let mut fields = Fields::of(body)?;
     let description = fields.required("description", parse_description);
-    let amount = fields.required("amount", parse_amount);
+    let places = match fields.get("currency") {
+        Some(currency) => places_of(currency),
+        None => Currency::DEFAULT.places(),
+    };
+    let amount = fields.required("amount", |value| parse_amount_of(value, Some(places)));
     let currency = fields.optional("currency", parse_currency);
     let category = fields.optional("category", parse_category);
     let date = fields.optional("date", parse_date);
@@ -91,9 +97,11 @@ fn read_id(fields: &mut Fields) -> Option<ExpenseId> {
 }
 
 fn read_changes(fields: &mut Fields) -> ExpenseChanges {
+    // Without a currency the stored one counts, which the ledger knows.
+    let places = fields.get("currency").map(places_of);
     ExpenseChanges {
         description: fields.optional("description", parse_description),
-        amount: fields.optional("amount", parse_amount),
+        amount: fields.optional("amount", |value| parse_amount_of(value, places)),
         currency: update(fields.optional("currency", |value| or_null(value, parse_currency))),
         category: update(fields.optional("category", |value| or_null(value, parse_category))),
         date: update(fields.optional("date", |value| or_null(value, parse_date))),
@@ -127,13 +135,20 @@ fn parse_currency(value: &Value) -> Result<Currency, Fault> {
     Ok(Currency::parse(parse_string(value)?)?)
 }
 
-fn parse_amount(value: &Value) -> Result<Amount, Fault> {
+/// The decimal places of a currency that was sent. `null` is the default currency; an invalid one counts as it, and is a
+/// problem of its own.
+fn places_of(currency: &Value) -> u8 {
+    parse_currency(currency).unwrap_or(Currency::DEFAULT).places()
+}
+
+/// An amount of a currency with so many decimal places; `None` is a currency that is not known.
+fn parse_amount_of(value: &Value, places: Option<u8>) -> Result<Amount, Fault> {
     let text = match value {
         Value::Number(number) => number.as_str(),
         Value::String(text) => text,
         _ => return Err(Fault::NotADecimal),
     };
-    decimal::parse_amount(text).map_err(Fault::Decimal)
+    decimal::parse_amount(text, places).map_err(Fault::Decimal)
 }
 
 fn parse_date(value: &Value) -> Result<NaiveDate, Fault> {
@@ -241,6 +256,16 @@ fn read_filter(fields: &mut Fields, category: Option<Category>) -> Filter {
         fields.reject("to", Fault::RangeReversed);
         Filter::default()
     })
+}
+
+/// The problem of a change that gives an expense an amount that its currency does not have.
+#[must_use]
+pub fn unfit_amount(unfit: UnfitAmount) -> Problems {
+    let UnfitAmount { amount, reason, .. } = unfit;
+    // A number with its digits.
+    let input = serde_json::from_str(&amount.to_string()).unwrap_or_default();
+    let fault = Fault::Decimal(DecimalError::Amount(reason));
+    Problem::of_field(Source::Body, "amount", fault, input).into()
 }
 
 /// The problem of a cursor from another list, user or filter.
@@ -426,7 +451,7 @@ mod tests {
         let body = json!({"description": "x", "amount": 1, "currency": "EUR", "category": "a", "date": "2026-01-01"});
         let content = parse_expense(body).unwrap().into_content(today());
         let patched = |patch: Value| {
-            parse_patch(patch).map(|changes| changes.apply(content.clone(), today()))
+            parse_patch(patch).map(|changes| changes.apply(content.clone(), today()).unwrap())
         };
         assert_eq!(patched(json!({})).unwrap(), content);
         let changed = patched(json!({"amount": "2.5"})).unwrap();

@@ -55,6 +55,12 @@ impl Fields {
         Self { source, members, known: Vec::new(), problems: Problems::default() }
     }
 
+    /// A field as it was sent, which is parsed later.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
     /// Parses a field that may be absent.
     pub fn optional<T>(
         &mut self,

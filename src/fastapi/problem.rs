@@ -118,25 +118,27 @@ fn text_message(error: TextError) -> Cow<'static, str> {
     }
 }
 
-fn decimal_message(error: DecimalError) -> &'static str {
-    match error {
+fn decimal_message(error: DecimalError) -> Cow<'static, str> {
+    let message = match error {
         DecimalError::Malformed => "Input should be a valid decimal",
         DecimalError::NotFinite => "Input should be a finite number",
         DecimalError::Amount(AmountError::TooManyDigits) => {
             "Decimal input should have no more than 12 digits in total"
         }
-        DecimalError::Amount(AmountError::TooManyPlaces) => {
-            "Decimal input should have no more than 2 decimal places"
+        DecimalError::Amount(AmountError::TooManyPlaces { max }) => {
+            return format!("Decimal input should have no more than {max} decimal places").into();
         }
-        DecimalError::Amount(AmountError::TooManyWholeDigits) => {
-            "Decimal input should have no more than 10 digits before the decimal point"
+        DecimalError::Amount(AmountError::TooManyWholeDigits { max }) => {
+            let digits = format!("Decimal input should have no more than {max} digits");
+            return format!("{digits} before the decimal point").into();
         }
         DecimalError::Amount(AmountError::NotPositive) => "Input should be greater than 0",
-    }
+    };
+    message.into()
 }
 
-/// The messages of [`decimal_message`] contain these numbers.
-const _: () = assert!(Amount::MAX_DIGITS == 12 && Amount::MAX_PLACES == 2);
+/// The messages of [`decimal_message`] contain this number.
+const _: () = assert!(Amount::MAX_DIGITS == 12);
 
 impl Fault {
     /// Pydantic's error type.
@@ -156,8 +158,10 @@ impl Fault {
             Self::Decimal(DecimalError::Malformed) => "decimal_parsing",
             Self::Decimal(DecimalError::NotFinite) => "finite_number",
             Self::Decimal(DecimalError::Amount(AmountError::TooManyDigits)) => "decimal_max_digits",
-            Self::Decimal(DecimalError::Amount(AmountError::TooManyPlaces)) => "decimal_max_places",
-            Self::Decimal(DecimalError::Amount(AmountError::TooManyWholeDigits)) => {
+            Self::Decimal(DecimalError::Amount(AmountError::TooManyPlaces { .. })) => {
+                "decimal_max_places"
+            }
+            Self::Decimal(DecimalError::Amount(AmountError::TooManyWholeDigits { .. })) => {
                 "decimal_whole_digits"
             }
             Self::Decimal(DecimalError::Amount(AmountError::NotPositive)) => "greater_than",
@@ -187,10 +191,8 @@ impl Fault {
             Self::Pattern(pattern) => json!({"pattern": pattern}),
             Self::Decimal(DecimalError::Amount(error)) => match error {
                 AmountError::TooManyDigits => json!({"max_digits": Amount::MAX_DIGITS}),
-                AmountError::TooManyPlaces => json!({"decimal_places": Amount::MAX_PLACES}),
-                AmountError::TooManyWholeDigits => {
-                    json!({"whole_digits": Amount::MAX_DIGITS - Amount::MAX_PLACES})
-                }
+                AmountError::TooManyPlaces { max } => json!({"decimal_places": max}),
+                AmountError::TooManyWholeDigits { max } => json!({"whole_digits": max}),
                 AmountError::NotPositive => json!({"gt": 0}),
             },
             Self::Date(DateError::Malformed(reason)) => json!({"error": reason}),

@@ -12,7 +12,7 @@ use crate::{
         model::ExpenseId,
         user_expenses::{AddError, ChangeError, RemoveError},
     },
-    fastapi::{Fault, Problem, Problems},
+    fastapi::{Fault, Problem, Problems, expense::unfit_amount},
 };
 use edge_host::KvError;
 
@@ -118,6 +118,7 @@ impl ToolError {
             ChangeError::Absent => Self::NoSuchExpense(id),
             ChangeError::Unreadable(id) => Self::Unreadable(id),
             ChangeError::ConditionNotMet => Self::ConditionNotMet,
+            ChangeError::Unfit(unfit) => unfit_amount(unfit).into(),
             ChangeError::Write(error) => Self::not_written(error, Self::MaybeSaved),
         }
     }

@@ -22,6 +22,9 @@ use crate::{
 };
 use edge_host::KV_LIST_MAX_KEYS;
 
+/// The description of an amount in a response.
+const EXACT: &str = "Exact, with two decimal places; with more in currencies that have more";
+
 /// An expense as it is sent: [`parse_expense`](crate::fastapi::expense::parse_expense) reads it.
 #[derive(Debug)]
 pub enum ExpenseRequest {}
@@ -191,13 +194,13 @@ schema_of!(
         .description(Some("An instant in UTC"))
         .examples(["2026-11-23T18:00:00Z"])
 );
-schema_of!(Amount, amount().description(Some("Exact, with two decimal places")));
+schema_of!(Amount, amount().description(Some(EXACT)));
 schema_of!(
     Total,
     ObjectBuilder::new()
         .schema_type(Type::Number)
         .minimum(Some(0))
-        .description(Some("Exact, with two decimal places"))
+        .description(Some(EXACT))
         .examples([json!(42.5)])
 );
 
@@ -388,7 +391,8 @@ fn amount_input() -> Schema {
         .item(amount())
         .item(text)
         .description(Some(
-            "More than zero, at most 12 digits and 2 decimal places; as a number or a string",
+            "More than zero, at most 12 digits and the currency's decimal places by ISO 4217: 2 decimal places \
+             for most, none for JPY, 3 for BHD; as a number or a string",
         ))
         .into()
 }

@@ -42,7 +42,7 @@ pub(crate) async fn show_account(
 ) -> Result<Response, AppError> {
     limits.caller.check(caller.id()).await?;
     let cookies = PageCookies::on(&origin);
-    let is_switched = cookies.notice(&headers) == Some(Notice::Switched);
+    let is_switched = cookies.read(&headers).0 == Some(Notice::Switched);
     let may_open_portal = caller.may_open_portal();
     // An outage is no reason to keep the rest of the page back.
     let organizations = caller.organizations().await.ok();

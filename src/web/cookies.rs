@@ -3,6 +3,7 @@
 //! | cookie | value | seconds |
 //! | --- | --- | --- |
 //! | `expenses-notice` | the kind of the message that the next page shows, and the id of an expense | 60 |
+//! | `expenses-currency` | the currency of the expense that was added last | 400 days |
 //!
 //! On https the names begin with `__Host-`, so that no other host of the domain sets them.
 
@@ -15,11 +16,15 @@ use axum_authkit::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
-use crate::expenses::model::ExpenseId;
+use crate::expenses::model::{Currency, ExpenseId};
 
 const NOTICE: &str = "__Host-expenses-notice";
 /// Longer than a redirect takes. A message that no page has shown by then is out of date.
 const NOTICE_SECS: u32 = 60;
+
+const CURRENCY: &str = "__Host-expenses-currency";
+/// The longest that browsers keep a cookie: 400 days (RFC 6265bis, section 5.5).
+const CURRENCY_SECS: u32 = 400 * 24 * 60 * 60;
 
 /// The result of a form, which the next page tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +103,14 @@ impl PageCookies {
         }
     }
 
-    /// The message that the page of this request shows.
+    /// The message that the page of this request shows, and the currency that the browser has used last.
     #[must_use]
-    pub fn notice(self, headers: &HeaderMap) -> Option<Notice> {
-        RequestCookies::from_headers(headers).values(self.name(NOTICE)).find_map(Notice::parse)
+    pub fn read(self, headers: &HeaderMap) -> (Option<Notice>, Option<Currency>) {
+        let cookies = RequestCookies::from_headers(headers);
+        let notice = cookies.values(self.name(NOTICE)).find_map(Notice::parse);
+        let currency =
+            cookies.values(self.name(CURRENCY)).find_map(|code| Currency::parse(code).ok());
+        (notice, currency)
     }
 
     /// Removes the message, which the page shows once.
@@ -115,6 +124,14 @@ impl PageCookies {
     pub fn redirect(self, location: &str, notice: Notice) -> Response {
         let mut response = redirect(StatusCode::SEE_OTHER, location);
         let cookie = self.cookie(NOTICE, NOTICE_SECS).set(&notice.text());
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        response
+    }
+
+    /// The response, after which the form begins with this currency.
+    #[must_use]
+    pub fn remember(self, currency: Currency, mut response: Response) -> Response {
+        let cookie = self.cookie(CURRENCY, CURRENCY_SECS).set(&currency);
         response.headers_mut().append(header::SET_COOKIE, cookie);
         response
     }
@@ -147,10 +164,23 @@ mod tests {
                 let pair = cookie.split(';').next().unwrap();
                 let mut headers = HeaderMap::new();
                 headers.insert(header::COOKIE, pair.parse().unwrap());
-                assert_eq!(cookies.notice(&headers), Some(notice));
+                assert_eq!(cookies.read(&headers), (Some(notice), None));
                 let other = PageCookies { is_secure: !is_secure };
-                assert_eq!(other.notice(&headers), None);
+                assert_eq!(other.read(&headers), (None, None));
             }
+        }
+    }
+
+    #[test]
+    fn currency_is_read_from_its_cookie() {
+        let cookies = PageCookies { is_secure: false };
+        for (cookie, code) in
+            [("=EUR", Some("EUR")), ("=eur", None), ("=<b>", None), ("=", None), ("2=EUR", None)]
+        {
+            let mut headers = HeaderMap::new();
+            let cookie = format!("expenses-currency{cookie}");
+            headers.insert(header::COOKIE, cookie.parse().unwrap());
+            assert_eq!(cookies.read(&headers).1.as_deref(), code, "{cookie}");
         }
     }
 

@@ -116,7 +116,10 @@ impl FormInput {
         let ExpenseContent { description, amount, currency, category, date } = &expense.content;
         Self {
             description: description.to_string(),
-            amount: locale.typed(amount),
+            amount: locale.typed(match (currency.places(), amount.to_string()) {
+                (0, amount) => amount.strip_suffix(".00").unwrap_or(&amount).to_owned(),
+                (_, amount) => amount,
+            }),
             currency: currency.to_string(),
             category: category.to_string(),
             date: date.to_string(),
@@ -216,18 +219,23 @@ impl FormInput {
             (Field::Amount, Fault::Decimal(DecimalError::Amount(AmountError::NotPositive))) => {
                 "The amount must be more than zero.".to_owned()
             }
-            (Field::Amount, Fault::Decimal(DecimalError::Amount(AmountError::TooManyPlaces))) => {
-                format!("Write the amount with at most two decimal places, such as {example}.")
+            (
+                Field::Amount,
+                Fault::Decimal(DecimalError::Amount(AmountError::TooManyPlaces { max })),
+            ) => match max {
+                0 => "Write the amount without decimal places: the currency has none.".to_owned(),
+                2 => {
+                    format!("Write the amount with at most two decimal places, such as {example}.")
+                }
+                max => format!("Write the amount with at most {max} decimal places."),
+            },
+            (Field::Amount, Fault::Decimal(DecimalError::Amount(AmountError::TooManyDigits))) => {
+                too_large(Amount::max_whole_digits(Amount::WRITTEN_PLACES))
             }
             (
                 Field::Amount,
-                Fault::Decimal(DecimalError::Amount(
-                    AmountError::TooManyDigits | AmountError::TooManyWholeDigits,
-                )),
-            ) => format!(
-                "The amount is too large: it can have {} digits before the decimal sign.",
-                Amount::MAX_DIGITS - Amount::MAX_PLACES
-            ),
+                Fault::Decimal(DecimalError::Amount(AmountError::TooManyWholeDigits { max })),
+            ) => too_large(*max),
             (Field::Amount, _) if self.amount.trim().is_empty() => {
                 format!("Give the amount, such as {example}.")
             }
@@ -236,6 +244,10 @@ impl FormInput {
             }
         }
     }
+}
+
+fn too_large(digits: u8) -> String {
+    format!("The amount is too large: it can have {digits} digits before the decimal sign.")
 }
 
 /// A new value for the hidden field of a form that adds.
@@ -258,14 +270,15 @@ enum TypedAmountError {
 /// A number with two meanings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "“{whole}{separator}{rest}” can be read as {whole}{rest} or as a little more than {whole}. \
-     Write {whole}{rest}{separator}00 or {whole}{separator}{}.",
-    &rest[..2]
+    "“{whole}{separator}{rest}” can be read as {whole}{rest} or as a little more than {whole}. Write {}.",
+    .meant
 )]
 struct Ambiguous {
     whole: String,
     separator: char,
     rest: String,
+    /// The two numbers, as they are read.
+    meant: String,
 }
 
 /// The typed amount as [`decimal`] has it, without the currency that may stand beside it.
@@ -284,14 +297,24 @@ fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, Typed
             })?;
         }
     }
-    match decimal(&format!("{sign}{number}")) {
-        Err(Ambiguous { whole, rest, .. })
-            if is_printed(unsigned, &whole, &rest, chosen, locale) =>
-        {
-            Ok(format!("{sign}{whole}{rest}"))
-        }
-        read => Ok(read?),
+    let read = decimal(&format!("{sign}{number}"));
+    let Err(Ambiguous { whole, separator, rest, .. }) = &read else { return Ok(read?) };
+    if is_printed(unsigned, whole, rest, chosen, locale) {
+        return Ok(format!("{sign}{whole}{rest}"));
     }
+    let sign_of_locale = locale.decimal_sign();
+    let meant = match Currency::parse(chosen).map_or(2, Currency::places) {
+        0 => format!("{whole}{rest}"),
+        places @ 3.. if *separator != sign_of_locale => {
+            let zeros = "0".repeat(places.into());
+            format!("{whole}{rest}{sign_of_locale}{zeros} or {whole}{sign_of_locale}{rest}")
+        }
+        // The currency has these places, and the visitor's language this sign before them.
+        3.. => return Ok(format!("{sign}{whole}.{rest}")),
+        _ => return Ok(read?),
+    };
+    let (whole, separator, rest) = (whole.clone(), *separator, rest.clone());
+    Err(Ambiguous { whole, separator, rest, meant }.into())
 }
 
 /// Whether the page prints `text` for `{whole}{rest}`. Currencies that are not divided are printed
@@ -334,7 +357,9 @@ fn decimal(text: &str) -> Result<String, Ambiguous> {
                 && (1..=3).contains(&digits.len())
                 && !digits.starts_with('0') =>
         {
-            Err(Ambiguous { whole: digits, separator: last, rest: fraction.to_owned() })
+            let (hundredths, rest) = (fraction.get(..2).unwrap_or_default(), fraction.to_owned());
+            let meant = format!("{digits}{rest}{last}00 or {digits}{last}{hundredths}");
+            Err(Ambiguous { whole: digits, separator: last, rest, meant })
         }
         Some(fraction) => Ok(format!("{sign}{digits}.{fraction}")),
         None => Ok(format!("{sign}{digits}")),
@@ -522,7 +547,9 @@ mod tests {
         ];
         for locale in Locale::all() {
             for currency in Locale::marked_currencies().chain(["CHF", "PYG", "XAF", "XTS"]) {
-                for amount in amounts {
+                let places = Currency::parse(currency).unwrap().places();
+                let has_places = |amount: &&str| places > 0 || amount.ends_with(".00");
+                for amount in amounts.into_iter().filter(has_places) {
                     let printed = locale.money(amount, currency);
                     let input =
                         FormInput { amount: printed.clone(), currency: currency.into(), ..lunch() };
@@ -531,6 +558,34 @@ mod tests {
                     assert_eq!(read.as_deref(), Ok(amount), "{printed} {currency} {locale:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn amount_has_the_places_of_its_currency() {
+        for (language, currency, text, expected) in [
+            ("en", "BHD", "1.234", "1.234"),
+            ("en", "BHD", "BHD 1,234.500", "1234.500"),
+            ("en", "BHD", "42.5", "42.500"),
+            ("de", "TND", "1,234 TND", "1.234"),
+            ("de", "TND", "1234,567", "1234.567"),
+            ("en", "JPY", "100.00", "100.00"),
+            ("en", "CLF", "1.2345", "1.2345"),
+        ] {
+            let read = amount_of(language, currency, text);
+            assert_eq!(read.as_deref(), Ok(expected), "{language} {currency} {text}");
+        }
+        for (language, currency, text, words) in [
+            ("en", "JPY", "100.50", "without decimal places: the currency has none."),
+            ("en", "JPY", "1.234", "a little more than 1. Write 1234."),
+            ("en", "BHD", "1.2345", "at most 3 decimal places."),
+            ("en", "BHD", "1,234", "Write 1234.000 or 1.234."),
+            ("de", "BHD", "1.234", "Write 1234,000 or 1,234."),
+            ("en", "BHD", "1234567890", "it can have 9 digits before the decimal sign."),
+        ] {
+            let errors = amount_of(language, currency, text).unwrap_err();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].message.contains(words), "{text}: {errors:?}");
         }
     }
 

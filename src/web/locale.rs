@@ -10,6 +10,7 @@ use std::fmt::{Display, Write as _};
 use chrono::{Datelike, NaiveDate};
 use http::{HeaderMap, header};
 
+use crate::expenses::model::Currency;
 use axum_authkit::browser::weighted;
 
 /// The formats of one language.
@@ -296,9 +297,8 @@ fn is_same_mark(one: &str, other: &str) -> bool {
     one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
 }
 
-/// Currencies without a subunit in practice.
-const UNDIVIDED: [&str; 10] =
-    ["CLP", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "VND", "XAF", "XOF"];
+/// Currencies without a subunit in practice, although ISO 4217 gives them one.
+const UNDIVIDED: [&str; 2] = ["HUF", "IDR"];
 
 impl Locale {
     /// The language of the table with the largest weight in `Accept-Language`.
@@ -361,8 +361,8 @@ impl Locale {
         text
     }
 
-    /// Formats an amount with its currency. `amount` must display as a number with a decimal point and
-    /// two places.
+    /// Formats an amount with its currency, and with the currency's decimal places. `amount` must display as a number
+    /// with a decimal point.
     #[must_use]
     pub fn money(&self, amount: impl Display, currency: &str) -> String {
         let amount = amount.to_string();
@@ -380,15 +380,24 @@ impl Locale {
             }
         }
         self.push_grouped(&mut text, whole);
-        if fraction != "00" || !UNDIVIDED.contains(&currency) {
+        let places = Currency::parse(currency).map_or(2, Currency::places);
+        let is_whole = fraction.bytes().all(|digit| digit == b'0');
+        if !is_whole || places > 0 && !UNDIVIDED.contains(&currency) {
             text.push(self.numbers.decimal);
             text.push_str(fraction);
+            (fraction.len()..places.into()).for_each(|_| text.push('0'));
         }
         if self.place == After {
             text.push(NO_BREAK_SPACE);
             text.push_str(sign);
         }
         text
+    }
+
+    /// The sign before decimal places.
+    #[must_use]
+    pub fn decimal_sign(&self) -> char {
+        self.numbers.decimal
     }
 
     /// Formats an amount for a form field: without currency and thousands separators.
@@ -536,6 +545,12 @@ mod tests {
             ("fr", "EUR", "1234.50", "1\u{202f}234,50\u{a0}€"),
             ("ja", "JPY", "1234.00", "¥1,234"),
             ("ja", "JPY", "1234.50", "¥1,234.50"),
+            ("en", "BHD", "1234.500", "BHD\u{a0}1,234.500"),
+            ("en", "BHD", "42.50", "BHD\u{a0}42.500"),
+            ("fr", "TND", "0.00", "0,000\u{a0}TND"),
+            ("hu", "HUF", "1234.00", "1234\u{a0}Ft"),
+            ("hu", "HUF", "1234.50", "1234,50\u{a0}Ft"),
+            ("en", "XPF", "5.00", "XPF\u{a0}5"),
             ("zh", "JPY", "5.00", "JP¥5"),
             ("", "EUR", "1234.50", "EUR\u{a0}1\u{a0}234.50"),
         ] {

@@ -72,7 +72,7 @@ pub(crate) async fn show_home(
 
 /// `GET /expenses` for browsers.
 pub(crate) async fn list_expenses(
-    Visitor { account, expenses, locale, time_zone, cookies, notice, .. }: Visitor,
+    Visitor { account, expenses, locale, time_zone, cookies, notice, currency: last, .. }: Visitor,
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -118,7 +118,9 @@ pub(crate) async fn list_expenses(
     let summary = sums.into();
     let months = compare_months(listed.iter(), today);
     let categories = by_use(listed.iter().map(|figures| &*figures.category));
-    let currency = listed.first().map_or(locale.currency(), |newest| &newest.currency);
+    let currencies = by_use(listed.iter().map(|figures| &*figures.currency));
+    let newest = listed.first().map_or(locale.currency(), |newest| &newest.currency);
+    let currency = last.as_deref().unwrap_or(newest);
     let rows = view.page.iter().filter_map(|index| view.listed.get(*index)?.expense());
     let rows: Vec<Expense> = rows.collect();
     let told = match notice {
@@ -143,6 +145,7 @@ pub(crate) async fn list_expenses(
         input: &input,
         errors: &[],
         categories: &categories,
+        currencies: &currencies,
         locale,
         is_next: matches!(told, Some(Notice::Added(_))),
     };
@@ -192,6 +195,7 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
         input: &FormInput::from_expense(&expense, locale),
         errors: &[],
         categories: &[&expense.content.category],
+        currencies: &[],
         locale,
         is_next: false,
     };

@@ -25,7 +25,7 @@ use super::{
     Locale,
     cookies::Notice,
     error::{not_reached, not_removed, not_restored, not_written, unreadable},
-    expense_form::{FieldError, FormInput, new_idempotency_key},
+    expense_form::{Field, FieldError, FormInput, new_idempotency_key},
     views::{Account, expense as view, respond},
     visitor::Visitor,
 };
@@ -121,11 +121,15 @@ pub(crate) async fn add_expense(
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
     };
+    let currency = content.currency;
     let key = IdempotencyKey::parse(&returned.input.idempotency_key);
     let key = key.or_else(|_| IdempotencyKey::parse(&new_idempotency_key()));
     let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
-        Ok(row) => Ok(visitor.cookies.redirect(LIST, Notice::Added(row.id()))),
+        Ok(row) => {
+            let response = visitor.cookies.redirect(LIST, Notice::Added(row.id()));
+            Ok(visitor.cookies.remember(currency, response))
+        }
         Err(AddError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
         Err(AddError::Write(error)) => Ok(returned.not_written(error, &visitor.account)),
     }
@@ -186,6 +190,10 @@ pub(crate) async fn change_expense(
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable()),
         Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
+        Err(ChangeError::Unfit(unfit)) => {
+            let errors = [FieldError { field: Field::Amount, message: format!("{unfit}.") }];
+            Ok(returned.invalid(&errors, account))
+        }
         Err(ChangeError::ConditionNotMet) => match expenses.get_expense(id).await {
             Ok(Reading { value: Some(current), .. }) => Ok(returned.changed(&current, account)),
             Ok(Reading { value: None, .. }) => Err(no_such_expense()),
@@ -266,8 +274,15 @@ impl ReturnedForm {
     ) -> Markup {
         let Self { id, input, locale, .. } = self;
         let categories = &[];
-        let form =
-            view::Form { id: *id, input, errors, categories, locale: *locale, is_next: false };
+        let form = view::Form {
+            id: *id,
+            input,
+            errors,
+            categories,
+            currencies: &[],
+            locale: *locale,
+            is_next: false,
+        };
         view::returned(&form, why, account)
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     access::{Access, Permitted, expenses_of},
-    expenses::{Expenses, UserExpenses},
+    expenses::{Expenses, UserExpenses, model::Currency},
     rate_limits::CallerLimits,
 };
 use axum_authkit::{CurrentUser, Rejection, user::User};
@@ -31,6 +31,8 @@ pub struct Visitor {
     pub cookies: PageCookies,
     /// The result of a form that no page has shown yet.
     pub notice: Option<Notice>,
+    /// The currency that the browser has used last.
+    pub currency: Option<Currency>,
 }
 
 impl<S> FromRequestParts<S> for Visitor
@@ -49,8 +51,8 @@ where
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
         let cookies = PageCookies::of_parts(parts);
-        let notice = cookies.notice(&parts.headers);
-        Ok(Self { caller, account, expenses, locale, time_zone, cookies, notice })
+        let (notice, currency) = cookies.read(&parts.headers);
+        Ok(Self { caller, account, expenses, locale, time_zone, cookies, notice, currency })
     }
 }
 

@@ -9,6 +9,7 @@ mod bounds;
 mod configuration;
 mod connect;
 mod csv;
+mod currencies;
 mod errors;
 mod events;
 mod expenses;

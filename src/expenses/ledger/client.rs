@@ -16,9 +16,10 @@ use super::{
     overlay::{Overlay, Recent},
 };
 use crate::expenses::{
+    amount::Amount,
     idempotency::IdempotentRequest,
     keys::Owner,
-    model::{Expense, ExpenseChanges, ExpenseId},
+    model::{Currency, Expense, ExpenseChanges, ExpenseId, UnfitAmount},
     record::{ExpenseRecord, Text},
     row::Row,
     version::Condition,
@@ -80,6 +81,7 @@ pub(crate) enum Written {
     Unreadable,
     NotMet,
     KeyReused,
+    Unfit(UnfitAmount),
 }
 
 impl Ledgers {
@@ -219,6 +221,14 @@ impl Ledgers {
             Outcome::Unreadable => Written::Unreadable,
             Outcome::NotMet => Written::NotMet,
             Outcome::KeyReused => Written::KeyReused,
+            Outcome::UnfitAmount { amount, currency } => {
+                let currency = Currency::parse(&currency).ok();
+                let unfit = Amount::parse(&amount).zip(currency).and_then(|(amount, currency)| {
+                    let reason = amount.in_currency(currency).err()?;
+                    Some(UnfitAmount { amount, currency, reason })
+                });
+                Written::Unfit(unfit.ok_or_else(unexpected)?)
+            }
             Outcome::Full => return Err(WriteError::LogFull),
             Outcome::NotRead { reason } => return Err(WriteError::NotWritten(reason)),
             Outcome::Erased => return Err(WriteError::Erased),

@@ -263,6 +263,8 @@ pub(super) enum Outcome<'a> {
     Full,
     /// KV did not respond with the expense to change. Nothing is written.
     NotRead { reason: String },
+    /// The currency does not have the amount that the expense would have. Nothing is written.
+    UnfitAmount { amount: String, currency: String },
     /// The user is deleted, and the data with it.
     Erased,
     /// An entry of the log; `None` for an expense that the log does not have.

@@ -26,7 +26,7 @@ use super::{
 use crate::expenses::{
     events::ExpensesEvent,
     keys::Owner,
-    model::{Expense, ExpenseChanges, ExpenseId, Timestamp},
+    model::{Expense, ExpenseChanges, ExpenseId, Timestamp, UnfitAmount},
     record::{ExpenseRecord, Text, decode},
     row::Row,
     store::{self, ExpenseStore},
@@ -227,7 +227,13 @@ impl Shared {
                     return Ok(respond(Outcome::NotMet));
                 }
                 _ if entry.is_none() && log.is_full() => return Ok(self.refuse_full(owner)),
-                edit => edit.apply(id, current, now),
+                edit => match edit.apply(id, current, now) {
+                    Ok(changed) => changed,
+                    Err(UnfitAmount { amount, currency, .. }) => {
+                        let (amount, currency) = (amount.to_string(), currency.to_string());
+                        return Ok(respond(Outcome::UnfitAmount { amount, currency }));
+                    }
+                },
             };
             let mut entry = Entry::new(changed, request, now, entry);
             entry.removed = removed;
@@ -481,7 +487,12 @@ impl Shared {
 
 impl Edit {
     /// The expense after the write; `None` if it is removed.
-    fn apply(self, id: ExpenseId, current: Option<Expense>, now: i64) -> Option<Expense> {
+    fn apply(
+        self,
+        id: ExpenseId,
+        current: Option<Expense>,
+        now: i64,
+    ) -> Result<Option<Expense>, UnfitAmount> {
         let now = Timestamp::from_unix_secs(now.div_euclid(1000));
         let mut changed = match self {
             Self::Replace(new) => {
@@ -492,14 +503,14 @@ impl Edit {
                 Expense { created_at, ..*new }
             }
             Self::Change(changes) => {
-                let expense = current?;
+                let Some(expense) = current else { return Ok(None) };
                 let today = DateTime::from(now.unwrap_or(expense.updated_at)).date_naive();
-                Expense { content: changes.apply(expense.content, today), ..expense }
+                Expense { content: changes.apply(expense.content, today)?, ..expense }
             }
-            Self::Remove => return None,
+            Self::Remove => return Ok(None),
         };
         changed.updated_at = now.unwrap_or(changed.updated_at);
-        Some(changed)
+        Ok(Some(changed))
     }
 }
 

@@ -130,8 +130,7 @@ pub fn month_name(month: &str) -> String {
 
 fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Markup) -> Markup {
     let Caption { id, title, description, rows_are } = *caption;
-    let total =
-        rows.iter().fold(0, |total: u128, row| total.saturating_add(row.total.hundredths()));
+    let total = rows.iter().map(|row| row.total).sum::<Total>().units();
     html! {
         figure {
             svg class={ "chart " (kind) } width="100%" height=(height) role="img"
@@ -169,11 +168,10 @@ fn figure(caption: &Caption, rows: &[Row], kind: &str, height: Em, picture: &Mar
 /// The smallest 1, 2, 2.5 or 5 times a power of ten that is at least `total`.
 #[must_use]
 pub fn round_up(total: Total) -> Total {
-    let hundredths = total.hundredths();
-    // The steps begin at one unit, so that 2.5 units are a whole number of hundredths.
-    let units = std::iter::successors(Some(100_u128), |unit| unit.checked_mul(10));
+    // The steps begin at one unit of the currency, in ten-thousandths.
+    let units = std::iter::successors(Some(10_000_u128), |unit| unit.checked_mul(10));
     let candidates = units.flat_map(|unit| [10, 20, 25, 50].map(|tenths| unit / 10 * tenths));
-    candidates.take(MAX_STEPS).find(|top| *top >= hundredths).map_or(total, Total::from)
+    candidates.take(MAX_STEPS).find(|top| *top >= total.units()).map_or(total, Total::from)
 }
 
 fn shortened(label: &str) -> String {
@@ -185,7 +183,7 @@ fn shortened(label: &str) -> String {
 }
 
 fn per_cent(part: Total, whole: u128) -> String {
-    let part = part.hundredths();
+    let part = part.units();
     match part.saturating_mul(1000).checked_div(whole) {
         None => "–".to_owned(),
         Some(0) if part > 0 => "< 1 %".to_owned(),
@@ -197,7 +195,7 @@ fn per_cent(part: Total, whole: u128) -> String {
 
 /// The share of `part` in `whole`, from 0 to `scale`. A share above zero is at least 10, which is visible.
 fn scaled(part: Total, whole: Total, scale: i32) -> i32 {
-    let (part, whole) = (part.hundredths(), whole.hundredths());
+    let (part, whole) = (part.units(), whole.units());
     let length = part.saturating_mul(u128::from(scale.unsigned_abs())).checked_div(whole);
     let length = length.and_then(|length| i32::try_from(length).ok()).unwrap_or_default();
     if part > 0 { length.clamp(10, scale) } else { 0 }
@@ -245,7 +243,8 @@ mod tests {
         Caption { id: "a", title: "T <t>", description: "D", rows_are: "Category" };
 
     fn row(label: &str, hundredths: u128) -> Row {
-        Row { label: label.into(), total: hundredths.into(), amount: format!("{hundredths} c") }
+        let total = hundredths.saturating_mul(100).into();
+        Row { label: label.into(), total, amount: format!("{hundredths} c") }
     }
 
     #[test]
@@ -288,7 +287,8 @@ mod tests {
             (81_723, 100_000),
             (100_001, 200_000),
         ] {
-            assert_eq!(round_up(Total::from(total)), Total::from(top), "{total}");
+            let [total, top] = [total, top].map(|hundredths| Total::from(hundredths * 100));
+            assert_eq!(round_up(total), top, "{total}");
         }
     }
 

@@ -20,6 +20,8 @@ const CURRENCIES: [&str; 20] = [
     "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "MXN",
     "NOK", "NZD", "PLN", "SEK", "SGD", "USD", "ZAR",
 ];
+/// Most of the visitor's own currencies that the form suggests.
+const OFFERED_CURRENCIES: usize = 20;
 /// Categories that the form suggests beside the visitor's own.
 const CATEGORIES: [&str; 6] = ["groceries", "health", "housing", "leisure", "meals", "travel"];
 /// Most categories that the form suggests: nobody reads a longer list.
@@ -36,6 +38,8 @@ pub struct Form<'a> {
     pub errors: &'a [FieldError],
     /// The visitor's categories.
     pub categories: &'a [&'a str],
+    /// The visitor's currencies, those used most first.
+    pub currencies: &'a [&'a str],
     /// How the visitor writes amounts.
     pub locale: Locale,
     /// Whether an expense was just added, and another one follows: the form has the focus, and its first field is
@@ -56,6 +60,10 @@ impl Form<'_> {
         categories.extend(CATEGORIES);
         categories = sorted_by_key(categories, |name| *name);
         categories.dedup();
+        let mut currencies: Vec<&str> =
+            self.currencies.iter().copied().take(OFFERED_CURRENCIES).collect();
+        let used = currencies.len();
+        currencies.extend(CURRENCIES.iter().filter(|code| !self.currencies[..used].contains(code)));
         html! {
             form.entry method="post" action=(action) novalidate {
                 @if self.id.is_none() {
@@ -68,7 +76,7 @@ impl Form<'_> {
                 (self.field(Field::Currency, "Currency", currency, Some("currencies")))
                 (self.field(Field::Category, "Category", category, Some("categories")))
                 (self.field(Field::Date, "Date", date, None))
-                (datalist("currencies", &CURRENCIES))
+                (datalist("currencies", &currencies))
                 (datalist("categories", &categories))
                 button { @if self.id.is_none() { "Add expense" } @else { "Save changes" } }
             }

@@ -271,9 +271,9 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
     let mut categories: Vec<Row> =
         by_category.iter().take(BARS).map(|sum| row(sum.category.clone(), sum.total)).collect();
     if by_category.len() > BARS {
-        let rest: u128 = by_category[BARS..].iter().map(|sum| sum.total.hundredths()).sum();
+        let rest = by_category[BARS..].iter().map(|sum| sum.total).sum();
         let label = format!("{} other categories", by_category.len() - BARS);
-        categories.push(row(label, rest.into()));
+        categories.push(row(label, rest));
     }
     let largest = by_category.first().map_or("", |sum| &sum.category);
     let category_words = format!(
@@ -292,8 +292,8 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
             row(month_name(month), sum.map_or_else(Total::default, |sum| sum.total))
         })
         .collect();
-    let drawn: u128 = columns.iter().map(|row| row.total.hundredths()).sum();
-    let not_drawn = Total::from(total.hundredths().saturating_sub(drawn));
+    // The columns are a part of the total.
+    let not_drawn = total.abs_diff(columns.iter().map(|row| row.total).sum());
     let highest = columns.iter().max_by_key(|row| row.total);
     let month_words = highest.map_or_else(String::new, |row| {
         format!("The highest of {} months is {} with {}.", columns.len(), row.label, row.amount)
