@@ -82,7 +82,9 @@ for (const javaScriptEnabled of [true, false]) {
     assert.equal(await page.getByRole('link', { name: `Delete ${name}` }).count(), 0);
     if (javaScriptEnabled) await inspect(page, 'expenses-deleted');
     await page.getByRole('button', { name: 'Undo' }).press('Enter');
-    await status(page).filter({ hasText: `Restored “${name}”` }).waitFor();
+    await status(page)
+      .filter({ hasText: `Restored “${name}”` })
+      .waitFor();
     assert.equal(await page.getByRole('link', { name: `Delete ${name}` }).count(), 1);
   });
 }

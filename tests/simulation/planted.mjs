@@ -54,9 +54,21 @@ export const PLANTED = [
   },
   {
     name: 'a request that is sent again is applied again',
+    file: `${LEDGER}/log.rs`,
+    from: 'self.requests.iter().any(|known| known == request)',
+    to: 'self.requests.iter().any(|known| known == request && known.is_empty())',
+  },
+  {
+    name: 'a restored expense is not written to KV',
     file: `${LEDGER}/object.rs`,
-    from: 'entry.requests.iter().any(|known| known == request)',
-    to: 'entry.requests.iter().any(|known| known == request && known.is_empty())',
+    from: 'let mut entry = Entry::new(changed, request, now, entry);',
+    to: 'let is_restored = entry.is_some_and(|entry| entry.removed.is_some());\n            let mut entry = Entry::new(changed, request, now, entry);\n            entry.kv_at = is_restored.then_some(now);',
+  },
+  {
+    name: 'a restoration brings back what was changed before',
+    file: `${LEDGER}/object.rs`,
+    from: 'let removed = is_removal.then(|| current.clone()).flatten().map(Box::new);',
+    to: 'let removed = entry.and_then(|entry| entry.expense.clone()).filter(|_| is_removal).map(Box::new);',
   },
   {
     name: 'a write is acknowledged before it is stored',

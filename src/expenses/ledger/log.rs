@@ -161,6 +161,11 @@ impl Entry {
         })
     }
 
+    /// Whether the request made one of the last writes: then it was sent again.
+    pub(super) fn is_of(&self, request: &str) -> bool {
+        self.requests.iter().any(|known| known == request)
+    }
+
     /// The stored text of the expense's row; `None` for a removal.
     pub(super) fn row(&self) -> Option<&str> {
         let expense = self.expense.as_ref()?;

@@ -72,6 +72,8 @@ enum Edit {
     Replace(Box<Expense>),
     Change(Box<ExpenseChanges>),
     Remove,
+    /// Makes a removed expense of the log the expense again.
+    Restore,
 }
 
 /// An expense as KV has it.
@@ -127,7 +129,10 @@ impl Shared {
             Command::Remove { id: text, condition } => {
                 self.edit(owner, request, id(&text)?, Edit::Remove, &condition.into(), form).await
             }
-            Command::Restore { id: text } => self.restore(owner, request, id(&text)?, form).await,
+            Command::Restore { id: text } => {
+                self.edit(owner, request, id(&text)?, Edit::Restore, &Condition::default(), form)
+                    .await
+            }
             Command::Get { id: text } => self.get(owner, id(&text)?, form),
             Command::List { after, limit } => {
                 let after = after.as_ref().map(|Text(after)| &**after);
@@ -191,16 +196,27 @@ impl Shared {
         condition: &Condition,
         form: Form,
     ) -> Result<String, ObjectFault> {
-        let base = self.base(owner, id).await?;
+        let is_in_log =
+            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains_key(&id)))?;
+        let base = if is_in_log {
+            Base::InLog
+        } else {
+            match self.store.kv().get(&owner.expense_key(id)).await {
+                Ok(record) => Base::Stored(record),
+                Err(error) => Base::Failed(error.to_string()),
+            }
+        };
         let now = self.now();
         let response = self.with_log_of(owner, |log, storage| {
             let entry = log.entries.get(&id);
             if let Some(entry) = entry
-                && entry.requests.iter().any(|known| known == request)
+                && entry.is_of(request)
             {
                 // Sent again. Later writes may have followed the first one.
                 return Ok(match (&entry.expense, edit) {
-                    (None, Edit::Replace(_) | Edit::Change(_)) => respond(Outcome::Absent),
+                    (None, Edit::Replace(_) | Edit::Change(_) | Edit::Restore) => {
+                        respond(Outcome::Absent)
+                    }
                     (_, Edit::Remove) => respond(Outcome::Removed),
                     (Some(_), _) => form.written(entry),
                 });
@@ -208,6 +224,11 @@ impl Shared {
             // `None` is a record that cannot be read.
             let current = match (entry, base) {
                 (Some(Entry { expense: Some(expense), .. }), _) => Some(expense.clone()),
+                (Some(Entry { removed: Some(removed), .. }), _)
+                    if matches!(edit, Edit::Restore) =>
+                {
+                    Some(removed.as_ref().clone())
+                }
                 (Some(_), _) | (None, Base::Stored(None)) => {
                     return Ok(respond(Outcome::Absent));
                 }
@@ -220,11 +241,18 @@ impl Shared {
                 }
             };
             let is_removal = matches!(edit, Edit::Remove);
-            let removed = if is_removal { current.clone().map(Box::new) } else { None };
+            let removed = is_removal.then(|| current.clone()).flatten().map(Box::new);
             let changed = match edit {
                 Edit::Change(_) if current.is_none() => return Ok(respond(Outcome::Unreadable)),
                 _ if !condition.is_met_by(|| current.as_ref().map(Version::of)) => {
                     return Ok(respond(Outcome::NotMet));
+                }
+                Edit::Restore if entry.is_none_or(|entry| entry.expense.is_some()) => {
+                    // The expense is there, and stays as it is.
+                    return Ok(match &current {
+                        Some(expense) => form.saved(expense, &Row::from(expense).stored()),
+                        None => respond(Outcome::Unreadable),
+                    });
                 }
                 _ if entry.is_none() && log.is_full() => return Ok(self.refuse_full(owner)),
                 edit => match edit.apply(id, current, now) {
@@ -243,67 +271,6 @@ impl Shared {
         })?;
         self.begin_transfer();
         Ok(response)
-    }
-
-    /// Makes a removed expense of the log the expense again, with a new time of change. An expense that is there stays
-    /// as it is.
-    async fn restore(
-        self: &Arc<Self>,
-        owner: &Owner,
-        request: &str,
-        id: ExpenseId,
-        form: Form,
-    ) -> Result<String, ObjectFault> {
-        let base = self.base(owner, id).await?;
-        let now = self.now();
-        let response = self.with_log_of(owner, |log, storage| {
-            let Some(entry) = log.entries.get(&id) else {
-                return Ok(match base {
-                    Base::Stored(None) => respond(Outcome::Absent),
-                    Base::Stored(Some(record)) => match decode(id, &record) {
-                        Some(row) => match row.as_ref().expense() {
-                            Some(expense) => form.saved(&expense, &row.stored()),
-                            None => respond(Outcome::Unreadable),
-                        },
-                        None => respond(Outcome::Unreadable),
-                    },
-                    Base::Failed(reason) => respond(Outcome::NotRead { reason }),
-                    Base::InLog => {
-                        return Err(ObjectFault::new("an entry left the log during an event"));
-                    }
-                });
-            };
-            if entry.expense.is_some() {
-                return Ok(form.written(entry));
-            }
-            let is_sent_again = entry.requests.iter().any(|known| known == request);
-            let Some(removed) = entry.removed.as_deref().filter(|_| !is_sent_again) else {
-                return Ok(respond(Outcome::Absent));
-            };
-            let updated_at = Timestamp::from_unix_secs(now.div_euclid(1000));
-            let updated_at = updated_at.unwrap_or(removed.updated_at);
-            let restored = Expense { updated_at, ..removed.clone() };
-            let entry = Entry::new(Some(restored), request, now, Some(entry));
-            let response = form.written(&entry);
-            log.commit(storage, owner, id, entry, None)?;
-            Ok(response)
-        })?;
-        self.begin_transfer();
-        Ok(response)
-    }
-
-    /// The expense that a write begins with, as far as KV has to be asked.
-    async fn base(&self, owner: &Owner, id: ExpenseId) -> Result<Base, ObjectFault> {
-        let is_in_log =
-            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains_key(&id)))?;
-        Ok(if is_in_log {
-            Base::InLog
-        } else {
-            match self.store.kv().get(&owner.expense_key(id)).await {
-                Ok(record) => Base::Stored(record),
-                Err(error) => Base::Failed(error.to_string()),
-            }
-        })
     }
 
     fn get(&self, owner: &Owner, id: ExpenseId, form: Form) -> Result<String, ObjectFault> {
@@ -507,6 +474,10 @@ impl Edit {
                 let today = DateTime::from(now.unwrap_or(expense.updated_at)).date_naive();
                 Expense { content: changes.apply(expense.content, today)?, ..expense }
             }
+            Self::Restore => match current {
+                Some(expense) => expense,
+                None => return Ok(None),
+            },
             Self::Remove => return Ok(None),
         };
         changed.updated_at = now.unwrap_or(changed.updated_at);
