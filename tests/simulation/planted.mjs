@@ -65,12 +65,6 @@ export const PLANTED = [
     to: 'let is_restored = entry.is_some_and(|entry| entry.removed.is_some());\n            let mut entry = Entry::new(changed, request, now, entry);\n            entry.kv_at = is_restored.then_some(now);',
   },
   {
-    name: 'a restoration brings back what was changed before',
-    file: `${LEDGER}/object.rs`,
-    from: 'let removed = is_removal.then(|| current.clone()).flatten().map(Box::new);',
-    to: 'let removed = entry.and_then(|entry| entry.expense.clone()).filter(|_| is_removal).map(Box::new);',
-  },
-  {
     name: 'a write is acknowledged before it is stored',
     file: `${LEDGER}/log.rs`,
     from: 'entry.store(id, storage)?;\n        self.entries.insert(id, entry);',
