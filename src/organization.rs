@@ -1,7 +1,7 @@
 //! The caller's organizations: `GET /organizations` lists them, `POST /organization` switches the session to another.
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -14,7 +14,7 @@ use crate::{
     fastapi::{Fields, parse_text},
     json::Json,
     openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
-    rate_limits::CallerLimits,
+    rate_limits::LimitedCaller,
     web::cookies::{Notice, PageCookies},
 };
 use axum_authkit::{
@@ -54,10 +54,8 @@ pub(crate) struct OrganizationResponse<'a> {
     ),
 )]
 pub(crate) async fn list_organizations(
-    caller: CurrentUser,
-    State(limits): State<CallerLimits>,
+    LimitedCaller(caller): LimitedCaller,
 ) -> Result<Response, AppError> {
-    limits.caller.check(caller.id()).await?;
     let organizations = caller.organizations().await.map_err(|outage| {
         outage.into_error("The organizations cannot be read right now: try again soon")
     })?;
@@ -103,13 +101,11 @@ struct OrganizationRequest {
     ),
 )]
 pub(crate) async fn switch_organization(
-    caller: CurrentUser,
-    State(limits): State<CallerLimits>,
+    LimitedCaller(caller): LimitedCaller,
     challenge: Challenge,
     origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {
-    limits.caller.check(caller.id()).await?;
     let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
     let organization_id =
         fields.required("organization_id", |value| parse_text(value, ORGANIZATION_ID_MAX_CHARS));

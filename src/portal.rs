@@ -1,9 +1,7 @@
 //! `POST /organization/portal`: leads an administrator to WorkOS's Admin Portal.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
@@ -15,11 +13,11 @@ use crate::{
     json::Json,
     openapi::{ErrorResponse, Protected, ReadsBody},
     organization::read_fields,
-    rate_limits::CallerLimits,
+    rate_limits::LimitedCaller,
     web::views::{account, respond},
 };
 use axum_authkit::{
-    AppError, AuthKit, CurrentUser,
+    AppError,
     browser::redirect,
     origin::RequestOrigin,
     portal::{PortalError, PortalIntent},
@@ -74,13 +72,10 @@ pub(crate) struct PortalResponse<'a> {
     ),
 )]
 pub(crate) async fn open_portal(
-    caller: CurrentUser,
-    State(limits): State<CallerLimits>,
-    State(authkit): State<Arc<AuthKit>>,
+    LimitedCaller(caller): LimitedCaller,
     origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {
-    limits.caller.check(caller.id()).await?;
     caller.require_portal()?;
     let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
     let intent = fields.required("intent", |value| {
@@ -98,7 +93,7 @@ pub(crate) async fn open_portal(
     })?;
     Ok(match is_own_form {
         false => Json(PortalResponse { link: link.as_str() }).into_response(),
-        true if authkit.may_redirect_to_portal(&link) => {
+        true if caller.may_be_redirected_to(&link) => {
             redirect(StatusCode::SEE_OTHER, link.as_str())
         }
         true => respond(StatusCode::OK, account::portal(&link)),

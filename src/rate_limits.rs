@@ -1,7 +1,9 @@
 //! Limits on the requests of one caller, whatever the token or session.
 
-use axum_authkit::RateLimiter;
+use axum::extract::{FromRef, FromRequestParts};
+use axum_authkit::{CurrentUser, RateLimiter, Rejection};
 use edge_host::Host;
+use http::request::Parts;
 
 /// The binding of the limit for the API and the pages.
 const CALLER_BINDING: &str = "CALLER_RATE_LIMIT";
@@ -27,5 +29,22 @@ impl CallerLimits {
             caller: RateLimiter::bound(host, CALLER_BINDING, PERIOD_SECS),
             mcp: RateLimiter::bound(host, MCP_BINDING, PERIOD_SECS),
         }
+    }
+}
+
+/// The caller of a request, which counts for the limit of the API and the pages.
+pub struct LimitedCaller(pub CurrentUser);
+
+impl<S> FromRequestParts<S> for LimitedCaller
+where
+    CallerLimits: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let caller = CurrentUser::from_request_parts(parts, state).await?;
+        CallerLimits::from_ref(state).caller.check(caller.id()).await?;
+        Ok(Self(caller))
     }
 }

@@ -1,12 +1,7 @@
 //! `GET /account`: the page of the signed-in user. The list of expenses has a link to it, so that no list waits for
 //! what this page asks WorkOS for.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use super::{
@@ -17,8 +12,8 @@ use super::{
         content_security_policy, respond,
     },
 };
-use crate::{openapi::Protected, rate_limits::CallerLimits};
-use axum_authkit::{AppError, AuthKit, CurrentUser, origin::RequestOrigin};
+use crate::{openapi::Protected, rate_limits::LimitedCaller};
+use axum_authkit::{AppError, origin::RequestOrigin};
 
 /// The account
 ///
@@ -34,13 +29,10 @@ use axum_authkit::{AppError, AuthKit, CurrentUser, origin::RequestOrigin};
     ),
 )]
 pub(crate) async fn show_account(
-    caller: CurrentUser,
-    State(limits): State<CallerLimits>,
-    State(authkit): State<Arc<AuthKit>>,
+    LimitedCaller(caller): LimitedCaller,
     origin: RequestOrigin,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    limits.caller.check(caller.id()).await?;
     let cookies = PageCookies::on(&origin);
     let is_switched = cookies.read(&headers).0 == Some(Notice::Switched);
     let may_open_portal = caller.may_open_portal();
@@ -59,8 +51,6 @@ pub(crate) async fn show_account(
     if !may_open_portal {
         return Ok(response);
     }
-    let mut origins = authkit.sign_out_origins();
-    origins.push(authkit.portal_origins().to_owned());
-    Ok(([(header::CONTENT_SECURITY_POLICY, content_security_policy(&origins))], response)
-        .into_response())
+    let policy = content_security_policy(&caller.portal_form_origins());
+    Ok(([(header::CONTENT_SECURITY_POLICY, policy)], response).into_response())
 }

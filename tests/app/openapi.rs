@@ -155,7 +155,11 @@ async fn docs_page_shows_who_is_signed_in() {
     }
     let mut browser = app.signed_in(ADA).await;
     let page = browser.open("/docs").await.expect(200);
-    assert!(page.body.contains("Signed in as <bdi>ada@example.com</bdi>"), "{}", page.body);
+    assert!(
+        page.body.contains("Signed in as <a href=\"/account\"><bdi>ada@example.com</bdi></a>"),
+        "{}",
+        page.body
+    );
     assert!(!page.body.contains("Sign in<"), "{}", page.body);
 
     app.clock.advance(Duration::hours(1));

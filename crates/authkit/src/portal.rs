@@ -9,8 +9,8 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
-    authkit::AuthKit, current_user::CurrentUser, events::AuthKitEvent, outage::Outage,
-    rejection::Rejection, token::TokenKind, workos::WorkosError,
+    current_user::CurrentUser, events::AuthKitEvent, outage::Outage, rejection::Rejection,
+    token::TokenKind, workos::WorkosError,
 };
 
 /// The hosts of the portal's pages, which its links redirect to.
@@ -124,23 +124,23 @@ impl CurrentUser {
         AuthKitEvent::PortalLinkMade { user, intent: intent.name() }.emit();
         Ok(link)
     }
-}
 
-impl AuthKit {
-    /// The origins that a form which opens the portal redirects to, beside the
-    /// [`sign_out_origins`](Self::sign_out_origins). A page with the form allows them in its Content Security Policy.
+    /// The origins that the forms of a page redirect to which opens the portal: the portal's, beside those of
+    /// [`sign_out_origins`](crate::AuthKit::sign_out_origins). The page allows them in its Content Security Policy.
     #[must_use]
-    pub fn portal_origins(&self) -> &'static str {
-        PORTAL_ORIGINS
+    pub fn portal_form_origins(&self) -> Vec<String> {
+        let mut origins = self.context().authkit().sign_out_origins();
+        origins.push(PORTAL_ORIGINS.to_owned());
+        origins
     }
 
-    /// Whether the policy of a page with such a form allows a redirect to `link`. The portal can have a domain of its
-    /// own, which only WorkOS knows: then the browser needs a page with the link.
+    /// Whether the policy of such a page allows a redirect to `link`. The portal can have a domain of its own, which
+    /// only WorkOS knows: then the browser needs a page with the link.
     #[must_use]
-    pub fn may_redirect_to_portal(&self, link: &Url) -> bool {
+    pub fn may_be_redirected_to(&self, link: &Url) -> bool {
         let is_workos = link.scheme() == "https"
             && link.port().is_none()
             && link.host_str().is_some_and(|host| host.ends_with(PORTAL_DOMAIN));
-        is_workos || link.origin() == self.config.base_url.origin()
+        is_workos || link.origin() == self.context().authkit().config.base_url.origin()
     }
 }

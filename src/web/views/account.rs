@@ -50,7 +50,7 @@ fn session(account: &Account, organizations: Option<&[Membership]>) -> Markup {
     };
     html! {
         section.card.narrow aria-labelledby="session" {
-            h2 #session { "Signed in" }
+            h2 #session { "Session" }
             dl.facts {
                 dt { "Signed in as" }
                 dd {

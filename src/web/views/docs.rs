@@ -60,7 +60,7 @@ fn header(reader: Reader) -> Markup {
             nav aria-label="Pages" { a href="/" { "Your expenses" } }
             p.who {
                 @match reader {
-                    Reader::SignedIn(account) => { "Signed in as " bdi { (account.name) } },
+                    Reader::SignedIn(account) => { "Signed in as " a href="/account" { bdi { (account.name) } } },
                     Reader::Unknown => {
                         "Whether you are signed in cannot be checked right now."
                     },

@@ -130,7 +130,7 @@ impl Layout<'_> {
             header.top {
                 a.brand href="/" { (mark()) "Expenses" }
                 @if let Some(account) = self.account {
-                    p.who { span.vh { "Signed in as " } bdi { (account.name) } }
+                    p.who { span.vh { "Signed in as " } a href="/account" { bdi { (account.name) } } }
                     form method="post" action="/logout" { button.quiet { "Sign out" } }
                 }
             }

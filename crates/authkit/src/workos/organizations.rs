@@ -3,8 +3,7 @@
 //! <https://workos.com/docs/reference/admin-portal/portal-link>
 
 use http::Method;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{WorkosClient, WorkosError, failure, reported, undocumented};
@@ -29,46 +28,29 @@ pub struct Membership {
     pub role: Option<String>,
 }
 
-/// A page of memberships.
-#[derive(Deserialize)]
-struct MembershipsResponse {
-    data: Vec<MembershipResponse>,
-    list_metadata: Option<ListMetadata>,
+/// The member `name` of an object, if it is a text.
+fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name)?.as_str()
 }
 
-#[derive(Deserialize)]
-struct ListMetadata {
-    /// The id after which the next page begins.
-    after: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct MembershipResponse {
-    organization_id: String,
-    organization_name: Option<String>,
-    status: Option<String>,
-    role: Option<RoleResponse>,
-}
-
-#[derive(Deserialize)]
-struct RoleResponse {
-    slug: String,
-}
-
-#[derive(Deserialize)]
-struct PortalLinkResponse {
-    link: String,
-}
-
-impl From<MembershipResponse> for Membership {
-    fn from(response: MembershipResponse) -> Self {
-        let MembershipResponse { organization_id, organization_name, role, .. } = response;
-        let name = organization_name.filter(|name| !name.trim().is_empty());
-        Self {
-            organization_name: name.unwrap_or_else(|| organization_id.clone()),
-            organization_id,
-            role: role.map(|role| role.slug),
+impl Membership {
+    /// The membership that WorkOS describes, if it is active. WorkOS's emulator ignores the parameter `statuses`.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkosError::Unavailable`] for a membership without an organization.
+    fn of_active(membership: &Value) -> Result<Option<Self>, WorkosError> {
+        let id = text(membership, "organization_id").ok_or_else(undocumented)?;
+        if text(membership, "status") != Some(ACTIVE) {
+            return Ok(None);
         }
+        let name = text(membership, "organization_name").filter(|name| !name.trim().is_empty());
+        let role = membership.get("role").and_then(|role| text(role, "slug"));
+        Ok(Some(Self {
+            organization_id: id.to_owned(),
+            organization_name: name.unwrap_or(id).to_owned(),
+            role: role.map(str::to_owned),
+        }))
     }
 }
 
@@ -87,11 +69,8 @@ impl WorkosClient {
         for _ in 0..MAX_PAGES {
             let url = self.memberships_url(user_id, after.as_deref());
             let page = self.send_as_server(Method::GET, &url, String::new()).await;
-            let MembershipsResponse { data, list_metadata } = reported("memberships", page)?;
-            // WorkOS's emulator ignores the parameter `statuses`.
-            let is_active = |it: &MembershipResponse| it.status.as_deref() == Some(ACTIVE);
-            memberships.extend(data.into_iter().filter(is_active).map(Membership::from));
-            after = list_metadata.and_then(|metadata| metadata.after);
+            let next = page.and_then(|page| add_page(&page, &mut memberships));
+            after = reported("memberships", next)?;
             if after.is_none() {
                 break;
             }
@@ -128,10 +107,10 @@ impl WorkosClient {
         let body =
             json!({"organization": organization_id, "intent": intent, "return_url": return_url});
         let response = self.send_as_server(Method::POST, &url, body.to_string()).await;
-        let link = response.and_then(|PortalLinkResponse { link }| {
+        let link = response.and_then(|response| {
             let is_local = |link: &Url| link.scheme() == "http" && is_loopback(link);
             let base_is_local = is_local(&self.config.base_url);
-            let link = Url::parse(&link).ok();
+            let link = text(&response, "link").and_then(|link| Url::parse(link).ok());
             link.filter(|link| link.scheme() == "https" || (base_is_local && is_local(link)))
                 .ok_or_else(undocumented)
         });
@@ -140,25 +119,36 @@ impl WorkosClient {
 
     /// The body of a successful response to a request with the API key. Every other response is an outage: no request
     /// of this module asks for something that the user decides.
-    async fn send_as_server<T: for<'de> Deserialize<'de>>(
+    async fn send_as_server(
         &self,
         method: Method,
         url: &Url,
         body: String,
-    ) -> Result<T, WorkosError> {
+    ) -> Result<Value, WorkosError> {
         let response = self.exchange(method, url, body, Some(&self.config.api_key)).await?;
         if !response.status().is_success() {
             return Err(failure(&response));
         }
-        edge_host::json::read_bytes(response.body()).map_err(|_| undocumented())
+        serde_json::from_slice(response.body()).map_err(|_| undocumented())
     }
+}
+
+/// Adds the active memberships of a page; the id after which the next page begins.
+fn add_page(
+    page: &Value,
+    memberships: &mut Vec<Membership>,
+) -> Result<Option<String>, WorkosError> {
+    let data = page.get("data").and_then(Value::as_array).ok_or_else(undocumented)?;
+    for membership in data {
+        memberships.extend(Membership::of_active(membership)?);
+    }
+    let metadata = page.get("list_metadata");
+    Ok(metadata.and_then(|metadata| text(metadata, "after")).map(str::to_owned))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use serde_json::Value;
 
     use super::*;
     use crate::testing::{API_KEY, BASE_URL, ScriptedHttp, config, json_response, response};
