@@ -82,7 +82,8 @@ test('memory does not grow with 100,000 rows', async (t) => {
   });
   const { memoryBytes } = await world.worker.use();
   t.diagnostic(`100,000 rows: +${exported} bytes for the CSV, +${summed} for the summary, in all ${memoryBytes}`);
-  assert.ok(exported <= 1024 * 1024, `the CSV took ${exported} bytes more than 10,000 rows`);
+  // A batch of a thousand rows takes 1.3 MB at once, and by chance a longer export holds one more. The rows are 22 MB.
+  assert.ok(exported <= 2 * 1024 * 1024, `the CSV took ${exported} bytes more than 10,000 rows`);
   assert.ok(summed <= 1024 * 1024, `the summary took ${summed} bytes more`);
 });
 

@@ -108,7 +108,7 @@ test('a KV failure changes nothing and loses nothing', async (t) => {
   const expense = await add(newcomer(world, sub), LARGE);
   // From then on the ledger does not know the expense, and reads KV before a change.
   await worker.settle();
-  await world.advanceClock(601);
+  await world.advanceClock(662);
   await worker.settle();
   const actor = newcomer(world, sub);
   const path = `/expenses/${expense.id}`;

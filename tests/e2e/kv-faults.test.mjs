@@ -53,7 +53,7 @@ test('hanging KV gets 503 for reads and delays no write', async (t) => {
   const made = (await actor.request('POST', '/expenses', { json: LUNCH })).json;
   // From then on the ledger does not know the expense.
   await worker.settle();
-  await world.advanceClock(601);
+  await world.advanceClock(662);
   await worker.settle();
   await worker.limitKv(50);
   /** @type {[KvOperation, string, string][]} */
