@@ -10,7 +10,7 @@ use crate::{
 };
 use axum_authkit::{AppError, CurrentUser, Rejection, UnscopedUser};
 
-/// `Retry-After` while the ledger's log is full: an entry leaves it ten minutes after KV has it.
+/// `Retry-After` while the ledger's log is full: an entry leaves it ten to eleven minutes after KV has it.
 const LOG_FULL_RETRY_AFTER_SECS: u32 = 600;
 
 const USER_DELETED: &str =

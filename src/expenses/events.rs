@@ -19,7 +19,7 @@ edge_host::events! {
             /// As in `kv_failed`.
             kind: &'a str,
         }
-        /// The log of a ledger has grown by another 1,000 entries. An entry leaves it ten minutes after KV has it.
+        /// The log of a ledger has grown by another 1,000 entries. An entry leaves it ten to eleven minutes after KV has it.
         Warn LedgerLogGrown = "ledger_log_grown" {
             /// The owner of the ledger.
             user: Option<UserHash>,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     access::{Access, Permitted, expenses_of},
     expenses::{Expenses, UserExpenses, model::Currency},
-    rate_limits::CallerLimits,
+    rate_limits::{CallerLimits, LimitedCaller},
 };
 use axum_authkit::{CurrentUser, Rejection, user::User};
 use edge_host::VisitorTimeZone;
@@ -44,8 +44,7 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let caller = CurrentUser::from_request_parts(parts, state).await?;
-        CallerLimits::from_ref(state).caller.check(caller.id()).await?;
+        let LimitedCaller(caller) = LimitedCaller::from_request_parts(parts, state).await?;
         let account = Account::from(&caller);
         let expenses = expenses_of(&caller, &parts.method, &Expenses::from_ref(state))?;
         let locale = Locale::from_headers(&parts.headers);

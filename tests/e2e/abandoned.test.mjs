@@ -166,7 +166,7 @@ const SHORT_LOAD = {
   rounds: 10,
   growthMaxBytes: 1_000_000,
 };
-/** A download holds a thousand rows, which take 700 kB. */
+/** A download holds a thousand rows, which take 1.3 MB. */
 const DOWNLOADS_LOAD = {
   kinds: DOWNLOADS,
   requests: 50,

@@ -5,7 +5,18 @@ import { test } from 'node:test';
 
 import { assertUnavailable } from './support/assertions.mjs';
 import { parseCsv } from './support/csv.mjs';
-import { add, descriptions, idAt, list, newSub, newcomer, nextPath, pages, stored } from './support/expenses.mjs';
+import {
+  LOG_SECS,
+  add,
+  descriptions,
+  idAt,
+  list,
+  newSub,
+  newcomer,
+  nextPath,
+  pages,
+  stored,
+} from './support/expenses.mjs';
 import { eventsOf } from './support/events.mjs';
 import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
@@ -108,7 +119,7 @@ test('a KV failure changes nothing and loses nothing', async (t) => {
   const expense = await add(newcomer(world, sub), LARGE);
   // From then on the ledger does not know the expense, and reads KV before a change.
   await worker.settle();
-  await world.advanceClock(662);
+  await world.advanceClock(LOG_SECS);
   await worker.settle();
   const actor = newcomer(world, sub);
   const path = `/expenses/${expense.id}`;

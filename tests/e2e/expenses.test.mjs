@@ -2,14 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { assertDetail, assertProblems, assertUnauthorized, assertUnavailable } from './support/assertions.mjs';
-import { NO_SUCH_ID, add, newSub, newcomer, nextPath, pages } from './support/expenses.mjs';
+import { LOG_SECS, NO_SUCH_ID, add, newSub, newcomer, nextPath, pages } from './support/expenses.mjs';
 import { present } from './support/values.mjs';
 import { startWorld } from './support/world.mjs';
 
 const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
-
-/** The ledger forgets an expense eleven minutes after KV has it, at the latest. */
-const LOG_SECS = 662;
 
 const world = await startWorld();
 

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 
 import { assertProblems, assertUnavailable } from './support/assertions.mjs';
+import { LOG_SECS } from './support/expenses.mjs';
 import { startWorld } from './support/world.mjs';
 
 const LUNCH = { description: 'Team lunch', amount: 42.5 };
@@ -53,7 +54,7 @@ test('hanging KV gets 503 for reads and delays no write', async (t) => {
   const made = (await actor.request('POST', '/expenses', { json: LUNCH })).json;
   // From then on the ledger does not know the expense.
   await worker.settle();
-  await world.advanceClock(662);
+  await world.advanceClock(LOG_SECS);
   await worker.settle();
   await worker.limitKv(50);
   /** @type {[KvOperation, string, string][]} */

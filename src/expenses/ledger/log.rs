@@ -3,7 +3,7 @@
 //! | row | value | removed |
 //! | --- | --- | --- |
 //! | `owner` | `{"v","owner"}` | never |
-//! | `log:{id}` | `{"v","record","removed","at","kv_at","uncertain","requests"}` | ten minutes after KV has it |
+//! | `log:{id}` | `{"v","record","removed","at","kv_at","uncertain","requests"}` | ten to eleven minutes after KV has it |
 //! | `key:{hash}` | `{"v","body_hash","id","record","at"}` | 24 hours later |
 //! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
 //!
@@ -36,8 +36,8 @@ use chrono::DateTime;
 pub(super) const MAX_ENTRIES: usize = 10_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
-/// Entries of one minute are removed together.
-const REMOVAL_SLACK_MILLIS: i64 = 60 * 1000;
+/// The longest time from a write to KV to the alarm that removes its entry. Entries of one minute are removed together.
+const REMOVAL_MAX_MILLIS: i64 = KV_LAG_MAX_MILLIS + 60 * 1000;
 /// Keys of one hour are removed together.
 const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
 /// The pause between two writes of one key, which KV demands.
@@ -496,7 +496,7 @@ impl Log {
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        self.set_alarm_until(storage, now, now + KV_LAG_MAX_MILLIS + REMOVAL_SLACK_MILLIS)
+        self.set_alarm_until(storage, now, now + REMOVAL_MAX_MILLIS)
     }
 
     /// Sets the alarm to `latest`, unless it runs earlier.
@@ -512,8 +512,8 @@ impl Log {
         self.set_alarm(storage, Some(latest))
     }
 
-    /// Makes sure that an alarm runs when something is due next: a write to KV on time, a removal within
-    /// [`REMOVAL_SLACK_MILLIS`]. An alarm that runs earlier calls this again.
+    /// Makes sure that an alarm runs when something is due next: a write to KV on time, a removal at most
+    /// [`REMOVAL_MAX_MILLIS`] after KV has the entry. An alarm that runs earlier calls this again.
     pub(super) fn schedule(
         &mut self,
         storage: &dyn ObjectStorage,
@@ -525,7 +525,7 @@ impl Log {
             None => {
                 let entries = self.entries.values().filter_map(|entry| match entry.due_at() {
                     Some(at) => Some(at.max(self.kv_not_before)),
-                    None => entry.kv_at.map(|at| at + KV_LAG_MAX_MILLIS + REMOVAL_SLACK_MILLIS),
+                    None => entry.kv_at.map(|at| at + REMOVAL_MAX_MILLIS),
                 });
                 entries.chain(keys_due_at).min()
             }

@@ -6,6 +6,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 /** An id in the right form that no expense has. */
 export const NO_SUCH_ID = '7YBQTSVWGKVQGMH7Y926XY65Q7';
 export const MAX_PAGES = 100;
+/** The ledger forgets an expense eleven minutes after KV has it, at the latest. */
+export const LOG_SECS = 662;
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
