@@ -1,7 +1,7 @@
 /** The edit-reload loop of `npm start`, with a stand-in for the compiler (support/fake-worker-build.mjs). */
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
 
@@ -15,9 +15,11 @@ const BUILD_MS = 5_000;
 const SOURCE = join(clone, 'src', 'app.rs');
 const ORIGINAL = readFileSync(SOURCE, 'utf8');
 
-/** @param {{ version?: string, error?: string, ms?: number }} build */
+/** Saves in one step, as many editors do: a watcher may see an empty file between the two steps of a write. @param {{ version?: string, error?: string, ms?: number }} build */
 function save(build) {
-  writeFileSync(SOURCE, `// build: ${JSON.stringify(build)}\n${ORIGINAL}`);
+  const written = join(clone, 'app.rs.new');
+  writeFileSync(written, `// build: ${JSON.stringify(build)}\n${ORIGINAL}`);
+  renameSync(written, SOURCE);
 }
 
 /** @param {string} address */
