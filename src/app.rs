@@ -11,10 +11,7 @@ use crate::{
     expenses::{Expenses, ledger, store},
     mcp,
     negotiation::{by_accept, by_form},
-    openapi::{
-        self,
-        routing::{OpenApiRouter, routes},
-    },
+    openapi::routing::{OpenApiRouter, routes},
     organization, portal,
     rate_limits::CallerLimits,
     request_log::{self, RequestLog},
@@ -152,13 +149,12 @@ pub fn router(state: AppState) -> Router {
 /// the routes of the sign-in.
 ///
 /// Where a path has JSON and HTML, [`by_accept`] and [`by_form`] choose the handler. After a change here,
-/// `cargo test` rewrites `src/openapi/openapi.json` and fails once: check the diff and commit it.
+/// `cargo test` rewrites `assets/openapi.json` and fails once: check the diff and commit it.
 #[allow(clippy::disallowed_methods, reason = "MCP describes its own tools")]
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(service::show_home => by_accept(show::show_home)))
         .routes(routes!(service::show_health))
-        .routes(routes!(openapi::show_openapi))
         .routes(routes!(show::show_docs))
         .routes(routes!(
             api::list_expenses => by_accept(show::list_expenses),

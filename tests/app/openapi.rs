@@ -13,7 +13,10 @@ use crate::support::{
     authkit::Outage,
 };
 
-const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/openapi/openapi.json");
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/openapi.json");
+
+/// Cloudflare serves the document itself.
+const STATIC_ASSET: &str = "/openapi.json";
 
 /// The document generated from the code.
 fn document() -> String {
@@ -28,7 +31,7 @@ fn committed_document_matches_the_code() {
     if document != openapi::DOCUMENT {
         std::fs::write(COMMITTED, document).unwrap();
         panic!(
-            "src/openapi/openapi.json did not match the code. This test has rewritten it: check the diff, run \
+            "assets/openapi.json did not match the code. This test has rewritten it: check the diff, run \
              the tests again and commit the file"
         );
     }
@@ -112,9 +115,12 @@ async fn undocumented_members_are_refused() {
 /// The response of every operation to a request without credentials, with an empty body of the type it reads.
 async fn anonymous_responses() -> Vec<(String, Value, TestResponse)> {
     let app = TestApp::new();
-    let document: Value = app.anonymous().get("/openapi.json").await.expect(200).json();
+    let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
     let mut asked = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
+        if path == STATIC_ASSET {
+            continue;
+        }
         for (name, operation) in operations.as_object().unwrap() {
             let method = Method::from_bytes(name.to_uppercase().as_bytes()).unwrap();
             let mut request = request(method, &path.replace("{id}", "00000000000000000000000000"));

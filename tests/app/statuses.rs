@@ -164,6 +164,10 @@ fn documented() -> Vec<(String, BTreeSet<u16>)> {
     let document: Value = serde_json::from_str(authkit_edge::openapi::DOCUMENT).unwrap();
     let mut all = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
+        // A static asset, which does not run the Worker.
+        if path == "/openapi.json" {
+            continue;
+        }
         for (method, operation) in operations.as_object().unwrap() {
             let statuses = operation["responses"].as_object().unwrap().keys();
             let statuses = statuses.map(|status| status.parse().unwrap()).collect();
