@@ -8,7 +8,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -108,6 +108,15 @@ const WASM_FEATURES = [
  * similar no longer are. The functions that are called most come first, where their indices have one byte.
  */
 const WASM_PASSES = ['-Oz', '--skip-pass=inlining-optimizing', '--skip-pass=dae-optimizing', '--reorder-functions'];
+/**
+ * Compiles the standard library for size too: rustup's is compiled for speed, and is 11 kB larger in the gzipped bundle.
+ * Cargo does this on a stable compiler only when asked so; rust-toolchain.toml pins the compiler and has its sources.
+ */
+const SMALL_STANDARD_LIBRARY = {
+  RUSTC_BOOTSTRAP: '1',
+  CARGO_UNSTABLE_BUILD_STD: 'std,panic_abort',
+  CARGO_UNSTABLE_BUILD_STD_FEATURES: 'optimize_for_size',
+};
 /** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
@@ -146,7 +155,8 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       ...(worker.hasThinEntry
         ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
         : { ESBUILD_BIN: BIN.esbuild }),
-      RUSTFLAGS: rustflags(),
+      RUSTFLAGS: await rustflags(),
+      ...(mode.profile === 'release' ? SMALL_STANDARD_LIBRARY : {}),
       ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.
@@ -218,9 +228,15 @@ function compilerOutput(output) {
 }
 
 /** Panic messages name source files: without the paths of this machine. */
-function rustflags() {
+async function rustflags() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
-  const remap = [`--remap-path-prefix=${cargoHome}=cargo`, `--remap-path-prefix=${ROOT}=.`];
+  const { output } = await capture('rustc', ['--print', 'sysroot'], { env: {} });
+  const standardLibrary = join(realpathSync(output.trim()), 'lib/rustlib/src/rust');
+  const remap = [
+    `--remap-path-prefix=${cargoHome}=cargo`,
+    `--remap-path-prefix=${ROOT}=.`,
+    `--remap-path-prefix=${standardLibrary}=rust`,
+  ];
   return [process.env.RUSTFLAGS ?? '', ...remap].join(' ').trim();
 }
 

@@ -16,7 +16,7 @@ const NODE_MAJOR = 20;
 /** The release that matches the `worker` crate in Cargo.toml. */
 const WORKER_BUILD = '0.8.7';
 const WASM_TARGET = 'wasm32-unknown-unknown';
-const RUST_COMPONENTS = ['rustfmt', 'clippy'];
+const RUST_COMPONENTS = ['rustfmt', 'clippy', 'rust-src'];
 
 /** Cloudflare's build service sets it. Its image has no Rust, and a container of its own for each build. */
 const IS_BUILD_SERVICE = process.env.WORKERS_CI === '1';

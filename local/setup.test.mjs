@@ -16,7 +16,7 @@ import { test } from 'node:test';
 import { ROOT, capture } from './commands.mjs';
 
 /** What rustup says where the pinned toolchain is complete. */
-const RUSTUP = '#!/bin/sh\nprintf "cargo-x\\nrustfmt-x\\nclippy-x\\nrust-std-wasm32-unknown-unknown\\n"\n';
+const RUSTUP = '#!/bin/sh\nprintf "cargo-x\\nrustfmt-x\\nclippy-x\\nrust-src\\nrust-std-wasm32-unknown-unknown\\n"\n';
 
 /** A machine without rustup, whose curl brings an installer that only notes its arguments. @param {import('node:test').TestContext} t */
 function machine(t) {
