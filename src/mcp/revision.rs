@@ -14,7 +14,7 @@
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http>
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::message::{Code, Message, RpcError};
@@ -27,9 +27,9 @@ pub const REVISIONS: [&str; 5] =
 const WITHOUT_BATCHES: [&str; 3] =
     [Revision::NEWEST, Revision::NEWEST_WITH_HANDSHAKE, "2025-06-18"];
 
-const PROTOCOL_VERSION: &str = "mcp-protocol-version";
-const METHOD: &str = "mcp-method";
-const NAME: &str = "mcp-name";
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// The member of `params._meta` with the revision.
 const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const META_CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -73,7 +73,7 @@ impl Revision {
         let meta = message.params.get("_meta").and_then(Value::as_object);
         let version = match meta.and_then(|meta| meta.get(META_PROTOCOL_VERSION)) {
             Some(Value::String(version)) => {
-                let in_header = header(headers, PROTOCOL_VERSION)?;
+                let in_header = header(headers, &PROTOCOL_VERSION)?;
                 // The specification does not say which headers a notification has.
                 if message.id.is_some() && in_header.as_ref() != Some(version) {
                     return Err(mismatch("MCP-Protocol-Version", in_header.as_deref()));
@@ -101,7 +101,7 @@ impl Revision {
 
 /// The revision of the header, if the server supports it.
 fn known(headers: &HeaderMap) -> Option<&'static str> {
-    let version = header(headers, PROTOCOL_VERSION).ok()??;
+    let version = header(headers, &PROTOCOL_VERSION).ok()??;
     REVISIONS.into_iter().find(|known| *known == version)
 }
 
@@ -114,12 +114,12 @@ fn check_request(
     if member(META_PROTOCOL_VERSION).is_none() {
         return Err(invalid_meta(META_PROTOCOL_VERSION));
     }
-    let method = header(headers, METHOD)?;
+    let method = header(headers, &METHOD)?;
     if method.as_deref() != Some(&message.method) {
         return Err(mismatch("Mcp-Method", method.as_deref()));
     }
     if message.method == "tools/call" {
-        let name = header(headers, NAME)?.map(|name| decode(&name).unwrap_or(name));
+        let name = header(headers, &NAME)?.map(|name| decode(&name).unwrap_or(name));
         if name.as_deref() != message.params.get("name").and_then(Value::as_str) {
             return Err(mismatch("Mcp-Name", name.as_deref()));
         }
@@ -131,11 +131,11 @@ fn check_request(
 }
 
 /// The value of a header that must not be repeated.
-fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, RpcError> {
+fn header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, RpcError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
-    text.map(|text| Some(text.to_owned())).ok_or_else(|| mismatch(name, None))
+    text.map(|text| Some(text.to_owned())).ok_or_else(|| mismatch(name.as_str(), None))
 }
 
 /// Decodes `=?base64?…?=`, the form of a name that is not a valid header value.

@@ -135,7 +135,7 @@ pub fn read_request(head: &[u8], call: &Arc<Call>) -> http::Result<Request<Body>
                 }
             }
         }
-        None => {
+        None if cfg!(feature = "all-headers") => {
             while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
                 let name = HeaderName::from_bytes(name);
                 if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
@@ -143,6 +143,7 @@ pub fn read_request(head: &[u8], call: &Arc<Call>) -> http::Result<Request<Body>
                 }
             }
         }
+        None => {}
     });
     if may_have_body(request.method()) {
         let length = request.headers().get(header::CONTENT_LENGTH);
