@@ -238,7 +238,6 @@ async function scriptKind(name, entry, bindings) {
     conditions: ['workerd', 'worker', 'browser'],
     mainFields: ['browser', 'module', 'main'],
     external: ['cloudflare:*', 'node:*'],
-    loader: { '.css': 'text' },
     logLevel: 'error',
   });
   return { name, modules: [{ type: 'ESModule', path, contents: outputFiles[0].text }], bindings, objects: ['Ledger'] };

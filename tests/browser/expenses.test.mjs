@@ -188,17 +188,20 @@ test('German visitor reads and writes amounts with a comma', async (t) => {
   assert.match(await page.getByRole('status').innerText(), /1\.234,50\s€/);
 });
 
-test('the first page is small and loads nothing else', async (t) => {
+test('the first page is small and loads its style alone', async (t) => {
   const page = await visitors.newcomer(t);
   /** @type {string[]} */
   const requests = [];
   page.on('request', (request) => requests.push(request.url()));
+  const loaded = page.waitForResponse((response) => response.url().includes('/style.css?v='));
   const answer = await page.goto('/');
-  assert.ok((await present(answer).body()).length < 30_000);
+  const style = await loaded;
+  assert.ok((await present(answer).body()).length + (await style.body()).length < 30_000);
+  assert.match(style.headers()['cache-control'], /^public, max-age=3600/);
   await page.waitForLoadState('networkidle');
-  const others = requests.slice(1).filter((url) => !url.startsWith('data:'));
+  const others = requests.slice(1).filter((url) => url !== style.url());
   assert.ok(
-    others.every((url) => url.endsWith('.svg') || url.endsWith('.ico')),
+    others.every((url) => url.startsWith('data:') || url.endsWith('.ico')),
     others.join(' '),
   );
 });

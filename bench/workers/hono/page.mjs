@@ -1,8 +1,6 @@
 /** The page of the newest expenses, with this month, charts, the form that adds one, and the list. */
 
-import { html, raw } from 'hono/html';
-
-import style from '../../../src/web/views/style.css';
+import { html } from 'hono/html';
 
 /** @typedef {import('./expenses.mjs').ExpenseRow} ExpenseRow */
 /** @typedef {{ label: string, total: number }} Bar */
@@ -35,9 +33,7 @@ export function page(email, expenses) {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>Your expenses · Expenses</title>
-        <style>
-          ${raw(style)}
-        </style>
+        <link rel="stylesheet" href="/style.css" />
       </head>
       <body>
         <header class="top">
