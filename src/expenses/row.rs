@@ -283,20 +283,15 @@ impl<'a> Reader<'a> {
     /// The string whose opening quote ends `start`, up to its closing quote.
     fn string_after(&mut self, start: &str) -> Option<&'a str> {
         let text = self.0.strip_prefix(start)?;
-        let mut end = text.find('"')?;
-        if text.get(..end)?.contains('\\') {
-            let mut is_escaped = false;
-            end = text.bytes().position(|byte| {
-                let was_escaped = is_escaped;
-                is_escaped = byte == b'\\' && !was_escaped;
-                byte == b'"' && !was_escaped
-            })?;
-        }
-        let (string, rest) = text.split_at(end);
-        if string.bytes().any(|byte| byte < b' ') {
-            return None;
-        }
-        self.0 = rest.strip_prefix('"')?;
+        let mut is_escaped = false;
+        let end = text.bytes().position(|byte| {
+            let ends = !is_escaped && byte == b'"' || byte < b' ';
+            is_escaped = !is_escaped && byte == b'\\';
+            ends
+        })?;
+        let string = text.get(..end)?;
+        // A control character in place of the closing quote is refused.
+        self.0 = text.get(end..)?.strip_prefix('"')?;
         Some(string)
     }
 
