@@ -10,11 +10,10 @@ import { createRequire } from 'node:module';
 import { cpus, loadavg } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { build } from '../local/build.mjs';
-import { ROOT, Stop, bold, dim, main } from '../local/commands.mjs';
+import { ROOT, Stop, bold, dim, main, readOptions } from '../local/commands.mjs';
 import { setUp } from '../local/setup.mjs';
 import { GROWTH_ROWS, OPERATIONS } from './operations.mjs';
 
@@ -44,7 +43,6 @@ const OPTIONS = {
   against: STRING,
   quick: BOOLEAN,
   'no-hono': BOOLEAN,
-  help: BOOLEAN,
 };
 
 /** `burst`: the share of an operation's requests. The others: what has no rounds of its own. */
@@ -68,7 +66,6 @@ const PARTS = ['index.js', 'index_bg.wasm'];
 await main(async () => {
   const began = performance.now();
   const options = readArguments();
-  if (options === undefined) return console.log(USAGE);
   await setUp();
   if (options.bundle === undefined) await build('steps');
   const folder = options.bundle ?? join(ROOT, 'build');
@@ -138,16 +135,8 @@ await main(async () => {
   if (beyond.length > 0) throw new Stop(`Beyond what is allowed, by more than its spread:\n- ${beyond.join('\n- ')}`);
 });
 
-/** @returns the options, or nothing when help was requested */
 function readArguments() {
-  let values;
-  try {
-    ({ values } = parseArgs({ options: OPTIONS }));
-  } catch (error) {
-    const [message] = /** @type {Error} */ (error).message.split('. ');
-    throw new Stop(`${message}. There is:\n\n${USAGE}`, 2);
-  }
-  if (values.help) return undefined;
+  const { values } = readOptions({ options: OPTIONS }, USAGE);
   const size = values.quick ? SIZES.quick : SIZES.full;
 
   const minutes = Number(values.minutes ?? size.minutes);
@@ -200,7 +189,7 @@ function environment() {
   };
 }
 
-/** @param {NonNullable<ReturnType<typeof readArguments>>} options */
+/** @param {ReturnType<typeof readArguments>} options */
 function announce({ minutes, rounds, connections }) {
   const { node, workerd, platform, cpus } = environment();
   console.log(bold(`The Worker, a bare one and the same API on Hono, on workerd ${workerd}, driven by autocannon`));

@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 /** The project's folder. Every command runs in it, whatever the current folder is. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -82,6 +83,26 @@ export async function stopNow(error) {
   else console.error(error);
   await endAll();
   process.exit(error instanceof Stop ? error.exitCode : 1);
+}
+
+/**
+ * The script's arguments. `--help` prints the usage and ends it; what the script does not know stops it with the usage.
+ *
+ * @template {import('node:util').ParseArgsConfig} T
+ * @param {T} config
+ * @param {string} usage
+ */
+export function readOptions(config, usage) {
+  if (process.argv.includes('--help')) {
+    console.log(usage);
+    process.exit();
+  }
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    const [message] = /** @type {Error} */ (error).message.split('. ');
+    throw new Stop(`${message}. There is:\n\n${usage}`, 2);
+  }
 }
 
 /** Whether this script is ending: a command that fails then was ended on request. */

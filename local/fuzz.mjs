@@ -12,9 +12,8 @@
 
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { parseArgs } from 'node:util';
 
-import { ROOT, Stop, bold, capture, green, main, red, start, step } from './commands.mjs';
+import { ROOT, Stop, bold, capture, green, main, red, start, step, readOptions } from './commands.mjs';
 
 const USAGE = 'npm run fuzz -- [--minutes 1] [--only cookie,form] [--jobs 1] [--input file]';
 const SEEDS = join(ROOT, 'fuzz/corpus');
@@ -43,14 +42,13 @@ const RUSTFLAGS = [
 /** @typedef {{ target: string, code: number, executions: number, coverage: number, added: number, seconds: number, failures: string[] }} Result */
 
 await main(async () => {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '1' },
-      only: { type: 'string' },
-      jobs: { type: 'string', default: '1' },
-      input: { type: 'string' },
-    },
+  const options = /** @type {const} */ ({
+    minutes: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    jobs: { type: 'string', default: '1' },
+    input: { type: 'string' },
   });
+  const { values } = readOptions({ options }, USAGE);
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Stop(`${values.minutes} is not a number of minutes: ${USAGE}`, 2);
   const jobs = Number(values.jobs);

@@ -7,11 +7,10 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { OPERATIONS } from '../bench/operations.mjs';
 import { PROFILE, build, bundleFolder, EXPENSES } from './build.mjs';
-import { ROOT, Stop, bold, dim, main } from './commands.mjs';
+import { ROOT, Stop, bold, dim, main, readOptions } from './commands.mjs';
 import { setUp } from './setup.mjs';
 
 const OPERATION_NAMES = OPERATIONS.map(({ name }) => name);
@@ -32,7 +31,6 @@ const OPTIONS = {
   top: { ...STRING, default: '40' },
   sort: { ...STRING, default: 'self' },
   bundle: STRING,
-  help: /** @type {const} */ ({ type: 'boolean', default: false }),
 };
 
 /** The time between two samples. V8 takes fewer where the processors are busy. */
@@ -68,7 +66,6 @@ const NO_FUNCTION = new Map([
 
 await main(async () => {
   const options = readArguments();
-  if (options === undefined) return console.log(USAGE);
   await setUp();
   if (options.bundle === undefined) await build('steps', { mode: PROFILE });
   const folder = options.bundle ?? bundleFolder(EXPENSES, PROFILE);
@@ -106,17 +103,8 @@ await main(async () => {
   );
 });
 
-/** @returns the options, or nothing when help was requested */
 function readArguments() {
-  let parsed;
-  try {
-    parsed = parseArgs({ options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    const [message] = /** @type {Error} */ (error).message.split('. ');
-    throw new Stop(`${message}. There is:\n\n${USAGE}`, 2);
-  }
-  const { values, positionals } = parsed;
-  if (values.help) return undefined;
+  const { values, positionals } = readOptions({ options: OPTIONS, allowPositionals: true }, USAGE);
   const [operation, ...others] = positionals;
   if (operation === undefined || others.length > 0 || !OPERATION_NAMES.some((name) => name === operation)) {
     throw new Stop(`Name one operation: ${OPERATION_NAMES.join(', ')}.`, 2);

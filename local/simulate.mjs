@@ -12,13 +12,12 @@
 
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { PLANTED } from '../tests/simulation/planted.mjs';
-import { ROOT, Stop, capture, main, runInTerminal } from './commands.mjs';
+import { ROOT, Stop, capture, main, runInTerminal, readOptions } from './commands.mjs';
 import { SIMULATE, SIMULATE_RUN, SIMULATE_TEST } from './simulation.mjs';
 
-const USAGE = 'npm run simulate -- [--seeds 1000] [--seed 1] [--planted]';
+const USAGE = 'npm run simulate -- [--seeds 1000] [--seed 1] [--planted [--only name]]';
 const DEFAULT_SEEDS = 1000;
 /** Without optimisation: compiling a copy takes longer than the seeds that it needs. */
 const DEFAULT_PLANTED_SEEDS = 500;
@@ -31,14 +30,13 @@ const COPY_TARGET = join(ROOT, 'build/planted-target');
 const NOT_COPIED = new Set(['.git', '.tools', '.wrangler', '.local', 'build', 'node_modules', 'target']);
 
 await main(async () => {
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: 'string' },
-      seed: { type: 'string' },
-      planted: { type: 'boolean' },
-      only: { type: 'string' },
-    },
+  const options = /** @type {const} */ ({
+    seeds: { type: 'string' },
+    seed: { type: 'string' },
+    planted: { type: 'boolean' },
+    only: { type: 'string' },
   });
+  const { values } = readOptions({ options }, USAGE);
   for (const value of [values.seeds, values.seed])
     if (value !== undefined && !/^\d{1,15}$/.test(value)) throw new Stop(`${value} is not a whole number: ${USAGE}`, 2);
   if (values.planted) return findPlanted(values.seeds ?? String(DEFAULT_PLANTED_SEEDS), values.only ?? '');

@@ -8,11 +8,10 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { soak, verdict } from '../tests/e2e/support/soak.mjs';
 import { build } from './build.mjs';
-import { ROOT, Stop, bold, green, main, red } from './commands.mjs';
+import { ROOT, Stop, bold, green, main, red, readOptions } from './commands.mjs';
 import { setUp } from './setup.mjs';
 
 const USAGE = 'npm run soak -- [--minutes 10] [--connections 50] [--failing 0.01] [--out build/soak.json]';
@@ -21,14 +20,13 @@ const WRONG_SHOWN_LENGTH = 600;
 const WRONG_SHOWN = 10;
 
 await main(async () => {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '10' },
-      connections: { type: 'string', default: '50' },
-      failing: { type: 'string', default: '0.01' },
-      out: { type: 'string', default: 'build/soak.json' },
-    },
+  const options = /** @type {const} */ ({
+    minutes: { type: 'string', default: '10' },
+    connections: { type: 'string', default: '50' },
+    failing: { type: 'string', default: '0.01' },
+    out: { type: 'string', default: 'build/soak.json' },
   });
+  const { values } = readOptions({ options }, USAGE);
   const [minutes, connections, failingShare] = [values.minutes, values.connections, values.failing].map(Number);
   if (!(minutes > 0) || !(connections >= 4) || !(failingShare >= 0 && failingShare < 0.5)) throw new Stop(USAGE, 2);
   await setUp();

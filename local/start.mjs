@@ -11,10 +11,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { DEVELOPMENT, EXPENSES, RELEASE, build, isFresh, sources } from './build.mjs';
-import { ROOT, Stop, bold, main, pause, setInterruptedCode, start } from './commands.mjs';
+import { ROOT, Stop, bold, main, pause, setInterruptedCode, start, readOptions } from './commands.mjs';
 import { eachLine, endWith, startDevServer } from './dev-server.mjs';
 import { setUp } from './setup.mjs';
 import { parseVars } from './vars.mjs';
@@ -99,18 +98,11 @@ export async function serve(worker, defaults) {
 
 /** @param {Start} defaults */
 function readArguments({ command, port, authkitPort }) {
-  let values;
-  try {
-    ({ values } = parseArgs({
-      options: {
-        port: { type: 'string', default: String(port) },
-        'authkit-port': { type: 'string', default: String(authkitPort) },
-      },
-    }));
-  } catch (error) {
-    const [message] = /** @type {Error} */ (error).message.split('. ');
-    throw new Stop(`${message}. There is: ${command} -- --port ${port} --authkit-port ${authkitPort}`, 2);
-  }
+  const options = {
+    port: { type: /** @type {const} */ ('string'), default: String(port) },
+    'authkit-port': { type: /** @type {const} */ ('string'), default: String(authkitPort) },
+  };
+  const { values } = readOptions({ options }, `${command} -- --port ${port} --authkit-port ${authkitPort}`);
   const ports = [values.port, values['authkit-port']].map((text) => (/^\d{1,5}$/.test(text) ? Number(text) : NaN));
   if (!ports.every((port) => port >= 1 && port <= 65_535)) throw new Stop('A port is a number from 1 to 65535.', 2);
   if (ports[0] === ports[1]) throw new Stop('The Worker and the local AuthKit need a port each.', 2);
