@@ -2,6 +2,7 @@
 
 import express from 'express';
 
+import { apiKeyRoutes } from './api-keys.mjs';
 import { AUTHENTICATE_PATH, authenticateRoutes } from './authenticate.mjs';
 import { authorizeRoutes, COOKIE_NAME, COOKIE_OPTIONS } from './authorize.mjs';
 import { ApiError, errorHandler } from './errors.mjs';
@@ -34,6 +35,7 @@ export function createApp(context) {
   app.use(authenticateRoutes(context));
   app.use(sessionRoutes(context));
   app.use(organizationRoutes(context));
+  app.use(apiKeyRoutes(context));
   // No parser above touches these bodies: `oidc-provider` reads the request stream itself.
   app.use(context.connect.routes(context));
 

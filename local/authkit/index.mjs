@@ -7,6 +7,7 @@
 
 import { createServer } from 'node:http';
 
+import { ApiKeyStore } from './api-keys.mjs';
 import { createApp } from './app.mjs';
 import { Connect } from './connect/index.mjs';
 import { ConnectStore } from './connect/store.mjs';
@@ -63,6 +64,7 @@ const LOOPBACK_ADDRESSES = new Set(['127.0.0.1', '::1', 'localhost']);
  * @property {Map<string, string>} clients secret by client id
  * @property {Directory} directory
  * @property {SessionStore} sessions
+ * @property {ApiKeyStore} apiKeys
  * @property {KeyRing} keys of sessions and of Connect
  * @property {Connect} connect
  * @property {Settings} settings
@@ -136,16 +138,18 @@ export class AuthKit {
         keys: new KeyRing({ now, onChange: save, saved: state.keys, firstKey: privateKey }),
         directory: new Directory({ now, onChange: save, saved: state.directory }),
         sessions: new SessionStore({ now, onChange: save, reuseSecs, saved: state.sessions }),
+        apiKeys: new ApiKeyStore({ now, onChange: save, saved: state.apiKeys }),
         connectStore: new ConnectStore({ onChange: save, saved: state.connectStore }),
       }),
       log,
     );
     save();
-    const { keys, directory, sessions } = stores;
+    const { keys, directory, sessions, apiKeys } = stores;
     this.#context = {
       keys,
       directory,
       sessions,
+      apiKeys,
       connect: new Connect({
         environmentClientId: clientId,
         issuer: () => this.settings.connectIssuer ?? this.url,
@@ -244,15 +248,16 @@ export class AuthKit {
   }
 
   /**
-   * Deletes a user as an administrator would: their sessions end, their access tokens run out, and
-   * the event is there to be delivered. Ada and Grace come back with the next start.
+   * Deletes a user as an administrator would: their sessions and API keys end, their access tokens run out,
+   * and the event is there to be delivered. Ada and Grace come back with the next start.
    *
    * @param {string} idOrEmail
    * @returns {import('./webhooks.mjs').Event} `user.deleted`
    */
   deleteUser(idOrEmail) {
-    const { directory, sessions } = this.#context;
+    const { apiKeys, directory, sessions } = this.#context;
     const user = directory.removeUser(idOrEmail);
+    apiKeys.delete(({ owner }) => owner.id === user.id);
     for (const { id, userId } of sessions.sessions) if (userId === user.id) sessions.endSession(id);
     return this.webhooks.event('user.deleted', userResponse(user));
   }
@@ -273,6 +278,25 @@ export class AuthKit {
    */
   revokeSession(sessionId) {
     return this.#context.sessions.endSession(sessionId);
+  }
+
+  /**
+   * @param {import('./api-keys.mjs').NewApiKey} fields
+   * @returns {{id: string, value: string}}
+   */
+  createApiKey(fields) {
+    const { key, value } = this.#context.apiKeys.create(fields);
+    return { id: key.id, value };
+  }
+
+  /**
+   * Deletes an API key as its owner would in WorkOS's widget.
+   *
+   * @param {string} id
+   * @returns {boolean} whether there was one
+   */
+  deleteApiKey(id) {
+    return this.#context.apiKeys.delete((key) => key.id === id);
   }
 
   /**

@@ -115,7 +115,7 @@ function membershipResponse(directory, user, { organizationId, role = 'member' }
  * @param {{limit: number, after?: string, before?: string}} options
  * @returns {{object: 'list', data: T[], list_metadata: {before: string | null, after: string | null}}}
  */
-function pageOf(all, { limit, after, before }) {
+export function pageOf(all, { limit, after, before }) {
   const indexOf = (/** @type {string} */ id) => {
     const index = all.findIndex((item) => item.id === id);
     if (index < 0) throw new ApiError(422, 'invalid_request_parameters', 'the cursor is not of this list');
