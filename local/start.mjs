@@ -178,6 +178,7 @@ function writeLocalVars(authkitPort, local, file) {
     WORKOS_COOKIE_PASSWORD: before.WORKOS_COOKIE_PASSWORD || randomBytes(32).toString('hex'),
     WORKOS_BASE_URL: `http://localhost:${authkitPort}`,
     WORKOS_AUTHKIT_DOMAIN: `http://localhost:${authkitPort}`,
+    WORKOS_API_KEYS: 'on',
   };
   const lines = Object.entries(vars).map(([name, value]) => `${name}="${value}"\n`);
   for (const path of [kept, file]) {

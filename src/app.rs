@@ -8,6 +8,7 @@ use http::{HeaderName, StatusCode, header};
 use crate::{
     access::Access,
     api::expenses as api,
+    api_keys,
     expenses::{Expenses, ledger, store},
     mcp,
     negotiation::{by_accept, by_form},
@@ -175,6 +176,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(organization::list_organizations))
         .routes(routes!(organization::switch_organization))
         .routes(routes!(portal::open_portal))
+        .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
+        .routes(routes!(api_keys::revoke_api_key, api_keys::revoke_api_key_by_form))
         .merge(axum_authkit::routes())
         .route(mcp::PATH, post(any_handler(mcp::answer_message)))
         .route(mcp::PATH_WITH_SLASH, post(any_handler(mcp::answer_message)))

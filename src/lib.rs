@@ -4,7 +4,7 @@
 //! - [`expenses`]: the domain: what an expense is, the use cases, the KV schema. It knows no HTTP.
 //! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
 //!   (tools for agents). `access` gives them the caller's expenses.
-//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`organization`], [`portal`], [`service`],
+//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`], [`service`],
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`]: limits on the requests of one caller.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
@@ -17,6 +17,7 @@
 
 mod access;
 mod api;
+pub mod api_keys;
 pub mod app;
 mod body;
 mod conditions;

@@ -106,6 +106,7 @@ pub(crate) async fn switch_organization(
     origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {
+    caller.refuse_api_key()?;
     let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
     let organization_id =
         fields.required("organization_id", |value| parse_text(value, ORGANIZATION_ID_MAX_CHARS));

@@ -63,7 +63,7 @@ const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key"
     post,
     path = "/expenses",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(IdempotencyKeyHeader),
     request_body = ExpenseRequest,
     responses(
@@ -100,7 +100,7 @@ pub(crate) async fn create_expense(
     get,
     path = "/expenses",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(ListParameters),
     responses(
         (status = 200, description = "A page",
@@ -150,7 +150,7 @@ pub(crate) async fn list_expenses(
     get,
     path = "/expenses.csv",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(FilterParameters),
     responses(
         (status = 200, description = "The file",
@@ -217,7 +217,7 @@ fn csv_download(body: Body) -> Response {
     get,
     path = "/expenses/summary",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(SummaryParameters),
     responses(
         (status = 200, description = "The sums", body = SummaryResponse,
@@ -245,7 +245,7 @@ pub(crate) async fn summarize_expenses(
     get,
     path = "/expenses/{id}",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id"), ReadConditions),
     responses(
         (status = 200, description = "The expense", body = ExpenseResponse,
@@ -276,7 +276,7 @@ pub(crate) async fn show_expense(
     put,
     path = "/expenses/{id}",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id"), WriteConditions),
     request_body = ExpenseRequest,
     responses(
@@ -304,7 +304,7 @@ pub(crate) async fn replace_expense(
     patch,
     path = "/expenses/{id}",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id"), WriteConditions),
     request_body(content = ExpensePatch, content_type = "application/merge-patch+json"),
     responses(
@@ -329,7 +329,7 @@ pub(crate) async fn patch_expense(
     delete,
     path = "/expenses/{id}",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id"), WriteConditions),
     responses(
         (status = 204, description = "The expense is deleted"),

@@ -51,6 +51,15 @@ pub enum Fault {
     /// The value is not a string.
     #[error("Input should be a valid string")]
     NotAString,
+    /// The value is not a list.
+    #[error("Input should be a valid list")]
+    NotAList,
+    /// The list has no items.
+    #[error("List should have at least 1 item after validation, not 0")]
+    EmptyList,
+    /// An item of the list is not a scope of this application.
+    #[error("Input should be 'expenses:read' or 'expenses:write'")]
+    NotAScope,
     /// The text has the wrong length.
     #[error("{}", text_message(*.0))]
     Text(TextError),
@@ -151,6 +160,9 @@ impl Fault {
             Self::NotAnObject => "model_attributes_type",
             Self::Unknown | Self::MoreUnknown(_) => "extra_forbidden",
             Self::NotAString => "string_type",
+            Self::NotAList => "list_type",
+            Self::EmptyList => "too_short",
+            Self::NotAScope => "literal_error",
             Self::Text(TextError::Empty) => "string_too_short",
             Self::Text(TextError::TooLong { .. }) => "string_too_long",
             Self::Pattern(_) => "string_pattern_mismatch",

@@ -59,6 +59,7 @@ fn show_openapi() {}
     components(schemas(ErrorResponse, ValidationErrorResponse, ProblemResponse)),
     tags(
         (name = "expenses", description = "What the caller spent: each sees and changes their own"),
+        (name = "api-keys", description = "The caller's API keys, where this Worker takes them"),
         (name = "sign-in", description = "Signing in and out through AuthKit, and who is signed in"),
         (name = "pages", description = "What only the pages use that browsers see at these paths"),
         (name = "service", description = "The service itself"),
@@ -79,12 +80,19 @@ impl Modify for SharedParts {
     }
 }
 
-const EXPENSE_ERRORS: [SharedError; 6] = [
+const EXPENSE_ERRORS: [SharedError; 7] = [
     SharedError {
         name: "NotFound",
         status: 404,
         description: "No such expense, or another user's",
         example: ErrorExample::Detail("Expense not found"),
+        headers: &[],
+    },
+    SharedError {
+        name: "ApiKeyNotFound",
+        status: 404,
+        description: "No such API key, or another user's; or this Worker takes no API keys",
+        example: ErrorExample::Detail("API key not found: it may be revoked already"),
         headers: &[],
     },
     SharedError {
@@ -138,6 +146,8 @@ reusable_responses! {
     ReadsQuery: 422 "UnprocessableContent";
     /// The response of an operation on one expense.
     FindsOne: 404 "NotFound";
+    /// The response of an operation on API keys.
+    FindsKey: 404 "ApiKeyNotFound";
     /// The response of an operation that `If-Match` and `If-None-Match` can stop.
     HasCondition: 412 "PreconditionFailed";
 }

@@ -42,6 +42,7 @@ pub(crate) async fn show_account(
         account: &Account::from(&caller),
         organizations: organizations.as_deref(),
         may_open_portal,
+        has_api_keys: matches!(caller.own_api_keys(), Ok(Some(_))),
         is_switched,
     });
     let mut response = respond(StatusCode::OK, page);

@@ -68,13 +68,12 @@ impl Visitor {
 
 impl From<&CurrentUser> for Account {
     fn from(caller: &CurrentUser) -> Self {
-        let claims = caller.claims().claims();
         let user = caller.user();
         Self {
             name: user.map_or_else(|| caller.id(), |user| &user.email).to_owned(),
             full_name: user.and_then(full_name),
-            organization_id: claims.org_id.clone(),
-            role: claims.role.clone(),
+            organization_id: caller.organization_id().map(str::to_owned),
+            role: caller.claims().and_then(|verified| verified.claims().role.clone()),
             permitted: Permitted::of(caller),
             impersonator: caller.impersonator(),
         }

@@ -5,6 +5,8 @@
 #![allow(clippy::disallowed_types, reason = "tests run where std's maps are seeded")]
 
 mod address_limit;
+mod api_key_pages;
+mod api_keys;
 mod bounds;
 mod configuration;
 mod connect;

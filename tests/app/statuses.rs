@@ -15,7 +15,7 @@ use http::{Method, header, request::Builder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    ADA, Client, KvOperation, TestApp,
+    ADA, Client, KvOperation, TestApp, api_keys,
     app::{Browser, ORIGIN, TestResponse, request},
     authkit::{CLIENT_ID, Outage},
     connect,
@@ -294,6 +294,33 @@ async fn operations_return_exactly_the_documented_statuses() {
         let response = world.app.bearer(&token).get(path).await;
         world.note(&format!("get {path}"), &response);
     }
+
+    // A Worker that takes API keys.
+    let keys = TestApp::with_variables(api_keys::VARIABLES);
+    let key = keys.authkit.api_keys.of_user(ADA, &["expenses:read"]);
+    let response = keys.bearer(&key).get("/api-keys").await;
+    world.note("get /api-keys", &response);
+    let path = format!("/api-keys/{}", keys.authkit.api_keys.id_of(&key));
+    let mut browser = keys.signed_in(ADA).await;
+    let response = browser.get("/api-keys").await;
+    world.note("get /api-keys", &response);
+    let body = r#"{"name": "x", "permissions": ["expenses:read"]}"#;
+    for body in [body.to_owned(), "{}".to_owned(), "x".repeat(65 * 1024)] {
+        let response = browser.post("/api-keys", body).await;
+        world.note("post /api-keys", &response);
+    }
+    let text =
+        browser.request(Method::POST, "/api-keys").header(header::CONTENT_TYPE, "text/plain");
+    let response = browser.send(text, "x".into()).await;
+    world.note("post /api-keys", &response);
+    let response = browser.post(&path, "{}").await;
+    world.note("post /api-keys/{id}", &response);
+    let response = browser.submit(&path, &[]).await;
+    world.note("post /api-keys/{id}", &response);
+    let key = keys.authkit.api_keys.of_user(ADA, &["expenses:read"]);
+    let path = format!("/api-keys/{}", keys.authkit.api_keys.id_of(&key));
+    let response = browser.delete(&path).await;
+    world.note("delete /api-keys/{id}", &response);
 
     // A sign-in whose session cookie the browser drops, and one whose token is too large.
     let mut browser =

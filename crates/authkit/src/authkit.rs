@@ -11,6 +11,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
+    api_keys::ApiKeys,
     code_exchanges::CodeExchanges,
     config::{AuthKitConfig, ConfigError},
     connect::{Connect, ConnectSource, ProtectedResource},
@@ -44,6 +45,8 @@ pub struct AuthKit {
     /// `None` where `WORKOS_AUTHKIT_DOMAIN` is not set.
     pub(crate) connect: Option<Connect>,
     pub(crate) resource: ProtectedResource,
+    /// `None` unless `WORKOS_API_KEYS` is `on`.
+    pub(crate) api_keys: Option<ApiKeys>,
     pub(crate) signed_tokens: IsolateCache<CachedToken>,
     pub(crate) opened_sessions: IsolateCache<CachedSession>,
     pub(crate) memberships: Memberships,
@@ -141,6 +144,12 @@ impl AuthKit {
             .collect()
     }
 
+    /// Whether API keys of WorkOS authenticate callers: `WORKOS_API_KEYS`.
+    #[must_use]
+    pub fn accepts_api_keys(&self) -> bool {
+        self.api_keys.is_some()
+    }
+
     /// `PUBLIC_ORIGIN`: the origin that browsers and clients see, where it differs from the request URL's.
     #[must_use]
     pub fn public_origin(&self) -> Option<&Url> {
@@ -181,11 +190,16 @@ impl AuthKit {
             let published = key_sets(Box::new(source), "connect-jwks", Purpose::ConnectKeySet);
             Connect { issuer, published }
         });
+        let api_keys = config.api_keys.then(|| {
+            let AuthKitConfig { cookie_password, api_key, .. } = &*config;
+            ApiKeys::new(client.clone(), Arc::clone(&clock), cookie_password, api_key)
+        });
         let session_keepers = SessionKeepers::new(sessions, client.clone(), Arc::clone(&clock));
         Self {
             session_keys: key_sets(Box::new(client.clone()), "jwks", Purpose::KeySet),
             connect,
             resource: ProtectedResource::default(),
+            api_keys,
             signed_tokens: IsolateCache::default(),
             opened_sessions: IsolateCache::default(),
             memberships: Memberships::new(client.clone(), Arc::clone(&clock)),

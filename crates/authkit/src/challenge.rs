@@ -68,6 +68,22 @@ impl Challenge {
         self.forbidden(&scopes.join(" "), description)
     }
 
+    /// The rejection of an API key that lacks the permission `scope`.
+    #[must_use]
+    pub fn insufficient_permission(&self, scope: &str) -> Rejection {
+        self.forbidden(scope, format!("the API key lacks the permission {scope}"))
+    }
+
+    /// The rejection of an API key that has none of the permissions `scopes`.
+    #[must_use]
+    pub fn no_permission(&self, scopes: &[&str]) -> Rejection {
+        let names = scopes.join(" and ");
+        let description = format!(
+            "the API key allows nothing here: create one with {names}, or with one of them"
+        );
+        self.forbidden(&scopes.join(" "), description)
+    }
+
     fn forbidden(&self, scope: &str, description: String) -> Rejection {
         let challenge = self.header(&[
             ("error", "insufficient_scope"),

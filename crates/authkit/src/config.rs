@@ -70,6 +70,8 @@ pub struct AuthKitConfig {
     pub portal_permission: String,
     /// `WORKOS_WEBHOOK_SECRET`.
     pub webhook_secret: Option<Secret>,
+    /// `WORKOS_API_KEYS`: whether API keys of WorkOS authenticate callers.
+    pub api_keys: bool,
     /// `DATA_JURISDICTION`: where Durable Objects run and store their rows. The host applies it to every namespace.
     pub data_jurisdiction: Option<String>,
 }
@@ -213,6 +215,7 @@ impl AuthKitConfig {
             webhook_secret: variables
                 .optional("WORKOS_WEBHOOK_SECRET", webhook_secret)
                 .map(Secret::from),
+            api_keys: variables.optional("WORKOS_API_KEYS", on_or_off).unwrap_or(false),
             data_jurisdiction: variables.optional("DATA_JURISDICTION", data_jurisdiction),
         };
         if config.cookie.is_named_with(HOST_PREFIX) && config.cookie.domain.is_some() {
@@ -311,6 +314,14 @@ fn webhook_secret(value: String) -> Result<String, &'static str> {
 fn distinct_chars(value: &str) -> usize {
     let is_first = |(index, char): &(usize, char)| value.find(*char) == Some(*index);
     value.char_indices().filter(is_first).count()
+}
+
+fn on_or_off(value: String) -> Result<bool, &'static str> {
+    match &*value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off"),
+    }
 }
 
 #[expect(clippy::expect_used, reason = "a constant of this file")]
@@ -628,6 +639,18 @@ mod tests {
             assert_eq!(error.to_string(), "DATA_JURISDICTION must be eu, fedramp or us");
         }
         assert!(parse(&[("DATA_JURISDICTION", "")]).unwrap().data_jurisdiction.is_none());
+    }
+
+    #[test]
+    fn api_keys_are_off_unless_switched_on() {
+        for (value, expected) in [("", false), ("off", false), ("on", true)] {
+            assert_eq!(parse(&[("WORKOS_API_KEYS", value)]).unwrap().api_keys, expected, "{value}");
+        }
+        assert!(!parse(&[]).unwrap().api_keys);
+        for value in ["ON", "true", "1", "on "] {
+            let error = parse(&[("WORKOS_API_KEYS", value)]).unwrap_err();
+            assert_eq!(error.to_string(), "WORKOS_API_KEYS must be on or off", "{value}");
+        }
     }
 
     #[test]

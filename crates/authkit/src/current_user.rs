@@ -2,7 +2,8 @@
 //! one of them is protected. A handler without one has no user's data to return.
 //!
 //! A request authenticates by the session cookie or by `Authorization: Bearer` (RFC 6750). If it has both, the
-//! header counts; [`BearerUser`] accepts the header only. The extractor renews a session whose access token has
+//! header counts; [`BearerUser`] accepts the header only. With `WORKOS_API_KEYS=on`, the header may hold an API key
+//! instead of a token ([`mod@super::api_keys`]). The extractor renews a session whose access token has
 //! expired ([`mod@super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
 //! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
 //! sign-in, and an outage of WorkOS is 503, never a sign-out.
@@ -11,11 +12,12 @@ use crate::outage::Outage;
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use edge_host::{Cause, Emit as _, WaitUntil};
+use edge_host::{Cause, Emit as _, UserHash, WaitUntil, note_user};
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use thiserror::Error;
 
 use crate::{
+    api_keys::{ApiKey, ApiKeyError, ApiKeyOwner, is_api_key},
     authkit::{AuthKit, VerifyError},
     browser::wants_html,
     challenge::Challenge,
@@ -29,7 +31,7 @@ use crate::{
     session::Session,
     session_keeper::client::{RefreshError, Renewed},
     sign_in::ReturnTo,
-    token::{TokenError, VerifiedClaims},
+    token::{TokenError, TokenKind, VerifiedClaims},
     user::{Impersonator, User},
     workos::{INVALID_GRANT, WorkosError, organizations::Membership},
 };
@@ -47,10 +49,19 @@ const RETRY_AFTER_SECS: u32 = 5;
 /// The signed-in caller.
 #[derive(Clone)]
 pub struct CurrentUser {
-    claims: VerifiedClaims,
-    /// The session of the cookie, or its successor; `None` for a bearer token.
+    credential: Credential,
+    /// The session of the cookie, or its successor; `None` for a bearer token and for an API key.
     session: Option<Arc<Session>>,
     context: RequestContext,
+}
+
+/// What the request proves its caller's identity with.
+#[derive(Clone)]
+enum Credential {
+    /// An access token, in the session's cookie or in the header.
+    Token(VerifiedClaims),
+    /// An API key.
+    ApiKey(Arc<ApiKey>),
 }
 
 impl fmt::Debug for CurrentUser {
@@ -64,7 +75,7 @@ impl fmt::Debug for CurrentUser {
 #[derive(Debug, Clone)]
 pub struct BearerUser(pub CurrentUser);
 
-/// A caller whose token may lack every scope of this application. The handler must call
+/// A caller whose token or API key may lack every scope of this application. The handler must call
 /// [`require_scope`](Self::require_scope), whose error names the missing scope.
 #[derive(Debug, Clone)]
 pub struct UnscopedUser(CurrentUser);
@@ -82,20 +93,36 @@ impl UnscopedUser {
 }
 
 impl CurrentUser {
-    /// The verified claims.
+    /// The verified claims of the access token; `None` for an API key.
     #[must_use]
-    pub fn claims(&self) -> &VerifiedClaims {
-        &self.claims
+    pub fn claims(&self) -> Option<&VerifiedClaims> {
+        match &self.credential {
+            Credential::Token(claims) => Some(claims),
+            Credential::ApiKey(_) => None,
+        }
     }
 
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
     }
 
-    /// The user's id at WorkOS, the token's `sub`.
+    /// The API key; `None` for an access token.
+    #[must_use]
+    pub fn api_key(&self) -> Option<&ApiKey> {
+        match &self.credential {
+            Credential::Token(_) => None,
+            Credential::ApiKey(key) => Some(key),
+        }
+    }
+
+    /// The user's id at WorkOS: the token's `sub`, or the owner of the API key. An API key that an organization owns
+    /// has the organization's id, `org_…`. No user has an id with this prefix, and a token with such a `sub` is refused.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.claims.claims().sub
+        match &self.credential {
+            Credential::Token(claims) => &claims.claims().sub,
+            Credential::ApiKey(key) => key.owner.id(),
+        }
     }
 
     /// The user's profile from sign-in; `None` for a bearer token. A profile in the cookie counts only if it
@@ -109,19 +136,22 @@ impl CurrentUser {
     /// that WorkOS sent at sign-in is added.
     #[must_use]
     pub fn impersonator(&self) -> Option<Impersonator> {
-        let signed = self.claims.claims().impersonator.clone()?;
+        let signed = self.claims()?.claims().impersonator.clone()?;
         let stored = self.session.as_ref().and_then(|session| session.impersonator.as_ref());
         let stored = stored.filter(|it| signed.reason.is_none() && it.email == signed.email);
         Some(stored.cloned().unwrap_or(signed))
     }
 
-    /// Whether the caller's token allows `scope`.
+    /// Whether the token allows `scope`, or the API key has a permission of this name.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
-        self.claims.allows(scope)
+        match &self.credential {
+            Credential::Token(claims) => claims.allows(scope),
+            Credential::ApiKey(key) => key.permissions.iter().any(|own| own == scope),
+        }
     }
 
-    /// Rejects a caller whose token does not allow `scope`.
+    /// Rejects a caller whose token or API key does not allow `scope`.
     ///
     /// # Errors
     ///
@@ -131,43 +161,76 @@ impl CurrentUser {
             return Ok(());
         }
         let challenge = Challenge::new(&self.context);
-        Err(if self.claims.is_limited_by_permissions() {
-            challenge.missing_permission(scope)
-        } else {
-            challenge.insufficient_scope(scope)
+        Err(match &self.credential {
+            Credential::Token(claims) if claims.is_limited_by_permissions() => {
+                challenge.missing_permission(scope)
+            }
+            Credential::Token(_) => challenge.insufficient_scope(scope),
+            Credential::ApiKey(_) => challenge.insufficient_permission(scope),
         })
+    }
+
+    /// Rejects an API key, for what only a person or a client that acts for one may do.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Forbidden`].
+    pub fn refuse_api_key(&self) -> Result<(), Rejection> {
+        match self.credential {
+            Credential::Token(_) => Ok(()),
+            Credential::ApiKey(_) => {
+                Err(Rejection::forbidden("An API key cannot do this: sign in at /login"))
+            }
+        }
     }
 
     /// The organization that the caller acts in.
     #[must_use]
     pub fn organization_id(&self) -> Option<&str> {
-        self.claims.claims().org_id.as_deref()
+        match &self.credential {
+            Credential::Token(claims) => claims.claims().org_id.as_deref(),
+            Credential::ApiKey(key) => key.owner.organization_id(),
+        }
     }
 
-    /// The organizations that the caller can act in, at most a minute old. A machine has none.
+    /// The organizations that the caller can act in, at most a minute old. A machine has none, and
+    /// neither has the API key of an organization.
     ///
     /// # Errors
     ///
     /// [`Outage`] when WorkOS has no usable response.
     pub async fn organizations(&self) -> Result<Arc<[Membership]>, Outage> {
-        if self.claims.is_machine() {
+        let is_nobodys = match &self.credential {
+            Credential::Token(claims) => claims.is_machine(),
+            Credential::ApiKey(key) => matches!(key.owner, ApiKeyOwner::Organization { .. }),
+        };
+        if is_nobodys {
             return Ok(Arc::default());
         }
         let memberships = self.context.authkit().memberships.of(self.id()).await;
         memberships.map_err(WorkosError::into_outage)
     }
 
-    /// Whether the caller has this role in the organization.
+    /// Whether the caller has this role in the organization. An API key has none.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        let claims = self.claims.claims();
+        let Some(claims) = self.claims().map(VerifiedClaims::claims) else { return false };
         claims.role.as_deref() == Some(role) || claims.roles.iter().any(|own| own == role)
     }
 
-    /// Whether the caller's roles include this permission.
+    /// The permissions of the caller's roles, or of the API key.
+    #[must_use]
+    pub fn permissions(&self) -> &[String] {
+        match &self.credential {
+            Credential::Token(claims) => &claims.claims().permissions,
+            Credential::ApiKey(key) => &key.permissions,
+        }
+    }
+
+    /// Whether the caller's roles, or the API key, include this permission.
     #[must_use]
     pub fn has_permission(&self, permission: &str) -> bool {
-        self.claims.claims().permissions.iter().any(|own| own == permission)
+        self.permissions().iter().any(|own| own == permission)
     }
 
     /// Rejects a caller without this role.
@@ -206,10 +269,24 @@ impl CurrentUser {
         self.context.wait_until()
     }
 
-    /// Whether the request authenticated by the session cookie, and not by a bearer token.
+    /// Whether the request authenticated by the session cookie, and not by the `Authorization` header.
     #[must_use]
     pub fn has_session(&self) -> bool {
         self.session.is_some()
+    }
+
+    /// Whether the caller has a session, in the cookie or by its access token in the header.
+    pub(crate) fn is_of_session(&self) -> bool {
+        self.claims().is_some_and(|claims| claims.kind() == TokenKind::Session)
+    }
+
+    pub(crate) fn authkit(&self) -> &AuthKit {
+        self.context.authkit()
+    }
+
+    /// The caller in events.
+    pub(crate) fn pseudonym(&self) -> UserHash {
+        self.authkit().user_hasher.hash(self.id())
     }
 
     fn with_session(
@@ -217,7 +294,8 @@ impl CurrentUser {
         session: Arc<Session>,
         context: &RequestContext,
     ) -> Self {
-        Self { claims, session: Some(session), context: context.clone() }
+        let credential = Credential::Token(claims);
+        Self { credential, session: Some(session), context: context.clone() }
     }
 
     async fn identify(
@@ -293,13 +371,43 @@ impl CurrentUser {
     ) -> Result<Self, IdentifyError> {
         let value = bearer_value(&parts.headers).ok_or(SignedOut::NoCredentials)?;
         let token = bearer_token(value).ok_or(SignedOut::NotABearer)?;
-        let wait_until = context.wait_until();
-        let verified = context.authkit().verify_bearer(token, origin, wait_until).await;
-        let claims = verified.map_err(|error| match error {
-            VerifyError::Token(error) => SignedOut::Token(error).into(),
-            VerifyError::Unavailable(error) => IdentifyError::from(RefreshError::from(error)),
+        let authkit = context.authkit();
+        let credential = if authkit.accepts_api_keys() && is_api_key(token) {
+            Self::check_api_key(context, token).await?
+        } else {
+            let verified = authkit.verify_bearer(token, origin, context.wait_until()).await;
+            Credential::Token(verified.map_err(|error| match error {
+                VerifyError::Token(error) => SignedOut::Token(error).into(),
+                VerifyError::Unavailable(error) => IdentifyError::from(RefreshError::from(error)),
+            })?)
+        };
+        Ok(Self { credential, session: None, context: context.clone() })
+    }
+
+    async fn check_api_key(
+        context: &RequestContext,
+        value: &str,
+    ) -> Result<Credential, IdentifyError> {
+        let authkit = context.authkit();
+        let Some(api_keys) = &authkit.api_keys else { return Err(SignedOut::ApiKey.into()) };
+        let address = context.client().ip_address;
+        let checked = api_keys.check(value, address.as_deref(), &authkit.address_limit).await;
+        let (key, is_fresh) = checked.map_err(|error| match error {
+            ApiKeyError::Refused { is_counted: true } => IdentifyError::Counted(SignedOut::ApiKey),
+            ApiKeyError::Refused { is_counted: false } => SignedOut::ApiKey.into(),
+            ApiKeyError::Unavailable(outage) => IdentifyError::Unavailable(outage),
+            ApiKeyError::Rejected(rejection) => IdentifyError::Rejected(rejection),
         })?;
-        Ok(Self { claims, session: None, context: context.clone() })
+        let user = authkit.user_hasher.hash(key.owner.id());
+        note_user(user);
+        if is_fresh {
+            let owner = match key.owner {
+                ApiKeyOwner::User { .. } => "user",
+                ApiKeyOwner::Organization { .. } => "organization",
+            };
+            AuthKitEvent::ApiKeyAccepted { user, owner }.emit();
+        }
+        Ok(Credential::ApiKey(key))
     }
 
     /// Switches to another organization. The response hands the browser the new session.
@@ -341,8 +449,11 @@ impl CurrentUser {
 #[derive(Debug)]
 enum IdentifyError {
     SignedOut(SignedOut),
+    /// As `SignedOut`, for a request that the limit of the client's address has counted already.
+    Counted(SignedOut),
     CrossOrigin,
     Unavailable(Outage),
+    Rejected(Rejection),
 }
 
 impl From<SignedOut> for IdentifyError {
@@ -367,16 +478,16 @@ async fn limited_rejection_of(
     parts: &Parts,
     context: &RequestContext,
 ) -> Rejection {
-    let is_refused = matches!(
-        &error,
-        IdentifyError::SignedOut(SignedOut::NotABearer | SignedOut::Token(_) | SignedOut::Session)
-    );
-    if is_refused && let Err(too_many) = context.check_address_limit().await {
-        return too_many;
-    }
-    if let IdentifyError::SignedOut(reason) = &error
-        && is_refused
-    {
+    let (refused, is_counted) = match &error {
+        IdentifyError::SignedOut(SignedOut::NoCredentials) => (None, false),
+        IdentifyError::SignedOut(reason) => (Some(reason), false),
+        IdentifyError::Counted(reason) => (Some(reason), true),
+        _ => (None, false),
+    };
+    if let Some(reason) = refused {
+        if !is_counted && let Err(too_many) = context.check_address_limit().await {
+            return too_many;
+        }
         AuthKitEvent::CredentialsRefused { reason: reason.name() }.emit();
     }
     rejection_of(error, parts, context)
@@ -385,7 +496,8 @@ async fn limited_rejection_of(
 /// The rejection of a request without an identified caller.
 fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -> Rejection {
     let reason = match error {
-        IdentifyError::SignedOut(reason) => reason,
+        IdentifyError::SignedOut(reason) | IdentifyError::Counted(reason) => reason,
+        IdentifyError::Rejected(rejection) => return rejection,
         IdentifyError::CrossOrigin => {
             return Rejection::forbidden(
                 "Requests that change something must come from this site's own pages",
@@ -398,8 +510,10 @@ fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -
     let parameters: &[(&str, &str)] = match &reason {
         SignedOut::NoCredentials | SignedOut::Session => &[],
         SignedOut::NotABearer => &[("error", "invalid_request")],
-        // The text of a `TokenError` has no quotes, so it can stand in a quoted string.
-        SignedOut::Token(_) => &[("error", "invalid_token"), ("error_description", &detail)],
+        // The texts have no quotes, so they can stand in a quoted string.
+        SignedOut::Token(_) | SignedOut::ApiKey => {
+            &[("error", "invalid_token"), ("error_description", &detail)]
+        }
     };
     let may_sign_in = matches!(reason, SignedOut::NoCredentials | SignedOut::Session);
     let sign_in = (may_sign_in && is_navigation(&parts.method, &parts.headers))
@@ -564,6 +678,11 @@ pub fn has_bearer(headers: &HeaderMap) -> bool {
     bearer_value(headers).is_some()
 }
 
+/// Whether the header holds an API key, which is not checked here.
+pub(crate) fn has_api_key(headers: &HeaderMap) -> bool {
+    bearer_value(headers).and_then(bearer_token).is_some_and(is_api_key)
+}
+
 fn bearer_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     let scheme = |value: &HeaderValue| {
         let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
@@ -591,13 +710,23 @@ impl UnscopedUser {
 }
 
 impl CurrentUser {
-    /// Rejects a caller whose token allows nothing in this application.
+    /// Rejects a caller whose token or API key allows nothing in this application.
     fn require_any_scope(self) -> Result<Self, Rejection> {
-        if !self.claims.allows_nothing() {
-            return Ok(self);
-        }
         let known_scopes = self.context.authkit().resource.scopes;
-        Err(Challenge::new(&self.context).no_scope(known_scopes))
+        let challenge = || Challenge::new(&self.context);
+        match &self.credential {
+            Credential::Token(claims) if claims.allows_nothing() => {
+                Err(challenge().no_scope(known_scopes))
+            }
+            // An application without scopes checks permissions itself.
+            Credential::ApiKey(_)
+                if !known_scopes.is_empty()
+                    && !known_scopes.iter().any(|scope| self.allows(scope)) =>
+            {
+                Err(challenge().no_permission(known_scopes))
+            }
+            _ => Ok(self),
+        }
     }
 }
 

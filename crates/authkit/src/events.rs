@@ -79,10 +79,35 @@ edge_host::events! {
         }
         /// Credentials were refused: the response is 401, or leads to sign-in.
         Info CredentialsRefused = "credentials_refused" {
-            /// `session`: no session in the request's cookies is valid. `not_a_bearer`: the header has no token. Else
-            /// the fault of the token: `malformed`, `algorithm`, `critical_header`, `unknown_key`, `signature`,
-            /// `no_expiry`, `expired`, `not_yet_valid`, `issuer`, `audience`, `client`, `kind` or `scope`.
+            /// `session`: no session in the request's cookies is valid. `not_a_bearer`: the header has no token.
+            /// `api_key`: WorkOS does not know the API key, or not any more. Else the fault of the token: `malformed`,
+            /// `algorithm`, `critical_header`, `unknown_key`, `signature`, `no_expiry`, `expired`, `not_yet_valid`,
+            /// `issuer`, `audience`, `client`, `kind` or `scope`.
             reason: &'a str,
+        }
+        /// WorkOS accepted an API key. An isolate asks once a minute for each key.
+        Info ApiKeyAccepted = "api_key_accepted" {
+            /// The user or the organization that owns the key.
+            user: UserHash,
+            /// `user` or `organization`.
+            owner: &'a str,
+        }
+        /// A user created an API key of their own.
+        Info ApiKeyCreated = "api_key_created" {
+            /// The user.
+            user: UserHash,
+        }
+        /// A user revoked an API key of their own.
+        Info ApiKeyRevoked = "api_key_revoked" {
+            /// The user.
+            user: UserHash,
+        }
+        /// WorkOS refused to list, create or delete the API keys of a user: 403 here.
+        Warn ApiKeysRefused = "api_keys_refused" {
+            /// The user.
+            user: UserHash,
+            /// WorkOS's error code.
+            code: &'a str,
         }
         /// A call was refused by a rate limit: the response is 429.
         Warn RateLimited = "rate_limited" {
@@ -121,6 +146,8 @@ edge_host::events! {
         Error WorkosFailed = "workos_failed" {
             /// `authenticate`: the exchange of a code or a refresh token. `revoke`: the end of a session. `document`: a
             /// key set or metadata. `memberships`: the organizations of a user. `portal`: a link to the Admin Portal.
+            /// `validate_api_key`: the check of an API key. `api_keys`: the list of a user's keys, a new key, or the end
+            /// of one.
             operation: &'a str,
             /// The reason: no connection, a timeout, or a status.
             cause: Cause<'a>,

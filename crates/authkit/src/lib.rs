@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod api_keys;
 mod authkit;
 pub mod browser;
 mod challenge;
@@ -22,6 +23,7 @@ mod observer;
 pub mod openapi;
 pub mod origin;
 pub mod outage;
+pub mod own_api_keys;
 pub mod portal;
 mod rate_limiter;
 pub mod refusal;

@@ -1,5 +1,5 @@
 //! The OpenAPI 3.1 description of AuthKit's routes: the error responses that protected operations share,
-//! and the two security schemes. [`AuthKitParts`] adds them to an application's document.
+//! and the security schemes. [`AuthKitParts`] adds them to an application's document.
 //!
 //! The build for Workers omits the descriptions: see [`crate::routing`].
 
@@ -26,6 +26,9 @@ pub const SESSION: &str = "session";
 /// An access token in the `Authorization` header.
 pub const BEARER: &str = "bearer";
 
+/// An API key in the `Authorization` header.
+pub const API_KEY: &str = "api_key";
+
 /// Adds to a document the security schemes and the errors of protected operations.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthKitParts;
@@ -44,6 +47,10 @@ impl Modify for AuthKitParts {
             .description(Some("An access token of AuthKit; it takes precedence over the cookie"));
         components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components.add_security_scheme(BEARER, SecurityScheme::Http(token.build()));
+        let api_key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+            "An API key of WorkOS, `sk_…`, of a user or of an organization. Its permissions are its scopes. Only              where this Worker takes API keys (`WORKOS_API_KEYS=on`)",
+        ));
+        components.add_security_scheme(API_KEY, SecurityScheme::Http(api_key.build()));
         for error in &AUTH_ERRORS {
             components.responses.insert(error.name.to_owned(), error.response().into());
         }

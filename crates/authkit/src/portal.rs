@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     current_user::CurrentUser, events::AuthKitEvent, outage::Outage, rejection::Rejection,
-    token::TokenKind, workos::WorkosError,
+    workos::WorkosError,
 };
 
 /// The hosts of the portal's pages, which its links redirect to.
@@ -74,7 +74,8 @@ impl CurrentUser {
 
     /// The organization whose portal the caller may open.
     fn portal_organization(&self) -> Result<&str, Rejection> {
-        if self.claims().kind() == TokenKind::Connect {
+        self.refuse_api_key()?;
+        if !self.is_of_session() {
             let detail = "The Admin Portal needs a session: the token of a client cannot open it";
             return Err(Rejection::forbidden(detail));
         }

@@ -62,6 +62,9 @@ pub enum SignedOut {
     /// A bearer token that is refused.
     #[error("{0}")]
     Token(TokenError),
+    /// An API key that is refused.
+    #[error("the API key is not valid: it is unknown, revoked or expired")]
+    ApiKey,
     /// A cookie that holds no session, or a session that has ended.
     #[error("The session is not valid: sign in again")]
     Session,
@@ -74,6 +77,7 @@ impl SignedOut {
             Self::NoCredentials => "no_credentials",
             Self::NotABearer => "not_a_bearer",
             Self::Token(error) => error.name(),
+            Self::ApiKey => "api_key",
             Self::Session => "session",
         }
     }

@@ -16,10 +16,11 @@ use url::{Url, form_urlencoded};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    api_keys::ApiKeyOwner,
     authkit::{AuthKit, VerifyError},
     config::SameSite,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
-    current_user::{CurrentUser, has_bearer},
+    current_user::{CurrentUser, has_api_key, has_bearer},
     oauth_metadata,
     origin::{RequestOrigin, is_prefetch},
     refusal,
@@ -410,6 +411,12 @@ async fn sign_out(
 ) -> Result<Response, AppError> {
     let (authkit, origin) = (context.authkit(), context.origin()?);
     if has_bearer(headers) {
+        if authkit.accepts_api_keys() && has_api_key(headers) {
+            return Err(AppError::new(
+                StatusCode::FORBIDDEN,
+                "An API key has no session to sign out of: revoke the key instead",
+            ));
+        }
         // The token stays valid until it expires, so a success response would be false.
         return Err(AppError::new(
             StatusCode::BAD_REQUEST,
@@ -448,7 +455,8 @@ async fn sign_out(
 /// The response of `GET /me`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeResponse<'a> {
-    /// `null` for a machine. A bearer token only gives `object` and `id`.
+    /// `null` for a machine, and for an API key that an organization owns. A bearer token and an API key only give
+    /// `object` and `id`.
     #[schema(value_type = Option<UserResponse>)]
     user: Value,
     session_id: Option<&'a str>,
@@ -459,9 +467,12 @@ pub struct MeResponse<'a> {
     entitlements: &'a [String],
     feature_flags: &'a [String],
     impersonator: Option<Impersonator>,
-    /// When the access token expires.
+    /// When the access token or the API key expires; `null` for a key that does not.
     #[schema(format = DateTime)]
-    expires_at: String,
+    expires_at: Option<String>,
+    /// The id of the API key that the caller sends. The caller's permissions are then the key's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_id: Option<&'a str>,
     /// The client that sends the token, if AuthKit Connect issued it.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
@@ -532,7 +543,7 @@ struct CallbackParameters {
     get,
     path = "/me",
     tag = "sign-in",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "The caller", body = MeResponse), Protected, NeedsScope),
 )]
 async fn show_current_user(caller: CurrentUser) -> Response {
@@ -541,7 +552,7 @@ async fn show_current_user(caller: CurrentUser) -> Response {
 
 impl<'a> From<&'a CurrentUser> for MeResponse<'a> {
     fn from(caller: &'a CurrentUser) -> Self {
-        let verified = caller.claims();
+        let Some(verified) = caller.claims() else { return Self::of_api_key(caller) };
         let claims = verified.claims();
         let is_connects = verified.kind() == TokenKind::Connect;
         let user = match caller.user() {
@@ -560,9 +571,35 @@ impl<'a> From<&'a CurrentUser> for MeResponse<'a> {
             entitlements: &claims.entitlements,
             feature_flags: &claims.feature_flags,
             impersonator: caller.impersonator(),
-            expires_at: verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true),
+            expires_at: Some(verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true)),
+            api_key_id: None,
             client_id: claims.client_id.as_deref().filter(|_| is_connects),
             scopes: is_connects.then_some(claims.scopes.as_slice()),
+        }
+    }
+}
+
+impl<'a> MeResponse<'a> {
+    fn of_api_key(caller: &'a CurrentUser) -> Self {
+        let key = caller.api_key();
+        let user = match key.map(|key| &key.owner) {
+            Some(ApiKeyOwner::User { id, .. }) => json!({"object": "user", "id": id}),
+            _ => Value::Null,
+        };
+        Self {
+            user,
+            session_id: None,
+            organization_id: caller.organization_id(),
+            role: None,
+            roles: &[],
+            permissions: caller.permissions(),
+            entitlements: &[],
+            feature_flags: &[],
+            impersonator: None,
+            expires_at: key.and_then(|key| key.expires_at.clone()),
+            api_key_id: key.map(|key| &*key.id),
+            client_id: None,
+            scopes: None,
         }
     }
 }

@@ -152,6 +152,19 @@ impl Sealer {
 
 /// HKDF's `info` for the key of [`UserHasher`].
 const USER_HASH_INFO: &[u8] = b"authkit-edge/user-hash/v1";
+/// HKDF's `info` for the key of [`ApiKeyHasher`].
+const API_KEY_HASH_INFO: &[u8] = b"authkit-edge/api-key-hash/v1";
+
+/// HMAC-SHA-256 (RFC 2104) with a key of its own, which HKDF-SHA-256 derives from the password and `info`.
+fn keyed_hash(password: &Secret, info: &[u8]) -> Hmac<Sha256> {
+    let mut key = [0; KEY_BYTES];
+    #[expect(clippy::expect_used, reason = "HKDF-SHA-256 derives up to 8,160 bytes")]
+    Hkdf::<Sha256>::new(None, password.expose().as_bytes())
+        .expand(info, &mut key)
+        .expect("32 bytes are within HKDF's limit");
+    #[expect(clippy::expect_used, reason = "HMAC accepts a key of any length")]
+    Mac::new_from_slice(&key).expect("HMAC accepts a key of any length")
+}
 
 /// Makes pseudonyms of users for events: HMAC-SHA-256 (RFC 2104) of the user's id with a key of its own, which
 /// HKDF-SHA-256 derives from the cookie password. All isolates of a Worker have the same pseudonyms until the password
@@ -163,13 +176,7 @@ impl UserHasher {
     /// Derives the key.
     #[must_use]
     pub fn new(password: &Secret) -> Self {
-        let mut key = [0; KEY_BYTES];
-        #[expect(clippy::expect_used, reason = "HKDF-SHA-256 derives up to 8,160 bytes")]
-        Hkdf::<Sha256>::new(None, password.expose().as_bytes())
-            .expand(USER_HASH_INFO, &mut key)
-            .expect("32 bytes are within HKDF's limit");
-        #[expect(clippy::expect_used, reason = "HMAC accepts a key of any length")]
-        Self(Mac::new_from_slice(&key).expect("HMAC accepts a key of any length"))
+        Self(keyed_hash(password, USER_HASH_INFO))
     }
 
     /// The hasher of an environment, for a Durable Object that reports events; `None` without a cookie password.
@@ -184,6 +191,22 @@ impl UserHasher {
     pub fn hash(&self, user_id: &str) -> UserHash {
         let code = self.0.clone().chain_update(user_id).finalize().into_bytes();
         UserHash::new(&code.into())
+    }
+}
+
+/// Names API keys in an isolate's memory, which holds no key itself.
+#[derive(Clone)]
+pub(crate) struct ApiKeyHasher(Hmac<Sha256>);
+
+impl ApiKeyHasher {
+    /// Derives the key of the hash.
+    pub fn new(password: &Secret) -> Self {
+        Self(keyed_hash(password, API_KEY_HASH_INFO))
+    }
+
+    /// The name of an API key.
+    pub fn hash(&self, api_key: &str) -> [u8; 32] {
+        self.0.clone().chain_update(api_key).finalize().into_bytes().into()
     }
 }
 

@@ -32,7 +32,10 @@ use self::{
     claims::{ClaimForm, Payload, TokenForm, Typ, text},
     signature::{ALGORITHM, CheckedSignature},
 };
-use super::{config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin};
+use super::{
+    config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin,
+    workos::api_keys::ORGANIZATION_ID_PREFIX,
+};
 
 /// Well above the size of a token with 8 KB of permissions. A longer token is not decoded.
 pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
@@ -266,8 +269,8 @@ impl<'a> UntrustedToken<'a> {
     /// # Errors
     ///
     /// [`TokenError::Signature`], [`Algorithm`](TokenError::Algorithm),
-    /// [`NoExpiry`](TokenError::NoExpiry), and [`Malformed`](TokenError::Malformed) for a token without
-    /// a subject; [`SignatureCheckError::Host`] when the host cannot verify signatures.
+    /// [`NoExpiry`](TokenError::NoExpiry), [`Malformed`](TokenError::Malformed) for a token without
+    /// a subject, and [`Kind`](TokenError::Kind) for one whose subject is an organization; [`SignatureCheckError::Host`] when the host cannot verify signatures.
     pub async fn verify_signature(
         &self,
         kind: TokenKind,
@@ -299,6 +302,10 @@ impl<'a> UntrustedToken<'a> {
         let claims = Arc::new(AccessTokenClaims::from(&payload.custom));
         if claims.sub.is_empty() {
             return Err(TokenError::Malformed);
+        }
+        // The subject of an API key that an organization owns.
+        if claims.sub.starts_with(ORGANIZATION_ID_PREFIX) {
+            return Err(TokenError::Kind);
         }
         let typ = self.parsed.header().token_type.as_deref();
         Ok(SignedClaims {

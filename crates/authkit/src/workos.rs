@@ -4,6 +4,7 @@
 //! A refusal ([`WorkosError::Refused`]) and an outage ([`WorkosError::Unavailable`]) are different errors:
 //! only a refusal may end a session.
 
+pub mod api_keys;
 pub mod organizations;
 
 use crate::outage::Outage;

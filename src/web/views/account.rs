@@ -23,6 +23,8 @@ pub struct AccountPage<'a> {
     pub organizations: Option<&'a [Membership]>,
     /// Whether the user may open the Admin Portal of the organization.
     pub may_open_portal: bool,
+    /// Whether the user can manage API keys.
+    pub has_api_keys: bool,
     /// Whether a form that has switched the organization led here.
     pub is_switched: bool,
 }
@@ -30,7 +32,7 @@ pub struct AccountPage<'a> {
 /// The page.
 #[must_use]
 pub fn page(page: &AccountPage) -> Markup {
-    let AccountPage { account, organizations, may_open_portal, is_switched } = *page;
+    let AccountPage { account, organizations, has_api_keys, may_open_portal, is_switched } = *page;
     let content = html! {
         p { a href="/expenses" { "Back to your expenses" } }
         h1 { "Your account" }
@@ -38,6 +40,12 @@ pub fn page(page: &AccountPage) -> Markup {
         (session(account, organizations))
         (organization_list(page))
         @if may_open_portal { (portal_form()) }
+        @if has_api_keys {
+            section.card.narrow aria-labelledby="keys" {
+                h2 #keys { "API keys" }
+                p { a href="/api-keys" { "Your API keys" } ", with which programs read and change your expenses" }
+            }
+        }
     };
     Layout { title: "Your account", account: Some(account) }.page(&content)
 }
@@ -155,8 +163,14 @@ mod tests {
     use super::*;
 
     fn page_of(account: &Account, organizations: Option<&[Membership]>) -> String {
-        page(&AccountPage { account, organizations, may_open_portal: false, is_switched: false })
-            .into_string()
+        page(&AccountPage {
+            account,
+            organizations,
+            has_api_keys: false,
+            may_open_portal: false,
+            is_switched: false,
+        })
+        .into_string()
     }
 
     fn membership(id: &str, name: &str) -> Membership {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{ManualClock, connect::FakeConnect};
+use super::{ManualClock, api_keys::FakeApiKeys, connect::FakeConnect};
 
 pub const CLIENT_ID: &str = "client_test";
 pub const API_KEY: &str = "sk_test_apikey";
@@ -89,6 +89,8 @@ pub enum Outage {
 pub struct FakeAuthKit {
     /// AuthKit Connect, on its own origin.
     pub connect: FakeConnect,
+    /// The API keys of users and organizations.
+    pub api_keys: FakeApiKeys,
     clock: Arc<ManualClock>,
     state: Mutex<State>,
 }
@@ -126,7 +128,7 @@ impl FakeAuthKit {
     pub fn new(clock: Arc<ManualClock>) -> Self {
         let state = State { published: vec![CURRENT.jwk()], ..State::default() };
         let connect = FakeConnect::new(Arc::clone(&clock));
-        Self { connect, clock, state: Mutex::new(state) }
+        Self { connect, api_keys: FakeApiKeys::default(), clock, state: Mutex::new(state) }
     }
 
     /// Signs `user` in at AuthKit for a browser that comes from `/login`: the URL that AuthKit redirects it to.
@@ -431,7 +433,16 @@ impl HttpClient for FakeAuthKit {
             None if path == format!("/sso/jwks/{CLIENT_ID}") => {
                 (200, json!({"keys": self.state().published}))
             }
-            None => (404, json!({"message": "Not Found", "code": "not_found"})),
+            None => {
+                let key = request.headers().get("authorization");
+                let is_server = key.is_some_and(|key| *key == format!("Bearer {API_KEY}").as_str());
+                let answer = self.api_keys.respond(request.method(), request.uri(), &body);
+                match answer {
+                    Some(_) if !is_server => (401, json!({"code": "unauthorized"})),
+                    Some(answer) => answer,
+                    None => (404, json!({"message": "Not Found", "code": "not_found"})),
+                }
+            }
         };
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();

@@ -1,5 +1,6 @@
 //! What the tests share: [`TestApp`] and the clients that call it.
 
+pub mod api_keys;
 pub mod app;
 pub mod authkit;
 pub mod client;
