@@ -20,6 +20,8 @@ export const CLIENT_ID = 'client_e2e';
 export const SESSION_COOKIE = 'wos-session';
 export const AUTHENTICATE_PATH = '/user_management/authenticate';
 const EVENTUALLY_MS = 5_000;
+/** The value of an API key of the local AuthKit. */
+const API_KEY = /\bsk_local_[\w-]+/;
 
 /** @typedef {import('./worker.mjs').WorkerOptions} WorkerOptions */
 /**
@@ -235,9 +237,10 @@ export class World {
     assert.ok(this.#answers.length > 0, 'no Worker has answered anything');
     for (const answer of this.#answers) this.#learnSecretsOf(answer);
     const spoken = [
-      ...this.#answers.map(({ request, text, headers: { 'set-cookie': _, ...headers } }) => [
+      ...this.#answers.map(({ request, status, text, headers: { 'set-cookie': _, ...headers } }) => [
         `the answer to ${request.method} ${request.url.pathname}`,
-        `${JSON.stringify(headers)}\n${text}`,
+        // The answer that creates an API key shows it once.
+        `${JSON.stringify(headers)}\n${status === 201 ? text.replace(API_KEY, '') : text}`,
       ]),
       ...this.#workers.map(({ log }, index) => [`the log of Worker ${index}`, log]),
     ];
@@ -253,8 +256,10 @@ export class World {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** A session cookie, and the tokens in it. @param {Answer} answer */
+  /** A session cookie, and the tokens in it; a new API key. @param {Answer} answer */
   #learnSecretsOf(answer) {
+    const apiKey = answer.status === 201 && API_KEY.exec(answer.text)?.[0];
+    if (apiKey) this.keepSecret(apiKey, 'an API key');
     const value = answer.setCookie(SESSION_COOKIE)?.value || joinedParts((name) => answer.setCookie(name)?.value);
     if (!value) return;
     this.keepSecret(value, 'a sealed session');
