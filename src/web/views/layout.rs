@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use axum::response::{IntoResponse, Response};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 use sha2::{Digest, Sha256};
 
 use crate::{access::Permitted, expenses::ledger::overlay::Consistency};
@@ -26,6 +26,9 @@ const DESCRIPTION: &str = "Write down what you spend, in any currency, and see w
 /// A number for the content of the style sheet, a static asset. It is part of the sheet's address, so that a page never
 /// gets a sheet that the browser has kept from a version with another one.
 const STYLE_VERSION: u32 = fnv1a(include_bytes!("../../../assets/style.css"));
+
+/// Room for what follows the content of a page.
+const FOOT_BYTES: usize = 256;
 
 /// FNV-1a with 32 bits: not against attackers.
 const fn fnv1a(bytes: &[u8]) -> u32 {
@@ -89,6 +92,17 @@ impl Account {
     }
 }
 
+/// The content of a page, for which the page's buffer grows once.
+struct Content<'a>(&'a Markup);
+
+impl Render for Content<'_> {
+    fn render_to(&self, page: &mut String) {
+        let Self(PreEscaped(content)) = self;
+        page.reserve(content.len() + FOOT_BYTES);
+        page.push_str(content);
+    }
+}
+
 /// The frame of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout<'a> {
@@ -119,7 +133,7 @@ impl Layout<'_> {
                     a.skip href="#main" { "Skip to the content" }
                     (self.bar())
                     @if let Some(account) = self.account { (impersonation(account)) }
-                    main #main tabindex="-1" { (content) }
+                    main #main tabindex="-1" { (Content(content)) }
                     footer.foot {
                         p {
                             @if self.account.is_some() { a href="/account" { "Your account" } " " }
