@@ -87,6 +87,12 @@ impl Amount {
         Ok(Self { units, places: places.max(Self::WRITTEN_PLACES) })
     }
 
+    /// The amount in ten-thousandths, which compares amounts of different places.
+    #[must_use]
+    pub fn units(self) -> u64 {
+        self.units
+    }
+
     /// The most digits before the point of an amount with so many places.
     #[must_use]
     pub fn max_whole_digits(places: u8) -> u8 {

@@ -1,7 +1,7 @@
 //! Cuts lists into pages, and seals the cursors between them. A position is an id, so that pages have each expense
 //! once while others are added and deleted; KV's cursor only tells where KV goes on.
 //!
-//! Cursors are sealed, so that a client cannot forge one. A cursor of another user or another filter is
+//! Cursors are sealed, so that a client cannot forge one. A cursor of another user, another filter or another order is
 //! refused, because its position is not valid there.
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     filter::Filter,
     keys::Owner,
+    model::{ExpenseId, parse_date},
+    order::{Place, Sort},
     row::{RowRef, Rows},
 };
 use axum_authkit::seal::Sealer;
@@ -26,24 +28,66 @@ pub(super) struct Position {
     pub(super) begin: Option<String>,
     /// The last row of that `list` on an earlier page.
     pub(super) after: Option<String>,
+    /// In a list by date: the date of the last row on an earlier page, and `after` is that row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) date: Option<String>,
+}
+
+impl Position {
+    /// The position after `place` in a list by date.
+    pub(super) fn by_date(place: Place) -> Self {
+        let (date, after) = (place.date().to_string(), place.id().to_string());
+        Self { date: Some(date), after: Some(after), ..Self::default() }
+    }
+
+    /// The place after which the page begins; `None` for the first page of a list, and within the order of
+    /// additions for a page that begins with a `list` of KV.
+    pub(super) fn place(&self, sort: Sort) -> Option<Place> {
+        let id = ExpenseId::parse(self.after.as_deref()?).ok()?;
+        let date = self.date.as_deref().and_then(parse_date).unwrap_or_default();
+        Some(Place::new(sort, date, id))
+    }
+}
+
+/// The signature of a list. A version of the Worker without orders refuses a cursor of a list by date, because its
+/// own signatures begin with a date or a colon.
+fn signature(filter: &Filter, sort: Sort) -> String {
+    let filter = filter.signature();
+    match sort {
+        Sort::Created => filter,
+        Sort::Date => format!("date/{filter}"),
+    }
 }
 
 /// Seals and opens cursors.
 pub(super) struct Cursors(pub(super) Sealer);
 
 impl Cursors {
-    pub(super) fn seal(&self, owner: &Owner, position: Position, filter: &Filter) -> String {
-        let position =
-            Position { owner: owner.as_str().to_owned(), filter: filter.signature(), ..position };
+    pub(super) fn seal(
+        &self,
+        owner: &Owner,
+        position: Position,
+        filter: &Filter,
+        sort: Sort,
+    ) -> String {
+        let (owner, filter) = (owner.as_str().to_owned(), signature(filter, sort));
+        let position = Position { owner, filter, ..position };
         // A struct of strings always serializes.
         self.0.seal(&serde_json::to_vec(&position).unwrap_or_default())
     }
 
-    /// The position of a cursor; `None` for a forged cursor, and for a cursor of another user or filter.
-    pub(super) fn open(&self, owner: &Owner, cursor: &str, filter: &Filter) -> Option<Position> {
+    /// The position of a cursor; `None` for a forged cursor, and for a cursor of another user, filter or order.
+    pub(super) fn open(
+        &self,
+        owner: &Owner,
+        cursor: &str,
+        filter: &Filter,
+        sort: Sort,
+    ) -> Option<Position> {
         let opened = self.0.open(cursor).ok()?;
         let position: Position = edge_host::json::read_bytes(&opened.plaintext).ok()?;
-        let is_here = position.owner == owner.as_str() && position.filter == filter.signature();
+        let is_here =
+            position.owner == owner.as_str() && position.filter == signature(filter, sort);
         is_here.then_some(position)
     }
 }

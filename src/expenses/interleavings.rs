@@ -34,6 +34,7 @@ use super::{
     idempotency::{IdempotencyKey, IdempotentRequest},
     ledger::{client::WriteError, ledger, overlay::Consistency},
     model::{Description, ExpenseChanges, ExpenseId, NewExpense},
+    order::Sort,
     row::{Row, RowRef},
     user_expenses::{AddError, ChangeError, RemoveError, RestoreError},
     version::Condition,
@@ -567,7 +568,7 @@ impl World {
     }
 
     async fn list(&self) -> Result<BTreeMap<ExpenseId, Amount>, String> {
-        let listed = self.expenses.list(1_000, None, &Filter::default()).await;
+        let listed = self.expenses.list(1_000, None, &Filter::default(), Sort::Created).await;
         let listed = listed.map_err(|error| error.to_string())?;
         let rows: Vec<_> = listed.value.rows.iter().map(|row| (row.id, amount_of(row))).collect();
         if !rows.is_sorted_by_key(|(id, _)| *id) {

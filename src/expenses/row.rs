@@ -146,6 +146,11 @@ pub struct RowRef<'a> {
 }
 
 impl<'a> RowRef<'a> {
+    /// The length of the JSON.
+    pub(super) fn len_bytes(self) -> usize {
+        self.json.len()
+    }
+
     /// The members of the JSON. A row that is not in the form of its version has none: it is logged.
     #[must_use]
     pub fn members(self) -> Option<Members<'a>> {
@@ -207,6 +212,8 @@ pub struct Members<'a> {
 /// The fields of an expense that filters and sums need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figures<'a> {
+    /// As in the JSON: few filters need its text.
+    pub(super) escaped_description: &'a str,
     /// The amount.
     pub amount: Amount,
     /// The currency.
@@ -215,6 +222,13 @@ pub struct Figures<'a> {
     pub category: Cow<'a, str>,
     /// The day the money was spent.
     pub date: NaiveDate,
+}
+
+impl<'a> Figures<'a> {
+    /// What the money was spent on.
+    pub(super) fn description(&self) -> Cow<'a, str> {
+        unescaped(self.escaped_description).unwrap_or(Cow::Borrowed(self.escaped_description))
+    }
 }
 
 impl<'a> Members<'a> {
@@ -244,6 +258,7 @@ impl<'a> Members<'a> {
 
     fn figures(&self) -> Option<Figures<'a>> {
         Some(Figures {
+            escaped_description: self.description,
             amount: Amount::parse(self.amount)?,
             currency: Currency::parse(self.currency).ok()?,
             category: unescaped(self.category)?,
@@ -324,7 +339,16 @@ impl Span {
     }
 }
 
+/// The length of a row with short texts, for a buffer.
+const ROW_BYTES: usize = 300;
+
 impl Rows {
+    /// No rows, with room for so many.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        let buffer = Vec::with_capacity(rows * ROW_BYTES);
+        Self { buffer, spans: Vec::with_capacity(rows) }
+    }
+
     /// No rows, with room for those of `other`.
     pub(super) fn like(other: &Self) -> Self {
         let buffer = Vec::with_capacity(other.buffer.len());
@@ -358,6 +382,16 @@ impl Rows {
     #[must_use]
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
         self.spans.get(index).map(|span| span.row(&self.buffer))
+    }
+
+    /// The length of the texts.
+    pub(super) fn len_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Keeps the first `count` rows.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.spans.truncate(count);
     }
 
     /// Adds a row at the end.

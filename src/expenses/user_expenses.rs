@@ -3,6 +3,7 @@
 
 use std::{pin::pin, sync::Arc};
 
+use chrono::NaiveDate;
 use futures_util::future::{Either, join, select};
 use thiserror::Error;
 
@@ -16,8 +17,9 @@ use super::{
         client::{LedgerError, Ledgers, WriteError, Written},
         overlay::{Consistency, Overlay, Reading, Recent},
     },
-    model::{Currency, Expense, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount},
-    row::{Row, RowRef, Rows},
+    model::{Expense, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount},
+    order::{FirstRows, Place, Sort},
+    row::{Figures, Row, RowRef, Rows},
     store::{Batch, ExpenseStore, GetError},
     summary::SummaryBuilder,
     version::Condition,
@@ -78,32 +80,36 @@ pub struct UserExpenses {
     owner: Owner,
 }
 
-/// One page of a list, newest first.
+/// One page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// The rows.
+    /// The rows, in the list's order.
     pub rows: Rows,
     /// The cursor of the next page; `None` on the last page.
     pub cursor: Option<String>,
 }
 
-/// A page, and the batch that contains it.
+/// A page, and the dates of its neighbours in a list by date.
 #[derive(Debug)]
-pub struct ListedPage {
-    /// The unfiltered batch, newest first: one `list` of KV, or more where expenses in it are deleted.
-    pub listed: Rows,
-    /// The indices of the page's rows.
-    pub page: Vec<usize>,
-    /// The cursor of the next page; `None` on the last page.
-    pub cursor: Option<String>,
-    /// Whether the batch has all of the user's expenses.
-    pub is_whole: bool,
+pub struct PageInOrder {
+    /// The page.
+    pub page: Page,
+    /// The date of the expense before the first row.
+    pub before: Option<NaiveDate>,
+    /// The date of the expense after the last row.
+    pub after: Option<NaiveDate>,
 }
+
+/// Takes each expense that is read: its row, its figures, and whether the filter selects it.
+pub type EachExpense<'a> = dyn FnMut(RowRef<'_>, &Figures<'_>, bool) + Send + 'a;
+
+/// Takes an expense like [`EachExpense`], with the position of its batch, and says whether to go on.
+type Read<'a> = dyn FnMut(RowRef<'_>, &Figures<'_>, bool, &Position) -> bool + Send + 'a;
 
 /// Why a page cannot be listed.
 #[derive(Debug, Clone, Error)]
 pub enum ListError {
-    /// The cursor is forged, or belongs to another user or another filter.
+    /// The cursor is forged, or belongs to another user, another filter or another order.
     #[error("the cursor does not belong to this list")]
     ForeignCursor,
     /// KV failed to read.
@@ -317,8 +323,8 @@ impl UserExpenses {
     }
 
     /// Lists at most `limit` (1–1,000) of the expenses that `filter` selects. A page with a filter comes
-    /// from one KV batch, so it can be short or empty without being the last page. Unreadable records
-    /// are logged and left out.
+    /// from one KV batch, so it can be short or empty without being the last page; a page by date is read as by
+    /// [`Self::list_all`]. Unreadable records are logged and left out.
     ///
     /// # Errors
     ///
@@ -328,8 +334,13 @@ impl UserExpenses {
         limit: usize,
         cursor: Option<&str>,
         filter: &Filter,
+        sort: Sort,
     ) -> Result<Reading<Page>, ListError> {
-        let position = self.position(cursor, filter)?;
+        if sort == Sort::Date {
+            let listed = self.list_all(limit, cursor, filter, sort, &mut |_, _, _| {}).await?;
+            return Ok(listed.map(|listed| listed.page));
+        }
+        let position = self.position(cursor, filter, sort)?;
         // A page that begins within a batch or has a filter reads the whole batch.
         let takes_all = filter.is_empty() && position.after.is_none();
         let batch_limit = if takes_all { limit } else { KV_LIST_MAX_KEYS };
@@ -350,77 +361,115 @@ impl UserExpenses {
             rows.append(&more);
             next = following;
         }
-        let cursor = self.seal_cursor(next, filter);
+        let cursor = self.seal_cursor(next, filter, sort);
         Ok(Reading { value: Page { rows, cursor }, consistency })
     }
 
-    /// Lists a page like [`Self::list`], and returns it with its batch.
+    /// Lists a page like [`Self::list`], from all of the user's expenses: each of them goes to `each`, the one added last
+    /// first. One `list` of KV reads a thousand, and the ledger gets one request. The page is full unless it is the
+    /// last one.
     ///
     /// # Errors
     ///
     /// [`ListError`].
-    pub async fn list_with_batch(
+    pub async fn list_all(
         &self,
         limit: usize,
         cursor: Option<&str>,
         filter: &Filter,
-    ) -> Result<Reading<ListedPage>, ListError> {
-        let position = self.position(cursor, filter)?;
-        let (batch, overlay, consistency) =
-            self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
-        let is_first = position.kv_cursor.is_none();
-        let ListedBatch { rows: mut listed, next: mut next_batch } = batch;
-        let (mut page, mut next) = paginate(&listed, &position, next_batch.clone(), limit, filter);
-        while let Some(position) = unfilled(page.len(), limit, &next, filter) {
-            let batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
-            let missing = limit - page.len();
-            let (more, following) =
-                paginate(&batch.rows, &position, batch.next.clone(), missing, filter);
-            page.extend(more.into_iter().map(|index| listed.len() + index));
-            next = following;
-            listed.append(&batch.rows);
-            next_batch = batch.next;
-        }
-        let is_whole = is_first && next_batch.is_none();
-        let cursor = self.seal_cursor(next, filter);
-        Ok(Reading { value: ListedPage { listed, page, cursor, is_whole }, consistency })
+        sort: Sort,
+        each: &mut EachExpense<'_>,
+    ) -> Result<Reading<PageInOrder>, ListError> {
+        let begin = self.position(cursor, filter, sort)?.place(sort);
+        // One row more tells whether there is another page, and where it begins.
+        let mut first = FirstRows::new(begin, limit + 1, usize::MAX);
+        // Where the batch begins in which the page ends, if the rows are in the order of additions.
+        let mut last_batch = None;
+        let mut found = 0;
+        let consistency = self
+            .read_all(filter, &mut |row, figures, is_selected, position| {
+                each(row, figures, is_selected);
+                if is_selected {
+                    found += 1;
+                    if found == limit {
+                        last_batch = Some(position.clone());
+                    }
+                    first.add(Place::new(sort, figures.date, row.id), row);
+                }
+                true
+            })
+            .await?;
+        let (mut rows, places, _) = first.finish();
+        rows.truncate(limit);
+        let next =
+            places.get(limit).and(places.get(rows.len().saturating_sub(1))).map(
+                |last| match sort {
+                    Sort::Date => Position::by_date(*last),
+                    Sort::Created => Position {
+                        after: Some(last.id().to_string()),
+                        ..last_batch.unwrap_or_default()
+                    },
+                },
+            );
+        let cursor = self.seal_cursor(next, filter, sort);
+        let (before, after) = (begin.map(Place::date), places.get(limit).copied().map(Place::date));
+        let value = PageInOrder { page: Page { rows, cursor }, before, after };
+        Ok(Reading { value, consistency })
     }
 
-    /// Exports every expense that `filter` selects, newest first, one KV batch at a time.
+    /// Exports every expense that `filter` selects, a thousand at a time.
     #[must_use]
-    pub fn export(self, filter: Filter) -> Export {
-        Export { expenses: self, filter, next: Some(Position::default()), consistency: None }
+    pub fn export(self, filter: Filter, sort: Sort) -> Export {
+        let next = Some(Position::default());
+        Export {
+            expenses: self,
+            filter,
+            sort,
+            next,
+            sorted: Rows::default(),
+            sent: 0,
+            consistency: None,
+        }
     }
 
-    /// Adds up the expenses that `filter` selects, in one currency or in all currencies.
+    /// Adds up the expenses that `filter` selects.
     ///
     /// # Errors
     ///
     /// [`SumError`].
-    pub async fn sum(
-        &self,
-        currency: Option<Currency>,
-        filter: &Filter,
-    ) -> Result<Reading<SummaryBuilder>, SumError> {
+    pub async fn sum(&self, filter: &Filter) -> Result<Reading<SummaryBuilder>, SumError> {
         let mut sums = SummaryBuilder::default();
-        let mut consistency = Consistency::Strong;
-        let mut next = Some(Position::default());
-        while let Some(position) = next {
-            let (batch, _, read) = self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
-            if read == Consistency::Eventual {
-                consistency = read;
-            }
-            let figures = batch.rows.iter().filter_map(RowRef::figures);
-            figures
-                .filter(|figures| filter.matches(figures))
-                .filter(|figures| currency.is_none_or(|currency| currency == figures.currency))
-                .for_each(|figures| sums.add(&figures));
-            if sums.has_too_many_categories() {
-                return Err(SumError::TooManyCategories);
-            }
-            next = batch.next;
+        let consistency = self
+            .read_all(filter, &mut |_, figures, is_selected, _| {
+                if is_selected {
+                    sums.add(figures);
+                }
+                !sums.has_too_many_categories()
+            })
+            .await?;
+        if sums.has_too_many_categories() {
+            return Err(SumError::TooManyCategories);
         }
         Ok(Reading { value: sums, consistency })
+    }
+
+    /// Reads all expenses, the one added last first. The ledger is asked once: what its log has at the beginning is every
+    /// write that KV may not show.
+    async fn read_all(&self, filter: &Filter, each: &mut Read<'_>) -> Result<Consistency, KvError> {
+        let mut position = Position::default();
+        let (mut batch, overlay, consistency) =
+            self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
+        loop {
+            for row in batch.rows.iter() {
+                let Some(figures) = row.figures() else { continue };
+                if !each(row, &figures, filter.matches(&figures), &position) {
+                    return Ok(consistency);
+                }
+            }
+            let Some(next) = batch.next else { return Ok(consistency) };
+            batch = self.batch(&next, KV_LIST_MAX_KEYS, &overlay).await?;
+            position = next;
+        }
     }
 
     /// Asks KV and the ledger at the same time: KV for `limit` keys, and the ledger for what a page of
@@ -457,14 +506,19 @@ impl UserExpenses {
         Ok(overlaid(stored, position, overlay))
     }
 
-    fn position(&self, cursor: Option<&str>, filter: &Filter) -> Result<Position, ListError> {
+    fn position(
+        &self,
+        cursor: Option<&str>,
+        filter: &Filter,
+        sort: Sort,
+    ) -> Result<Position, ListError> {
         let Some(cursor) = cursor else { return Ok(Position::default()) };
-        let position = self.all.cursors.open(&self.owner, cursor, filter);
+        let position = self.all.cursors.open(&self.owner, cursor, filter, sort);
         position.ok_or(ListError::ForeignCursor)
     }
 
-    fn seal_cursor(&self, next: Option<Position>, filter: &Filter) -> Option<String> {
-        next.map(|position| self.all.cursors.seal(&self.owner, position, filter))
+    fn seal_cursor(&self, next: Option<Position>, filter: &Filter, sort: Sort) -> Option<String> {
+        next.map(|position| self.all.cursors.seal(&self.owner, position, filter, sort))
     }
 }
 
@@ -516,12 +570,22 @@ fn overlaid(stored: Batch, position: &Position, overlay: &Overlay) -> ListedBatc
     ListedBatch { rows: overlay.apply(rows, begin.as_deref(), end.as_deref()), next }
 }
 
-/// An export of a user's expenses. Memory holds one KV batch of a thousand at a time.
+/// The most rows that one reading of all expenses gives to an export by date, and the most bytes of their JSON. While
+/// it reads, memory holds up to twice as much, and users share an isolate's 128 MB.
+const SORTED_MAX_ROWS: usize = 10_000;
+const SORTED_MAX_BYTES: usize = 8_000_000;
+
+/// An export of a user's expenses, a thousand at a time. In the order of additions each thousand is one KV batch, and
+/// memory holds no more. By date, all expenses are read for every [`SORTED_MAX_ROWS`] of them.
 pub struct Export {
     expenses: UserExpenses,
     filter: Filter,
-    /// The position of the next batch; `None` after the last.
+    sort: Sort,
+    /// The position of the next batch or reading; `None` after the last.
     next: Option<Position>,
+    /// The rows of a reading by date, of which the first `sent` are exported.
+    sorted: Rows,
+    sent: usize,
     /// What the first batch shows, and with it the file.
     consistency: Option<Consistency>,
 }
@@ -538,38 +602,71 @@ pub enum ExportError {
 }
 
 impl Export {
-    /// Whether all batches are exported.
+    /// Whether all expenses are exported.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.next.is_none()
+        self.next.is_none() && self.sent == self.sorted.len()
     }
 
-    /// What the file shows, known after the first batch.
+    /// What the file shows, known after the first rows.
     #[must_use]
     pub fn consistency(&self) -> Consistency {
         self.consistency.unwrap_or(Consistency::Strong)
     }
 
-    /// The selected rows of the next batch, which can be empty; `None` after the last batch.
+    /// The next rows that are selected, which can be none; `None` after the last.
     ///
     /// # Errors
     ///
     /// [`ExportError`].
     pub async fn next(&mut self) -> Result<Option<Rows>, ExportError> {
+        if self.sort == Sort::Date && self.sent < self.sorted.len() {
+            return Ok(Some(self.next_sorted()));
+        }
         let Some(position) = &self.next else { return Ok(None) };
+        if self.sort == Sort::Date {
+            let after = position.place(self.sort);
+            let mut first = FirstRows::new(after, SORTED_MAX_ROWS, SORTED_MAX_BYTES);
+            let consistency = self
+                .expenses
+                .read_all(&self.filter, &mut |row, figures, is_selected, _| {
+                    if is_selected {
+                        first.add(Place::new(Sort::Date, figures.date, row.id), row);
+                    }
+                    true
+                })
+                .await?;
+            self.note(consistency)?;
+            let (rows, places, has_more) = first.finish();
+            let last = places.last().filter(|_| has_more);
+            self.next = last.map(|last| Position::by_date(*last));
+            (self.sorted, self.sent) = (rows, 0);
+            return Ok(Some(self.next_sorted()));
+        }
         let (batch, _, consistency) =
             self.expenses.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
-        if *self.consistency.get_or_insert(consistency) == Consistency::Strong
-            && consistency == Consistency::Eventual
-        {
-            return Err(ExportError::LedgerLost);
-        }
+        self.note(consistency)?;
         let ListedBatch { mut rows, next } = batch;
         if !self.filter.is_empty() {
             rows.retain(|row| row.figures().is_some_and(|figures| self.filter.matches(&figures)));
         }
         self.next = next;
         Ok(Some(rows))
+    }
+
+    /// A file whose beginning shows every write does not go on with rows that may lag.
+    fn note(&mut self, consistency: Consistency) -> Result<(), ExportError> {
+        let first = *self.consistency.get_or_insert(consistency);
+        if first == Consistency::Strong && consistency == Consistency::Eventual {
+            return Err(ExportError::LedgerLost);
+        }
+        Ok(())
+    }
+
+    fn next_sorted(&mut self) -> Rows {
+        let rows: Rows = self.sorted.iter().skip(self.sent).take(KV_LIST_MAX_KEYS).collect();
+        self.sent += rows.len();
+        rows
     }
 }
 
@@ -579,14 +676,17 @@ mod tests {
     use crate::expenses::{
         amount::Amount,
         ledger::ledger,
-        model::{Category, Description, ExpenseContent},
+        model::{Category, Currency, Description, ExpenseContent},
     };
     use async_trait::async_trait;
     use axum_authkit::seal::Purpose;
     use chrono::{DateTime, Duration, Utc};
     use edge_host::KvOperation;
     use edge_host::memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects};
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
     use serde_json::json;
+    use std::cmp::Reverse;
 
     struct Noon;
 
@@ -626,7 +726,7 @@ mod tests {
     }
 
     async fn listed(expenses: &UserExpenses) -> Vec<Expense> {
-        read(&expenses.list(100, None, &Filter::default()).await.unwrap().value.rows)
+        read(&expenses.list(100, None, &Filter::default(), Sort::Created).await.unwrap().value.rows)
     }
 
     fn expense(description: &str, made_at: DateTime<Utc>) -> Expense {
@@ -671,8 +771,11 @@ mod tests {
         let mut seen = Vec::new();
         let mut cursor = None;
         loop {
-            let page =
-                expenses.list(10, cursor.as_deref(), &Filter::default()).await.unwrap().value;
+            let page = expenses
+                .list(10, cursor.as_deref(), &Filter::default(), Sort::Created)
+                .await
+                .unwrap()
+                .value;
             seen.extend(
                 read(&page.rows).into_iter().map(|expense| expense.content.description.to_string()),
             );
@@ -706,9 +809,172 @@ mod tests {
             kv_cursor: Some(expenses.owner.expense_key(first.id)),
             ..Position::default()
         };
-        let cursor = expenses.seal_cursor(Some(position), &Filter::default());
-        let page = expenses.list(2, cursor.as_deref(), &Filter::default()).await.unwrap().value;
+        let cursor = expenses.seal_cursor(Some(position), &Filter::default(), Sort::Created);
+        let page = expenses
+            .list(2, cursor.as_deref(), &Filter::default(), Sort::Created)
+            .await
+            .unwrap()
+            .value;
         assert_eq!(read(&page.rows), [second]);
+    }
+
+    /// A write between two pages.
+    #[derive(Debug, Clone)]
+    enum Write {
+        Add { day: u32 },
+        Move { which: usize, day: u32 },
+        Remove { which: usize },
+    }
+
+    fn write() -> impl Strategy<Value = Write> {
+        let which = 0_usize..40;
+        prop_oneof![
+            (1_u32..6).prop_map(|day| Write::Add { day }),
+            (which.clone(), 1_u32..6).prop_map(|(which, day)| Write::Move { which, day }),
+            which.prop_map(|which| Write::Remove { which }),
+        ]
+    }
+
+    fn on_day(minutes: i64, day: u32) -> Expense {
+        let mut expense = expense("x", noon() - Duration::days(1) + Duration::minutes(minutes));
+        expense.content.date = NaiveDate::from_ymd_opt(2026, 1, day).unwrap();
+        expense
+    }
+
+    fn by_date(expense: &Expense) -> (Reverse<NaiveDate>, ExpenseId) {
+        (Reverse(expense.content.date), expense.id)
+    }
+
+    /// Reads all pages by date and performs writes between them. An expense that no write has touched is on one page,
+    /// and all rows are in order.
+    async fn read_pages_while_others_write(stored: Vec<Expense>, limit: usize, writes: Vec<Write>) {
+        let kv = Arc::new(MemoryKv::default());
+        let expenses = user_expenses(&kv, "user_1");
+        for each in &stored {
+            put(&expenses, each).await;
+        }
+        let mut writes = writes.into_iter();
+        let mut touched = Vec::new();
+        let mut seen: Vec<Expense> = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let filter = Filter::default();
+            let page = expenses.list(limit, cursor.as_deref(), &filter, Sort::Date).await;
+            let page = page.unwrap().value;
+            assert!(page.rows.len() == limit || page.cursor.is_none());
+            seen.extend(read(&page.rows));
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+            for write in writes.by_ref().take(2) {
+                let target = |which: usize| stored[which % stored.len()].clone();
+                match write {
+                    Write::Add { day } => {
+                        let new = NewExpense::from(on_day(0, day).content);
+                        expenses.add(new, None).await.unwrap();
+                    }
+                    Write::Move { which, day } => {
+                        let target = target(which);
+                        touched.push(target.id);
+                        let new = NewExpense::from(on_day(0, day).content);
+                        let _ = expenses.replace(target.id, new, Condition::default()).await;
+                    }
+                    Write::Remove { which } => {
+                        let target = target(which);
+                        touched.push(target.id);
+                        let _ = expenses.remove(target.id, Condition::default()).await;
+                    }
+                }
+            }
+        }
+        assert!(seen.is_sorted_by_key(by_date), "{seen:?}");
+        seen.retain(|row| {
+            stored.iter().any(|each| each.id == row.id) && !touched.contains(&row.id)
+        });
+        let mut lasting = stored;
+        lasting.retain(|each| !touched.contains(&each.id));
+        lasting.sort_by_key(by_date);
+        assert_eq!(seen, lasting);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn pages_by_date_stay_exact_while_others_write(
+            days in proptest::collection::vec(1_u32..6, 0..40),
+            limit in 1_usize..8,
+            writes in proptest::collection::vec(write(), 0..20),
+        ) {
+            let stored = (0..).zip(days).map(|(minutes, day)| on_day(minutes, day)).collect();
+            let pages = read_pages_while_others_write(stored, limit, writes);
+            pages.now_or_never().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_by_date_are_exact_across_batches_of_kv() {
+        let stored: Vec<Expense> =
+            (0..2_300).map(|number| on_day(i64::from(number), number * 7 % 25 + 1)).collect();
+        let writes = (0..12).map(|which| Write::Move { which: which * 100, day: 3 });
+        let writes = writes.chain((0..12).map(|which| Write::Remove { which: 50 + which * 100 }));
+        read_pages_while_others_write(stored, 190, writes.collect()).await;
+    }
+
+    #[tokio::test]
+    async fn page_by_date_reads_each_thousand_once() {
+        let kv = Arc::new(MemoryKv::default());
+        let expenses = user_expenses(&kv, "user_1");
+        for number in 0..1_001 {
+            put(&expenses, &on_day(number, 1)).await;
+        }
+        kv.take_operations();
+        let first = expenses.list(1, None, &Filter::default(), Sort::Date).await.unwrap().value;
+        assert_eq!(kv.take_operations(), [KvOperation::List; 2]);
+        // A cursor belongs to one order.
+        for sort in [Sort::Date, Sort::Created] {
+            let listed = expenses.list(1, first.cursor.as_deref(), &Filter::default(), sort).await;
+            assert_eq!(listed.is_ok(), sort == Sort::Date);
+        }
+        // A reader of all expenses gets the page in the order of additions too, and its cursor is that of the list.
+        let mut count = 0;
+        let mut each =
+            |_: RowRef<'_>, _: &Figures<'_>, is_selected| count += u32::from(is_selected);
+        let listed =
+            expenses.list_all(1_000, None, &Filter::default(), Sort::Created, &mut each).await;
+        let page = listed.unwrap().value.page;
+        assert_eq!((page.rows.len(), count), (1_000, 1_001));
+        let cursor = page.cursor.as_deref();
+        let last = expenses.list(7, cursor, &Filter::default(), Sort::Created).await.unwrap().value;
+        assert_eq!(read(&last.rows)[0].id, on_day_zero(&kv));
+    }
+
+    /// The id of the oldest expense in KV.
+    fn on_day_zero(kv: &MemoryKv) -> ExpenseId {
+        let keys = kv.keys();
+        ExpenseId::parse(keys.last().unwrap().rsplit(':').next().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn export_by_date_reads_all_for_each_ten_thousand() {
+        let kv = Arc::new(MemoryKv::default());
+        let expenses = user_expenses(&kv, "user_1");
+        let day = |number: u32| 1 + number * 7 % 28;
+        for number in 0..12_500 {
+            put(&expenses, &on_day(i64::from(number), day(number))).await;
+        }
+        kv.take_operations();
+        let mut export = expenses.clone().export(Filter::default(), Sort::Date);
+        let mut seen = Vec::new();
+        while let Some(rows) = export.next().await.unwrap() {
+            assert!(rows.len() <= KV_LIST_MAX_KEYS);
+            seen.extend(read(&rows));
+        }
+        assert!(export.is_done());
+        assert_eq!(kv.take_operations(), [KvOperation::List; 26]);
+        assert_eq!(seen.len(), 12_500);
+        assert!(seen.is_sorted_by_key(by_date));
     }
 
     #[tokio::test]
@@ -736,8 +1002,11 @@ mod tests {
         }
         assert_eq!(kv.keys().len(), subs.len());
         for sub in subs {
-            let page =
-                user_expenses(&kv, sub).list(100, None, &Filter::default()).await.unwrap().value;
+            let page = user_expenses(&kv, sub)
+                .list(100, None, &Filter::default(), Sort::Created)
+                .await
+                .unwrap()
+                .value;
             assert_eq!(page.rows.len(), 1, "{sub}");
         }
     }
@@ -790,9 +1059,9 @@ mod tests {
         long.content.category = Category::parse(&"🧾".repeat(50)).unwrap();
         put(&expenses, &long).await;
         kv.fail(Some(KvOperation::List));
-        assert!(expenses.list(100, None, &Filter::default()).await.is_err());
+        assert!(expenses.list(100, None, &Filter::default(), Sort::Created).await.is_err());
         kv.fail(Some(KvOperation::Get));
-        assert!(expenses.list(100, None, &Filter::default()).await.is_err());
+        assert!(expenses.list(100, None, &Filter::default(), Sort::Created).await.is_err());
         assert!(expenses.get(long.id).await.is_err());
     }
 }

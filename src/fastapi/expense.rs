@@ -13,16 +13,22 @@ use super::{
 };
 use crate::expenses::{
     amount::Amount,
-    filter::Filter,
+    filter::{Filter, Search},
     idempotency::IdempotencyKey,
     model::{
         Category, Currency, Description, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount, Update,
     },
+    order::Sort,
 };
 use edge_host::KV_LIST_MAX_KEYS;
 
 /// The rows of a page if `limit` is absent.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
+
+/// The values of `sort`.
+pub(crate) const SORTS: [(&str, Sort); 2] = [("date", Sort::Date), ("created", Sort::Created)];
+/// [`SORTS`] in Pydantic's words.
+const SORTS_EXPECTED: &str = "'date' or 'created'";
 
 /// Reads a new expense, or the replacement of an expense.
 ///
@@ -151,6 +157,16 @@ fn parse_amount_of(value: &Value, places: Option<u8>) -> Result<Amount, Fault> {
     decimal::parse_amount(text, places).map_err(Fault::Decimal)
 }
 
+/// The least or the largest amount of a filter, in any currency.
+fn parse_limit(value: &Value) -> Result<Amount, Fault> {
+    parse_amount_of(value, None)
+}
+
+fn parse_sort(value: &Value) -> Result<Sort, Fault> {
+    let sort = SORTS.into_iter().find(|(name, _)| value.as_str() == Some(name));
+    sort.map(|(_, sort)| sort).ok_or(Fault::NotOneOf(SORTS_EXPECTED))
+}
+
 fn parse_date(value: &Value) -> Result<NaiveDate, Fault> {
     let parsed = match value {
         Value::String(text) => Some(parse_date_text(text)),
@@ -180,20 +196,13 @@ pub struct ListQuery {
     pub limit: usize,
     /// The sealed end of the previous page.
     pub cursor: Option<String>,
+    /// The order.
+    pub sort: Sort,
     /// The expenses to list.
     pub filter: Filter,
 }
 
-/// The parameters of a summary.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SummaryQuery {
-    /// Only this currency.
-    pub currency: Option<Currency>,
-    /// The expenses to add up.
-    pub filter: Filter,
-}
-
-/// Reads `limit`, `cursor`, `category`, `from` and `to` from a query string.
+/// Reads `limit`, `cursor`, `sort` and the filter's parameters from a query string.
 ///
 /// # Errors
 ///
@@ -215,47 +224,64 @@ pub fn parse_list_arguments(arguments: Value) -> Result<ListQuery, Problems> {
 fn read_list(mut fields: Fields) -> Result<ListQuery, Problems> {
     let limit = fields.optional("limit", |value| parse_positive(value, KV_LIST_MAX_KEYS));
     let cursor = fields.optional("cursor", |value| parse_string(value).map(str::to_owned));
+    let sort = fields.optional("sort", parse_sort);
     let category = fields.optional("category", parse_category);
     let filter = read_filter(&mut fields, category);
     fields.finish().into_result()?;
     Ok(ListQuery {
         limit: limit.unwrap_or(DEFAULT_LIMIT),
         cursor: cursor.filter(|cursor| !cursor.is_empty()),
+        sort: sort.unwrap_or_default(),
         filter,
     })
 }
 
-/// Reads `from`, `to` and `currency` from a query string.
+/// Reads the filter of a summary from a query string.
 ///
 /// # Errors
 ///
 /// Every problem.
-pub fn parse_summary_query(query: &str) -> Result<SummaryQuery, Problems> {
+pub fn parse_summary_query(query: &str) -> Result<Filter, Problems> {
     read_summary(Fields::of_query(query))
 }
 
-/// Reads the parameters of a summary from a JSON object; unknown members are problems.
+/// Reads the filter of a summary from a JSON object; unknown members are problems.
 ///
 /// # Errors
 ///
 /// Every problem.
-pub fn parse_summary_arguments(arguments: Value) -> Result<SummaryQuery, Problems> {
+pub fn parse_summary_arguments(arguments: Value) -> Result<Filter, Problems> {
     read_summary(Fields::of(arguments)?)
 }
 
-fn read_summary(mut fields: Fields) -> Result<SummaryQuery, Problems> {
+fn read_summary(mut fields: Fields) -> Result<Filter, Problems> {
+    // A summary has every category.
     let filter = read_filter(&mut fields, None);
-    let currency = fields.optional("currency", parse_currency);
     fields.finish().into_result()?;
-    Ok(SummaryQuery { currency, filter })
+    Ok(filter)
 }
 
 fn read_filter(fields: &mut Fields, category: Option<Category>) -> Filter {
-    let (from, to) = (fields.optional("from", parse_date), fields.optional("to", parse_date));
-    Filter::new(category, from, to).unwrap_or_else(|_| {
+    let filter = Filter {
+        category,
+        from: fields.optional("from", parse_date),
+        to: fields.optional("to", parse_date),
+        search: fields.optional("q", |value| Ok(Search::parse(parse_string(value)?)?)),
+        min_amount: fields.optional("min_amount", parse_limit),
+        max_amount: fields.optional("max_amount", parse_limit),
+        currency: fields.optional("currency", parse_currency),
+    };
+    if is_reversed(filter.from, filter.to) {
         fields.reject("to", Fault::RangeReversed);
-        Filter::default()
-    })
+    }
+    if is_reversed(filter.min_amount.map(Amount::units), filter.max_amount.map(Amount::units)) {
+        fields.reject("max_amount", Fault::AmountsReversed);
+    }
+    filter
+}
+
+fn is_reversed<T: Ord>(min: Option<T>, max: Option<T>) -> bool {
+    min.zip(max).is_some_and(|(min, max)| max < min)
 }
 
 /// The problem of a change that gives an expense an amount that its currency does not have.
@@ -444,6 +470,19 @@ mod tests {
         );
         let query = parse_list_query("zebra=1&limit=5&limit=7").unwrap();
         assert_eq!(query.limit, 7, "the last of equal names counts");
+    }
+
+    #[test]
+    fn sort_is_a_literal() {
+        let sort = |text: &str| parse_list_query(&format!("sort={text}")).map(|query| query.sort);
+        assert_eq!(parse_list_query("").unwrap().sort, Sort::Created);
+        assert_eq!((sort("date"), sort("created")), (Ok(Sort::Date), Ok(Sort::Created)));
+        for text in ["", "Date", "date%20", "amount"] {
+            let problems = sort(text).unwrap_err();
+            let problem = problems.iter().next().unwrap();
+            assert_eq!((problem.fault.kind(), problem.field()), ("literal_error", Some("sort")));
+            assert_eq!(problem.fault.to_string(), "Input should be 'date' or 'created'");
+        }
     }
 
     #[test]

@@ -93,9 +93,17 @@ pub enum Fault {
         /// The maximum.
         max: usize,
     },
+    /// The text is none of these, which are in quotes.
+    #[error("Input should be {0}")]
+    NotOneOf(&'static str),
     /// The last day of a range comes before the first.
     #[error("Value error, to is earlier than from: give a later to, or an earlier from")]
     RangeReversed,
+    /// The largest amount of a range is less than the smallest.
+    #[error(
+        "Value error, max_amount is less than min_amount: give a larger max_amount, or a smaller min_amount"
+    )]
+    AmountsReversed,
     /// The cursor belongs to another list.
     #[error("Value error, not a cursor of this list: follow the Link header of the page before")]
     ForeignCursor,
@@ -184,8 +192,9 @@ impl Fault {
             Self::NotAnInteger => "int_parsing",
             Self::TooSmall { .. } => "greater_than_equal",
             Self::TooLarge { .. } => "less_than_equal",
-            Self::NotAPortalIntent => "literal_error",
+            Self::NotAPortalIntent | Self::NotOneOf(_) => "literal_error",
             Self::RangeReversed
+            | Self::AmountsReversed
             | Self::ForeignCursor
             | Self::TooManyCategories { .. }
             | Self::KeyReused
@@ -212,6 +221,7 @@ impl Fault {
             Self::NotAPortalIntent => json!({"expected": PORTAL_INTENTS}),
             Self::TooSmall { min } => json!({"ge": min}),
             Self::TooLarge { max } => json!({"le": max}),
+            Self::NotOneOf(expected) => json!({"expected": expected}),
             _ => return None,
         })
     }

@@ -65,8 +65,8 @@ fn title_and_description(tool: Tool) -> [&'static str; 2] {
     match tool {
         Tool::List => [
             "List expenses",
-            "The user's expenses, newest first, in pages; filter by category and by days, both included. \
-             While next_cursor is not null there are more: call again with it as cursor and the same other \
+            "The user's expenses, newest first, in pages: the one added last first, or with sort date the \
+             newest day; filter by words, category, currency, amounts and days, limits included. While next_cursor is not null there are more: call again with it as cursor and the same other \
              arguments. With a filter a page may be short, even empty, and not the last. For totals use \
              summarize_expenses.",
         ],
@@ -88,7 +88,7 @@ fn title_and_description(tool: Tool) -> [&'static str; 2] {
         Tool::Summarize => [
             "Add up expenses",
             "Exact totals and counts of the user's expenses, for each currency by category and by month; \
-             filter by days, both included, and by currency. Do not add amounts of different currencies.",
+             filter by words, currency, amounts and days, limits included. Do not add amounts of different currencies.",
         ],
     }
 }
@@ -199,6 +199,10 @@ fn argument_in_words(name: &str, schema: &Value) -> Value {
     }
     if first["format"] == "date" {
         say(&mut words, "YYYY-MM-DD".to_owned());
+    }
+    if let Some(values) = first["enum"].as_array() {
+        let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+        say(&mut words, values.join(" or "));
     }
     let examples: Vec<String> = choices
         .iter()

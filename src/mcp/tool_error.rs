@@ -37,7 +37,7 @@ pub(super) enum ToolError {
     /// A cursor that was made up, or goes with other arguments.
     #[error(
         "The arguments are not valid, and nothing was done:\n- cursor: not one of this list; give the \
-         next_cursor of the page before with the same category, from and to, or none to begin anew"
+         next_cursor of the page before with the same other arguments, or none to begin anew"
     )]
     ForeignCursor,
     /// The expenses to add up have too many categories.

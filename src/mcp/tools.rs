@@ -26,7 +26,7 @@ use crate::{
     fastapi::{
         Problems, Source,
         expense::{
-            ListQuery, SummaryQuery, parse_expense, parse_id_argument, parse_idempotency_key,
+            ListQuery, parse_expense, parse_id_argument, parse_idempotency_key,
             parse_list_arguments, parse_patch_arguments, parse_summary_arguments,
         },
     },
@@ -151,8 +151,9 @@ async fn list_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
 ) -> Result<Reading<String>, ToolError> {
-    let ListQuery { limit, cursor, filter } = parse_list_arguments(Value::Object(arguments))?;
-    let page = expenses.list(limit, cursor.as_deref(), &filter).await;
+    let query = parse_list_arguments(Value::Object(arguments))?;
+    let ListQuery { limit, cursor, sort, filter } = query;
+    let page = expenses.list(limit, cursor.as_deref(), &filter, sort).await;
     let page = page.map_err(|error| match error {
         ListError::ForeignCursor => ToolError::ForeignCursor,
         ListError::Kv(error) => ToolError::NotReached(error),
@@ -208,8 +209,8 @@ async fn summarize_expenses(
     expenses: &UserExpenses,
     arguments: Map<String, Value>,
 ) -> Result<Reading<String>, ToolError> {
-    let SummaryQuery { currency, filter } = parse_summary_arguments(Value::Object(arguments))?;
-    let sums = expenses.sum(currency, &filter).await.map_err(|error| match error {
+    let filter = parse_summary_arguments(Value::Object(arguments))?;
+    let sums = expenses.sum(&filter).await.map_err(|error| match error {
         SumError::TooManyCategories => ToolError::TooManyCategories(CATEGORIES_MAX),
         SumError::Kv(error) => ToolError::NotReached(error),
     })?;

@@ -15,10 +15,12 @@ use utoipa::{
 use crate::{
     expenses::{
         amount::{Amount, Total},
+        filter::Search,
         idempotency::IdempotencyKey,
         model::{Category, Currency, Description, ExpenseId, Timestamp},
+        order::Sort,
     },
-    fastapi::expense::DEFAULT_LIMIT,
+    fastapi::expense::{DEFAULT_LIMIT, SORTS},
 };
 use edge_host::KV_LIST_MAX_KEYS;
 
@@ -220,11 +222,11 @@ pub enum WriteConditions {}
 #[derive(Debug)]
 pub enum ListParameters {}
 
-/// The parameters of a list without pages.
+/// The parameters of a list without pages: order and filter.
 #[derive(Debug)]
 pub enum FilterParameters {}
 
-/// The parameters of a summary.
+/// The parameters of a summary: a filter without a category.
 #[derive(Debug)]
 pub enum SummaryParameters {}
 
@@ -253,37 +255,45 @@ impl IntoParams for WriteConditions {
 }
 
 impl IntoParams for ListParameters {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let [from, to] = range();
-        vec![
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let page = [
             in_query("limit", "Most rows of the page", limit()),
             in_query("cursor", "The end of the page before, from its `Link` header", cursor()),
-            in_query("category", "Only this category", category()),
-            from,
-            to,
-        ]
+        ];
+        page.into_iter().chain(FilterParameters::into_params(place)).collect()
     }
 }
 
 impl IntoParams for FilterParameters {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let [from, to] = range();
-        vec![in_query("category", "Only this category", category()), from, to]
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let category =
+            in_query("category", "Only this category, in capital or small letters", category());
+        let first = [sort_parameter(), category];
+        first.into_iter().chain(SummaryParameters::into_params(place)).collect()
     }
 }
 
 impl IntoParams for SummaryParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let [from, to] = range();
-        vec![from, to, in_query("currency", "Only this currency", currency())]
+        vec![
+            in_query("from", "On this day or later", date()),
+            in_query("to", "On this day or earlier; not earlier than from", date()),
+            in_query("q", SEARCH, search()),
+            in_query("min_amount", "This amount or more, in any currency", amount_limit()),
+            in_query("max_amount", "This amount or less; not less than min_amount", amount_limit()),
+            in_query("currency", "Only this currency", currency()),
+        ]
     }
 }
 
-fn range() -> [Parameter; 2] {
-    [
-        in_query("from", "On this day or later", date()),
-        in_query("to", "On this day or earlier; not earlier than from", date()),
-    ]
+/// The meaning of `q`.
+const SEARCH: &str = "Only expenses whose description or category contains each of these words; case and accents are \
+    ignored";
+
+fn sort_parameter() -> Parameter {
+    let description = "`date`: the newest day first, and on one day the expense added last; `created`: the expense added \
+        last first";
+    in_query("sort", description, sort())
 }
 
 fn in_query(name: &str, description: &str, schema: Object) -> Parameter {
@@ -324,6 +334,28 @@ fn limit() -> Object {
         .maximum(Some(KV_LIST_MAX_KEYS))
         .default(Some(json!(DEFAULT_LIMIT)))
         .build()
+}
+
+fn sort() -> Object {
+    let default = SORTS.iter().find(|(_, sort)| *sort == Sort::default());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(SORTS.map(|(name, _)| name)))
+        .default(default.map(|(name, _)| json!(name)))
+        .build()
+}
+
+fn search() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(Search::MAX_CHARS))
+        .examples(["team lunch"])
+        .build()
+}
+
+fn amount_limit() -> Object {
+    amount().build()
 }
 
 fn cursor() -> Object {

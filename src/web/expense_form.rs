@@ -41,6 +41,8 @@ pub struct FormInput {
     pub idempotency_key: String,
     /// A hidden field of the form that edits: the version of the expense that the page shows.
     pub version: String,
+    /// A hidden field of the form that edits: the query of the list that the page was opened from.
+    pub return_to: String,
 }
 
 /// A field of the form.
@@ -103,6 +105,7 @@ impl FormInput {
                 "date" => &mut input.date,
                 "idempotency_key" => &mut input.idempotency_key,
                 "version" => &mut input.version,
+                "return_to" => &mut input.return_to,
                 _ => return input,
             };
             *field = value;
@@ -125,6 +128,7 @@ impl FormInput {
             date: date.to_string(),
             idempotency_key: String::new(),
             version: Version::of(expense).as_str().to_owned(),
+            return_to: String::new(),
         }
     }
 
@@ -315,6 +319,11 @@ fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, Typed
     };
     let (whole, separator, rest) = (whole.clone(), *separator, rest.clone());
     Err(Ambiguous { whole, separator, rest, meant }.into())
+}
+
+/// The typed amount as [`decimal`] has it, or the text itself if it is not one amount.
+pub(super) fn typed_amount(text: &str, currency: &str, locale: Locale) -> String {
+    read_amount(text, currency, locale).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Whether the page prints `text` for `{whole}{rest}`. Currencies that are not divided are printed
@@ -668,6 +677,7 @@ mod tests {
             date: "2026-02-30".into(),
             idempotency_key: "k".into(),
             version: "v".into(),
+            return_to: String::new(),
         };
         let errors = wrong.to_new(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();

@@ -3,30 +3,31 @@
 //! | request | response |
 //! | --- | --- |
 //! | `GET /` | the overview; without a session, the welcome page |
-//! | `GET /expenses?from&to&category&limit&cursor` | the overview, or the faults of the filter |
-//! | `GET /expenses/{id}` | the expense with the form that edits it |
-//! | `GET /expenses/{id}/delete` | the question before deleting |
+//! | `GET /expenses?sort&from&to&category&q&min_amount&max_amount&currency&limit&cursor` | the overview, or the faults of the filter |
+//! | `GET /expenses/{id}?return_to` | the expense with the form that edits it, and leads back to the list with this query |
+//! | `GET /expenses/{id}/delete?return_to` | the question before deleting |
 //! | `GET /docs` | the API documentation |
 //!
-//! Cost: a page with a list is one `list` of KV (a thousand expenses) and one request to the ledger, at the same time;
-//! they serve rows, totals and charts.
+//! Cost: a page with a list is one `list` of KV for each thousand of the visitor's expenses and one request to the ledger,
+//! which the first `list` does not wait for; they serve rows, totals and charts. A later page in the order of additions is one `list`.
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use url::form_urlencoded;
 
 use super::{
     cookies,
     error::{not_got, not_reached},
     expense_form::{FormInput, new_idempotency_key},
+    list_query::{FilterInput, PageQuery, rebuilt},
+    locale::Locale,
     views::{
         Account, docs, expense as expense_view, home,
-        list::{FilterInput, List},
+        list::List,
         overview::{self, FirstPage, Notice, Overview},
         respond,
     },
@@ -38,10 +39,10 @@ use crate::{
     expenses::{
         ledger::overlay::Reading,
         model::{Category, Expense, ExpenseId},
-        row::{Figures, RowRef, Rows},
-        sorted::sorted_by_key,
-        summary::{SummaryBuilder, compare_months},
-        user_expenses::{ListError, UserExpenses},
+        order::Sort,
+        row::{Figures, RowRef},
+        summary::SummaryBuilder,
+        user_expenses::{ListError, PageInOrder, UserExpenses},
     },
     fastapi::{
         Fault,
@@ -76,28 +77,49 @@ pub(crate) async fn list_expenses(
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = PageQuery::parse(&query.unwrap_or_default());
-    let ListQuery { limit, cursor, filter } = match parse_list_query(&query.filtering) {
+    let query = PageQuery::parse(&query.unwrap_or_default(), locale);
+    let ListQuery { limit, cursor, sort, filter } = match parse_list_query(&query.filtering) {
         Ok(query) => query,
-        Err(problems) if problems.iter().any(|problem| problem.field() == Some("limit")) => {
+        Err(problems)
+            if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>
+        {
             return AppError::from(problems).into_response();
         }
         Err(problems) => {
             let messages: Vec<(&str, String)> = problems
                 .iter()
                 .filter_map(|problem| {
-                    let field = ["from", "to", "category"]
+                    let field = FilterInput::NAMES
                         .into_iter()
                         .find(|field| problem.field() == Some(field))?;
-                    Some((field, filter_message(field, &problem.fault).to_owned()))
+                    Some((field, filter_message(field, &problem.fault, locale)))
                 })
                 .collect();
-            let page = overview::filter_refused(&account, &query.filter_input(), &messages);
+            let input = query.filter_input();
+            let page = overview::filter_refused(&account, &input, query.sort(), &messages);
             return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
         }
     };
     let limit = if query.has("limit") { limit } else { ROWS };
-    let listed = expenses.list_with_batch(limit, cursor.as_deref(), &filter).await;
+    let (mut all, mut selected) = (SummaryBuilder::default(), SummaryBuilder::default());
+    let (mut currency, mut noticed) = (None, None);
+    let noticed_id = noticed_id(notice);
+    let mut each = |row: RowRef<'_>, figures: &Figures<'_>, is_selected: bool| {
+        currency.get_or_insert(figures.currency);
+        all.add(figures);
+        if is_selected && !filter.is_empty() {
+            selected.add(figures);
+        }
+        if noticed_id == Some(row.id) {
+            noticed = row.expense();
+        }
+    };
+    let listed = if cursor.is_none() || sort == Sort::Date {
+        expenses.list_all(limit, cursor.as_deref(), &filter, sort, &mut each).await
+    } else {
+        let page = expenses.list(limit, cursor.as_deref(), &filter, sort).await;
+        page.map(|page| page.map(|page| PageInOrder { page, before: None, after: None }))
+    };
     let Reading { value: view, consistency } = match listed {
         Ok(view) => view,
         Err(ListError::Kv(error)) => return not_reached(error).into_response(),
@@ -112,19 +134,18 @@ pub(crate) async fn list_expenses(
     };
 
     let today = time_zone.date(clock.now());
-    let listed: Vec<Figures<'_>> = view.listed.iter().filter_map(RowRef::figures).collect();
-    let mut sums = SummaryBuilder::default();
-    listed.iter().filter(|figures| filter.matches(figures)).for_each(|figures| sums.add(figures));
-    let summary = sums.into();
-    let months = compare_months(listed.iter(), today);
-    let categories = by_use(listed.iter().map(|figures| &*figures.category));
-    let currencies = by_use(listed.iter().map(|figures| &*figures.currency));
-    let newest = listed.first().map_or(locale.currency(), |newest| &newest.currency);
-    let currency = last.as_deref().unwrap_or(newest);
-    let rows = view.page.iter().filter_map(|index| view.listed.get(*index)?.expense());
-    let rows: Vec<Expense> = rows.collect();
+    let months = all.compare_months(today);
+    let categories: Vec<String> = all.categories().into_iter().map(str::to_owned).collect();
+    let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
+    let currencies = all.currencies();
+    let currencies: Vec<&str> = currencies.iter().map(|currency| &**currency).collect();
+    let is_empty = all.is_empty();
+    let respelled = all.respelled();
+    let summary = if filter.is_empty() { all } else { selected }.into_summary(&respelled);
+    let currency = last.as_deref().or(currency.as_deref()).unwrap_or(locale.currency());
+    let rows: Vec<Expense> = view.page.rows.iter().filter_map(RowRef::expense).collect();
     let told = match notice {
-        Some(notice) => told(&expenses, notice, &view.listed).await,
+        Some(notice) => told(&expenses, notice, noticed).await,
         None => None,
     };
     let mut input = FormInput {
@@ -149,34 +170,34 @@ pub(crate) async fn list_expenses(
         locale,
         is_next: matches!(told, Some(Notice::Added(_))),
     };
-    let next = view.cursor.as_deref().map(|cursor| next_query(&query.filtering, cursor));
+    let cursor_of_next = view.page.cursor;
+    let next = cursor_of_next.as_deref().map(|cursor| next_query(&query.filtering, cursor));
     let page = overview::page(&Overview {
         account: &account,
-        today,
         notice: told.as_ref(),
         consistency,
         list: List {
             locale,
+            today,
             filter: &filter,
+            sort,
+            summary: &summary,
             categories: &categories,
+            currencies: &currencies,
             rows: &rows,
+            before: view.before,
+            after: view.after,
             next: next.as_deref(),
             is_first: cursor.is_none(),
             may_write: account.may_write(),
         },
-        first_page: cursor.is_none().then_some(FirstPage {
-            form,
-            months: &months,
-            summary: &summary,
-            is_empty: view.listed.is_empty(),
-            counted_only: (!view.is_whole).then_some(view.listed.len()),
-        }),
+        first_page: cursor.is_none().then_some(FirstPage { form, months: &months, is_empty }),
     });
     let mut response = respond(StatusCode::OK, page);
     if told.is_some() {
         response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
     }
-    if let Some(cursor) = &view.cursor {
+    if let Some(cursor) = &cursor_of_next {
         match next_link(&query.filtering, cursor) {
             Ok(link) => response.headers_mut().insert(header::LINK, link),
             Err(error) => return error.into_response(),
@@ -186,13 +207,21 @@ pub(crate) async fn list_expenses(
 }
 
 /// `GET /expenses/{id}` for browsers.
-pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+pub(crate) async fn show_expense(
+    visitor: Visitor,
+    id: ExpenseId,
+    RawQuery(query): RawQuery,
+) -> Result<Response, AppError> {
     let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
     let expense = value.ok_or_else(no_such_expense)?;
     let locale = visitor.locale;
+    let input = FormInput {
+        return_to: opened_from(query.as_deref()),
+        ..FormInput::from_expense(&expense, locale)
+    };
     let form = expense_view::Form {
         id: Some(id),
-        input: &FormInput::from_expense(&expense, locale),
+        input: &input,
         errors: &[],
         categories: &[&expense.content.category],
         currencies: &[],
@@ -218,12 +247,17 @@ pub(crate) async fn show_expense(visitor: Visitor, id: ExpenseId) -> Result<Resp
         Protected, NeedsScope, FindsOne,
     ),
 )]
-pub(crate) async fn confirm_delete(visitor: Visitor, id: ExpenseId) -> Result<Response, AppError> {
+pub(crate) async fn confirm_delete(
+    visitor: Visitor,
+    id: ExpenseId,
+    RawQuery(query): RawQuery,
+) -> Result<Response, AppError> {
     visitor.require(Access::Write)?;
     let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
     let expense = value.ok_or_else(no_such_expense)?;
-    let page =
-        expense_view::confirm_delete(&expense, consistency, visitor.locale, &visitor.account);
+    let Visitor { account, locale, .. } = &visitor;
+    let return_to = opened_from(query.as_deref());
+    let page = expense_view::confirm_delete(&expense, consistency, *locale, account, &return_to);
     Ok(with_consistency(respond(StatusCode::OK, page), consistency))
 }
 
@@ -248,63 +282,42 @@ pub(crate) async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Respons
     (policy, respond(StatusCode::OK, docs::page(reader))).into_response()
 }
 
-fn filter_message(parameter: &str, fault: &Fault) -> &'static str {
+fn filter_message(parameter: &str, fault: &Fault, locale: Locale) -> String {
     match (parameter, fault) {
         ("to", Fault::RangeReversed) => {
             "The last day comes before the first: give a later last day, or an earlier first day."
         }
         ("from", _) => "Give the first day as year-month-day, such as 2026-01-31.",
         ("to", _) => "Give the last day as year-month-day, such as 2026-01-31.",
+        ("max_amount", Fault::AmountsReversed) => {
+            "The largest amount is less than the smallest: give a larger one, or a smaller smallest amount."
+        }
+        ("min_amount" | "max_amount", _) => {
+            return format!("Give an amount above zero, such as {}.", locale.typed("42.50"));
+        }
+        ("currency", _) => "Write the currency with three letters, such as EUR or USD.",
+        ("q", _) => "Search for fewer words: together at most 200 characters.",
         _ => "The category is too long.",
     }
+    .to_owned()
 }
 
-/// Each name once, the most frequent first.
-fn by_use<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in names {
-        *counts.entry(name).or_default() += 1;
-    }
-    // Names of one count stay in alphabetical order.
-    let counts = sorted_by_key(counts.into_iter().collect(), |(_, count)| Reverse(*count));
-    counts.into_iter().map(|(name, _)| name).collect()
-}
-
-/// The query of a page. Its form's empty fields count as absent.
-struct PageQuery {
-    parameters: Parameters,
-    /// The query of the API's list.
-    filtering: String,
-}
-
-impl PageQuery {
-    fn parse(query: &str) -> Self {
-        let parameters = Parameters::parse(query.as_bytes());
-        let known = ["from", "to", "category", "limit", "cursor"];
-        let filtering = parameters
-            .iter()
-            .filter(|(name, value)| known.contains(name) && !value.trim().is_empty());
-        let filtering =
-            form_urlencoded::Serializer::new(String::new()).extend_pairs(filtering).finish();
-        Self { parameters, filtering }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).filter(|value| !value.trim().is_empty())
-    }
-
-    fn filter_input(&self) -> FilterInput {
-        let value = |name| self.get(name).unwrap_or_default().to_owned();
-        FilterInput { from: value("from"), to: value("to"), category: value("category") }
+/// The expense that the message tells about, if the list of the user may have it.
+fn noticed_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
+    match notice? {
+        cookies::Notice::Added(id)
+        | cookies::Notice::Changed(id)
+        | cookies::Notice::Restored(id) => Some(id),
+        cookies::Notice::Deleted(_) | cookies::Notice::Switched => None,
     }
 }
 
 /// The message about the result of a form. An expense that is not listed takes a read of its own.
-async fn told(expenses: &UserExpenses, notice: cookies::Notice, listed: &Rows) -> Option<Notice> {
+async fn told(
+    expenses: &UserExpenses,
+    notice: cookies::Notice,
+    listed: Option<Expense>,
+) -> Option<Notice> {
     let id = match notice {
         // The account's page shows it.
         cookies::Notice::Switched => return None,
@@ -319,8 +332,8 @@ async fn told(expenses: &UserExpenses, notice: cookies::Notice, listed: &Rows) -
         | cookies::Notice::Changed(id)
         | cookies::Notice::Restored(id) => id,
     };
-    let expense = match listed.iter().find(|row| row.id == id) {
-        Some(row) => row.expense(),
+    let expense = match listed {
+        Some(expense) => Some(expense),
         None => expenses.get_expense(id).await.ok().and_then(|reading| reading.value),
     };
     Some(match notice {
@@ -328,4 +341,10 @@ async fn told(expenses: &UserExpenses, notice: cookies::Notice, listed: &Rows) -
         cookies::Notice::Restored(_) => Notice::Restored(expense),
         _ => Notice::Changed(expense),
     })
+}
+
+/// The query of the list from which a page was opened: its parameter `return_to`.
+fn opened_from(query: Option<&str>) -> String {
+    let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
+    parameters.get("return_to").map(rebuilt).unwrap_or_default()
 }

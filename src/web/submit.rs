@@ -26,6 +26,7 @@ use super::{
     cookies::Notice,
     error::{not_reached, not_removed, not_restored, not_written, unreadable},
     expense_form::{Field, FieldError, FormInput, new_idempotency_key},
+    list_query::rebuilt,
     views::{Account, expense as view, respond},
     visitor::Visitor,
 };
@@ -110,7 +111,7 @@ pub(crate) async fn add_expense(
     State(clock): State<Arc<dyn Clock>>,
     form: OwnForm,
 ) -> Result<Response, AppError> {
-    let input = FormInput::from_form(&form.body, FormInput::default());
+    let input = read_form(&form.body, FormInput::default());
     let (visitor, returned) = match form.open(None, input) {
         Ok(opened) => opened,
         Err(response) => return Ok(*response),
@@ -160,7 +161,7 @@ pub(crate) async fn change_expense(
     form: OwnForm,
 ) -> Result<Response, AppError> {
     let body = form.body.clone();
-    let input = FormInput::from_form(&body, FormInput::default());
+    let input = read_form(&body, FormInput::default());
     let (visitor, mut returned) = match form.open(Some(id), input) {
         Ok(opened) => opened,
         Err(response) => return Ok(*response),
@@ -169,7 +170,7 @@ pub(crate) async fn change_expense(
     match expenses.get_expense(id).await {
         Ok(Reading { value: Some(expense), .. }) => {
             let stored = FormInput::from_expense(&expense, returned.locale);
-            returned.input = FormInput::from_form(&body, stored);
+            returned.input = read_form(&body, stored);
         }
         Ok(Reading { value: None, .. }) => return Err(no_such_expense()),
         // The form has all the fields that the record lacks.
@@ -186,7 +187,10 @@ pub(crate) async fn change_expense(
     let version = Some(returned.input.version.clone()).filter(|version| !version.is_empty());
     let condition = version.map(Condition::is).unwrap_or_default();
     match expenses.replace(id, NewExpense::from(content), condition).await {
-        Ok(_) => Ok(visitor.cookies.redirect(LIST, Notice::Changed(id))),
+        Ok(_) => {
+            let list = list_address(&returned.input.return_to);
+            Ok(visitor.cookies.redirect(&list, Notice::Changed(id)))
+        }
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable()),
         Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
@@ -222,7 +226,10 @@ pub(crate) async fn change_expense(
 pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.remove(id, Condition::default()).await {
-        Ok(()) => Ok(visitor.cookies.redirect(LIST, Notice::Deleted(id))),
+        Ok(()) => {
+            let FormInput { return_to, .. } = read_form(&form.body, FormInput::default());
+            Ok(visitor.cookies.redirect(&list_address(&return_to), Notice::Deleted(id)))
+        }
         // The second request of a double click gets this too.
         Err(RemoveError::Absent) => {
             let detail = "Expense not found: it may be deleted already";
@@ -236,9 +243,24 @@ pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Respo
 pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.restore(id).await {
-        Ok(_) => Ok(visitor.cookies.redirect(LIST, Notice::Restored(id))),
+        Ok(_) => {
+            let FormInput { return_to, .. } = read_form(&form.body, FormInput::default());
+            Ok(visitor.cookies.redirect(&list_address(&return_to), Notice::Restored(id)))
+        }
         Err(error) => Err(not_restored(error).into_response()),
     }
+}
+
+/// The address of the list that a form was opened from.
+fn list_address(list: &str) -> String {
+    let place = if list.is_empty() { "" } else { "#list" };
+    format!("{LIST}{list}{place}")
+}
+
+/// The fields of a form. The query of the list that it leads back to is made anew.
+fn read_form(body: &[u8], otherwise: FormInput) -> FormInput {
+    let input = FormInput::from_form(body, otherwise);
+    FormInput { return_to: rebuilt(&input.return_to), ..input }
 }
 
 /// A form that is shown again with its input, because the request did not succeed.

@@ -1,10 +1,13 @@
 //! The JSON interface at `/expenses`.
 
+use axum::body::Body;
 use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADA, Client, GRACE, KvOperation, TestApp, app::request, authkit::TestUser};
+use crate::support::{
+    ADA, Client, GRACE, KvOperation, TestApp, app::request, authkit::TestUser, mcp,
+};
 
 const LUNCH: &str = r#"{"description": " Team lunch ", "amount": 42.5, "category": "meals"}"#;
 
@@ -466,4 +469,94 @@ async fn ten_thousand_expenses_are_read_in_thousands() {
     let summary = app.bearer(&token).get("/expenses/summary").await.expect(200).json();
     assert_eq!(summary["currencies"][0]["total"].to_string(), "100.00");
     assert_eq!(app.kv.take_operations(), [KvOperation::List; 10]);
+}
+
+/// The descriptions on every page, in order.
+async fn descriptions(app: &TestApp, path: &str) -> Vec<String> {
+    let mut path = path.to_owned();
+    let mut found = Vec::new();
+    loop {
+        let page = app.bearer(&app.authkit.access_token(ADA)).get(&path).await.expect(200);
+        let rows = page.json();
+        let names = rows.as_array().unwrap().iter().map(|row| row["description"].as_str());
+        found.extend(names.map(|name| name.unwrap().to_owned()));
+        let link = page.header("link").to_owned();
+        let Some(rest) = link.strip_prefix('<') else { return found };
+        rest.split('>').next().unwrap().clone_into(&mut path);
+    }
+}
+
+#[tokio::test]
+async fn list_by_date_has_the_newest_day_first() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    for (description, date) in [
+        ("b", "2026-11-20"),
+        ("d", "2025-01-31"),
+        ("a", "2026-11-23"),
+        ("c", "2025-02-01"),
+        ("b again", "2026-11-20"),
+    ] {
+        let body = json!({"description": description, "amount": 1, "date": date});
+        app.bearer(&token).post("/expenses", body.to_string()).await.expect(201);
+        app.clock.advance(Duration::seconds(1));
+    }
+    let by_date = ["a", "b again", "b", "c", "d"];
+    assert_eq!(descriptions(&app, "/expenses").await, ["b again", "c", "a", "d", "b"]);
+    assert_eq!(descriptions(&app, "/expenses?sort=created").await[0], "b again");
+    for query in ["sort=date", "sort=date&limit=1", "limit=2&sort=date", "sort=created&sort=date"] {
+        assert_eq!(descriptions(&app, &format!("/expenses?{query}")).await, by_date, "{query}");
+    }
+    let filtered = "/expenses?sort=date&limit=1&to=2026-11-20&from=2025-02-01";
+    assert_eq!(descriptions(&app, filtered).await, ["b again", "b", "c"]);
+
+    for path in ["/expenses.csv?sort=date", "/expenses?sort=date"] {
+        let csv = request(Method::GET, path)
+            .header(header::ACCEPT, "text/csv")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty());
+        let csv = app.send(csv.unwrap()).await.expect(200).body;
+        let names: Vec<&str> =
+            csv.lines().skip(1).map(|line| line.split('"').nth(1).unwrap()).collect();
+        assert_eq!(names, by_date, "{path}");
+    }
+    let mut arguments = json!({"sort": "date", "limit": 3});
+    let first = mcp::output(&app, "list_expenses", arguments.clone()).await;
+    assert_eq!(first["expenses"][2]["description"], "b");
+    arguments["cursor"] = first["next_cursor"].clone();
+    let second = mcp::output(&app, "list_expenses", arguments.clone()).await;
+    assert_eq!(second["expenses"][0]["description"], "c");
+    arguments["sort"] = json!("created");
+    let complaint = mcp::complaint(&app, "list_expenses", arguments).await;
+    assert!(complaint.contains("the same other arguments"), "{complaint}");
+
+    let refused = app.bearer(&token).get("/expenses?sort=amount").await.expect(422);
+    assert_eq!(
+        refused.json()["detail"],
+        json!([{
+            "type": "literal_error", "loc": ["query", "sort"], "input": "amount",
+            "msg": "Input should be 'date' or 'created'",
+            "ctx": {"expected": "'date' or 'created'"},
+        }])
+    );
+}
+
+#[tokio::test]
+async fn cursor_of_one_order_is_refused_in_the_other() {
+    let app = TestApp::new();
+    let token = app.authkit.access_token(ADA);
+    for _ in 0..2 {
+        let body = json!({"description": "x", "amount": 1}).to_string();
+        app.bearer(&token).post("/expenses", body).await.expect(201);
+    }
+    for [sort, other] in [["date", "created"], ["created", "date"]] {
+        let path = format!("/expenses?limit=1&sort={sort}");
+        let page = app.bearer(&token).get(&path).await.expect(200);
+        let link = page.header("link").to_owned();
+        let next = link[1..].split('>').next().unwrap();
+        app.bearer(&token).get(next).await.expect(200);
+        let foreign = next.replace(&format!("sort={sort}"), &format!("sort={other}"));
+        let refused = app.bearer(&token).get(&foreign).await.expect(422);
+        assert_eq!(refused.json()["detail"][0]["loc"], json!(["query", "cursor"]));
+    }
 }

@@ -680,8 +680,9 @@ async fn actions_cost_what_the_readme_says() {
 
     for (action, read) in [
         ("a page of the list, up to 1,000 expenses", "/expenses".to_owned()),
+        ("a list by date, up to 1,000 expenses", "/expenses?sort=date".to_owned()),
         ("one expense", path(&made)),
-        ("a summary, for each 1,000 expenses", "/expenses/summary".to_owned()),
+        ("a summary, up to 1,000 expenses", "/expenses/summary".to_owned()),
     ] {
         send(&app, Method::GET, &read, "").await.expect(200);
         check(action, &Cost::take(&app));

@@ -16,6 +16,7 @@ mod errors;
 mod events;
 mod expenses;
 mod fastapi;
+mod filters;
 mod formats;
 mod forms;
 mod idempotency;

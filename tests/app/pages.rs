@@ -349,7 +349,7 @@ async fn filter_is_kept_in_form_links_and_download() {
         &[
             "name=\"from\" value=\"2026-11-01\"",
             "<option value=\"meals\" selected>",
-            "href=\"/expenses.csv?from=2026-11-01&amp;category=meals\"",
+            "href=\"/expenses.csv?from=2026-11-01&amp;category=meals&amp;sort=date\"",
             "27 expenses",
         ],
     );
@@ -399,7 +399,7 @@ async fn inverted_filter_is_reported_and_kept() {
 }
 
 #[tokio::test]
-async fn page_costs_one_list_and_says_its_count() {
+async fn page_costs_one_list_for_each_thousand() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     for number in 0..KV_LIST_MAX_KEYS {
@@ -415,13 +415,90 @@ async fn page_costs_one_list_and_says_its_count() {
     assert!(page.body.len() < 45_000, "{}", page.body.len());
 
     app.clock.advance(Duration::seconds(1));
-    add(&mut browser, json!({"description": "One more"})).await;
+    let late = json!({"description": "One more", "currency": "EUR", "date": "2026-10-01"});
+    add(&mut browser, late).await;
+    app.kv.take_operations();
     let page = browser.open("/expenses").await.expect(200);
-    assert_has(&page, &["Totals and charts count only the 1000 expenses", "One more"]);
+    assert_eq!(app.kv.take_operations(), [KvOperation::List; 2]);
+    // Sums count all expenses. The one added last is on the last page by date, and on the first one by addition.
+    assert_has(&page, &["10\u{a0}000.00", "EUR\u{a0}9\u{a0}990.00 more than in October 2026"]);
+    assert!(!page.body.contains("One more"), "{}", page.body);
+    let page = browser.open("/expenses?sort=created").await.expect(200);
+    assert_has(&page, &["10\u{a0}000.00", "One more"]);
     let csv = browser.open("/expenses.csv").await.expect(200);
     assert_eq!(csv.body.lines().count(), 1 + 1001);
     let all = browser.open("/expenses?limit=1000").await.expect(200);
     assert!(all.body.len() < 800_000, "{}", all.body.len());
+}
+
+/// The text of each row of the list's table: of a month, or of an expense.
+fn rows(page: &TestResponse) -> Vec<String> {
+    let (_, table) = page.body.split_once("<table role=\"table\">").unwrap();
+    let (table, _) = table.split_once("</table>").unwrap();
+    let (_, rows) = table.split_once("</thead>").unwrap();
+    let text = |row: &str| {
+        let tags = row.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+        let text: Vec<&str> = tags.map(str::trim).filter(|text| !text.is_empty()).collect();
+        text.join(" ").replace(" Edit Delete", "")
+    };
+    rows.split("<tr").skip(1).map(|row| text(&format!("<{row}"))).collect()
+}
+
+/// The address behind a link with this text.
+fn link<'a>(page: &'a TestResponse, text: &str) -> &'a str {
+    let (before, _) = page.body.split_once(&format!(">{text}</a>")).unwrap();
+    let (_, link) = before.rsplit_once("href=\"").unwrap();
+    link.split(['"', '#']).next().unwrap()
+}
+
+#[tokio::test]
+async fn list_is_grouped_by_month_with_its_total() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for (description, currency, date) in [
+        ("a", "USD", "2026-11-02"),
+        ("b", "EUR", "2026-09-05"),
+        ("c", "USD", "2026-09-06"),
+        ("d", "USD", "2026-09-01"),
+        ("e", "USD", "2026-11-03"),
+        ("f", "USD", "2025-11-03"),
+    ] {
+        let changes = json!({"description": description, "currency": currency, "date": date});
+        add(&mut browser, changes).await;
+        app.clock.advance(Duration::seconds(1));
+    }
+    let row = |day: &str, name: &str, amount: &str| format!("{day} {name} meals {amount}");
+    let [a, b, c, d, e, f] = [
+        row("11/2/2026", "a", "$10.00"),
+        row("9/5/2026", "b", "€10.00"),
+        row("9/6/2026", "c", "$10.00"),
+        row("9/1/2026", "d", "$10.00"),
+        row("11/3/2026", "e", "$10.00"),
+        row("11/3/2025", "f", "$10.00"),
+    ];
+    let november = "November 2026 $20.00".to_owned();
+    let september = "September 2026 €10.00, $20.00".to_owned();
+    let last_year = "November 2025 $10.00".to_owned();
+    let page = open_in(&mut browser, "en-US", "/expenses").await.expect(200);
+    let whole = [&november, &e, &a, &september, &c, &b, &d, &last_year, &f];
+    assert_eq!(rows(&page), whole.map(Clone::clone));
+
+    // The total of a month is that of all its expenses, also where the page has a part of it.
+    let page = open_in(&mut browser, "en-US", "/expenses?limit=3").await.expect(200);
+    let continues = "September 2026 (continues on the next page) €10.00, $20.00".to_owned();
+    assert_eq!(rows(&page), [&november, &e, &a, &continues, &c].map(Clone::clone));
+    let next = link(&page, "Older").replace("&amp;", "&");
+    let page = open_in(&mut browser, "en-US", &next).await.expect(200);
+    let continued = "September 2026 (continued) €10.00, $20.00".to_owned();
+    assert_eq!(rows(&page), [&continued, &b, &d, &last_year, &f].map(Clone::clone));
+
+    let page = open_in(&mut browser, "en-US", "/expenses?sort=created").await.expect(200);
+    assert_eq!(rows(&page), [&f, &e, &d, &c, &b, &a].map(Clone::clone));
+    assert_eq!(link(&page, "By date"), "/expenses");
+    assert_eq!(link(&page, "Download CSV"), "/expenses.csv");
+    let page = browser.open("/expenses?category=meals").await.expect(200);
+    assert_eq!(link(&page, "Newest added"), "/expenses?category=meals&amp;sort=created");
+    assert_eq!(link(&page, "Download CSV"), "/expenses.csv?category=meals&amp;sort=date");
 }
 
 #[tokio::test]

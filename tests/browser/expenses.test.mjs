@@ -33,7 +33,8 @@ async function add(page, expense) {
 async function rows(page) {
   const table = page.getByRole('table', { name: 'Expenses, the newest first' });
   if ((await table.count()) === 0) return [];
-  const names = await table.getByRole('rowheader').allInnerTexts();
+  // The heads of months are in the column too.
+  const names = await table.locator('th.what').allInnerTexts();
   return names.map((name) => name.trim());
 }
 
@@ -46,15 +47,27 @@ for (const javaScriptEnabled of [true, false]) {
     assert.ok(await page.getByRole('heading', { name: 'Nothing here yet' }).isVisible());
     if (javaScriptEnabled) await inspect(page, 'expenses-empty');
 
+    const today = await page.getByLabel('Date', { exact: true }).inputValue();
     await add(page, { description: 'Team <b>lunch</b> & "more"', amount: '42.50', currency: 'EUR', category: 'meals' });
     assert.match(await page.getByRole('status').innerText(), /^Added “Team <b>lunch<\/b> & "more"”, .*42\.50/);
     await add(page, { description: 'Train', amount: '89.9', currency: 'EUR', category: 'travel', date: '2026-01-05' });
-    await add(page, { description: 'Keyboard', amount: '129', currency: 'USD', category: 'tools' });
+    // The form keeps the date before.
+    await add(page, { description: 'Keyboard', amount: '129', currency: 'USD', category: 'tools', date: today });
     await page.getByRole('status').filter({ hasText: 'Added “Keyboard”' }).waitFor();
-    assert.deepEqual(await rows(page), ['Keyboard', 'Train', 'Team <b>lunch</b> & "more"']);
+    // By date, and what was added last first.
+    assert.deepEqual(await rows(page), ['Keyboard', 'Team <b>lunch</b> & "more"', 'Train']);
+    assert.equal(await page.getByRole('rowheader', { name: /^January 2026/ }).count(), 1);
     await page.getByRole('img', { name: 'Spending by category in EUR' }).waitFor();
     await page.getByRole('img', { name: 'Spending by month in EUR' }).waitFor();
     if (javaScriptEnabled) await inspect(page, 'expenses');
+    await page.getByRole('link', { name: 'Newest added' }).click();
+    const added = page.getByRole('table', { name: 'Expenses, the newest added first' });
+    assert.deepEqual(await added.locator('th.what').allInnerTexts(), [
+      'Keyboard',
+      'Train',
+      'Team <b>lunch</b> & "more"',
+    ]);
+    await page.getByRole('link', { name: 'By date' }).click();
 
     await page.getByRole('link', { name: 'Edit Train' }).click();
     if (javaScriptEnabled) await inspect(page, 'expense');

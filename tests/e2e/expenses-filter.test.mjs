@@ -1,4 +1,4 @@
-/** `from`, `to`, `category` and `cursor`: which expenses a page shows, and how the next one is found. */
+/** The filter, `sort` and `cursor`: which expenses a page shows, and how the next one is found. */
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
@@ -42,8 +42,8 @@ function countdown(from, to, step = 1) {
 for (const [query, expected] of cases([
   ['category=b', countdown(29, 2, 3)],
   ['category=nothing', []],
-  // A category is whole, and as it is written.
-  ['category=B', []],
+  // A category is whole, and in capital or small letters.
+  ['category=B', countdown(29, 2, 3)],
   ['category=%20b%20', countdown(29, 2, 3)],
   ['from=2026-01-28', [30, 29, 28]],
   ['to=2026-01-03', [3, 2, 1]],
@@ -51,6 +51,12 @@ for (const [query, expected] of cases([
   ['from=2026-01-12&to=2026-01-12', [12]],
   ['from=2025-12-31&to=2026-02-01', countdown(30, 1)],
   ['from=2026-01-10&to=2026-01-20&category=c', [18, 15, 12]],
+  ['min_amount=28', [30, 29, 28]],
+  ['max_amount=2.99&currency=USD', [2, 1]],
+  ['currency=EUR', []],
+  ['q=1%202', [21, 12]],
+  ['q=3%20B', [23]],
+  ['sort=date&from=2026-01-28', [30, 29, 28]],
   // The last parameter of a name counts, as in FastAPI, and unknown ones are ignored.
   ['category=a&category=b&from=2026-01-25&zebra=1', [29, 26]],
 ])) {
@@ -66,6 +72,31 @@ for (const [query, expected] of cases([
     }
   });
 }
+
+test('search ignores case and accents of any script', async () => {
+  const other = newcomer(world);
+  /** Each text with searches that find it. @type {[string, string[]][]} */
+  const texts = [
+    ['Café MÜLLER', ['cafe', 'CAFÉ muller', 'müller', 'cafe\u0301']],
+    ['Straße', ['strasse', 'STRASSE', 'straße']],
+    ['Smørrebrød', ['smorrebrod', 'SMØR']],
+    ['Łódź', ['lodz', 'łodz']],
+    ['Ｈｏｔｅｌ ４２', ['hotel', '42', 'ＨＯＴＥＬ']],
+    ['İstanbul', ['istanbul']],
+    ['ΟΔΌΣ', ['οδος', 'οδός']],
+    ['夜の東京', ['東京']],
+    ['say "hi" \\ there', ['"HI"', '\\']],
+  ];
+  for (const [description] of texts) await add(other, { description });
+  for (const [description, searches] of texts) {
+    for (const search of searches) {
+      const answer = await other.request('GET', `/expenses?q=${encodeURIComponent(search)}`);
+      const found = answer.json.map((/** @type {{ description: string }} */ row) => row.description);
+      assert.deepEqual(found, [description], search);
+    }
+  }
+  assert.deepEqual((await other.request('GET', '/expenses?q=cafe%20strasse')).json, []);
+});
 
 test('next page keeps filters and limit with any characters', async () => {
   const other = newcomer(world);
@@ -147,6 +178,12 @@ test('an invalid query gets every problem at once', async () => {
   ]);
   assertProblems(await actor.request('GET', '/expenses?from=2026-01-13&to=2026-01-12'), [
     ['value_error', 'query', 'to'],
+  ]);
+  assertProblems(await actor.request('GET', '/expenses?sort=amount&q=&min_amount=2&max_amount=1&currency=euro'), [
+    ['literal_error', 'query', 'sort'],
+    ['string_too_short', 'query', 'q'],
+    ['string_pattern_mismatch', 'query', 'currency'],
+    ['value_error', 'query', 'max_amount'],
   ]);
   assertProblems(await actor.request('GET', `/expenses?category=${'é'.repeat(51)}`), [
     ['string_too_long', 'query', 'category'],

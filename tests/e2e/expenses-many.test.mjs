@@ -87,6 +87,37 @@ test('the CSV of all of them has every row', async () => {
   );
 });
 
+test('pages and CSV by date have every row once', async () => {
+  const other = newSub();
+  const reader = newcomer(world, other);
+  /** The day of the month, and how old the expense is. @param {number} index */
+  const day = (index) => 1 + ((index * 7) % 28);
+  const entries = Array.from({ length: 2_500 }, (_, index) =>
+    stored(other, idAt(NOON + index * 60_000), {
+      description: `${index}`,
+      amount: '0.01',
+      date: `2026-01-${String(day(index)).padStart(2, '0')}`,
+    }),
+  );
+  await world.worker.seedKv(entries);
+  const expected = Array.from(entries, (_, index) => index)
+    .sort((one, two) => day(two) - day(one) || two - one)
+    .map(String);
+  const late = () => add(reader, { description: 'came later', date: '2026-02-01' });
+  const found = await pages(reader, '/expenses?limit=700&sort=date', { between: async () => void (await late()) });
+  assert.deepEqual(
+    found.flat().map(({ description }) => description),
+    expected,
+  );
+  const csv = await reader.request('GET', '/expenses.csv?sort=date&to=2026-01-31');
+  assert.deepEqual(
+    parseCsv(csv.text)
+      .slice(1)
+      .map((row) => row[2]),
+    expected,
+  );
+});
+
 test('they add up to the cent', async () => {
   const answer = await actor.request('GET', '/expenses/summary?to=2026-01-31');
   assert.equal(answer.status, 200, `${answer}`);

@@ -10,6 +10,7 @@
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
 //! - [`json`]: a reader of JSON that compiles to little code.
+//! - [`text`]: text as a search compares it.
 //!
 //! Implementations deal with `Send`, callers never: a Worker has one thread, so its futures may be declared
 //! `Send`.
@@ -31,6 +32,7 @@ mod request;
 mod signature;
 #[cfg(any(target_arch = "wasm32", test))]
 mod table;
+pub mod text;
 #[cfg(target_arch = "wasm32")]
 pub mod workers;
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use chrono::{Datelike, NaiveDate};
 use maud::{Markup, html};
 
 use crate::expenses::amount::Total;
@@ -119,6 +120,12 @@ const MONTHS: [(&str, &str); 12] = [
     ("11", "November"),
     ("12", "December"),
 ];
+
+/// `2026-11`.
+#[must_use]
+pub fn month_of(date: NaiveDate) -> String {
+    format!("{:04}-{:02}", date.year(), date.month())
+}
 
 /// `November 2026` for `2026-11`.
 #[must_use]

@@ -12,6 +12,7 @@ use crate::{
     },
     web::Locale,
     web::expense_form::{Field, FieldError, FormInput},
+    web::list_query::return_query,
 };
 use edge_host::VisitorTimeZone;
 
@@ -52,8 +53,16 @@ impl Form<'_> {
     /// their own.
     #[must_use]
     pub fn markup(&self) -> Markup {
-        let FormInput { description, amount, currency, category, date, idempotency_key, version } =
-            self.input;
+        let FormInput {
+            description,
+            amount,
+            currency,
+            category,
+            date,
+            idempotency_key,
+            version,
+            return_to,
+        } = self.input;
         let action = self.id.map_or_else(|| "/expenses".to_owned(), |id| format!("/expenses/{id}"));
         let mut categories: Vec<&str> =
             self.categories.iter().copied().take(OFFERED_CATEGORIES).collect();
@@ -71,6 +80,7 @@ impl Form<'_> {
                 } @else if !version.is_empty() {
                     input type="hidden" name="version" value=(version);
                 }
+                (return_field(return_to))
                 (self.field(Field::Description, "Description", description, None))
                 (self.field(Field::Amount, "Amount", amount, None))
                 (self.field(Field::Currency, "Currency", currency, Some("currencies")))
@@ -114,6 +124,13 @@ impl Form<'_> {
 fn datalist(id: &str, options: &[&str]) -> Markup {
     html! {
         datalist id=(id) { @for option in options { option value=(option) {} } }
+    }
+}
+
+/// The field with the query of the list that a form leads back to.
+pub(super) fn return_field(return_to: &str) -> Markup {
+    html! {
+        @if !return_to.is_empty() { input type="hidden" name="return_to" value=(return_to); }
     }
 }
 
@@ -226,7 +243,8 @@ pub fn page(
                 h2 #change { "Edit expense" }
                 (form.markup())
             }
-            p { a.danger href={ "/expenses/" (expense.id) "/delete" } { "Delete this expense" } }
+            @let back = return_query(&form.input.return_to);
+            p { a.danger href={ "/expenses/" (expense.id) "/delete" (back) } { "Delete this expense" } }
         } @else {
             p.muted { bdi { (&*content.category) } ", " (date(form.locale, content.date)) }
             (permitted_note(account))
@@ -242,6 +260,7 @@ pub fn confirm_delete(
     consistency: Consistency,
     locale: Locale,
     account: &Account,
+    return_to: &str,
 ) -> Markup {
     let content = &expense.content;
     let markup = html! {
@@ -253,8 +272,9 @@ pub fn confirm_delete(
             p.muted { bdi { (&*content.category) } ", " (date(locale, content.date)) }
             p { "The next page has a button to undo it." }
             form.actions method="post" action={ "/expenses/" (expense.id) "/delete" } {
+                (return_field(return_to))
                 button.danger { "Delete" }
-                a href="/expenses" { "Cancel" }
+                a href={ "/expenses" (return_to) @if !return_to.is_empty() { "#list" } } { "Cancel" }
             }
         }
     };

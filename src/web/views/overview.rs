@@ -5,9 +5,9 @@ use maud::{Markup, html};
 
 use super::{
     Account, Layout,
-    charts::{self, Caption, Row, month_name},
+    charts::{self, Caption, Row, month_name, month_of},
     consistency_note, expense,
-    list::{CURRENCIES, FilterInput, List, count, field_id, filter_form, list, plural},
+    list::{CURRENCIES, List, count, field_id, filter_form, list, plural},
     permitted_note,
 };
 use crate::expenses::{
@@ -15,10 +15,14 @@ use crate::expenses::{
     filter::Filter,
     ledger::overlay::Consistency,
     model::{Expense, ExpenseId},
+    order::Sort,
     sorted::sorted_by_key,
-    summary::{CurrencySummary, MonthComparison, Summary},
+    summary::{CurrencySummary, MonthComparison},
 };
-use crate::web::Locale;
+use crate::web::{
+    Locale,
+    list_query::{FilterInput, list_query},
+};
 
 /// Most categories with a bar of their own; the others share one.
 const BARS: usize = 8;
@@ -30,8 +34,6 @@ const MONTHS: u32 = 12;
 pub struct Overview<'a> {
     /// The signed-in user.
     pub account: &'a Account,
-    /// The date in the visitor's time zone.
-    pub today: NaiveDate,
     /// The result of the form that led here.
     pub notice: Option<&'a Notice>,
     /// What the list and the sums show.
@@ -49,12 +51,8 @@ pub struct FirstPage<'a> {
     pub form: expense::Form<'a>,
     /// This month and the last, of all expenses.
     pub months: &'a [MonthComparison],
-    /// The sums of the expenses that match the filter.
-    pub summary: &'a Summary,
     /// Whether the visitor has no expenses.
     pub is_empty: bool,
-    /// The number of expenses that the sums count, if the visitor has more.
-    pub counted_only: Option<usize>,
 }
 
 /// The result of a form.
@@ -83,24 +81,36 @@ pub fn page(overview: &Overview) -> Markup {
     let Overview { account, first_page, .. } = *overview;
     let is_filtered = !overview.list.filter.is_empty();
     let title = if first_page.is_some() { "Your expenses" } else { "Older expenses" };
+    // A form that leads back to a list of the visitor's choice leads to the list itself, below the page's head.
+    let query = list_query(overview.list.filter, overview.list.sort);
+    let is_chosen = !query.is_empty();
+    let notice = html! {
+        @if let Some(notice) = overview.notice { (notice_line(notice, overview.list.locale, &query)) }
+    };
+    let is_empty = first_page.is_some_and(|page| page.is_empty) && !is_filtered;
+    let has_charts = first_page.is_some() && !overview.list.summary.currencies.is_empty();
     let content = html! {
         h1 { (title) }
         (consistency_note(overview.consistency))
         (permitted_note(account))
-        @if let Some(notice) = overview.notice { (notice_line(notice, overview.list.locale)) }
+        @if !is_chosen || is_empty { (notice) }
         @if let Some(first_page) = first_page {
-            @if first_page.is_empty && !is_filtered {
-                @if account.may_write() { (welcome(&first_page)) } @else { p { "There are no expenses yet." } }
-            } @else {
+            @if !is_empty {
                 div.columns.begin {
                     (this_month(overview, &first_page))
                     @if account.may_write() { (add(&first_page)) }
                 }
-                (charts_of(overview, &first_page))
-                (list(&overview.list, Some(first_page.summary)))
+            } @else if account.may_write() {
+                (welcome(&first_page))
+            } @else {
+                p { "There are no expenses yet." }
             }
-        } @else {
-            (list(&overview.list, None))
+        }
+        @if !is_empty {
+            div.lists.whole[has_charts] {
+                (list(&overview.list, is_chosen.then_some(&notice)))
+                @if has_charts { div.charts { (charts_of(overview)) } }
+            }
         }
     };
     Layout { title, account: Some(account) }.page(&content)
@@ -111,6 +121,7 @@ pub fn page(overview: &Overview) -> Markup {
 pub fn filter_refused(
     account: &Account,
     input: &FilterInput,
+    sort: Sort,
     problems: &[(&str, String)],
 ) -> Markup {
     let content = html! {
@@ -119,13 +130,14 @@ pub fn filter_refused(
             h2 #problem { "The list cannot be filtered like that" }
             ul { @for (field, message) in problems { li { a href={ "#" (field_id(field)) } { (message) } } } }
         }
-        section.card { (filter_form(input, &[], problems)) }
+        section.card { (filter_form(input, sort, &[], &[], problems)) }
         p { a href="/expenses" { "Show all expenses" } }
     };
     Layout { title: "Error: Your expenses", account: Some(account) }.page(&content)
 }
 
-fn notice_line(notice: &Notice, locale: Locale) -> Markup {
+/// The message; its button leads back to the list with the query `list`.
+fn notice_line(notice: &Notice, locale: Locale, list: &str) -> Markup {
     let of = |expense: &Option<Expense>| {
         html! {
             @if let Some(Expense { content, .. }) = expense {
@@ -146,6 +158,7 @@ fn notice_line(notice: &Notice, locale: Locale) -> Markup {
             }
             @if let Notice::Deleted { id, can_restore: true, .. } = notice {
                 form method="post" action={ "/expenses/" (id) "/restore" } {
+                    (expense::return_field(list))
                     button.quiet aria-describedby="notice" { "Undo" }
                 }
             }
@@ -179,9 +192,10 @@ fn add(first_page: &FirstPage) -> Markup {
 }
 
 fn this_month(overview: &Overview, first_page: &FirstPage) -> Markup {
-    let name = |date: NaiveDate| month_name(&format!("{:04}-{:02}", date.year(), date.month()));
-    let last = overview.today.checked_sub_months(Months::new(1)).unwrap_or(overview.today);
-    let (this_name, last_name) = (name(overview.today), name(last));
+    let name = |date: NaiveDate| month_name(&month_of(date));
+    let today = overview.list.today;
+    let last = today.checked_sub_months(Months::new(1)).unwrap_or(today);
+    let (this_name, last_name) = (name(today), name(last));
     html! {
         section.card.month aria-labelledby="month" {
             h2 #month { "This month" span.muted { ", " (this_name) } }
@@ -192,7 +206,6 @@ fn this_month(overview: &Overview, first_page: &FirstPage) -> Markup {
             @if first_page.months.is_empty() {
                 p { "Nothing was spent in " (this_name) " or in " (last_name) "." }
             }
-            @if let Some(counted) = first_page.counted_only { (counted_note(counted)) }
         }
     }
 }
@@ -216,18 +229,8 @@ fn month_total(comparison: &MonthComparison, locale: Locale, last_name: &str) ->
     }
 }
 
-/// One `list` of KV holds `counted` expenses; reading all would cost more lists.
-fn counted_note(counted: usize) -> Markup {
-    html! {
-        p.muted {
-            "Totals and charts count only the " (counted) " expenses that were added last. The CSV has "
-            "all of them."
-        }
-    }
-}
-
-fn charts_of(overview: &Overview, first_page: &FirstPage) -> Markup {
-    let currencies: Vec<&CurrencySummary> = first_page.summary.currencies.iter().collect();
+fn charts_of(overview: &Overview) -> Markup {
+    let currencies: Vec<&CurrencySummary> = overview.list.summary.currencies.iter().collect();
     // Equal counts stay in alphabetical order.
     let currencies = sorted_by_key(currencies, |summary| std::cmp::Reverse(summary.count));
     html! {
@@ -283,7 +286,7 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
         by_category.first().map_or_else(String::new, |sum| locale.money(sum.total, currency)),
     );
 
-    let months = months_until(overview.list.filter, overview.today);
+    let months = months_until(overview.list.filter, overview.list.today);
     let months: Vec<&str> = months.iter().map(String::as_str).collect();
     let columns: Vec<Row> = months
         .iter()
@@ -336,15 +339,15 @@ fn charts_in(summary: &CurrencySummary, overview: &Overview) -> Markup {
 
 /// Twelve months up to the last one of the filter, or this one; fewer if the filter begins later.
 fn months_until(filter: &Filter, today: NaiveDate) -> Vec<String> {
-    let last = filter.to().unwrap_or(today);
+    let last = filter.to.unwrap_or(today);
     let mut months: Vec<String> = (0..MONTHS)
         .filter_map(|back| last.with_day(1)?.checked_sub_months(Months::new(back)))
         .take_while(|first| {
             filter
-                .from()
+                .from
                 .is_none_or(|from| (from.year(), from.month()) <= (first.year(), first.month()))
         })
-        .map(|first| format!("{:04}-{:02}", first.year(), first.month()))
+        .map(month_of)
         .collect();
     months.reverse();
     months

@@ -16,6 +16,7 @@ mod rate_limit;
 mod request;
 mod response;
 pub mod signature;
+mod text;
 mod visitor;
 
 use std::{cell::OnceCell, fmt::Display, sync::Arc};
@@ -30,6 +31,7 @@ use worker::{
 };
 
 use call::Call;
+pub(crate) use text::in_small_letters;
 
 use crate::{
     Cause, Clock, Emit as _, Host, HostEvent, HttpClient, JURISDICTION_VARIABLE, KvNamespace,
