@@ -136,7 +136,8 @@ const OTHER_CATEGORIES: &str = "…";
 /// Adds up expenses one by one.
 #[derive(Debug, Default)]
 pub struct SummaryBuilder {
-    currencies: BTreeMap<Currency, CurrencySums>,
+    /// In alphabetical order. In boxes, because an insertion moves those that follow.
+    currencies: Vec<(Currency, Box<CurrencySums>)>,
     /// The categories of each currency, each spelling counted.
     categories: usize,
     /// The expenses.
@@ -220,7 +221,7 @@ impl SummaryBuilder {
         let Self { currencies, categories, added } = self;
         let first = *added;
         *added += 1;
-        let sums = currencies.entry(expense.currency).or_default();
+        let sums = sums_of(currencies, expense.currency);
         sums.all.add(expense);
         match sums.by_category.get_mut(&*expense.category) {
             Some(sum) => sum.add(expense),
@@ -253,7 +254,7 @@ impl SummaryBuilder {
     /// The spellings of categories that a summary does not show: of those that differ in case only it shows one.
     #[must_use]
     pub fn respelled(&self) -> Respelled {
-        let mut names = self.currencies.values().flat_map(|sums| sums.by_category.keys());
+        let mut names = self.currencies.iter().flat_map(|(_, sums)| sums.by_category.keys());
         if names.all(|name| name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()))
         {
             return Respelled::default();
@@ -269,7 +270,7 @@ impl SummaryBuilder {
 
     /// Every spelling of a category once, those of one name after each other.
     fn spellings(&self) -> Vec<Spelling<'_>> {
-        let all = self.currencies.values().flat_map(|sums| &sums.by_category);
+        let all = self.currencies.iter().flat_map(|(_, sums)| &sums.by_category);
         let all = all.map(|(name, sum)| Spelling {
             name,
             small: small(name),
@@ -327,6 +328,19 @@ impl SummaryBuilder {
     }
 }
 
+/// The sums of a currency, which begin at zero.
+fn sums_of(
+    currencies: &mut Vec<(Currency, Box<CurrencySums>)>,
+    currency: Currency,
+) -> &mut CurrencySums {
+    let found = currencies.binary_search_by(|(other, _)| other.cmp(&currency));
+    let at = found.unwrap_or_else(|at| {
+        currencies.insert(at, (currency, Box::default()));
+        at
+    });
+    &mut currencies[at].1
+}
+
 fn is_same(one: &Spelling<'_>, other: &Spelling<'_>) -> bool {
     one.small == other.small
 }
@@ -339,7 +353,7 @@ impl From<SummaryBuilder> for Summary {
 }
 
 impl CurrencySummary {
-    fn new((currency, sums): (Currency, CurrencySums), respelled: &Respelled) -> Self {
+    fn new((currency, sums): (Currency, Box<CurrencySums>), respelled: &Respelled) -> Self {
         let by_category = sums.by_category.into_iter().map(|(category, sum)| CategorySummary {
             category,
             total: sum.total,

@@ -50,14 +50,18 @@ impl<'a> RequestCookies<'a> {
 
     /// Reads these values of `Cookie` headers.
     pub(crate) fn from_values(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
-        let pairs = values
-            .into_iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-            .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
-            // RFC 6265bis, section 5.6, trims only space and tab. If this trimmed other white space too,
-            // another host of the domain could set a cookie whose trimmed name begins with `__Host-`.
-            .map(|(name, value)| (name.trim_matches([' ', '\t']), value.trim_matches([' ', '\t'])))
-            .collect();
+        // RFC 6265bis, section 5.6, trims only space and tab. If this trimmed other white space too, another host of
+        // the domain could set a cookie whose trimmed name begins with `__Host-`.
+        let trimmed = |text: &'a str| text.trim_matches([' ', '\t']);
+        let mut pairs = Vec::new();
+        for value in values {
+            for pair in value.as_bytes().split(|byte| *byte == b';') {
+                let pair = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('='));
+                if let Some((name, value)) = pair {
+                    pairs.push((trimmed(name), trimmed(value)));
+                }
+            }
+        }
         Self(pairs)
     }
 
@@ -178,7 +182,11 @@ impl SessionCookie<'_> {
         cookies: &RequestCookies<'_>,
         open: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
-        self.names().flat_map(|name| open_values(name, cookies, &open)).collect()
+        let mut opened = Vec::new();
+        for name in self.names() {
+            opened.extend(open_values(name, cookies, &open));
+        }
+        opened
     }
 
     /// The `Set-Cookie` headers that set `value`, in one cookie or in parts, and clear all other copies that
@@ -270,9 +278,13 @@ impl SessionCookie<'_> {
     /// the response has `written`.
     fn clear_copies(&self, written: &[&str], cookies: &RequestCookies<'_>) -> Vec<HeaderValue> {
         let domains = self.host_domains();
-        let sent = self.names().flat_map(whole_and_part_names).filter(|name| cookies.has(name));
-        sent.flat_map(|name| self.clear_everywhere(&name, written.contains(&&*name), &domains))
-            .collect()
+        let mut cleared = Vec::new();
+        for name in self.names().flat_map(whole_and_part_names) {
+            if cookies.has(&name) {
+                cleared.extend(self.clear_everywhere(&name, written.contains(&&*name), &domains));
+            }
+        }
+        cleared
     }
 
     /// Clears `name` host-only and in each domain. With `is_written` it leaves the configured domain out.
@@ -323,8 +335,10 @@ fn is_index(digit: u8, index: usize) -> bool {
 }
 
 /// The plain name and the names of the parts.
-fn whole_and_part_names(name: &str) -> impl Iterator<Item = String> {
-    std::iter::once(name.to_owned()).chain((0..MAX_PARTS).map(move |index| part_name(name, index)))
+fn whole_and_part_names(name: &str) -> Vec<String> {
+    let mut names = vec![name.to_owned()];
+    names.extend((0..MAX_PARTS).map(|index| part_name(name, index)));
+    names
 }
 
 fn is_sent_under(name: &str, cookies: &RequestCookies<'_>) -> bool {
