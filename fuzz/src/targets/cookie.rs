@@ -47,8 +47,10 @@ pub fn check(data: &[u8]) {
 
 /// Whether the value is one that the headers have, or several of them, one after the other.
 fn is_made_of(value: &str, headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    // A pair that is not UTF-8 hides no other.
+    let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
     let values: BTreeSet<&str> =
         pairs.map(|(_, value)| value.trim()).filter(|value| !value.is_empty()).collect();
     // The lengths of the starts that are made of values.

@@ -25,7 +25,8 @@ static MODULUS: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 pub fn check(data: &[u8]) {
     let Ok(set) = serde_json::from_slice::<JwkSet>(data) else { return };
-    let document: Value = serde_json::from_slice(data).unwrap();
+    // A member that is skipped may have invalid bytes, with which the document is no `Value`.
+    let Ok(document) = serde_json::from_slice::<Value>(data) else { return };
     let jwks = document["keys"].as_array().cloned().unwrap_or_default();
     let keys = KeySet::from(set);
     assert!(keys.find("").is_none());

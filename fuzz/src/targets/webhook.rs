@@ -4,7 +4,7 @@
 use edge_host::Clock as _;
 use hmac::{Hmac, Mac as _};
 use http::{HeaderMap, HeaderValue, Method};
-use serde_json::Value;
+use serde::Deserialize;
 use sha2::Sha256;
 
 use super::router::{expect_no_failure, get, run_with, stranger};
@@ -12,6 +12,11 @@ use super::router::{expect_no_failure, get, run_with, stranger};
 const PATH: &str = "/webhooks/workos";
 const HEADER: &str = "workos-signature";
 const SECRET: &str = "whsec_of_this_endpoint";
+
+#[derive(Deserialize)]
+struct Event {
+    event: String,
+}
 
 pub fn check(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b'\n');
@@ -33,8 +38,9 @@ pub fn check(data: &[u8]) {
         let response = stranger(app, Method::POST, PATH, &headers, body).await;
         expect_no_failure(&response);
         if response.status.is_success() {
-            let event: Value = serde_json::from_slice(body).unwrap();
-            assert!(event["event"].is_string(), "{event}");
+            // Its other members may have invalid escapes.
+            let event: Event = serde_json::from_slice(body).unwrap();
+            assert!(!event.event.is_empty());
         } else {
             assert_eq!(response.status, 400, "{response:?}");
         }
