@@ -321,9 +321,13 @@ fn read_amount(text: &str, chosen: &str, locale: Locale) -> Result<String, Typed
     Err(Ambiguous { whole, separator, rest, meant }.into())
 }
 
-/// The typed amount as [`decimal`] has it, or the text itself if it is not one amount.
-pub(super) fn typed_amount(text: &str, currency: &str, locale: Locale) -> String {
-    read_amount(text, currency, locale).unwrap_or_else(|_| text.to_owned())
+/// The typed amount as [`decimal`] has it.
+///
+/// # Errors
+///
+/// The message for an amount with two meanings, or of another currency.
+pub(super) fn typed_amount(text: &str, currency: &str, locale: Locale) -> Result<String, String> {
+    read_amount(text, currency, locale).map_err(|error| error.to_string())
 }
 
 /// Whether the page prints `text` for `{whole}{rest}`. Currencies that are not divided are printed

@@ -82,6 +82,8 @@ pub(super) struct PageQuery {
     parameters: Parameters,
     /// The query of the API's list, in the page's order.
     pub(super) filtering: String,
+    /// The fields that are not in it, and why.
+    pub(super) refused: Vec<(&'static str, String)>,
 }
 
 impl PageQuery {
@@ -92,20 +94,26 @@ impl PageQuery {
         // Of equal names the last counts.
         let mut filtering = form_urlencoded::Serializer::new(String::new());
         filtering.append_pair(DEFAULT_SORT.0, DEFAULT_SORT.1);
+        let mut refused = Vec::new();
         for (name, value) in parameters.iter() {
             if !KNOWN.contains(&name) || value.trim().is_empty() {
                 continue;
             }
             match name {
-                "min_amount" | "max_amount" => {
-                    filtering.append_pair(name, &typed_amount(value, &currency, locale))
-                }
+                "min_amount" | "max_amount" => match typed_amount(value, &currency, locale) {
+                    Ok(amount) => filtering.append_pair(name, &amount),
+                    Err(message) => {
+                        let field = FilterInput::NAMES.into_iter().find(|field| *field == name);
+                        refused.extend(field.map(|field| (field, message)));
+                        continue;
+                    }
+                },
                 "currency" => filtering.append_pair(name, &currency),
                 _ => filtering.append_pair(name, value),
             };
         }
         let filtering = filtering.finish();
-        Self { parameters, filtering }
+        Self { parameters, filtering, refused }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -124,6 +132,15 @@ impl PageQuery {
     /// The filter as it was typed.
     pub(super) fn filter_input(&self) -> FilterInput {
         FilterInput::new(|name| self.get(name).unwrap_or_default().to_owned())
+    }
+}
+
+/// An amount in an address or in a filter's field: never three decimal places, which would have two meanings.
+pub fn unambiguous(amount: &Amount) -> String {
+    let text = amount.to_string();
+    match text.split_once('.') {
+        Some((_, places)) if places.len() == 3 => text + "0",
+        _ => text,
     }
 }
 
@@ -161,7 +178,7 @@ pub(super) fn return_query(list: &str) -> String {
 
 fn query(filter: &Filter, sort: Option<Sort>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in FilterInput::of(filter, ToString::to_string).fields() {
+    for (name, value) in FilterInput::of(filter, unambiguous).fields() {
         if !value.is_empty() {
             query.append_pair(name, value);
         }

@@ -78,27 +78,27 @@ pub(crate) async fn list_expenses(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = PageQuery::parse(&query.unwrap_or_default(), locale);
-    let ListQuery { limit, cursor, sort, filter } = match parse_list_query(&query.filtering) {
-        Ok(query) => query,
+    let mut refused = query.refused.clone();
+    let parsed = match parse_list_query(&query.filtering) {
         Err(problems)
             if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>
         {
             return AppError::from(problems).into_response();
         }
         Err(problems) => {
-            let messages: Vec<(&str, String)> = problems
-                .iter()
-                .filter_map(|problem| {
-                    let field = FilterInput::NAMES
-                        .into_iter()
-                        .find(|field| problem.field() == Some(field))?;
-                    Some((field, filter_message(field, &problem.fault, locale)))
-                })
-                .collect();
-            let input = query.filter_input();
-            let page = overview::filter_refused(&account, &input, query.sort(), &messages);
-            return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
+            refused.extend(problems.iter().filter_map(|problem| {
+                let mut fields = FilterInput::NAMES.into_iter();
+                let field = fields.find(|field| problem.field() == Some(field))?;
+                Some((field, filter_message(field, &problem.fault, locale)))
+            }));
+            None
         }
+        Ok(parsed) => Some(parsed).filter(|_| refused.is_empty()),
+    };
+    let Some(ListQuery { limit, cursor, sort, filter }) = parsed else {
+        let input = query.filter_input();
+        let page = overview::filter_refused(&account, &input, query.sort(), &refused);
+        return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
     };
     let limit = if query.has("limit") { limit } else { ROWS };
     let (mut all, mut selected) = (SummaryBuilder::default(), SummaryBuilder::default());

@@ -220,6 +220,22 @@ async fn page_filters_by_amounts_as_they_are_typed() {
 }
 
 #[tokio::test]
+async fn filter_refuses_an_amount_with_two_meanings() {
+    let (_, mut browser) = app().await;
+    for (typed, field) in [("min_amount=1.500", "min_amount"), ("max_amount=1,500", "max_amount")] {
+        let page = browser.open(&format!("/expenses?{typed}")).await.expect(422);
+        let link = format!("href=\"#{field}\">“1");
+        assert_has(&page, &[&link, "can be read as 1500 or as a little more than 1."]);
+        assert_inert(&page);
+    }
+    let page = browser.open("/expenses?min_amount=1+%E2%82%AC&currency=USD").await.expect(422);
+    assert_has(&page, &["“€” stands for EUR, but the currency is USD"]);
+    // Neither the page's own links nor its field are refused.
+    let page = browser.open("/expenses?min_amount=1.2340").await.expect(200);
+    assert_has(&page, &["name=\"min_amount\" value=\"1.2340\"", "min_amount=1.2340"]);
+}
+
+#[tokio::test]
 async fn filtering_stays_at_the_list() {
     let (_, mut browser) = app().await;
     let page = browser.open("/expenses?q=lunch").await.expect(200);

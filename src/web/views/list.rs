@@ -17,7 +17,7 @@ use crate::{
     },
     web::{
         Locale,
-        list_query::{FilterInput, csv_query, list_query, return_query, sort_name},
+        list_query::{FilterInput, csv_query, list_query, return_query, sort_name, unambiguous},
     },
 };
 
@@ -62,7 +62,7 @@ pub struct List<'a> {
 pub(super) fn list(list: &List, notice: Option<&Markup>) -> Markup {
     let List { locale, filter, sort, categories, currencies, rows, next, is_first, .. } = *list;
     let is_filtered = !filter.is_empty();
-    let input = FilterInput::of(filter, |amount| locale.typed(amount));
+    let input = FilterInput::of(filter, |amount| locale.typed(unambiguous(amount)));
     let query = list_query(filter, sort);
     html! {
         section.card.list aria-labelledby="list" {
