@@ -228,8 +228,8 @@ export function growthRequests({ cookie, namespace, rows, deep }) {
   const batch = Math.min(rows, LIST_MAX);
   return [
     get('list, limit=1000', batch, `/expenses?limit=${LIST_MAX}`),
-    get('page', batch, '/expenses', NAVIGATION),
-    get('the last page', PAGE_ROWS, '/expenses{deep}', NAVIGATION),
+    get('page', rows, '/expenses', NAVIGATION),
+    get('the last page by addition', PAGE_ROWS, '/expenses{deep}&sort=created', NAVIGATION),
     get('CSV', rows, '/expenses.csv'),
     get('summary', rows, '/expenses/summary'),
   ];

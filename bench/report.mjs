@@ -250,7 +250,7 @@ function growthTable(growth) {
   ]);
   const note = [
     "CPU milliseconds of one request, ours and bare's, which makes the same lists of KV and asks its ledger as often, and what",
-    'ours costs above it for each row that it reads: a page and a list read a thousand at most, the last page 25.',
+    'ours costs above it for each row that it reads: a list reads a thousand at most, the last page by addition 25.',
   ];
   return `${bold('== Growth with rows')}\n\n${table([head, ...rows])}\n\n${note.map(dim).join('\n')}`;
 }
