@@ -1,4 +1,4 @@
-//! API keys as credentials: whose expenses they give access to, what they may do, and what they cost.
+//! API keys as credentials: their owners' expenses, their permissions, and the requests to WorkOS that they cause.
 
 use std::sync::Arc;
 

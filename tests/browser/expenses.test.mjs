@@ -54,7 +54,7 @@ for (const javaScriptEnabled of [true, false]) {
     // The form keeps the date before.
     await add(page, { description: 'Keyboard', amount: '129', currency: 'USD', category: 'tools', date: today });
     await page.getByRole('status').filter({ hasText: 'Added “Keyboard”' }).waitFor();
-    // By date, and what was added last first.
+    // The list is by date; of one date, the expense that was added last comes first.
     assert.deepEqual(await rows(page), ['Keyboard', 'Team <b>lunch</b> & "more"', 'Train']);
     assert.equal(await page.getByRole('rowheader', { name: /^January 2026/ }).count(), 1);
     await page.getByRole('img', { name: 'Spending by category in EUR' }).waitFor();

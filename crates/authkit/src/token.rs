@@ -270,7 +270,8 @@ impl<'a> UntrustedToken<'a> {
     ///
     /// [`TokenError::Signature`], [`Algorithm`](TokenError::Algorithm),
     /// [`NoExpiry`](TokenError::NoExpiry), [`Malformed`](TokenError::Malformed) for a token without
-    /// a subject, and [`Kind`](TokenError::Kind) for one whose subject is an organization; [`SignatureCheckError::Host`] when the host cannot verify signatures.
+    /// a subject, and [`Kind`](TokenError::Kind) for one whose subject is an organization; [`SignatureCheckError::Host`]
+    /// when the host cannot verify signatures.
     pub async fn verify_signature(
         &self,
         kind: TokenKind,

@@ -29,7 +29,8 @@ pub trait Host {
     fn http_client(&self) -> Arc<dyn HttpClient>;
 
     /// Names the headers of requests that handlers read; they see no others. `with_body` are read of requests with a
-    /// body only. On Workers each header costs, and browsers send twenty. Without this call handlers see all, or none where the feature `all-headers` is off.
+    /// body only. On Workers each header costs, and browsers send twenty. Without this call handlers see all, or none
+    /// where the feature `all-headers` is off.
     fn limit_request_headers(&self, always: &[HeaderName], with_body: &[HeaderName]) {
         let _ = (always, with_body);
     }

@@ -34,11 +34,11 @@ pub struct KeysPage<'a> {
 pub struct KeyForm<'a> {
     /// The name as typed.
     pub name: &'a str,
-    /// What is wrong with the name.
+    /// The error message of the name.
     pub name_error: Option<&'a str>,
     /// The chosen permissions.
     pub permissions: Vec<&'static str>,
-    /// What is wrong with the permissions.
+    /// The error message of the permissions.
     pub permissions_error: Option<&'a str>,
 }
 
