@@ -46,6 +46,7 @@ use axum_authkit::{
     origin::RequestOrigin,
     own_api_keys::OwnApiKeysError,
     secret::Secret,
+    workos::WorkosError,
 };
 
 /// The path of the list.
@@ -416,7 +417,7 @@ fn failed(error: OwnApiKeysError) -> AppError {
             AppError::new(StatusCode::NOT_FOUND, "API key not found: it may be revoked already")
                 .with_action("Your API keys", PATH)
         }
-        OwnApiKeysError::Refused { code, description } => {
+        OwnApiKeysError::Workos(WorkosError::Refused { code, description }) => {
             let said = description.map(|text| format!(": {text}")).unwrap_or_default();
             let detail = format!(
                 "WorkOS does not allow this ({code}{said}). An administrator of this application finds the \
@@ -424,7 +425,7 @@ fn failed(error: OwnApiKeysError) -> AppError {
             );
             AppError::new(StatusCode::FORBIDDEN, detail)
         }
-        OwnApiKeysError::Unavailable(outage) => outage.into_error(
+        OwnApiKeysError::Workos(WorkosError::Unavailable(outage)) => outage.into_error(
             "API keys cannot be reached right now. A change may or may not have been made: look at the list in \
              a moment",
         ),

@@ -7,7 +7,7 @@ use crate::url_encoded::Parameters;
 use axum_authkit::AppError;
 
 /// The parameters that a list reads beside the cursor.
-const LIST_PARAMETERS: [&str; 9] =
+pub(crate) const LIST_PARAMETERS: [&str; 9] =
     ["limit", "sort", "category", "from", "to", "q", "min_amount", "max_amount", "currency"];
 /// A query of the page's own filters, with room for a link's tracking parameters.
 const QUERY_REPEATED_MAX_BYTES: usize = 1024;

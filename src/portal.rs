@@ -25,6 +25,8 @@ use axum_authkit::{
 
 /// Where the portal leads back to.
 const RETURN_PATH: &str = "/account";
+/// The names of the intents, as Pydantic lists allowed values.
+const INTENTS: &str = "'sso', 'dsync', 'domain_verification' or 'audit_logs'";
 
 /// `POST /organization/portal`.
 #[derive(Debug, ToSchema)]
@@ -80,7 +82,7 @@ pub(crate) async fn open_portal(
     let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
     let intent = fields.required("intent", |value| {
         let name = value.as_str().ok_or(Fault::NotAString)?;
-        PortalIntent::parse(name).ok_or(Fault::NotAPortalIntent)
+        PortalIntent::parse(name).ok_or(Fault::NotOneOf(INTENTS))
     });
     let problems = fields.finish();
     let Some(intent) = intent else { return Err(problems.into()) };

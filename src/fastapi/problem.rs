@@ -21,9 +21,6 @@ use axum_authkit::AppError;
 /// The longest input or member name that a problem repeats: ten times the longest valid text.
 const MAX_ECHO_BYTES: usize = 2048;
 
-/// The pages of the Admin Portal, as Pydantic lists allowed values.
-const PORTAL_INTENTS: &str = "'sso', 'dsync', 'domain_verification' or 'audit_logs'";
-
 /// The fault of one field, or of the whole body. The messages are Pydantic's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Fault {
@@ -93,7 +90,7 @@ pub enum Fault {
         /// The maximum.
         max: usize,
     },
-    /// The text is none of these, which are in quotes.
+    /// The text is not an allowed value. The allowed values are listed as Pydantic lists them, in quotes.
     #[error("Input should be {0}")]
     NotOneOf(&'static str),
     /// The last day of a range comes before the first.
@@ -118,9 +115,6 @@ pub enum Fault {
     /// An earlier request used the idempotency key with another body.
     #[error("Value error, this key was used with another body: use a new key for a new expense")]
     KeyReused,
-    /// The text names no page of the Admin Portal.
-    #[error("Input should be {}", PORTAL_INTENTS)]
-    NotAPortalIntent,
     /// The text is not the id of an expense.
     #[error("Value error, not an expense id")]
     NotAnExpenseId,
@@ -192,7 +186,7 @@ impl Fault {
             Self::NotAnInteger => "int_parsing",
             Self::TooSmall { .. } => "greater_than_equal",
             Self::TooLarge { .. } => "less_than_equal",
-            Self::NotAPortalIntent | Self::NotOneOf(_) => "literal_error",
+            Self::NotOneOf(_) => "literal_error",
             Self::RangeReversed
             | Self::AmountsReversed
             | Self::ForeignCursor
@@ -218,7 +212,6 @@ impl Fault {
             },
             Self::Date(DateError::Malformed(reason)) => json!({"error": reason}),
             Self::Date(DateError::YearZero) => json!({"error": "year 0 is out of range"}),
-            Self::NotAPortalIntent => json!({"expected": PORTAL_INTENTS}),
             Self::TooSmall { min } => json!({"ge": min}),
             Self::TooLarge { max } => json!({"le": max}),
             Self::NotOneOf(expected) => json!({"expected": expected}),

@@ -11,22 +11,10 @@ use crate::{
         order::Sort,
     },
     fastapi::expense::{ListQuery, SORTS, parse_list_query},
+    paging::LIST_PARAMETERS,
     url_encoded::Parameters,
 };
 
-/// The parameters of the API's list that the page has too.
-const KNOWN: [&str; 10] = [
-    "sort",
-    "from",
-    "to",
-    "category",
-    "q",
-    "min_amount",
-    "max_amount",
-    "currency",
-    "limit",
-    "cursor",
-];
 /// The order of a page unless `sort` says otherwise.
 const DEFAULT_SORT: (&str, &str) = ("sort", "date");
 
@@ -96,15 +84,15 @@ impl PageQuery {
         filtering.append_pair(DEFAULT_SORT.0, DEFAULT_SORT.1);
         let mut refused = Vec::new();
         for (name, value) in parameters.iter() {
-            if !KNOWN.contains(&name) || value.trim().is_empty() {
+            let mut known = LIST_PARAMETERS.into_iter().chain(["cursor"]);
+            let Some(name) = known.find(|known| *known == name && !value.trim().is_empty()) else {
                 continue;
-            }
+            };
             match name {
                 "min_amount" | "max_amount" => match typed_amount(value, &currency, locale) {
                     Ok(amount) => filtering.append_pair(name, &amount),
                     Err(message) => {
-                        let field = FilterInput::NAMES.into_iter().find(|field| *field == name);
-                        refused.extend(field.map(|field| (field, message)));
+                        refused.push((name, message));
                         continue;
                     }
                 },
@@ -154,8 +142,7 @@ pub(super) fn csv_query(filter: &Filter, sort: Sort) -> String {
     query(filter, (sort != Sort::default()).then_some(sort))
 }
 
-/// The query of the list that a form or a link came from, made anew from what it selects; an empty text if it has
-/// no valid query of a list.
+/// The query in `return_to`, with the list's own parameters alone; an empty text if it is not a valid query of a list.
 pub(super) fn rebuilt(return_to: &str) -> String {
     let (name, value) = DEFAULT_SORT;
     // Of equal names the last counts.

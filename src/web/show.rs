@@ -77,8 +77,8 @@ pub(crate) async fn list_expenses(
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = PageQuery::parse(&query.unwrap_or_default(), locale);
-    let mut refused = query.refused.clone();
+    let mut query = PageQuery::parse(&query.unwrap_or_default(), locale);
+    let mut refused = std::mem::take(&mut query.refused);
     let parsed = match parse_list_query(&query.filtering) {
         Err(problems)
             if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>

@@ -226,10 +226,7 @@ pub(crate) async fn change_expense(
 pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.remove(id, Condition::default()).await {
-        Ok(()) => {
-            let FormInput { return_to, .. } = read_form(&form.body, FormInput::default());
-            Ok(visitor.cookies.redirect(&list_address(&return_to), Notice::Deleted(id)))
-        }
+        Ok(()) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Notice::Deleted(id))),
         // The second request of a double click gets this too.
         Err(RemoveError::Absent) => {
             let detail = "Expense not found: it may be deleted already";
@@ -243,10 +240,7 @@ pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Respo
 pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.restore(id).await {
-        Ok(_) => {
-            let FormInput { return_to, .. } = read_form(&form.body, FormInput::default());
-            Ok(visitor.cookies.redirect(&list_address(&return_to), Notice::Restored(id)))
-        }
+        Ok(_) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Notice::Restored(id))),
         Err(error) => Err(not_restored(error).into_response()),
     }
 }
@@ -255,6 +249,11 @@ pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Resp
 fn list_address(list: &str) -> String {
     let place = if list.is_empty() { "" } else { "#list" };
     format!("{LIST}{list}{place}")
+}
+
+/// The address of the list that a form without other fields leads back to.
+fn list_behind(body: &[u8]) -> String {
+    list_address(&read_form(body, FormInput::default()).return_to)
 }
 
 /// The fields of a form. The query of the list that it leads back to is made anew.

@@ -10,7 +10,6 @@ use crate::{
     api_keys::ApiKeys,
     current_user::CurrentUser,
     events::AuthKitEvent,
-    outage::Outage,
     rejection::Rejection,
     secret::Secret,
     workos::{WorkosClient, WorkosError, api_keys::ApiKey},
@@ -28,26 +27,9 @@ pub enum OwnApiKeysError {
     /// The user has no such key. It may be another user's: whether it exists is not told.
     #[error("the user has no such API key")]
     Absent,
-    /// WorkOS does not allow it.
-    #[error("WorkOS refused: {code}")]
-    Refused {
-        /// WorkOS's error code.
-        code: String,
-        /// WorkOS's message.
-        description: Option<String>,
-    },
-    /// WorkOS gave no usable response.
-    #[error("WorkOS is unavailable ({0})")]
-    Unavailable(Outage),
-}
-
-impl From<WorkosError> for OwnApiKeysError {
-    fn from(error: WorkosError) -> Self {
-        match error {
-            WorkosError::Refused { code, description } => Self::Refused { code, description },
-            WorkosError::Unavailable(outage) => Self::Unavailable(outage),
-        }
-    }
+    /// WorkOS does not allow it, or gave no usable response.
+    #[error(transparent)]
+    Workos(#[from] WorkosError),
 }
 
 impl CurrentUser {
@@ -72,7 +54,7 @@ impl OwnApiKeys<'_> {
     ///
     /// # Errors
     ///
-    /// [`OwnApiKeysError::Refused`], [`OwnApiKeysError::Unavailable`].
+    /// [`OwnApiKeysError::Workos`].
     pub async fn list(&self) -> Result<Vec<ApiKey>, OwnApiKeysError> {
         let listed = self.client().user_api_keys(self.user.id()).await;
         listed.map_err(|error| self.report(error))
