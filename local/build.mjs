@@ -124,6 +124,10 @@ const SMALL_STANDARD_LIBRARY = {
   CARGO_UNSTABLE_BUILD_STD: 'std,panic_abort',
   CARGO_UNSTABLE_BUILD_STD_FEATURES: 'optimize_for_size',
 };
+/** Leaves out exports that nothing uses. */
+const LINKER = { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: join(ROOT, 'local/linker.mjs') };
+/** A panic message names the file and the line: the columns would be half a kilobyte. */
+const WITHOUT_COLUMNS = '-Zlocation-detail=file,line';
 /** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
@@ -133,6 +137,7 @@ const INPUTS = [
   '.cargo/config.toml',
   'package-lock.json',
   'local/build.mjs',
+  'local/linker.mjs',
   'local/similarity.mjs',
   'local/wasm.mjs',
 ];
@@ -155,6 +160,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
     if (isFresh(worker, mode)) return;
     const before = hashes(sources(worker, mode));
     // A backtrace would be worker-build's own, not the crate's.
+    const flags = await rustflags();
     const env = {
       RUST_BACKTRACE: '0',
       WASM_BINDGEN_BIN: BIN.wasmBindgen,
@@ -162,8 +168,8 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       ...(worker.hasThinEntry
         ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
         : { ESBUILD_BIN: BIN.esbuild }),
-      RUSTFLAGS: await rustflags(),
-      ...(mode.profile === 'release' ? SMALL_STANDARD_LIBRARY : {}),
+      RUSTFLAGS: mode.profile === 'release' ? `${flags} ${WITHOUT_COLUMNS}` : flags,
+      ...(mode.profile === 'release' ? { ...SMALL_STANDARD_LIBRARY, ...LINKER } : {}),
       ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
     // worker-build takes the folder first, and what follows the options goes to cargo.
@@ -234,6 +240,9 @@ function compilerOutput(output) {
   return output.replace(/^\[INFO\]: .*\n/gm, '').replace(/\nError: Compiling your crate[\s\S]*$/, '\n');
 }
 
+/** Where cargo unpacks the crates of crates.io. */
+const CRATES = 'registry/src/index.crates.io-1949cf8c6b5b557f';
+
 /** Panic messages name source files: without the paths of this machine. */
 async function rustflags() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
@@ -241,6 +250,7 @@ async function rustflags() {
   const standardLibrary = join(realpathSync(output.trim()), 'lib/rustlib/src/rust');
   const remap = [
     `--remap-path-prefix=${cargoHome}=cargo`,
+    `--remap-path-prefix=${join(cargoHome, CRATES)}/=`,
     `--remap-path-prefix=${ROOT}=.`,
     `--remap-path-prefix=${standardLibrary}=rust`,
   ];

@@ -23,7 +23,7 @@ use crate::{
 };
 use axum_authkit::{
     self, AppError, AuthKit, ConfigError, Observer, ProtectedResource,
-    layer::layer_without_authkit, routing::any_handler, webhook,
+    layer::layer_without_authkit, routing::any_handler, routing::with_state, webhook,
 };
 use edge_host::{Cause, Clock, Emit as _, Host, HostEvent, KvNamespace, ObjectNamespace};
 
@@ -133,16 +133,15 @@ pub fn build(host: &impl Host) -> Router {
 #[expect(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
 pub fn router(state: AppState) -> Router {
     let authkit = Arc::clone(&state.authkit);
-    let mut routes = Router::from(routes());
+    let mut routes = routes();
     if authkit.has_webhook_secret() {
         routes = routes.route(webhooks::PATH, post(any_handler(webhooks::receive_event)));
     }
-    let routes = routes
+    let routes = with_state(routes, state)
         .fallback(|| async { AppError::new(StatusCode::NOT_FOUND, "Not Found") })
         .method_not_allowed_fallback(|| async {
             AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-        })
-        .with_state(state);
+        });
     axum_authkit::layer(&authkit, routes)
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::{FromRef, FromRequestParts};
 use axum_authkit::{CurrentUser, RateLimiter, Rejection};
 use edge_host::Host;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 
 /// The binding of the limit for the API and the pages.
@@ -43,8 +44,18 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let caller = CurrentUser::from_request_parts(parts, state).await?;
-        CallerLimits::from_ref(state).caller.check(caller.id()).await?;
-        Ok(Self(caller))
+        limited_caller(parts, CallerLimits::from_ref(state)).await.map(Self)
     }
+}
+
+/// Boxed, so that it is compiled once and not into each handler.
+fn limited_caller(
+    parts: &mut Parts,
+    limits: CallerLimits,
+) -> BoxFuture<'_, Result<CurrentUser, Rejection>> {
+    Box::pin(async move {
+        let caller = CurrentUser::from_request_parts(parts, &()).await?;
+        limits.caller.check(caller.id()).await?;
+        Ok(caller)
+    })
 }

@@ -31,17 +31,14 @@ macro_rules! method_router {
         $combine($($handler)::+, $($other)::+)
     };
     ($($($handler:ident)::+ $(=> $combine:ident($($other:ident)::+))?),+ $(,)?) => {{
-        use utoipa_axum::PathItemExt as _;
+        use axum_authkit::routing::{any_handler, on_methods};
         use $crate::openapi::routing::{method_router, operation};
 
         let handlers = axum::routing::MethodRouter::new();
-        $(let handlers = <operation!($($handler)::+) as utoipa::Path>::methods().iter().fold(
+        $(let handlers = on_methods(
             handlers,
-            |handlers, method| {
-                let handler =
-                    method_router!(@handler $($handler)::+ $(=> $combine($($other)::+))?);
-                handlers.on(method.to_method_filter(), axum_authkit::routing::any_handler(handler))
-            },
+            &<operation!($($handler)::+) as utoipa::Path>::methods(),
+            any_handler(method_router!(@handler $($handler)::+ $(=> $combine($($other)::+))?)),
         );)+
         handlers
     }};

@@ -45,17 +45,26 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let LimitedCaller(caller) = LimitedCaller::from_request_parts(parts, state).await?;
+        Self::of_caller(caller, parts, &Expenses::from_ref(state))
+    }
+}
+
+impl Visitor {
+    /// The caller as the visitor of a page.
+    fn of_caller(
+        caller: CurrentUser,
+        parts: &Parts,
+        expenses: &Expenses,
+    ) -> Result<Self, Rejection> {
         let account = Account::from(&caller);
-        let expenses = expenses_of(&caller, &parts.method, &Expenses::from_ref(state))?;
+        let expenses = expenses_of(&caller, &parts.method, expenses)?;
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
         let cookies = PageCookies::of_parts(parts);
         let (notice, currency) = cookies.read(&parts.headers);
         Ok(Self { caller, account, expenses, locale, time_zone, cookies, notice, currency })
     }
-}
 
-impl Visitor {
     /// Rejects a visitor whose token does not allow the access, where the method of the request does not tell it.
     ///
     /// # Errors

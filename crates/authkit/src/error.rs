@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// An error response.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl AppError {
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        let body = json!({"detail": self.detail}).to_string();
+        let body = format!("{{\"detail\":{}}}", self.detail);
         let mut response =
             (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         response.headers_mut().extend(self.headers.clone());

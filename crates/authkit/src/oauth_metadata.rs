@@ -9,7 +9,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{authkit::AuthKit, keys::KeyError, workos::WorkosError};
 use crate::{
@@ -69,13 +69,22 @@ async fn show_protected_resource(context: RequestContext, uri: Uri) -> Result<Re
     // The value has no trailing slash, whether or not the URL has one: clients request tokens for this
     // audience, and AuthKit accepts only the value that its dashboard lists.
     let resource = format!("{}{path}", origin.url().origin().ascii_serialization());
-    let metadata = json!({
-        "resource": resource,
-        "authorization_servers": [connect.issuer],
-        "bearer_methods_supported": ["header"],
-        "scopes_supported": authkit.resource.scopes,
-    });
+    let metadata = ProtectedResourceMetadata {
+        resource: &resource,
+        authorization_servers: [&connect.issuer],
+        bearer_methods_supported: ["header"],
+        scopes_supported: authkit.resource.scopes,
+    };
     Ok((public(true), json_response(&metadata)).into_response())
+}
+
+/// The members of RFC 9728, section 2, that are known here.
+#[derive(Serialize)]
+struct ProtectedResourceMetadata<'a> {
+    resource: &'a str,
+    authorization_servers: [&'a str; 1],
+    bearer_methods_supported: [&'a str; 1],
+    scopes_supported: &'a [&'a str],
 }
 
 /// AuthKit's metadata. Clients of MCP revision 2025-03-26 treat the MCP server as the authorization server, and

@@ -12,7 +12,9 @@ pub(crate) use utoipa_axum::routes;
 
 use std::{pin::Pin, sync::Arc};
 
-use axum::{extract::Request, handler::Handler, response::Response};
+use axum::{Router, extract::Request, handler::Handler, response::Response, routing::MethodRouter};
+use utoipa::openapi::HttpMethod;
+use utoipa_axum::PathItemExt as _;
 
 #[cfg(target_arch = "wasm32")]
 pub use undescribed::OpenApiRouter;
@@ -23,10 +25,10 @@ pub(crate) use undescribed::routes;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod private {
-    pub use super::any_handler;
+    pub use super::{any_handler, on_methods};
     pub use axum::routing::MethodRouter;
     pub use utoipa::Path;
-    pub use utoipa_axum::{PathItemExt, paste};
+    pub use utoipa_axum::paste;
 }
 
 /// The future of a handler that is a function: axum boxes it.
@@ -63,17 +65,37 @@ impl<S: 'static> Handler<(), S> for AnyHandler<S> {
     }
 }
 
+/// Adds a handler for these methods.
+pub fn on_methods<S: Clone + Send + Sync + 'static>(
+    handlers: MethodRouter<S>,
+    methods: &[HttpMethod],
+    handler: AnyHandler<S>,
+) -> MethodRouter<S> {
+    methods
+        .iter()
+        .fold(handlers, |handlers, method| handlers.on(method.to_method_filter(), handler.clone()))
+}
+
+/// The router of an application with its state.
+pub fn with_state<S: Clone + Send + Sync + 'static>(routes: OpenApiRouter<S>, state: S) -> Router {
+    #[cfg(not(target_arch = "wasm32"))]
+    return Router::from(routes).with_state(state);
+    #[cfg(target_arch = "wasm32")]
+    routes.with_state(state)
+}
+
 #[cfg(target_arch = "wasm32")]
 mod undescribed {
     use axum::{Router, routing::MethodRouter};
 
-    /// `utoipa_axum::router::OpenApiRouter`, without the description.
+    /// `utoipa_axum::router::OpenApiRouter`, without the description. It is a list, because axum's router is compiled
+    /// once more for another state.
     #[derive(Debug)]
-    pub struct OpenApiRouter<S>(Router<S>);
+    pub struct OpenApiRouter<S>(Vec<(String, MethodRouter<S>)>);
 
-    impl<S: Clone + Send + Sync + 'static> Default for OpenApiRouter<S> {
+    impl<S> Default for OpenApiRouter<S> {
         fn default() -> Self {
-            Self(Router::new())
+            Self(Vec::new())
         }
     }
 
@@ -86,27 +108,45 @@ mod undescribed {
 
         /// Adds the handlers of one path.
         #[must_use]
-        pub fn routes(self, (path, handlers): (String, MethodRouter<S>)) -> Self {
-            self.route(&path, handlers)
+        pub fn routes(mut self, route: (String, MethodRouter<S>)) -> Self {
+            self.0.push(route);
+            self
         }
 
         /// Adds handlers that have no description.
         #[must_use]
-        #[allow(clippy::disallowed_methods, reason = "described routes use this method")]
         pub fn route(self, path: &str, handlers: MethodRouter<S>) -> Self {
-            Self(self.0.route(path, handlers))
+            self.routes((path.to_owned(), handlers))
         }
 
         /// Adds the routes of another router.
         #[must_use]
-        pub fn merge(self, other: Self) -> Self {
-            Self(self.0.merge(other.0))
+        pub fn merge(mut self, other: Self) -> Self {
+            self.0.extend(other.0);
+            self
+        }
+
+        pub(super) fn with_state(self, state: S) -> Router {
+            self.fold(|handlers| handlers.with_state(state.clone()))
+        }
+
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the routes have their descriptions on the host"
+        )]
+        fn fold<T: Clone + Send + Sync + 'static>(
+            self,
+            map: impl Fn(MethodRouter<S>) -> MethodRouter<T>,
+        ) -> Router<T> {
+            self.0
+                .into_iter()
+                .fold(Router::new(), |router, (path, handlers)| router.route(&path, map(handlers)))
         }
     }
 
-    impl<S> From<OpenApiRouter<S>> for Router<S> {
-        fn from(router: OpenApiRouter<S>) -> Self {
-            router.0
+    impl<S: Clone + Send + Sync + 'static> From<OpenApiRouter<S>> for Router<S> {
+        fn from(routes: OpenApiRouter<S>) -> Self {
+            routes.fold(|handlers| handlers)
         }
     }
 
@@ -114,20 +154,13 @@ mod undescribed {
     macro_rules! routes {
         ($first:ident $(, $handler:ident)* $(,)?) => {
             $crate::routing::private::paste! {{
-                use $crate::routing::private::Path as _;
-                use $crate::routing::private::PathItemExt as _;
+                use $crate::routing::private::{MethodRouter, Path as _, any_handler, on_methods};
 
-                let handlers = $crate::routing::private::MethodRouter::new();
-                let handlers = [<__path_ $first>]::methods()
-                    .iter()
-                    .fold(handlers, |handlers, method| {
-                        handlers.on(method.to_method_filter(), $crate::routing::private::any_handler($first))
-                    });
-                $(let handlers = [<__path_ $handler>]::methods()
-                    .iter()
-                    .fold(handlers, |handlers, method| {
-                        handlers.on(method.to_method_filter(), $crate::routing::private::any_handler($handler))
-                    });)*
+                let handlers = MethodRouter::new();
+                let handlers =
+                    on_methods(handlers, &[<__path_ $first>]::methods(), any_handler($first));
+                $(let handlers =
+                    on_methods(handlers, &[<__path_ $handler>]::methods(), any_handler($handler));)*
                 ([<__path_ $first>]::path(), handlers)
             }}
         };

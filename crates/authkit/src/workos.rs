@@ -228,31 +228,28 @@ impl WorkosClient {
         grant: Grant<'_>,
         client: &ClientInfo,
     ) -> Result<AuthenticateResponse, WorkosError> {
-        let mut body = match grant {
-            Grant::AuthorizationCode { code, code_verifier } => json!({
-                "grant_type": "authorization_code",
-                "code": code.expose(),
-                "code_verifier": code_verifier.expose(),
-            }),
+        let (grant_type, [code, code_verifier, refresh_token, organization_id]) = match grant {
+            Grant::AuthorizationCode { code, code_verifier } => (
+                "authorization_code",
+                [Some(code.expose()), Some(code_verifier.expose()), None, None],
+            ),
             Grant::RefreshToken { refresh_token, organization_id } => {
-                let mut body = json!({
-                    "grant_type": "refresh_token",
-                    "refresh_token": refresh_token.expose(),
-                });
-                if let Some(organization_id) = organization_id {
-                    body["organization_id"] = organization_id.into();
-                }
-                body
+                ("refresh_token", [None, None, Some(refresh_token.expose()), organization_id])
             }
         };
-        body["client_id"] = self.config.client_id.as_str().into();
-        body["client_secret"] = self.config.api_key.expose().into();
-        if let Some(ip_address) = &client.ip_address {
-            body["ip_address"] = ip_address.as_str().into();
-        }
-        if let Some(user_agent) = &client.user_agent {
-            body["user_agent"] = user_agent.as_str().into();
-        }
+        let members = [
+            ("grant_type", Some(grant_type)),
+            ("code", code),
+            ("code_verifier", code_verifier),
+            ("refresh_token", refresh_token),
+            ("organization_id", organization_id),
+            ("client_id", Some(&*self.config.client_id)),
+            ("client_secret", Some(self.config.api_key.expose())),
+            ("ip_address", client.ip_address.as_deref()),
+            ("user_agent", client.user_agent.as_deref()),
+        ];
+        let members = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let body: Value = members.collect();
         let url = self.endpoint("/user_management/authenticate");
         let answer = self.send(Method::POST, &url, body.to_string()).await;
         let read = |body: Bytes| edge_host::json::read_bytes(&body).map_err(|_| undocumented());
