@@ -10,8 +10,8 @@ use crate::{
     api::expenses as api,
     api_keys,
     expenses::{Expenses, ledger, store},
-    mcp,
-    negotiation::{by_accept, by_form},
+    import, mcp,
+    negotiation::{by_accept, by_form, by_upload},
     openapi::routing::{OpenApiRouter, routes},
     organization, portal,
     rate_limits::CallerLimits,
@@ -130,7 +130,7 @@ pub fn build(host: &impl Host) -> Router {
 }
 
 /// The Worker: every route, and the layer around them.
-#[expect(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
+#[allow(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
 pub fn router(state: AppState) -> Router {
     let authkit = Arc::clone(&state.authkit);
     let mut routes = routes();
@@ -148,7 +148,7 @@ pub fn router(state: AppState) -> Router {
 /// Every route but the web hook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
 /// the routes of the sign-in.
 ///
-/// Where a path has JSON and HTML, [`by_accept`] and [`by_form`] choose the handler. After a change here,
+/// Where a path has JSON and HTML, [`by_accept`], [`by_form`] and [`by_upload`] choose the handler. After a change here,
 /// `cargo test` rewrites `assets/openapi.json` and fails once: check the diff and commit it.
 #[allow(clippy::disallowed_methods, reason = "MCP describes its own tools")]
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -162,6 +162,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(api::download_expenses))
         .routes(routes!(api::summarize_expenses))
+        .routes(routes!(
+            import::show_import,
+            import::import_expenses => by_upload(import::import_by_form),
+        ))
         .routes(routes!(
             api::show_expense => by_accept(show::show_expense),
             api::replace_expense,

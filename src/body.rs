@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::fastapi::parse_json;
 use axum_authkit::AppError;
 
+/// The media type of forms with files.
+pub(crate) const UPLOAD: &str = "multipart/form-data";
+
 /// Longest body that is read.
 const MAX_BODY_KIB: usize = 64;
 
@@ -70,8 +73,14 @@ pub fn is_form(content_type: &HeaderValue) -> bool {
     essence(content_type).as_deref() == Some("application/x-www-form-urlencoded")
 }
 
+/// `multipart/form-data`, a form with a file, which a page of any site can make a browser send too.
+#[must_use]
+pub fn is_upload(content_type: &HeaderValue) -> bool {
+    essence(content_type).as_deref() == Some(UPLOAD)
+}
+
 /// The media type in lower case, without its parameters.
-fn essence(content_type: &HeaderValue) -> Option<String> {
+pub(crate) fn essence(content_type: &HeaderValue) -> Option<String> {
     let essence = content_type.to_str().ok()?.split(';').next()?;
     Some(essence.trim().to_ascii_lowercase())
 }

@@ -24,6 +24,12 @@ use axum_authkit::error::AppError;
 /// serde_json's name for a number's digits (`serde_json::number::TOKEN`, which is private).
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
+/// An object with these members. `json!` compiles the insertion of each one.
+#[must_use]
+pub(crate) fn object(members: Vec<(&'static str, Value)>) -> Value {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// The JSON body of a response.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);

@@ -24,6 +24,7 @@ mod conditions;
 pub mod events;
 pub mod expenses;
 pub mod fastapi;
+mod import;
 pub mod json;
 pub mod mcp;
 pub mod negotiation;

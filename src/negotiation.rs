@@ -1,12 +1,12 @@
 //! Handlers with two representations: JSON for programs, HTML for browsers.
 //!
-//! [`by_accept`] and [`by_form`] combine the two handlers of one method and path into one. They choose
+//! [`by_accept`], [`by_form`] and [`by_upload`] combine the two handlers of one method and path into one. They choose
 //! before either handler's extractors run, so that credentials are checked once and a body is read once.
 
 use axum::{body::Body, extract::Request, handler::Handler};
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 
-use crate::body::is_form;
+use crate::body::{is_form, is_upload};
 use axum_authkit::{
     browser::{CSV, HTML, prefers, wants_html},
     has_bearer,
@@ -25,6 +25,12 @@ pub fn by_form<A, H>(api: A, html: H) -> Negotiated<A, H> {
     Negotiated { api, html, choice: Choice::Form }
 }
 
+/// `html` responds to forms with a file of this site's own pages, `api` to other requests.
+#[must_use]
+pub fn by_upload<A, H>(api: A, html: H) -> Negotiated<A, H> {
+    Negotiated { api, html, choice: Choice::Upload }
+}
+
 /// A handler that responds with one of two others.
 #[derive(Debug, Clone, Copy)]
 pub struct Negotiated<A, H> {
@@ -37,15 +43,17 @@ pub struct Negotiated<A, H> {
 enum Choice {
     Accept,
     Form,
+    Upload,
 }
 
 impl Choice {
     fn is_html(self, parts: &Parts) -> bool {
         match self {
             Self::Accept => wants_html(&parts.headers) && !prefers(&parts.headers, CSV, HTML),
-            Self::Form => {
+            Self::Form | Self::Upload => {
                 let origin = RequestOrigin::of_parts(parts);
-                origin.is_some_and(|origin| is_own_form(&parts.headers, &origin))
+                let is_type = if matches!(self, Self::Form) { is_form } else { is_upload };
+                origin.is_some_and(|origin| is_own(&parts.headers, &origin, is_type))
             }
         }
     }
@@ -71,7 +79,12 @@ where
 /// no other site's form (CSRF).
 #[must_use]
 pub fn is_own_form(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(is_form)
+    is_own(headers, origin, is_form)
+}
+
+/// [`is_own_form`] for a form of some media type.
+fn is_own(headers: &HeaderMap, origin: &RequestOrigin, is_type: fn(&HeaderValue) -> bool) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(is_type)
         && !has_bearer(headers)
         && origin.is_same_origin_form(headers)
 }

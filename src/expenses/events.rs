@@ -19,6 +19,13 @@ edge_host::events! {
             /// As in `kv_failed`.
             kind: &'a str,
         }
+        /// The expenses of a file are committed.
+        Info Imported = "imported" {
+            /// The owner of the ledger.
+            user: Option<UserHash>,
+            /// The expenses that the ledger did not have.
+            expenses: u32,
+        }
         /// The log of a ledger has grown by another 1,000 entries. An entry leaves it ten to eleven minutes after KV has it.
         Warn LedgerLogGrown = "ledger_log_grown" {
             /// The owner of the ledger.
@@ -26,7 +33,7 @@ edge_host::events! {
             /// The entries.
             entries: u32,
         }
-        /// The log of a ledger is full: it has 10,000 entries, and the write was refused with 503.
+        /// The log of a ledger is full: it has 20,000 entries, and the write was refused with 503.
         Error LedgerLogFull = "ledger_log_full" {
             /// The owner of the ledger.
             user: Option<UserHash>,

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref};
 
-use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, Timelike, Utc};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 use ulid::{ULID_LEN, Ulid};
@@ -272,6 +272,21 @@ impl ExpenseId {
         let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
         let random = u128::from_be_bytes(random_bytes());
         Self(Ulid::from_parts(Self::MAX_MILLIS.saturating_sub(millis), random))
+    }
+
+    /// The id of an expense from a file, which is the same whenever the file is read: the expense counts as added on
+    /// `date`, and `digest` tells it from the others of that day.
+    #[must_use]
+    pub fn of_import(date: NaiveDate, digest: u128) -> Self {
+        let millis = date.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
+        let millis = u64::try_from(millis).unwrap_or_default();
+        Self(Ulid::from_parts(Self::MAX_MILLIS.saturating_sub(millis), digest))
+    }
+
+    /// The id of the expense that a file repeats for the so many-th time.
+    #[must_use]
+    pub fn nth(self, repetition: usize) -> Self {
+        Self(Ulid(self.0.0.wrapping_add(repetition as u128)))
     }
 
     /// The time in the id, when the expense was added; `None` for a time outside of the calendar.

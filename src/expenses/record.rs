@@ -21,20 +21,20 @@ use super::{
 #[derive(Serialize, Deserialize)]
 pub(super) struct ExpenseRecord<'a> {
     #[serde(borrow)]
-    description: Cow<'a, str>,
+    pub(super) description: Cow<'a, str>,
     #[serde(borrow)]
-    amount: Cow<'a, str>,
+    pub(super) amount: Cow<'a, str>,
     #[serde(borrow)]
-    currency: Cow<'a, str>,
+    pub(super) currency: Cow<'a, str>,
     #[serde(borrow)]
-    category: Cow<'a, str>,
+    pub(super) category: Cow<'a, str>,
     #[serde(borrow)]
-    date: Cow<'a, str>,
-    created_at: i64,
-    updated_at: i64,
+    pub(super) date: Cow<'a, str>,
+    pub(super) created_at: i64,
+    pub(super) updated_at: i64,
     /// The stored text of the row.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    row: Option<Text<'a>>,
+    pub(super) row: Option<Text<'a>>,
 }
 
 /// A string, borrowed unless it has escapes. An `Option<Cow<str>>` is never borrowed.

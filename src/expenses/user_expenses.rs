@@ -187,6 +187,17 @@ pub enum RestoreError {
     Write(#[from] WriteError),
 }
 
+/// Why expenses were not imported.
+#[derive(Debug, Clone, Error)]
+pub enum ImportError {
+    /// KV failed to read. Nothing was written.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    /// The write failed. A retry is safe.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
 /// The ledger has responded to another command.
 fn unexpected() -> WriteError {
     WriteError::MaybeWritten("the ledger: a response to another command".to_owned())
@@ -279,6 +290,31 @@ impl UserExpenses {
     /// [`LedgerError`].
     pub async fn removed(&self, id: ExpenseId) -> Result<Option<Row>, LedgerError> {
         self.all.ledgers.removed(&self.owner, id).await
+    }
+
+    /// Adds expenses that have their ids already, all or none: the number of those that the user did not have. The
+    /// others stay as they are. Costs one `list` of KV for each thousand of the user's expenses, and one request to the
+    /// ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`].
+    pub async fn import(&self, mut expenses: Vec<Expense>) -> Result<usize, ImportError> {
+        // In the order of a list, which has the smallest id first.
+        let mut known: Vec<ExpenseId> = Vec::new();
+        let mut position = Position::default();
+        let (mut batch, overlay, _) = self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
+        loop {
+            known.extend(batch.rows.iter().map(|row| row.id));
+            let Some(next) = batch.next else { break };
+            position = next;
+            batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
+        }
+        expenses.retain(|expense| known.binary_search(&expense.id).is_err());
+        if expenses.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.all.ledgers.import(&self.owner, &expenses).await?)
     }
 
     /// Reads an expense; `None` if the user has no such expense. An expense in the ledger's log needs no response
@@ -529,7 +565,7 @@ fn changed(id: ExpenseId, written: Written) -> Result<Row, ChangeError> {
         Written::Unreadable => Err(ChangeError::Unreadable(id)),
         Written::NotMet => Err(ChangeError::ConditionNotMet),
         Written::Unfit(unfit) => Err(ChangeError::Unfit(unfit)),
-        Written::Removed | Written::KeyReused => Err(unexpected().into()),
+        Written::Removed | Written::KeyReused | Written::Imported(_) => Err(unexpected().into()),
     }
 }
 

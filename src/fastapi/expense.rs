@@ -289,7 +289,7 @@ fn is_reversed<T: Ord>(min: Option<T>, max: Option<T>) -> bool {
 pub fn unfit_amount(unfit: UnfitAmount) -> Problems {
     let UnfitAmount { amount, reason, .. } = unfit;
     // A number with its digits.
-    let input = serde_json::from_str(&amount.to_string()).unwrap_or_default();
+    let input = amount.to_string().parse().map(Value::Number).unwrap_or_default();
     let fault = Fault::Decimal(DecimalError::Amount(reason));
     Problem::of_field(Source::Body, "amount", fault, input).into()
 }
@@ -329,6 +329,7 @@ mod tests {
                     Loc::Body => "body".to_owned(),
                     Loc::Position(position) => position.to_string(),
                     Loc::Field(_, name) => name.to_string(),
+                    Loc::Line(line, _) => line.to_string(),
                 };
                 (problem.fault.kind(), loc)
             })

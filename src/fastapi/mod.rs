@@ -21,5 +21,5 @@ pub(crate) use decimal::DecimalError;
 pub(crate) use fields::{Fields, parse_text};
 pub(crate) use json::parse_json;
 pub(crate) use problem::{
-    Fault, Problem, ProblemResponse, Problems, Source, ValidationErrorResponse,
+    Fault, Loc, Problem, ProblemResponse, Problems, Source, ValidationErrorResponse,
 };

@@ -5,7 +5,6 @@
 use std::{borrow::Cow, io};
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 use utoipa::ToSchema;
@@ -16,6 +15,7 @@ use crate::expenses::{
     idempotency::IdempotencyKeyError,
     model::{Currency, CurrencyError, TextError},
 };
+use crate::json::object;
 use axum_authkit::AppError;
 
 /// The longest input or member name that a problem repeats: ten times the longest valid text.
@@ -118,6 +118,9 @@ pub enum Fault {
     /// The text is not the id of an expense.
     #[error("Value error, not an expense id")]
     NotAnExpenseId,
+    /// A row of a file has a fault, which a sentence describes.
+    #[error("{0}")]
+    OfRow(String),
 }
 
 fn text_message(error: TextError) -> Cow<'static, str> {
@@ -192,31 +195,33 @@ impl Fault {
             | Self::ForeignCursor
             | Self::TooManyCategories { .. }
             | Self::KeyReused
-            | Self::NotAnExpenseId => "value_error",
+            | Self::NotAnExpenseId
+            | Self::OfRow(_) => "value_error",
         }
     }
 
-    /// The values in the message, by Pydantic's names.
+    /// The value in the message, by Pydantic's name.
     fn context(&self) -> Option<Value> {
-        Some(match self {
-            Self::Json(error) => json!({"error": error.reason}),
-            Self::TooManyMembers { max } => json!({"max_length": max}),
-            Self::Text(TextError::Empty) => json!({"min_length": 1}),
-            Self::Text(TextError::TooLong { max_chars }) => json!({"max_length": max_chars}),
-            Self::Pattern(pattern) => json!({"pattern": pattern}),
+        let (name, value): (_, Value) = match self {
+            Self::Json(error) => ("error", error.reason.as_ref().into()),
+            Self::TooManyMembers { max } => ("max_length", (*max).into()),
+            Self::Text(TextError::Empty) => ("min_length", 1.into()),
+            Self::Text(TextError::TooLong { max_chars }) => ("max_length", (*max_chars).into()),
+            Self::Pattern(pattern) => ("pattern", (*pattern).into()),
             Self::Decimal(DecimalError::Amount(error)) => match error {
-                AmountError::TooManyDigits => json!({"max_digits": Amount::MAX_DIGITS}),
-                AmountError::TooManyPlaces { max } => json!({"decimal_places": max}),
-                AmountError::TooManyWholeDigits { max } => json!({"whole_digits": max}),
-                AmountError::NotPositive => json!({"gt": 0}),
+                AmountError::TooManyDigits => ("max_digits", Amount::MAX_DIGITS.into()),
+                AmountError::TooManyPlaces { max } => ("decimal_places", (*max).into()),
+                AmountError::TooManyWholeDigits { max } => ("whole_digits", (*max).into()),
+                AmountError::NotPositive => ("gt", 0.into()),
             },
-            Self::Date(DateError::Malformed(reason)) => json!({"error": reason}),
-            Self::Date(DateError::YearZero) => json!({"error": "year 0 is out of range"}),
-            Self::TooSmall { min } => json!({"ge": min}),
-            Self::TooLarge { max } => json!({"le": max}),
-            Self::NotOneOf(expected) => json!({"expected": expected}),
+            Self::Date(DateError::Malformed(reason)) => ("error", (*reason).into()),
+            Self::Date(DateError::YearZero) => ("error", "year 0 is out of range".into()),
+            Self::TooSmall { min } => ("ge", (*min).into()),
+            Self::TooLarge { max } => ("le", (*max).into()),
+            Self::NotOneOf(expected) => ("expected", (*expected).into()),
             _ => return None,
-        })
+        };
+        Some(object(vec![(name, value)]))
     }
 }
 
@@ -271,6 +276,8 @@ pub enum Loc {
     Position(usize),
     /// A field.
     Field(Source, Cow<'static, str>),
+    /// A line of a file, from 1, and the field of an expense.
+    Line(usize, Option<&'static str>),
 }
 
 /// A field and its fault.
@@ -302,6 +309,7 @@ impl Problem {
     pub fn field(&self) -> Option<&str> {
         match &self.loc {
             Loc::Field(_, name) => Some(name),
+            Loc::Line(_, name) => *name,
             Loc::Body | Loc::Position(_) => None,
         }
     }
@@ -350,6 +358,12 @@ impl Problems {
     }
 }
 
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
+        Self(problems.into_iter().collect())
+    }
+}
+
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self(vec![problem])
@@ -358,57 +372,72 @@ impl From<Problem> for Problems {
 
 impl From<Problems> for AppError {
     fn from(problems: Problems) -> Self {
-        let detail: Vec<ProblemResponse> =
-            problems.0.into_iter().map(ProblemResponse::from).collect();
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, json!(detail))
+        let detail: Vec<Value> = problems.0.into_iter().map(Value::from).collect();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 }
 
 /// A problem of the input.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(as = Problem)]
+#[expect(dead_code, reason = "describes the JSON of `Problem`; a test holds the two together")]
 pub struct ProblemResponse {
     /// Pydantic's error type.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The location: `body`, `query` or `header`, then the field, or for invalid JSON the position.
+    /// The location: `body`, `query` or `header`, then the field, for invalid JSON the position, or for a file the line
+    /// and the field.
     loc: Vec<LocPart>,
     /// The message.
     msg: String,
     /// The rejected input. Past 2 KiB of JSON, its beginning as a string that ends in `…`.
     input: Value,
     /// The values in `msg`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     ctx: Option<Value>,
 }
 
 /// One part of a location.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "as above")]
 enum LocPart {
     /// A part of the request, or a field.
     Name(String),
-    /// A position in the body, in characters.
+    /// A position in the body, in characters, or a line.
     Position(u64),
 }
 
-impl From<Problem> for ProblemResponse {
+impl From<Problem> for Value {
     fn from(Problem { loc, fault, input }: Problem) -> Self {
-        let (source, part) = match loc {
-            Loc::Body => (Source::Body, None),
-            Loc::Position(position) => (Source::Body, Some(LocPart::Position(position as u64))),
-            Loc::Field(source, name) => (source, Some(LocPart::Name(name.into_owned()))),
-        };
-        let loc = [LocPart::Name(source.name().to_owned())].into_iter().chain(part).collect();
-        Self { kind: fault.kind(), loc, msg: fault.to_string(), input, ctx: fault.context() }
+        let mut path: Vec<Self> = vec![Source::Body.name().into()];
+        match loc {
+            Loc::Body => {}
+            Loc::Position(position) => path.push(position.into()),
+            Loc::Field(source, name) => {
+                path = vec![source.name().into(), name.into_owned().into()];
+            }
+            Loc::Line(line, field) => {
+                path.push(line.into());
+                path.extend(field.map(Self::from));
+            }
+        }
+        let mut members = vec![
+            ("type", fault.kind().into()),
+            ("loc", path.into()),
+            ("msg", fault.to_string().into()),
+            ("input", input),
+        ];
+        members.extend(fault.context().map(|context| ("ctx", context)));
+        object(members)
     }
 }
 
 /// The body of a 422: every problem of the input.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct ValidationErrorResponse {
     /// The problems in the order of the fields.
+    #[expect(dead_code, reason = "as above")]
     detail: Vec<ProblemResponse>,
 }
 
@@ -418,7 +447,7 @@ impl ValidationErrorResponse {
     pub fn example() -> Value {
         let input = json!({"description": "Team lunch"});
         let problem = Problem::of_field(Source::Body, "amount", Fault::Missing, input);
-        json!(Self { detail: vec![problem.into()] })
+        json!({"detail": [Value::from(problem)]})
     }
 }
 

@@ -112,7 +112,7 @@ const EXPENSE_ERRORS: [SharedError; 7] = [
     SharedError {
         name: "ContentTooLarge",
         status: 413,
-        description: "A body of more than 64 KiB",
+        description: "A body of more than 64 KiB, or a file of more than 7 MiB",
         example: ErrorExample::Detail("The body must not be longer than 64 KiB"),
         headers: &[],
     },
@@ -140,6 +140,8 @@ reusable_responses! {
     ReadsBody: 413 "ContentTooLarge", 415 "UnsupportedMediaType", 422 "UnprocessableContent";
     /// Responses of an operation that reads a form; a page tells the faults of the form.
     ReadsForm: 405 "MethodNotAllowed", 413 "ContentTooLarge";
+    /// Responses of an operation that reads a file.
+    ReadsFile: 413 "ContentTooLarge", 415 "UnsupportedMediaType", 422 "UnprocessableContent";
     /// The response of an operation that may have a form, which it does not look into.
     MayHaveForm: 413 "ContentTooLarge";
     /// The response of an operation that reads a query.

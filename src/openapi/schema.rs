@@ -21,6 +21,7 @@ use crate::{
         order::Sort,
     },
     fastapi::expense::{DEFAULT_LIMIT, SORTS},
+    import::columns::FIELDS,
 };
 use edge_host::KV_LIST_MAX_KEYS;
 
@@ -230,6 +231,19 @@ pub enum FilterParameters {}
 #[derive(Debug)]
 pub enum SummaryParameters {}
 
+/// How an imported file is read.
+#[derive(Debug)]
+pub enum ImportParameters {}
+
+/// A file in a form.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the form that `import_expenses` reads")]
+pub struct ImportForm {
+    /// The CSV file, as UTF-8.
+    #[schema(format = Binary)]
+    file: String,
+}
+
 impl IntoParams for IdempotencyKeyHeader {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "Identifies the request: within 24 hours the same key and body respond with the \
@@ -283,6 +297,41 @@ impl IntoParams for SummaryParameters {
             in_query("max_amount", "This amount or less; not less than min_amount", amount_limit()),
             in_query("currency", "Only this currency", currency()),
         ]
+    }
+}
+
+impl IntoParams for ImportParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let choice = |choices: &[&str]| text().enum_values(Some(choices.to_vec())).build();
+        let columns = FIELDS.map(|field| {
+            let name = field.name();
+            let description = format!("The name of the column with the {name}, if it is not recognised; empty if there is none");
+            in_query(name, &description, text().build())
+        });
+        let others = [
+            in_query(
+                "default_currency",
+                "The currency of expenses without one. Default: USD",
+                currency(),
+            ),
+            in_query(
+                "dates",
+                "What `03/04/2026` means. Without it a date with two meanings is a fault",
+                choice(&["day-first", "month-first"]),
+            ),
+            in_query(
+                "amounts",
+                "`negative`: expenses are the negative amounts, as in a bank's statement",
+                choice(&["negative"]),
+            ),
+            in_query(
+                "invalid",
+                "`skip`: rows with faults are left out. Without it they refuse the file",
+                choice(&["skip"]),
+            ),
+        ];
+        columns.into_iter().chain(others).collect()
     }
 }
 

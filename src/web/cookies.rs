@@ -2,7 +2,7 @@
 //!
 //! | cookie | value | seconds |
 //! | --- | --- | --- |
-//! | `expenses-notice` | the kind of the message that the next page shows, and the id of an expense | 60 |
+//! | `expenses-notice` | the kind of the message that the next page shows, and the id of an expense or numbers | 60 |
 //! | `expenses-currency` | the currency of the expense that was added last | 400 days |
 //!
 //! On https the names begin with `__Host-`, so that no other host of the domain sets them.
@@ -39,10 +39,19 @@ pub enum Notice {
     Restored(ExpenseId),
     /// The session was switched to another organization.
     Switched,
+    /// A file was imported.
+    Imported {
+        /// The new expenses.
+        added: u32,
+        /// The rows whose expense was there already.
+        unchanged: u32,
+        /// The rows that could not be read.
+        skipped: u32,
+    },
 }
 
 impl Notice {
-    /// `{kind}.{id}`, or the kind alone.
+    /// `{kind}.{id}`, `imported.{added}.{unchanged}.{skipped}`, or the kind alone.
     fn text(self) -> String {
         let (kind, id) = match self {
             Self::Added(id) => ("added.", id),
@@ -50,6 +59,9 @@ impl Notice {
             Self::Deleted(id) => ("deleted.", id),
             Self::Restored(id) => ("restored.", id),
             Self::Switched => return "switched".to_owned(),
+            Self::Imported { added, unchanged, skipped } => {
+                return format!("imported.{added}.{unchanged}.{skipped}");
+            }
         };
         format!("{kind}{id}")
     }
@@ -58,6 +70,11 @@ impl Notice {
         let Some((kind, id)) = text.split_once('.') else {
             return (text == "switched").then_some(Self::Switched);
         };
+        if kind == "imported" {
+            let mut counts = id.split('.').map_while(|count| count.parse().ok());
+            let [added, unchanged, skipped] = [counts.next()?, counts.next()?, counts.next()?];
+            return Some(Self::Imported { added, unchanged, skipped });
+        }
         let id = ExpenseId::parse(id).ok()?;
         match kind {
             "added" => Some(Self::Added(id)),
@@ -159,6 +176,7 @@ mod tests {
                 Notice::Deleted(id),
                 Notice::Restored(id),
                 Notice::Switched,
+                Notice::Imported { added: 1, unchanged: 0, skipped: 10_000 },
             ] {
                 let cookie = sent(cookies, notice);
                 let pair = cookie.split(';').next().unwrap();
@@ -186,7 +204,16 @@ mod tests {
 
     #[test]
     fn notice_of_unknown_form_is_none() {
-        for text in ["", "added", "added.", "added.x", "unknown.7ZZZZZZZZZ0123456789ABCDEF", "."] {
+        for text in [
+            "",
+            "imported.1.2",
+            "imported.1.2.x",
+            "added",
+            "added.",
+            "added.x",
+            "unknown.7ZZZZZZZZZ0123456789ABCDEF",
+            ".",
+        ] {
             assert_eq!(Notice::parse(text), None, "{text}");
         }
     }

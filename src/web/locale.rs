@@ -300,6 +300,13 @@ fn is_same_mark(one: &str, other: &str) -> bool {
 /// Currencies without a subunit in practice, although ISO 4217 gives them one.
 const UNDIVIDED: [&str; 2] = ["HUF", "IDR"];
 
+impl Default for Locale {
+    /// The formats for languages outside of the table: ISO 8601 dates, a decimal point.
+    fn default() -> Self {
+        NEUTRAL
+    }
+}
+
 impl Locale {
     /// The language of the table with the largest weight in `Accept-Language`.
     #[must_use]

@@ -308,7 +308,9 @@ fn noticed_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
         cookies::Notice::Added(id)
         | cookies::Notice::Changed(id)
         | cookies::Notice::Restored(id) => Some(id),
-        cookies::Notice::Deleted(_) | cookies::Notice::Switched => None,
+        cookies::Notice::Deleted(_)
+        | cookies::Notice::Switched
+        | cookies::Notice::Imported { .. } => None,
     }
 }
 
@@ -321,6 +323,9 @@ async fn told(
     let id = match notice {
         // The account's page shows it.
         cookies::Notice::Switched => return None,
+        cookies::Notice::Imported { added, unchanged, skipped } => {
+            return Some(Notice::Imported { added, unchanged, skipped });
+        }
         cookies::Notice::Deleted(id) => {
             let removed = expenses.removed(id).await;
             // Whether it can be restored is unknown while the ledger cannot be reached.

@@ -260,7 +260,7 @@ async fn writes_succeed_while_kv_responds_429_for_an_hour() {
 
 #[tokio::test]
 async fn full_log_refuses_writes_until_kv_has_them() {
-    const MAX_ENTRIES: usize = 10_000;
+    const MAX_ENTRIES: usize = 20_000;
 
     let app = TestApp::new();
     let stored = create(&app, LUNCH).await;

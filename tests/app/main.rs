@@ -20,6 +20,7 @@ mod filters;
 mod formats;
 mod forms;
 mod idempotency;
+mod import;
 mod keys;
 mod ledger;
 mod limits;

@@ -22,6 +22,10 @@ use crate::support::{
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
+const UPLOAD: &str = "multipart/form-data; boundary=b";
+/// An export of no expenses but one.
+const EXPORT: &str = "id,date,description,category,amount,currency,created_at,updated_at\r\n\
+    ,2026-11-23,x,other,1.00,USD,,\r\n";
 const NO_ID: &str = "00000000000000000000000000";
 
 /// The sender of a request.
@@ -71,6 +75,14 @@ fn bodies() -> Vec<(&'static str, String)> {
         (FORM, "organization_id=org_2".to_owned()),
         (FORM, "intent=audit_logs".to_owned()),
         (FORM, large),
+        ("text/csv", EXPORT.to_owned()),
+        ("text/csv", "x".to_owned()),
+        (
+            UPLOAD,
+            format!(
+                "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n{EXPORT}\r\n--b--"
+            ),
+        ),
     ]
 }
 
@@ -246,6 +258,11 @@ async fn operations_return_exactly_the_documented_statuses() {
         }
         world.app.kv.fail(None);
     }
+
+    // A file that is too long.
+    let long = request(Method::POST, "/expenses/import").header(header::CONTENT_TYPE, "text/csv");
+    let body = "x".repeat(7 * 1024 * 1024 + 1);
+    world.send(Sender::Bearer, "post /expenses/import", long, body).await;
 
     // An idempotency key repeated with another body.
     let keyed = |key: &str| {

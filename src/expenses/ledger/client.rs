@@ -82,6 +82,8 @@ pub(crate) enum Written {
     NotMet,
     KeyReused,
     Unfit(UnfitAmount),
+    /// So many expenses of an import.
+    Imported(usize),
 }
 
 impl Ledgers {
@@ -142,6 +144,24 @@ impl Ledgers {
         id: ExpenseId,
     ) -> Result<Written, WriteError> {
         self.write(owner, Command::Restore { id: id.to_string() }).await
+    }
+
+    /// Adds expenses, all or none; how many of them the log does not have already.
+    pub(crate) async fn import(
+        &self,
+        owner: &Owner,
+        expenses: &[Expense],
+    ) -> Result<usize, WriteError> {
+        let row = |expense: &Expense| RowMessage {
+            id: expense.id.to_string().into(),
+            row: Some(Text(Row::from(expense).stored().into())),
+            removed: None,
+        };
+        let command = Command::Import { rows: expenses.iter().map(row).collect() };
+        match self.write(owner, command).await? {
+            Written::Imported(added) => Ok(added),
+            _ => Err(unexpected().into()),
+        }
     }
 
     /// The expense that a removal has removed; `None` if it cannot be restored.
@@ -229,6 +249,7 @@ impl Ledgers {
                 });
                 Written::Unfit(unfit.ok_or_else(unexpected)?)
             }
+            Outcome::Imported { added } => Written::Imported(added),
             Outcome::Full => return Err(WriteError::LogFull),
             Outcome::NotRead { reason } => return Err(WriteError::NotWritten(reason)),
             Outcome::Erased => return Err(WriteError::Erased),

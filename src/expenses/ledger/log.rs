@@ -33,7 +33,9 @@ use crate::expenses::{
 use chrono::DateTime;
 
 /// The most entries. A user who writes more expenses within ten minutes, or while KV is down, gets 503.
-pub(super) const MAX_ENTRIES: usize = 10_000;
+pub(super) const MAX_ENTRIES: usize = 20_000;
+/// The most entries after an import, which leaves room for other writes.
+const MAX_ENTRIES_OF_IMPORT: usize = 15_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The longest time from a write to KV to the alarm that removes its entry. Entries of one minute are removed together.
@@ -269,6 +271,11 @@ impl Log {
 
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() >= MAX_ENTRIES
+    }
+
+    /// Whether the log has room for so many imported expenses.
+    pub(super) fn has_room_for(&self, imported: usize) -> bool {
+        self.entries.len() + imported <= MAX_ENTRIES_OF_IMPORT
     }
 
     /// Whether KV lacks a write.

@@ -106,6 +106,12 @@ pub(super) enum Command<'a> {
     Restore {
         id: String,
     },
+    /// Adds these expenses, all or none. Those that the log has already stay as they are. A ledger of an earlier version
+    /// does not know the command, and does not respond.
+    Import {
+        #[serde(borrow)]
+        rows: Vec<RowMessage<'a>>,
+    },
     Get {
         id: String,
     },
@@ -265,6 +271,8 @@ pub(super) enum Outcome<'a> {
     NotRead { reason: String },
     /// The currency does not have the amount that the expense would have. Nothing is written.
     UnfitAmount { amount: String, currency: String },
+    /// So many expenses of an import are new, and committed.
+    Imported { added: usize },
     /// The user is deleted, and the data with it.
     Erased,
     /// An entry of the log; `None` for an expense that the log does not have.

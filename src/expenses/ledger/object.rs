@@ -133,6 +133,15 @@ impl Shared {
                 self.edit(owner, request, id(&text)?, Edit::Restore, &Condition::default(), form)
                     .await
             }
+            Command::Import { rows } => {
+                let expense = |row: &RowMessage<'_>| {
+                    let id = ExpenseId::parse(&row.id).ok()?;
+                    let Text(stored) = row.row.as_ref()?;
+                    Row::from_stored(id, stored)?.as_ref().expense()
+                };
+                let expenses = rows.iter().map(expense).collect::<Option<_>>();
+                self.import(owner, request, expenses.ok_or(unknown)?)
+            }
             Command::Get { id: text } => self.get(owner, id(&text)?, form),
             Command::List { after, limit } => {
                 let after = after.as_ref().map(|Text(after)| &**after);
@@ -185,6 +194,42 @@ impl Shared {
         })?;
         self.begin_transfer();
         Ok(added)
+    }
+
+    fn import(
+        self: &Arc<Self>,
+        owner: &Owner,
+        request: &str,
+        expenses: Vec<Expense>,
+    ) -> Result<String, ObjectFault> {
+        let now = self.now();
+        let response = self.with_log_of(owner, |log, storage| {
+            // The isolate has left out what KV or the log had when it looked, and the log keeps all later writes.
+            let (mut added, mut new) = (0, Vec::new());
+            for expense in expenses {
+                match log.entries.get(&expense.id) {
+                    Some(entry) if entry.expense.is_some() => {
+                        // Sent again, if the request added it.
+                        added += usize::from(entry.is_of(request));
+                    }
+                    _ => new.push(expense),
+                }
+            }
+            if !log.has_room_for(new.len()) {
+                return Ok(self.refuse_full(owner));
+            }
+            added += new.len();
+            for expense in new {
+                let id = expense.id;
+                let entry = Entry::new(Some(expense), request, now, log.entries.get(&id));
+                log.commit(storage, owner, id, entry, None)?;
+            }
+            let expenses = u32::try_from(added).unwrap_or(u32::MAX);
+            ExpensesEvent::Imported { user: self.pseudonym(owner), expenses }.emit();
+            Ok(respond(Outcome::Imported { added }))
+        })?;
+        self.begin_transfer();
+        Ok(response)
     }
 
     async fn edit(
@@ -401,7 +446,7 @@ impl Shared {
             let entries = log.entries.len();
             let response = act(log, storage)?;
             let grown = log.entries.len();
-            if grown > entries && grown.is_multiple_of(GROWTH_STEP) {
+            if grown / GROWTH_STEP > entries / GROWTH_STEP {
                 let entries = u32::try_from(grown).unwrap_or(u32::MAX);
                 ExpensesEvent::LedgerLogGrown { user: self.pseudonym(owner), entries }.emit();
             }

@@ -71,6 +71,7 @@ pub(super) fn list(list: &List, notice: Option<&Markup>) -> Markup {
                 a.order href={ "/expenses" (list_query(filter, other_sort(sort))) "#list" } {
                     @if sort == Sort::Date { "Newest added" } @else { "By date" }
                 }
+                @if list.may_write { a.download href="/expenses/import" { "Import CSV" } }
                 a.download href={ "/expenses.csv" (csv_query(filter, sort)) } { "Download CSV" }
             }
             @if let Some(notice) = notice { (notice) }

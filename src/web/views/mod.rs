@@ -4,7 +4,7 @@
 //!
 //! [`layout`] is the frame of every page with its style and policy, [`home`] the welcome page, [`overview`]
 //! with [`list`] a signed-in visitor's page, [`expense`] one expense and its forms, [`account`] the account, [`mod@error`] the error
-//! page, [`docs`] the API documentation, [`api_keys`] the page of API keys, and [`charts`] the charts.
+//! page, [`docs`] the API documentation, [`api_keys`] the page of API keys, `import` the import of a file, and [`charts`] the charts.
 //!
 //! Pages work without scripts. Pages with an account have a script of two lines, which reloads a page that
 //! the browser restores from the back/forward cache.
@@ -16,6 +16,7 @@ pub mod docs;
 pub mod error;
 pub mod expense;
 pub mod home;
+pub(crate) mod import;
 pub mod layout;
 pub mod list;
 pub mod overview;

@@ -73,6 +73,15 @@ pub enum Notice {
     },
     /// A deleted expense was restored; `None` if it cannot be read.
     Restored(Option<Expense>),
+    /// A file was imported.
+    Imported {
+        /// The new expenses.
+        added: u32,
+        /// The rows whose expense was there already.
+        unchanged: u32,
+        /// The rows that could not be read.
+        skipped: u32,
+    },
 }
 
 /// The page.
@@ -154,6 +163,12 @@ fn notice_line(notice: &Notice, locale: Locale, list: &str) -> Markup {
                     Notice::Changed(expense) => { "Changed" (of(expense)) "." },
                     Notice::Deleted { expense, .. } => { "Deleted" (of(expense)) "." },
                     Notice::Restored(expense) => { "Restored" (of(expense)) "." },
+                    Notice::Imported { added, unchanged, skipped } => {
+                        "Imported " (count((*added).into()))
+                        @if *unchanged > 0 { ", and " (unchanged) " stood here already" }
+                        "."
+                        @if *skipped > 0 { " " (plural((*skipped).into(), "row was", "rows were")) " left out." }
+                    },
                 }
             }
             @if let Notice::Deleted { id, can_restore: true, .. } = notice {
@@ -172,6 +187,7 @@ fn welcome(first_page: &FirstPage) -> Markup {
             section.card aria-labelledby="begin" {
                 h2 #begin { "Nothing here yet" }
                 p { "Add the last thing you paid for: what it was, and how much." }
+                p { "Or " a href="/expenses/import" { "import a CSV file" } " from a bank or a spreadsheet." }
                 p.muted {
                     "Totals, charts and the list come by themselves. What you add is yours alone, and "
                     "you can change it, delete it or download it at any time."

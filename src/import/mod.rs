@@ -1,0 +1,299 @@
+//! `/expenses/import`: adds the expenses of a CSV file. Programs send the file and get JSON; the page sends it in a form.
+//!
+//! | request | response |
+//! | --- | --- |
+//! | `GET /expenses/import` | the page with the form |
+//! | `POST /expenses/import`, `text/csv` or a form with the file | 200 with the numbers; 422 with the faults of the rows |
+//! | the same, the page's form | 303 to the list; 200 or 422 the first rows of a file of another program, and what is wrong with it |
+//!
+//! A file is imported as a whole, or not at all: unless the request says to skip them, a row with a fault refuses the
+//! file. The ledger adds all rows in one event, so that an import that has no response can be sent again. An expense
+//! whose id the user has already stays as it is: the id stands in this Worker's own export, and is made of the content
+//! for other files.
+//!
+//! `csv` reads the file, `multipart` the form around it, [`columns`] finds out which column is what, and [`rows`] turns
+//! rows into expenses, with the messages of the form that adds one.
+
+pub(crate) mod columns;
+mod csv;
+mod multipart;
+pub(crate) mod rows;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, StatusCode, header};
+use utoipa::ToSchema;
+
+use self::{
+    columns::Settings,
+    rows::{FileRead, RowFault, read},
+};
+use crate::{
+    access::{Access, log_full, user_deleted},
+    body::{UPLOAD, essence, read_body_up_to},
+    expenses::{
+        UserExpenses, ledger::client::WriteError, model::Currency, user_expenses::ImportError,
+    },
+    fastapi::{Fault, Loc, Problem, Problems},
+    json::{JsonText, ObjectText},
+    openapi::{
+        Changes, NeedsScope, Protected, ReadsFile,
+        schema::{CSV_EXAMPLE, ImportForm, ImportParameters},
+    },
+    url_encoded::Parameters,
+    web::{
+        Locale,
+        cookies::Notice,
+        views::{import as view, respond},
+        visitor::Visitor,
+    },
+};
+use axum_authkit::{AppError, has_bearer};
+use edge_host::Clock;
+
+/// The longest body: a file, or the page's form with a file in base64.
+const BODY_MAX_KIB: usize = 7 * 1024;
+/// `Retry-After` of a response to a failure of KV or of the ledger.
+const RETRY_AFTER_SECS: u32 = 2;
+/// Where an import by the page leads.
+const LIST: &str = "/expenses";
+
+const NO_FILE: &str =
+    "Send the file as text/csv, or in a form (multipart/form-data) as its field `file`";
+const NOT_UTF_8: &str = "The file is not UTF-8: save it again as “CSV UTF-8”, and send it then";
+const NOT_SAVED: &str =
+    "Expenses cannot be reached right now, and nothing was saved: send the file again in a moment";
+const MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the file may or may not have been \
+    imported: send it again in a moment, which adds nothing twice";
+
+/// What an import did.
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "what `import_expenses` writes, for the schema")]
+struct ImportResponse {
+    /// The expenses that are new.
+    added: usize,
+    /// The rows whose expense was there already, and stays as it is.
+    unchanged: usize,
+    /// The rows with a fault, with `invalid=skip`.
+    skipped: usize,
+}
+
+/// Show the page that imports a file
+///
+/// Programs send the file right away.
+#[utoipa::path(
+    get,
+    path = "/expenses/import",
+    tag = "pages",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "The form", content((String = "text/html"))),
+        Protected, NeedsScope,
+    ),
+)]
+pub(crate) async fn show_import(visitor: Visitor) -> Result<Response, AppError> {
+    visitor.require(Access::Write)?;
+    Ok(respond(StatusCode::OK, view::page(&visitor.account, None, None)))
+}
+
+/// Import expenses from CSV
+///
+/// A file with at most 10,000 rows and 7 MiB, whose first line names the columns. An export of this API is read as it is; columns of
+/// other files are recognised, or named by the parameters. All rows are added or none: a row with a fault refuses the
+/// file, unless `invalid=skip`. A file adds nothing when it is imported again; an expense that is there already stays as
+/// it is. In a form the file is the field `file`, and the parameters may be fields.
+#[utoipa::path(
+    post,
+    path = "/expenses/import",
+    tag = "expenses",
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
+    params(ImportParameters),
+    request_body(
+        content(
+            (String = "text/csv", example = json!(CSV_EXAMPLE)),
+            (ImportForm = "multipart/form-data"),
+        ),
+    ),
+    responses(
+        (status = 200, description = "What was added", body = ImportResponse,
+            example = json!({"added": 2, "unchanged": 0, "skipped": 0})),
+        (status = 303, description = "After the page's form: to the list",
+            headers(("Location" = String))),
+        Protected, Changes, ReadsFile,
+    ),
+)]
+pub(crate) async fn import_expenses(
+    expenses: UserExpenses,
+    State(clock): State<Arc<dyn Clock>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, AppError> {
+    let mut upload = Upload::read(&headers, body).await?;
+    if upload.is_form && !has_bearer(&headers) {
+        let detail = "Forms are for this site's own pages: send the file as text/csv instead";
+        return Err(AppError::new(StatusCode::FORBIDDEN, detail));
+    }
+    upload.fields.extend(Parameters::parse(query.unwrap_or_default().as_bytes()));
+    let file = upload.file.ok_or_else(|| unsupported(NO_FILE))?;
+    let settings = Settings::parse(&upload.fields)?;
+    let locale = Locale::from_headers(&headers);
+    let mut read =
+        read(&file, &settings, locale, clock.now()).map_err(|fault| refused(vec![fault]))?;
+    for field in read.columns.missing() {
+        let field = field.name();
+        let message = format!(
+            "No column is recognised as {field}: name it by the parameter {field}, such as ?{field}=Name"
+        );
+        let input = read.header.join(", ");
+        read.faults.push(RowFault { line: 1, field: Some(field), message, input });
+    }
+    let is_skipped = settings.skips_invalid && read.valid > 0;
+    if !read.faults.is_empty() && !is_skipped {
+        return Err(refused(read.faults));
+    }
+    let Imported { added, unchanged, skipped } = import(&expenses, read).await?;
+    let counts = ObjectText::with_capacity(64)
+        .member("added", &added)
+        .member("unchanged", &unchanged)
+        .member("skipped", &skipped);
+    Ok(JsonText(counts.finish()).into_response())
+}
+
+/// `POST /expenses/import` for the page's form.
+pub(crate) async fn import_by_form(
+    visitor: Visitor,
+    State(clock): State<Arc<dyn Clock>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, AppError> {
+    let Upload { file, fields, .. } = Upload::read(&headers, body).await?;
+    let again = |problem: &str| {
+        let page = view::page(&visitor.account, Some(problem), None);
+        Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, page))
+    };
+    let field = |name: &str| {
+        let found = fields.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    };
+    let sent = STANDARD.decode(field("text")).ok().and_then(|text| String::from_utf8(text).ok());
+    let Some(file) = sent.filter(|text| !text.is_empty()).or(file) else {
+        return again("Choose a file first.");
+    };
+    if file.is_empty() {
+        return again("Choose a file first. If you have chosen one, it is empty.");
+    }
+    let is_confirmed = !field("confirm").is_empty();
+    let mut settings = Settings::parse(&fields)?;
+    let currency = visitor.currency.or_else(|| Currency::parse(visitor.locale.currency()).ok());
+    settings.currency = settings.currency.or(currency);
+    let read = match read(&file, &settings, visitor.locale, clock.now()) {
+        Ok(read) => read,
+        Err(fault) => return again(&format!("Line {}: {}", fault.line, fault.message)),
+    };
+    if read.valid + read.invalid == 0 {
+        return again("The file has no expenses, only the names of its columns.");
+    }
+    let is_wanted = read.columns.own.is_some() || is_confirmed || settings.skips_invalid;
+    let is_valid = read.invalid == 0 || settings.skips_invalid;
+    if is_wanted && is_valid && read.valid > 0 {
+        let notice = import(&visitor.expenses, read).await?.notice();
+        return Ok(visitor.cookies.redirect(LIST, notice));
+    }
+    let status = match read.invalid {
+        0 => StatusCode::OK,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let text = STANDARD.encode(&file);
+    let preview = view::Preview { read: &read, settings: &settings, text: &text };
+    Ok(respond(status, view::page(&visitor.account, None, Some(&preview))))
+}
+
+/// What a request brings.
+struct Upload {
+    is_form: bool,
+    file: Option<String>,
+    /// The other fields of the form.
+    fields: Vec<(String, String)>,
+}
+
+impl Upload {
+    async fn read(headers: &HeaderMap, body: Body) -> Result<Self, AppError> {
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let media_type = content_type.and_then(essence).unwrap_or_default();
+        let is_form = media_type == UPLOAD;
+        if !is_form && media_type != "text/csv" {
+            return Err(unsupported(NO_FILE));
+        }
+        let body = read_body_up_to(body, BODY_MAX_KIB).await?;
+        let Ok(text) = std::str::from_utf8(&body) else { return Err(invalid(NOT_UTF_8)) };
+        if !is_form {
+            return Ok(Self { is_form, file: Some(text.to_owned()), fields: Vec::new() });
+        }
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let parts = multipart::parse(content_type, text);
+        let parts = parts.ok_or_else(|| invalid("The form cannot be read: send it again"))?;
+        let (mut file, mut fields) = (None, Vec::new());
+        for (name, value) in parts {
+            match name {
+                "file" => file = Some(value.to_owned()),
+                _ => fields.push((name.to_owned(), value.to_owned())),
+            }
+        }
+        Ok(Self { is_form, file, fields })
+    }
+}
+
+/// The numbers of an import.
+struct Imported {
+    added: usize,
+    unchanged: usize,
+    skipped: usize,
+}
+
+impl Imported {
+    fn notice(&self) -> Notice {
+        let [added, unchanged, skipped] = [self.added, self.unchanged, self.skipped]
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        Notice::Imported { added, unchanged, skipped }
+    }
+}
+
+async fn import(expenses: &UserExpenses, read: FileRead<'_>) -> Result<Imported, AppError> {
+    let FileRead { expenses: rows, valid, invalid, .. } = read;
+    let added = expenses.import(rows).await.map_err(not_imported)?;
+    Ok(Imported { added, unchanged: valid.saturating_sub(added), skipped: invalid })
+}
+
+fn not_imported(error: ImportError) -> AppError {
+    let (detail, cause) = match error {
+        ImportError::Write(WriteError::Erased) => return user_deleted(),
+        ImportError::Write(WriteError::LogFull) => return log_full(),
+        ImportError::Write(WriteError::MaybeWritten(cause)) => (MAYBE_SAVED, cause),
+        ImportError::Write(WriteError::NotWritten(cause)) => (NOT_SAVED, cause),
+        ImportError::Kv(error) => (NOT_SAVED, error.to_string()),
+    };
+    AppError::unavailable(detail, RETRY_AFTER_SECS, cause)
+}
+
+fn unsupported(detail: &'static str) -> AppError {
+    AppError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+}
+
+fn invalid(detail: &'static str) -> AppError {
+    AppError::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+/// 422 with the faults.
+fn refused(faults: Vec<RowFault>) -> AppError {
+    let problem = |RowFault { line, field, message, input }| {
+        Problem::new(Loc::Line(line, field), Fault::OfRow(message), input.into())
+    };
+    faults.into_iter().map(problem).collect::<Problems>().into()
+}
