@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authkit_edge::expenses::model::ExpenseId;
 use edge_host::Clock;
 use futures_util::future::join_all;
 use http::{Method, Request, header, request::Builder};
@@ -67,7 +68,8 @@ pub async fn act<C: Caller>(caller: &C) {
         50..58 => show(caller, None).await.map(drop).unwrap_or_default(),
         58..70 => change(caller, None).await,
         70..76 => change_together(caller).await,
-        76..83 => remove(caller).await,
+        76..81 => remove(caller).await,
+        81..83 => import(caller).await,
         83..84 => restore(caller, None).await,
         84..92 => summarize(caller).await,
         _ => download(caller).await,
@@ -133,6 +135,54 @@ fn added<C: Caller>(caller: &C, op: usize, reply: &Reply, is_retry: bool) -> Att
             Attempt::Unknown
         }
     }
+}
+
+/// The most rows of an imported file.
+const MAX_ROWS: u32 = 5;
+
+/// Imports a file with new expenses once: all of them are there afterwards, or none.
+async fn import<C: Caller>(caller: &C) {
+    let (world, user) = (caller.world(), caller.user());
+    let rows = 1 + world.simulation.within(0..MAX_ROWS);
+    let mut file =
+        "id,date,description,category,amount,currency,created_at,updated_at\r\n".to_owned();
+    let mut added = Vec::new();
+    for _ in 0..rows {
+        let op = world.expenses().begin(user, Kind::Add, None, world.tick());
+        let id = ExpenseId::new(world.simulation.now()).to_string();
+        let (description, category, amount) = (description(op, user), category(op), amount(op));
+        let time = "2026-11-23T12:00:00Z";
+        let line =
+            format!("{id},2026-11-23,{description},{category},{amount},USD,{time},{time}\r\n");
+        file.push_str(&line);
+        added.push((op, id));
+    }
+    let request =
+        request(Method::POST, "/expenses/import").header(header::CONTENT_TYPE, "text/csv");
+    let Some(reply) = caller.send(request, file).await else { return };
+    match reply.status.as_u16() {
+        200 => {
+            let counts = json!({"added": rows, "unchanged": 0, "skipped": 0});
+            if reply.json() != counts {
+                world.violate(format!("invariant 2: {rows} new rows are {}", reply.body));
+            }
+            for (op, id) in &added {
+                let mut expenses = world.expenses();
+                let bound = expenses.bind(*op, id);
+                let acknowledged = expenses.acknowledge(*op, reply.span);
+                drop(expenses);
+                world.check(bound.and(acknowledged));
+            }
+        }
+        503 => {}
+        403 if is_erased(caller, &reply) => fail_all(caller, &added),
+        _ if is_refusal(&reply) => fail_all(caller, &added),
+        _ => unexpected(caller, "POST /expenses/import", &reply),
+    }
+}
+
+fn fail_all<C: Caller>(caller: &C, added: &[(usize, String)]) {
+    added.iter().for_each(|(op, _)| caller.world().expenses().fail(*op));
 }
 
 /// Whether the rows of a response must be fresh; its contract is checked in any case.

@@ -8,6 +8,7 @@ mod support;
 mod accept;
 mod cookie;
 mod form;
+mod import;
 mod json_body;
 mod json_reader;
 mod keeper_message;
@@ -27,10 +28,11 @@ mod webhook;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("accept", accept::check),
     ("cookie", cookie::check),
     ("form", form::check),
+    ("import", import::check),
     ("json_body", json_body::check),
     ("json_reader", json_reader::check),
     ("keeper_message", keeper_message::check),

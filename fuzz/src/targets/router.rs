@@ -99,6 +99,21 @@ pub async fn browser(app: &TestApp, method: Method, path: &str, body: &[u8]) -> 
     send(app, request, &HeaderMap::new(), body).await
 }
 
+/// Sends a form with a file of Ada's browser, from a page of the application.
+pub async fn browser_form(
+    app: &TestApp,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> TestResponse {
+    let request = request(Method::POST, path)
+        .header(header::COOKIE, &*COOKIE)
+        .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+        .header(header::CONTENT_TYPE, content_type)
+        .header("sec-fetch-site", "same-origin");
+    send(app, request, &HeaderMap::new(), body).await
+}
+
 /// Sends a request without credentials.
 pub async fn stranger(
     app: &TestApp,

@@ -208,10 +208,9 @@ impl Shared {
             let (mut added, mut new) = (0, Vec::new());
             for expense in expenses {
                 match log.entries.get(&expense.id) {
-                    Some(entry) if entry.expense.is_some() => {
-                        // Sent again, if the request added it.
-                        added += usize::from(entry.is_of(request));
-                    }
+                    // Sent again. A later write may have removed the expense.
+                    Some(entry) if entry.is_of(request) => added += 1,
+                    Some(entry) if entry.expense.is_some() => {}
                     _ => new.push(expense),
                 }
             }
