@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    expenses::{csv, model::Currency},
+    expenses::csv,
     fastapi::{Fault, Problem, Problems, Source},
     web::expense_form::Field,
 };
@@ -29,8 +29,8 @@ const NAMES: [&str; FIELDS.len()] = [
 pub(crate) struct Settings {
     /// The name of the column for each of [`FIELDS`]; an empty one is no column. `None`: recognise it.
     pub(crate) columns: [Option<String>; FIELDS.len()],
-    /// The currency of expenses without one.
-    pub(crate) currency: Option<Currency>,
+    /// The currency of expenses without one, as it is typed.
+    pub(crate) currency: Option<String>,
     /// Whether `03/04/2026` is 3 April.
     pub(crate) is_day_first: Option<bool>,
     /// Whether expenses are the negative amounts, as in a bank's statement.
@@ -57,12 +57,11 @@ impl Settings {
                 None => Err(problem(name, Fault::NotOneOf(expected))),
             },
         };
-        let code = get("default_currency").filter(|code| !code.is_empty());
-        let currency = code.map(Currency::parse).transpose();
+        let currency = get("default_currency").filter(|code| !code.is_empty());
         let dates = choice("dates", &["day-first", "month-first"], "'day-first' or 'month-first'")?;
         Ok(Self {
             columns: FIELDS.map(|field| get(field.name()).map(str::to_owned)),
-            currency: currency.map_err(|error| problem("default_currency", error.into()))?,
+            currency: currency.map(str::to_owned),
             is_day_first: dates.map(|index| index == 0),
             is_negative: choice("amounts", &["negative"], "'negative'")?.is_some(),
             skips_invalid: choice("invalid", &["skip"], "'skip'")?.is_some(),

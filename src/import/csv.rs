@@ -8,6 +8,9 @@ use thiserror::Error;
 /// The characters that can separate cells.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
+/// The most columns of a file. A longer row has one more, and its further cells are dropped.
+pub(super) const COLUMNS_MAX: usize = 100;
+
 /// A line that is no CSV. The number of the line counts from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Malformed {
@@ -75,7 +78,9 @@ impl<'a> Records<'a> {
             let (line, mut cells) = (self.line, Vec::new());
             loop {
                 let (cell, is_last) = self.cell(line)?;
-                cells.push(cell);
+                if cells.len() <= COLUMNS_MAX {
+                    cells.push(cell);
+                }
                 if is_last {
                     break;
                 }

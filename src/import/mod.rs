@@ -37,9 +37,7 @@ use self::{
 use crate::{
     access::{Access, log_full, user_deleted},
     body::{UPLOAD, essence, read_body_up_to},
-    expenses::{
-        UserExpenses, ledger::client::WriteError, model::Currency, user_expenses::ImportError,
-    },
+    expenses::{UserExpenses, ledger::client::WriteError, user_expenses::ImportError},
     fastapi::{Fault, Loc, Problem, Problems},
     json::{JsonText, ObjectText},
     openapi::{
@@ -191,8 +189,8 @@ pub(crate) async fn import_by_form(
     }
     let is_confirmed = !field("confirm").is_empty();
     let mut settings = Settings::parse(&fields)?;
-    let currency = visitor.currency.or_else(|| Currency::parse(visitor.locale.currency()).ok());
-    settings.currency = settings.currency.or(currency);
+    let currency = visitor.currency.as_deref().unwrap_or(visitor.locale.currency());
+    settings.currency.get_or_insert_with(|| currency.to_owned());
     let read = match read(&file, &settings, visitor.locale, clock.now()) {
         Ok(read) => read,
         Err(fault) => return again(&format!("Line {}: {}", fault.line, fault.message)),

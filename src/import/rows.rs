@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     columns::{Columns, FIELDS, Settings},
-    csv::{Malformed, Record, Records},
+    csv::{COLUMNS_MAX, Malformed, Record, Records},
 };
 use crate::{
     expenses::{
@@ -25,6 +25,10 @@ use crate::{
 const ROWS_MAX: usize = 10_000;
 /// The most faults that a response lists.
 const FAULTS_MAX: usize = 100;
+/// The longest name of a column, in bytes: the page shows each one several times.
+const NAME_MAX_BYTES: usize = 200;
+/// The longest beginning of a cell that a fault repeats, in characters.
+const INPUT_MAX_CHARS: usize = 200;
 /// The first rows, which the page shows.
 const FIRST_ROWS: usize = 5;
 
@@ -43,7 +47,8 @@ pub(crate) struct RowFault {
 
 impl RowFault {
     fn new(line: usize, field: Option<&'static str>, message: &str, input: &str) -> Self {
-        Self { line, field, message: message.to_owned(), input: input.to_owned() }
+        let input = input.chars().take(INPUT_MAX_CHARS).collect();
+        Self { line, field, message: message.to_owned(), input }
     }
 
     fn of_line(line: usize, message: &str) -> Self {
@@ -96,6 +101,10 @@ pub(super) fn read<'a>(
             "The file is empty: its first line must have the names of the columns.",
         ));
     };
+    if header.len() > COLUMNS_MAX || header.iter().any(|name| name.len() > NAME_MAX_BYTES) {
+        let message = "The first line must have the names of the columns: at most 100, and none longer than 200 letters.";
+        return Err(RowFault::of_line(1, message));
+    }
     let columns = Columns::of(&header, settings);
     let mut read = FileRead {
         header,
@@ -187,11 +196,11 @@ impl FileRead<'_> {
             let message = "The amount is not negative, so it is no expense of this file.";
             add(Field::Amount.name(), message, amount);
         }
-        let otherwise = settings.currency.unwrap_or(Currency::DEFAULT);
+        let otherwise = settings.currency.as_deref().unwrap_or(&Currency::DEFAULT);
         let input = FormInput {
             description: text(description),
             amount: amount.to_owned(),
-            currency: if currency.is_empty() { otherwise.to_string() } else { currency.to_owned() },
+            currency: if currency.is_empty() { otherwise } else { currency }.to_owned(),
             category: text(category),
             // A date with two meanings has its fault.
             date: day.unwrap_or_else(|| now.date_naive().to_string()),

@@ -340,6 +340,38 @@ async fn page_keeps_the_choices_and_skips_faults_when_asked() {
 }
 
 #[tokio::test]
+async fn page_keeps_a_currency_that_is_none() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let fields = [("file", OTHERS), ("default_currency", "euro"), ("confirm", "yes")];
+    let page = upload(&mut browser, &fields).await.expect(422);
+    assert!(page.body.contains("Write the currency with three letters"), "{}", page.body);
+    assert!(page.body.contains("value=\"euro\""), "{}", page.body);
+    let fields = [("file", OTHERS), ("default_currency", "eur"), ("confirm", "yes")];
+    upload(&mut browser, &fields).await.expect(303);
+    assert_eq!(app.expenses_of(ADA).await[0]["currency"], "EUR");
+}
+
+#[tokio::test]
+async fn response_is_bounded_whatever_the_file_has() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let long = "\"".to_owned() + &"&".repeat(2_000_000) + "\"";
+    for file in [
+        ",".repeat(3_000_000),
+        format!("date,{long},amount\n1,2,3\n"),
+        format!("date,description,amount\n{}", ",".repeat(3_000_000)),
+        format!("date,description,amount\n{long},{long},1\n"),
+    ] {
+        let page = upload(&mut browser, &[("file", &file)]).await.expect(422);
+        // The page sends the file again, in base64.
+        assert!(page.body.len() < file.len() * 4 / 3 + 20_000, "{} bytes", page.body.len());
+        let refused = send(&app, ADA, "", &file).await.expect(422);
+        assert!(refused.body.len() < 20_000, "{} bytes", refused.body.len());
+    }
+}
+
+#[tokio::test]
 async fn page_says_why_a_file_cannot_be_read() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;

@@ -17,6 +17,9 @@ use crate::{
 /// Most faults that the page lists.
 const FAULTS: usize = 20;
 
+/// The most characters of a cell that the page shows.
+const CELL_CHARS: usize = 60;
+
 /// A file that is not imported yet.
 #[derive(Debug)]
 pub(crate) struct Preview<'a> {
@@ -193,12 +196,19 @@ fn first_rows(read: &FileRead<'_>) -> Markup {
                 table {
                     thead { tr { @for title in &read.header { th scope="col" { bdi { (title) } } } } }
                     tbody {
-                        @for row in &read.first { tr { @for cell in &row.cells { td { bdi { (cell) } } } } }
+                        @for row in &read.first {
+                            tr { @for cell in &row.cells { td { bdi { (beginning(cell)) } } } }
+                        }
                     }
                 }
             }
         }
     }
+}
+
+/// What a column of the page has room for.
+fn beginning(cell: &str) -> String {
+    cell.chars().take(CELL_CHARS).collect()
 }
 
 fn number(count: usize) -> u64 {
