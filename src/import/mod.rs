@@ -42,7 +42,7 @@ use crate::{
     json::{JsonText, ObjectText},
     openapi::{
         Changes, NeedsScope, Protected, ReadsFile,
-        schema::{CSV_EXAMPLE, ImportForm, ImportParameters},
+        schema::{ImportForm, ImportParameters},
     },
     url_encoded::Parameters,
     web::{
@@ -112,11 +112,11 @@ pub(crate) async fn show_import(visitor: Visitor) -> Result<Response, AppError> 
     tag = "expenses",
     security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(ImportParameters),
+    // Generators of clients do not know a body of text/csv.
     request_body(
-        content(
-            (String = "text/csv", example = json!(CSV_EXAMPLE)),
-            (ImportForm = "multipart/form-data"),
-        ),
+        content = ImportForm,
+        content_type = "multipart/form-data",
+        description = "The file in a form; or the file itself, as `text/csv`",
     ),
     responses(
         (status = 200, description = "What was added", body = ImportResponse,
