@@ -261,11 +261,12 @@ async fn import_without_a_response_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn scopes_and_other_sites_are_held_off() {
+async fn other_sites_and_strangers_are_held_off() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let fields = [("file", OTHERS), ("confirm", "yes")];
-    for site in ["cross-site", "same-site"] {
+    // The last is what browsers without an `Origin` send.
+    for site in ["cross-site", "same-site", "none"] {
         upload_from(&mut browser, site, &fields).await.expect(403);
     }
     assert!(app.expenses_of(ADA).await.is_empty());
