@@ -240,9 +240,6 @@ function compilerOutput(output) {
   return output.replace(/^\[INFO\]: .*\n/gm, '').replace(/\nError: Compiling your crate[\s\S]*$/, '\n');
 }
 
-/** Where cargo unpacks the crates of crates.io. */
-const CRATES = 'registry/src/index.crates.io-1949cf8c6b5b557f';
-
 /** Panic messages name source files: without the paths of this machine. */
 async function rustflags() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
@@ -250,7 +247,6 @@ async function rustflags() {
   const standardLibrary = join(realpathSync(output.trim()), 'lib/rustlib/src/rust');
   const remap = [
     `--remap-path-prefix=${cargoHome}=cargo`,
-    `--remap-path-prefix=${join(cargoHome, CRATES)}/=`,
     `--remap-path-prefix=${ROOT}=.`,
     `--remap-path-prefix=${standardLibrary}=rust`,
   ];
