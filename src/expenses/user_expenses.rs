@@ -302,14 +302,11 @@ impl UserExpenses {
     pub async fn import(&self, mut expenses: Vec<Expense>) -> Result<usize, ImportError> {
         // In the order of a list, which has the smallest id first.
         let mut known: Vec<ExpenseId> = Vec::new();
-        let mut position = Position::default();
-        let (mut batch, overlay, _) = self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
-        loop {
-            known.extend(batch.rows.iter().map(|row| row.id));
-            let Some(next) = batch.next else { break };
-            position = next;
-            batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
-        }
+        let mut note = |rows: &Rows, _: &Position| {
+            known.extend(rows.iter().map(|row| row.id));
+            true
+        };
+        self.read_batches(&mut note).await?;
         expenses.retain(|expense| known.binary_search(&expense.id).is_err());
         if expenses.is_empty() {
             return Ok(0);
@@ -489,18 +486,30 @@ impl UserExpenses {
         Ok(Reading { value: sums, consistency })
     }
 
-    /// Reads all expenses, the one added last first. The ledger is asked once: what its log has at the beginning is every
-    /// write that KV may not show.
+    /// Reads all expenses, the one added last first.
     async fn read_all(&self, filter: &Filter, each: &mut Read<'_>) -> Result<Consistency, KvError> {
+        let mut read = |rows: &Rows, position: &Position| {
+            rows.iter().all(|row| {
+                let figures = row.figures();
+                figures
+                    .is_none_or(|figures| each(row, &figures, filter.matches(&figures), position))
+            })
+        };
+        self.read_batches(&mut read).await
+    }
+
+    /// Reads the batches of all expenses until `each` says to stop. The ledger is asked once: what its log has at the
+    /// beginning is every write that KV may not show.
+    async fn read_batches(
+        &self,
+        each: &mut (dyn FnMut(&Rows, &Position) -> bool + Send),
+    ) -> Result<Consistency, KvError> {
         let mut position = Position::default();
         let (mut batch, overlay, consistency) =
             self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
         loop {
-            for row in batch.rows.iter() {
-                let Some(figures) = row.figures() else { continue };
-                if !each(row, &figures, filter.matches(&figures), &position) {
-                    return Ok(consistency);
-                }
+            if !each(&batch.rows, &position) {
+                return Ok(consistency);
             }
             let Some(next) = batch.next else { return Ok(consistency) };
             batch = self.batch(&next, KV_LIST_MAX_KEYS, &overlay).await?;

@@ -11,7 +11,7 @@ const SEPARATORS: [char; 3] = [',', ';', '\t'];
 /// The most columns of a file. A longer row has one more, and its further cells are dropped.
 pub(super) const COLUMNS_MAX: usize = 100;
 
-/// A line that is no CSV. The number of the line counts from 1.
+/// The syntax error of a CSV file. Lines are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Malformed {
     #[error(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_separated_by_what_the_first_line_has_most() {
+    fn first_line_decides_the_separator() {
         for file in ["a,b\n1,2", "a;b\r\n1;2\r\n", "a\tb\r1\t2", "\u{feff}a,b\n\n1,2\n"] {
             assert_eq!(rows(file), [["a", "b"], ["1", "2"]], "{file:?}");
         }

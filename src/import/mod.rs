@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `GET /expenses/import` | the page with the form |
 //! | `POST /expenses/import`, `text/csv` or a form with the file | 200 with the numbers; 422 with the faults of the rows |
-//! | the same, the page's form | 303 to the list; 200 or 422 the first rows of a file of another program, and what is wrong with it |
+//! | `POST /expenses/import`, the page's form | 303 to the list; a page with the first rows of another program's file, 422 with its faults |
 //!
 //! A file is imported as a whole, or not at all: unless the request says to skip them, a row with a fault refuses the
 //! file. The ledger adds all rows in one event, so that an import that has no response can be sent again. An expense

@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
             assert_eq!(counts["added"], count);
             let again = post("text/csv", file).await.expect(200).json();
             assert_eq!(again["added"], 0);
-            // What was imported is exported, and is there already.
+            // An import of the export adds nothing.
             let export = get(app, "/expenses.csv").await.expect(200).body;
             let back = api_csv(app, export.as_bytes()).await.expect(200).json();
             assert_eq!((&back["added"], &back["unchanged"]), (&0.into(), &count.into()));

@@ -83,7 +83,7 @@ fn file_form() -> Markup {
     }
 }
 
-/// Whether the file can be imported, and what is wrong with it.
+/// The message about the file: its faults, or the number of expenses to import.
 fn outcome(read: &FileRead<'_>) -> Markup {
     let missing: Vec<Field> = read.columns.missing().collect();
     let rows = |rows: usize| plural(number(rows), "row", "rows");
