@@ -25,7 +25,9 @@ use axum_authkit::{
     self, AppError, AuthKit, ConfigError, Observer, ProtectedResource,
     layer::layer_without_authkit, routing::any_handler, routing::with_state, webhook,
 };
-use edge_host::{Cause, Clock, Emit as _, Host, HostEvent, KvNamespace, ObjectNamespace};
+use edge_host::{
+    Cause, Clock, Emit as _, Host, HostEvent, KvNamespace, Misconfigured, ObjectNamespace,
+};
 
 /// The resource that AuthKit Connect's tokens are for, and their scopes.
 const RESOURCE: ProtectedResource = ProtectedResource {
@@ -106,15 +108,19 @@ pub const BODY_REQUEST_HEADERS: [HeaderName; 6] = [
     webhook::SIGNATURE_HEADER,
 ];
 
-/// The Worker on `host`: [`router`], or [`misconfigured`] where variables or bindings are wrong.
-pub fn build(host: &impl Host) -> Router {
+/// The Worker on `host`: [`router`].
+///
+/// # Errors
+///
+/// Where variables or bindings are wrong: [`misconfigured`].
+pub fn build(host: &impl Host) -> Result<Router, Misconfigured<Router>> {
     host.limit_request_headers(&REQUEST_HEADERS, &BODY_REQUEST_HEADERS);
     let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
     let requests = RequestLog::parse(host.var(request_log::VARIABLE).as_deref());
     match (authkit, host.kv(store::BINDING), host.objects(ledger::BINDING), requests) {
         (Ok(authkit), Some(kv), Some(ledger), Ok(requests)) => {
             let state = AppState::new(authkit, kv, ledger, host.clock(), requests);
-            router(state.with_limits(CallerLimits::bound(host)))
+            Ok(router(state.with_limits(CallerLimits::bound(host))))
         }
         (authkit, _, ledger, requests) => {
             let mut error = authkit.err().unwrap_or_default();
@@ -124,7 +130,7 @@ pub fn build(host: &impl Host) -> Router {
             if ledger.is_none() {
                 error.add(ledger::BINDING, "is not bound to a Durable Object class");
             }
-            misconfigured(&error, host.clock())
+            Err(Misconfigured(misconfigured(&error, host.clock())))
         }
     }
 }

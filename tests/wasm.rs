@@ -114,7 +114,9 @@ fn natively_sealed_session_opens_in_wasm() {
 fn connect_host() {
     static CONNECTED: Once = Once::new();
     /// No test sends a request.
-    extern "C" fn prepare(_: u32) {}
+    extern "C" fn prepare(_: u32) -> u32 {
+        0
+    }
     CONNECTED.call_once(|| workers::start(prepare));
 }
 

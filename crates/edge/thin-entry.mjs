@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Bundles a Worker with edge-host's entry, which costs a request less than worker-build's own: no proxies, and one
- * call into the module. worker-build runs this in place of esbuild:
+ * Bundles a Worker with edge-host's entry, which costs a request less than worker-build's own: no proxies, one call
+ * into the module, and an application that is there before the first request. worker-build runs this in place of esbuild:
  *
  *     ESBUILD_BIN=thin-entry.mjs THIN_ENTRY_ESBUILD=<path of esbuild> worker-build --release
  *
@@ -23,9 +23,10 @@ const objects = classes.filter(([, , body]) => /^\s+alarm\(/m.test(body)).map(([
 
 const imports = ['__wbg_reset_state', ...objects].join(', ');
 const entry = [
+  "import { env } from 'cloudflare:workers';",
   `import { ${imports} } from './index.js';`,
   `import { entry, objectClass } from '${isolate}';`,
-  'export default entry({ __wbg_reset_state });',
+  'export default entry({ __wbg_reset_state }, env);',
   ...objects.map((name) => `const ${name}Object = objectClass({ __wbg_reset_state }, ${name});`),
   ...objects.map((name) => `export { ${name}Object as ${name} };`),
 ];

@@ -59,6 +59,17 @@ test('request has one line with route, waits and version', async () => {
   });
 });
 
+test('isolate that starts says what is not configured', async () => {
+  const misconfigured = await world.startWorker({ vars: { WORKOS_API_KEY: undefined } });
+  await misconfigured.flushLog();
+  const events = eventsOf(misconfigured);
+  assert.deepEqual(
+    events.map(({ event }) => event),
+    ['misconfigured'],
+  );
+  assert.match(String(events[0].cause), /WORKOS_API_KEY/);
+});
+
 test('health leaves a line once for each isolate', async () => {
   const path = `/health?${crypto.randomUUID()}`;
   const ask = () => world.anonymous().request('GET', path);

@@ -149,7 +149,7 @@ impl World {
         let number = self.simulation.random(|random| random.usize(..ISOLATES_PER_LOCATION));
         let mut isolates = self.isolates.lock().unwrap();
         let isolate = isolates.entry((location, number)).or_insert_with(|| Isolate {
-            router: app::build(&self.host(location)),
+            router: app::build(&self.host(location)).unwrap(),
             tasks: Arc::default(),
         });
         (isolate.router.clone(), Arc::clone(&isolate.tasks))

@@ -4,7 +4,7 @@
 //! have the same seed, and an attacker can compute colliding keys that make each access scan all of them.
 //! These maps use std's algorithm (SipHash-1-3), each with its own key from the Web Crypto generator.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, sync::OnceLock};
 
 use siphasher::sip::SipHasher13;
 
@@ -14,21 +14,15 @@ use super::random_bytes;
 #[allow(clippy::disallowed_types, reason = "this alias sets the seeded hasher")]
 pub type HashMap<K, V> = std::collections::HashMap<K, V, SeededState>;
 
-/// The secret seed of a map's hashes.
-#[derive(Clone)]
-pub struct SeededState([u8; 16]);
-
-impl Default for SeededState {
-    fn default() -> Self {
-        Self(random_bytes())
-    }
-}
+/// The secret seed of a map's hashes, drawn at the first of them: an isolate has no randomness while it starts.
+#[derive(Clone, Default)]
+pub struct SeededState(OnceLock<[u8; 16]>);
 
 impl BuildHasher for SeededState {
     type Hasher = SipHasher13;
 
     fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_key(&self.0)
+        SipHasher13::new_with_key(self.0.get_or_init(random_bytes))
     }
 }
 

@@ -38,3 +38,8 @@ pub trait Host {
     /// The verification of signatures.
     fn signature_verifier(&self) -> Arc<dyn SignatureVerifier>;
 }
+
+/// The application of a host that lacks something: a router that says so to every request. A function for
+/// [`serve!`](crate::serve) returns it as the error.
+#[derive(Debug)]
+pub struct Misconfigured<Router>(pub Router);

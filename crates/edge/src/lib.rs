@@ -37,7 +37,7 @@ pub mod text;
 pub mod workers;
 
 pub use clock::Clock;
-pub use host::Host;
+pub use host::{Host, Misconfigured};
 pub use http_client::{HTTP_MAX_MILLIS, HttpClient, HttpClientError, MeasuredHttpClient};
 pub use kv::{
     KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
@@ -63,12 +63,13 @@ pub use signature::{RsaPublicKey, SignatureError, SignatureVerifier, UnusableRsa
 /// edge_host::serve!(crate::build, Counter = crate::counter);
 /// ```
 ///
-/// The first argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`,
-/// whose error every request is then told. It runs once in an isolate, at the first request. Each further argument
-/// is a class: its name, as the Worker's configuration binds it, and the path of a
-/// `fn(&impl Host, ObjectContext) -> impl Object`, which makes each instance. The classes need SQLite storage
-/// (`new_sqlite_classes`). The macro stands at the root of a crate of type `cdylib`; on any other target than wasm it
-/// expands to nothing.
+/// The first argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`. `E` is a text
+/// that every request is then told, or [`Misconfigured`]. The function runs once in an isolate: when the isolate starts,
+/// by the entry of `thin-entry.mjs`, or at the first request. A Worker that starts has no I/O, no randomness and no time:
+/// a function that panics or fails then runs again at the first request. Each further argument is a class: its name, as
+/// the Worker's configuration binds it, and the path of a `fn(&impl Host, ObjectContext) -> impl Object`, which makes
+/// each instance. The classes need SQLite storage (`new_sqlite_classes`). The macro stands at the root of a crate of type
+/// `cdylib`; on any other target than wasm it expands to nothing.
 ///
 /// A request runs to its end when its client leaves, for as long as `waitUntil()` allows: a write that has begun
 /// completes. The compatibility flag `enable_request_signal` lets the Worker drop the rest of a response body then. The
@@ -90,8 +91,8 @@ macro_rules! serve {
                 $crate::workers::start(prepare);
             }
 
-            extern "C" fn prepare(call: u32) {
-                $crate::workers::prepare(call, $build);
+            extern "C" fn prepare(call: u32) -> u32 {
+                $crate::workers::prepare(call, $build)
             }
 
             #[wasm_bindgen::prelude::wasm_bindgen(wasm_bindgen = $crate::workers::private::wasm_bindgen)]

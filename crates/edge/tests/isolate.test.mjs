@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import vm from 'node:vm';
 
-import { connect, describeHeaders, entry, respond } from '../src/workers/isolate.js';
+import { connect, describeHeaders, entry, environment, respond } from '../src/workers/isolate.js';
 
 /** Longer than any event may take. */
 const TOO_LONG_MS = 21 * 60 * 1000;
@@ -48,16 +48,21 @@ function start(functions) {
 /** @type {any} */
 const CONTEXT = { waitUntil() {} };
 const REQUEST = /** @type {any} */ (new Request('http://localhost/'));
+/** What a module sees where compatibility flags keep the environment from it. */
+const NO_ENVIRONMENT = {};
 
 test('call that the runtime ends starts a new instance', async (t) => {
   t.mock.method(console, 'error', () => {});
   let instances = 0;
-  const worker = entry({
-    __wbg_reset_state() {
-      instances += 1;
-      start({ receive: OK() });
+  const worker = entry(
+    {
+      __wbg_reset_state() {
+        instances += 1;
+        start({ receive: OK() });
+      },
     },
-  });
+    NO_ENVIRONMENT,
+  );
   start({
     receive() {
       for (;;);
@@ -79,7 +84,7 @@ test('event that the runtime has cancelled is dropped later', async (t) => {
   const TASK = 7;
   let isAnswered = false;
   start({ abandon, receive: (id) => (isAnswered ? OK()(id) : TASK) });
-  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
   const cancelled = worker.fetch(REQUEST, {}, CONTEXT);
   isAnswered = true;
   const now = Date.now();
@@ -90,4 +95,48 @@ test('event that the runtime has cancelled is dropped later', async (t) => {
     abandon.mock.calls.map(({ arguments: [task] }) => task),
     [TASK],
   );
+});
+
+test('application is built when the isolate starts', async () => {
+  const env = { NAME: 'a variable' };
+  /** @type {unknown[]} */
+  const built = [];
+  start({ prepare: (id) => built.push(environment(id)), receive: OK() });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, env);
+  assert.deepEqual(built, [env]);
+  assert.equal((await worker.fetch(REQUEST, env, CONTEXT)).status, 200);
+  assert.deepEqual(built, [env]);
+});
+
+test('application that is not configured is built again', async () => {
+  const prepare = mock.fn(() => 0);
+  start({ prepare, receive: OK() });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, { NAME: 'a variable' });
+  assert.equal(prepare.mock.callCount(), 1);
+  for (let event = 0; event < 2; event += 1) await worker.fetch(REQUEST, {}, CONTEXT);
+  assert.equal(prepare.mock.callCount(), 2);
+});
+
+test('application without an environment is built later', async () => {
+  const prepare = mock.fn();
+  start({ prepare, receive: OK() });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
+  assert.equal(prepare.mock.callCount(), 0);
+  await worker.fetch(REQUEST, { NAME: 'a variable' }, CONTEXT);
+  assert.equal(prepare.mock.callCount(), 1);
+});
+
+test('application that needs randomness is built later', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const prepare = mock.fn();
+  start({
+    prepare() {
+      throw new WebAssembly.RuntimeError('there is no randomness yet');
+    },
+    receive: () => assert.fail('this instance has panicked'),
+  });
+  const env = { NAME: 'a variable' };
+  const worker = entry({ __wbg_reset_state: () => start({ prepare, receive: OK() }) }, env);
+  assert.equal((await worker.fetch(REQUEST, env, CONTEXT)).status, 200);
+  assert.equal(prepare.mock.callCount(), 1);
 });

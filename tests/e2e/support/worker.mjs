@@ -60,6 +60,7 @@ const RUNTIME_MODULES = [
   'module.mjs',
   'namespaces.mjs',
   'objects.mjs',
+  'workers.mjs',
 ];
 /** The first module, which is made for the classes that the Worker's configuration binds. */
 const MAIN_MODULE = 'main.mjs';
@@ -167,7 +168,7 @@ export class Worker {
         modules: [
           { type: 'ESModule', path: join(folder, MAIN_MODULE), contents: mainModule(objects) },
           ...RUNTIME_MODULES.map((name) => esModule(folder, name)),
-          { type: 'ESModule', path: join(folder, 'index.js') },
+          bundleScript(folder),
           { type: 'CompiledWasm', path: join(folder, 'index_bg.wasm') },
         ],
         bindings: given({
@@ -430,6 +431,16 @@ function withinTimeout(step) {
 /** A test module, where the bundle finds it: beside itself. @param {string} folder @param {string} name @returns {ESModule} */
 function esModule(folder, name) {
   return { type: 'ESModule', path: join(folder, name), contents: readFileSync(join(RUNTIME_FOLDER, name), 'utf8') };
+}
+
+/** The bundle's script, to which the harness hands its environment. @param {string} folder @returns {ESModule} */
+function bundleScript(folder) {
+  const path = join(folder, 'index.js');
+  return {
+    type: 'ESModule',
+    path,
+    contents: readFileSync(path, 'utf8').replace('cloudflare:workers', './workers.mjs'),
+  };
 }
 
 /** @param {number} index */

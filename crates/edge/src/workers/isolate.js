@@ -23,7 +23,7 @@ const encoder = new TextEncoder();
  *
  * @typedef {object} Module
  * @property {WebAssembly.Memory} memory
- * @property {Pointer} prepare   builds the application with the environment of an event
+ * @property {Pointer} prepare   builds the application with the environment of an event. Returns whether it is configured
  * @property {Pointer} receive   a request: id, and the length of its head in the inbox. Returns its task, as the next two
  * @property {Pointer} message   a message to an object: id, instance, length
  * @property {Pointer} alarm     an alarm: id, instance, retries
@@ -266,6 +266,31 @@ function restart(exports) {
   if (!isUsable(instance)) exports.__wbg_reset_state();
 }
 
+/** Builds the application. @param {number} id of an event */
+function prepare(id) {
+  if (isPrepared) return;
+  const isConfigured = module.prepare(id) !== 0;
+  isPrepared = isConfigured || id !== START;
+}
+
+/** The id of the isolate's start, which no other event has. */
+const START = 0;
+
+/**
+ * Builds the application when the isolate starts, which no request waits for where the runtime starts isolates ahead
+ * of them. There is no I/O, no randomness and no time then: the first request builds an application that panics without
+ * them or is not configured, and every one where the compatibility flags keep the environment from modules.
+ * https://developers.cloudflare.com/workers/runtime-apis/bindings/#importing-env-as-a-global
+ *
+ * @param {object} env
+ */
+function prepareAtStart(env) {
+  if (Object.keys(env).length === 0) return;
+  calls.set(START, { env, response: undefined, hasResponse: false });
+  enter(() => prepare(START));
+  calls.delete(START);
+}
+
 /**
  * Serves a request.
  *
@@ -277,8 +302,7 @@ function restart(exports) {
 export function serve(request, env, context) {
   const call = { request, env, context, response: undefined, hasResponse: false };
   const begin = (/** @type {number} */ id) => {
-    if (!isPrepared) module.prepare(id);
-    isPrepared = true;
+    prepare(id);
     return module.receive(id, headToInbox(request));
   };
   return /** @type {Response} */ (open(call, begin));
@@ -750,9 +774,11 @@ function liveCounts() {
  * The Worker's default export, which is thinner than worker-build's.
  *
  * @param {Exports} exports
+ * @param {object} env the environment of the isolate
  */
-export function entry(exports) {
+export function entry(exports, env) {
   afterPanic = () => {};
+  prepareAtStart(env);
   return {
     /** @param {Request} request @param {unknown} env @param {ExecutionContext} context */
     fetch(request, env, context) {

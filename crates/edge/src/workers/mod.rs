@@ -19,7 +19,7 @@ pub mod signature;
 mod text;
 mod visitor;
 
-use std::{cell::OnceCell, fmt::Display, sync::Arc};
+use std::{cell::RefCell, fmt::Display, sync::Arc};
 
 use axum::Router;
 use http::{HeaderName, StatusCode, header};
@@ -35,7 +35,7 @@ pub(crate) use text::in_small_letters;
 
 use crate::{
     Cause, Clock, Emit as _, Host, HostEvent, HttpClient, JURISDICTION_VARIABLE, KvNamespace,
-    Object, ObjectContext, ObjectNamespace, RateLimit, SignatureVerifier, WaitUntil,
+    Misconfigured, Object, ObjectContext, ObjectNamespace, RateLimit, SignatureVerifier, WaitUntil,
 };
 
 /// Named by what [`serve!`](crate::serve) expands to.
@@ -100,14 +100,24 @@ impl Host for WorkersHost {
     }
 }
 
-/// The result of an application's function for [`serve!`](crate::serve): a router, or an error.
+/// The result of an application's function for [`serve!`](crate::serve).
 pub trait IntoRouter {
     /// The router that serves the isolate's requests.
-    fn into_router(self) -> Router;
+    ///
+    /// # Errors
+    ///
+    /// The router of an application that is not configured.
+    fn into_router(self) -> Result<Router, Misconfigured<Router>>;
 }
 
 impl IntoRouter for Router {
-    fn into_router(self) -> Router {
+    fn into_router(self) -> Result<Router, Misconfigured<Router>> {
+        Ok(self)
+    }
+}
+
+impl IntoRouter for Result<Router, Misconfigured<Router>> {
+    fn into_router(self) -> Self {
         self
     }
 }
@@ -115,16 +125,16 @@ impl IntoRouter for Router {
 /// An application that cannot be built responds to every request with 500 and the error's text, which must
 /// hold no secret.
 impl<E: Display> IntoRouter for Result<Router, E> {
-    fn into_router(self) -> Router {
-        self.unwrap_or_else(|error| {
+    fn into_router(self) -> Result<Router, Misconfigured<Router>> {
+        self.map_err(|error| {
             let detail = format!("The Worker is not configured: {error}");
             HostEvent::Misconfigured { cause: Cause(&error) }.emit();
             let body = serde_json::json!({ "detail": detail }).to_string();
             let headers =
                 [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-            Router::new().fallback(move || {
+            Misconfigured(Router::new().fallback(move || {
                 std::future::ready((StatusCode::INTERNAL_SERVER_ERROR, headers, body.clone()))
-            })
+            }))
         })
     }
 }
@@ -141,12 +151,12 @@ extern "C" {
 
 thread_local! {
     /// The application of the isolate.
-    static ROUTER: OnceCell<Router> = const { OnceCell::new() };
+    static ROUTER: RefCell<Option<Router>> = const { RefCell::new(None) };
 }
 
 /// Runs when an instance of the module starts. `build` calls [`prepare`] for an event.
 #[doc(hidden)]
-pub fn start(build: extern "C" fn(u32)) {
+pub fn start(build: extern "C" fn(u32) -> u32) {
     console::install();
     panics::report();
     // The order is that of `connect` in `isolate.js`, which finds the functions in the module's table.
@@ -198,13 +208,16 @@ pub fn make_object<O: Object + 'static>(
     object::WorkersObject::new(state, |context| factory(&host, context))
 }
 
-/// Builds the isolate's router with the environment of an event. JavaScript calls this once, before it reads the head
-/// of the first request: the application names the headers.
+/// Builds the isolate's router with the environment of an event, and returns whether it is configured. JavaScript calls this
+/// before it reads the head of the first request: the application names the headers.
 #[doc(hidden)]
-pub fn prepare<R: IntoRouter>(call: u32, build: fn(&WorkersHost) -> R) {
+pub fn prepare<R: IntoRouter>(call: u32, build: fn(&WorkersHost) -> R) -> u32 {
     let host = WorkersHost(call::environment(call).unchecked_into());
     console::bind(|name| host.bound(name));
-    ROUTER.with(|router| _ = router.get_or_init(|| build(&host).into_router()));
+    let built = build(&host).into_router();
+    let is_configured = built.is_ok();
+    ROUTER.set(Some(built.unwrap_or_else(|Misconfigured(router)| router)));
+    is_configured.into()
 }
 
 /// Serves the request whose head is in the inbox. Returns the id of the request's task.
@@ -223,7 +236,7 @@ extern "C" fn receive(call: u32, head_length: u32) -> u32 {
             let wait_until = WaitUntil::new(move |work| background.run_in_background(work));
             request.extensions_mut().insert(wait_until);
             request.extensions_mut().insert(visitor::time_zone(Arc::clone(&call)));
-            let mut router = ROUTER.with(|router| router.get_or_init(Router::new).clone());
+            let mut router = ROUTER.with_borrow(Clone::clone).unwrap_or_default();
             let response = tower_service::Service::call(&mut router, request).await;
             if may_have_body {
                 request::read_rest(&call).await;
