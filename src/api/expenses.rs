@@ -178,15 +178,17 @@ pub(crate) async fn download_expenses(
         let listed = export.next().await?;
         Ok::<_, ExportError>(listed.map(|listed| (csv::lines(&listed), export)))
     });
-    let mut scope = in_current(Scope::continued).unwrap_or_default();
-    let rest = rest.flat_map(move |part| {
+    let rest = rest.flat_map(|part| {
         let broken_off = part.as_ref().err().map(|error| {
-            // The body is made after the request's scope has ended.
-            scope.run(|| AppEvent::ExportBrokenOff { cause: Cause(error) }.emit());
+            AppEvent::ExportBrokenOff { cause: Cause(error) }.emit();
             Ok(csv::BREAK_OFF.to_owned())
         });
         stream::iter(broken_off.into_iter().chain([part]))
     });
+    // The body is made after the request's scope has ended.
+    let mut scope = in_current(Scope::continued).unwrap_or_default();
+    let mut rest = rest.boxed();
+    let rest = stream::poll_fn(move |context| scope.run(|| rest.poll_next_unpin(context)));
     let parts = stream::once(ready(Ok(beginning))).chain(rest);
     Ok(with_consistency(csv_download(Body::from_stream(parts)), consistency))
 }

@@ -50,9 +50,10 @@ async function assertWholeExport(actor, count) {
  *
  * @param {import('./support/actors.mjs').Actor} actor
  * @param {string} path
+ * @param {Record<string, string>} [headers]
  * @returns {Promise<http.IncomingMessage>}
  */
-function begin(actor, path) {
+function begin(actor, path, headers) {
   return new Promise((resolve, reject) => {
     const { port } = new URL(actor.origin);
     http
@@ -62,7 +63,7 @@ function begin(actor, path) {
           port,
           path,
           agent: false,
-          headers: { host: `localhost:${port}`, ...actor.headers('GET') },
+          headers: { host: `localhost:${port}`, ...actor.headers('GET'), ...headers },
         },
         resolve,
       )
@@ -123,7 +124,8 @@ test('an export that fails midway is marked incomplete', async (t) => {
   t.after(() => world.worker.failKv());
   // The first list waits until the later ones are sure to fail.
   await world.worker.holdKv('list');
-  const pending = begin(userWith(10_000), '/expenses.csv');
+  const ray = '9a2b3c4d5e6f7a8b-TST';
+  const pending = begin(userWith(10_000), '/expenses.csv', { 'cf-ray': ray });
   await world.worker.untilKvIsHeld();
   await world.worker.failKv('list');
   const response = await pending;
@@ -138,8 +140,10 @@ test('an export that fails midway is marked incomplete', async (t) => {
   assert.match(text, /\r\n"INCOMPLETE: [^"\r\n]*$/);
   assert.throws(() => parseCsv(text), /not CSV/);
   await world.worker.flushLog();
-  const [event] = eventsOf(world.worker).filter((event) => event.event === 'export_broken_off');
-  assert.match(String(event.cause), /^KV list failed/);
+  const events = eventsOf(world.worker).filter(({ request }) => request === ray);
+  const causes = new Map(events.map(({ event, cause }) => [event, String(cause)]));
+  assert.match(causes.get('export_broken_off') ?? '', /^KV list failed/);
+  assert.ok(causes.has('kv_failed'), [...causes.keys()].join());
 });
 
 test('export waits for slow clients and stops without them', async () => {
