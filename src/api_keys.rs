@@ -32,6 +32,7 @@ use crate::{
     url_encoded::Parameters,
     web::{
         Locale,
+        cookies::{self, PageCookies},
         views::{
             Account,
             api_keys::{KeyForm, KeysPage, Notice, page},
@@ -40,19 +41,12 @@ use crate::{
     },
 };
 use axum_authkit::{
-    AppError, CurrentUser, Rejection,
-    api_keys::ApiKey,
-    browser::{redirect, wants_html},
-    origin::RequestOrigin,
-    own_api_keys::OwnApiKeysError,
-    secret::Secret,
-    workos::WorkosError,
+    AppError, CurrentUser, Rejection, api_keys::ApiKey, browser::wants_html, origin::RequestOrigin,
+    own_api_keys::OwnApiKeysError, secret::Secret, workos::WorkosError,
 };
 
 /// The path of the list.
 const PATH: &str = "/api-keys";
-/// Where a form that has revoked a key leads.
-const REVOKED: &str = "/api-keys?revoked=1";
 /// The longest name of a key.
 const NAME_MAX_CHARS: usize = 100;
 /// The field of each permission in the form, in the order of [`Access::SCOPES`].
@@ -238,10 +232,15 @@ async fn perform(
             if !wants_html(&parts.headers) {
                 return Ok(JsonText(describe_all(&listed)).into_response());
             }
-            let is_revoked = parts.uri.query() == Some("revoked=1");
+            let cookies = PageCookies::of_parts(&parts);
+            let is_revoked = cookies.read(&parts.headers).0 == Some(cookies::Notice::Revoked);
             let notice = if is_revoked { Notice::Revoked } else { Notice::None };
             let page = page.show(Some(&listed), &KeyForm::default(), notice);
-            Ok(respond(StatusCode::OK, page))
+            let mut response = respond(StatusCode::OK, page);
+            if is_revoked {
+                response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
+            }
+            Ok(response)
         }
         Operation::Create => {
             let mut fields = Parameters::default();
@@ -292,7 +291,9 @@ async fn perform(
             let id = parts.uri.path().rsplit('/').next().unwrap_or_default();
             keys.revoke(id).await.map_err(failed)?;
             Ok(match operation {
-                Operation::RevokeByForm => redirect(StatusCode::SEE_OTHER, REVOKED),
+                Operation::RevokeByForm => {
+                    PageCookies::of_parts(&parts).redirect(PATH, cookies::Notice::Revoked)
+                }
                 _ => StatusCode::NO_CONTENT.into_response(),
             })
         }

@@ -39,6 +39,8 @@ pub enum Notice {
     Restored(ExpenseId),
     /// The session was switched to another organization.
     Switched,
+    /// An API key was revoked.
+    Revoked,
     /// A file was imported.
     Imported {
         /// The new expenses.
@@ -59,6 +61,7 @@ impl Notice {
             Self::Deleted(id) => ("deleted.", id),
             Self::Restored(id) => ("restored.", id),
             Self::Switched => return "switched".to_owned(),
+            Self::Revoked => return "revoked".to_owned(),
             Self::Imported { added, unchanged, skipped } => {
                 return format!("imported.{added}.{unchanged}.{skipped}");
             }
@@ -68,7 +71,11 @@ impl Notice {
 
     fn parse(text: &str) -> Option<Self> {
         let Some((kind, id)) = text.split_once('.') else {
-            return (text == "switched").then_some(Self::Switched);
+            return match text {
+                "switched" => Some(Self::Switched),
+                "revoked" => Some(Self::Revoked),
+                _ => None,
+            };
         };
         if kind == "imported" {
             let mut counts = id.split('.').map_while(|count| count.parse().ok());
@@ -176,6 +183,7 @@ mod tests {
                 Notice::Deleted(id),
                 Notice::Restored(id),
                 Notice::Switched,
+                Notice::Revoked,
                 Notice::Imported { added: 1, unchanged: 0, skipped: 10_000 },
             ] {
                 let cookie = sent(cookies, notice);

@@ -310,6 +310,7 @@ fn noticed_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
         | cookies::Notice::Restored(id) => Some(id),
         cookies::Notice::Deleted(_)
         | cookies::Notice::Switched
+        | cookies::Notice::Revoked
         | cookies::Notice::Imported { .. } => None,
     }
 }
@@ -321,8 +322,8 @@ async fn told(
     listed: Option<Expense>,
 ) -> Option<Notice> {
     let id = match notice {
-        // The account's page shows it.
-        cookies::Notice::Switched => return None,
+        // The pages of the account and of its API keys show them.
+        cookies::Notice::Switched | cookies::Notice::Revoked => return None,
         cookies::Notice::Imported { added, unchanged, skipped } => {
             return Some(Notice::Imported { added, unchanged, skipped });
         }
