@@ -238,7 +238,7 @@ async fn perform(
             let page = page.show(Some(&listed), &KeyForm::default(), notice);
             let mut response = respond(StatusCode::OK, page);
             if is_revoked {
-                response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
+                cookies.clear_notice(&mut response);
             }
             Ok(response)
         }

@@ -47,7 +47,7 @@ pub(crate) async fn show_account(
     });
     let mut response = respond(StatusCode::OK, page);
     if is_switched {
-        response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
+        cookies.clear_notice(&mut response);
     }
     if !may_open_portal {
         return Ok(response);

@@ -14,7 +14,7 @@ use axum_authkit::{
     cookie::{Cookie, RequestCookies},
     origin::RequestOrigin,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 
 use crate::expenses::model::{Currency, ExpenseId};
 
@@ -137,10 +137,9 @@ impl PageCookies {
         (notice, currency)
     }
 
-    /// Removes the message, which the page shows once.
-    #[must_use]
-    pub fn clear_notice(self) -> HeaderValue {
-        self.cookie(NOTICE, 0).clear()
+    /// Removes the message with the response that shows it: a page shows it once.
+    pub fn clear_notice(self, response: &mut Response) {
+        response.headers_mut().append(header::SET_COOKIE, self.cookie(NOTICE, 0).clear());
     }
 
     /// 303 to a page, which shows the message.

@@ -195,7 +195,7 @@ pub(crate) async fn list_expenses(
     });
     let mut response = respond(StatusCode::OK, page);
     if told.is_some() {
-        response.headers_mut().append(header::SET_COOKIE, cookies.clear_notice());
+        cookies.clear_notice(&mut response);
     }
     if let Some(cursor) = &cursor_of_next {
         match next_link(&query.filtering, cursor) {
