@@ -80,6 +80,7 @@ export async function workerProblems({ settings }, variables) {
   } catch (error) {
     throw new Stop(`The bundle does not run: ${/** @type {Error} */ (error).message}\n${log.join('')}`);
   } finally {
-    await miniflare.dispose();
+    // Of a runtime that did not start it fails too, with less to read than the error above.
+    await miniflare.dispose().catch(() => {});
   }
 }
