@@ -54,7 +54,7 @@ export const PLANTED = [
   },
   {
     name: 'a request that is sent again is applied again',
-    file: `${LEDGER}/log.rs`,
+    file: `${LEDGER}/entries.rs`,
     from: 'self.requests.iter().any(|known| known == request)',
     to: 'self.requests.iter().any(|known| known == request && known.is_empty())',
   },

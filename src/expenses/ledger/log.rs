@@ -14,12 +14,13 @@
 //!
 //! Storage is the truth. A [`Log`] in memory is dropped when a write to the storage fails, and loaded again.
 
-use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    entries::{Entry, LOG},
     erasure::Erasure,
     messages::{KeyMessage, UnknownVersion, VERSION, json, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
@@ -28,7 +29,6 @@ use crate::expenses::{
     keys::Owner,
     model::{Expense, ExpenseId},
     record::ExpenseRecord,
-    row::Row,
 };
 use chrono::DateTime;
 
@@ -47,31 +47,15 @@ const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
 const KV_WRITE_PAUSE_MILLIS: i64 = 1000;
 /// The delay of the alarm that performs a write to KV that an earlier instance, or this one, may not end.
 const SAFETY_MILLIS: i64 = 30 * 1000;
-/// The last requests of an entry: one that is sent again is recognized.
-const MAX_REQUESTS: usize = 8;
 
 const OWNER: &str = "owner";
 pub(super) const ERASURE: &str = "erasure";
-const LOG: &str = "log:";
 const KEY: &str = "key:";
 
 #[derive(Serialize, Deserialize)]
 struct OwnerRow {
     v: u32,
     owner: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EntryRow<'a> {
-    v: u32,
-    #[serde(borrow)]
-    record: Option<ExpenseRecord<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    removed: Option<ExpenseRecord<'a>>,
-    at: i64,
-    kv_at: Option<i64>,
-    uncertain: bool,
-    requests: Cow<'a, [String]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,116 +68,11 @@ struct KeyRow<'a> {
     at: i64,
 }
 
-versioned!(OwnerRow, EntryRow<'_>, KeyRow<'_>);
+versioned!(OwnerRow, KeyRow<'_>);
 
 impl From<UnknownVersion> for ObjectFault {
     fn from(error: UnknownVersion) -> Self {
         Self::new(error.to_string())
-    }
-}
-
-/// The latest write of an expense.
-#[derive(Clone)]
-pub(super) struct Entry {
-    /// `None`: removed.
-    pub(super) expense: Option<Expense>,
-    /// The expense that a removal has removed, unless it was unreadable.
-    pub(super) removed: Option<Box<Expense>>,
-    pub(super) at: i64,
-    pub(super) kv_at: Option<i64>,
-    pub(super) uncertain: bool,
-    pub(super) requests: Vec<String>,
-    /// Attempts to write to KV that failed in a row. Not stored.
-    failures: u32,
-    /// When KV may be written again. Not stored.
-    not_before: i64,
-    /// Whether this instance repeats an uncertain write now, without a failure so far. Not stored.
-    repeats: bool,
-    /// The stored text of the row, made at the first read. Not stored.
-    row: OnceCell<String>,
-}
-
-impl Entry {
-    /// A write by `request`, after `before`.
-    pub(super) fn new(
-        expense: Option<Expense>,
-        request: &str,
-        now: i64,
-        before: Option<&Self>,
-    ) -> Self {
-        let mut requests = before.map(|before| before.requests.clone()).unwrap_or_default();
-        if requests.len() >= MAX_REQUESTS {
-            requests.remove(0);
-        }
-        requests.push(request.to_owned());
-        Self {
-            expense,
-            removed: None,
-            at: now,
-            kv_at: None,
-            uncertain: before.is_some_and(|before| before.uncertain),
-            requests,
-            failures: before.map_or(0, |before| before.failures),
-            not_before: before.map_or(0, |before| before.not_before),
-            repeats: false,
-            row: OnceCell::new(),
-        }
-    }
-
-    fn parse(id: ExpenseId, json: &str) -> Result<Self, ObjectFault> {
-        let row: EntryRow<'_> = parse("row of an expense", json)?;
-        let expense = match row.record {
-            Some(record) => Some(record.into_expense(id).ok_or(UnknownVersion("row's record"))?),
-            None => None,
-        };
-        // Without it nothing is lost but the way back.
-        let removed = row.removed.and_then(|record| record.into_expense(id)).map(Box::new);
-        Ok(Self {
-            expense,
-            removed,
-            at: row.at,
-            kv_at: row.kv_at,
-            // An instance that ended may have begun a write to KV.
-            uncertain: row.uncertain || row.kv_at.is_none(),
-            requests: row.requests.into_owned(),
-            failures: 0,
-            not_before: 0,
-            repeats: false,
-            row: OnceCell::new(),
-        })
-    }
-
-    /// Whether the request made one of the last writes: then it was sent again.
-    pub(super) fn is_of(&self, request: &str) -> bool {
-        self.requests.iter().any(|known| known == request)
-    }
-
-    /// The stored text of the expense's row; `None` for a removal.
-    pub(super) fn row(&self) -> Option<&str> {
-        let expense = self.expense.as_ref()?;
-        Some(self.row.get_or_init(|| Row::from(expense).stored()))
-    }
-
-    fn store(&self, id: ExpenseId, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
-        let row = EntryRow {
-            v: VERSION,
-            record: self.expense.as_ref().map(ExpenseRecord::from),
-            removed: self.removed.as_deref().map(ExpenseRecord::from),
-            at: self.at,
-            kv_at: self.kv_at,
-            uncertain: self.uncertain,
-            requests: Cow::Borrowed(&self.requests),
-        };
-        storage.put(&format!("{LOG}{id}"), &json(&row))
-    }
-
-    /// When KV is to be written; `None` if it has the entry for good.
-    fn due_at(&self) -> Option<i64> {
-        match self.kv_at {
-            None => Some(self.not_before),
-            Some(at) if self.uncertain => Some(self.not_before.max(at + KV_LAG_MAX_MILLIS)),
-            Some(_) => None,
-        }
     }
 }
 

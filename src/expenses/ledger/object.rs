@@ -15,8 +15,9 @@ use edge_host::{
 };
 
 use super::{
+    entries::Entry,
     erasure::Erasure,
-    log::{ERASURE, Entry, Log},
+    log::{ERASURE, Log},
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
         VERSION, json, parse,
