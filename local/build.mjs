@@ -317,12 +317,13 @@ export function isFresh(worker, mode) {
  */
 export function sources(worker, mode) {
   const folders = [...worker.sources, ...(worker.assets ? [worker.assets] : [])];
+  const crate = worker.crate ?? worker.folder;
   return [
     ...new Set([
       ...INPUTS,
-      join(worker.crate ?? worker.folder, 'Cargo.toml'),
+      join(crate, 'Cargo.toml'),
       ...folders.flatMap(filesUnder),
-      ...noted(mode),
+      ...noted(crate, mode),
     ]),
   ];
 }
@@ -336,14 +337,20 @@ function filesUnder(folder) {
   });
 }
 
-/** The files of this project in cargo's dependency notes of the last build: `include_str!` and the like. @param {Mode} mode */
-function noted(mode) {
+/**
+ * The files of this project in cargo's dependency notes of the crate's last build: `include_str!` and the like. The notes
+ * of other Workers' builds lie beside them.
+ *
+ * @param {string} crate its folder
+ * @param {Mode} mode
+ */
+function noted(crate, mode) {
   const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
-  const folder = join(target, 'wasm32-unknown-unknown', mode.profile);
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.d'))
-    .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
+  const name = /^name = "(.+)"$/m.exec(readFileSync(join(ROOT, crate, 'Cargo.toml'), 'utf8'))?.[1].replaceAll('-', '_');
+  const notes = join(target, 'wasm32-unknown-unknown', mode.profile, `${name}.d`);
+  if (!existsSync(notes)) return [];
+  return readFileSync(notes, 'utf8')
+    .split('\n')
     .flatMap((line) => line.slice(line.indexOf(': ') + 2).split(/(?<!\\) /))
     .map((path) => relative(ROOT, path.replaceAll('\\ ', ' ')))
     .filter((path) => path !== '' && !path.startsWith('..'));

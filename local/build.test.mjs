@@ -5,13 +5,22 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { BUNDLE_MAX_BYTES } from '../bench/operations.mjs';
-import { EXPENSES, RELEASE, build, bundleFolder } from './build.mjs';
+import { EXPENSES, RELEASE, build, bundleFolder, sources } from './build.mjs';
+import { EXAMPLE } from './example.mjs';
 import { namedBySimilarity } from './similarity.mjs';
 import { exportNames, functionBodies, importNames, withExports, withImports } from './wasm.mjs';
 
 await build('quiet');
 const folder = bundleFolder(EXPENSES, RELEASE);
 const wasm = readFileSync(join(folder, 'index_bg.wasm'));
+
+test("another Worker's sources leave the bundle fresh", () => {
+  // Both are compiled in the same folder.
+  const own = new Set(sources(EXPENSES, RELEASE));
+  assert.ok(own.has('crates/worker/src/lib.rs') && own.has('assets/style.css'));
+  assert.ok(sources(EXAMPLE, RELEASE).includes('examples/worker/src/lib.rs'));
+  assert.ok(!own.has('examples/worker/src/lib.rs'));
+});
 
 test('bundle has at most 500 kB gzipped', () => {
   const script = readFileSync(join(folder, 'index.js'));

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
 import { TEST_WORKER, TEST_WORKER_MODE } from '../crates/edge/tests/worker.mjs';
-import { build } from './build.mjs';
+import { EXPENSES, RELEASE, build, isFresh } from './build.mjs';
 import { NO_CHROMIUM, findChromium } from './chromium.mjs';
 import { ROOT, Stop, bold, capture, green, main, red } from './commands.mjs';
 import { EXAMPLE, EXAMPLE_TEST_MODE } from './example.mjs';
@@ -139,11 +139,14 @@ await main(async () => {
  * Runs every test file under the folders, on bundles that are as new as their sources.
  *
  * @param {string[]} folders
- * @param {NonNullable<Parameters<typeof build>[1]>[]} [bundles] besides the release bundle
+ * @param {{ worker: import('./build.mjs').Worker, mode: import('./build.mjs').Mode }[]} [bundles] besides the release bundle
  */
 async function runOnBundle(folders, bundles = []) {
-  await build('steps');
-  for (const bundle of bundles) await build('steps', bundle);
+  const all = [{ worker: EXPENSES, mode: RELEASE }, ...bundles];
+  for (const bundle of all) await build('steps', bundle);
+  const stale = all.find(({ worker, mode }) => !isFresh(worker, mode));
+  // Several files run at a time: none may build a bundle again that others read.
+  if (stale) throw new Stop(`The sources of ${stale.worker.title} changed while it was built: run npm test again.`);
   const reporter = process.stdout.isTTY ? 'spec' : 'tap';
   const options = [
     '--test',
