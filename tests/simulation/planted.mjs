@@ -30,15 +30,15 @@ export const PLANTED = [
   },
   {
     name: 'an uncertain write to KV is not repeated',
-    file: `${LEDGER}/log.rs`,
-    from: 'entry.uncertain = true;',
-    to: 'entry.uncertain = false;',
+    file: `${LEDGER}/entries.rs`,
+    from: 'self.uncertain = true;',
+    to: 'self.uncertain = false;',
   },
   {
     name: 'a failed write to KV is not repeated',
-    file: `${LEDGER}/log.rs`,
-    from: 'entry.failures += 1;',
-    to: 'entry.failures += 1;\n                entry.kv_at = Some(now);\n                if entry.failures > 0 {\n                    return Ok(());\n                }',
+    file: `${LEDGER}/entries.rs`,
+    from: 'self.failures += 1;',
+    to: 'self.failures += 1;\n                self.kv_at = Some(now);\n                if self.failures > 0 {\n                    return Ok(());\n                }',
   },
   {
     name: 'a change does not look at the log again after KV',

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{
-    log::{ERASURE, Transfer},
-    object::Shared,
-};
+use super::{entries::Transfer, log::ERASURE, object::Shared};
 use crate::expenses::{
     erase::{Erased, erase},
     events::ExpensesEvent,

@@ -14,13 +14,11 @@
 //!
 //! Storage is the truth. A [`Log`] in memory is dropped when a write to the storage fails, and loaded again.
 
-use std::collections::BTreeMap;
-
 use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    entries::{Entry, LOG},
+    entries::{Entries, Entry, LOG, Transfer, note_earliest},
     erasure::Erasure,
     messages::{KeyMessage, UnknownVersion, VERSION, json, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
@@ -42,9 +40,6 @@ const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 const REMOVAL_MAX_MILLIS: i64 = KV_LAG_MAX_MILLIS + 60 * 1000;
 /// Keys of one hour are removed together.
 const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
-/// The pause between two writes of one key, which KV demands.
-/// <https://developers.cloudflare.com/kv/platform/limits/>
-const KV_WRITE_PAUSE_MILLIS: i64 = 1000;
 /// The delay of the alarm that performs a write to KV that an earlier instance, or this one, may not end.
 const SAFETY_MILLIS: i64 = 30 * 1000;
 
@@ -80,14 +75,7 @@ impl From<UnknownVersion> for ObjectFault {
 fn note_key(earliest: &mut Option<i64>, at: i64) {
     let step = KEY_REMOVAL_STEP_MILLIS;
     let due_at = (at + KEY_MILLIS + step - 1).div_euclid(step) * step;
-    *earliest = Some(earliest.map_or(due_at, |earlier| earlier.min(due_at)));
-}
-
-/// A write to KV.
-pub(super) struct Transfer {
-    pub(super) id: ExpenseId,
-    /// The expense and the stored text of its row. `None`: the key is to be deleted.
-    pub(super) expense: Option<(Expense, String)>,
+    note_earliest(earliest, due_at);
 }
 
 /// A request that added an expense with an idempotency key.
@@ -100,7 +88,7 @@ pub(super) struct KeyedRequest {
 /// The loaded state of a ledger.
 pub(super) struct Log {
     pub(super) owner: Option<Owner>,
-    pub(super) entries: BTreeMap<ExpenseId, Entry>,
+    pub(super) entries: Entries,
     pub(super) erasure: Option<Erasure>,
     /// When the oldest idempotency keys are to be removed; the outer `None` until an event needs it, because it
     /// takes every key's row.
@@ -127,7 +115,7 @@ impl Log {
         };
         let mut log = Self {
             owner,
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
             erasure,
             keys_due_at: None,
             alarm: None,
@@ -159,7 +147,7 @@ impl Log {
 
     /// Whether KV lacks a write.
     pub(super) fn is_behind(&self) -> bool {
-        self.entries.values().any(|entry| entry.kv_at.is_none())
+        self.entries.unsettled().any(|(_, entry)| entry.kv_at.is_none())
     }
 
     /// When the oldest idempotency keys are to be removed.
@@ -256,10 +244,10 @@ impl Log {
             return Vec::new();
         }
         let is_due = |entry: &Entry| entry.due_at().is_some_and(|at| at <= now);
-        let due = self.entries.iter().filter(|(_, entry)| is_due(entry));
+        let due = self.entries.unsettled().filter(|(_, entry)| is_due(entry));
         due.take(max)
             .map(|(id, entry)| Transfer {
-                id: *id,
+                id,
                 expense: entry.expense.clone().zip(entry.row().map(str::to_owned)),
             })
             .collect()
@@ -273,12 +261,7 @@ impl Log {
         transfers: &[Transfer],
     ) -> Result<(), ObjectFault> {
         for transfer in transfers {
-            if let Some(entry) = self.entries.get_mut(&transfer.id)
-                && entry.kv_at.take().is_some()
-            {
-                entry.repeats = true;
-                entry.store(transfer.id, storage)?;
-            }
+            self.entries.change(transfer.id, |entry| entry.begin(transfer.id, storage))?;
         }
         Ok(())
     }
@@ -291,31 +274,7 @@ impl Log {
         result: &Result<(), KvError>,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        // An erasure removes entries.
-        let Some(entry) = self.entries.get_mut(&transfer.id) else { return Ok(()) };
-        match result {
-            Ok(()) => {
-                entry.failures = 0;
-                entry.not_before = now + KV_WRITE_PAUSE_MILLIS;
-                if entry.expense.as_ref() == transfer.expense.as_ref().map(|(expense, _)| expense) {
-                    entry.uncertain &= !std::mem::take(&mut entry.repeats);
-                    entry.kv_at = Some(now);
-                    entry.store(transfer.id, storage)?;
-                }
-            }
-            Err(error) => {
-                entry.failures += 1;
-                entry.not_before = now + delay_millis(entry.failures);
-                // The attempt may take effect late, also one that repeats an uncertain write: the next success
-                // begins the ten minutes anew.
-                entry.repeats = false;
-                if !entry.uncertain && error.kind != KvErrorKind::InvalidRequest {
-                    entry.uncertain = true;
-                    entry.store(transfer.id, storage)?;
-                }
-            }
-        }
-        Ok(())
+        self.entries.change(transfer.id, |entry| entry.settle(storage, transfer, result, now))
     }
 
     /// Notes whether KV works at all. While it does not, every write waits.
@@ -341,14 +300,8 @@ impl Log {
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        let is_over = |entry: &Entry| {
-            !entry.uncertain && entry.kv_at.is_some_and(|at| at + KV_LAG_MAX_MILLIS <= now)
-        };
-        let over: Vec<ExpenseId> =
-            self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(id, _)| *id).collect();
-        for id in over {
+        for id in self.entries.take_settled(now - KV_LAG_MAX_MILLIS) {
             storage.delete(&format!("{LOG}{id}"))?;
-            self.entries.remove(&id);
         }
         if self.keys_due_at(storage)?.is_some_and(|at| at <= now) {
             let mut earliest = None;
@@ -409,11 +362,11 @@ impl Log {
         let next = match &self.erasure {
             Some(erasure) => erasure.due_at(),
             None => {
-                let entries = self.entries.values().filter_map(|entry| match entry.due_at() {
-                    Some(at) => Some(at.max(self.kv_not_before)),
-                    None => entry.kv_at.map(|at| at + REMOVAL_MAX_MILLIS),
-                });
-                entries.chain(keys_due_at).min()
+                let due_at = self.entries.unsettled().filter_map(|(_, entry)| entry.due_at());
+                let writes = due_at.map(|at| at.max(self.kv_not_before));
+                let settled_at = self.entries.earliest_settled_at();
+                let removal = settled_at.map(|at| at + REMOVAL_MAX_MILLIS);
+                writes.chain(removal).chain(keys_due_at).min()
             }
         };
         match next {

@@ -163,7 +163,7 @@ impl Shared {
         let now = self.now();
         let added = self.with_log_of(owner, |log, storage| {
             // Sent again: ids are random, so another request has another one.
-            if log.entries.contains_key(&expense.id) {
+            if log.entries.contains(&expense.id) {
                 return Ok(form.saved(&expense, &Row::from(&expense).stored()));
             }
             let mut expense = expense;
@@ -176,8 +176,8 @@ impl Shared {
                 }
                 // The log keeps an addition for ten minutes at least. If it is not there the storage failed
                 // between two rows.
-                let is_committed = log.entries.contains_key(&first.expense.id)
-                    || now - first.at >= KV_LAG_MAX_MILLIS;
+                let is_committed =
+                    log.entries.contains(&first.expense.id) || now - first.at >= KV_LAG_MAX_MILLIS;
                 if is_committed {
                     return Ok(form.saved(&first.expense, &Row::from(&first.expense).stored()));
                 }
@@ -242,7 +242,7 @@ impl Shared {
         form: Form,
     ) -> Result<String, ObjectFault> {
         let is_in_log =
-            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains_key(&id)))?;
+            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains(&id)))?;
         let base = if is_in_log {
             Base::InLog
         } else {
@@ -354,10 +354,10 @@ impl Shared {
                 });
             Ok(respond(match form {
                 Form::Rows => {
-                    Outcome::Rows { entries: entries.map(|(id, entry)| row(*id, entry)).collect() }
+                    Outcome::Rows { entries: entries.map(|(id, entry)| row(id, entry)).collect() }
                 }
                 Form::Records => Outcome::Entries {
-                    entries: entries.map(|(id, entry)| record(*id, entry)).collect(),
+                    entries: entries.map(|(id, entry)| record(id, entry)).collect(),
                 },
             }))
         })
