@@ -22,6 +22,8 @@ const GROWTH_CONNECTIONS = 2;
 const GROWTH_WARM_UP_ROWS = 30_000;
 const GROWTH_WARM_UP_REQUESTS = { min: 6, max: 100 };
 const GROWTH_MAX_REQUESTS = 400;
+/** How often the start of isolates is measured. */
+const STARTS = MIN_ROUNDS;
 
 /** @typedef {import('./operations.mjs').ServerName} ServerName */
 /** @typedef {import('./servers.mjs').Server} Server */
@@ -38,7 +40,14 @@ const GROWTH_MAX_REQUESTS = 400;
 /** One burst of each server. @typedef {Partial<Record<ServerName, Burst>> & { ours: Burst }} Round */
 /** @typedef {{ operation: string, rounds: Round[] }} Result */
 
-/** The first authenticated list of new isolates, in milliseconds. @typedef {{ wallMs: number[], cpuMs: number | null }} Cold */
+/**
+ * New isolates, in milliseconds.
+ *
+ * @typedef {object} Cold
+ * @property {number[]} wallMs of the first authenticated list
+ * @property {number | null} cpuMs of it, the mean
+ * @property {(number | null)[]} startCpuMs of the start of an isolate before it, the mean of each measurement
+ */
 
 /**
  * @typedef {object} Growth
@@ -98,24 +107,27 @@ export async function measure({ servers, operations, connections, rounds: wanted
 }
 
 /**
- * Sends the first authenticated list to each of that many new isolates, by turns. Runtimes, KV and connections to it are warm,
- * and the isolates share no compiled code.
+ * Measures the start of that many new isolates, and then sends the first authenticated list to each, by turns. Runtimes,
+ * KV and connections to it are warm, and the isolates share no compiled code.
  *
- * @param {Pick<import('./servers.mjs').Bench, 'startCold'>} bench
+ * @param {Pick<import('./servers.mjs').Bench, 'startCold' | 'fillCold'>} bench
  * @param {ServerName[]} names
  * @param {import('./operations.mjs').Operation} list
  * @param {number} isolates
  * @param {Progress} progress
  * @returns {Promise<Partial<Record<ServerName, Cold>>>}
  */
-export async function measureColdStarts({ startCold }, names, list, isolates, progress) {
+export async function measureColdStarts({ startCold, fillCold }, names, list, isolates, progress) {
+  progress('the start of new isolates');
+  const starts = await measureStarts(startCold, names, isolates);
   progress('new isolates');
   const servers = [];
   for (const name of names) {
     const server = await startCold(name, isolates);
+    await fillCold(server);
     // The runtime's first request, and the key set in KV.
     await firstRequest(server, list, 'read');
-    servers.push({ server, cold: /** @type {Cold} */ ({ wallMs: [], cpuMs: 0 }) });
+    servers.push({ server, cold: /** @type {Cold} */ ({ wallMs: [], cpuMs: 0, startCpuMs: starts[name] ?? [] }) });
   }
   for (let index = 0; index < isolates; index += 1) {
     const turns = index % 2 === 0 ? servers : [...servers].reverse();
@@ -123,16 +135,42 @@ export async function measureColdStarts({ startCold }, names, list, isolates, pr
       const before = cpuSecs(server);
       cold.wallMs.push(await firstRequest(server, list, `cold-${index}`));
       await pause(SETTLE_MS);
-      const after = cpuSecs(server);
-      cold.cpuMs =
-        cold.cpuMs === null || before === null || after === null
-          ? null
-          : cold.cpuMs + ((after - before) * 1000) / isolates;
+      const ms = millisBetween(before, cpuSecs(server));
+      cold.cpuMs = cold.cpuMs === null || ms === null ? null : cold.cpuMs + ms / isolates;
     }
   }
   await Promise.all(servers.map(({ server }) => server.miniflare.dispose()));
   return Object.fromEntries(servers.map(({ server, cold }) => [server.name, cold]));
 }
+
+/**
+ * The CPU time of the start of one isolate: what a process with that many uses until it is ready, beyond one without them.
+ *
+ * @param {import('./servers.mjs').Bench['startCold']} startCold
+ * @param {ServerName[]} names
+ * @param {number} isolates
+ * @returns {Promise<Partial<Record<ServerName, (number | null)[]>>>}
+ */
+async function measureStarts(startCold, names, isolates) {
+  /** @type {Partial<Record<ServerName, (number | null)[]>>} */
+  const starts = Object.fromEntries(names.map((name) => [name, []]));
+  const untilReady = async (/** @type {ServerName} */ name, /** @type {number} */ count) => {
+    const server = await startCold(name, count);
+    const secs = cpuSecs(server);
+    await server.miniflare.dispose();
+    return secs;
+  };
+  for (let turn = 0; turn < STARTS; turn += 1) {
+    for (const name of names) {
+      const ms = millisBetween(await untilReady(name, 0), await untilReady(name, isolates));
+      starts[name]?.push(ms === null ? null : ms / isolates);
+    }
+  }
+  return starts;
+}
+
+/** @param {number | null} before @param {number | null} after in seconds */
+const millisBetween = (before, after) => (before === null || after === null ? null : (after - before) * 1000);
 
 /** @param {Server} server @param {import('./operations.mjs').Operation} operation @param {string} worker */
 async function firstRequest(server, { request, status }, worker) {

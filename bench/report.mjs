@@ -194,33 +194,58 @@ function speedTable({ results }, names) {
 /** @param {Run['cold']} cold */
 function coldTable(cold) {
   const names = ORDER.filter((name) => cold[name]);
-  const head = ['', 'median ms', 'quartiles', 'CPU ms', 'to Hono', '±', 'goal', 'at most'];
+  const head = [
+    ...['', 'median ms', 'quartiles', 'CPU ms', 'to Hono', '±', 'goal', 'at most'],
+    ...['start CPU ms', '±', 'with start', 'to Hono', '±'],
+  ];
   const rows = names.map((name) => {
-    const { wallMs, cpuMs } = /** @type {import('./measure.mjs').Cold} */ (cold[name]);
-    const ratio = name === 'hono' ? null : coldRatio(cold, name);
+    const { wallMs, cpuMs, startCpuMs } = /** @type {import('./measure.mjs').Cold} */ (cold[name]);
+    const isHono = name === 'hono';
     const [low, high] = quartiles(wallMs);
+    const start = estimate(startCpuMs);
     return [
       name,
       tenths(medianOf(wallMs)),
       `${tenths(low)} … ${tenths(high)}`,
       tenths(cpuMs),
-      ...(ratio ? [hundredths(ratio.median), hundredths(ratio.spread)] : ['', '']),
+      ...ratioCells(isHono ? null : coldRatio(cold, name)),
       ...(name === 'ours' ? [hundredths(COLD_LIMIT.goal), hundredths(COLD_LIMIT.atMost)] : ['', '']),
+      tenths(start?.median ?? null),
+      tenths(start?.spread ?? null),
+      tenths(estimate(withStart(cold, name))?.median ?? null),
+      ...ratioCells(isHono ? null : ratioWithStart(cold, name)),
     ];
   });
   const count = Object.values(cold)[0].wallMs.length;
   const note = [
     `The wall time of the first list by cookie of ${count} new isolates each, by turns, and the mean CPU of the process. Each isolate has`,
-    'compiled code and an object of its own; the runtime, KV and the local AuthKit are warm. The start of the isolate',
-    'itself, before its first request, is not in it. The Worker finds the key set in KV; Hono fetches it from AuthKit.',
+    'compiled code and an object of its own; the runtime, KV and the local AuthKit are warm. The Worker finds the key set in',
+    'KV; Hono fetches it from AuthKit. start: the CPU before the first request, when the runtime compiles the modules and',
+    'runs their top level, with the runtime of the object; with start: the CPU of both, which is all that a new isolate costs.',
   ];
   return `${bold('== First authenticated list of a new isolate')}\n\n${table([head, ...rows])}\n\n${note.map(dim).join('\n')}`;
 }
+
+/** @param {Estimate | null} ratio */
+const ratioCells = (ratio) => (ratio ? [hundredths(ratio.median), hundredths(ratio.spread)] : ['', '']);
 
 /** Ours to Hono's for isolates of the same turn. @param {Run['cold']} cold @param {ServerName} name @returns {Estimate | null} */
 function coldRatio(cold, name) {
   const [ours, hono] = [cold[name], cold.hono];
   return ours && hono ? estimate(ours.wallMs.map((ms, index) => ms / hono.wallMs[index])) : null;
+}
+
+/** The CPU of the start and the first list of a new isolate, in milliseconds. @param {Run['cold']} cold @param {ServerName} name */
+function withStart(cold, name) {
+  const { cpuMs, startCpuMs } = /** @type {import('./measure.mjs').Cold} */ (cold[name]);
+  return startCpuMs.map((ms) => (ms === null || cpuMs === null ? null : ms + cpuMs));
+}
+
+/** @param {Run['cold']} cold @param {ServerName} name @returns {Estimate | null} */
+function ratioWithStart(cold, name) {
+  if (!cold.hono) return null;
+  const honos = withStart(cold, 'hono');
+  return estimate(withStart(cold, name).map((ms, turn) => over(ms, honos[turn])));
 }
 
 /** @param {Run['growth']} growth */
@@ -304,6 +329,9 @@ function paired(result, combine, a, b) {
 
 /** @param {number | null} a @param {number | null} b */
 const minus = (a, b) => (a === null || b === null ? null : a - b);
+
+/** @param {number | null} a @param {number | null} b */
+const over = (a, b) => (a === null || b === null ? null : a / b);
 
 /** @param {(number | null)[]} values @returns {Estimate | null} */
 function estimate(values) {

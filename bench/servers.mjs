@@ -82,8 +82,9 @@ const ID_LENGTH = 26;
  * @typedef {object} Bench
  * @property {Partial<Record<ServerName, Server>> & { ours: Server }} servers
  * @property {import('./operations.mjs').Operation[]} operations
- * @property {(name: ServerName, isolates: number) => Promise<Server>} startCold starts new isolates, whose namespaces
- *   are `cold-0`, `cold-1` …; the caller disposes of them
+ * @property {(name: ServerName, isolates: number) => Promise<Server>} startCold starts new isolates with the names
+ *   `cold-0`, `cold-1` …; the caller disposes of them
+ * @property {(server: Server) => Promise<void>} fillCold gives them the expenses to read
  * @property {(rows: number) => Promise<import('./operations.mjs').Growing[]>} requestsAt fills the namespace for that
  *   number of rows
  * @property {() => Promise<unknown>} stop
@@ -184,10 +185,9 @@ export async function start(folder, options = {}) {
       const numbers = Array.from({ length: isolates }, (_, index) => index);
       const cold = numbers.map((index) => ({ name: `cold-${index}`, namespace: 'read' }));
       const kind = present(kinds[name], name);
-      const server = await startServer(kind, [{ name: 'read', namespace: 'read' }, ...cold], { isCold: true });
-      await seed(server, 'read', present(rowsFor[name], name));
-      return server;
+      return startServer(kind, [{ name: 'read', namespace: 'read' }, ...cold], { isCold: true });
     },
+    fillCold: (server) => seed(server, 'read', present(rowsFor[server.name], server.name)),
     async requestsAt(rows) {
       const namespace = namespaceOf(rows);
       await seed(ours, namespace, repeated(stored, rows));
