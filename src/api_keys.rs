@@ -52,6 +52,8 @@ const NAME_MAX_CHARS: usize = 100;
 /// The field of each permission in the form, in the order of [`Access::SCOPES`].
 const FIELDS: [&str; 2] = ["read", "write"];
 const _: () = assert!(FIELDS.len() == Access::SCOPES.len());
+/// [`Access::SCOPES`], as Pydantic lists allowed values.
+const PERMISSIONS: &str = "'expenses:read' or 'expenses:write'";
 
 const IMPERSONATED: &str = "A key would outlive the impersonation: only the user can create one";
 const NO_ORGANIZATION: &str = "WorkOS keeps the API keys of users in organizations, and your session has none: \
@@ -318,7 +320,7 @@ fn parse_permissions(value: &Value) -> Result<Vec<&'static str>, Fault> {
     for value in listed {
         let name = value.as_str().ok_or(Fault::NotAString)?;
         if !Access::SCOPES.contains(&name) {
-            return Err(Fault::NotAScope);
+            return Err(Fault::NotOneOf(PERMISSIONS));
         }
     }
     let is_listed = |scope: &&str| listed.iter().any(|value| value.as_str() == Some(scope));

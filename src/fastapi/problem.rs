@@ -54,9 +54,6 @@ pub enum Fault {
     /// The list has no items.
     #[error("List should have at least 1 item after validation, not 0")]
     EmptyList,
-    /// An item of the list is not a scope of this application.
-    #[error("Input should be 'expenses:read' or 'expenses:write'")]
-    NotAScope,
     /// The text has the wrong length.
     #[error("{}", text_message(*.0))]
     Text(TextError),
@@ -167,7 +164,6 @@ impl Fault {
             Self::NotAString => "string_type",
             Self::NotAList => "list_type",
             Self::EmptyList => "too_short",
-            Self::NotAScope => "literal_error",
             Self::Text(TextError::Empty) => "string_too_short",
             Self::Text(TextError::TooLong { .. }) => "string_too_long",
             Self::Pattern(_) => "string_pattern_mismatch",

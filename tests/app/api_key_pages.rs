@@ -126,6 +126,11 @@ async fn invalid_key_is_422_with_every_problem() {
         let found: Vec<_> = problems.iter().map(|problem| problem["type"].clone()).collect();
         assert_eq!(json!(found), json!(kinds), "{body}");
     }
+    let unknown = json!({"name": "x", "permissions": ["expenses:admin"]});
+    let response = browser.post("/api-keys", unknown.to_string()).await.expect(422).json();
+    let expected = "'expenses:read' or 'expenses:write'";
+    assert_eq!(response["detail"][0]["msg"], format!("Input should be {expected}"));
+    assert_eq!(response["detail"][0]["ctx"], json!({"expected": expected}));
     assert_eq!(app.authkit.api_keys.count(), 0);
 }
 
