@@ -137,7 +137,8 @@ impl Entry {
         storage.put(&format!("{LOG}{id}"), &json(&row))
     }
 
-    /// Notes that a write to KV begins.
+    /// Notes that a write to KV begins. If it is repeated, the row says meanwhile that KV lacks the entry: if the instance
+    /// ends, the attempt may take effect late, and counts as uncertain.
     pub(super) fn begin(
         &mut self,
         id: ExpenseId,
@@ -150,7 +151,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Notes the result of a write to KV.
+    /// Notes the result of a write to KV. The entry may have changed meanwhile: then it is still due.
     pub(super) fn settle(
         &mut self,
         storage: &dyn ObjectStorage,

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{entries::Transfer, log::ERASURE, object::Shared};
+use super::{
+    entries::{Entry, Transfer},
+    log::ERASURE,
+    object::Shared,
+};
 use crate::expenses::{
     erase::{Erased, erase},
     events::ExpensesEvent,
@@ -42,7 +46,9 @@ impl Shared {
         let now = self.now();
         let next = self.with_log(|log, storage| {
             let transfers = log.due(now, MAX_AT_ONCE.min(writes_left));
-            log.begin(storage, &transfers)?;
+            for transfer in &transfers {
+                log.entries.change(transfer.id, |entry| entry.begin(transfer.id, storage))?;
+            }
             match &log.owner {
                 Some(owner) if !transfers.is_empty() => Ok(Some((owner.clone(), transfers))),
                 _ => {
@@ -79,7 +85,8 @@ impl Shared {
         let now = self.now();
         let settled = self.with_log(|log, storage| {
             for (transfer, result) in transfers.iter().zip(results) {
-                log.settle(storage, transfer, result, now)?;
+                let settle = |entry: &mut Entry| entry.settle(storage, transfer, result, now);
+                log.entries.change(transfer.id, settle)?;
             }
             log.note_kv(results, now);
             Ok(())

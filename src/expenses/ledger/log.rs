@@ -253,30 +253,6 @@ impl Log {
             .collect()
     }
 
-    /// Notes that writes to KV begin. The row of an entry whose write is repeated says that KV lacks it: if the
-    /// instance ends meanwhile, the attempt may take effect late, and counts as uncertain.
-    pub(super) fn begin(
-        &mut self,
-        storage: &dyn ObjectStorage,
-        transfers: &[Transfer],
-    ) -> Result<(), ObjectFault> {
-        for transfer in transfers {
-            self.entries.change(transfer.id, |entry| entry.begin(transfer.id, storage))?;
-        }
-        Ok(())
-    }
-
-    /// Notes the result of a write to KV. The entry may have changed meanwhile: then it is still due.
-    pub(super) fn settle(
-        &mut self,
-        storage: &dyn ObjectStorage,
-        transfer: &Transfer,
-        result: &Result<(), KvError>,
-        now: i64,
-    ) -> Result<(), ObjectFault> {
-        self.entries.change(transfer.id, |entry| entry.settle(storage, transfer, result, now))
-    }
-
     /// Notes whether KV works at all. While it does not, every write waits.
     pub(super) fn note_kv(&mut self, results: &[Result<(), KvError>], now: i64) {
         let is_failing = |result: &Result<(), KvError>| {
