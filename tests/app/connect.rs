@@ -279,6 +279,21 @@ async fn user_client_is_limited_to_granted_scopes() {
 }
 
 #[tokio::test]
+async fn user_client_is_held_to_the_role_of_its_token() {
+    let app = connect::app();
+    let claims = with(app.authkit.connect.claims(ADA), "permissions", json!(["expenses:read"]));
+    for scope in ["openid", "expenses:read expenses:write"] {
+        let mut client = app.bearer(&sign(&with(claims.clone(), "scope", json!(scope))));
+        client.get("/expenses").await.expect(200);
+        let refused = client.post("/expenses", LUNCH).await.expect(403);
+        assert!(
+            refused.detail().contains("Your role lacks the permission expenses:write"),
+            "{scope}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn session_token_needs_no_scope() {
     let app = connect::app();
     app.authkit.set_extra_claims(json!({"client_id": ADA.id, "scope": ""}));

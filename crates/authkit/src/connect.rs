@@ -132,7 +132,7 @@ impl ProtectedResource {
         scope.starts_with(self.scope_prefix) || self.scopes.contains(&scope)
     }
 
-    /// Whether a permission of a session belongs to this resource. Without a prefix, none does.
+    /// Whether a permission of a user's role belongs to this resource. Without a prefix, none does.
     #[must_use]
     pub fn owns_permission(&self, permission: &str) -> bool {
         !self.scope_prefix.is_empty() && permission.starts_with(self.scope_prefix)

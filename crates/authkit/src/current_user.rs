@@ -162,7 +162,7 @@ impl CurrentUser {
         }
         let challenge = Challenge::new(&self.context);
         Err(match &self.credential {
-            Credential::Token(claims) if claims.is_limited_by_permissions() => {
+            Credential::Token(claims) if claims.lacks_permission(scope) => {
                 challenge.missing_permission(scope)
             }
             Credential::Token(_) => challenge.insufficient_scope(scope),

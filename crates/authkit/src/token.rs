@@ -101,6 +101,8 @@ pub struct VerifiedClaims {
     claims: Arc<AccessTokenClaims>,
     expires_at: DateTime<Utc>,
     grant: Grant,
+    /// Whether the permissions of the user's role limit the grant.
+    is_limited_by_role: bool,
 }
 
 /// The access that a token grants.
@@ -110,8 +112,6 @@ enum Grant {
     Everything,
     /// The access that the token's scopes name.
     Scopes,
-    /// The access that the permissions of a session name.
-    Permissions,
     /// No access: the user signed in to the client, and granted it no scope of this resource.
     Nothing,
 }
@@ -352,7 +352,7 @@ impl SignedClaims {
         if self.kind == TokenKind::Connect || is_other {
             return Err(TokenError::Issuer);
         }
-        Ok(self.accept(self.session_grant(resource)))
+        Ok(self.accept(Grant::Everything, resource))
     }
 
     /// Accepts a bearer token that names a session of this application, with the limits of
@@ -390,7 +390,7 @@ impl SignedClaims {
         if self.form.aud == ClaimForm::Malformed || !aud.iter().all(is_own) || !is_complete {
             return Err(TokenError::Audience);
         }
-        Ok(self.accept(self.session_grant(resource)))
+        Ok(self.accept(Grant::Everything, resource))
     }
 
     /// Accepts a Connect access token whose audience is `resource` at `origin`, or the environment.
@@ -432,13 +432,7 @@ impl SignedClaims {
             () if is_for_resource || is_known => Grant::Scopes,
             () => Grant::Nothing,
         };
-        Ok(self.accept(grant))
-    }
-
-    /// The grant of a session: everything, unless the user's role has permissions of this resource.
-    fn session_grant(&self, resource: &ProtectedResource) -> Grant {
-        let is_limited = self.claims.permissions.iter().any(|it| resource.owns_permission(it));
-        if is_limited { Grant::Permissions } else { Grant::Everything }
+        Ok(self.accept(grant, resource))
     }
 
     fn is_machine(&self) -> bool {
@@ -453,9 +447,18 @@ impl SignedClaims {
         }
     }
 
-    fn accept(&self, grant: Grant) -> VerifiedClaims {
+    /// A role limits its user as soon as it has any permission of this resource.
+    fn accept(&self, grant: Grant, resource: &ProtectedResource) -> VerifiedClaims {
         let Self { kind, claims, expires_at, .. } = self;
-        VerifiedClaims { kind: *kind, claims: Arc::clone(claims), expires_at: *expires_at, grant }
+        let has_permissions = claims.permissions.iter().any(|it| resource.owns_permission(it));
+        let is_machine = *kind == TokenKind::Connect && self.is_machine();
+        VerifiedClaims {
+            kind: *kind,
+            claims: Arc::clone(claims),
+            expires_at: *expires_at,
+            grant,
+            is_limited_by_role: has_permissions && !is_machine,
+        }
     }
 }
 
@@ -485,23 +488,22 @@ impl VerifiedClaims {
         self.kind == TokenKind::Connect && self.claims.client_id.as_ref() == Some(&self.claims.sub)
     }
 
-    /// Whether the token grants `scope`. For a Connect token, the audience and the scopes decide. A session token
-    /// grants every scope, or the permissions of the same names if it has any permission of this resource.
+    /// Whether the token grants `scope`. For a Connect token, the audience and the scopes decide; a session token grants
+    /// every scope. If the user's role has any permission of this resource, it must have one of the same name, too.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
-        let granted = match self.grant {
-            Grant::Everything => return true,
-            Grant::Scopes => &self.claims.scopes,
-            Grant::Permissions => &self.claims.permissions,
-            Grant::Nothing => return false,
+        let is_granted = match self.grant {
+            Grant::Everything => true,
+            Grant::Scopes => self.claims.scopes.iter().any(|granted| granted == scope),
+            Grant::Nothing => false,
         };
-        granted.iter().any(|granted| granted == scope)
+        is_granted && !self.lacks_permission(scope)
     }
 
-    /// Whether the permissions of a session limit its access.
+    /// Whether the permissions of the user's role refuse `scope`, whatever the token grants.
     #[must_use]
-    pub fn is_limited_by_permissions(&self) -> bool {
-        self.grant == Grant::Permissions
+    pub fn lacks_permission(&self, scope: &str) -> bool {
+        self.is_limited_by_role && self.claims.permissions.iter().all(|it| it != scope)
     }
 
     /// Whether the token grants no access at all, not even to its user's profile.

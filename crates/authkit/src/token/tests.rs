@@ -567,17 +567,43 @@ fn session_with_permissions_of_the_resource_is_limited_to_them() {
         for permissions in [json!([]), json!(["members:manage", "expense:read"]), json!("x")] {
             let claims = with(permissions);
             assert!(claims.allows("expenses:read") && claims.allows("expenses:write"));
-            assert!(!claims.is_limited_by_permissions());
+            assert!(!claims.lacks_permission("expenses:write"));
         }
         let reader = with(json!(["members:manage", "expenses:read"]));
         assert!(reader.allows("expenses:read") && !reader.allows("expenses:write"));
-        assert!(reader.is_limited_by_permissions() && !reader.allows_nothing());
+        assert!(reader.lacks_permission("expenses:write") && !reader.allows_nothing());
         // A permission that this version does not check.
         let other = with(json!(["expenses:approve"]));
         assert!(!other.allows("expenses:read") && !other.allows_nothing());
         let both = with(json!(["expenses:read", "expenses:write"]));
         assert!(both.allows("expenses:read") && both.allows("expenses:write"));
     }
+}
+
+#[test]
+fn permissions_limit_the_clients_of_a_user() {
+    let reader = json!(["members:manage", "expenses:read"]);
+    let with = |changes: Value| {
+        let claims = changed(&connect_claims(), json!({"permissions": reader, "aud": ORIGIN}));
+        as_connect(&changed(&claims, changes)).unwrap()
+    };
+    let full = with(json!({"scope": "openid"}));
+    assert!(full.allows("expenses:read") && !full.allows("expenses:write"));
+    assert!(full.lacks_permission("expenses:write"));
+    let writer = with(json!({"scope": "expenses:write"}));
+    assert!(!writer.allows("expenses:write") && !writer.allows("expenses:read"));
+    assert!(!writer.lacks_permission("expenses:read"));
+    // A machine has no role.
+    let machine = json!({"sub": "client_m", "client_id": "client_m", "scope": "expenses:write"});
+    assert!(with(machine).allows("expenses:write"));
+}
+
+#[test]
+fn session_is_never_taken_for_a_machine() {
+    let machine =
+        json!({"sub": "client_m", "client_id": "client_m", "permissions": ["expenses:read"]});
+    let claims = changed(&session_claims(), machine);
+    assert!(!as_cookie(&claims, &[]).unwrap().allows("expenses:write"));
 }
 
 #[test]
