@@ -49,6 +49,15 @@ async fn open(app: &TestApp, path: &str, address: &str, cookie: &str) -> TestRes
 }
 
 #[tokio::test]
+async fn addresses_of_one_ipv6_network_share_a_limit() {
+    let app = limited();
+    for (address, status) in [("1", 302), ("2", 302), ("3", 429)] {
+        open(&app, "/login", &format!("2001:db8:1:2::{address}"), "").await.expect(status);
+    }
+    open(&app, "/login", "2001:db8:1:3::1", "").await.expect(302);
+}
+
+#[tokio::test]
 async fn login_and_callback_refuse_an_address_beyond_the_limit() {
     for path in ["/login", "/callback?code=x"] {
         let app = limited();

@@ -130,12 +130,12 @@ impl ApiKeys {
         }
     }
 
-    /// The key with this value, and whether WorkOS accepted it for this request. `limit` counts the checks of the client
-    /// at `address`. A request without an address, which did not come through Cloudflare, has no limit.
+    /// The key with this value, and whether WorkOS accepted it for this request. `limit` counts the checks of the client's
+    /// `network`. A request without an address, which did not come through Cloudflare, has no limit.
     pub async fn check(
         &self,
         value: &str,
-        address: Option<&str>,
+        network: Option<&str>,
         limit: &RateLimiter,
     ) -> Result<(Arc<ApiKey>, bool), ApiKeyError> {
         let mut is_counted = false;
@@ -144,14 +144,14 @@ impl ApiKeys {
             return Err(ApiKeyError::Refused { is_counted });
         }
         let hash = self.hasher.hash(value);
-        let owner = address.unwrap_or_default();
+        let owner = network.unwrap_or_default();
         let verdict = loop {
             match self.next_step(&hash, owner, is_counted) {
                 Step::Known(Verdict::Pending) => self.clock.sleep(WAIT_STEP_MILLIS).await,
                 Step::Known(verdict) => break verdict,
                 Step::Count => {
-                    if let Some(address) = address {
-                        limit.check(address).await.map_err(ApiKeyError::Rejected)?;
+                    if let Some(network) = network {
+                        limit.check(network).await.map_err(ApiKeyError::Rejected)?;
                     }
                     is_counted = true;
                 }

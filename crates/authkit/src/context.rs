@@ -76,8 +76,8 @@ impl RequestContext {
     ///
     /// [`Rejection::TooManyRequests`] beyond the limit.
     pub async fn check_address_limit(&self) -> Result<(), Rejection> {
-        match self.client().ip_address {
-            Some(address) => self.authkit().address_limit.check(&address).await,
+        match self.client().network() {
+            Some(network) => self.authkit().address_limit.check(&network).await,
             None => Ok(()),
         }
     }

@@ -390,8 +390,8 @@ impl CurrentUser {
     ) -> Result<Credential, IdentifyError> {
         let authkit = context.authkit();
         let Some(api_keys) = &authkit.api_keys else { return Err(SignedOut::ApiKey.into()) };
-        let address = context.client().ip_address;
-        let checked = api_keys.check(value, address.as_deref(), &authkit.address_limit).await;
+        let network = context.client().network();
+        let checked = api_keys.check(value, network.as_deref(), &authkit.address_limit).await;
         let (key, is_fresh) = checked.map_err(|error| match error {
             ApiKeyError::Refused { is_counted: true } => IdentifyError::Counted(SignedOut::ApiKey),
             ApiKeyError::Refused { is_counted: false } => SignedOut::ApiKey.into(),

@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
 
 use super::{
     config::AuthKitConfig,
@@ -70,6 +70,17 @@ impl ClientInfo {
         let [ip_address, user_agent] =
             values.map(|value| value.and_then(|value| value.to_str().ok()).map(str::to_owned));
         Self { ip_address, user_agent }
+    }
+
+    /// What limits count as one address: the network of 64 bits of an IPv6 address, of which one customer has all.
+    pub(crate) fn network(self) -> Option<String> {
+        let address = self.ip_address?;
+        match Host::parse(&format!("[{address}]")) {
+            Ok(Host::Ipv6(v6)) if v6.to_ipv4_mapped().is_none() => {
+                Some(format!("{:x}/64", u128::from(v6) >> 64))
+            }
+            _ => Some(address),
+        }
     }
 }
 

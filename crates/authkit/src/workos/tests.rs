@@ -103,6 +103,21 @@ async fn refresh_sends_the_organization_and_the_client_info() {
     }
 }
 
+#[test]
+fn limits_count_ipv6_networks_as_addresses() {
+    let network = |address: &str| {
+        let address = http::HeaderValue::from_str(address).unwrap();
+        ClientInfo::from_values([Some(&address), None]).network().unwrap()
+    };
+    assert_eq!(network("2001:db8:1:2::7"), network("2001:db8:1:2:ffff::1"));
+    assert_ne!(network("2001:db8:1:2::7"), network("2001:db8:1:3::7"));
+    assert_ne!(network("::1"), network("1::"));
+    for address in ["192.0.2.7", "::ffff:192.0.2.7", "not an address"] {
+        assert_eq!(network(address), address);
+    }
+    assert_eq!(ClientInfo::from_values([None, None]).network(), None);
+}
+
 #[tokio::test]
 async fn key_set_request_carries_no_secret() {
     let http = responding(200, json!({"keys": [CURRENT.jwk()]}).to_string());
