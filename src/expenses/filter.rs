@@ -115,25 +115,10 @@ impl Search {
 
     /// Whether the description or the category contains each of the words.
     fn finds(&self, expense: &Figures<'_>) -> bool {
-        let (description, category) = (&*expense.description(), &*expense.category);
-        let has_words = |texts: [&str; 2]| {
-            self.words.iter().all(|word| texts.iter().any(|text| contains(text, word)))
-        };
-        // Most texts need no folding: the words are in them as they are, or they are ASCII.
-        has_words([description, category])
-            || !(description.is_ascii() && category.is_ascii())
-                && has_words([&folded(description), &folded(category)])
+        let description = expense.description();
+        let texts = [folded(&description), folded(&expense.category)];
+        self.words.iter().all(|word| texts.iter().any(|text| text.contains(&**word)))
     }
-}
-
-/// Whether a text contains a folded word. Capital letters of ASCII count as small ones.
-fn contains(text: &str, word: &str) -> bool {
-    let (text, word) = (text.as_bytes(), word.as_bytes());
-    let Some(first) = word.first() else { return true };
-    text.windows(word.len()).any(|part| {
-        part.first().is_some_and(|byte| byte.to_ascii_lowercase() == *first)
-            && part.eq_ignore_ascii_case(word)
-    })
 }
 
 #[cfg(test)]
