@@ -21,9 +21,7 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body;
 use chrono::Duration;
-use edge_host::{
-    KvError, KvListing, KvNamespace, KvOperation, KvPut, ObjectStorage, memory::MemoryKv,
-};
+use edge_host::{KvError, KvListing, KvNamespace, KvOperation, KvPut, memory::MemoryKv};
 use http::{Method, Request, header};
 use serde_json::json;
 use tower::ServiceExt;

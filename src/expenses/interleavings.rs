@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use axum_authkit::seal::{Purpose, Sealer};
 use chrono::{DateTime, Duration, Utc};
 use edge_host::{
-    Clock, KvError, KvErrorKind, KvListing, KvNamespace, KvOperation, KvPut, ObjectStorage,
+    Clock, KvError, KvErrorKind, KvListing, KvNamespace, KvOperation, KvPut,
     memory::{
         BackgroundTasks, KvBehavior, KvLocation, ManualClock, MemoryHost, MemoryKvLocations,
         MemoryObjects,

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use chrono::Duration;
-use edge_host::{KvOperation, ObjectStorage};
+use edge_host::KvOperation;
 use http::{Method, header};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use chrono::Duration;
-use edge_host::{Clock, ObjectStorage};
+use edge_host::Clock;
 use http::{Method, header};
 use serde_json::json;
 

@@ -125,11 +125,12 @@ impl Log {
         if log.erasure.is_some() {
             return Ok(log);
         }
-        for (key, row) in storage.list(LOG)? {
+        storage.each(LOG, &mut |key, row| {
             let id = key.strip_prefix(LOG).and_then(|id| ExpenseId::parse(id).ok());
             let id = id.ok_or(UnknownVersion("key of a row"))?;
-            log.entries.insert(id, Entry::parse(id, &row)?);
-        }
+            log.entries.insert(id, Entry::parse(id, row)?);
+            Ok(())
+        })?;
         if log.is_behind() {
             log.set_safety_alarm(storage, now)?;
         }
@@ -156,9 +157,10 @@ impl Log {
             return Ok(known);
         }
         let mut earliest = None;
-        for (_, row) in storage.list(KEY)? {
-            note_key(&mut earliest, parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at);
-        }
+        storage.each(KEY, &mut |_, row| {
+            note_key(&mut earliest, parse::<KeyRow<'_>>("row of an idempotency key", row)?.at);
+            Ok(())
+        })?;
         self.keys_due_at = Some(earliest);
         Ok(earliest)
     }
@@ -229,9 +231,7 @@ impl Log {
     /// Removes the rows of expenses and keys. The owner is erased.
     pub(super) fn clear(&mut self, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
         for prefix in [LOG, KEY] {
-            for (key, _) in storage.list(prefix)? {
-                storage.delete(&key)?;
-            }
+            storage.each(prefix, &mut |key, _| storage.delete(key))?;
         }
         self.entries.clear();
         self.keys_due_at = Some(None);
@@ -281,14 +281,14 @@ impl Log {
         }
         if self.keys_due_at(storage)?.is_some_and(|at| at <= now) {
             let mut earliest = None;
-            for (key, row) in storage.list(KEY)? {
-                let at = parse::<KeyRow<'_>>("row of an idempotency key", &row)?.at;
+            storage.each(KEY, &mut |key, row| {
+                let at = parse::<KeyRow<'_>>("row of an idempotency key", row)?.at;
                 if now - at >= KEY_MILLIS {
-                    storage.delete(&key)?;
-                } else {
-                    note_key(&mut earliest, at);
+                    return storage.delete(key);
                 }
-            }
+                note_key(&mut earliest, at);
+                Ok(())
+            })?;
             self.keys_due_at = Some(earliest);
         }
         Ok(())

@@ -289,6 +289,15 @@ impl MemoryObjectStorage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Every row whose key begins with `prefix`, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectFault`] when the storage fails.
+    pub fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, ObjectFault> {
+        self.page(prefix, "", usize::MAX)
+    }
+
     fn begin(&self) -> Result<MutexGuard<'_, Stored>, ObjectFault> {
         let stored = self.stored();
         if stored.is_failing { Err(ObjectFault::new("made to fail")) } else { Ok(stored) }
@@ -300,10 +309,15 @@ impl ObjectStorage for MemoryObjectStorage {
         Ok(self.begin()?.rows.get(key).cloned())
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, ObjectFault> {
+    fn page(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, ObjectFault> {
         let stored = self.begin()?;
-        let from = stored.rows.range(prefix.to_owned()..);
-        let rows = from.take_while(|(key, _)| key.starts_with(prefix));
+        let from = stored.rows.range(prefix.to_owned()..).filter(|(key, _)| key.as_str() > after);
+        let rows = from.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
         Ok(rows.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 

@@ -8,6 +8,9 @@ use super::error::ObjectFault;
 /// <https://developers.cloudflare.com/durable-objects/platform/limits/>
 pub const OBJECT_VALUE_MAX_BYTES: usize = 2 * 1024 * 1024;
 
+/// The rows that [`ObjectStorage::each`] reads at a time.
+const PAGE_ROWS: usize = 500;
+
 /// The storage of one object. Writes between two awaits take effect together or not at all, and they are durable
 /// before a response or an outgoing request leaves the object.
 /// <https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#synchronous-kv-api>
@@ -19,8 +22,33 @@ pub trait ObjectStorage: Send + Sync {
     /// The value at `key`, or `None`.
     fn get(&self, key: &str) -> Result<Option<String>, ObjectFault>;
 
-    /// Every key that begins with `prefix`, in byte order, with its value.
-    fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, ObjectFault>;
+    /// The first `limit` keys that begin with `prefix` and come after `after`, in byte order, with their values.
+    fn page(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, ObjectFault>;
+
+    /// Visits every key that begins with `prefix`, in byte order, with its value. The rows are read page by page: together
+    /// they may be more than the memory of an object holds. The visitor may delete the row.
+    fn each(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, &str) -> Result<(), ObjectFault>,
+    ) -> Result<(), ObjectFault> {
+        let mut after = String::new();
+        loop {
+            let rows = self.page(prefix, &after, PAGE_ROWS)?;
+            for (key, value) in &rows {
+                visit(key, value)?;
+            }
+            match rows.into_iter().nth(PAGE_ROWS - 1) {
+                Some((last, _)) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
 
     /// Writes `value` at `key`; together they have at most [`OBJECT_VALUE_MAX_BYTES`]. It counts as one row
     /// written.

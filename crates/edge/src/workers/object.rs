@@ -60,7 +60,7 @@ extern "C" {
 #[wasm_bindgen(module = "/src/workers/objects.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = objectRows)]
-    fn object_rows(rows: &Rows, prefix: &str) -> Result<String, JsValue>;
+    fn object_rows(rows: &Rows, prefix: &str, after: &str, limit: u32) -> Result<String, JsValue>;
 
     #[wasm_bindgen(catch, js_name = setObjectAlarm)]
     fn set_object_alarm(storage: &Storage, at: Option<f64>) -> Result<(), JsValue>;
@@ -217,8 +217,14 @@ impl ObjectStorage for WorkersObjectStorage {
         Ok(self.rows.get(key).map_err(failed)?.as_string())
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<(String, String)>, ObjectFault> {
-        let rows = object_rows(&self.rows, prefix).map_err(failed)?;
+    fn page(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, ObjectFault> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let rows = object_rows(&self.rows, prefix, after, limit).map_err(failed)?;
         json::read(&rows).map_err(|_| ObjectFault::new("a stored value is no text"))
     }
 

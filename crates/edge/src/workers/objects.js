@@ -48,9 +48,17 @@ function describe(error) {
   return `${marks.join(' ')}\n${error?.message ?? ''}`;
 }
 
-/** The rows of an object as JSON, in order. @param {SyncKvStorage} rows @param {string} prefix */
-export function objectRows(rows, prefix) {
-  return JSON.stringify([...rows.list({ prefix })]);
+/**
+ * Rows of an object as JSON, in order.
+ *
+ * @param {SyncKvStorage} rows
+ * @param {string} prefix
+ * @param {string} after the name that comes before the first; empty for the beginning
+ * @param {number} limit
+ */
+export function objectRows(rows, prefix, after, limit) {
+  // The runtime refuses an empty name.
+  return JSON.stringify([...rows.list(after === '' ? { prefix, limit } : { prefix, startAfter: after, limit })]);
 }
 
 /**

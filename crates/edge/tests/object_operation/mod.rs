@@ -27,8 +27,14 @@ const POLL_MILLIS: u32 = 5;
 pub enum Operation {
     /// The value of a row, or `null`.
     Get(String),
+    /// The first keys with a prefix and after a key, and their values.
+    Page(String, String, usize),
     /// The keys with a prefix, and their values.
     List(String),
+    /// Writes so many rows with a prefix.
+    PutMany(String, usize),
+    /// Deletes the rows with a prefix one by one, and counts them.
+    DeleteEach(String),
     /// Writes a row.
     Put(String, String),
     /// Deletes a row.
@@ -93,7 +99,27 @@ impl Object for Stepper {
         let storage = self.context.storage();
         let response = match serde_json::from_str(message).map_err(fault)? {
             Operation::Get(key) => json!(storage.get(&key)?),
-            Operation::List(prefix) => json!(storage.list(&prefix)?),
+            Operation::Page(prefix, after, limit) => json!(storage.page(&prefix, &after, limit)?),
+            Operation::List(prefix) => {
+                let mut rows = Vec::new();
+                storage.each(&prefix, &mut |key, value| {
+                    rows.push((key.to_owned(), value.to_owned()));
+                    Ok(())
+                })?;
+                json!(rows)
+            }
+            Operation::PutMany(prefix, count) => {
+                (0..count).try_for_each(|row| storage.put(&format!("{prefix}{row}"), ""))?;
+                json!(null)
+            }
+            Operation::DeleteEach(prefix) => {
+                let mut visited = 0;
+                storage.each(&prefix, &mut |key, _| {
+                    visited += 1;
+                    storage.delete(key)
+                })?;
+                json!(visited)
+            }
             Operation::Put(key, value) => json!(storage.put(&key, &value)?),
             Operation::Delete(key) => json!(storage.delete(&key)?),
             Operation::DeleteAll => json!(storage.delete_all()?),
