@@ -379,12 +379,8 @@ async fn todays_writes_have_every_recorded_member() {
         };
         for (owner, rows) in &formats.ledgers {
             let (ours, theirs) = (objects(&today, &today.ledgers[owner]), objects(&formats, rows));
-            assert_eq!(
-                ours.keys().collect::<Vec<_>>(),
-                theirs.keys().collect::<Vec<_>>(),
-                "{name}"
-            );
             for (kind, rows) in &theirs {
+                assert!(ours.contains_key(kind), "{name}: rows {kind}");
                 assert_eq!(ours[kind].len(), rows.len(), "{name}: rows {kind}");
                 for row in &ours[kind] {
                     assert!(rows.iter().any(|old| covers(row, old)), "{name}: {kind} is {row}");

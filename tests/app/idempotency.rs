@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: one key creates one expense, whichever requests repeat it and whichever write fails.
 
 use chrono::Duration;
+use edge_host::ObjectStorage;
 use futures_util::{FutureExt, future::join_all};
 use serde_json::json;
 
@@ -25,6 +26,40 @@ fn key_reused(response: &TestResponse) {
     });
     assert_eq!(response.json(), json!({"detail": [problem]}));
     assert_eq!(response.header("retry-after"), "");
+}
+
+/// The number of rows of the ledger whose names begin with this.
+fn rows(app: &TestApp, prefix: &str) -> usize {
+    app.ledgers.storage(ADA.id).list(prefix).unwrap().len()
+}
+
+#[tokio::test]
+async fn many_keys_are_removed_a_day_later() {
+    let app = TestApp::new();
+    for number in 0..600 {
+        app.create_with_key(ADA, &number.to_string(), DINNER).await.expect(201);
+    }
+    app.ledgers.evict_all();
+    app.pass(Duration::hours(20)).await;
+    assert_eq!((rows(&app, "key:"), rows(&app, "keys")), (600, 1));
+    create(&app, LUNCH).await.expect(201);
+    app.ledgers.evict_all();
+    app.pass(Duration::hours(6)).await;
+    assert_eq!((rows(&app, "key:"), rows(&app, "keys")), (1, 1));
+    app.pass(Duration::hours(20)).await;
+    assert_eq!((rows(&app, "key:"), rows(&app, "keys")), (0, 0));
+}
+
+#[tokio::test]
+async fn keys_of_an_earlier_version_are_removed_too() {
+    let app = TestApp::new();
+    create(&app, LUNCH).await.expect(201);
+    app.pass(Duration::hours(1)).await;
+    // Earlier versions do not write this row.
+    app.ledgers.storage(ADA.id).delete("keys").unwrap();
+    app.ledgers.evict_all();
+    app.pass(Duration::hours(26)).await;
+    assert_eq!((rows(&app, "key:"), rows(&app, "keys")), (0, 0));
 }
 
 #[tokio::test]

@@ -87,6 +87,18 @@ async fn path_is_404_without_a_secret() {
 }
 
 #[tokio::test]
+async fn removal_leaves_no_idempotency_key() {
+    let app = app();
+    for number in 0..600 {
+        app.create_with_key(ADA, &number.to_string(), LUNCH).await.expect(201);
+    }
+    let rows = |prefix| app.ledgers.storage(ADA.id).list(prefix).unwrap().len();
+    assert_eq!((rows("key:"), rows("keys")), (600, 1));
+    deliver(&app, &event("user.deleted", ADA.id)).await.expect(200);
+    assert_eq!((rows("key:"), rows("keys"), rows("log:")), (0, 0, 0));
+}
+
+#[tokio::test]
 async fn path_accepts_only_posts() {
     let app = app();
     let response = app.anonymous().get(PATH).await.expect(405);

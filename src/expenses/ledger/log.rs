@@ -5,6 +5,7 @@
 //! | `owner` | `{"v","owner"}` | never |
 //! | `log:{id}` | `{"v","record","removed","at","kv_at","uncertain","requests"}` | ten to eleven minutes after KV has it |
 //! | `key:{hash}` | `{"v","body_hash","id","record","at"}` | 24 hours later |
+//! | `keys` | `{"v","due_at"}`: when the oldest keys are to be removed, or earlier | with the last key |
 //! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
 //!
 //! Times are Unix milliseconds. `record` of a removed expense is `null`, and `removed` is the record that it had; versions
@@ -46,6 +47,7 @@ const SAFETY_MILLIS: i64 = 30 * 1000;
 const OWNER: &str = "owner";
 pub(super) const ERASURE: &str = "erasure";
 const KEY: &str = "key:";
+const KEYS: &str = "keys";
 
 #[derive(Serialize, Deserialize)]
 struct OwnerRow {
@@ -63,7 +65,14 @@ struct KeyRow<'a> {
     at: i64,
 }
 
-versioned!(OwnerRow, KeyRow<'_>);
+/// A ledger may have hundreds of thousands of keys: this row saves reading them. Earlier versions do not write it.
+#[derive(Serialize, Deserialize)]
+struct KeysRow {
+    v: u32,
+    due_at: i64,
+}
+
+versioned!(OwnerRow, KeyRow<'_>, KeysRow);
 
 impl From<UnknownVersion> for ObjectFault {
     fn from(error: UnknownVersion) -> Self {
@@ -90,8 +99,7 @@ pub(super) struct Log {
     pub(super) owner: Option<Owner>,
     pub(super) entries: Entries,
     pub(super) erasure: Option<Erasure>,
-    /// When the oldest idempotency keys are to be removed; the outer `None` until an event needs it, because it
-    /// takes every key's row.
+    /// When the oldest idempotency keys are to be removed; the outer `None` until an event needs it.
     keys_due_at: Option<Option<i64>>,
     /// The alarm, as far as this instance knows.
     alarm: Option<i64>,
@@ -156,13 +164,35 @@ impl Log {
         if let Some(known) = self.keys_due_at {
             return Ok(known);
         }
+        if let Some(row) = storage.get(KEYS)? {
+            let due_at = Some(parse::<KeysRow>("row of the idempotency keys", &row)?.due_at);
+            self.keys_due_at = Some(due_at);
+            return Ok(due_at);
+        }
+        self.keys_due_at = Some(None);
         let mut earliest = None;
         storage.each(KEY, &mut |_, row| {
             note_key(&mut earliest, parse::<KeyRow<'_>>("row of an idempotency key", row)?.at);
             Ok(())
         })?;
-        self.keys_due_at = Some(earliest);
+        self.set_keys_due_at(storage, earliest)?;
         Ok(earliest)
+    }
+
+    fn set_keys_due_at(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        due_at: Option<i64>,
+    ) -> Result<(), ObjectFault> {
+        if self.keys_due_at == Some(due_at) {
+            return Ok(());
+        }
+        match due_at {
+            Some(due_at) => storage.put(KEYS, &json(&KeysRow { v: VERSION, due_at }))?,
+            None => storage.delete(KEYS)?,
+        }
+        self.keys_due_at = Some(due_at);
+        Ok(())
     }
 
     /// The request that used a key within 24 hours.
@@ -193,8 +223,8 @@ impl Log {
         entry: Entry,
         key: Option<KeyMessage>,
     ) -> Result<(), ObjectFault> {
-        // Keys that this version cannot read are a fault before the write.
-        self.keys_due_at(storage)?;
+        // A row that this version cannot read is a fault before the write.
+        let mut keys_due_at = self.keys_due_at(storage)?;
         self.set_owner(storage, owner)?;
         self.set_commit_alarm(storage, entry.at)?;
         if let (Some(key), Some(expense)) = (key, &entry.expense) {
@@ -205,10 +235,9 @@ impl Log {
                 record: expense.into(),
                 at: entry.at,
             };
+            note_key(&mut keys_due_at, entry.at);
+            self.set_keys_due_at(storage, keys_due_at)?;
             storage.put(&format!("{KEY}{}", key.hash), &json(&row))?;
-            if let Some(earliest) = &mut self.keys_due_at {
-                note_key(earliest, entry.at);
-            }
         }
         entry.store(id, storage)?;
         self.entries.insert(id, entry);
@@ -234,6 +263,7 @@ impl Log {
             storage.each(prefix, &mut |key, _| storage.delete(key))?;
         }
         self.entries.clear();
+        storage.delete(KEYS)?;
         self.keys_due_at = Some(None);
         Ok(())
     }
@@ -289,7 +319,7 @@ impl Log {
                 note_key(&mut earliest, at);
                 Ok(())
             })?;
-            self.keys_due_at = Some(earliest);
+            self.set_keys_due_at(storage, earliest)?;
         }
         Ok(())
     }
