@@ -16,7 +16,7 @@ const LOG_FULL_RETRY_AFTER_SECS: u32 = 600;
 const USER_DELETED: &str =
     "This account was deleted, and its expenses with it: nothing can be added or changed";
 const LOG_FULL: &str = "Nothing was saved, because the log of recent changes is full: it holds 20,000 changed \
-    expenses until they are stored for ten minutes. Try again later";
+    expenses, 15,000 for an import, or 10 MB of them, until they are stored for ten minutes. Try again later";
 
 /// What a request does with expenses. A token that is limited to scopes needs the scope for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,7 +33,8 @@ edge_host::events! {
             /// The entries.
             entries: u32,
         }
-        /// The log of a ledger is full: it has 20,000 entries, and the write was refused with 503.
+        /// The log of a ledger is full, and the write was refused with 503: it has 20,000 entries or 10 MB, or would
+        /// have more than 15,000 after an import.
         Error LedgerLogFull = "ledger_log_full" {
             /// The owner of the ledger.
             user: Option<UserHash>,

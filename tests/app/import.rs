@@ -246,6 +246,24 @@ async fn ten_thousand_rows_are_one_write() {
 }
 
 #[tokio::test]
+async fn import_of_too_many_bytes_is_refused() {
+    let app = TestApp::new();
+    // A control character takes several bytes in a message to the ledger.
+    let text = "\u{1}".repeat(198);
+    let file = |rows: usize| {
+        let row = |number: usize| format!("2026-11-23,x{text}x,{number}.5\n");
+        format!("date,description,amount\n{}", (1..=rows).map(row).collect::<String>())
+    };
+    let refused = send(&app, ADA, "", &file(8_000)).await.expect(503);
+    assert!(refused.detail().contains("or 10 MB of them"), "{}", refused.detail());
+    assert_eq!(app.expenses_of(ADA).await.len(), 0);
+    assert_eq!(import(&app, "", &file(6_000)).await, counts(6_000, 0, 0));
+    send(&app, ADA, "", &file(8_000)).await.expect(503);
+    app.pass(Duration::hours(1)).await;
+    assert_eq!(import(&app, "", &file(8_000)).await, counts(2_000, 6_000, 0));
+}
+
+#[tokio::test]
 async fn import_without_a_response_can_be_sent_again() {
     let app = TestApp::new();
     app.kv.fail(Some(KvOperation::List));

@@ -184,6 +184,11 @@ impl Entry {
         Ok(())
     }
 
+    fn bytes(&self) -> usize {
+        let expenses = [self.expense.as_ref(), self.removed.as_deref()];
+        expenses.into_iter().flatten().map(message_bytes).sum()
+    }
+
     /// When KV confirmed the entry's last write for good; `None` while a write is to follow.
     fn settled_at(&self) -> Option<i64> {
         self.kv_at.filter(|_| !self.uncertain)
@@ -197,6 +202,16 @@ impl Entry {
             Some(_) => None,
         }
     }
+}
+
+/// The bytes of an expense in JSON without its texts, about.
+const NUMBERS_BYTES: usize = 150;
+
+/// About as many bytes as an expense has in a message, where a control character takes six.
+pub(super) fn message_bytes(expense: &Expense) -> usize {
+    let bytes =
+        |text: &str| text.bytes().map(|byte| if byte < b' ' { 6 } else { 1 }).sum::<usize>();
+    NUMBERS_BYTES + bytes(&expense.content.description) + bytes(&expense.content.category)
 }
 
 /// A write to KV.
@@ -214,6 +229,8 @@ pub(super) struct Entries {
     unsettled: Vec<ExpenseId>,
     /// When the first of the others was settled, or earlier.
     earliest_settled_at: Option<i64>,
+    /// The sum of [`Entry::bytes`].
+    bytes: usize,
 }
 
 impl Entries {
@@ -235,7 +252,15 @@ impl Entries {
 
     pub(super) fn insert(&mut self, id: ExpenseId, entry: Entry) {
         self.note(id, entry.settled_at());
-        self.by_id.insert(id, entry);
+        self.bytes += entry.bytes();
+        if let Some(before) = self.by_id.insert(id, entry) {
+            self.bytes -= before.bytes();
+        }
+    }
+
+    /// About as many bytes as all entries have in a message.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Changes the entry, if there is one: an erasure removes entries while they are written to KV.
@@ -278,7 +303,7 @@ impl Entries {
                 }
             }
             for id in &taken {
-                self.by_id.remove(id);
+                self.bytes -= self.by_id.remove(id).map_or(0, |entry| entry.bytes());
             }
         }
         taken
@@ -380,6 +405,7 @@ mod tests {
                 prop_assert!(settled_at.is_none_or(|at| earliest.is_some_and(|earliest| earliest <= at)));
                 let is_unsettled = |(id, entry): (_, &Entry)| entry.settled_at().is_none().then_some(id);
                 let expected: Vec<_> = entries.iter().filter_map(is_unsettled).collect();
+                prop_assert_eq!(entries.bytes(), entries.iter().map(|(_, entry)| entry.bytes()).sum::<usize>());
                 prop_assert_eq!(entries.unsettled().map(|(id, _)| id).collect::<Vec<_>>(), expected);
             }
         }

@@ -19,7 +19,7 @@ use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    entries::{Entries, Entry, LOG, Transfer, note_earliest},
+    entries::{Entries, Entry, LOG, Transfer, message_bytes, note_earliest},
     erasure::Erasure,
     messages::{KeyMessage, UnknownVersion, VERSION, json, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
@@ -35,6 +35,9 @@ use chrono::DateTime;
 pub(super) const MAX_ENTRIES: usize = 20_000;
 /// The most entries after an import, which leaves room for other writes.
 const MAX_ENTRIES_OF_IMPORT: usize = 15_000;
+/// The most bytes of entries in a message, after which only removals are accepted. Who lists expenses without a limit
+/// gets all entries, several times over in memory. A file to import has less, but for control characters.
+const MAX_BYTES: usize = 10_000_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The longest time from a write to KV to the alarm that removes its entry. Entries of one minute are removed together.
@@ -145,13 +148,21 @@ impl Log {
         Ok(log)
     }
 
+    /// Whether another expense is refused.
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= MAX_ENTRIES
+        self.entries.len() >= MAX_ENTRIES || self.has_max_bytes()
     }
 
-    /// Whether the log has room for so many imported expenses.
-    pub(super) fn has_room_for(&self, imported: usize) -> bool {
-        self.entries.len() + imported <= MAX_ENTRIES_OF_IMPORT
+    /// Whether a change of an expense is refused, too.
+    pub(super) fn has_max_bytes(&self) -> bool {
+        self.entries.bytes() >= MAX_BYTES
+    }
+
+    /// Whether the log has room for these imported expenses.
+    pub(super) fn has_room_for(&self, imported: &[Expense]) -> bool {
+        let bytes: usize = imported.iter().map(message_bytes).sum();
+        self.entries.len() + imported.len() <= MAX_ENTRIES_OF_IMPORT
+            && self.entries.bytes() + bytes <= MAX_BYTES
     }
 
     /// Whether KV lacks a write.

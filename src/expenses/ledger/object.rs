@@ -215,7 +215,7 @@ impl Shared {
                     _ => new.push(expense),
                 }
             }
-            if !log.has_room_for(new.len()) {
+            if !log.has_room_for(&new) {
                 return Ok(self.refuse_full(owner));
             }
             added += new.len();
@@ -299,7 +299,9 @@ impl Shared {
                         None => respond(Outcome::Unreadable),
                     });
                 }
-                _ if entry.is_none() && log.is_full() => return Ok(self.refuse_full(owner)),
+                _ if entry.is_none() && log.is_full() || !is_removal && log.has_max_bytes() => {
+                    return Ok(self.refuse_full(owner));
+                }
                 edit => match edit.apply(id, current, now) {
                     Ok(changed) => changed,
                     Err(UnfitAmount { amount, currency, .. }) => {
