@@ -5,7 +5,7 @@
 //! | `owner` | `{"v","owner"}` | never |
 //! | `log:{id}` | `{"v","record","removed","at","kv_at","uncertain","requests"}` | ten to eleven minutes after KV has it |
 //! | `key:{hash}` | `{"v","body_hash","id","record","at"}` | 24 hours later |
-//! | `keys` | `{"v","due_at"}`: when the oldest keys are to be removed, or earlier | with the last key |
+//! | `keys` | a number: when the oldest keys are to be removed, or earlier | with the last key |
 //! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
 //!
 //! Times are Unix milliseconds. `record` of a removed expense is `null`, and `removed` is the record that it had; versions
@@ -50,6 +50,7 @@ const SAFETY_MILLIS: i64 = 30 * 1000;
 const OWNER: &str = "owner";
 pub(super) const ERASURE: &str = "erasure";
 const KEY: &str = "key:";
+/// A ledger may have hundreds of thousands of keys: this row saves reading them. Earlier versions do not write it.
 const KEYS: &str = "keys";
 
 #[derive(Serialize, Deserialize)]
@@ -68,14 +69,7 @@ struct KeyRow<'a> {
     at: i64,
 }
 
-/// A ledger may have hundreds of thousands of keys: this row saves reading them. Earlier versions do not write it.
-#[derive(Serialize, Deserialize)]
-struct KeysRow {
-    v: u32,
-    due_at: i64,
-}
-
-versioned!(OwnerRow, KeyRow<'_>, KeysRow);
+versioned!(OwnerRow, KeyRow<'_>);
 
 impl From<UnknownVersion> for ObjectFault {
     fn from(error: UnknownVersion) -> Self {
@@ -176,9 +170,9 @@ impl Log {
             return Ok(known);
         }
         if let Some(row) = storage.get(KEYS)? {
-            let due_at = Some(parse::<KeysRow>("row of the idempotency keys", &row)?.due_at);
-            self.keys_due_at = Some(due_at);
-            return Ok(due_at);
+            let due_at = row.parse().map_err(|_| UnknownVersion("row of the idempotency keys"))?;
+            self.keys_due_at = Some(Some(due_at));
+            return Ok(Some(due_at));
         }
         self.keys_due_at = Some(None);
         let mut earliest = None;
@@ -199,7 +193,7 @@ impl Log {
             return Ok(());
         }
         match due_at {
-            Some(due_at) => storage.put(KEYS, &json(&KeysRow { v: VERSION, due_at }))?,
+            Some(due_at) => storage.put(KEYS, &due_at.to_string())?,
             None => storage.delete(KEYS)?,
         }
         self.keys_due_at = Some(due_at);
