@@ -320,14 +320,7 @@ export function isFresh(worker, mode) {
 export function sources(worker, mode) {
   const folders = [...worker.sources, ...(worker.assets ? [worker.assets] : [])];
   const crate = worker.crate ?? worker.folder;
-  return [
-    ...new Set([
-      ...INPUTS,
-      join(crate, 'Cargo.toml'),
-      ...folders.flatMap(filesUnder),
-      ...noted(crate, mode),
-    ]),
-  ];
+  return [...new Set([...INPUTS, join(crate, 'Cargo.toml'), ...folders.flatMap(filesUnder), ...noted(crate, mode)])];
 }
 
 /** @param {string} folder @returns {string[]} */

@@ -52,3 +52,9 @@ test('deployment needs an environment and takes no cache', () => {
   assert.doesNotMatch(text, /actions\/cache|^ +cache:/m);
   assert.match(text, /merge-base --is-ancestor "\$GITHUB_SHA" origin\/main/);
 });
+
+test('packages are checked for known faults every week', () => {
+  const { text } = /** @type {{ text: string }} */ (WORKFLOWS.find(({ name }) => name === 'packages.yml'));
+  assert.match(text, /^ {2}schedule:\n {4}- cron: '\d+ \d+ \* \* \d'$/m);
+  assert.match(text, /^ {6}- run: \S+cargo-deny --locked --workspace --all-features check advisories /m);
+});

@@ -35,7 +35,7 @@ edge_host::events! {
             /// The user whose token was verified. Left out for a request without one.
             user: Option<UserHash>,
         }
-        /// The download of expenses broke off, because KV failed after the response had begun.
+        /// The download of expenses broke off, because KV or the ledger failed after the response had begun.
         Error ExportBrokenOff = "export_broken_off" {
             /// The error.
             cause: Cause<'a>,

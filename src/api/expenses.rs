@@ -357,7 +357,7 @@ pub(crate) async fn delete_expense(
     post,
     path = "/expenses/{id}/restore",
     tag = "expenses",
-    security(("session" = []), ("bearer" = [])),
+    security(("session" = []), ("bearer" = []), ("api_key" = [])),
     params(("id" = ExpenseId, Path, description = "The expense's id")),
     responses(
         (status = 200, description = "The expense", body = ExpenseResponse,

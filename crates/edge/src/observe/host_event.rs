@@ -58,7 +58,7 @@ events! {
         /// The code panicked. Its request gets 500, others 503, and the next one runs in a new instance of the module.
         /// The crate `worker` writes a line of text beside this event, with the message of the panic.
         Error Panicked = "panicked" {
-            /// The place in the code: file, line and column.
+            /// The place in the code: file and line, with the column 1 in a release bundle.
             location: Cause<'a>,
         }
         /// Variables or bindings are missing or invalid: every request gets a 500 that names them. Reported once for
