@@ -60,7 +60,7 @@ extern "C" {
 #[wasm_bindgen(module = "/src/workers/objects.js")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = objectRows)]
-    fn object_rows(rows: &Rows, prefix: &str, after: &str, limit: u32) -> Result<String, JsValue>;
+    fn object_rows(rows: &Rows, prefix: &str, after: &str, limit: i32) -> Result<String, JsValue>;
 
     #[wasm_bindgen(catch, js_name = setObjectAlarm)]
     fn set_object_alarm(storage: &Storage, at: Option<f64>) -> Result<(), JsValue>;
@@ -223,7 +223,7 @@ impl ObjectStorage for WorkersObjectStorage {
         after: &str,
         limit: usize,
     ) -> Result<Vec<(String, String)>, ObjectFault> {
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let rows = object_rows(&self.rows, prefix, after, limit).map_err(failed)?;
         json::read(&rows).map_err(|_| ObjectFault::new("a stored value is no text"))
     }

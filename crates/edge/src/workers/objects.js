@@ -57,8 +57,7 @@ function describe(error) {
  * @param {number} limit
  */
 export function objectRows(rows, prefix, after, limit) {
-  // The runtime refuses an empty name.
-  return JSON.stringify([...rows.list(after === '' ? { prefix, limit } : { prefix, startAfter: after, limit })]);
+  return JSON.stringify([...rows.list({ prefix, startAfter: after, limit })]);
 }
 
 /**
