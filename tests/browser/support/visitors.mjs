@@ -35,6 +35,28 @@ export async function startVisitors(options, launchOptions = {}) {
   return new Visitors(browser, world);
 }
 
+let readsWholePages = false;
+
+/**
+ * A click or a key that leads to another page ends when that page has begun. From now on, in every page, it ends when the
+ * page can be read to its end.
+ *
+ * @param {Page} page any
+ */
+function readWholePages(page) {
+  if (readsWholePages) return;
+  readsWholePages = true;
+  const locators = Object.getPrototypeOf(page.locator('html'));
+  for (const name of ['click', 'press']) {
+    const act = locators[name];
+    /** @this {import('playwright-core').Locator} @param {...unknown} options */
+    locators[name] = async function (...options) {
+      await act.apply(this, options);
+      await this.page().waitForLoadState('domcontentloaded');
+    };
+  }
+}
+
 class Visitors {
   #browser;
 
@@ -67,6 +89,7 @@ class Visitors {
     const own = [worker.origin, new URL(this.world.authkit.url).origin, ...origins];
     context.on('page', (page) => watch(page, own, complaints));
     const page = await context.newPage();
+    readWholePages(page);
     t.after(async () => {
       for (const { value } of await context.cookies()) this.world.keepSecret(value, 'a cookie of a visitor');
       await context.close();
