@@ -436,7 +436,7 @@ impl SignedClaims {
     }
 
     fn is_machine(&self) -> bool {
-        self.claims.client_id.as_ref() == Some(&self.claims.sub)
+        is_machine(self.kind, &self.claims)
     }
 
     fn check_not_before(&self, now: DateTime<Utc>) -> Result<(), TokenError> {
@@ -451,15 +451,19 @@ impl SignedClaims {
     fn accept(&self, grant: Grant, resource: &ProtectedResource) -> VerifiedClaims {
         let Self { kind, claims, expires_at, .. } = self;
         let has_permissions = claims.permissions.iter().any(|it| resource.owns_permission(it));
-        let is_machine = *kind == TokenKind::Connect && self.is_machine();
         VerifiedClaims {
             kind: *kind,
             claims: Arc::clone(claims),
             expires_at: *expires_at,
             grant,
-            is_limited_by_role: has_permissions && !is_machine,
+            is_limited_by_role: has_permissions && !self.is_machine(),
         }
     }
+}
+
+/// The subject of a machine's token is its client. A session is never a machine's.
+fn is_machine(kind: TokenKind, claims: &AccessTokenClaims) -> bool {
+    kind == TokenKind::Connect && claims.client_id.as_ref() == Some(&claims.sub)
 }
 
 /// Whether WorkOS issues session tokens of this application as `issuer`: `WORKOS_ISSUER` if it is set, or
@@ -485,7 +489,7 @@ impl VerifiedClaims {
     /// Whether a machine got the token by the client credentials grant. Its subject is then its client.
     #[must_use]
     pub fn is_machine(&self) -> bool {
-        self.kind == TokenKind::Connect && self.claims.client_id.as_ref() == Some(&self.claims.sub)
+        is_machine(self.kind, &self.claims)
     }
 
     /// Whether the token grants `scope`. For a Connect token, the audience and the scopes decide; a session token grants

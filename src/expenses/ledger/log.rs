@@ -35,8 +35,8 @@ use chrono::DateTime;
 pub(super) const MAX_ENTRIES: usize = 20_000;
 /// The most entries after an import, which leaves room for other writes.
 const MAX_ENTRIES_OF_IMPORT: usize = 15_000;
-/// The most bytes of entries in a message, after which only removals are accepted. Who lists expenses without a limit
-/// gets all entries, several times over in memory. A file to import has less, but for control characters.
+/// The most bytes of entries in a message, after which only removals are accepted: a list without a limit gets all entries,
+/// and holds them several times in memory. The longest file to import fits, unless it is full of control characters.
 const MAX_BYTES: usize = 10_000_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -268,9 +268,7 @@ impl Log {
             storage.each(prefix, &mut |key, _| storage.delete(key))?;
         }
         self.entries.clear();
-        storage.delete(KEYS)?;
-        self.keys_due_at = Some(None);
-        Ok(())
+        self.set_keys_due_at(storage, None)
     }
 
     /// At most `max` writes to KV that are due.
