@@ -27,7 +27,9 @@ use crate::{
     fastapi::{Fault, Fields, parse_text},
     json::{JsonText, ObjectText},
     negotiation::is_own_form,
-    openapi::{Changes, FindsKey, NeedsScope, Protected, ReadsBody, schema::DeleteForm},
+    openapi::{
+        Changes, ErrorResponse, FindsKey, NeedsScope, Protected, ReadsBody, schema::DeleteForm,
+    },
     rate_limits::CallerLimits,
     url_encoded::Parameters,
     web::{
@@ -41,8 +43,13 @@ use crate::{
     },
 };
 use axum_authkit::{
-    AppError, CurrentUser, Rejection, api_keys::ApiKey, browser::wants_html, origin::RequestOrigin,
-    own_api_keys::OwnApiKeysError, secret::Secret, workos::WorkosError,
+    AppError, CurrentUser, Rejection,
+    api_keys::ApiKey,
+    browser::wants_html,
+    origin::RequestOrigin,
+    own_api_keys::{OwnApiKeys, OwnApiKeysError},
+    secret::Secret,
+    workos::WorkosError,
 };
 
 /// The path of the list.
@@ -55,6 +62,11 @@ const _: () = assert!(FIELDS.len() == Access::SCOPES.len());
 /// [`Access::SCOPES`], as Pydantic lists allowed values.
 const PERMISSIONS: &str = "'expenses:read' or 'expenses:write'";
 
+/// A user with so many keys gets no more: the page and its buttons reach those that WorkOS lists.
+const KEYS_MAX: usize = 100;
+
+const TOO_MANY: &str =
+    "You have 100 API keys, and cannot have more: revoke one that nothing uses, at /api-keys";
 const IMPERSONATED: &str = "A key would outlive the impersonation: only the user can create one";
 const NO_ORGANIZATION: &str = "WorkOS keeps the API keys of users in organizations, and your session has none: \
     sign in to an organization first";
@@ -157,6 +169,7 @@ pub(crate) async fn list_api_keys(
     request_body = ApiKeyRequest,
     responses(
         (status = 201, description = "The key, with its value", body = CreatedApiKeyResponse),
+        (status = 409, description = "The user has 100 keys", body = ErrorResponse),
         Protected, Changes, ReadsBody, FindsKey,
     ),
 )]
@@ -222,7 +235,7 @@ async fn perform(
         // It may lead a browser to the sign-in.
         Err(rejection) => return Ok(rejection.into_response()),
     };
-    limits.caller.check(caller.id()).await?;
+    limits.workos.check(caller.id()).await?;
     let keys = caller.own_api_keys()?;
     let keys = keys.ok_or_else(|| AppError::new(StatusCode::NOT_FOUND, "Not Found"))?;
     let origin = RequestOrigin::of_parts(&parts);
@@ -265,7 +278,7 @@ async fn perform(
                 caller.require_scope(permission)?;
             }
             let organization_id = organization_of_new_keys(&caller)?;
-            match keys.create(organization_id, &name, &permissions).await {
+            match create(&keys, organization_id, &name, &permissions).await {
                 Ok((_, value)) if is_form => {
                     let page = page.show(None, &form, Notice::Created { value: value.expose() });
                     Ok(respond(StatusCode::CREATED, page))
@@ -274,11 +287,8 @@ async fn perform(
                     let created = describe(ObjectText::with_capacity(512), &key, Some(&value));
                     Ok((StatusCode::CREATED, JsonText(created.finish())).into_response())
                 }
+                Err(error) if !is_form => Err(error),
                 Err(error) => {
-                    let error = failed(error);
-                    if !is_form {
-                        return Err(error);
-                    }
                     let detail = error.detail.as_str().unwrap_or_default();
                     let page = page.show(None, &form, Notice::Failed { detail }).into_string();
                     Err(error.with_page(page))
@@ -300,6 +310,19 @@ async fn perform(
             })
         }
     }
+}
+
+/// Creates a key for a user who has few enough.
+async fn create(
+    keys: &OwnApiKeys<'_>,
+    organization_id: &str,
+    name: &str,
+    permissions: &[&str],
+) -> Result<(ApiKey, Secret), AppError> {
+    if keys.list().await.map_err(failed)?.len() >= KEYS_MAX {
+        return Err(AppError::new(StatusCode::CONFLICT, TOO_MANY));
+    }
+    keys.create(organization_id, name, permissions).await.map_err(failed)
 }
 
 /// Reads the body of a program.

@@ -14,7 +14,7 @@ use crate::{
     fastapi::{Fields, parse_text},
     json::Json,
     openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
-    rate_limits::LimitedCaller,
+    rate_limits::{LimitedCaller, WorkosCaller},
     web::cookies::{Notice, PageCookies},
 };
 use axum_authkit::{
@@ -101,7 +101,7 @@ struct OrganizationRequest {
     ),
 )]
 pub(crate) async fn switch_organization(
-    LimitedCaller(caller): LimitedCaller,
+    WorkosCaller(caller): WorkosCaller,
     challenge: Challenge,
     origin: RequestOrigin,
     request: Request,

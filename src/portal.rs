@@ -13,7 +13,7 @@ use crate::{
     json::Json,
     openapi::{ErrorResponse, Protected, ReadsBody},
     organization::read_fields,
-    rate_limits::LimitedCaller,
+    rate_limits::WorkosCaller,
     web::views::{account, respond},
 };
 use axum_authkit::{
@@ -74,7 +74,7 @@ pub(crate) struct PortalResponse<'a> {
     ),
 )]
 pub(crate) async fn open_portal(
-    LimitedCaller(caller): LimitedCaller,
+    WorkosCaller(caller): WorkosCaller,
     origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {

@@ -12,6 +12,10 @@ const CALLER_BINDING: &str = "CALLER_RATE_LIMIT";
 const MCP_BINDING: &str = "MCP_RATE_LIMIT";
 /// The period of both bindings in `wrangler.toml`.
 const PERIOD_SECS: u32 = 10;
+/// The binding of the limit for requests to WorkOS.
+const WORKOS_BINDING: &str = "WORKOS_RATE_LIMIT";
+/// Its period.
+const WORKOS_PERIOD_SECS: u32 = 60;
 
 /// The limits of the application.
 #[derive(Clone, Default)]
@@ -20,6 +24,8 @@ pub struct CallerLimits {
     pub caller: RateLimiter,
     /// For `/mcp`, where each message of a batch counts.
     pub mcp: RateLimiter,
+    /// For what WorkOS does for a caller: it limits the requests of the application as a whole.
+    pub workos: RateLimiter,
 }
 
 impl CallerLimits {
@@ -29,6 +35,7 @@ impl CallerLimits {
         Self {
             caller: RateLimiter::bound(host, CALLER_BINDING, PERIOD_SECS),
             mcp: RateLimiter::bound(host, MCP_BINDING, PERIOD_SECS),
+            workos: RateLimiter::bound(host, WORKOS_BINDING, WORKOS_PERIOD_SECS),
         }
     }
 }
@@ -44,18 +51,33 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        limited_caller(parts, CallerLimits::from_ref(state)).await.map(Self)
+        limited_caller(parts, CallerLimits::from_ref(state).caller).await.map(Self)
+    }
+}
+
+/// The caller of a request that WorkOS is asked for, which counts for the limit of those.
+pub struct WorkosCaller(pub CurrentUser);
+
+impl<S> FromRequestParts<S> for WorkosCaller
+where
+    CallerLimits: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        limited_caller(parts, CallerLimits::from_ref(state).workos).await.map(Self)
     }
 }
 
 /// Boxed, so that it is compiled once and not into each handler.
 fn limited_caller(
     parts: &mut Parts,
-    limits: CallerLimits,
+    limit: RateLimiter,
 ) -> BoxFuture<'_, Result<CurrentUser, Rejection>> {
     Box::pin(async move {
         let caller = CurrentUser::from_request_parts(parts, &()).await?;
-        limits.caller.check(caller.id()).await?;
+        limit.check(caller.id()).await?;
         Ok(caller)
     })
 }

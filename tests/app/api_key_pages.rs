@@ -233,6 +233,25 @@ async fn page_lists_keys_and_offers_the_form() {
 }
 
 #[tokio::test]
+async fn user_with_a_hundred_keys_gets_no_more() {
+    let app = app();
+    let mut browser = app.signed_in(ADA).await;
+    for _ in 0..100 {
+        browser.post("/api-keys", KEY).await.expect(201);
+    }
+    let refused = browser.post("/api-keys", KEY).await.expect(409);
+    assert!(refused.detail().contains("revoke one that nothing uses"), "{refused:?}");
+    let page = browser.submit("/api-keys", FORM).await.expect(409);
+    assert!(page.body.contains("revoke one that nothing uses"), "{}", page.body);
+    assert!(page.body.contains(r#"value="Laptop""#), "{}", page.body);
+    let keys = browser.get("/api-keys").await.expect(200).json();
+    assert_eq!(keys.as_array().unwrap().len(), 100);
+    app.signed_in(GRACE).await.post("/api-keys", KEY).await.expect(201);
+    browser.delete(&format!("/api-keys/{}", keys[0]["id"].as_str().unwrap())).await.expect(204);
+    browser.post("/api-keys", KEY).await.expect(201);
+}
+
+#[tokio::test]
 async fn form_shows_the_value_once_and_nowhere_else() {
     let app = app();
     let mut browser = app.signed_in(ADA).await;

@@ -1,6 +1,5 @@
 //! `POST /organization/portal`, and the buttons for it on the account's page.
 
-use axum_authkit::RateLimiter;
 use chrono::Duration;
 use edge_host::memory::{MemoryHost, MemoryRateLimit};
 use http::Method;
@@ -284,20 +283,16 @@ async fn portal_follows_the_role_of_the_organization() {
 }
 
 #[tokio::test]
-async fn portal_links_count_for_the_callers_limit() {
+async fn portal_links_count_for_the_limit_of_workos() {
     let app = TestApp::new();
-    let limit = MemoryRateLimit::new(2, 10, Arc::clone(&app.clock) as _);
-    let host = MemoryHost::default().with_rate_limit("CALLER_RATE_LIMIT", Arc::new(limit));
-    let limits = CallerLimits {
-        caller: RateLimiter::bound(&host, "CALLER_RATE_LIMIT", 10),
-        ..CallerLimits::default()
-    };
-    let app = TestApp { limits, ..app }.isolate();
+    let limit = MemoryRateLimit::new(2, 60, Arc::clone(&app.clock) as _);
+    let host = MemoryHost::default().with_rate_limit("WORKOS_RATE_LIMIT", Arc::new(limit));
+    let app = TestApp { limits: CallerLimits::bound(&host), ..app }.isolate();
     let mut browser = app.signed_in(ADA).await;
     for _ in 0..2 {
         browser.post(PATH, SSO).await.expect(200);
     }
-    assert_eq!(browser.post(PATH, SSO).await.expect(429).header("retry-after"), "10");
-    app.clock.advance(Duration::seconds(10));
+    assert_eq!(browser.post(PATH, SSO).await.expect(429).header("retry-after"), "60");
+    app.clock.advance(Duration::seconds(60));
     browser.post(PATH, SSO).await.expect(200);
 }

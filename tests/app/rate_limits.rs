@@ -8,7 +8,7 @@ use edge_host::memory::{MemoryHost, MemoryRateLimit};
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::support::{ADA, Client, GRACE, TestApp, mcp};
+use crate::support::{ADA, Client, GRACE, TestApp, api_keys, mcp};
 
 /// An application that allows each caller this many requests in ten seconds, and fewer to `/mcp`.
 fn limited(caller: usize, mcp: usize) -> TestApp {
@@ -47,6 +47,41 @@ async fn pages_refuse_a_caller_and_return_the_form() {
     let fields = [("description", "typed text"), ("amount", "1")];
     let form = ada.submit("/expenses", &fields).await.expect(429);
     assert!(form.body.contains("typed text"), "{}", form.body);
+}
+
+#[tokio::test]
+async fn requests_to_workos_have_a_limit_of_their_own() {
+    let app = TestApp::with_variables(api_keys::VARIABLES);
+    let limit = MemoryRateLimit::new(3, 60, Arc::clone(&app.clock) as _);
+    let host = MemoryHost::default().with_rate_limit("WORKOS_RATE_LIMIT", Arc::new(limit));
+    let app = TestApp { limits: CallerLimits::bound(&host), ..app }
+        .isolate_with_variables(api_keys::VARIABLES);
+    let mut ada = app.signed_in(ADA).await;
+    let key = r#"{"name": "Laptop", "permissions": ["expenses:read"]}"#;
+    let switch = r#"{"organization_id": "org_2"}"#;
+    let created = ada.post("/api-keys", key).await.expect(201).json();
+    let path = format!("/api-keys/{}", created["id"].as_str().unwrap());
+    ada.post("/organization", switch).await.expect(200);
+    ada.get("/api-keys").await.expect(200);
+    let keys_path = format!("/user_management/users/{}/api_keys", ADA.id);
+    let asked = || (app.authkit.count(&keys_path), app.authkit.refresh_count());
+    let before = asked();
+    for refused in [
+        ada.get("/api-keys").await,
+        ada.open("/api-keys").await,
+        ada.post("/api-keys", key).await,
+        ada.delete(&path).await,
+        ada.post("/organization", switch).await,
+        ada.post("/organization/portal", r#"{"intent": "sso"}"#).await,
+    ] {
+        assert_eq!(refused.expect(429).header("retry-after"), "60");
+    }
+    assert_eq!(asked(), before);
+    ada.get("/expenses").await.expect(200);
+    ada.open("/account").await.expect(200);
+    app.signed_in(GRACE).await.get("/api-keys").await.expect(200);
+    app.clock.advance(Duration::seconds(60));
+    ada.get("/api-keys").await.expect(200);
 }
 
 #[tokio::test]

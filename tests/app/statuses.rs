@@ -326,6 +326,11 @@ async fn operations_return_exactly_the_documented_statuses() {
         let response = browser.post("/api-keys", body).await;
         world.note("post /api-keys", &response);
     }
+    for _ in 0..100 {
+        keys.authkit.api_keys.of_user(ADA, &["expenses:read"]);
+    }
+    let response = browser.post("/api-keys", body).await.expect(409);
+    world.note("post /api-keys", &response);
     let text =
         browser.request(Method::POST, "/api-keys").header(header::CONTENT_TYPE, "text/plain");
     let response = browser.send(text, "x".into()).await;
@@ -371,8 +376,10 @@ async fn operations_return_exactly_the_documented_statuses() {
 
     // A caller beyond the limit.
     world.app.authkit.set_outage(None);
-    let none = MemoryRateLimit::new(0, 10, Arc::clone(&world.app.clock) as _);
-    let host = MemoryHost::default().with_rate_limit("CALLER_RATE_LIMIT", Arc::new(none));
+    let none = Arc::new(MemoryRateLimit::new(0, 10, Arc::clone(&world.app.clock) as _));
+    let host = MemoryHost::default()
+        .with_rate_limit("CALLER_RATE_LIMIT", Arc::clone(&none) as _)
+        .with_rate_limit("WORKOS_RATE_LIMIT", none);
     world.app.limits = CallerLimits::bound(&host);
     world.app = world.app.isolate();
     world.sign_in().await;
