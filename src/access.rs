@@ -1,6 +1,8 @@
 //! Extractors that the interfaces to expenses share: the caller's expenses, for what the caller's token
 //! allows, and the id in a path.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use http::{Method, StatusCode, request::Parts};
 
@@ -79,7 +81,7 @@ impl Permitted {
 impl<S> FromRequestParts<S> for UserExpenses
 where
     Expenses: FromRef<S>,
-    CallerLimits: FromRef<S>,
+    Arc<CallerLimits>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;
@@ -87,7 +89,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let caller = UnscopedUser::from_request_parts(parts, state).await?;
         let caller = caller.require_scope(Access::for_method(&parts.method).scope())?;
-        CallerLimits::from_ref(state).caller.check(caller.id()).await?;
+        Arc::<CallerLimits>::from_ref(state).caller.check(caller.id()).await?;
         Ok(Expenses::from_ref(state).of_user(caller.id()))
     }
 }

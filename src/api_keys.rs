@@ -10,6 +10,8 @@
 //! Without `WORKOS_API_KEYS=on` every request gets 404. One function serves all operations, because each handler with
 //! extractors of its own would add kilobytes to the bundle.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::{FromRequestParts, Request, State},
@@ -151,7 +153,7 @@ enum Operation {
     ),
 )]
 pub(crate) async fn list_api_keys(
-    State(limits): State<CallerLimits>,
+    State(limits): State<Arc<CallerLimits>>,
     request: Request,
 ) -> Result<Response, AppError> {
     perform(Operation::List, limits, request).await
@@ -174,7 +176,7 @@ pub(crate) async fn list_api_keys(
     ),
 )]
 pub(crate) async fn create_api_key(
-    State(limits): State<CallerLimits>,
+    State(limits): State<Arc<CallerLimits>>,
     request: Request,
 ) -> Result<Response, AppError> {
     perform(Operation::Create, limits, request).await
@@ -195,7 +197,7 @@ pub(crate) async fn create_api_key(
     ),
 )]
 pub(crate) async fn revoke_api_key(
-    State(limits): State<CallerLimits>,
+    State(limits): State<Arc<CallerLimits>>,
     request: Request,
 ) -> Result<Response, AppError> {
     perform(Operation::Revoke, limits, request).await
@@ -218,7 +220,7 @@ pub(crate) async fn revoke_api_key(
     ),
 )]
 pub(crate) async fn revoke_api_key_by_form(
-    State(limits): State<CallerLimits>,
+    State(limits): State<Arc<CallerLimits>>,
     request: Request,
 ) -> Result<Response, AppError> {
     perform(Operation::RevokeByForm, limits, request).await
@@ -226,7 +228,7 @@ pub(crate) async fn revoke_api_key_by_form(
 
 async fn perform(
     operation: Operation,
-    limits: CallerLimits,
+    limits: Arc<CallerLimits>,
     request: Request,
 ) -> Result<Response, AppError> {
     let (mut parts, body) = request.into_parts();
@@ -235,7 +237,7 @@ async fn perform(
         // It may lead a browser to the sign-in.
         Err(rejection) => return Ok(rejection.into_response()),
     };
-    limits.workos.check(caller.id()).await?;
+    limits.account.check(caller.id()).await?;
     let keys = caller.own_api_keys()?;
     let keys = keys.ok_or_else(|| AppError::new(StatusCode::NOT_FOUND, "Not Found"))?;
     let origin = RequestOrigin::of_parts(&parts);

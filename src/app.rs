@@ -44,7 +44,7 @@ pub struct AppState {
     /// The users' expenses.
     pub expenses: Expenses,
     /// Limits on the requests of one caller.
-    pub limits: CallerLimits,
+    pub limits: Arc<CallerLimits>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -69,13 +69,13 @@ impl AppState {
             .with_observer(move |request, headers| requests.end(request, headers));
         let policy = views::content_security_policy(&authkit.sign_out_origins());
         let authkit = authkit.with_response_headers(security_headers(policy));
-        Self { authkit: Arc::new(authkit), expenses, limits: CallerLimits::default(), clock }
+        Self { authkit: Arc::new(authkit), expenses, limits: Arc::default(), clock }
     }
 
     /// Limits the requests of each caller.
     #[must_use]
     pub fn with_limits(self, limits: CallerLimits) -> Self {
-        Self { limits, ..self }
+        Self { limits: Arc::new(limits), ..self }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     fastapi::{Fields, parse_text},
     json::Json,
     openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
-    rate_limits::{LimitedCaller, WorkosCaller},
+    rate_limits::{AccountCaller, LimitedCaller},
     web::cookies::{Notice, PageCookies},
 };
 use axum_authkit::{
@@ -101,7 +101,7 @@ struct OrganizationRequest {
     ),
 )]
 pub(crate) async fn switch_organization(
-    WorkosCaller(caller): WorkosCaller,
+    AccountCaller(caller): AccountCaller,
     challenge: Challenge,
     origin: RequestOrigin,
     request: Request,

@@ -13,7 +13,7 @@ use crate::{
     json::Json,
     openapi::{ErrorResponse, Protected, ReadsBody},
     organization::read_fields,
-    rate_limits::WorkosCaller,
+    rate_limits::AccountCaller,
     web::views::{account, respond},
 };
 use axum_authkit::{
@@ -74,7 +74,7 @@ pub(crate) struct PortalResponse<'a> {
     ),
 )]
 pub(crate) async fn open_portal(
-    WorkosCaller(caller): WorkosCaller,
+    AccountCaller(caller): AccountCaller,
     origin: RequestOrigin,
     request: Request,
 ) -> Result<Response, AppError> {

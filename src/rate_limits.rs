@@ -1,5 +1,7 @@
 //! Limits on the requests of one caller, whatever the token or session.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, FromRequestParts};
 use axum_authkit::{CurrentUser, RateLimiter, Rejection};
 use edge_host::Host;
@@ -12,10 +14,10 @@ const CALLER_BINDING: &str = "CALLER_RATE_LIMIT";
 const MCP_BINDING: &str = "MCP_RATE_LIMIT";
 /// The period of both bindings in `wrangler.toml`.
 const PERIOD_SECS: u32 = 10;
-/// The binding of the limit for requests to WorkOS.
-const WORKOS_BINDING: &str = "WORKOS_RATE_LIMIT";
+/// The binding of the limit for what WorkOS does for a caller.
+const ACCOUNT_BINDING: &str = "ACCOUNT_RATE_LIMIT";
 /// Its period.
-const WORKOS_PERIOD_SECS: u32 = 60;
+const ACCOUNT_PERIOD_SECS: u32 = 60;
 
 /// The limits of the application.
 #[derive(Clone, Default)]
@@ -25,7 +27,7 @@ pub struct CallerLimits {
     /// For `/mcp`, where each message of a batch counts.
     pub mcp: RateLimiter,
     /// For what WorkOS does for a caller: it limits the requests of the application as a whole.
-    pub workos: RateLimiter,
+    pub account: RateLimiter,
 }
 
 impl CallerLimits {
@@ -35,7 +37,7 @@ impl CallerLimits {
         Self {
             caller: RateLimiter::bound(host, CALLER_BINDING, PERIOD_SECS),
             mcp: RateLimiter::bound(host, MCP_BINDING, PERIOD_SECS),
-            workos: RateLimiter::bound(host, WORKOS_BINDING, WORKOS_PERIOD_SECS),
+            account: RateLimiter::bound(host, ACCOUNT_BINDING, ACCOUNT_PERIOD_SECS),
         }
     }
 }
@@ -45,39 +47,40 @@ pub struct LimitedCaller(pub CurrentUser);
 
 impl<S> FromRequestParts<S> for LimitedCaller
 where
-    CallerLimits: FromRef<S>,
+    Arc<CallerLimits>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        limited_caller(parts, CallerLimits::from_ref(state).caller).await.map(Self)
+        limited_caller(parts, Arc::from_ref(state), |limits| &limits.caller).await.map(Self)
     }
 }
 
 /// The caller of a request that WorkOS is asked for, which counts for the limit of those.
-pub struct WorkosCaller(pub CurrentUser);
+pub struct AccountCaller(pub CurrentUser);
 
-impl<S> FromRequestParts<S> for WorkosCaller
+impl<S> FromRequestParts<S> for AccountCaller
 where
-    CallerLimits: FromRef<S>,
+    Arc<CallerLimits>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        limited_caller(parts, CallerLimits::from_ref(state).workos).await.map(Self)
+        limited_caller(parts, Arc::from_ref(state), |limits| &limits.account).await.map(Self)
     }
 }
 
 /// Boxed, so that it is compiled once and not into each handler.
 fn limited_caller(
     parts: &mut Parts,
-    limit: RateLimiter,
+    limits: Arc<CallerLimits>,
+    choose: fn(&CallerLimits) -> &RateLimiter,
 ) -> BoxFuture<'_, Result<CurrentUser, Rejection>> {
     Box::pin(async move {
         let caller = CurrentUser::from_request_parts(parts, &()).await?;
-        limit.check(caller.id()).await?;
+        choose(&limits).check(caller.id()).await?;
         Ok(caller)
     })
 }

@@ -12,7 +12,7 @@ import { JURISDICTION } from '../vars.mjs';
 const KV_BINDING = 'EXPENSES';
 const OBJECT_CLASSES = { LEDGER: 'Ledger', SESSIONS: 'SessionKeeper' };
 /** The bindings without which the Worker serves requests without a limit. */
-const RATE_LIMITS = ['ADDRESS_RATE_LIMIT', 'CALLER_RATE_LIMIT', 'MCP_RATE_LIMIT', 'WORKOS_RATE_LIMIT'];
+const RATE_LIMITS = ['ADDRESS_RATE_LIMIT', 'CALLER_RATE_LIMIT', 'MCP_RATE_LIMIT', 'ACCOUNT_RATE_LIMIT'];
 /** The lists of wrangler.toml that environments do not inherit, and the member that names an entry. */
 const LISTS = /** @type {const} */ ({
   kv_namespaces: 'binding',

@@ -3,7 +3,7 @@
 //! Only `Authorization: Bearer` authenticates a caller, with any access token that the API accepts, with
 //! Connect on or off. The server ignores cookies, so that no site can make a browser send a valid request.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     body::Body,
@@ -61,7 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
 pub(crate) async fn answer_message(
     Client(user): Client,
     State(expenses): State<Expenses>,
-    State(limits): State<CallerLimits>,
+    State(limits): State<Arc<CallerLimits>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AppError> {

@@ -68,7 +68,7 @@ pub(crate) struct OwnForm {
 impl<S> FromRequest<S> for OwnForm
 where
     Expenses: FromRef<S>,
-    CallerLimits: FromRef<S>,
+    Arc<CallerLimits>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Response;

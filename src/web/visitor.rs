@@ -1,5 +1,7 @@
 //! The [`Visitor`] extractor: the signed-in person who opens a page or sends a form, and their expenses.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 
@@ -38,7 +40,7 @@ pub struct Visitor {
 impl<S> FromRequestParts<S> for Visitor
 where
     Expenses: FromRef<S>,
-    CallerLimits: FromRef<S>,
+    Arc<CallerLimits>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;

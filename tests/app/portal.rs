@@ -283,10 +283,10 @@ async fn portal_follows_the_role_of_the_organization() {
 }
 
 #[tokio::test]
-async fn portal_links_count_for_the_limit_of_workos() {
+async fn portal_links_count_for_the_limit_of_accounts() {
     let app = TestApp::new();
     let limit = MemoryRateLimit::new(2, 60, Arc::clone(&app.clock) as _);
-    let host = MemoryHost::default().with_rate_limit("WORKOS_RATE_LIMIT", Arc::new(limit));
+    let host = MemoryHost::default().with_rate_limit("ACCOUNT_RATE_LIMIT", Arc::new(limit));
     let app = TestApp { limits: CallerLimits::bound(&host), ..app }.isolate();
     let mut browser = app.signed_in(ADA).await;
     for _ in 0..2 {

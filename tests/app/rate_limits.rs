@@ -53,7 +53,7 @@ async fn pages_refuse_a_caller_and_return_the_form() {
 async fn requests_to_workos_have_a_limit_of_their_own() {
     let app = TestApp::with_variables(api_keys::VARIABLES);
     let limit = MemoryRateLimit::new(3, 60, Arc::clone(&app.clock) as _);
-    let host = MemoryHost::default().with_rate_limit("WORKOS_RATE_LIMIT", Arc::new(limit));
+    let host = MemoryHost::default().with_rate_limit("ACCOUNT_RATE_LIMIT", Arc::new(limit));
     let app = TestApp { limits: CallerLimits::bound(&host), ..app }
         .isolate_with_variables(api_keys::VARIABLES);
     let mut ada = app.signed_in(ADA).await;

@@ -379,7 +379,7 @@ async fn operations_return_exactly_the_documented_statuses() {
     let none = Arc::new(MemoryRateLimit::new(0, 10, Arc::clone(&world.app.clock) as _));
     let host = MemoryHost::default()
         .with_rate_limit("CALLER_RATE_LIMIT", Arc::clone(&none) as _)
-        .with_rate_limit("WORKOS_RATE_LIMIT", none);
+        .with_rate_limit("ACCOUNT_RATE_LIMIT", none);
     world.app.limits = CallerLimits::bound(&host);
     world.app = world.app.isolate();
     world.sign_in().await;
