@@ -64,7 +64,7 @@ const _: () = assert!(FIELDS.len() == Access::SCOPES.len());
 /// [`Access::SCOPES`], as Pydantic lists allowed values.
 const PERMISSIONS: &str = "'expenses:read' or 'expenses:write'";
 
-/// A user with so many keys gets no more: the page and its buttons reach those that WorkOS lists.
+/// The most keys of a user. `GET /api-keys` lists 500 at most, and only a key that it lists can be revoked there.
 const KEYS_MAX: usize = 100;
 
 const TOO_MANY: &str =
@@ -314,7 +314,7 @@ async fn perform(
     }
 }
 
-/// Creates a key for a user who has few enough.
+/// Creates a key for a user with fewer than [`KEYS_MAX`].
 async fn create(
     keys: &OwnApiKeys<'_>,
     organization_id: &str,

@@ -26,7 +26,7 @@ pub struct CallerLimits {
     pub caller: RateLimiter,
     /// For `/mcp`, where each message of a batch counts.
     pub mcp: RateLimiter,
-    /// For what WorkOS does for a caller: it limits the requests of the application as a whole.
+    /// For what WorkOS does for a caller. WorkOS limits the requests of the application as a whole.
     pub account: RateLimiter,
 }
 
@@ -57,7 +57,7 @@ where
     }
 }
 
-/// The caller of a request that WorkOS is asked for, which counts for the limit of those.
+/// The caller of a request that WorkOS performs, which counts for the limit of those.
 pub struct AccountCaller(pub CurrentUser);
 
 impl<S> FromRequestParts<S> for AccountCaller
