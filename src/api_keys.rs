@@ -8,13 +8,11 @@
 //! | `POST /api-keys/{id}`, a form | 303 to the list |
 //!
 //! Without `WORKOS_API_KEYS=on` every request gets 404. One function serves all operations, because each handler with
-//! extractors of its own would add kilobytes to the bundle.
-
-use std::sync::Arc;
+//! more extractors of its own would add kilobytes to the bundle.
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -32,7 +30,7 @@ use crate::{
     openapi::{
         Changes, ErrorResponse, FindsKey, NeedsScope, Protected, ReadsBody, schema::DeleteForm,
     },
-    rate_limits::CallerLimits,
+    rate_limits::AccountCaller,
     url_encoded::Parameters,
     web::{
         Locale,
@@ -153,10 +151,10 @@ enum Operation {
     ),
 )]
 pub(crate) async fn list_api_keys(
-    State(limits): State<Arc<CallerLimits>>,
+    AccountCaller(caller): AccountCaller,
     request: Request,
 ) -> Result<Response, AppError> {
-    perform(Operation::List, limits, request).await
+    perform(Operation::List, caller, request).await
 }
 
 /// Create an API key
@@ -176,10 +174,10 @@ pub(crate) async fn list_api_keys(
     ),
 )]
 pub(crate) async fn create_api_key(
-    State(limits): State<Arc<CallerLimits>>,
+    AccountCaller(caller): AccountCaller,
     request: Request,
 ) -> Result<Response, AppError> {
-    perform(Operation::Create, limits, request).await
+    perform(Operation::Create, caller, request).await
 }
 
 /// Revoke an API key
@@ -197,10 +195,10 @@ pub(crate) async fn create_api_key(
     ),
 )]
 pub(crate) async fn revoke_api_key(
-    State(limits): State<Arc<CallerLimits>>,
+    AccountCaller(caller): AccountCaller,
     request: Request,
 ) -> Result<Response, AppError> {
-    perform(Operation::Revoke, limits, request).await
+    perform(Operation::Revoke, caller, request).await
 }
 
 /// Revoke an API key by the page's own form
@@ -220,24 +218,18 @@ pub(crate) async fn revoke_api_key(
     ),
 )]
 pub(crate) async fn revoke_api_key_by_form(
-    State(limits): State<Arc<CallerLimits>>,
+    AccountCaller(caller): AccountCaller,
     request: Request,
 ) -> Result<Response, AppError> {
-    perform(Operation::RevokeByForm, limits, request).await
+    perform(Operation::RevokeByForm, caller, request).await
 }
 
 async fn perform(
     operation: Operation,
-    limits: Arc<CallerLimits>,
+    caller: CurrentUser,
     request: Request,
 ) -> Result<Response, AppError> {
-    let (mut parts, body) = request.into_parts();
-    let caller = match CurrentUser::from_request_parts(&mut parts, &()).await {
-        Ok(caller) => caller,
-        // It may lead a browser to the sign-in.
-        Err(rejection) => return Ok(rejection.into_response()),
-    };
-    limits.account.check(caller.id()).await?;
+    let (parts, body) = request.into_parts();
     let keys = caller.own_api_keys()?;
     let keys = keys.ok_or_else(|| AppError::new(StatusCode::NOT_FOUND, "Not Found"))?;
     let origin = RequestOrigin::of_parts(&parts);

@@ -12,7 +12,7 @@ use http::request::Parts;
 const CALLER_BINDING: &str = "CALLER_RATE_LIMIT";
 /// The binding of the limit for `/mcp`.
 const MCP_BINDING: &str = "MCP_RATE_LIMIT";
-/// The period of both bindings in `wrangler.toml`.
+/// The period of these two bindings in `wrangler.toml`.
 const PERIOD_SECS: u32 = 10;
 /// The binding of the limit for what WorkOS does for a caller.
 const ACCOUNT_BINDING: &str = "ACCOUNT_RATE_LIMIT";
