@@ -1,7 +1,8 @@
 //! Request bodies: read up to a limit, and by their media type.
 
-use axum::body::{Body, HttpBody as _, to_bytes};
-use bytes::Bytes;
+use std::{future::poll_fn, pin::Pin};
+
+use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppErro
 /// # Errors
 ///
 /// 415 for another media type, 413 past 64 KiB.
-pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppError> {
+pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, AppError> {
     let body = read_body(body).await?;
     // An empty body has no type.
     if !body.is_empty() && !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
@@ -45,25 +46,47 @@ pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, AppErr
 /// # Errors
 ///
 /// 413 past 64 KiB.
-pub async fn read_body(body: Body) -> Result<Bytes, AppError> {
+pub async fn read_body(body: Body) -> Result<Vec<u8>, AppError> {
     read_body_up_to(body, MAX_BODY_KIB).await
 }
 
-/// Reads a body of any media type. A body whose declared length is over the limit is not touched.
+/// Reads a body of any media type into one buffer. A body whose declared length is over the limit is not touched.
 ///
 /// # Errors
 ///
-/// 413 past `max_kib`.
-pub async fn read_body_up_to(body: Body, max_kib: usize) -> Result<Bytes, AppError> {
-    let max_bytes = max_kib * 1024;
-    let too_long = || {
-        let detail = format!("The body must not be longer than {max_kib} KiB");
-        AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-    };
-    if body.size_hint().lower() > max_bytes as u64 {
-        return Err(too_long());
+/// 413 past `max_kib`, 400 if the body breaks off.
+pub async fn read_body_up_to(mut body: Body, max_kib: usize) -> Result<Vec<u8>, AppError> {
+    max_bytes(&body, max_kib)?;
+    let mut bytes = Vec::with_capacity(body.size_hint().lower() as usize);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let broken_off =
+            |_| AppError::new(StatusCode::BAD_REQUEST, "The body broke off: send it again");
+        let Ok(part) = frame.map_err(broken_off)?.into_data() else { continue };
+        if bytes.len() + part.len() > max_kib * 1024 {
+            return Err(too_long(max_kib));
+        }
+        bytes.extend_from_slice(&part);
     }
-    to_bytes(body, max_bytes).await.map_err(|_| too_long())
+    Ok(bytes)
+}
+
+/// The most bytes that the body can have: the declared length, or `max_kib`.
+///
+/// # Errors
+///
+/// 413 where the declared length is past `max_kib`.
+pub(crate) fn max_bytes(body: &Body, max_kib: usize) -> Result<usize, AppError> {
+    let max_bytes = max_kib * 1024;
+    let length = body.size_hint();
+    if length.lower() > max_bytes as u64 {
+        return Err(too_long(max_kib));
+    }
+    Ok(length.exact().and_then(|exact| exact.try_into().ok()).unwrap_or(max_bytes))
+}
+
+fn too_long(max_kib: usize) -> AppError {
+    let detail = format!("The body must not be longer than {max_kib} KiB");
+    AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 /// `application/x-www-form-urlencoded`, which a page of any site can make a browser send: see

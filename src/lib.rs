@@ -5,7 +5,7 @@
 //! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
 //!   (tools for agents). `access` gives them the caller's expenses.
 //! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`], [`service`],
-//!   [`webhooks`]: the other routes of the app. [`rate_limits`]: limits on the requests of one caller.
+//!   [`webhooks`]: the other routes of the app. [`rate_limits`] and [`uploads`]: limits of callers.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
 //! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses; `sorted` sorts.
@@ -36,6 +36,7 @@ pub mod rate_limits;
 pub mod request_log;
 pub mod security_headers;
 pub mod service;
+pub mod uploads;
 pub mod url_encoded;
 pub mod web;
 pub mod webhooks;

@@ -1,4 +1,4 @@
-//! Limits on the requests of one caller, whatever the token or session.
+//! Limits on what callers may do, whatever the token or session.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use axum_authkit::{CurrentUser, RateLimiter, Rejection};
 use edge_host::Host;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
+
+use crate::uploads::Uploads;
 
 /// The binding of the limit for the API and the pages.
 const CALLER_BINDING: &str = "CALLER_RATE_LIMIT";
@@ -28,6 +30,8 @@ pub struct CallerLimits {
     pub mcp: RateLimiter,
     /// For what WorkOS does for a caller. WorkOS limits the requests of the application as a whole.
     pub account: RateLimiter,
+    /// The memory for files to import.
+    pub uploads: Uploads,
 }
 
 impl CallerLimits {
@@ -38,6 +42,7 @@ impl CallerLimits {
             caller: RateLimiter::bound(host, CALLER_BINDING, PERIOD_SECS),
             mcp: RateLimiter::bound(host, MCP_BINDING, PERIOD_SECS),
             account: RateLimiter::bound(host, ACCOUNT_BINDING, ACCOUNT_PERIOD_SECS),
+            uploads: Uploads::default(),
         }
     }
 }

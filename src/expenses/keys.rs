@@ -28,7 +28,7 @@ pub(crate) struct Owner(String);
 
 impl Owner {
     /// The owner with this `sub`.
-    pub(super) fn new(sub: &str) -> Self {
+    pub(crate) fn new(sub: &str) -> Self {
         let encoded = utf8_percent_encode(sub, ENCODED_IN_OWNER).to_string();
         if encoded.len() > KV_KEY_MAX_BYTES - KEY_OVERHEAD_BYTES {
             return Self(format!("sha256={}", sha256_hex(sub.as_bytes())));

@@ -29,4 +29,5 @@ mod tests;
 pub(crate) mod user_expenses;
 pub(crate) mod version;
 
+pub(crate) use keys::Owner;
 pub(crate) use user_expenses::{Expenses, UserExpenses};

@@ -283,6 +283,11 @@ impl UserExpenses {
         }
     }
 
+    /// Whose they are.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     /// The removed expense that [`Self::restore`] would restore; `None` if there is none.
     ///
     /// # Errors
@@ -311,7 +316,7 @@ impl UserExpenses {
         if expenses.is_empty() {
             return Ok(0);
         }
-        Ok(self.all.ledgers.import(&self.owner, &expenses).await?)
+        Ok(self.all.ledgers.import(&self.owner, expenses).await?)
     }
 
     /// Reads an expense; `None` if the user has no such expense. An expense in the ledger's log needs no response

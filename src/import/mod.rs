@@ -36,14 +36,18 @@ use self::{
 };
 use crate::{
     access::{Access, log_full, user_deleted},
-    body::{UPLOAD, essence, read_body_up_to},
-    expenses::{UserExpenses, ledger::client::WriteError, user_expenses::ImportError},
+    body::{UPLOAD, essence, max_bytes, read_body_up_to},
+    expenses::{
+        Owner, UserExpenses, ledger::client::WriteError, model::Expense, user_expenses::ImportError,
+    },
     fastapi::{Fault, Loc, Problem, Problems},
     json::{JsonText, ObjectText},
     openapi::{
         Changes, NeedsScope, Protected, ReadsFile,
         schema::{ImportForm, ImportParameters},
     },
+    rate_limits::CallerLimits,
+    uploads::{FILE_MAX_KIB, Room, Uploads},
     url_encoded::Parameters,
     web::{
         Locale,
@@ -55,16 +59,17 @@ use crate::{
 use axum_authkit::{AppError, has_bearer};
 use edge_host::Clock;
 
-/// The longest body: a file, or the page's form with a file in base64.
-const BODY_MAX_KIB: usize = 7 * 1024;
 /// `Retry-After` of a response to a failure of KV or of the ledger.
 const RETRY_AFTER_SECS: u32 = 2;
+/// `Retry-After` while other files are imported, which takes seconds.
+const BUSY_RETRY_AFTER_SECS: u32 = 5;
 /// Where an import by the page leads.
 const LIST: &str = "/expenses";
 
 const NO_FILE: &str =
     "Send the file as text/csv, or in a form (multipart/form-data) as its field `file`";
 const NOT_UTF_8: &str = "The file is not UTF-8: save it again as “CSV UTF-8”, and send it then";
+const BUSY: &str = "Other files are being imported right now, and nothing was saved: send the file again in a moment";
 const NOT_SAVED: &str =
     "Expenses cannot be reached right now, and nothing was saved: send the file again in a moment";
 const MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the file may or may not have been \
@@ -129,18 +134,20 @@ pub(crate) async fn show_import(visitor: Visitor) -> Result<Response, AppError> 
 pub(crate) async fn import_expenses(
     expenses: UserExpenses,
     State(clock): State<Arc<dyn Clock>>,
+    State(limits): State<Arc<CallerLimits>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, AppError> {
-    let mut upload = Upload::read(&headers, body).await?;
-    if upload.is_form && !has_bearer(&headers) {
+    let upload = Upload::read(&limits.uploads, expenses.owner(), &headers, body).await?;
+    let Upload { is_form, file, mut fields, room: _room, .. } = upload;
+    if is_form && !has_bearer(&headers) {
         let detail = "Forms are for this site's own pages: send the file as text/csv instead";
         return Err(AppError::new(StatusCode::FORBIDDEN, detail));
     }
-    upload.fields.extend(Parameters::parse(query.unwrap_or_default().as_bytes()));
-    let file = upload.file.ok_or_else(|| unsupported(NO_FILE))?;
-    let settings = Settings::parse(&upload.fields)?;
+    fields.extend(Parameters::parse(query.unwrap_or_default().as_bytes()));
+    let file = file.ok_or_else(|| unsupported(NO_FILE))?;
+    let settings = Settings::parse(&fields)?;
     let locale = Locale::from_headers(&headers);
     let mut read =
         read(&file, &settings, locale, clock.now()).map_err(|fault| refused(vec![fault]))?;
@@ -156,7 +163,9 @@ pub(crate) async fn import_expenses(
     if !read.faults.is_empty() && !is_skipped {
         return Err(refused(read.faults));
     }
-    let Imported { added, unchanged, skipped } = import(&expenses, read).await?;
+    let FileRead { expenses: rows, valid, invalid, .. } = read;
+    drop(file);
+    let Imported { added, unchanged, skipped } = import(&expenses, rows, valid, invalid).await?;
     let counts = ObjectText::with_capacity(64)
         .member("added", &added)
         .member("unchanged", &unchanged)
@@ -168,10 +177,12 @@ pub(crate) async fn import_expenses(
 pub(crate) async fn import_by_form(
     visitor: Visitor,
     State(clock): State<Arc<dyn Clock>>,
+    State(limits): State<Arc<CallerLimits>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AppError> {
-    let Upload { file, fields, .. } = Upload::read(&headers, body).await?;
+    let upload = Upload::read(&limits.uploads, visitor.expenses.owner(), &headers, body).await?;
+    let Upload { file, sent_again, fields, room: _room, .. } = upload;
     let again = |problem: &str| {
         let page = view::page(&visitor.account, Some(problem), None);
         Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, page))
@@ -180,7 +191,7 @@ pub(crate) async fn import_by_form(
         let found = fields.iter().find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
     };
-    let sent = STANDARD.decode(field("text")).ok().and_then(|text| String::from_utf8(text).ok());
+    let sent = sent_again.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
     let Some(file) = sent.filter(|text| !text.is_empty()).or(file) else {
         return again("Choose a file first.");
     };
@@ -201,7 +212,9 @@ pub(crate) async fn import_by_form(
     let is_wanted = read.columns.own.is_some() || is_confirmed || settings.skips_invalid;
     let is_valid = read.invalid == 0 || settings.skips_invalid;
     if is_wanted && is_valid && read.valid > 0 {
-        let notice = import(&visitor.expenses, read).await?.notice();
+        let FileRead { expenses: rows, valid, invalid, .. } = read;
+        drop(file);
+        let notice = import(&visitor.expenses, rows, valid, invalid).await?.notice();
         return Ok(visitor.cookies.redirect(LIST, notice));
     }
     let status = match read.invalid {
@@ -217,34 +230,49 @@ pub(crate) async fn import_by_form(
 struct Upload {
     is_form: bool,
     file: Option<String>,
+    /// The file in base64, as the page with the first rows sends it again.
+    sent_again: Option<String>,
     /// The other fields of the form.
     fields: Vec<(String, String)>,
+    room: Arc<Room>,
 }
 
 impl Upload {
-    async fn read(headers: &HeaderMap, body: Body) -> Result<Self, AppError> {
+    async fn read(
+        uploads: &Uploads,
+        owner: &Owner,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Self, AppError> {
         let content_type = headers.get(header::CONTENT_TYPE);
         let media_type = content_type.and_then(essence).unwrap_or_default();
         let is_form = media_type == UPLOAD;
         if !is_form && media_type != "text/csv" {
             return Err(unsupported(NO_FILE));
         }
-        let body = read_body_up_to(body, BODY_MAX_KIB).await?;
-        let Ok(text) = std::str::from_utf8(&body) else { return Err(invalid(NOT_UTF_8)) };
+        let room = uploads.room(owner, max_bytes(&body, FILE_MAX_KIB)?).ok_or_else(|| {
+            let cause = "files of other requests take the memory that an isolate has for them";
+            AppError::unavailable(BUSY, BUSY_RETRY_AFTER_SECS, cause)
+        })?;
+        let body = read_body_up_to(body, FILE_MAX_KIB).await?;
+        let text = String::from_utf8(body).map_err(|_| invalid(NOT_UTF_8))?;
+        let mut upload = Self { is_form, file: None, sent_again: None, fields: Vec::new(), room };
         if !is_form {
-            return Ok(Self { is_form, file: Some(text.to_owned()), fields: Vec::new() });
+            upload.file = Some(text);
+            return Ok(upload);
         }
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let parts = multipart::parse(content_type, text);
+        let parts = multipart::parse(content_type, &text);
         let parts = parts.ok_or_else(|| invalid("The form cannot be read: send it again"))?;
-        let (mut file, mut fields) = (None, Vec::new());
         for (name, value) in parts {
+            let value = value.to_owned();
             match name {
-                "file" => file = Some(value.to_owned()),
-                _ => fields.push((name.to_owned(), value.to_owned())),
+                "file" => upload.file = Some(value),
+                "text" => upload.sent_again = Some(value),
+                _ => upload.fields.push((name.to_owned(), value)),
             }
         }
-        Ok(Self { is_form, file, fields })
+        Ok(upload)
     }
 }
 
@@ -263,8 +291,12 @@ impl Imported {
     }
 }
 
-async fn import(expenses: &UserExpenses, read: FileRead<'_>) -> Result<Imported, AppError> {
-    let FileRead { expenses: rows, valid, invalid, .. } = read;
+async fn import(
+    expenses: &UserExpenses,
+    rows: Vec<Expense>,
+    valid: usize,
+    invalid: usize,
+) -> Result<Imported, AppError> {
     let added = expenses.import(rows).await.map_err(not_imported)?;
     Ok(Imported { added, unchanged: valid.saturating_sub(added), skipped: invalid })
 }

@@ -17,7 +17,6 @@ use axum::{
     extract::{FromRef, FromRequest, FromRequestParts, Request, State},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
 
@@ -60,7 +59,7 @@ const LIST: &str = "/expenses";
 pub(crate) struct OwnForm {
     /// A session can end while somebody types: the rejection is a page that keeps the input.
     visitor: Result<Visitor, Rejection>,
-    body: Bytes,
+    body: Vec<u8>,
     locale: Locale,
     request_id: Option<String>,
 }

@@ -1,8 +1,11 @@
 //! `/expenses/import`: CSV files of this Worker and of other programs.
 
+use std::convert::Infallible;
+
 use axum::body::Body;
 use chrono::Duration;
 use edge_host::KvOperation;
+use futures_util::{FutureExt as _, stream};
 use http::{Method, header};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
@@ -19,11 +22,15 @@ const BANK: &str = "Booking date;Payee;Amount;Currency\n23.11.2026;Café;-4,50;E
 const OTHERS: &str = "date,description,amount\n2026-11-20,Lunch,12.50\n2026-11-21,=1+1,3\n";
 
 async fn send(app: &TestApp, user: TestUser, query: &str, file: &str) -> TestResponse {
+    send_body(app, user, query, file.to_owned().into()).await
+}
+
+async fn send_body(app: &TestApp, user: TestUser, query: &str, file: Body) -> TestResponse {
     let mut client = app.bearer(&app.authkit.access_token(user));
     let request = client
         .request(Method::POST, &format!("{PATH}{query}"))
         .header(header::CONTENT_TYPE, "text/csv; charset=utf-8");
-    client.send(request, file.to_owned().into()).await
+    client.send(request, file).await
 }
 
 async fn import(app: &TestApp, query: &str, file: &str) -> Value {
@@ -217,6 +224,43 @@ async fn files_that_cannot_be_read_are_refused() {
     let refused = post("text/csv", incomplete.into_bytes()).await.expect(422);
     assert_eq!(refused.json()["detail"][0]["loc"], json!(["body", 4]));
     assert!(app.expenses_of(ADA).await.is_empty());
+}
+
+#[tokio::test]
+async fn files_wait_for_the_memory_of_others() {
+    const USERS: [TestUser; 3] = [
+        TestUser { id: "user_1", ..ADA },
+        TestUser { id: "user_2", ..ADA },
+        TestUser { id: "user_3", ..ADA },
+    ];
+    let app = TestApp::new();
+    // Without a length, and never complete.
+    let begin = |user| {
+        let body = Body::from_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
+        let mut sending = Box::pin(send_body(&app, user, "", body));
+        for _ in 0..10 {
+            assert!((&mut sending).now_or_never().is_none());
+        }
+        sending
+    };
+    let mut sending: Vec<_> = USERS[..2].iter().map(|user| begin(*user)).collect();
+    let refused = send(&app, USERS[0], "", OTHERS).await.expect(503);
+    assert_eq!(refused.header("retry-after"), "5");
+    assert!(refused.detail().contains("Other files are being imported"), "{}", refused.detail());
+    assert_eq!(import(&app, "", OTHERS).await, counts(2, 0, 0), "other users have room");
+    sending.push(begin(USERS[2]));
+    send(&app, ADA, "", OTHERS).await.expect(503);
+    // A length that is too long is no reason to wait.
+    send(&app, ADA, "", &"a".repeat(7 * 1024 * 1024 + 1)).await.expect(413);
+    let mut browser = app.signed_in(ADA).await;
+    let page = upload(&mut browser, &[("file", OTHERS)]).await.expect(503);
+    assert!(
+        page.body.contains("nothing was saved: send the file again in a moment"),
+        "{}",
+        page.body
+    );
+    drop(sending);
+    send(&app, USERS[0], "", OTHERS).await.expect(200);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json, parse,
+        VERSION, json, json_of_length, parse,
     },
     overlay::{Overlay, Recent},
 };
@@ -150,14 +150,15 @@ impl Ledgers {
     pub(crate) async fn import(
         &self,
         owner: &Owner,
-        expenses: &[Expense],
+        expenses: Vec<Expense>,
     ) -> Result<usize, WriteError> {
-        let row = |expense: &Expense| RowMessage {
+        // Each expense is freed when its row is made.
+        let row = |expense: Expense| RowMessage {
             id: expense.id.to_string().into(),
-            row: Some(Text(Row::from(expense).stored().into())),
+            row: Some(Text(Row::from(&expense).stored().into())),
             removed: None,
         };
-        let command = Command::Import { rows: expenses.iter().map(row).collect() };
+        let command = Command::Import { rows: expenses.into_iter().map(row).collect() };
         match self.write(owner, command).await? {
             Written::Imported(added) => Ok(added),
             _ => Err(unexpected().into()),
@@ -266,13 +267,17 @@ impl Ledgers {
             _ => base16ct::lower::encode_string(&random_bytes::<16>()),
         };
         let owner = owner.as_str();
-        let message = json(&Message {
+        let message = Message {
             v: VERSION,
             owner: owner.into(),
             request: request.into(),
             reads_rows: true,
             command,
-        });
+        };
+        let message = match &message.command {
+            Command::Import { rows } => json_of_length(length_of(rows), &message),
+            _ => json(&message),
+        };
         let first = match self.0.send(owner, &message).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
@@ -288,6 +293,12 @@ impl Ledgers {
         }
         Err(LedgerError { may_have_run, reason: format!("the ledger: {last}") })
     }
+}
+
+/// The bytes of rows in a message, about: a quote takes two, and the id stands beside the row.
+fn length_of(rows: &[RowMessage<'_>]) -> usize {
+    const OTHERS_BYTES: usize = 100;
+    rows.iter().filter_map(|row| Some(row.row.as_ref()?.0.len() + OTHERS_BYTES)).sum()
 }
 
 fn outcome(response: &str) -> Result<Outcome<'_>, UnknownVersion> {

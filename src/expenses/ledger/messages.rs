@@ -57,6 +57,15 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// As [`json`], in a buffer of so many bytes: one that grows to megabytes is there twice while it moves.
+pub(super) fn json_of_length(bytes: usize, value: &impl Serialize) -> String {
+    let mut text = Vec::with_capacity(bytes);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => String::from_utf8(text).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
 /// A message. A message that is sent twice has the same `request`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Message<'a> {

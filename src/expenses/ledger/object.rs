@@ -135,12 +135,12 @@ impl Shared {
                     .await
             }
             Command::Import { rows } => {
-                let expense = |row: &RowMessage<'_>| {
+                let expense = |row: RowMessage<'_>| {
                     let id = ExpenseId::parse(&row.id).ok()?;
-                    let Text(stored) = row.row.as_ref()?;
-                    Row::from_stored(id, stored)?.as_ref().expense()
+                    let Text(stored) = row.row?;
+                    Row::from_stored(id, &stored)?.as_ref().expense()
                 };
-                let expenses = rows.iter().map(expense).collect::<Option<_>>();
+                let expenses = rows.into_iter().map(expense).collect::<Option<_>>();
                 self.import(owner, request, expenses.ok_or(unknown)?)
             }
             Command::Get { id: text } => self.get(owner, id(&text)?, form),
