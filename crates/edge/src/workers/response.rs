@@ -6,7 +6,8 @@
 
 use std::{cell::RefCell, future::poll_fn, pin::Pin};
 
-use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::body::{Body, HttpBody as _};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -130,7 +131,7 @@ pub async fn send(call: &Call, response: Response<Body>) {
         });
         return respond_with_stream(call.id(), status, set, own.as_deref(), stream);
     }
-    match to_bytes(body, usize::MAX).await {
+    match whole(body).await {
         Ok(body) if own.is_none() && parts.extensions.get::<Repeatable>().is_some() => {
             respond_always(call.id(), status, set, &body);
         }
@@ -140,6 +141,17 @@ pub async fn send(call: &Call, response: Response<Body>) {
             respond_bare(call, StatusCode::INTERNAL_SERVER_ERROR);
         }
     }
+}
+
+/// A body of known length, which is one part, or a few.
+async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
+    let mut whole = Bytes::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(part) = frame?.into_data() {
+            whole = if whole.is_empty() { part } else { [whole, part].concat().into() };
+        }
+    }
+    Ok(whole)
 }
 
 /// Responds to a request that is not valid in HTTP.
