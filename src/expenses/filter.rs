@@ -95,6 +95,8 @@ pub struct Search {
 impl Search {
     /// The most characters.
     pub const MAX_CHARS: usize = 200;
+    /// The most different words: each one is looked for in each text.
+    pub const MAX_WORDS: usize = 20;
 
     /// Reads words with white space between them.
     ///
@@ -103,7 +105,18 @@ impl Search {
     /// [`TextError`].
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let text = trimmed_text(text, Self::MAX_CHARS)?;
-        let words = folded(text).split_whitespace().map(str::to_owned).collect();
+        let folded = folded(text);
+        let mut words: Vec<&str> = Vec::new();
+        for word in folded.split_whitespace() {
+            if words.contains(&word) {
+                continue;
+            }
+            if words.len() == Self::MAX_WORDS {
+                return Err(TextError::TooManyWords { max_words: Self::MAX_WORDS });
+            }
+            words.push(word);
+        }
+        let words = words.into_iter().map(str::to_owned).collect();
         Ok(Self { text: text.to_owned(), words })
     }
 
@@ -181,6 +194,12 @@ mod tests {
         }
         assert_eq!(Search::parse(" \u{3000}"), Err(TextError::Empty));
         assert_eq!(Search::parse(" a  b ").unwrap().text(), "a  b");
+        // One character that is compared as four words.
+        let search = Search::parse(&"\u{fdfa}".repeat(200)).unwrap();
+        assert!(search.words.len() < 6, "each word once: {:?}", search.words);
+        let words: String = ('a'..='u').flat_map(|letter| [letter, ' ']).collect();
+        assert_eq!(Search::parse(&words), Err(TextError::TooManyWords { max_words: 20 }));
+        assert!(Search::parse(&words.replace('u', "A")).is_ok());
     }
 
     #[test]

@@ -177,6 +177,12 @@ pub enum TextError {
         /// The most characters.
         max_chars: usize,
     },
+    /// The text has too many words.
+    #[error("the text has more than {max_words} different words")]
+    TooManyWords {
+        /// The most different words.
+        max_words: usize,
+    },
 }
 
 /// Trims the text, which must then have 1 to `max_chars` characters.

@@ -126,6 +126,9 @@ fn text_message(error: TextError) -> Cow<'static, str> {
         TextError::TooLong { max_chars } => {
             format!("String should have at most {max_chars} characters").into()
         }
+        TextError::TooManyWords { max_words } => {
+            format!("Value error, use at most {max_words} different words").into()
+        }
     }
 }
 
@@ -192,6 +195,7 @@ impl Fault {
             | Self::TooManyCategories { .. }
             | Self::KeyReused
             | Self::NotAnExpenseId
+            | Self::Text(TextError::TooManyWords { .. })
             | Self::OfRow(_) => "value_error",
         }
     }

@@ -336,7 +336,7 @@ impl IntoParams for ImportParameters {
 }
 
 /// The meaning of `q`.
-const SEARCH: &str = "Only expenses whose description or category contains each of these words; case and accents are \
+const SEARCH: &str = "Only expenses whose description or category contains each of these words, at most 20; case and accents are \
     ignored";
 
 fn sort_parameter() -> Parameter {
