@@ -103,6 +103,9 @@ enum Comparison {
     Weak,
 }
 
+/// The most tags of a request that are compared.
+const TAGS_MAX: usize = 100;
+
 /// The entity tags of a header, `*` or a list; `None` if the request lacks the header. An invalid tag matches
 /// nothing.
 fn tags(headers: &HeaderMap, name: &HeaderName, comparison: Comparison) -> Option<Versions> {
@@ -111,7 +114,8 @@ fn tags(headers: &HeaderMap, name: &HeaderName, comparison: Comparison) -> Optio
     }
     let mut listed = Vec::new();
     for value in headers.get_all(name) {
-        let mut rest = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let mut rest = &*value;
         if rest.trim() == "*" {
             return Some(Versions::Any);
         }
@@ -120,10 +124,13 @@ fn tags(headers: &HeaderMap, name: &HeaderName, comparison: Comparison) -> Optio
             let is_weak = rest[..start].ends_with("W/");
             let Some(length) = rest[start + 1..].find('"') else { break };
             let end = start + 1 + length;
+            if listed.len() == TAGS_MAX {
+                break;
+            }
             if !is_weak || comparison == Comparison::Weak {
                 listed.push(rest[start + 1..end].to_owned());
             }
-            rest = rest[end + 1..].to_owned();
+            rest = &rest[end + 1..];
         }
     }
     Some(Versions::Listed(listed))
@@ -156,5 +163,13 @@ mod tests {
             assert_eq!(read(value, Comparison::Weak), weak, "{value}");
         }
         assert_eq!(tags(&HeaderMap::new(), &header::IF_MATCH, Comparison::Strong), None);
+        let mut many = HeaderMap::new();
+        many.insert(header::IF_MATCH, HeaderValue::try_from("\"a\",".repeat(60_000)).unwrap());
+        let read = tags(&many, &header::IF_MATCH, Comparison::Strong);
+        assert_eq!(
+            read,
+            listed(&["a"; TAGS_MAX]),
+            "the first ones, without a copy of the rest for each"
+        );
     }
 }
