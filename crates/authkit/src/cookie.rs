@@ -13,6 +13,8 @@
 //! - clears, with each session that it writes or removes, all other copies that the request carried, in
 //!   every domain for which this host can set cookies.
 
+use std::cell::Cell;
+
 use http::{HeaderMap, HeaderValue, header};
 use thiserror::Error;
 use url::Host;
@@ -24,6 +26,9 @@ use super::{
 
 /// The longest cookie that all browsers keep: name, value and attributes together (RFC 6265bis, section 5.6).
 pub const COOKIE_MAX_BYTES: usize = 4096;
+/// The most bytes that are opened for one request: two sessions of the greatest size, of which every
+/// length is tried. Anybody can send cookies that do not open.
+const OPENED_MAX_BYTES: usize = 2 * (1 + MAX_PARTS) * MAX_PARTS / 2 * COOKIE_MAX_BYTES;
 
 /// The most parts of one value. More would exceed the 32 KiB of headers that common proxies accept.
 pub const MAX_PARTS: usize = 8;
@@ -357,10 +362,17 @@ fn open_values<T>(
     cookies: &RequestCookies<'_>,
     open: impl Fn(&str) -> Option<T>,
 ) -> Vec<T> {
+    // A browser keeps no longer part.
+    let is_kept = |value: &&str| value.len() <= COOKIE_MAX_BYTES;
+    let left = Cell::new(OPENED_MAX_BYTES);
+    let open = |value: &str| {
+        left.set(left.get().checked_sub(value.len())?);
+        open(value)
+    };
     let whole = cookies.values(name).filter(|value| !value.is_empty()).take(MAX_COPIES);
     let mut opened: Vec<T> = whole.filter_map(&open).collect();
     let parts: Vec<Vec<&str>> = (0..MAX_PARTS)
-        .map(|index| cookies.parts(name, index).take(MAX_COPIES).collect())
+        .map(|index| cookies.parts(name, index).filter(is_kept).take(MAX_COPIES).collect())
         .take_while(|copies: &Vec<&str>| !copies.is_empty())
         .collect();
     let most_copies = parts.iter().map(Vec::len).max().unwrap_or_default();
@@ -674,6 +686,26 @@ mod tests {
             planted.0.insert(if is_first { 0 } else { 2 }, copy);
             assert_eq!(planted.read(&config), [sealed("a", 8000)], "{name}");
         }
+    }
+
+    #[test]
+    fn cookies_that_do_not_open_cost_little() {
+        let config = config(Some(PLAIN), None);
+        let part = "x".repeat(COOKIE_MAX_BYTES);
+        let parts = (0..MAX_PARTS).map(|index| format!("{PLAIN}.{index}={part}; "));
+        let copies = format!("{PLAIN}.0=x; ").repeat(MAX_COPIES - 1);
+        let too_long = format!("{PLAIN}.0={part}x; ");
+        let headers = request(&(too_long + &parts.collect::<String>() + &copies));
+        let opened = Cell::new(0);
+        let cookies = RequestCookies::from_headers(&headers);
+        let none: Vec<()> = config.session_cookie(&https()).read(&cookies, |value| {
+            opened.set(opened.get() + value.len());
+            None
+        });
+        assert!(none.is_empty());
+        let one_session = (1 + MAX_PARTS) * MAX_PARTS / 2 * COOKIE_MAX_BYTES;
+        assert!(opened.get() > one_session, "each length is tried: {opened:?}");
+        assert!(opened.get() <= 2 * one_session, "{opened:?}");
     }
 
     #[test]
