@@ -66,7 +66,19 @@ pub(crate) async fn answer_message(
     body: Body,
 ) -> Result<Response, AppError> {
     let body = read_bytes(&headers, body).await?;
-    let incoming = match Incoming::parse(&body, Revision::takes_batches(&headers)) {
+    let incoming = Incoming::parse(&body, Revision::takes_batches(&headers));
+    // A message with an id counts when it is handled.
+    let is_counted = match &incoming {
+        Ok(Incoming::One(message)) => message.id.is_some(),
+        Ok(Incoming::Batch(messages)) => {
+            messages.iter().flatten().any(|message| message.id.is_some())
+        }
+        Err(_) => false,
+    };
+    if !is_counted {
+        limits.mcp.check(user.id()).await?;
+    }
+    let incoming = match incoming {
         Ok(incoming) => incoming,
         Err(error) => return Ok(error.into_reply().into_response()),
     };

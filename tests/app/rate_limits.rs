@@ -98,6 +98,19 @@ async fn tool_call_beyond_the_limit_is_a_tool_error() {
 }
 
 #[tokio::test]
+async fn bodies_without_a_request_count_too() {
+    let notification = r#"{"jsonrpc": "2.0", "method": "notifications/initialized"}"#;
+    for body in ["{", "[]", "1", notification] {
+        let app = limited(100, 2);
+        for _ in 0..2 {
+            let response = mcp::post(&app, &HeaderMap::new(), body).await;
+            assert!(matches!(response.status.as_u16(), 202 | 400), "{body}: {response:?}");
+        }
+        mcp::post(&app, &HeaderMap::new(), body).await.expect(429);
+    }
+}
+
+#[tokio::test]
 async fn each_message_of_a_batch_counts() {
     let app = limited(100, 2);
     let call = |id| {
