@@ -57,13 +57,18 @@ pub async fn read_body(body: Body) -> Result<Vec<u8>, AppError> {
 /// 413 past `max_kib`, 400 if the body breaks off.
 pub async fn read_body_up_to(mut body: Body, max_kib: usize) -> Result<Vec<u8>, AppError> {
     max_bytes(&body, max_kib)?;
-    let mut bytes = Vec::with_capacity(body.size_hint().lower() as usize);
+    let length = body.size_hint().lower() as usize;
+    let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let broken_off =
             |_| AppError::new(StatusCode::BAD_REQUEST, "The body broke off: send it again");
         let Ok(part) = frame.map_err(broken_off)?.into_data() else { continue };
         if bytes.len() + part.len() > max_kib * 1024 {
             return Err(too_long(max_kib));
+        }
+        if bytes.is_empty() {
+            // No memory for a client that sends nothing.
+            bytes.reserve_exact(length.max(part.len()));
         }
         bytes.extend_from_slice(&part);
     }

@@ -642,6 +642,8 @@ const WHOLE_MAX_BYTES = 256 * 1024;
 const REST_MAX_BYTES = 1024 * 1024;
 /** The longest that a response waits for an unused body. */
 const REST_MAX_MS = 1_000;
+/** The longest wait for a part of a body, which its client may never send. */
+const PART_MAX_MS = 30_000;
 
 /**
  * A request's body, which stays untouched until a handler reads it. A body that is cancelled, or not read to
@@ -722,7 +724,8 @@ function bodyOf(call) {
 /** Reads the next part of a request's body. @param {number} waiter @param {number} id */
 export function readBody(waiter, id) {
   const call = calls.get(id);
-  operate(waiter, () => (call ? bodyOf(call).read() : Promise.reject(new Error('the request is over'))), bytesToInbox);
+  const read = () => (call ? bodyOf(call).read() : Promise.reject(new Error('the request is over')));
+  operate(waiter, read, bytesToInbox, PART_MAX_MS);
 }
 
 /**
