@@ -89,6 +89,13 @@ pub struct Published {
     pub metadata: Option<String>,
 }
 
+impl Published {
+    /// Whether a key of the set can verify signatures. An issuer that publishes none has an outage.
+    fn is_usable(&self) -> bool {
+        self.keys.keys.iter().any(|key| verification_key(key).is_some())
+    }
+}
+
 /// The record in KV.
 #[derive(Serialize)]
 struct KeySetRecord {
@@ -305,7 +312,10 @@ impl KeySetCache {
                 return;
             }
         }
-        let fetched = self.source.fetch().await;
+        let fetched = self.source.fetch().await.and_then(|published| match published.is_usable() {
+            true => Ok(published),
+            false => Err(WorkosError::unavailable("the key set has no usable key")),
+        });
         let now = self.clock.now();
         match fetched {
             Ok(published) => {
@@ -357,6 +367,7 @@ impl KeySetCache {
         let keys = JwkSet::of(record.get_mut("keys")?.take())?;
         let fetched_at = DateTime::from_timestamp(record.get("fetched_at")?.as_i64()?, 0)?;
         Some((Published { keys, metadata }, fetched_at))
+            .filter(|(published, _)| published.is_usable())
     }
 
     async fn store(&self, published: Published, now: DateTime<Utc>) {

@@ -132,6 +132,18 @@ fn finds(keys: &[Value], kid: &str) -> bool {
     KeySet::from(published(keys, None).keys).find(kid).is_some()
 }
 
+#[tokio::test]
+async fn set_without_a_usable_key_is_an_outage() {
+    let world = World::new();
+    let isolate = world.isolate();
+    lookup(&isolate, CURRENT.kid).await.unwrap();
+    *world.source.published.lock().unwrap() = Ok(published(&[], None));
+    world.advance_secs(60);
+    assert!(isolate.set_with("unknown", &WaitUntil::default()).await.is_err());
+    lookup(&isolate, CURRENT.kid).await.unwrap();
+    lookup(&world.isolate(), CURRENT.kid).await.unwrap();
+}
+
 // The keys of a set.
 
 #[test]
