@@ -391,6 +391,23 @@ async fn late_repetition_of_an_evicted_ledger_is_overwritten() {
 }
 
 #[tokio::test]
+async fn transfer_that_the_host_drops_is_begun_again() {
+    let app = TestApp::new().without_background();
+    create(&app, LUNCH).await;
+    let (at, name) = app.ledgers.next_alarm().unwrap();
+    app.clock.advance(at - app.clock.now());
+    app.kv.hold_operation(Some(KvOperation::Put));
+    let mut alarm = Box::pin(app.ledgers.run_alarm(&name, at));
+    assert!(alarm.as_mut().now_or_never().is_none());
+    assert!(app.kv.is_waiting());
+    drop(alarm);
+    app.kv.hold_operation(None);
+    app.kv.take_operations();
+    app.pass(Duration::minutes(1)).await;
+    assert_eq!(app.kv.take_operations(), [KvOperation::Put]);
+}
+
+#[tokio::test]
 async fn eviction_before_the_transfer_loses_nothing() {
     let app = TestApp::new().without_background();
     let made = create(&app, LUNCH).await;

@@ -22,12 +22,22 @@ const MAX_AT_ONCE: usize = 6;
 /// The most writes of one transfer: Workers allows 1,000 operations to an invocation. The rest is for the alarm.
 const MAX_WRITES: usize = 900;
 
+/// The transfer that runs. The host may drop one that takes long: the next alarm then begins another.
+struct Flushing<'a>(&'a Shared);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.end_flush();
+    }
+}
+
 impl Shared {
     /// Performs the writes to KV that are due. Returns at once if a transfer runs.
     pub(super) async fn flush(self: Arc<Self>) -> Result<(), ObjectFault> {
         if !self.begin_flush() {
             return Ok(());
         }
+        let _flushing = Flushing(&self);
         let mut writes_left = MAX_WRITES;
         while let Some((owner, transfers)) = self.next_transfers(writes_left)? {
             writes_left -= transfers.len();
@@ -35,6 +45,7 @@ impl Shared {
                 join_all(transfers.iter().map(|transfer| self.write(&owner, transfer))).await;
             self.settle(&transfers, &results)?;
         }
+        // No await since the last look at the log: a write that is committed later begins a transfer of its own.
         Ok(())
     }
 
@@ -44,7 +55,7 @@ impl Shared {
         writes_left: usize,
     ) -> Result<Option<(Owner, Vec<Transfer>)>, ObjectFault> {
         let now = self.now();
-        let next = self.with_log(|log, storage| {
+        self.with_log(|log, storage| {
             let transfers = log.due(now, MAX_AT_ONCE.min(writes_left));
             for transfer in &transfers {
                 log.entries.change(transfer.id, |entry| entry.begin(transfer.id, storage))?;
@@ -56,12 +67,7 @@ impl Shared {
                     Ok(None)
                 }
             }
-        });
-        // No await since the look at the log: a write that is committed later begins a transfer of its own.
-        if !matches!(next, Ok(Some(_))) {
-            self.end_flush();
-        }
-        next
+        })
     }
 
     async fn write(&self, owner: &Owner, transfer: &Transfer) -> Result<(), KvError> {
@@ -83,18 +89,14 @@ impl Shared {
         results: &[Result<(), KvError>],
     ) -> Result<(), ObjectFault> {
         let now = self.now();
-        let settled = self.with_log(|log, storage| {
+        self.with_log(|log, storage| {
             for (transfer, result) in transfers.iter().zip(results) {
                 let settle = |entry: &mut Entry| entry.settle(storage, transfer, result, now);
                 log.entries.change(transfer.id, settle)?;
             }
             log.note_kv(results, now);
             Ok(())
-        });
-        if settled.is_err() {
-            self.end_flush();
-        }
-        settled
+        })
     }
 
     /// Deletes the keys of an erased owner, as many as one invocation may.
