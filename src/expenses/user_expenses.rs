@@ -190,6 +190,9 @@ pub enum RestoreError {
 /// Why expenses were not imported.
 #[derive(Debug, Clone, Error)]
 pub enum ImportError {
+    /// No log has room for so many bytes. Nothing was written.
+    #[error("the texts are too long")]
+    TooLong,
     /// KV failed to read. Nothing was written.
     #[error(transparent)]
     Kv(#[from] KvError),
@@ -311,10 +314,16 @@ impl UserExpenses {
             known.extend(rows.iter().map(|row| row.id));
             true
         };
-        self.read_batches(&mut note).await?;
+        if let Consistency::Eventual = self.read_batches(&mut note).await? {
+            let reason = "the ledger, which knows what KV does not show yet, was not reached";
+            return Err(WriteError::NotWritten(reason.to_owned()).into());
+        }
         expenses.retain(|expense| known.binary_search(&expense.id).is_err());
         if expenses.is_empty() {
             return Ok(0);
+        }
+        if !Ledgers::can_hold(&expenses) {
+            return Err(ImportError::TooLong);
         }
         Ok(self.all.ledgers.import(&self.owner, expenses).await?)
     }

@@ -307,6 +307,10 @@ fn not_imported(error: ImportError) -> AppError {
         ImportError::Write(WriteError::LogFull) => return log_full(),
         ImportError::Write(WriteError::MaybeWritten(cause)) => (MAYBE_SAVED, cause),
         ImportError::Write(WriteError::NotWritten(cause)) => (NOT_SAVED, cause),
+        ImportError::TooLong => {
+            let detail = "The file has too much text to import it at once: import it in parts";
+            return AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+        }
         ImportError::Kv(error) => (NOT_SAVED, error.to_string()),
     };
     AppError::unavailable(detail, RETRY_AFTER_SECS, cause)

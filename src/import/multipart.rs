@@ -3,6 +3,9 @@
 
 use crate::body::UPLOAD;
 
+/// The most fields: the page's form and the API have about ten.
+const FIELDS_MAX: usize = 50;
+
 /// The fields of a form: names and values, in order. `None` if the body is no such form.
 pub(super) fn parse<'a>(content_type: &str, body: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
     let boundary = boundary(content_type)?;
@@ -17,6 +20,9 @@ pub(super) fn parse<'a>(content_type: &str, body: &'a str) -> Option<Vec<(&'a st
         let (head, content) = rest.strip_prefix("\r\n")?.split_once("\r\n\r\n")?;
         let (content, next) = content.split_once(&delimiter)?;
         rest = next;
+        if fields.len() == FIELDS_MAX {
+            return None;
+        }
         fields.push((name(head)?, content));
     }
 }
@@ -59,6 +65,13 @@ mod tests {
             assert_eq!(parse(content_type, body).unwrap().len(), 2, "{content_type}");
         }
         assert_eq!(parse(TYPE, "--x1--"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn form_has_fifty_fields_at_most() {
+        let form = |parts: usize| "--x1\r\n; name=\"a\"\r\n\r\n\r\n".repeat(parts) + "--x1--";
+        assert_eq!(parse(TYPE, &form(50)).map(|fields| fields.len()), Some(50));
+        assert_eq!(parse(TYPE, &form(51)), None);
     }
 
     #[test]

@@ -298,13 +298,35 @@ async fn import_of_too_many_bytes_is_refused() {
         let row = |number: usize| format!("2026-11-23,x{text}x,{number}.5\n");
         format!("date,description,amount\n{}", (1..=rows).map(row).collect::<String>())
     };
-    let refused = send(&app, ADA, "", &file(8_000)).await.expect(503);
-    assert!(refused.detail().contains("or 10 MB of them"), "{}", refused.detail());
+    let refused = send(&app, ADA, "", &file(8_000)).await.expect(413);
+    assert!(refused.detail().contains("import it in parts"), "{}", refused.detail());
     assert_eq!(app.expenses_of(ADA).await.len(), 0);
     assert_eq!(import(&app, "", &file(6_000)).await, counts(6_000, 0, 0));
-    send(&app, ADA, "", &file(8_000)).await.expect(503);
+    let refused = send(&app, ADA, "", &file(8_000)).await.expect(503);
+    assert!(refused.detail().contains("or 10 MB of them"), "{}", refused.detail());
     app.pass(Duration::hours(1)).await;
     assert_eq!(import(&app, "", &file(8_000)).await, counts(2_000, 6_000, 0));
+}
+
+#[tokio::test]
+async fn import_does_not_trust_kv_alone() {
+    let app = TestApp::new();
+    import(&app, "", OTHERS).await;
+    let id = app.expenses_of(ADA).await[0]["id"].as_str().unwrap().to_owned();
+    let late = app.without_background();
+    late.bearer(&app.authkit.access_token(ADA))
+        .delete(&format!("/expenses/{id}"))
+        .await
+        .expect(204);
+    app.ledgers.set_unreachable(true);
+    let refused = send(&late, ADA, "", OTHERS).await.expect(503);
+    assert!(refused.detail().contains("nothing was saved"), "{}", refused.detail());
+    app.ledgers.set_unreachable(false);
+    assert_eq!(
+        import(&late, "", OTHERS).await,
+        counts(1, 1, 0),
+        "a deleted expense is added again"
+    );
 }
 
 #[tokio::test]
@@ -314,8 +336,16 @@ async fn import_without_a_response_can_be_sent_again() {
     let failed = send(&app, ADA, "", OTHERS).await.expect(503);
     assert!(failed.detail().contains("nothing was saved"), "{}", failed.detail());
     app.kv.fail(None);
+    // The ledger responds to the read, and not to the write.
+    app.kv.hold_operation(Some(KvOperation::List));
+    let mut sending = Box::pin(send(&app, ADA, "", OTHERS));
+    while !app.kv.is_waiting() {
+        assert!((&mut sending).now_or_never().is_none());
+    }
+    assert!((&mut sending).now_or_never().is_none());
     app.ledgers.lose_responses(true);
-    let failed = send(&app, ADA, "", OTHERS).await.expect(503);
+    app.kv.hold_operation(None);
+    let failed = sending.await.expect(503);
     assert!(failed.detail().contains("may or may not have been imported"), "{}", failed.detail());
     app.ledgers.lose_responses(false);
     assert_eq!(import(&app, "", OTHERS).await, counts(0, 2, 0));

@@ -9,9 +9,11 @@ use edge_host::{Clock, ObjectErrorKind, ObjectNamespace, TimedObjects, random_by
 use thiserror::Error;
 
 use super::{
+    entries::message_bytes,
+    log::MAX_BYTES,
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json, json_of_length, parse,
+        VERSION, json, json_of_length, parse, rows_length,
     },
     overlay::{Overlay, Recent},
 };
@@ -146,15 +148,20 @@ impl Ledgers {
         self.write(owner, Command::Restore { id: id.to_string() }).await
     }
 
+    /// Whether an empty log has room for these expenses.
+    pub(crate) fn can_hold(expenses: &[Expense]) -> bool {
+        expenses.iter().map(message_bytes).sum::<usize>() <= MAX_BYTES
+    }
+
     /// Adds expenses, all or none; how many of them the log does not have already.
     pub(crate) async fn import(
         &self,
         owner: &Owner,
         expenses: Vec<Expense>,
     ) -> Result<usize, WriteError> {
-        // Each expense is freed when its row is made.
         let row = |expense: Expense| RowMessage {
             id: expense.id.to_string().into(),
+            // The expense is freed here.
             row: Some(Text(Row::from(&expense).stored().into())),
             removed: None,
         };
@@ -275,7 +282,7 @@ impl Ledgers {
             command,
         };
         let message = match &message.command {
-            Command::Import { rows } => json_of_length(length_of(rows), &message),
+            Command::Import { rows } => json_of_length(rows_length(rows), &message),
             _ => json(&message),
         };
         let first = match self.0.send(owner, &message).await {
@@ -293,12 +300,6 @@ impl Ledgers {
         }
         Err(LedgerError { may_have_run, reason: format!("the ledger: {last}") })
     }
-}
-
-/// The bytes of rows in a message, about: a quote takes two, and the id stands beside the row.
-fn length_of(rows: &[RowMessage<'_>]) -> usize {
-    const OTHERS_BYTES: usize = 100;
-    rows.iter().filter_map(|row| Some(row.row.as_ref()?.0.len() + OTHERS_BYTES)).sum()
 }
 
 fn outcome(response: &str) -> Result<Outcome<'_>, UnknownVersion> {
@@ -339,6 +340,42 @@ mod tests {
 
     const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
     const RECORD: &str = r#"{"description":"Lunch","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}"#;
+
+    #[test]
+    fn message_of_rows_has_the_length_that_is_reserved() {
+        for description in ["Lunch", "\\\"'\u{1}", "日本語"] {
+            let description = description.repeat(40);
+            let record = RECORD.replace(
+                "Lunch",
+                &serde_json::to_string(&description).unwrap()[1..]
+                    [..serde_json::to_string(&description).unwrap().len() - 2],
+            );
+            let id = ExpenseId::parse(ID).unwrap();
+            let record: ExpenseRecord<'_> = serde_json::from_str(&record).unwrap();
+            let expense = record.into_expense(id).unwrap();
+            let stored = Row::from(&expense).stored();
+            let rows: Vec<_> = (0..100)
+                .map(|_| RowMessage {
+                    id: ID.into(),
+                    row: Some(Text(stored.as_str().into())),
+                    removed: None,
+                })
+                .collect();
+            let reserved = rows_length(&rows);
+            let message = json(&rows);
+            assert!(
+                message.len() <= reserved && reserved < message.len() * 6 / 5,
+                "{reserved} for {}",
+                message.len()
+            );
+            let counted = 100 * message_bytes(&expense);
+            assert!(
+                counted.abs_diff(message.len()) < message.len() / 3,
+                "{counted} for {}",
+                message.len()
+            );
+        }
+    }
 
     /// A ledger of a version without rows: it ignores unknown members of a message, and responds with records.
     struct OldLedger(String);

@@ -207,10 +207,16 @@ impl Entry {
 /// The bytes of an expense in JSON without its texts, about.
 const NUMBERS_BYTES: usize = 150;
 
-/// About as many bytes as an expense has in a message, where a control character takes six.
+/// About as many bytes as an expense has in a message, which has the stored text of its row as a string.
 pub(super) fn message_bytes(expense: &Expense) -> usize {
-    let bytes =
-        |text: &str| text.bytes().map(|byte| if byte < b' ' { 6 } else { 1 }).sum::<usize>();
+    let byte = |byte| match byte {
+        b'\0'..b' ' => 7,
+        b'\\' => 4,
+        b'"' => 3,
+        b'\'' => 2,
+        _ => 1,
+    };
+    let bytes = |text: &str| text.bytes().map(byte).sum::<usize>();
     NUMBERS_BYTES + bytes(&expense.content.description) + bytes(&expense.content.category)
 }
 

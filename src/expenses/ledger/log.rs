@@ -37,7 +37,7 @@ pub(super) const MAX_ENTRIES: usize = 20_000;
 const MAX_ENTRIES_OF_IMPORT: usize = 15_000;
 /// The most bytes of entries in a message, after which only removals are accepted: a list without a limit gets all entries,
 /// and holds them several times in memory. The longest file to import fits, unless it is full of control characters.
-const MAX_BYTES: usize = 10_000_000;
+pub(super) const MAX_BYTES: usize = 10_000_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The longest time from a write to KV to the alarm that removes its entry. Entries of one minute are removed together.

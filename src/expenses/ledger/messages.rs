@@ -66,6 +66,17 @@ pub(super) fn json_of_length(bytes: usize, value: &impl Serialize) -> String {
     }
 }
 
+/// The bytes of a message with these rows, about.
+pub(super) fn rows_length(rows: &[RowMessage<'_>]) -> usize {
+    const OTHERS_BYTES: usize = 60;
+    let length = |Text(row): &Text<'_>| {
+        let escapes = row.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        row.len() + escapes
+    };
+    let row = |row: &RowMessage<'_>| row.row.as_ref().map_or(0, length) + OTHERS_BYTES;
+    128 + rows.iter().map(row).sum::<usize>()
+}
+
 /// A message. A message that is sent twice has the same `request`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Message<'a> {

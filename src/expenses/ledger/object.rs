@@ -20,7 +20,7 @@ use super::{
     log::{ERASURE, Log},
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json, parse,
+        VERSION, json, json_of_length, parse, rows_length,
     },
     times::KV_LAG_MAX_MILLIS,
 };
@@ -354,14 +354,19 @@ impl Shared {
                     expenses_left -= usize::from(is_needed && entry.expense.is_some());
                     is_needed
                 });
-            Ok(respond(match form {
+            Ok(match form {
                 Form::Rows => {
-                    Outcome::Rows { entries: entries.map(|(id, entry)| row(id, entry)).collect() }
+                    let entries: Vec<_> = entries.map(|(id, entry)| row(id, entry)).collect();
+                    let length = rows_length(&entries);
+                    json_of_length(
+                        length,
+                        &Response { v: VERSION, outcome: Outcome::Rows { entries } },
+                    )
                 }
-                Form::Records => Outcome::Entries {
+                Form::Records => respond(Outcome::Entries {
                     entries: entries.map(|(id, entry)| record(id, entry)).collect(),
-                },
-            }))
+                }),
+            })
         })
     }
 
