@@ -35,7 +35,10 @@ use crate::{
     expenses::{
         Expenses,
         idempotency::{IdempotencyKey, IdempotentRequest},
-        ledger::{client::WriteError, overlay::Reading},
+        ledger::{
+            client::WriteError,
+            overlay::{Consistency, Reading},
+        },
         model::{Expense, ExpenseId, NewExpense},
         store::GetError,
         user_expenses::{AddError, ChangeError, RemoveError},
@@ -171,6 +174,10 @@ pub(crate) async fn change_expense(
             let stored = FormInput::from_expense(&expense, returned.locale);
             returned.input = read_form(&body, stored);
         }
+        // KV may not show a new expense yet.
+        Ok(Reading { value: None, consistency: Consistency::Eventual }) => {
+            return Ok(returned.unavailable(not_reached(NOT_IN_KV), Some(account)));
+        }
         Ok(Reading { value: None, .. }) => return Err(no_such_expense()),
         // The form has all the fields that the record lacks.
         Err(GetError::Unreadable(_)) => {}
@@ -243,6 +250,9 @@ pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Resp
         Err(error) => Err(not_restored(error).into_response()),
     }
 }
+
+/// The cause where neither KV nor the ledger says whether the expense is there.
+const NOT_IN_KV: &str = "the ledger was not reached, and KV does not show the expense";
 
 /// The address of the list that a form was opened from.
 fn list_address(list: &str) -> String {

@@ -430,6 +430,18 @@ async fn form_retried_after_an_outage_adds_one_expense() {
 }
 
 #[tokio::test]
+async fn change_of_an_expense_that_kv_lacks_keeps_its_input() {
+    let app = TestApp::new().without_background();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    app.ledgers.set_unreachable(true);
+    let page = browser.submit(&format!("/expenses/{id}"), &LUNCH).await.expect(503);
+    assert_has(&page, &["cannot be reached right now", "value=\"42,50\""]);
+    app.ledgers.set_unreachable(false);
+    browser.submit(&format!("/expenses/{id}"), &LUNCH).await.expect(303);
+}
+
+#[tokio::test]
 async fn form_over_the_limit_is_a_413_page() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
