@@ -266,6 +266,31 @@ async fn late_renewal_does_not_replace_a_new_sign_in() {
     assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
 }
 
+#[tokio::test]
+async fn late_end_does_not_remove_a_new_sign_in() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    expire(&app);
+    app.authkit.end_sessions();
+    let renewal = begin_renewal(&app, browser.clone());
+    browser.sign_in(GRACE).await;
+    let response = renewal.await.expect(401);
+    assert_eq!(response.set_cookies(), [""; 0], "{response:?}");
+    assert_eq!(browser.get("/me").await.expect(200).json()["user"]["email"], GRACE.email);
+}
+
+#[tokio::test]
+async fn request_beside_a_sign_in_does_not_restore_the_session_before() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    expire(&app);
+    let mut tab = browser.clone();
+    browser.sign_in(GRACE).await;
+    app.clock.advance(Duration::milliseconds(200));
+    let response = tab.get("/me").await.expect(200);
+    assert_eq!(response.set_cookies(), [""; 0], "{response:?}");
+}
+
 /// A browser that leaves the page drops the response to `/callback` and its cookie.
 #[tokio::test]
 async fn dropped_sign_in_leaves_the_session_before_it() {

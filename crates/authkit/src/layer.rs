@@ -213,7 +213,15 @@ impl CarriedSession {
         confirm_session(&cookie, origin, &cookies, response);
         let set_cookies = match update {
             None => return,
-            Some(Update::Ended) => cookie.remove(&cookies),
+            Some(Update::Ended) => {
+                // A sign-in may have followed the request, and its cookie would go too.
+                for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
+                    if authkit.session_keepers.is_replaced(&known.session, began).await {
+                        return;
+                    }
+                }
+                cookie.remove(&cookies)
+            }
             Some(Update::Set(session)) => {
                 match authkit.session_keepers.newest(session, began).await {
                     Some(newest) => cookie

@@ -165,6 +165,13 @@ impl SessionKeepers {
         }
     }
 
+    /// Whether a sign-in has replaced the session since the request `began`. A keeper without a response counts as no.
+    pub async fn is_replaced(&self, session: &Session, began: DateTime<Utc>) -> bool {
+        let message =
+            Message::Current { session: session.clone(), began: began.timestamp_millis() };
+        matches!(ask(&self.others, session, &message).await, Ok(Response::Replaced))
+    }
+
     /// Whether the user has signed out of the session. A keeper without a response counts as no.
     pub async fn learn_sign_out(&self, session: &Arc<Session>) -> bool {
         self.newest(Arc::clone(session), self.clock.now()).await;

@@ -305,11 +305,11 @@ impl Keeper {
         presented: &Facts,
         began: i64,
     ) -> Result<Response, ObjectFault> {
+        if state.is_replaced_since(began) && !state.is_signed_out() {
+            return Ok(Response::Replaced);
+        }
         if state.has_ended(presented) {
             return Ok(Response::Ended { is_signed_out: state.is_signed_out() });
-        }
-        if state.is_replaced_since(began) {
-            return Ok(Response::Replaced);
         }
         let session = match state.relation(presented) {
             Relation::Behind => Some(self.newest(state)?),

@@ -24,6 +24,9 @@ const SPENT_MAX: usize = 32;
 const REVOCATION_DELAY_SECS: i64 = 60;
 /// The longest delay between two attempts to revoke a session.
 const REVOCATION_RETRY_MAX_SECS: i64 = 24 * 60 * 60;
+/// How long a browser may send requests with the session before, after a sign-in has replaced it: until it has the
+/// response, on a slow connection, and as far as clocks differ.
+const REPLACEMENT_MILLIS: i64 = 10_000;
 
 /// A SHA-256 in base64url, which identifies a token without revealing it.
 pub type TextHash = String;
@@ -195,10 +198,11 @@ impl State {
         self.is_signed_out() || has_ended
     }
 
-    /// Whether a sign-in has replaced the session since a request `began`.
+    /// Whether a sign-in has replaced the session since a request `began`, or so shortly before that the browser may
+    /// have sent the request without the new cookie.
     #[must_use]
     pub fn is_replaced_since(&self, began: i64) -> bool {
-        self.replaced_at.is_some_and(|at| at >= began)
+        self.replaced_at.is_some_and(|at| at + REPLACEMENT_MILLIS >= began)
     }
 
     /// What to do with a request to renew `presented`. `has_waited`: an exchange has ended meanwhile, so that the
