@@ -9,6 +9,7 @@ use crate::{
     conditions::condition_not_met,
     expenses::{
         ledger::client::WriteError,
+        model::ExpenseId,
         store::GetError,
         user_expenses::{RemoveError, RestoreError},
     },
@@ -43,18 +44,19 @@ pub(super) fn not_written(error: WriteError) -> AppError {
 }
 
 /// The response to a read that failed.
-pub(super) fn not_got(error: GetError) -> AppError {
+pub(super) fn not_got(error: GetError, id: ExpenseId) -> AppError {
     match error {
-        GetError::Unreadable(_) => unreadable(),
+        GetError::Unreadable(_) => unreadable(id),
         GetError::Kv(error) => not_reached(error),
     }
 }
 
-/// 500: the stored record is damaged.
-pub(super) fn unreadable() -> AppError {
+/// 500: the stored record is damaged. The page leads to the one that deletes it.
+pub(super) fn unreadable(id: ExpenseId) -> AppError {
     let detail =
         "The stored record of this expense cannot be read: delete the expense, and add it again";
     AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        .with_action("Delete the expense", format!("/expenses/{id}/delete"))
 }
 
 /// The response to a removal that failed.
@@ -67,13 +69,13 @@ pub(super) fn not_removed(error: RemoveError) -> AppError {
 }
 
 /// The response to a restoration that failed.
-pub(super) fn not_restored(error: RestoreError) -> AppError {
+pub(super) fn not_restored(error: RestoreError, id: ExpenseId) -> AppError {
     match error {
         RestoreError::Absent => {
             let detail = "The expense cannot be restored: it was deleted more than ten minutes ago";
             AppError::new(StatusCode::NOT_FOUND, detail)
         }
-        RestoreError::Unreadable(_) => unreadable(),
+        RestoreError::Unreadable(_) => unreadable(id),
         RestoreError::Write(error) => not_written(error),
     }
 }

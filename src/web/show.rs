@@ -37,10 +37,11 @@ use crate::{
     access::{Access, no_such_expense},
     conditions::with_consistency,
     expenses::{
-        ledger::overlay::Reading,
+        ledger::overlay::{Consistency, Reading},
         model::{Category, Expense, ExpenseId},
         order::Sort,
         row::{Figures, RowRef},
+        store::GetError,
         summary::SummaryBuilder,
         user_expenses::{ListError, PageInOrder, UserExpenses},
     },
@@ -212,7 +213,8 @@ pub(crate) async fn show_expense(
     id: ExpenseId,
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
-    let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
+    let got = visitor.expenses.get_expense(id).await;
+    let Reading { value, consistency } = got.map_err(|error| not_got(error, id))?;
     let expense = value.ok_or_else(no_such_expense)?;
     let locale = visitor.locale;
     let input = FormInput {
@@ -253,11 +255,17 @@ pub(crate) async fn confirm_delete(
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
     visitor.require(Access::Write)?;
-    let Reading { value, consistency } = visitor.expenses.get_expense(id).await.map_err(not_got)?;
-    let expense = value.ok_or_else(no_such_expense)?;
+    let (expense, consistency) = match visitor.expenses.get_expense(id).await {
+        Ok(Reading { value, consistency }) => {
+            (Some(value.ok_or_else(no_such_expense)?), consistency)
+        }
+        Err(GetError::Unreadable(_)) => (None, Consistency::Strong),
+        Err(error) => return Err(not_got(error, id)),
+    };
     let Visitor { account, locale, .. } = &visitor;
     let return_to = opened_from(query.as_deref());
-    let page = expense_view::confirm_delete(&expense, consistency, *locale, account, &return_to);
+    let expense = expense.as_ref();
+    let page = expense_view::confirm_delete(id, expense, consistency, *locale, account, &return_to);
     Ok(with_consistency(respond(StatusCode::OK, page), consistency))
 }
 

@@ -179,8 +179,8 @@ pub(crate) async fn change_expense(
             return Ok(returned.unavailable(not_reached(NOT_IN_KV), Some(account)));
         }
         Ok(Reading { value: None, .. }) => return Err(no_such_expense()),
-        // The form has all the fields that the record lacks.
-        Err(GetError::Unreadable(_)) => {}
+        // The form has all the fields that the record lacks, and the record no version.
+        Err(GetError::Unreadable(_)) => returned.input.version.clear(),
         Err(GetError::Kv(error)) => {
             return Ok(returned.unavailable(not_reached(error), Some(account)));
         }
@@ -198,7 +198,7 @@ pub(crate) async fn change_expense(
             Ok(visitor.cookies.redirect(&list, Notice::Changed(id)))
         }
         Err(ChangeError::Absent) => Err(no_such_expense()),
-        Err(ChangeError::Unreadable(_)) => Err(unreadable()),
+        Err(ChangeError::Unreadable(_)) => Err(unreadable(id)),
         Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
         Err(ChangeError::Unfit(unfit)) => {
             let errors = [FieldError { field: Field::Amount, message: format!("{unfit}.") }];
@@ -207,7 +207,7 @@ pub(crate) async fn change_expense(
         Err(ChangeError::ConditionNotMet) => match expenses.get_expense(id).await {
             Ok(Reading { value: Some(current), .. }) => Ok(returned.changed(&current, account)),
             Ok(Reading { value: None, .. }) => Err(no_such_expense()),
-            Err(GetError::Unreadable(_)) => Err(unreadable()),
+            Err(GetError::Unreadable(_)) => Err(unreadable(id)),
             Err(GetError::Kv(error)) => Ok(returned.unavailable(not_reached(error), Some(account))),
         },
     }
@@ -247,7 +247,7 @@ pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Resp
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.restore(id).await {
         Ok(_) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Notice::Restored(id))),
-        Err(error) => Err(not_restored(error).into_response()),
+        Err(error) => Err(not_restored(error, id).into_response()),
     }
 }
 

@@ -59,6 +59,31 @@ async fn delete_removes_an_unreadable_record() {
 }
 
 #[tokio::test]
+async fn pages_delete_and_replace_an_unreadable_record() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let path = damaged(&app, "{");
+    let refused = browser.open(&path).await.expect(500);
+    let question = format!("{path}/delete");
+    assert!(refused.body.contains(&format!("href=\"{question}\"")), "{}", refused.body);
+    let page = browser.open(&question).await.expect(200);
+    assert!(page.body.contains("Deleting it cannot be undone"), "{}", page.body);
+    browser.submit(&question, &[]).await.expect(303);
+    browser.open(&path).await.expect(404);
+
+    let path = damaged(&app, "{");
+    let mended = [
+        ("description", "Mended"),
+        ("amount", "7"),
+        ("currency", "EUR"),
+        ("date", "2026-11-23"),
+        ("version", "of before"),
+    ];
+    browser.submit(&path, &mended).await.expect(303);
+    assert!(browser.open(&path).await.expect(200).body.contains("Mended"));
+}
+
+#[tokio::test]
 async fn page_of_an_unreadable_record_is_500() {
     let app = TestApp::new();
     let path = damaged(&app, "{");

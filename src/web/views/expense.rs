@@ -253,25 +253,29 @@ pub fn page(
     Layout { title: &content.description, account: Some(account) }.page(&markup)
 }
 
-/// `GET /expenses/{id}/delete`: the question before deleting.
+/// `GET /expenses/{id}/delete`: the question before deleting. Without an `expense` its record cannot be read.
 #[must_use]
 pub fn confirm_delete(
-    expense: &Expense,
+    id: ExpenseId,
+    expense: Option<&Expense>,
     consistency: Consistency,
     locale: Locale,
     account: &Account,
     return_to: &str,
 ) -> Markup {
-    let content = &expense.content;
     let markup = html! {
         h1 { "Delete this expense?" }
         (consistency_note(consistency))
         section.card.narrow {
-            p.total { (locale.money(content.amount, &content.currency)) }
-            p { bdi { (&*content.description) } }
-            p.muted { bdi { (&*content.category) } ", " (date(locale, content.date)) }
-            p { "The next page has a button to undo it." }
-            form.actions method="post" action={ "/expenses/" (expense.id) "/delete" } {
+            @if let Some(Expense { content, .. }) = expense {
+                p.total { (locale.money(content.amount, &content.currency)) }
+                p { bdi { (&*content.description) } }
+                p.muted { bdi { (&*content.category) } ", " (date(locale, content.date)) }
+                p { "The next page has a button to undo it." }
+            } @else {
+                p { "Its stored record cannot be read. Deleting it cannot be undone." }
+            }
+            form.actions method="post" action={ "/expenses/" (id) "/delete" } {
                 (return_field(return_to))
                 button.danger { "Delete" }
                 a href={ "/expenses" (return_to) @if !return_to.is_empty() { "#list" } } { "Cancel" }
