@@ -67,7 +67,7 @@ pub(crate) async fn answer_message(
 ) -> Result<Response, AppError> {
     let body = read_bytes(&headers, body).await?;
     let incoming = Incoming::parse(&body, Revision::takes_batches(&headers));
-    // A message with an id counts when it is handled.
+    // A request counts when it is handled.
     let is_counted = match &incoming {
         Ok(Incoming::One(message)) => message.id.is_some(),
         Ok(Incoming::Batch(messages)) => {
@@ -76,7 +76,7 @@ pub(crate) async fn answer_message(
         Err(_) => false,
     };
     if !is_counted {
-        limits.mcp.check(user.id()).await?;
+        limits.caller.check(user.id()).await?;
     }
     let incoming = match incoming {
         Ok(incoming) => incoming,

@@ -101,7 +101,7 @@ async fn tool_call_beyond_the_limit_is_a_tool_error() {
 async fn bodies_without_a_request_count_too() {
     let notification = r#"{"jsonrpc": "2.0", "method": "notifications/initialized"}"#;
     for body in ["{", "[]", "1", notification] {
-        let app = limited(100, 2);
+        let app = limited(2, 100);
         for _ in 0..2 {
             let response = mcp::post(&app, &HeaderMap::new(), body).await;
             assert!(matches!(response.status.as_u16(), 202 | 400), "{body}: {response:?}");

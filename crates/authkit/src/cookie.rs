@@ -177,7 +177,7 @@ impl SessionCookie<'_> {
         open: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
         let name = self.names().find(|name| is_sent_under(name, cookies));
-        name.map_or_else(Vec::new, |name| open_values(name, cookies, open))
+        name.map_or_else(Vec::new, |name| open_values(name, cookies, &open))
     }
 
     /// Every value of the request that `open` accepts, under the current and the former name. Sign-out ends
@@ -360,7 +360,7 @@ fn is_sent_under(name: &str, cookies: &RequestCookies<'_>) -> bool {
 fn open_values<T>(
     name: &str,
     cookies: &RequestCookies<'_>,
-    open: impl Fn(&str) -> Option<T>,
+    open: &dyn Fn(&str) -> Option<T>,
 ) -> Vec<T> {
     // A browser keeps no longer part.
     let is_kept = |value: &&str| value.len() <= COOKIE_MAX_BYTES;
