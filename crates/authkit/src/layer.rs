@@ -215,10 +215,19 @@ impl CarriedSession {
             None => return,
             Some(Update::Ended) => {
                 // A sign-in may have followed the request, and its cookie would go too.
-                for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
-                    if authkit.session_keepers.is_replaced(&known.session, began).await {
-                        return;
+                let sessions = cookie.read(&cookies, |sealed| authkit.open_session(sealed));
+                // In a box, because it is rare and every request's future would be larger.
+                let keepers = &authkit.session_keepers;
+                let is_replaced = Box::pin(async move {
+                    for known in sessions {
+                        if keepers.is_replaced(&known.session, began).await {
+                            return true;
+                        }
                     }
+                    false
+                });
+                if is_replaced.await {
+                    return;
                 }
                 cookie.remove(&cookies)
             }
