@@ -61,7 +61,7 @@ impl IdempotentRequest {
     pub fn of_json(key: IdempotencyKey, body: &Value) -> Self {
         let mut sorted = body.clone();
         sorted.sort_all_objects();
-        Self::new(key, &sorted.to_string())
+        Self::new(key, &edge_host::json::write(&sorted))
     }
 
     /// The SHA-256 of the key, in hexadecimal.

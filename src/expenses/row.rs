@@ -58,7 +58,7 @@ pub(super) fn push_string(json: &mut String, text: &str) {
         json.push('"');
     } else {
         // A string always serializes.
-        json.push_str(&serde_json::to_string(text).unwrap_or_default());
+        json.push_str(&edge_host::json::write(&text));
     }
 }
 

@@ -26,7 +26,9 @@ use super::{
     record::{ExpenseRecord, decode},
     row::{Row, RowBuffer, Rows},
 };
-use edge_host::{Emit as _, KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvNamespace, KvPut};
+use edge_host::{
+    Emit as _, KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvNamespace, KvPut, json,
+};
 
 /// The name of the Workers KV binding.
 pub const BINDING: &str = "EXPENSES";
@@ -88,8 +90,8 @@ impl ExpenseStore {
     ) -> Result<(), KvError> {
         // A struct of strings and numbers always serializes.
         let record = ExpenseRecord::from(expense).with_row(row);
-        let value = serde_json::to_string(&record).unwrap_or_default();
-        let metadata = serde_json::to_string(row).unwrap_or_default();
+        let value = json::write(&record);
+        let metadata = json::write(&row);
         let metadata = (metadata.len() <= KV_METADATA_MAX_BYTES).then_some(&*metadata);
         let options = KvPut { metadata, ..KvPut::default() };
         self.kv.put(&owner.expense_key(expense.id), &value, options).await
@@ -132,7 +134,7 @@ impl ExpenseStore {
                 Some(Metadata::Row(place)) => Some(place).filter(|place| buffer.is_of(id, place)),
                 Some(Metadata::Record(record)) => record.into_row(id).map(|row| buffer.push(&row)),
                 Some(Metadata::Other(value)) => {
-                    decode(id, &value.to_string()).map(|row| buffer.push(&row))
+                    decode(id, &json::write(&value)).map(|row| buffer.push(&row))
                 }
                 Some(Metadata::UnknownRow) | None => None,
             };

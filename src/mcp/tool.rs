@@ -12,7 +12,7 @@ pub const DOCUMENT: &str = include_str!("tools.json");
 static LIST: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_slice(DOCUMENT.as_bytes()).unwrap_or_else(|_| json!([])));
 
-static LIST_JSON: LazyLock<String> = LazyLock::new(|| LIST.to_string());
+static LIST_JSON: LazyLock<String> = LazyLock::new(|| edge_host::json::write(&*LIST));
 
 /// Every tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

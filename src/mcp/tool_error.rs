@@ -14,7 +14,7 @@ use crate::{
     },
     fastapi::{Fault, Problem, Problems, expense::unfit_amount},
 };
-use edge_host::KvError;
+use edge_host::{KvError, json};
 
 /// Most characters of a wrong value that are repeated.
 const INPUT_MAX_CHARS: usize = 100;
@@ -172,14 +172,14 @@ fn explain(problem: &Problem, schema: &Value) -> String {
     let name = problem.field().unwrap_or("arguments");
     let mut line = format!("{name}: {}", problem.fault);
     if problem.fault != Fault::Missing {
-        let input = problem.input.to_string();
+        let input = json::write(&problem.input);
         let shown: String = input.chars().take(INPUT_MAX_CHARS).collect();
         let rest = if shown.len() < input.len() { "…" } else { "" };
         let _ = write!(line, "; got {shown}{rest}");
     }
     let properties = &schema["properties"];
     let _ = match properties.get(name) {
-        Some(allowed) => write!(line, "; allowed is {allowed}"),
+        Some(allowed) => write!(line, "; allowed is {}", json::write(allowed)),
         None => {
             let names: Vec<&str> =
                 properties.as_object().into_iter().flatten().map(|(name, _)| &**name).collect();

@@ -9,7 +9,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::NaiveDate;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::locale::{Locale, TypedMoney};
@@ -22,7 +22,7 @@ use crate::{
     fastapi::{DecimalError, Fault, Problem, expense::parse_expense},
     url_encoded::Parameters,
 };
-use edge_host::random_bytes;
+use edge_host::{json, random_bytes};
 
 /// The values of the form's fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl FormInput {
     #[must_use]
     pub fn canonical(content: &ExpenseContent) -> String {
         let ExpenseContent { description, amount, currency, category, date } = content;
-        json!([&**description, amount.to_string(), &**currency, &**category, date]).to_string()
+        json::write(&(&**description, amount.to_string(), &**currency, &**category, date))
     }
 
     fn message(&self, problem: &Problem, today: NaiveDate, locale: Locale) -> String {

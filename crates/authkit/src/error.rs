@@ -88,7 +88,7 @@ impl AppError {
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        let body = format!("{{\"detail\":{}}}", self.detail);
+        let body = ["{\"detail\":", &edge_host::json::write(&self.detail), "}"].concat();
         let mut response =
             (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         response.headers_mut().extend(self.headers.clone());

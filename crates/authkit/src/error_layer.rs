@@ -142,7 +142,7 @@ pub fn plain_page(page: &ErrorPage<'_>) -> String {
     let title = escape_html(status.canonical_reason().unwrap_or("Error"));
     let detail = match &page.error.detail {
         Value::String(text) => escape_html(text),
-        other => escape_html(&other.to_string()),
+        other => escape_html(&edge_host::json::write(other)),
     };
     let link = |href: &str, label: &str| {
         format!("<p><a href=\"{}\">{}</a></p>", escape_html(href), escape_html(label))

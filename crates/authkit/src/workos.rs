@@ -23,7 +23,7 @@ use super::{
     user::{Impersonator, User},
 };
 use crate::events::AuthKitEvent;
-use edge_host::{Cause, Emit as _, HttpClient, HttpClientError};
+use edge_host::{Cause, Emit as _, HttpClient, HttpClientError, json};
 
 /// The error code for an authorization code or refresh token that is spent, expired or invalid (RFC 6749,
 /// section 5.2).
@@ -262,8 +262,8 @@ impl WorkosClient {
         let members = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let body: Value = members.collect();
         let url = self.endpoint("/user_management/authenticate");
-        let answer = self.send(Method::POST, &url, body.to_string()).await;
-        let read = |body: Bytes| edge_host::json::read_bytes(&body).map_err(|_| undocumented());
+        let answer = self.send(Method::POST, &url, json::write(&body)).await;
+        let read = |body: Bytes| json::read_bytes(&body).map_err(|_| undocumented());
         reported("authenticate", answer.and_then(read))
     }
 
@@ -275,7 +275,7 @@ impl WorkosClient {
     /// [`WorkosError::Unavailable`].
     pub async fn revoke_session(&self, session_id: &str) -> Result<(), WorkosError> {
         let url = self.endpoint("/user_management/sessions/revoke");
-        let body = json!({"session_id": session_id}).to_string();
+        let body = json::write(&json!({"session_id": session_id}));
         let response = self.exchange(Method::POST, &url, body, Some(&self.config.api_key)).await;
         let ended = response.and_then(|response| match response.status() {
             status if status.is_success() => Ok(()),
@@ -409,7 +409,7 @@ fn refusal(response: &http::Response<Bytes>) -> Option<WorkosError> {
     if !is_about_the_request {
         return None;
     }
-    let body: ErrorBody = edge_host::json::read_bytes(response.body()).ok()?;
+    let body: ErrorBody = json::read_bytes(response.body()).ok()?;
     let code = body.error.or(body.code)?;
     let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     if !is_code || CODES_NOT_ABOUT_THE_USER.contains(&code.as_str()) {

@@ -1,4 +1,4 @@
-//! Reads the JSON of messages, stored rows and responses of services into structs and enums.
+//! Reads the JSON of messages, stored rows and responses of services into structs and enums, and writes it.
 //!
 //! serde_json compiles a reader of objects and a reader of arrays for each struct, with the text of each error. [`read`]
 //! reads a struct from an object only, and its error has no reason: the code is a third as large. Use it where the
@@ -13,7 +13,7 @@
 use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{
         DeserializeSeed, EnumAccess, Error, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected,
         VariantAccess, Visitor,
@@ -46,6 +46,13 @@ pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Malformed> {
 /// As [`read`].
 pub fn read_bytes<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Malformed> {
     read(std::str::from_utf8(text).map_err(|_| Malformed)?)
+}
+
+/// Writes JSON: the empty text for a value that JSON cannot have, such as a map whose keys are not texts. For a
+/// `serde_json::Value` it is what its `to_string` writes, which would have the printer of indented JSON in the bundle.
+#[must_use]
+pub fn write(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 impl Error for Malformed {

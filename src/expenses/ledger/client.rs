@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use edge_host::{Clock, ObjectErrorKind, ObjectNamespace, TimedObjects, random_bytes};
+use edge_host::{Clock, ObjectErrorKind, ObjectNamespace, TimedObjects, json, random_bytes};
 use thiserror::Error;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     log::MAX_BYTES,
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json, json_of_length, parse, rows_length,
+        VERSION, json_of_length, parse, rows_length,
     },
     overlay::{Overlay, Recent},
 };
@@ -283,7 +283,7 @@ impl Ledgers {
         };
         let message = match &message.command {
             Command::Import { rows } => json_of_length(rows_length(rows), &message),
-            _ => json(&message),
+            _ => json::write(&message),
         };
         let first = match self.0.send(owner, &message).await {
             Ok(response) => return Ok(response),
@@ -362,7 +362,7 @@ mod tests {
                 })
                 .collect();
             let reserved = rows_length(&rows);
-            let message = json(&rows);
+            let message = json::write(&rows);
             assert!(
                 message.len() <= reserved && reserved < message.len() * 6 / 5,
                 "{reserved} for {}",

@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, cell::OnceCell, collections::BTreeMap};
 
-use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
+use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage, json};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    messages::{UnknownVersion, VERSION, json, parse, versioned},
+    messages::{UnknownVersion, VERSION, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::{
@@ -134,7 +134,7 @@ impl Entry {
             uncertain: self.uncertain,
             requests: Cow::Borrowed(&self.requests),
         };
-        storage.put(&format!("{LOG}{id}"), &json(&row))
+        storage.put(&format!("{LOG}{id}"), &json::write(&row))
     }
 
     /// Notes that a write to KV begins. If it is repeated, the row says meanwhile that KV lacks the entry: if the instance

@@ -4,11 +4,11 @@
 //! minute, so alarms go on until a `list` is empty, and one looks again ten minutes later: a write that KV
 //! performs late restores nothing.
 
-use edge_host::ObjectFault;
+use edge_host::{ObjectFault, json};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    messages::{VERSION, json, parse, versioned},
+    messages::{VERSION, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::erase::Erased;
@@ -51,7 +51,7 @@ impl Erasure {
 
     pub(super) fn row(&self) -> String {
         let Self { at, emptied_at, is_done, .. } = *self;
-        json(&ErasureRow { v: VERSION, at, emptied_at, is_done })
+        json::write(&ErasureRow { v: VERSION, at, emptied_at, is_done })
     }
 
     /// When an alarm is to delete keys; `None` when all is done.

@@ -15,13 +15,13 @@
 //!
 //! Storage is the truth. A [`Log`] in memory is dropped when a write to the storage fails, and loaded again.
 
-use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage};
+use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage, json};
 use serde::{Deserialize, Serialize};
 
 use super::{
     entries::{Entries, Entry, LOG, Transfer, message_bytes, note_earliest},
     erasure::Erasure,
-    messages::{KeyMessage, UnknownVersion, VERSION, json, parse, versioned},
+    messages::{KeyMessage, UnknownVersion, VERSION, parse, versioned},
     times::{KV_LAG_MAX_MILLIS, delay_millis},
 };
 use crate::expenses::{
@@ -242,7 +242,7 @@ impl Log {
             };
             note_key(&mut keys_due_at, entry.at);
             self.set_keys_due_at(storage, keys_due_at)?;
-            storage.put(&format!("{KEY}{}", key.hash), &json(&row))?;
+            storage.put(&format!("{KEY}{}", key.hash), &json::write(&row))?;
         }
         entry.store(id, storage)?;
         self.entries.insert(id, entry);
@@ -256,7 +256,7 @@ impl Log {
     ) -> Result<(), ObjectFault> {
         if self.owner.is_none() {
             let row = OwnerRow { v: VERSION, owner: owner.as_str().to_owned() };
-            storage.put(OWNER, &json(&row))?;
+            storage.put(OWNER, &json::write(&row))?;
             self.owner = Some(owner.clone());
         }
         Ok(())

@@ -52,12 +52,7 @@ pub(super) use versioned;
 
 versioned!(Message<'_>, Response<'_>);
 
-/// A struct of strings and numbers always serializes.
-pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// As [`json`], in a buffer of so many bytes: one that grows to megabytes is there twice while it moves.
+/// As [`write`](edge_host::json::write), in a buffer of so many bytes: one that grows to megabytes is there twice while it moves.
 pub(super) fn json_of_length(bytes: usize, value: &impl Serialize) -> String {
     let mut text = Vec::with_capacity(bytes);
     match serde_json::to_writer(&mut text, value) {

@@ -11,7 +11,7 @@ use axum_authkit::seal::UserHasher;
 use chrono::DateTime;
 use edge_host::{
     Cause, Clock, Emit as _, Host, Object, ObjectContext, ObjectFault, ObjectStorage, TimedKv,
-    UserHash,
+    UserHash, json,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     log::{ERASURE, Log},
     messages::{
         Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json, json_of_length, parse, rows_length,
+        VERSION, json_of_length, parse, rows_length,
     },
     times::KV_LAG_MAX_MILLIS,
 };
@@ -538,7 +538,7 @@ impl Edit {
 }
 
 fn respond(outcome: Outcome<'_>) -> String {
-    json(&Response { v: VERSION, outcome })
+    json::write(&Response { v: VERSION, outcome })
 }
 
 fn row(id: ExpenseId, entry: &Entry) -> RowMessage<'_> {

@@ -98,7 +98,7 @@ fn sentence(text: &str) -> String {
 fn problem_text(problem: &Value) -> String {
     let field = problem["loc"].as_array().and_then(|loc| loc.last()).map(|last| match last {
         Value::String(name) => name.clone(),
-        other => other.to_string(),
+        other => edge_host::json::write(other),
     });
     let text = problem["msg"].as_str().unwrap_or_default();
     field.map_or_else(|| text.to_owned(), |field| format!("{field}: {text}"))

@@ -117,7 +117,7 @@ impl Message {
     /// The message as text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        to_text(&MessageText { v: VERSION, message: self })
+        edge_host::json::write(&MessageText { v: VERSION, message: self })
     }
 
     /// Reads a message.
@@ -134,7 +134,7 @@ impl Response {
     /// The response as text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        to_text(&ResponseText { v: VERSION, response: self })
+        edge_host::json::write(&ResponseText { v: VERSION, response: self })
     }
 
     /// Reads a response.
@@ -145,11 +145,6 @@ impl Response {
     pub fn parse(text: &str) -> Result<Self, ObjectFault> {
         parse::<ResponseText<Self>>("response", text, VERSION).map(|text| text.response)
     }
-}
-
-fn to_text(value: &impl Serialize) -> String {
-    // Structs of strings and numbers always serialize.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Reads JSON with this version. The fault does not quote the text, which holds tokens.

@@ -166,7 +166,7 @@ impl State {
     #[must_use]
     pub fn to_row(&self) -> String {
         // A struct of strings and numbers always serializes.
-        serde_json::to_string(&StoredRow { v: VERSION, state: self }).unwrap_or_default()
+        edge_host::json::write(&StoredRow { v: VERSION, state: self })
     }
 
     /// How `presented` relates to the newest session.

@@ -121,7 +121,7 @@ impl WorkosClient {
     ///
     /// [`WorkosError::Unavailable`].
     pub async fn validate_api_key(&self, value: &str) -> Result<Option<ApiKey>, WorkosError> {
-        let body = json!({ "value": value }).to_string();
+        let body = edge_host::json::write(&json!({ "value": value }));
         let url = self.endpoint("/api_keys/validations");
         match self.ask(VALIDATE, Method::POST, &url, body).await? {
             (StatusCode::OK, body) => match body.get("api_key") {
@@ -175,7 +175,9 @@ impl WorkosClient {
         let body = json!({
             "name": name, "organization_id": organization_id, "permissions": permissions,
         });
-        let created = self.manage(Method::POST, &self.user_url(user_id)?, body.to_string()).await?;
+        let created = self
+            .manage(Method::POST, &self.user_url(user_id)?, edge_host::json::write(&body))
+            .await?;
         let key = ApiKey::of(&created).zip(text(&created, "value"));
         key.map(|(key, value)| (key, value.into())).ok_or_else(undocumented)
     }

@@ -106,7 +106,7 @@ impl WorkosClient {
         let url = self.endpoint("/portal/generate_link");
         let body =
             json!({"organization": organization_id, "intent": intent, "return_url": return_url});
-        let response = self.send_as_server(Method::POST, &url, body.to_string()).await;
+        let response = self.send_as_server(Method::POST, &url, edge_host::json::write(&body)).await;
         let link = response.and_then(|response| {
             let is_local = |link: &Url| link.scheme() == "http" && is_loopback(link);
             let base_is_local = is_local(&self.config.base_url);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::operation::{Operation, Outcome};
-use crate::{HTTP_MAX_MILLIS, HttpClient, HttpClientError};
+use crate::{HTTP_MAX_MILLIS, HttpClient, HttpClientError, json};
 
 /// The response's headers that callers read, in the order of `fetch.js`.
 const READ_HEADERS: [HeaderName; 3] =
@@ -53,7 +53,7 @@ fn init(request: &Request<Bytes>) -> String {
     if !request.body().is_empty() {
         init["body"] = String::from_utf8_lossy(request.body()).into();
     }
-    init.to_string()
+    json::write(&init)
 }
 
 /// The status, the headers and the body, each after a line break.
