@@ -277,7 +277,7 @@ async fn page_of_25_rows_allocates_within_its_bound() {
     let browser = app.signed_in(ADA).await;
     let page = cost(&app, || page(&browser, "/expenses")).await;
     assert!(page.body.contains("<svg class=\"chart"), "{}", page.body);
-    page.expect("page of 25", 672, 283_000, &[KvOperation::List]);
+    page.expect("page of 25", 672, 283_500, &[KvOperation::List]);
 }
 
 #[tokio::test]

@@ -539,19 +539,24 @@ impl UserExpenses {
         limit: usize,
         recent_limit: Option<usize>,
     ) -> Result<(ListedBatch, Overlay, Consistency), KvError> {
-        let Position { kv_cursor, begin, .. } = position;
-        let stored = self.all.store.list(&self.owner, limit, kv_cursor.as_deref());
-        let recent = self.all.ledgers.list(&self.owner, begin.as_deref(), recent_limit);
-        let (stored, recent) = join(stored, recent).await;
-        let (overlay, consistency) = match recent {
-            Ok(Overlay::Erased) => {
-                let none = ListedBatch { rows: Rows::default(), next: None };
-                return Ok((none, Overlay::Erased, Consistency::Strong));
-            }
+        let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref());
+        let recent = self.recent(position, None, recent_limit);
+        let (stored, (overlay, consistency)) = join(stored, recent).await;
+        Ok((overlaid(stored, position, &overlay)?, overlay, consistency))
+    }
+
+    /// What the ledger has from a position on, up to the id `until`, as far as a page of `limit` expenses needs it.
+    async fn recent(
+        &self,
+        position: &Position,
+        until: Option<&str>,
+        limit: Option<usize>,
+    ) -> (Overlay, Consistency) {
+        let after = position.begin.as_deref();
+        match self.all.ledgers.list(&self.owner, after, until, limit).await {
             Ok(overlay) => (overlay, Consistency::Strong),
             Err(error) => (Overlay::none(), not_reached(&error)),
-        };
-        Ok((overlaid(stored?, position, &overlay), overlay, consistency))
+        }
     }
 
     /// Asks KV for another batch of the same page.
@@ -561,8 +566,8 @@ impl UserExpenses {
         limit: usize,
         overlay: &Overlay,
     ) -> Result<ListedBatch, KvError> {
-        let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref()).await?;
-        Ok(overlaid(stored, position, overlay))
+        let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref()).await;
+        overlaid(stored, position, overlay)
     }
 
     fn position(
@@ -608,8 +613,16 @@ fn unfilled(
     next.clone().filter(|next| rows < limit && filter.is_empty() && next.after.is_none())
 }
 
-fn overlaid(stored: Batch, position: &Position, overlay: &Overlay) -> ListedBatch {
-    let Batch { rows, end, next } = stored;
+/// A batch of KV as the log changes it. An erased owner has none, whether KV responds or not.
+fn overlaid(
+    stored: Result<Batch, KvError>,
+    position: &Position,
+    overlay: &Overlay,
+) -> Result<ListedBatch, KvError> {
+    if let Overlay::Erased = overlay {
+        return Ok(ListedBatch { rows: Rows::default(), next: None });
+    }
+    let Batch { rows, end, next } = stored?;
     let mut begin = position.begin.clone();
     if begin.is_none() && position.kv_cursor.is_some() {
         // A cursor of an earlier version does not tell where the batch begins.
@@ -626,7 +639,7 @@ fn overlaid(stored: Batch, position: &Position, overlay: &Overlay) -> ListedBatc
         ..Position::default()
     });
     let end = next.as_ref().map(|_| end.unwrap_or_default());
-    ListedBatch { rows: overlay.apply(rows, begin.as_deref(), end.as_deref()), next }
+    Ok(ListedBatch { rows: overlay.apply(rows, begin.as_deref(), end.as_deref()), next })
 }
 
 /// The most rows that one reading of all expenses gives to an export by date, and the most bytes of their JSON. While
@@ -702,15 +715,29 @@ impl Export {
             (self.sorted, self.sent) = (rows, 0);
             return Ok(Some(self.next_sorted()));
         }
-        let (batch, _, consistency) =
-            self.expenses.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
+        let (ListedBatch { mut rows, next }, consistency) = self.batch(position).await?;
         self.note(consistency)?;
-        let ListedBatch { mut rows, next } = batch;
         if !self.filter.is_empty() {
             rows.retain(|row| row.figures().is_some_and(|figures| self.filter.matches(&figures)));
         }
         self.next = next;
         Ok(Some(rows))
+    }
+
+    /// A batch in the order of additions.
+    async fn batch(&self, position: &Position) -> Result<(ListedBatch, Consistency), KvError> {
+        let expenses = &self.expenses;
+        if position.begin.is_none() {
+            let (batch, _, consistency) =
+                expenses.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
+            return Ok((batch, consistency));
+        }
+        // The ledger comes after KV, which tells where the batch ends: a long log has most of its entries beyond.
+        let cursor = position.kv_cursor.as_deref();
+        let stored = expenses.all.store.list(&expenses.owner, KV_LIST_MAX_KEYS, cursor).await?;
+        let until = stored.end.as_deref().filter(|_| stored.next.is_some());
+        let (overlay, consistency) = expenses.recent(position, until, None).await;
+        Ok((overlaid(Ok(stored), position, &overlay)?, consistency))
     }
 
     /// A file whose beginning shows every write does not go on with rows that may lag.
@@ -740,12 +767,13 @@ mod tests {
     use async_trait::async_trait;
     use axum_authkit::seal::Purpose;
     use chrono::{DateTime, Duration, Utc};
-    use edge_host::KvOperation;
     use edge_host::memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects};
+    use edge_host::{KvOperation, ObjectError};
     use futures_util::FutureExt;
     use proptest::prelude::*;
     use serde_json::json;
     use std::cmp::Reverse;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     struct Noon;
 
@@ -764,15 +792,34 @@ mod tests {
         DateTime::from_timestamp(1_795_435_200, 0).unwrap()
     }
 
+    /// The ledgers' objects, and the bytes of their responses.
+    struct Measured(MemoryObjects, AtomicUsize);
+
+    #[async_trait]
+    impl ObjectNamespace for Measured {
+        async fn send(&self, name: &str, message: &str) -> Result<String, ObjectError> {
+            let response = self.0.send(name, message).await?;
+            self.1.fetch_add(response.len(), Ordering::Relaxed);
+            Ok(response)
+        }
+    }
+
     fn user_expenses(kv: &Arc<MemoryKv>, sub: &str) -> UserExpenses {
+        measured_expenses(kv, sub).0
+    }
+
+    fn measured_expenses(kv: &Arc<MemoryKv>, sub: &str) -> (UserExpenses, Arc<Measured>) {
         let sealer = Sealer::new(Purpose::Application("test"), &"password".into(), None);
         let host = MemoryHost::default().with_kv("EXPENSES", Arc::clone(kv) as _);
         let background = BackgroundTasks::default();
-        let ledgers = MemoryObjects::new(
+        let objects = MemoryObjects::new(
             move |context| Arc::new(ledger(&host, context)),
             move |work| background.spawn(work),
         );
-        Expenses::new(Arc::clone(kv) as _, Arc::new(ledgers), Arc::new(Noon), sealer).of_user(sub)
+        let ledgers = Arc::new(Measured(objects, AtomicUsize::default()));
+        let all =
+            Expenses::new(Arc::clone(kv) as _, Arc::clone(&ledgers) as _, Arc::new(Noon), sealer);
+        (all.of_user(sub), ledgers)
     }
 
     async fn put(expenses: &UserExpenses, expense: &Expense) {
@@ -1034,6 +1081,46 @@ mod tests {
         assert_eq!(kv.take_operations(), [KvOperation::List; 26]);
         assert_eq!(seen.len(), 12_500);
         assert!(seen.is_sorted_by_key(by_date));
+    }
+
+    /// Each batch asks for the entries of its own part of a long log, the first one for all.
+    #[tokio::test]
+    async fn export_reads_a_long_log_twice_at_most() {
+        let kv = Arc::new(MemoryKv::default());
+        let (expenses, ledger) = measured_expenses(&kv, "user_1");
+        let stored: Vec<Expense> =
+            (0..5_500).map(|number| on_day(i64::from(number), number % 25 + 1)).collect();
+        expenses.import(stored.clone()).await.unwrap();
+        for each in &stored {
+            put(&expenses, each).await;
+        }
+        let mut expected = stored;
+        expected.sort_by_key(|expense| expense.id);
+        // The first and the last of a batch too.
+        for place in [3_500, 2_000, 1_999, 1_000, 999] {
+            let removed = expected.remove(place);
+            expenses.remove(removed.id, Condition::default()).await.unwrap();
+            // As KV shows it for a while.
+            put(&expenses, &removed).await;
+        }
+        let ids = |rows: &[Expense]| rows.iter().map(|expense| expense.id).collect::<Vec<_>>();
+
+        ledger.1.store(0, Ordering::Relaxed);
+        let listed = expenses.list(1_000, None, &Filter::default(), Sort::Created).await;
+        let page_bytes = ledger.1.swap(0, Ordering::Relaxed);
+        assert_eq!(ids(&read(&listed.unwrap().value.rows)), ids(&expected)[..1_000]);
+
+        let mut export = expenses.export(Filter::default(), Sort::Created);
+        let mut seen = Vec::new();
+        while let Some(rows) = export.next().await.unwrap() {
+            seen.extend(read(&rows));
+        }
+        assert_eq!(ids(&seen), ids(&expected));
+        let bytes = ledger.1.load(Ordering::Relaxed);
+        assert!(
+            bytes < 11 * page_bytes,
+            "{bytes} bytes, and a page of a thousand has {page_bytes}"
+        );
     }
 
     #[tokio::test]

@@ -208,15 +208,17 @@ impl Ledgers {
         }
     }
 
-    /// The log's entries with ids larger than `after`: with a limit, only those that a page of so many expenses
-    /// needs.
+    /// The log's entries with ids larger than `after`, up to `until`: with a limit, only those that a page of so many
+    /// expenses needs.
     pub(crate) async fn list(
         &self,
         owner: &Owner,
         after: Option<&str>,
+        until: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Overlay, LedgerError> {
-        let command = Command::List { after: after.map(|after| Text(after.into())), limit };
+        let [after, until] = [after, until].map(|id| id.map(|id| Text(id.into())));
+        let command = Command::List { after, until, limit };
         let response = self.send(owner, command).await?;
         // The entries are in the order of the ids.
         match outcome(&response)? {
@@ -400,7 +402,7 @@ mod tests {
         let removed = r#"{"id":"7ZZZZZZZZZ0123456789ABCDEG","record":null}"#;
 
         let ledger = ledgers(&format!(r#"{{"entries":{{"entries":[{entry},{removed}]}}}}"#));
-        let listed = ledger.list(&owner, None, Some(3)).now_or_never().unwrap().unwrap();
+        let listed = ledger.list(&owner, None, None, Some(3)).now_or_never().unwrap().unwrap();
         let Overlay::Recent(entries) = listed else { panic!("the owner is erased") };
         let row = entries[0].1.clone().unwrap();
         assert!(

@@ -130,10 +130,13 @@ pub(super) enum Command<'a> {
     Get {
         id: String,
     },
-    /// The entries with larger ids, as far as a page of `limit` expenses needs them. Without a limit, all of them.
+    /// The entries with larger ids, up to `until`, as far as a page of `limit` expenses needs them. Without either, all of
+    /// them; a ledger of an earlier version does not know `until`.
     List {
         #[serde(borrow)]
         after: Option<Text<'a>>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        until: Option<Text<'a>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<usize>,
     },

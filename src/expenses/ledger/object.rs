@@ -144,9 +144,9 @@ impl Shared {
                 self.import(owner, request, expenses.ok_or(unknown)?)
             }
             Command::Get { id: text } => self.get(owner, id(&text)?, form),
-            Command::List { after, limit } => {
-                let after = after.as_ref().map(|Text(after)| &**after);
-                self.list(owner, after, limit, form)
+            Command::List { after, until, limit } => {
+                let [after, until] = [&after, &until].map(|id| id.as_ref().map(|Text(id)| &**id));
+                self.list(owner, after, until, limit, form)
             }
             Command::Erase => self.erase(owner),
         }
@@ -339,6 +339,7 @@ impl Shared {
         &self,
         owner: &Owner,
         after: Option<&str>,
+        until: Option<&str>,
         limit: Option<usize>,
         form: Form,
     ) -> Result<String, ObjectFault> {
@@ -349,6 +350,7 @@ impl Shared {
                 .entries
                 .iter()
                 .filter(|(id, _)| after.is_none_or(|after| id.encode().as_str() > after))
+                .take_while(|(id, _)| until.is_none_or(|until| id.encode().as_str() <= until))
                 .take_while(|(_, entry)| {
                     let is_needed = expenses_left > 0;
                     expenses_left -= usize::from(is_needed && entry.expense.is_some());
