@@ -1,23 +1,25 @@
-//! `multipart/form-data` (RFC 7578), as browsers and curl send it. The body is text: the only file that a form here has
-//! is a CSV file.
+//! `multipart/form-data` (RFC 7578), as browsers, curl and .NET send it. The body is text: the only file that a form here
+//! has is a CSV file.
 
-use crate::body::UPLOAD;
+use axum_authkit::browser::split_unquoted;
 
 /// The most fields: the page's form and the API have about ten.
 const FIELDS_MAX: usize = 50;
 
 /// The fields of a form: names and values, in order. `None` if the body is no such form.
 pub(super) fn parse<'a>(content_type: &str, body: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
-    let boundary = boundary(content_type)?;
+    let boundary = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty())?;
     let delimiter = format!("\r\n--{boundary}");
-    // Nothing stands before the first part in practice, so that its line break can be missing.
-    let mut rest = body.strip_prefix(&delimiter[2..])?;
+    // The line break of the first one belongs to what stands before it, which is mostly nothing.
+    let begins = body.strip_prefix(&delimiter[2..]);
+    let mut rest = begins.or_else(|| Some(body.split_once(&delimiter)?.1))?;
     let mut fields = Vec::new();
     loop {
         if rest.starts_with("--") {
             return Some(fields);
         }
-        let (head, content) = rest.strip_prefix("\r\n")?.split_once("\r\n\r\n")?;
+        let part = rest.trim_start_matches([' ', '\t']).strip_prefix("\r\n")?;
+        let (head, content) = part.split_once("\r\n\r\n")?;
         let (content, next) = content.split_once(&delimiter)?;
         rest = next;
         if fields.len() == FIELDS_MAX {
@@ -27,22 +29,21 @@ pub(super) fn parse<'a>(content_type: &str, body: &'a str) -> Option<Vec<(&'a st
     }
 }
 
-fn boundary(content_type: &str) -> Option<&str> {
-    let (media_type, parameters) = content_type.split_once(';')?;
-    if !media_type.trim().eq_ignore_ascii_case(UPLOAD) {
-        return None;
-    }
-    let boundary = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
-    })?;
-    (!boundary.is_empty()).then_some(boundary)
+/// The field's name in the headers of a part: in its `Content-Disposition` (RFC 2183).
+fn name(head: &str) -> Option<&str> {
+    let disposition = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-disposition").then_some(value)
+    });
+    parameter(disposition?, "name")
 }
 
-/// The field's name in the headers of a part.
-fn name(head: &str) -> Option<&str> {
-    let (_, rest) = head.split_once("; name=\"")?;
-    rest.split_once('"').map(|(name, _)| name)
+/// The value of a header's parameter: a token, or a quoted text without its quotes.
+fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    split_unquoted(header, ';').skip(1).find_map(|parameter| {
+        let (known, value) = parameter.split_once('=')?;
+        known.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+    })
 }
 
 #[cfg(test)]
@@ -68,8 +69,25 @@ mod tests {
     }
 
     #[test]
+    fn forms_of_every_client_are_read() {
+        for head in [
+            "Content-Disposition: form-data; name=file; filename=a.csv; filename*=utf-8''a.csv",
+            "Content-Type: text/csv; name=\"a.csv\"\r\nContent-Disposition: form-data; name=\"file\"",
+            "CONTENT-DISPOSITION:form-data;filename=\"a; name=b\";Name = \"file\"",
+        ] {
+            for begin in ["--x1", "\r\n--x1", "This is a form.\r\n--x1 \t"] {
+                let body = format!("{begin}\r\n{head}\r\n\r\na,b\r\n--x1--\r\n");
+                assert_eq!(parse(TYPE, &body), Some(vec![("file", "a,b")]), "{body}");
+            }
+        }
+        let body = "--x1\r\nX: form-data; name=file\r\n\r\na\r\n--x1--";
+        assert_eq!(parse(TYPE, body), None, "no disposition");
+    }
+
+    #[test]
     fn form_has_fifty_fields_at_most() {
-        let form = |parts: usize| "--x1\r\n; name=\"a\"\r\n\r\n\r\n".repeat(parts) + "--x1--";
+        let part = "--x1\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n";
+        let form = |parts: usize| part.repeat(parts) + "--x1--";
         assert_eq!(parse(TYPE, &form(50)).map(|fields| fields.len()), Some(50));
         assert_eq!(parse(TYPE, &form(51)), None);
     }

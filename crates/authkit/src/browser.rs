@@ -102,7 +102,7 @@ pub fn weighted<'a>(
 }
 
 /// Splits at a separator outside of quoted strings (RFC 9110, section 5.6.4).
-fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+pub fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |character| {
         if std::mem::take(&mut is_escaped) {
