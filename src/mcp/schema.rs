@@ -4,8 +4,9 @@
 //! Clients pass the input schemas to a model's provider, and each provider supports a part of JSON
 //! Schema: OpenAI's strict tools have no `default` and no `oneOf`, Anthropic's no limits of lengths and
 //! numbers, and Gemini's declarations few formats and no `exclusiveMinimum`. The input schemas use the
-//! keywords that all of them support, and express other limits in the descriptions. The API's parsers,
-//! not the schemas, validate the arguments.
+//! keywords that all of them support, and express other limits in the descriptions. An argument has one type,
+//! and its description promises no other, which a client that validates by the schema could not send. The API's
+//! parsers, not the schemas, validate the arguments: they also accept what the API accepts.
 //!
 //! The host generates the document. The Worker ships the result, `tools.json`, because this code is larger
 //! than the document. `tests/app/mcp_tools.rs` fails and rewrites the file when it is out of date.
@@ -78,12 +79,13 @@ fn title_and_description(tool: Tool) -> [&'static str; 2] {
         ],
         Tool::Update => [
             "Change an expense",
-            "Changes at least one field of an expense and keeps the others; null resets currency, category \
-             or date to USD, other or today. Returns the changed expense. Take the id from list_expenses.",
+            "Changes at least one field of an expense and keeps the others. Returns the changed expense. Take \
+             the id from list_expenses.",
         ],
         Tool::Delete => [
             "Delete an expense",
-            "Deletes one expense permanently. Take the id from list_expenses.",
+            "Deletes one expense. For ten minutes its user can restore it on the page; no tool can. Take the id \
+             from list_expenses.",
         ],
         Tool::Summarize => [
             "Add up expenses",
@@ -173,14 +175,13 @@ fn in_words(schema: &Value) -> Value {
     object(Value::Object(properties), &required)
 }
 
-/// An argument's type, and the other keywords of its schema in words.
+/// An argument's type, the first of several, and the other keywords of its schema in words.
 fn argument_in_words(name: &str, schema: &Value) -> Value {
-    let choices: Vec<&Value> = match schema["oneOf"].as_array() {
-        Some(choices) => choices.iter().filter(|choice| choice["type"] != "null").collect(),
-        None => vec![schema],
-    };
-    let first = choices[0];
-    let is_nullable = schema["oneOf"].as_array().is_some_and(|all| all.len() > choices.len());
+    let choices = schema["oneOf"].as_array();
+    let first = choices.map_or(schema, |choices| {
+        choices.iter().find(|choice| choice["type"] != "null").unwrap_or(schema)
+    });
+    let is_nullable = choices.is_some_and(|all| all.iter().any(|choice| choice["type"] == "null"));
     let described = schema.get("description").or_else(|| first.get("description"));
     let mut words = described.and_then(Value::as_str).unwrap_or_default().to_owned();
     let say = |words: &mut String, more: String| {
@@ -204,16 +205,10 @@ fn argument_in_words(name: &str, schema: &Value) -> Value {
         let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
         say(&mut words, values.join(" or "));
     }
-    let examples: Vec<String> = choices
-        .iter()
-        .filter_map(|choice| match &choice["examples"][0] {
-            Value::Null => None,
-            Value::String(text) if choices.len() == 1 => Some(text.clone()),
-            example => Some(example.to_string()),
-        })
-        .collect();
-    if !examples.is_empty() {
-        words = format!("{words}, such as {}", examples.join(" or "));
+    match &first["examples"][0] {
+        Value::Null => {}
+        Value::String(text) => words = format!("{words}, such as {text}"),
+        example => words = format!("{words}, such as {example}"),
     }
     let default = match first.get("default") {
         Some(Value::String(default)) => Some(default.clone()),
@@ -222,11 +217,12 @@ fn argument_in_words(name: &str, schema: &Value) -> Value {
         None => None,
     };
     if let Some(default) = default {
+        let if_absent = format!("{default} if absent");
+        // A patch keeps what is absent.
         if is_nullable {
-            words = words.replace(&format!("; {default} if absent"), "");
-            words = format!("{words}; null resets it to {default}");
+            words = words.replace(&format!("; {if_absent}"), "");
         } else {
-            say(&mut words, format!("{default} if absent"));
+            say(&mut words, if_absent);
         }
     }
     json!({"type": first["type"], "description": words})

@@ -473,7 +473,7 @@ fn amount_input() -> Schema {
         .item(text)
         .description(Some(
             "More than zero, at most 12 digits and the currency's decimal places by ISO 4217: 2 decimal places \
-             for most, none for JPY, 3 for BHD; as a number or a string",
+             for most, none for JPY, 3 for BHD",
         ))
         .into()
 }

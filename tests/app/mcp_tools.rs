@@ -82,16 +82,16 @@ fn descriptions_name_limits_that_schemas_cannot() {
         ("list_expenses", "category", &["1 to 50 characters", "such as meals"]),
         ("list_expenses", "from", &["YYYY-MM-DD", "such as 2026-11-23"]),
         ("list_expenses", "to", &["not earlier than from"]),
-        ("add_expense", "amount", &["More than zero", "2 decimal places", "\"42.50\""]),
+        ("add_expense", "amount", &["More than zero", "2 decimal places", "such as 42.5"]),
         ("add_expense", "description", &["1 to 200 characters", "such as Team lunch"]),
         ("add_expense", "currency", &["Three capital letters", "USD if absent"]),
         ("add_expense", "category", &["1 to 50 characters", "other if absent"]),
         ("add_expense", "date", &["YYYY-MM-DD", "today (UTC) if absent"]),
         ("add_expense", "idempotency_key", &["1 to 255 characters", "printable ASCII"]),
         ("update_expense", "id", &["in list_expenses", "26 letters and digits"]),
-        ("update_expense", "currency", &["Three capital letters", "null resets it to USD"]),
-        ("update_expense", "category", &["null resets it to other"]),
-        ("update_expense", "date", &["YYYY-MM-DD", "null resets it to today (UTC)"]),
+        ("update_expense", "currency", &["Three capital letters", "such as USD"]),
+        ("update_expense", "category", &["1 to 50 characters"]),
+        ("update_expense", "date", &["YYYY-MM-DD"]),
         ("delete_expense", "id", &["26 letters and digits"]),
         ("summarize_expenses", "currency", &["three capital letters"]),
     ] {
@@ -99,6 +99,13 @@ fn descriptions_name_limits_that_schemas_cannot() {
         for words in words {
             assert!(description.contains(words), "{tool} {argument} {words}: {description}");
         }
+    }
+    // An argument has one type, and its description promises no other.
+    for (tool, argument) in [("add_expense", "amount"), ("update_expense", "amount")] {
+        assert!(!description(tool, argument).contains("string"), "{tool}");
+    }
+    for argument in ["currency", "category", "date"] {
+        assert!(!description("update_expense", argument).contains("null"), "{argument}");
     }
     // Updates have no defaults: absent arguments stay unchanged.
     for argument in ["currency", "category", "date"] {
