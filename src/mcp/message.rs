@@ -219,7 +219,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// Status 400 for a value that is not a message, 200 for parameters that are not an object.
+    /// Status 400 for a value that is not a message, and for a notification's parameters that are not an object; 200 for
+    /// those of a request.
     fn read(value: Value) -> Result<Self, Box<NotAMessage>> {
         let Value::Object(mut members) = value else {
             return Err(invalid(None, "Invalid request: a message must be an object"));
@@ -249,7 +250,10 @@ impl Message {
             Some(Value::Object(params)) => params,
             Some(_) => {
                 let message = "Invalid params: \"params\" must be an object";
-                return Err(NotAMessage::new(id, RpcError::new(Code::InvalidParams, message)));
+                let error = RpcError::new(Code::InvalidParams, message);
+                // A notification has no other response than its status.
+                let status = if id.is_some() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+                return Err(NotAMessage::new(id, error.with_status(status)));
             }
         };
         Ok(Self { id, method, params })

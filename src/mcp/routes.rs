@@ -110,7 +110,7 @@ async fn reply_to(
     let result = match caller.limits.mcp.check(caller.user.id()).await {
         Ok(()) => result_for(caller, revision, &message.method, message.params).await,
         // The model reads the result of a tool, and not the status.
-        Err(rejection) if message.method == tools::METHOD => Ok(tools::too_many_calls(&rejection)),
+        Err(rejection) if message.method == tools::METHOD => Ok(tools::refused(&rejection)),
         Err(rejection) => return Err(Box::new(rejection.into())),
     };
     let result = match result {

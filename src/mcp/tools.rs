@@ -3,7 +3,7 @@
 //! An error that a model can act on is a result of the tool with `isError`: a client may not show the model
 //! errors of the protocol. An outage is one of them: the model can try again. An error that only the client
 //! can act on is an error of the protocol, and a missing scope is an HTTP response: the client asks the user
-//! for the scope.
+//! for the scope. A permission that the user's role lacks is for the model again, because no other token has it.
 
 use serde_json::{Map, Value};
 
@@ -88,8 +88,15 @@ pub async fn call(
         Some(_) => return Err(invalid("Invalid params: arguments must be an object".to_owned())),
     };
     let Caller { expenses, user, .. } = caller;
-    user.require_scope(tool.access().scope())
-        .map_err(|error| CallError::Refused(Box::new(error.into())))?;
+    let scope = tool.access().scope();
+    if let Err(rejection) = user.require_scope(scope) {
+        let is_of_role = user.claims().is_some_and(|claims| claims.lacks_permission(scope));
+        return if is_of_role {
+            Ok(refused(&rejection))
+        } else {
+            Err(CallError::Refused(Box::new(rejection.into())))
+        };
+    }
     let expenses = expenses.of_user(user.id());
 
     Ok(match run(tool, &expenses, arguments).await {
@@ -127,9 +134,9 @@ fn content(part: ObjectText, text: &&str) -> ObjectText {
     part.member("type", "text").text("text", text)
 }
 
-/// The result of a call beyond the caller's limit.
+/// The result of a call that is refused.
 #[must_use]
-pub fn too_many_calls(rejection: &Rejection) -> ObjectText {
+pub fn refused(rejection: &Rejection) -> ObjectText {
     failed(&format!("{rejection}. Nothing was done"))
 }
 

@@ -142,6 +142,12 @@ async fn invalid_message_is_400_with_its_id_where_readable() {
         (r#"{"jsonrpc": "2.0", "id": 5, "method": 1}"#, -32600, json!(5)),
         (r#"{"jsonrpc": "2.0", "id": 5, "result": {}}"#, -32600, json!(5)),
         (r#"{"jsonrpc": "2.0", "id": null, "method": "ping"}"#, -32600, Value::Null),
+        // A notification has no other response than its status.
+        (
+            r#"{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": []}"#,
+            -32602,
+            Value::Null,
+        ),
         (r#"{"jsonrpc": "2.0", "id": 1.5, "method": "ping"}"#, -32600, Value::Null),
         (r#"{"jsonrpc": "2.0", "id": {}, "method": "ping"}"#, -32600, Value::Null),
     ] {
