@@ -18,6 +18,10 @@ use axum_authkit::AppError;
 pub(crate) const CONSISTENCY: HeaderName = HeaderName::from_static("expenses-consistency");
 const EVENTUAL: HeaderValue = HeaderValue::from_static("eventual");
 
+/// Cloudflare compresses JSON, and makes the entity tag of what it compresses a weak one, which `If-Match` never matches.
+/// <https://developers.cloudflare.com/speed/optimization/content/compression/>
+const NO_TRANSFORM: HeaderValue = HeaderValue::from_static("no-store, no-transform");
+
 /// The detail of a 412.
 pub(crate) const CHANGED: &str = "The expense was changed by another request: read it again, and send the request with the \
     ETag of that response, or without If-Match and If-None-Match";
@@ -42,7 +46,8 @@ pub(crate) fn with_etag(status: StatusCode, row: Row) -> Response {
 }
 
 fn with_etag_of(version: &Version, status: StatusCode, row: Row) -> Response {
-    (status, [(header::ETAG, etag(version))], JsonText(row.into_json())).into_response()
+    let headers = [(header::ETAG, etag(version)), (header::CACHE_CONTROL, NO_TRANSFORM)];
+    (status, headers, JsonText(row.into_json())).into_response()
 }
 
 /// The response to a read: 200, 304 where the client has the expense, or 412.
