@@ -3,7 +3,7 @@
 use std::{future::poll_fn, pin::Pin};
 
 use axum::body::{Body, HttpBody as _};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use crate::fastapi::parse_json;
@@ -12,6 +12,10 @@ use axum_authkit::AppError;
 /// The media type of forms with files.
 pub(crate) const UPLOAD: &str = "multipart/form-data";
 
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
 /// Longest body that is read.
 const MAX_BODY_KIB: usize = 64;
 
@@ -19,20 +23,46 @@ const MAX_BODY_KIB: usize = 64;
 ///
 /// # Errors
 ///
-/// As [`read_bytes`], and 422 for text that is not JSON.
+/// As [`read_json_bytes`], and 422 for text that is not JSON.
 pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
-    Ok(parse_json(&read_bytes(headers, body).await?)?)
+    Ok(parse_json(&read_json_bytes(headers, body).await?)?)
+}
+
+/// Reads a JSON merge patch (RFC 7396) and parses it.
+///
+/// # Errors
+///
+/// As [`read_json`]. The 415 names the types in `Accept-Patch` (RFC 5789, section 2.2): other patch formats are JSON too,
+/// and would be read as something else.
+pub async fn read_merge_patch(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
+    let is_patch = |essence: &str| matches!(essence, MERGE_PATCH | JSON);
+    let patch = read_bytes_of(headers, body, is_patch).await;
+    let types = HeaderValue::from_static("application/merge-patch+json, application/json");
+    let named = |error: AppError| match error.status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => error.with_header(ACCEPT_PATCH, types),
+        _ => error,
+    };
+    Ok(parse_json(&patch.map_err(named)?)?)
 }
 
 /// Reads a JSON body.
 ///
 /// # Errors
 ///
-/// 415 for another media type, 413 past 64 KiB.
-pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, AppError> {
+/// 415 for another media type, a patch's too; 413 past 64 KiB, 400 if the body breaks off.
+pub async fn read_json_bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, AppError> {
+    read_bytes_of(headers, body, is_json).await
+}
+
+async fn read_bytes_of(
+    headers: &HeaderMap,
+    body: Body,
+    is_type: fn(&str) -> bool,
+) -> Result<Vec<u8>, AppError> {
     let body = read_body(body).await?;
     // An empty body has no type.
-    if !body.is_empty() && !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
+    let essence = headers.get(header::CONTENT_TYPE).and_then(essence);
+    if !body.is_empty() && !essence.is_some_and(|essence| is_type(&essence)) {
         return Err(AppError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "The body must be JSON: send Content-Type: application/json",
@@ -45,7 +75,7 @@ pub async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, AppE
 ///
 /// # Errors
 ///
-/// 413 past 64 KiB.
+/// 413 past 64 KiB, 400 if the body breaks off.
 pub async fn read_body(body: Body) -> Result<Vec<u8>, AppError> {
     read_body_up_to(body, MAX_BODY_KIB).await
 }
@@ -113,10 +143,8 @@ pub(crate) fn essence(content_type: &HeaderValue) -> Option<String> {
     Some(essence.trim().to_ascii_lowercase())
 }
 
-/// `application/json`, or a type with the suffix `+json` (RFC 6839).
-fn is_json(content_type: &HeaderValue) -> bool {
-    essence(content_type).is_some_and(|essence| {
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
-    })
+/// `application/json`, or a type with the suffix `+json` (RFC 6839) that is no patch.
+fn is_json(essence: &str) -> bool {
+    let name = essence.strip_prefix("application/").and_then(|name| name.strip_suffix("json"));
+    name.is_some_and(|name| name.is_empty() || name.ends_with('+') && !name.ends_with("-patch+"))
 }

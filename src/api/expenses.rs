@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::error::{not_added, not_changed, not_got, not_read, not_removed, not_restored};
 use crate::{
     access::no_such_expense,
-    body::read_json,
+    body::{read_json, read_merge_patch},
     conditions::{condition, respond_if_changed, respond_to_reading, with_consistency, with_etag},
     events::AppEvent,
     expenses::{
@@ -322,7 +322,7 @@ pub(crate) async fn patch_expense(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AppError> {
-    let changes = parse_patch(read_json(&headers, body).await?)?;
+    let changes = parse_patch(read_merge_patch(&headers, body).await?)?;
     let changed = expenses.change(id, changes, condition(&headers)).await;
     Ok(with_etag(StatusCode::OK, changed.map_err(not_changed)?))
 }

@@ -20,7 +20,9 @@ use super::{
     tool,
     tools::{self, CallError, Caller},
 };
-use crate::{body::read_bytes, expenses::Expenses, json::ObjectText, rate_limits::CallerLimits};
+use crate::{
+    body::read_json_bytes, expenses::Expenses, json::ObjectText, rate_limits::CallerLimits,
+};
 use axum_authkit::{
     AppError, BearerUser, CurrentUser,
     browser::{JSON, is_acceptable},
@@ -65,7 +67,7 @@ pub(crate) async fn answer_message(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, AppError> {
-    let body = read_bytes(&headers, body).await?;
+    let body = read_json_bytes(&headers, body).await?;
     let incoming = Incoming::parse(&body, Revision::takes_batches(&headers));
     // A request counts when it is handled.
     let is_counted = match &incoming {

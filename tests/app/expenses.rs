@@ -188,6 +188,7 @@ async fn body_too_long_or_not_json_is_refused() {
         (Some("text/plain"), 415),
         (Some("application/x-www-form-urlencoded"), 415),
         (Some("application/jsonx"), 415),
+        (Some("application/merge-patch+json"), 415),
         (None, 415),
     ] {
         let mut request = request(Method::POST, "/expenses")
@@ -196,6 +197,27 @@ async fn body_too_long_or_not_json_is_refused() {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
         app.send(request.body(LUNCH.into()).unwrap()).await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn patch_of_another_format_is_415_with_the_accepted_ones() {
+    let app = TestApp::new();
+    let path = format!("/expenses/{}", app.store_expense(ADA, "Lunch"));
+    let token = app.authkit.access_token(ADA);
+    let patch = |content_type: &str| {
+        let client = app.bearer(&token);
+        let request = client.request(Method::PATCH, &path);
+        let request = request.header(header::CONTENT_TYPE, content_type);
+        app.send(request.body(r#"{"amount": 5}"#.into()).unwrap())
+    };
+    for content_type in ["application/json", "application/merge-patch+json; charset=utf-8"] {
+        patch(content_type).await.expect(200);
+    }
+    for content_type in ["application/json-patch+json", "application/vnd.api+json", "text/plain"] {
+        let refused = patch(content_type).await.expect(415);
+        let accepted = "application/merge-patch+json, application/json";
+        assert_eq!(refused.header("accept-patch"), accepted, "{content_type}");
     }
 }
 
