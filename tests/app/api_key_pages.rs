@@ -296,7 +296,12 @@ async fn invalid_form_comes_back_with_its_input() {
         assert!(page.body.contains(text), "{text}: {}", page.body);
     }
     let page = browser.submit("/api-keys", &[("name", "Lap\"top")]).await.expect(422);
-    for text in ["Choose what the key may do.", "value=\"Lap&quot;top\""] {
+    for text in [
+        "<a href=\"#permissions\">Choose what the key may do.</a>",
+        "<fieldset class=\"description\" id=\"permissions\" tabindex=\"-1\" aria-describedby=\"permissions-error\">",
+        "id=\"permissions-error\">Choose what the key may do.</p>",
+        "value=\"Lap&quot;top\"",
+    ] {
         assert!(page.body.contains(text), "{text}: {}", page.body);
     }
     assert_eq!(app.authkit.api_keys.count(), 0);

@@ -303,6 +303,14 @@ async fn operations_return_exactly_the_documented_statuses() {
         world.send(Sender::OwnPage, &format!("get {path}"), request, String::new()).await;
     }
 
+    // A sign-out that nothing can record.
+    let unrecorded = TestApp::new();
+    let mut browser = unrecorded.signed_in(ADA).await;
+    unrecorded.sessions.set_unreachable(true);
+    unrecorded.authkit.set_outage(Some(Outage::NoAnswer));
+    let response = browser.fetch(Method::POST, "/logout").await;
+    world.note("post /logout", &response);
+
     // A token without any scope of this Worker.
     let mut claims = world.app.authkit.connect.claims(ADA);
     claims["aud"] = CLIENT_ID.into();

@@ -360,6 +360,8 @@ fn too_large(session: &Session) -> AppError {
         (status = 303, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "A bearer token, which cannot be signed out", body = ErrorResponse),
+        (status = 503, description = "The session cannot be ended right now: the user is still signed in",
+            body = ErrorResponse, headers(("Retry-After" = String, description = "Seconds to wait"))),
         Changes,
     ),
 )]
@@ -382,7 +384,8 @@ async fn sign_out_by_form(
         (status = 302, description = "To AuthKit, which ends its own session",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 400, description = "A bearer token, which cannot be signed out", body = ErrorResponse),
-        (status = 503, description = "A prefetch, which does not sign out", body = ErrorResponse),
+        (status = 503, description = "A prefetch, which does not sign out; or the session cannot be ended right now: the \
+            user is still signed in", body = ErrorResponse),
         Changes,
     ),
 )]

@@ -117,7 +117,7 @@ fn notice_of(notice: Notice<'_>, form: &KeyForm<'_>) -> Markup {
                     h2 #problem { "No key was created" }
                     ul {
                         @if let Some(error) = form.name_error { li { a href="#name" { (error) } } }
-                        @if let Some(error) = form.permissions_error { li { a href="#read" { (error) } } }
+                        @if let Some(error) = form.permissions_error { li { a href="#permissions" { (error) } } }
                     }
                 }
             },
@@ -186,9 +186,10 @@ fn form(page: &KeysPage<'_>) -> Markup {
                     aria-invalid=[name_error.map(|_| "true")]
                     aria-describedby=(if name_error.is_some() { "name-error" } else { "name-hint" });
             }
-            fieldset.description {
+            fieldset #permissions .description tabindex="-1"
+                aria-describedby=[permissions_error.map(|_| "permissions-error")] {
                 legend { "The key may" }
-                @if let Some(error) = permissions_error { p.error { (error) } }
+                @if let Some(error) = permissions_error { p.error #permissions-error { (error) } }
                 @for (field, scope) in page.offered {
                     label.check {
                         input #(field) type="checkbox" name=(field) checked[permissions.contains(scope)];
