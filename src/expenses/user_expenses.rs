@@ -56,9 +56,9 @@ impl Expenses {
         }
     }
 
-    /// The expenses of the user with this id.
+    /// The expenses of the user with this id, who is a verified caller.
     #[must_use]
-    pub fn of_user(&self, user_id: &str) -> UserExpenses {
+    pub(crate) fn of_user(&self, user_id: &str) -> UserExpenses {
         UserExpenses { all: self.clone(), owner: Owner::new(user_id) }
     }
 

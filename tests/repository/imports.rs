@@ -53,6 +53,21 @@ fn only_the_workers_host_names_worker() {
 }
 
 #[test]
+fn only_extractors_and_mcp_name_a_users_expenses() {
+    let callers = ["src/access.rs", "src/mcp/tools.rs"];
+    let others = sources().into_iter().filter(|file| {
+        file.starts_with("src/")
+            && !file.starts_with("src/expenses/")
+            && !callers.contains(&&**file)
+    });
+    forbid(
+        others,
+        |tokens, at| tokens[at].is("of_user") && tokens[at + 1].is("("),
+        "Take `UserExpenses` or `Visitor` in the handler: they are a verified caller's",
+    );
+}
+
+#[test]
 fn domain_names_no_http() {
     let names_other_than_seal = |tokens: &[Token], at: usize| {
         names_crate(tokens, at, "axum_authkit") && !tokens[at + 2].is("seal")
