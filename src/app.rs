@@ -136,7 +136,7 @@ pub fn build(host: &impl Host) -> Result<Router, Misconfigured<Router>> {
 }
 
 /// The Worker: every route, and the layer around them.
-#[allow(clippy::disallowed_methods, reason = "WorkOS calls the web hook, not the API's clients")]
+#[allow(clippy::disallowed_methods, reason = "WorkOS calls the webhook, not the API's clients")]
 pub fn router(state: AppState) -> Router {
     let authkit = Arc::clone(&state.authkit);
     let mut routes = routes();
@@ -151,7 +151,7 @@ pub fn router(state: AppState) -> Router {
     axum_authkit::layer(&authkit, routes)
 }
 
-/// Every route but the web hook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
+/// Every route but the webhook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
 /// the routes of the sign-in.
 ///
 /// Where a path has JSON and HTML, [`by_accept`], [`by_form`] and [`by_upload`] choose the handler. After a change here,

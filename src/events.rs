@@ -47,7 +47,7 @@ edge_host::events! {
             /// The error.
             cause: Cause<'a>,
         }
-        /// A web hook was handled.
+        /// A webhook was handled.
         Info WebhookHandled = "webhook_handled" {
             /// `user_deleted`, or `other` for an event that changes nothing here.
             kind: &'a str,

@@ -82,7 +82,7 @@ struct OrganizationRequest {
 
 /// Switch organization
 ///
-/// Where AuthKit wants something of the user first, the answer is 403 and says where to go. This site's own
+/// If AuthKit requires another step of the user first, the response is 403 and names the address to sign in at. This site's own
 /// pages send a form instead, and are sent on to the account.
 #[utoipa::path(
     post,

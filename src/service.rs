@@ -12,7 +12,7 @@ use crate::{
     openapi::{Limited, NeedsAuthKit, NeedsScope},
 };
 
-/// Whether the service is there
+/// Check the service
 ///
 /// Touches nothing: neither storage nor AuthKit.
 #[utoipa::path(
@@ -20,7 +20,7 @@ use crate::{
     path = "/health",
     tag = "service",
     security(()),
-    responses((status = 200, description = "It is", body = HealthResponse)),
+    responses((status = 200, description = "The Worker responds", body = HealthResponse)),
 )]
 pub(crate) async fn show_health() -> impl IntoResponse {
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
@@ -38,7 +38,7 @@ pub(crate) struct HealthResponse {
     status: &'static str,
 }
 
-/// Where things are
+/// List the entry points
 ///
 /// For a browser, the home page.
 #[utoipa::path(
@@ -49,7 +49,7 @@ pub(crate) struct HealthResponse {
     responses(
         (
             status = 200,
-            description = "Paths by what is there",
+            description = "The paths of the API's resources",
             content((HomeResponse = "application/json"), (String = "text/html")),
         ),
         Limited, NeedsScope, NeedsAuthKit,

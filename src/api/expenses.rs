@@ -112,7 +112,7 @@ pub(crate) async fn create_expense(
             ),
             headers(
                 ("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"),
-                ("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"),
+                ("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because the ledger cannot be reached. Absent otherwise"),
             )),
         Protected, NeedsScope, ReadsQuery,
     ),
@@ -156,7 +156,7 @@ pub(crate) async fn list_expenses(
     responses(
         (status = 200, description = "The file",
             content((String = "text/csv", example = json!(CSV_EXAMPLE))),
-            headers(("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"))),
+            headers(("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because the ledger cannot be reached. Absent otherwise"))),
         Protected, NeedsScope, ReadsQuery,
     ),
 )]
@@ -224,7 +224,7 @@ fn csv_download(body: Body) -> Response {
     params(SummaryParameters),
     responses(
         (status = 200, description = "The sums", body = SummaryResponse,
-            headers(("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"))),
+            headers(("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because the ledger cannot be reached. Absent otherwise"))),
         Protected, NeedsScope, ReadsQuery,
     ),
 )]
@@ -254,7 +254,7 @@ pub(crate) async fn summarize_expenses(
         (status = 200, description = "The expense", body = ExpenseResponse,
             headers(
                 ("ETag" = String, description = "The expense's version"),
-                ("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because they cannot be read right now. Without the header none is"),
+                ("Expenses-Consistency" = Option<String>, description = "`eventual`: the newest changes may be missing, because the ledger cannot be reached. Absent otherwise"),
             )),
         (status = 304, description = "The expense has a version of `If-None-Match`",
             headers(("ETag" = String, description = "The expense's version"))),

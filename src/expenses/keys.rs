@@ -2,7 +2,7 @@
 //!
 //! | key | value | metadata | lives |
 //! | --- | --- | --- | --- |
-//! | `expense:{owner}:{id}` | the record: `super::record` | the record, if it fits | until it is deleted |
+//! | `expense:{owner}:{id}` | the record with its row: `super::record` | the row, if it fits 1,024 bytes: `super::row` | until it is deleted |
 //! | `idempotency:{owner}:{hash}` | an `Idempotency-Key`, from versions without a ledger; erased with the owner | | 24 hours |
 //!
 //! `owner` is the user's `sub` with every character but letters, digits, `-`, `_`, `.` and `~`

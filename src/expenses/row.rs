@@ -195,7 +195,7 @@ pub struct Members<'a> {
     pub id: &'a str,
     /// With escapes.
     pub description: &'a str,
-    /// Digits, a point and two digits.
+    /// Digits, a point and two to four digits.
     pub amount: &'a str,
     /// Three letters.
     pub currency: &'a str,

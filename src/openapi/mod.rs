@@ -58,10 +58,10 @@ fn show_openapi() {}
     paths(show_openapi),
     components(schemas(ErrorResponse, ValidationErrorResponse, ProblemResponse)),
     tags(
-        (name = "expenses", description = "What the caller spent: each sees and changes their own"),
+        (name = "expenses", description = "The caller's own expenses"),
         (name = "api-keys", description = "The caller's API keys, where this Worker takes them"),
         (name = "sign-in", description = "Signing in and out through AuthKit, and who is signed in"),
-        (name = "pages", description = "What only the pages use that browsers see at these paths"),
+        (name = "pages", description = "Forms and pages for browsers"),
         (name = "service", description = "The service itself"),
     ),
     modifiers(&AuthKitParts, &SharedParts),
@@ -126,7 +126,7 @@ const EXPENSE_ERRORS: [SharedError; 7] = [
     SharedError {
         name: "UnprocessableContent",
         status: 422,
-        description: "Everything that is wrong with the input, as FastAPI with Pydantic 2 tells it",
+        description: "Every problem of the input, in the format of FastAPI with Pydantic 2",
         example: ErrorExample::Other {
             schema: "ValidationErrorResponse",
             value: ValidationErrorResponse::example,

@@ -72,7 +72,8 @@ pub(super) fn not_removed(error: RemoveError) -> AppError {
 pub(super) fn not_restored(error: RestoreError, id: ExpenseId) -> AppError {
     match error {
         RestoreError::Absent => {
-            let detail = "The expense cannot be restored: it was deleted more than ten minutes ago";
+            let detail =
+                "The expense cannot be restored: it does not exist, or was deleted too long ago";
             AppError::new(StatusCode::NOT_FOUND, detail)
         }
         RestoreError::Unreadable(_) => unreadable(id),

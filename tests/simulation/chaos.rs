@@ -183,7 +183,7 @@ pub async fn delete_user(world: Arc<World>, user: usize) {
                 }
                 429 | 503 => {}
                 status => {
-                    world.violate(format!("invariant 5: web hook: {status}: {}", reply.body));
+                    world.violate(format!("invariant 5: webhook: {status}: {}", reply.body));
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! The real router in a simulation: several locations and isolates, browsers, API clients, MCP clients, web hooks
+//! The real router in a simulation: several locations and isolates, browsers, API clients, MCP clients, webhooks
 //! and WorkOS, on one thread with one seed. A model checks every response, and at the end KV alone.
 //!
 //! `cargo test` runs a few seeds, `npm test` some hundred, and `npm run simulate -- --seeds N [--seed S]` more.

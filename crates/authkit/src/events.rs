@@ -190,7 +190,7 @@ edge_host::events! {
             /// The cause.
             cause: Cause<'a>,
         }
-        /// A web hook was refused.
+        /// A webhook was refused.
         Warn WebhookRefused = "webhook_refused" {
             /// `no_signature`, `mismatch` (another secret, or a forgery), `stale` or `not_an_event`.
             reason: &'a str,

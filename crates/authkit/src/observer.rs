@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub struct EndedRequest<'a> {
     /// The name of the method; `OTHER` for one that HTTP's specifications do not have.
     pub method: &'static str,
-    /// The pattern of the route, such as `/expenses/{id}`; `None` for a path without a route.
+    /// The pattern of the route, such as `/orders/{id}`; `None` for a path without a route.
     pub route: Option<&'a str>,
     /// The status.
     pub status: StatusCode,

@@ -48,7 +48,8 @@ impl Modify for AuthKitParts {
         components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         components.add_security_scheme(BEARER, SecurityScheme::Http(token.build()));
         let api_key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-            "An API key of WorkOS, `sk_…`, of a user or of an organization. Its permissions are its scopes. Only              where this Worker takes API keys (`WORKOS_API_KEYS=on`)",
+            "An API key of WorkOS, `sk_…`, of a user or of an organization. Its permissions are its scopes. Only \
+             where this Worker takes API keys (`WORKOS_API_KEYS=on`)",
         ));
         components.add_security_scheme(API_KEY, SecurityScheme::Http(api_key.build()));
         for error in &AUTH_ERRORS {
@@ -128,16 +129,16 @@ const AUTH_ERRORS: [SharedError; 5] = [
         name: "InternalServerError",
         status: 500,
         description: "An internal error; the log has the cause under the request's `cf-ray`",
-        example: ErrorExample::Detail("Internal error"),
+        example: ErrorExample::Detail(
+            "Something went wrong on our side. If it happens again, report request 9a2b3c4d5e6f7a8b",
+        ),
         headers: &[],
     },
     SharedError {
         name: "Unavailable",
         status: 503,
         description: "Storage or AuthKit is unavailable; the session and the data stay as they are",
-        example: ErrorExample::Detail(
-            "Expenses cannot be reached right now: try again in a moment",
-        ),
+        example: ErrorExample::Detail("Temporarily unavailable: try again in a moment"),
         headers: &[("Retry-After", "Seconds to wait")],
     },
 ];

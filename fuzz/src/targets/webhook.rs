@@ -1,4 +1,4 @@
-//! A web hook. The first line is the header with the signature, the rest is the body; then the body with the right
+//! A webhook. The first line is the header with the signature, the rest is the body; then the body with the right
 //! signature.
 
 use edge_host::Clock as _;

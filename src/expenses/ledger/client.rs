@@ -27,8 +27,10 @@ use crate::expenses::{
     version::Condition,
 };
 
-/// The longest wait for a ledger. A write may read KV, which takes five seconds at most.
+/// The longest wait for one message, during which a write may read KV. A message whose object ended is sent once more, so
+/// that a caller waits twice as long at most.
 const MAX_MILLIS: u32 = 10_000;
+const _: () = assert!(edge_host::KV_READ_MAX_MILLIS < MAX_MILLIS);
 
 /// The ledgers in events and in the scope of a request.
 const SERVICE: &str = "ledger";
