@@ -6,8 +6,12 @@
 use axum::{body::Body, extract::Request, handler::Handler};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
-use crate::body::{is_form, is_upload};
+use crate::{
+    body::{is_form, is_upload, read_body, read_json},
+    fastapi::Fields,
+};
 use axum_authkit::{
+    AppError,
     browser::{CSV, HTML, prefers, wants_html},
     has_bearer,
     origin::RequestOrigin,
@@ -80,6 +84,25 @@ where
 #[must_use]
 pub fn is_own_form(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
     is_own(headers, origin, is_form)
+}
+
+/// The fields of a JSON body or of a form, and whether one of this site's own pages has sent the form.
+///
+/// # Errors
+///
+/// 400, 413, 415 and 422; a form of another client is 415.
+pub(crate) async fn read_fields(
+    origin: &RequestOrigin,
+    request: Request,
+) -> Result<(Fields, bool), AppError> {
+    let (parts, body) = request.into_parts();
+    let is_own_form = is_own_form(&parts.headers, origin);
+    let fields = if is_own_form {
+        Fields::of_form(&read_body(body).await?)
+    } else {
+        Fields::of(read_json(&parts.headers, body).await?)?
+    };
+    Ok((fields, is_own_form))
 }
 
 /// [`is_own_form`] for a form of some media type.

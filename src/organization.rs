@@ -10,16 +10,16 @@ use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use crate::{
-    body::{is_form, read_body, read_json},
-    fastapi::{Fields, parse_text},
+    fastapi::parse_text,
     json::Json,
+    negotiation::read_fields,
     openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
     rate_limits::{AccountCaller, LimitedCaller},
     web::cookies::{Notice, PageCookies},
 };
 use axum_authkit::{
-    AppError, Challenge, CurrentUser, RefreshError, current_user::SwitchError,
-    origin::RequestOrigin, routes::MeResponse, workos::organizations::Membership,
+    AppError, Challenge, RefreshError, current_user::SwitchError, origin::RequestOrigin,
+    routes::MeResponse, workos::organizations::Membership,
 };
 
 /// Where a form that has switched organizations leads.
@@ -107,7 +107,7 @@ pub(crate) async fn switch_organization(
     request: Request,
 ) -> Result<Response, AppError> {
     caller.refuse_api_key()?;
-    let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
+    let (mut fields, is_own_form) = read_fields(&origin, request).await?;
     let organization_id =
         fields.required("organization_id", |value| parse_text(value, ORGANIZATION_ID_MAX_CHARS));
     fields.finish().into_result()?;
@@ -137,26 +137,4 @@ pub(crate) async fn switch_organization(
             Err(outage.into_error("The organization cannot be changed right now: try again soon"))
         }
     }
-}
-
-/// The fields of a JSON body or of a form, and whether one of this site's own pages has sent the form.
-///
-/// # Errors
-///
-/// 413, 415 and 422; a form of another client is 415.
-pub(crate) async fn read_fields(
-    caller: &CurrentUser,
-    origin: &RequestOrigin,
-    request: Request,
-) -> Result<(Fields, bool), AppError> {
-    let (parts, body) = request.into_parts();
-    let is_own_form = caller.has_session()
-        && origin.is_same_origin_form(&parts.headers)
-        && parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
-    let fields = if is_own_form {
-        Fields::of_form(&read_body(body).await?)
-    } else {
-        Fields::of(read_json(&parts.headers, body).await?)?
-    };
-    Ok((fields, is_own_form))
 }

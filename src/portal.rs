@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use crate::{
     fastapi::Fault,
     json::Json,
+    negotiation::read_fields,
     openapi::{ErrorResponse, Protected, ReadsBody},
-    organization::read_fields,
     rate_limits::AccountCaller,
     web::views::{account, respond},
 };
@@ -79,7 +79,7 @@ pub(crate) async fn open_portal(
     request: Request,
 ) -> Result<Response, AppError> {
     caller.require_portal()?;
-    let (mut fields, is_own_form) = read_fields(&caller, &origin, request).await?;
+    let (mut fields, is_own_form) = read_fields(&origin, request).await?;
     let intent = fields.required("intent", |value| {
         let name = value.as_str().ok_or(Fault::NotAString)?;
         PortalIntent::parse(name).ok_or(Fault::NotOneOf(INTENTS))

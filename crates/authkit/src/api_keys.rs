@@ -16,12 +16,8 @@ use edge_host::{Clock, HTTP_MAX_MILLIS};
 
 pub use crate::workos::api_keys::{ApiKey, ApiKeyOwner};
 use crate::{
-    outage::Outage,
-    rate_limiter::RateLimiter,
-    rejection::Rejection,
-    seal::ApiKeyHasher,
-    secret::Secret,
-    workos::{WorkosClient, WorkosError},
+    outage::Outage, rate_limiter::RateLimiter, rejection::Rejection, seal::ApiKeyHasher,
+    secret::Secret, workos::WorkosClient,
 };
 
 /// The prefix of WorkOS's keys. No JWT begins with it.
@@ -198,14 +194,8 @@ impl ApiKeys {
         match self.client.validate_api_key(value).await {
             Ok(Some(key)) => Verdict::Accepted(Arc::new(key)),
             Ok(None) => Verdict::Refused,
-            Err(WorkosError::Unavailable(outage)) => Verdict::Unavailable(outage),
             // WorkOS refuses a key by a response without one.
-            Err(WorkosError::Refused { code, .. }) => {
-                let WorkosError::Unavailable(outage) = WorkosError::unavailable(code) else {
-                    return Verdict::Refused;
-                };
-                Verdict::Unavailable(outage)
-            }
+            Err(error) => Verdict::Unavailable(error.into_outage()),
         }
     }
 

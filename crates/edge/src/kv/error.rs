@@ -102,12 +102,6 @@ impl KvError {
         let reason = format!("no answer within {} s", max_millis / 1000);
         Self::new(operation, KvErrorKind::TimedOut, reason)
     }
-
-    /// Whether a write failed. The write may have taken place all the same, now or later.
-    #[must_use]
-    pub fn is_of_write(&self) -> bool {
-        self.operation.is_write()
-    }
 }
 
 /// The kind of a failure that Workers reports with `message`. Messages are KV's only account of a
@@ -174,6 +168,5 @@ mod tests {
     fn error_names_the_operation_and_the_reason() {
         let error = KvError::new(KvOperation::Put, KvErrorKind::TimedOut, "no answer within 10 s");
         assert_eq!(error.to_string(), "KV put failed: no answer within 10 s");
-        assert!(error.is_of_write());
     }
 }
