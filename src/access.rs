@@ -4,21 +4,14 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
-use http::{Method, StatusCode, request::Parts};
+use http::{Method, request::Parts};
 
 use crate::{
+    expense_errors::no_such_expense,
     expenses::{Expenses, UserExpenses, model::ExpenseId},
     rate_limits::CallerLimits,
 };
 use axum_authkit::{AppError, CurrentUser, Rejection, UnscopedUser};
-
-/// `Retry-After` while the ledger's log is full: an entry leaves it ten to eleven minutes after KV has it.
-const LOG_FULL_RETRY_AFTER_SECS: u32 = 600;
-
-const USER_DELETED: &str =
-    "This account was deleted, and its expenses with it: nothing can be added or changed";
-const LOG_FULL: &str = "Nothing was saved, because the log of recent changes is full: it holds 20,000 changed \
-    expenses, 15,000 for an import, or 10 MB of them, until they are stored for ten minutes. Try again later";
 
 /// What a request does with expenses. A token that is limited to scopes needs the scope for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,20 +110,4 @@ impl<S: Send + Sync> FromRequestParts<S> for ExpenseId {
         let id = params.iter().flatten().find(|(name, _)| *name == "id");
         id.and_then(|(_, id)| Self::parse(id).ok()).ok_or_else(no_such_expense)
     }
-}
-
-/// 404, for another user's expense too: whether it exists is not told.
-pub(crate) fn no_such_expense() -> AppError {
-    AppError::new(StatusCode::NOT_FOUND, "Expense not found")
-}
-
-/// 403: the user was deleted, and a token of the user's is still valid.
-pub(crate) fn user_deleted() -> AppError {
-    AppError::new(StatusCode::FORBIDDEN, USER_DELETED)
-}
-
-/// 503: the ledger's log is full.
-pub(crate) fn log_full() -> AppError {
-    let cause = "the ledger's log is full: KV does not accept its writes, or they are too many";
-    AppError::unavailable(LOG_FULL, LOG_FULL_RETRY_AFTER_SECS, cause)
 }

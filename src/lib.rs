@@ -3,7 +3,7 @@
 //! - [`app`]: the state and the list of all routes; [`security_headers`] of every response.
 //! - [`expenses`]: the domain: what an expense is, the use cases, the KV schema. It knows no HTTP.
 //! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
-//!   (tools for agents). `access` gives them the caller's expenses.
+//!   (tools for agents). `access` gives them the caller's expenses, `expense_errors` the responses to failures.
 //! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`], [`service`],
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`] and [`uploads`]: limits of callers.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
@@ -22,6 +22,7 @@ pub mod app;
 mod body;
 mod conditions;
 pub mod events;
+mod expense_errors;
 pub mod expenses;
 pub mod fastapi;
 mod import;

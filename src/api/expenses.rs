@@ -11,12 +11,12 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::Value;
 
-use super::error::{not_added, not_changed, not_got, not_read, not_removed, not_restored};
+use super::error::{not_added, not_changed, not_got, not_restored};
 use crate::{
-    access::no_such_expense,
     body::{read_json, read_merge_patch},
     conditions::{condition, respond_if_changed, respond_to_reading, with_consistency, with_etag},
     events::AppEvent,
+    expense_errors::{no_such_expense, not_reached, not_removed},
     expenses::{
         UserExpenses, csv,
         idempotency::{IdempotencyKey, IdempotentRequest},
@@ -126,7 +126,7 @@ pub(crate) async fn list_expenses(
     let ListQuery { limit, cursor, sort, filter } = parse_list_query(&query)?;
     let page = expenses.list(limit, cursor.as_deref(), &filter, sort).await;
     let page = page.map_err(|error| match error {
-        ListError::Kv(error) => not_read(error),
+        ListError::Kv(error) => not_reached(error),
         ListError::ForeignCursor => foreign_cursor(&cursor.unwrap_or_default()).into(),
     })?;
     let Reading { value: page, consistency } = page;
@@ -168,7 +168,7 @@ pub(crate) async fn download_expenses(
     let ListQuery { filter, sort, .. } = parse_list_query(&query.unwrap_or_default())?;
     let mut export = expenses.export(filter, sort);
     // A failure here has its own response; a later one can only break the file off.
-    let first = export.next().await.map_err(not_read)?.unwrap_or_default();
+    let first = export.next().await.map_err(not_reached)?.unwrap_or_default();
     let beginning = csv_beginning(&headers, &first);
     let consistency = export.consistency();
     if export.is_done() {
@@ -235,7 +235,7 @@ pub(crate) async fn summarize_expenses(
     let filter = parse_summary_query(&query.unwrap_or_default())?;
     let sums = expenses.sum(&filter).await.map_err(|error| match error {
         SumError::TooManyCategories => too_many_categories(CATEGORIES_MAX).into(),
-        SumError::Kv(error) => not_read(error),
+        SumError::Kv(error) => not_reached(error),
     })?;
     respond_to_reading(sums, |sums| Ok(JsonText(Summary::from(sums).to_json()).into_response()))
 }

@@ -35,8 +35,9 @@ use self::{
     rows::{FileRead, RowFault, read},
 };
 use crate::{
-    access::{Access, log_full, user_deleted},
+    access::Access,
     body::{UPLOAD, essence, max_bytes, read_body_up_to},
+    expense_errors::not_written,
     expenses::{
         Owner, UserExpenses, ledger::client::WriteError, model::Expense, user_expenses::ImportError,
     },
@@ -59,8 +60,6 @@ use crate::{
 use axum_authkit::{AppError, has_bearer};
 use edge_host::Clock;
 
-/// `Retry-After` of a response to a failure of KV or of the ledger.
-const RETRY_AFTER_SECS: u32 = 2;
 /// `Retry-After` while other files are imported, which takes seconds.
 const BUSY_RETRY_AFTER_SECS: u32 = 5;
 /// Where an import by the page leads.
@@ -70,8 +69,6 @@ const NO_FILE: &str =
     "Send the file as text/csv, or in a form (multipart/form-data) as its field `file`";
 const NOT_UTF_8: &str = "The file is not UTF-8: save it again as “CSV UTF-8”, and send it then";
 const BUSY: &str = "Other files are being imported right now, and nothing was saved: send the file again in a moment";
-const NOT_SAVED: &str =
-    "Expenses cannot be reached right now, and nothing was saved: send the file again in a moment";
 const MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the file may or may not have been \
     imported: send it again in a moment, which adds nothing twice";
 
@@ -302,18 +299,16 @@ async fn import(
 }
 
 fn not_imported(error: ImportError) -> AppError {
-    let (detail, cause) = match error {
-        ImportError::Write(WriteError::Erased) => return user_deleted(),
-        ImportError::Write(WriteError::LogFull) => return log_full(),
-        ImportError::Write(WriteError::MaybeWritten(cause)) => (MAYBE_SAVED, cause),
-        ImportError::Write(WriteError::NotWritten(cause)) => (NOT_SAVED, cause),
+    match error {
         ImportError::TooLong => {
             let detail = "The file has too much text to import it at once: import it in parts";
-            return AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+            AppError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
-        ImportError::Kv(error) => (NOT_SAVED, error.to_string()),
-    };
-    AppError::unavailable(detail, RETRY_AFTER_SECS, cause)
+        ImportError::Kv(error) => {
+            not_written(WriteError::NotWritten(error.to_string()), MAYBE_SAVED)
+        }
+        ImportError::Write(error) => not_written(error, MAYBE_SAVED),
+    }
 }
 
 fn unsupported(detail: &'static str) -> AppError {

@@ -21,7 +21,7 @@ use http::{StatusCode, header};
 
 use super::{
     cookies,
-    error::{not_got, not_reached},
+    error::not_got,
     expense_form::{FormInput, new_idempotency_key},
     list_query::{FilterInput, PageQuery, rebuilt},
     locale::Locale,
@@ -34,8 +34,9 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    access::{Access, no_such_expense},
+    access::Access,
     conditions::with_consistency,
+    expense_errors::{no_such_expense, not_reached},
     expenses::{
         ledger::overlay::{Consistency, Reading},
         model::{Category, Expense, ExpenseId},

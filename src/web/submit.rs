@@ -23,15 +23,15 @@ use maud::Markup;
 use super::{
     Locale,
     cookies::Notice,
-    error::{not_reached, not_removed, not_restored, not_written, unreadable},
+    error::{not_restored, unreadable},
     expense_form::{Field, FieldError, FormInput, new_idempotency_key},
     list_query::rebuilt,
     views::{Account, expense as view, respond},
     visitor::Visitor,
 };
 use crate::{
-    access::no_such_expense,
     body::{is_form, read_body},
+    expense_errors::{CHANGE_MAYBE_SAVED, no_such_expense, not_reached, not_removed, not_written},
     expenses::{
         Expenses,
         idempotency::{IdempotencyKey, IdempotentRequest},
@@ -337,8 +337,8 @@ impl ReturnedForm {
 
     fn not_written(&self, error: WriteError, account: &Account) -> Response {
         match error {
-            WriteError::Erased => not_written(error).into_response(),
-            error => self.unavailable(not_written(error), Some(account)),
+            WriteError::Erased => not_written(error, CHANGE_MAYBE_SAVED).into_response(),
+            error => self.unavailable(not_written(error, CHANGE_MAYBE_SAVED), Some(account)),
         }
     }
 
