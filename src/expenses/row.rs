@@ -161,13 +161,13 @@ impl<'a> RowRef<'a> {
         })
     }
 
-    /// The fields that filters and sums need; `None` as with [`Self::members`].
+    /// The fields that filters and sums need; `None` as with [`Self::texts`].
     #[must_use]
     pub fn figures(self) -> Option<Figures<'a>> {
         self.read(|members| members.figures())
     }
 
-    /// The expense; `None` as with [`Self::members`].
+    /// The expense; `None` as with [`Self::texts`].
     #[must_use]
     pub fn expense(self) -> Option<Expense> {
         self.read(|members| members.expense(self.id))

@@ -645,7 +645,7 @@ fn overlaid(
 /// The most rows that one reading of all expenses gives to an export by date, and the most bytes of their JSON. While
 /// it reads, memory holds up to twice as much, and users share an isolate's 128 MB.
 const SORTED_MAX_ROWS: usize = 10_000;
-const SORTED_MAX_BYTES: usize = 8_000_000;
+const SORTED_MAX_BYTES: usize = 4_000_000;
 
 /// An export of a user's expenses, a thousand at a time. In the order of additions each thousand is one KV batch, and
 /// memory holds no more. By date, all expenses are read for every [`SORTED_MAX_ROWS`] of them.
