@@ -19,12 +19,13 @@ use crate::{
     expense_errors::{no_such_expense, not_reached, not_removed},
     expenses::{
         UserExpenses, csv,
+        export::{Export, ExportError},
         idempotency::{IdempotencyKey, IdempotentRequest},
         ledger::overlay::Reading,
         model::ExpenseId,
         row::Rows,
         summary::{CATEGORIES_MAX, Summary},
-        user_expenses::{ExportError, ListError, SumError},
+        user_expenses::{ListError, SumError},
     },
     fastapi::{
         Fault, Problem, Problems, Source,
@@ -166,7 +167,7 @@ pub(crate) async fn download_expenses(
     RawQuery(query): RawQuery,
 ) -> Result<Response, AppError> {
     let ListQuery { filter, sort, .. } = parse_list_query(&query.unwrap_or_default())?;
-    let mut export = expenses.export(filter, sort);
+    let mut export = Export::new(expenses, filter, sort);
     // A failure here has its own response; a later one can only break the file off.
     let first = export.next().await.map_err(not_reached)?.unwrap_or_default();
     let beginning = csv_beginning(&headers, &first);

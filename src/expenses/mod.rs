@@ -11,6 +11,7 @@ pub mod currency;
 mod cursor;
 mod erase;
 pub mod events;
+pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod idempotency;
 #[cfg(all(test, not(target_arch = "wasm32")))]

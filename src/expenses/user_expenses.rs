@@ -464,21 +464,6 @@ impl UserExpenses {
         Ok(Reading { value, consistency })
     }
 
-    /// Exports every expense that `filter` selects, a thousand at a time.
-    #[must_use]
-    pub fn export(self, filter: Filter, sort: Sort) -> Export {
-        let next = Some(Position::default());
-        Export {
-            expenses: self,
-            filter,
-            sort,
-            next,
-            sorted: Rows::default(),
-            sent: 0,
-            consistency: None,
-        }
-    }
-
     /// Adds up the expenses that `filter` selects.
     ///
     /// # Errors
@@ -501,7 +486,11 @@ impl UserExpenses {
     }
 
     /// Reads all expenses, the one added last first.
-    async fn read_all(&self, filter: &Filter, each: &mut Read<'_>) -> Result<Consistency, KvError> {
+    pub(super) async fn read_all(
+        &self,
+        filter: &Filter,
+        each: &mut Read<'_>,
+    ) -> Result<Consistency, KvError> {
         let mut read = |rows: &Rows, position: &Position| {
             rows.iter().all(|row| {
                 let figures = row.figures();
@@ -568,6 +557,24 @@ impl UserExpenses {
     ) -> Result<ListedBatch, KvError> {
         let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref()).await;
         overlaid(stored, position, overlay)
+    }
+
+    /// A batch of a list that goes on for long: the ledger is asked at each batch.
+    pub(super) async fn current_batch(
+        &self,
+        position: &Position,
+    ) -> Result<(ListedBatch, Consistency), KvError> {
+        if position.begin.is_none() {
+            let (batch, _, consistency) =
+                self.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
+            return Ok((batch, consistency));
+        }
+        // The ledger comes after KV, which tells where the batch ends: a long log has most of its entries beyond.
+        let cursor = position.kv_cursor.as_deref();
+        let stored = self.all.store.list(&self.owner, KV_LIST_MAX_KEYS, cursor).await?;
+        let until = stored.end.as_deref().filter(|_| stored.next.is_some());
+        let (overlay, consistency) = self.recent(position, until, None).await;
+        Ok((overlaid(Ok(stored), position, &overlay)?, consistency))
     }
 
     fn position(
@@ -642,125 +649,12 @@ fn overlaid(
     Ok(ListedBatch { rows: overlay.apply(rows, begin.as_deref(), end.as_deref()), next })
 }
 
-/// The most rows that one reading of all expenses gives to an export by date, and the most bytes of their JSON. While
-/// it reads, memory holds up to twice as much, and users share an isolate's 128 MB.
-const SORTED_MAX_ROWS: usize = 10_000;
-const SORTED_MAX_BYTES: usize = 4_000_000;
-
-/// An export of a user's expenses, a thousand at a time. In the order of additions each thousand is one KV batch, and
-/// memory holds no more. By date, all expenses are read for every [`SORTED_MAX_ROWS`] of them.
-pub struct Export {
-    expenses: UserExpenses,
-    filter: Filter,
-    sort: Sort,
-    /// The position of the next batch or reading; `None` after the last.
-    next: Option<Position>,
-    /// The rows of a reading by date, of which the first `sent` are exported.
-    sorted: Rows,
-    sent: usize,
-    /// What the first batch shows, and with it the file.
-    consistency: Option<Consistency>,
-}
-
-/// Why an export cannot go on.
-#[derive(Debug, Clone, Error)]
-pub enum ExportError {
-    /// KV failed to read.
-    #[error(transparent)]
-    Kv(#[from] KvError),
-    /// The first part shows every write, and the ledger cannot be reached for the next one.
-    #[error("the ledger cannot be reached any more")]
-    LedgerLost,
-}
-
-impl Export {
-    /// Whether all expenses are exported.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.next.is_none() && self.sent == self.sorted.len()
-    }
-
-    /// What the file shows, known after the first rows.
-    #[must_use]
-    pub fn consistency(&self) -> Consistency {
-        self.consistency.unwrap_or(Consistency::Strong)
-    }
-
-    /// The next rows that are selected, which can be none; `None` after the last.
-    ///
-    /// # Errors
-    ///
-    /// [`ExportError`].
-    pub async fn next(&mut self) -> Result<Option<Rows>, ExportError> {
-        if self.sort == Sort::Date && self.sent < self.sorted.len() {
-            return Ok(Some(self.next_sorted()));
-        }
-        let Some(position) = &self.next else { return Ok(None) };
-        if self.sort == Sort::Date {
-            let after = position.place(self.sort);
-            let mut first = FirstRows::new(after, SORTED_MAX_ROWS, SORTED_MAX_BYTES);
-            let consistency = self
-                .expenses
-                .read_all(&self.filter, &mut |row, figures, is_selected, _| {
-                    if is_selected {
-                        first.add(Place::new(Sort::Date, figures.date, row.id), row);
-                    }
-                    true
-                })
-                .await?;
-            self.note(consistency)?;
-            let (rows, places, has_more) = first.finish();
-            let last = places.last().filter(|_| has_more);
-            self.next = last.map(|last| Position::by_date(*last));
-            (self.sorted, self.sent) = (rows, 0);
-            return Ok(Some(self.next_sorted()));
-        }
-        let (ListedBatch { mut rows, next }, consistency) = self.batch(position).await?;
-        self.note(consistency)?;
-        if !self.filter.is_empty() {
-            rows.retain(|row| row.figures().is_some_and(|figures| self.filter.matches(&figures)));
-        }
-        self.next = next;
-        Ok(Some(rows))
-    }
-
-    /// A batch in the order of additions.
-    async fn batch(&self, position: &Position) -> Result<(ListedBatch, Consistency), KvError> {
-        let expenses = &self.expenses;
-        if position.begin.is_none() {
-            let (batch, _, consistency) =
-                expenses.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
-            return Ok((batch, consistency));
-        }
-        // The ledger comes after KV, which tells where the batch ends: a long log has most of its entries beyond.
-        let cursor = position.kv_cursor.as_deref();
-        let stored = expenses.all.store.list(&expenses.owner, KV_LIST_MAX_KEYS, cursor).await?;
-        let until = stored.end.as_deref().filter(|_| stored.next.is_some());
-        let (overlay, consistency) = expenses.recent(position, until, None).await;
-        Ok((overlaid(Ok(stored), position, &overlay)?, consistency))
-    }
-
-    /// A file whose beginning shows every write does not go on with rows that may lag.
-    fn note(&mut self, consistency: Consistency) -> Result<(), ExportError> {
-        let first = *self.consistency.get_or_insert(consistency);
-        if first == Consistency::Strong && consistency == Consistency::Eventual {
-            return Err(ExportError::LedgerLost);
-        }
-        Ok(())
-    }
-
-    fn next_sorted(&mut self) -> Rows {
-        let rows: Rows = self.sorted.iter().skip(self.sent).take(KV_LIST_MAX_KEYS).collect();
-        self.sent += rows.len();
-        rows
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::expenses::{
         amount::Amount,
+        export::Export,
         ledger::ledger,
         model::{Category, Currency, Description, ExpenseContent},
     };
@@ -1071,7 +965,7 @@ mod tests {
             put(&expenses, &on_day(i64::from(number), day(number))).await;
         }
         kv.take_operations();
-        let mut export = expenses.clone().export(Filter::default(), Sort::Date);
+        let mut export = Export::new(expenses.clone(), Filter::default(), Sort::Date);
         let mut seen = Vec::new();
         while let Some(rows) = export.next().await.unwrap() {
             assert!(rows.len() <= KV_LIST_MAX_KEYS);
@@ -1110,7 +1004,7 @@ mod tests {
         let page_bytes = ledger.1.swap(0, Ordering::Relaxed);
         assert_eq!(ids(&read(&listed.unwrap().value.rows)), ids(&expected)[..1_000]);
 
-        let mut export = expenses.export(Filter::default(), Sort::Created);
+        let mut export = Export::new(expenses, Filter::default(), Sort::Created);
         let mut seen = Vec::new();
         while let Some(rows) = export.next().await.unwrap() {
             seen.extend(read(&rows));
