@@ -13,7 +13,7 @@ use crate::{
 };
 use axum_authkit::{AppError, CurrentUser, Rejection, UnscopedUser};
 
-/// What a request does with expenses. A token that is limited to scopes needs the scope for it.
+/// The access that a request needs. A token that is limited to scopes needs the scope for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reads expenses.
@@ -44,7 +44,7 @@ impl Access {
     }
 }
 
-/// What a page offers to its visitor, by what the visitor's token allows.
+/// The access that a page offers to its visitor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Permitted {
     /// To read, add, change and delete expenses.
@@ -57,7 +57,7 @@ pub enum Permitted {
 }
 
 impl Permitted {
-    /// What the caller's token allows.
+    /// The access that the caller's token allows.
     #[must_use]
     pub fn of(caller: &CurrentUser) -> Self {
         let allows = |access: Access| caller.allows(access.scope());

@@ -78,7 +78,7 @@ struct ApiKeyRequest {
     /// A name by which its owner recognizes the key.
     #[schema(min_length = 1, max_length = 100, example = "Laptop")]
     name: String,
-    /// What the key may do.
+    /// The permissions of the key.
     #[schema(min_items = 1)]
     permissions: Vec<ApiKeyPermission>,
 }
@@ -128,7 +128,7 @@ struct CreatedApiKeyResponse {
     value: String,
 }
 
-/// What a request wants.
+/// The operation of a request.
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     List,

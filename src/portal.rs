@@ -32,7 +32,7 @@ const INTENTS: &str = "'sso', 'dsync', 'domain_verification' or 'audit_logs'";
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "what `open_portal` reads, for the schema")]
 struct PortalRequest {
-    /// What to set up.
+    /// The feature to set up.
     #[schema(inline)]
     intent: PortalIntentName,
 }

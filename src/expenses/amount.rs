@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::currency::Currency;
 
-/// What one unit of a currency has. ISO 4217 has no currency with more than four decimal places.
+/// One unit of a currency in [`Amount::units`]. ISO 4217 has no currency with more than four decimal places.
 const UNITS: u64 = 10_u64.pow(Amount::MAX_PLACES as u32);
 
 /// An amount of money: exact, more than zero, at most twelve digits.

@@ -28,7 +28,7 @@ pub struct Export {
     /// The rows of a reading by date, of which the first `sent` are exported.
     sorted: Rows,
     sent: usize,
-    /// What the first batch shows, and with it the file.
+    /// How current the first batch is, and with it the file.
     consistency: Option<Consistency>,
 }
 
@@ -58,7 +58,7 @@ impl Export {
         self.next.is_none() && self.sent == self.sorted.len()
     }
 
-    /// What the file shows, known after the first rows.
+    /// How current the file is, known after the first rows.
     #[must_use]
     pub fn consistency(&self) -> Consistency {
         self.consistency.unwrap_or(Consistency::Strong)

@@ -534,7 +534,7 @@ impl UserExpenses {
         Ok((overlaid(stored, position, &overlay)?, overlay, consistency))
     }
 
-    /// What the ledger has from a position on, up to the id `until`, as far as a page of `limit` expenses needs it.
+    /// Asks the ledger for its entries from a position on, up to the id `until`, as far as a page of `limit` expenses needs them.
     async fn recent(
         &self,
         position: &Position,

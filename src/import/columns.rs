@@ -24,7 +24,7 @@ const NAMES: [&str; FIELDS.len()] = [
     "currency|currency code|ccy|wahrung|devise|moneda|moeda",
 ];
 
-/// What a file does not tell itself.
+/// How to read a file: its columns, its dates, its amounts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     /// The name of the column for each of [`FIELDS`]; an empty one is no column. `None`: recognise it.

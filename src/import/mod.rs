@@ -52,7 +52,7 @@ use crate::{
     url_encoded::Parameters,
     web::{
         Locale,
-        cookies::Notice,
+        cookies::{ImportCounts, Notice},
         views::{import as view, respond},
         visitor::Visitor,
     },
@@ -72,7 +72,7 @@ const BUSY: &str = "Other files are being imported right now, and nothing was sa
 const MAYBE_SAVED: &str = "Expenses cannot be reached right now, and the file may or may not have been \
     imported: send it again in a moment, which adds nothing twice";
 
-/// What an import did.
+/// The outcome of an import.
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "what `import_expenses` writes, for the schema")]
 struct ImportResponse {
@@ -162,7 +162,8 @@ pub(crate) async fn import_expenses(
     }
     let FileRead { expenses: rows, valid, invalid, .. } = read;
     drop(file);
-    let Imported { added, unchanged, skipped } = import(&expenses, rows, valid, invalid).await?;
+    let ImportCounts { added, unchanged, skipped } =
+        import(&expenses, rows, valid, invalid).await?;
     let counts = ObjectText::with_capacity(64)
         .member("added", &added)
         .member("unchanged", &unchanged)
@@ -211,8 +212,8 @@ pub(crate) async fn import_by_form(
     if is_wanted && is_valid && read.valid > 0 {
         let FileRead { expenses: rows, valid, invalid, .. } = read;
         drop(file);
-        let notice = import(&visitor.expenses, rows, valid, invalid).await?.notice();
-        return Ok(visitor.cookies.redirect(LIST, notice));
+        let counts = import(&visitor.expenses, rows, valid, invalid).await?;
+        return Ok(visitor.cookies.redirect(LIST, Notice::Imported(counts)));
     }
     let status = match read.invalid {
         0 => StatusCode::OK,
@@ -223,7 +224,7 @@ pub(crate) async fn import_by_form(
     Ok(respond(status, view::page(&visitor.account, None, Some(&preview))))
 }
 
-/// What a request brings.
+/// The body of a request: a file, or a form with one.
 struct Upload {
     is_form: bool,
     file: Option<String>,
@@ -273,29 +274,16 @@ impl Upload {
     }
 }
 
-/// The numbers of an import.
-struct Imported {
-    added: usize,
-    unchanged: usize,
-    skipped: usize,
-}
-
-impl Imported {
-    fn notice(&self) -> Notice {
-        let [added, unchanged, skipped] = [self.added, self.unchanged, self.skipped]
-            .map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        Notice::Imported { added, unchanged, skipped }
-    }
-}
-
 async fn import(
     expenses: &UserExpenses,
     rows: Vec<Expense>,
     valid: usize,
     invalid: usize,
-) -> Result<Imported, AppError> {
+) -> Result<ImportCounts, AppError> {
     let added = expenses.import(rows).await.map_err(not_imported)?;
-    Ok(Imported { added, unchanged: valid.saturating_sub(added), skipped: invalid })
+    let [added, unchanged, skipped] = [added, valid.saturating_sub(added), invalid]
+        .map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    Ok(ImportCounts { added, unchanged, skipped })
 }
 
 fn not_imported(error: ImportError) -> AppError {

@@ -144,7 +144,7 @@ pub(super) fn read<'a>(
     Ok(read)
 }
 
-/// What the rows of a file share.
+/// The settings that the rows of a file share.
 struct Context<'a> {
     settings: &'a Settings,
     locale: Locale,

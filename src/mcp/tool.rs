@@ -45,7 +45,7 @@ impl Tool {
         }
     }
 
-    /// What the tool does with expenses.
+    /// The access that the tool needs.
     #[must_use]
     pub fn access(self) -> Access {
         match self {

@@ -42,14 +42,18 @@ pub enum Notice {
     /// An API key was revoked.
     Revoked,
     /// A file was imported.
-    Imported {
-        /// The new expenses.
-        added: u32,
-        /// The rows whose expense was there already.
-        unchanged: u32,
-        /// The rows that could not be read.
-        skipped: u32,
-    },
+    Imported(ImportCounts),
+}
+
+/// The numbers of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportCounts {
+    /// The new expenses.
+    pub added: u32,
+    /// The rows whose expense was there already.
+    pub unchanged: u32,
+    /// The rows that could not be read.
+    pub skipped: u32,
 }
 
 impl Notice {
@@ -62,7 +66,7 @@ impl Notice {
             Self::Restored(id) => ("restored.", id),
             Self::Switched => return "switched".to_owned(),
             Self::Revoked => return "revoked".to_owned(),
-            Self::Imported { added, unchanged, skipped } => {
+            Self::Imported(ImportCounts { added, unchanged, skipped }) => {
                 return format!("imported.{added}.{unchanged}.{skipped}");
             }
         };
@@ -80,7 +84,7 @@ impl Notice {
         if kind == "imported" {
             let mut counts = id.split('.').map_while(|count| count.parse().ok());
             let [added, unchanged, skipped] = [counts.next()?, counts.next()?, counts.next()?];
-            return Some(Self::Imported { added, unchanged, skipped });
+            return Some(Self::Imported(ImportCounts { added, unchanged, skipped }));
         }
         let id = ExpenseId::parse(id).ok()?;
         match kind {
@@ -183,7 +187,7 @@ mod tests {
                 Notice::Restored(id),
                 Notice::Switched,
                 Notice::Revoked,
-                Notice::Imported { added: 1, unchanged: 0, skipped: 10_000 },
+                Notice::Imported(ImportCounts { added: 1, unchanged: 0, skipped: 10_000 }),
             ] {
                 let cookie = sent(cookies, notice);
                 let pair = cookie.split(';').next().unwrap();

@@ -471,7 +471,7 @@ mod tests {
         }
     }
 
-    /// What a visitor who writes in `language` types as an amount of `currency`.
+    /// Reads an amount of `currency` as a visitor who writes in `language` types it.
     fn amount_of(
         language: &'static str,
         currency: &str,

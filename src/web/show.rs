@@ -320,7 +320,7 @@ fn noticed_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
         cookies::Notice::Deleted(_)
         | cookies::Notice::Switched
         | cookies::Notice::Revoked
-        | cookies::Notice::Imported { .. } => None,
+        | cookies::Notice::Imported(_) => None,
     }
 }
 
@@ -333,8 +333,8 @@ async fn told(
     let id = match notice {
         // The pages of the account and of its API keys show them.
         cookies::Notice::Switched | cookies::Notice::Revoked => return None,
-        cookies::Notice::Imported { added, unchanged, skipped } => {
-            return Some(Notice::Imported { added, unchanged, skipped });
+        cookies::Notice::Imported(counts) => {
+            return Some(Notice::Imported(counts));
         }
         cookies::Notice::Deleted(id) => {
             let removed = expenses.removed(id).await;

@@ -77,6 +77,20 @@ pub enum VerifyError {
     Unavailable(WorkosError),
 }
 
+/// The tokens that a check accepts.
+#[derive(Clone, Copy)]
+enum Accepted {
+    SessionTokens,
+    /// Those of Connect too.
+    All,
+}
+
+impl Accepted {
+    fn includes(self, kind: TokenKind) -> bool {
+        matches!(self, Self::All) || kind == TokenKind::Session
+    }
+}
+
 impl AuthKit {
     /// The name of AuthKit's KV binding in `wrangler.toml`.
     pub const KV_BINDING: &str = "AUTHKIT";
@@ -311,7 +325,7 @@ impl AuthKit {
         origin: &RequestOrigin,
         wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
-        let signed = self.verify_signature(token, true, wait_until).await?;
+        let signed = self.verify_signature(token, Accepted::All, wait_until).await?;
         note_user(signed.user);
         let (claims, now) = (&signed.claims, self.clock.now());
         let claims = match &self.connect {
@@ -336,7 +350,7 @@ impl AuthKit {
         token: &str,
         wait_until: &WaitUntil,
     ) -> Result<VerifiedClaims, VerifyError> {
-        let signed = self.verify_signature(token, false, wait_until).await?;
+        let signed = self.verify_signature(token, Accepted::SessionTokens, wait_until).await?;
         note_user(signed.user);
         Ok(signed.claims.of_cookie(&self.config, &self.resource, self.clock.now())?)
     }
@@ -352,7 +366,8 @@ impl AuthKit {
             Some(known) if self.is_current(&known, wait_until).await? => known,
             _ => {
                 let token = opened.session.access_token.expose();
-                let signed = self.verify_signature(token, false, wait_until).await?;
+                let signed =
+                    self.verify_signature(token, Accepted::SessionTokens, wait_until).await?;
                 opened.set_token(Arc::clone(&signed));
                 signed
             }
@@ -374,16 +389,16 @@ impl AuthKit {
     }
 
     /// Verifies a token's signature, or takes the result from the cache if the same key set verified it. The
-    /// unverified `iss` claim only selects the key set. Without `accepts_connect`, a Connect token is refused
-    /// before its signature is checked. The caller still has to check the claims.
+    /// unverified `iss` claim only selects the key set. A token that is not accepted is refused before its signature is
+    /// checked. The caller still has to check the claims.
     async fn verify_signature(
         &self,
         token: &str,
-        accepts_connect: bool,
+        accepted: Accepted,
         wait_until: &WaitUntil,
     ) -> Result<Arc<CachedToken>, VerifyError> {
         if let Some(known) = self.signed_tokens.get(token)
-            && (accepts_connect || known.claims.kind() == TokenKind::Session)
+            && accepted.includes(known.claims.kind())
             && self.is_current(&known, wait_until).await?
         {
             return Ok(known);
@@ -396,7 +411,7 @@ impl AuthKit {
             }
             _ => TokenKind::Session,
         };
-        if kind == TokenKind::Connect && !accepts_connect {
+        if !accepted.includes(kind) {
             return Err(TokenError::Issuer.into());
         }
         let key_set = key_set(self.keys_of(kind), token.kid(), wait_until).await?;

@@ -30,7 +30,7 @@ pub fn is_acceptable(headers: &HeaderMap, media_type: &str) -> bool {
     preference.weight > 0
 }
 
-/// What `Accept` says about one media type (RFC 9110, section 12.5.1).
+/// The preference of `Accept` for one media type (RFC 9110, section 12.5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Preference {
     weight: u16,

@@ -1,4 +1,4 @@
-//! What AuthKit knows of one request. The [layer](crate::layer()) makes it; extractors and handlers share
+//! The context of a request: AuthKit, the origin, the client and the session update. The [layer](crate::layer()) makes it; extractors and handlers share
 //! it, and the layer writes the `SessionUpdate` into the response's cookies.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::{
     session::Session, session_keeper::client::RefreshError, workos::ClientInfo,
 };
 
-/// What AuthKit knows of a request. The layer makes it; extractors and handlers share it.
+/// The context of a request.
 #[derive(Clone)]
 pub struct RequestContext(Arc<Context>);
 

@@ -55,7 +55,7 @@ pub struct CurrentUser {
     context: RequestContext,
 }
 
-/// What the request proves its caller's identity with.
+/// The credential of a request.
 #[derive(Clone)]
 enum Credential {
     /// An access token, in the session's cookie or in the header.
@@ -531,7 +531,7 @@ fn sign_in_path(parts: &Parts, context: &RequestContext) -> String {
     let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let origin = context.origin().ok();
     let return_to = origin.and_then(|origin| ReturnTo::parse(wanted, origin.url()));
-    login_path(false, &return_to.unwrap_or_default())
+    login_path(&return_to.unwrap_or_default())
 }
 
 /// The status of a session from a cookie.

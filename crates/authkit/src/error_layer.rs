@@ -26,7 +26,7 @@ const RETRY_LINK_MAX_BYTES: usize = 2000;
 /// The header with the ID that Cloudflare gives the request.
 pub(crate) const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("cf-ray");
 
-/// What an error's page shows.
+/// The content of an error's page.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorPage<'a> {
     /// The error: its status, and its `detail` for people.

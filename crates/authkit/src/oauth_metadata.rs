@@ -75,7 +75,7 @@ async fn show_protected_resource(context: RequestContext, uri: Uri) -> Result<Re
         bearer_methods_supported: ["header"],
         scopes_supported: authkit.resource.scopes,
     };
-    Ok((public(true), json_response(&metadata)).into_response())
+    Ok((cacheable(), json_response(&metadata)).into_response())
 }
 
 /// The members of RFC 9728, section 2, that are known here.
@@ -99,7 +99,7 @@ async fn show_authorization_server(
     match connect.published.metadata(context.wait_until()).await {
         Ok(metadata) => {
             let content_type = [(header::CONTENT_TYPE, "application/json")];
-            Ok((public(true), content_type, metadata.to_string()).into_response())
+            Ok((cacheable(), content_type, metadata.to_string()).into_response())
         }
         Err(error) => {
             let outage = match error {
@@ -107,7 +107,7 @@ async fn show_authorization_server(
                 error => Outage { reason: error.to_string(), retry_after_secs: RETRY_AFTER_SECS },
             };
             let error = outage.into_error("AuthKit cannot be reached right now: try again soon");
-            Ok((public(false), error).into_response())
+            Ok((for_any_origin(), error).into_response())
         }
     }
 }
@@ -122,16 +122,18 @@ async fn allow_preflight(context: RequestContext) -> Result<Response, AppError> 
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
-    Ok((StatusCode::NO_CONTENT, public(false), allowed).into_response())
+    Ok((StatusCode::NO_CONTENT, for_any_origin(), allowed).into_response())
 }
 
-/// The headers that let scripts of any origin read the response and, with `is_cacheable`, let caches keep it.
-fn public(is_cacheable: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    if is_cacheable {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
-    }
+/// The headers that let scripts of any origin read the response.
+fn for_any_origin() -> HeaderMap {
+    HeaderMap::from_iter([(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))])
+}
+
+/// [`for_any_origin`], with the header that lets caches keep the response.
+fn cacheable() -> HeaderMap {
+    let mut headers = for_any_origin();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
     headers
 }
 

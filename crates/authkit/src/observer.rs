@@ -1,4 +1,4 @@
-//! What an application learns at the end of each request, for its log and for a header of the response.
+//! The report to an application at the end of each request, for its log and for a header of the response.
 
 use std::sync::Arc;
 

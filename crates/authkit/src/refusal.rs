@@ -123,16 +123,24 @@ pub fn used_already(return_to: &ReturnTo) -> AppError {
 /// A 400 with a link to `/login`.
 pub fn try_again(detail: impl Into<String>, return_to: &ReturnTo) -> AppError {
     AppError::new(StatusCode::BAD_REQUEST, detail.into())
-        .with_action("Try again", login_path(false, return_to))
+        .with_action("Try again", login_path(return_to))
 }
 
-/// `/login` with its query: the retry mark, and `return_to` unless it is the landing page.
+/// `/login`, with `return_to` unless it is the landing page.
 #[must_use]
-pub fn login_path(is_retry: bool, return_to: &ReturnTo) -> String {
+pub fn login_path(return_to: &ReturnTo) -> String {
+    path(form_urlencoded::Serializer::new(String::new()), return_to)
+}
+
+/// [`login_path`] with the mark of a second attempt.
+#[must_use]
+pub fn retry_path(return_to: &ReturnTo) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    if is_retry {
-        query.append_pair("retry", "1");
-    }
+    query.append_pair("retry", "1");
+    path(query, return_to)
+}
+
+fn path(mut query: form_urlencoded::Serializer<'_, String>, return_to: &ReturnTo) -> String {
     if let Some(path) = return_to.path() {
         query.append_pair("return_to", path);
     }
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn login_path_omits_the_landing_page() {
-        assert_eq!(login_path(false, &ReturnTo::default()), "/login");
-        assert_eq!(login_path(true, &ReturnTo::default()), "/login?retry=1");
+        assert_eq!(login_path(&ReturnTo::default()), "/login");
+        assert_eq!(retry_path(&ReturnTo::default()), "/login?retry=1");
     }
 }

@@ -228,7 +228,7 @@ async fn finish_sign_in(
         // This browser did not begin the sign-in. Beginning one now is safe and costs no click,
         // because AuthKit still has its own session.
         AuthKitEvent::SignInRestarted { reason: "unknown" }.emit();
-        return Ok(redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to)));
+        return Ok(redirect(StatusCode::FOUND, &refusal::retry_path(&return_to)));
     };
 
     let code = Secret::from(code);
@@ -239,7 +239,7 @@ async fn finish_sign_in(
             refusal::used_already(&return_to).into_response()
         } else {
             AuthKitEvent::SignInRestarted { reason: USED_ALREADY }.emit();
-            redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to))
+            redirect(StatusCode::FOUND, &refusal::retry_path(&return_to))
         };
         return Ok(with_cookie(response, free_slot));
     }
@@ -269,7 +269,7 @@ async fn finish_sign_in(
         // Another sign-in costs no click.
         Err(WorkosError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
             AuthKitEvent::SignInRestarted { reason: INVALID_GRANT }.emit();
-            let onward = redirect(StatusCode::FOUND, &refusal::login_path(true, &return_to));
+            let onward = redirect(StatusCode::FOUND, &refusal::retry_path(&return_to));
             with_cookie(onward, free_slot)
         }
         Err(WorkosError::Refused { code, description }) => {

@@ -72,7 +72,7 @@ impl ClientInfo {
         Self { ip_address, user_agent }
     }
 
-    /// What limits count as one address: the network of 64 bits of an IPv6 address, of which one customer has all.
+    /// The key of the client's address in rate limits: the network of 64 bits of an IPv6 address, of which one customer has all.
     pub(crate) fn network(self) -> Option<String> {
         let address = self.ip_address?;
         match Host::parse(&format!("[{address}]")) {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-/// What the runtime changes.
+/// The forms that the runtime makes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// Small letters.

@@ -52,7 +52,7 @@ pub fn ledger(host: &impl Host, context: ObjectContext) -> Ledger {
     Ledger(Ok(Arc::new(Shared { store, clock, context, hasher, state: Mutex::default() })))
 }
 
-/// What the events of an instance share.
+/// The state that the events of an instance share.
 pub(super) struct Shared {
     pub(super) store: ExpenseStore,
     clock: Arc<dyn Clock>,

@@ -5,7 +5,7 @@ use crate::expenses::{
     row::{Row, Rows},
 };
 
-/// What a read shows.
+/// How current a read is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
     /// Every write that was acknowledged before the read began.
@@ -19,7 +19,7 @@ pub enum Consistency {
 pub struct Reading<T> {
     /// The result.
     pub value: T,
-    /// What it shows.
+    /// How current it is.
     pub consistency: Consistency,
 }
 

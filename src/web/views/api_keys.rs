@@ -21,7 +21,7 @@ pub struct KeysPage<'a> {
     pub offered: &'a [(&'static str, &'static str)],
     /// Why the user can create no key.
     pub refusal: Option<&'a str>,
-    /// What the last form has done.
+    /// The outcome of the last form.
     pub notice: Notice<'a>,
     /// How the visitor writes dates.
     pub locale: Locale,
@@ -42,7 +42,7 @@ pub struct KeyForm<'a> {
     pub permissions_error: Option<&'a str>,
 }
 
-/// What the last form has done.
+/// The outcome of the last form.
 #[derive(Debug, Clone, Copy)]
 pub enum Notice<'a> {
     /// There was no form.

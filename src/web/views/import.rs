@@ -206,7 +206,7 @@ fn first_rows(read: &FileRead<'_>) -> Markup {
     }
 }
 
-/// What a column of the page has room for.
+/// The beginning of a cell, as much as a column of the page has room for.
 fn beginning(cell: &str) -> String {
     cell.chars().take(CELL_CHARS).collect()
 }

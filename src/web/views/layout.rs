@@ -78,7 +78,7 @@ pub struct Account {
     pub organization_id: Option<String>,
     /// The role in the organization.
     pub role: Option<String>,
-    /// What the pages offer to the user.
+    /// The access that the pages offer to the user.
     pub permitted: Permitted,
     /// The impersonator who acts as the user.
     pub impersonator: Option<Impersonator>,

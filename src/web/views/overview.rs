@@ -21,6 +21,7 @@ use crate::expenses::{
 };
 use crate::web::{
     Locale,
+    cookies::ImportCounts,
     list_query::{FilterInput, list_query},
 };
 
@@ -36,7 +37,7 @@ pub struct Overview<'a> {
     pub account: &'a Account,
     /// The result of the form that led here.
     pub notice: Option<&'a Notice>,
-    /// What the list and the sums show.
+    /// How current the list and the sums are.
     pub consistency: Consistency,
     /// The list.
     pub list: List<'a>,
@@ -74,14 +75,7 @@ pub enum Notice {
     /// A deleted expense was restored; `None` if it cannot be read.
     Restored(Option<Expense>),
     /// A file was imported.
-    Imported {
-        /// The new expenses.
-        added: u32,
-        /// The rows whose expense was there already.
-        unchanged: u32,
-        /// The rows that could not be read.
-        skipped: u32,
-    },
+    Imported(ImportCounts),
 }
 
 /// The page.
@@ -163,7 +157,7 @@ fn notice_line(notice: &Notice, locale: Locale, list: &str) -> Markup {
                     Notice::Changed(expense) => { "Changed" (of(expense)) "." },
                     Notice::Deleted { expense, .. } => { "Deleted" (of(expense)) "." },
                     Notice::Restored(expense) => { "Restored" (of(expense)) "." },
-                    Notice::Imported { added, unchanged, skipped } => {
+                    Notice::Imported(ImportCounts { added, unchanged, skipped }) => {
                         "Imported " (count((*added).into()))
                         @if *unchanged > 0 { ", and " (unchanged) " stood here already" }
                         "."

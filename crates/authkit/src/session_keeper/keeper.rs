@@ -70,7 +70,7 @@ struct Keeper {
     memory: Mutex<Memory>,
 }
 
-/// What an instance holds. Its storage is the truth, except while a write has failed.
+/// The memory of an instance. Its storage is the truth, except while a write has failed.
 #[derive(Default)]
 struct Memory {
     /// `None` before the first event.

@@ -1,4 +1,4 @@
-//! What a session's keeper stores, and the decisions that follow from it.
+//! The stored state of a session's keeper, and the decisions that follow from it.
 //!
 //! The row `session` is JSON: the version, the newest session (sealed, with the hashes and times that decisions
 //! need), the hashes of spent refresh tokens, and the times of events. All tokens are sealed or hashed.
@@ -92,7 +92,7 @@ struct Revocation {
     at: i64,
 }
 
-/// What a keeper knows of its session. Times are Unix time in milliseconds.
+/// The state of a keeper's session. Times are Unix time in milliseconds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
     newest: Option<Newest>,
@@ -139,7 +139,7 @@ pub enum Relation {
     Behind,
 }
 
-/// What a keeper does with a request to renew a session.
+/// A keeper's decision about a request to renew a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// The session has ended.
@@ -205,7 +205,7 @@ impl State {
         self.replaced_at.is_some_and(|at| at + REPLACEMENT_MILLIS >= began)
     }
 
-    /// What to do with a request to renew `presented`. `has_waited`: an exchange has ended meanwhile, so that the
+    /// Decides about a request to renew `presented`. `has_waited`: an exchange has ended meanwhile, so that the
     /// newest session is fresh. A switch of the organization is an exchange of its own, unless it `has_waited`
     /// for the same switch.
     #[must_use]

@@ -33,7 +33,7 @@ pub struct ApiKey {
     pub name: String,
     /// The value with most characters left out.
     pub obfuscated_value: String,
-    /// What the key allows.
+    /// The permissions of the key.
     pub permissions: Vec<String>,
     /// When it was created, RFC 3339.
     pub created_at: String,

@@ -30,7 +30,7 @@ pub trait Object: Send + Sync {
     async fn alarm(&self) -> Result<(), ObjectFault>;
 }
 
-/// What a host gives to an object.
+/// The host of an object, as the object sees it.
 #[derive(Clone)]
 pub struct ObjectContext {
     storage: Arc<dyn ObjectStorage>,

@@ -1,4 +1,4 @@
-//! What belongs to one request while it runs: its id, its user, and its waits for services.
+//! The scope of a request while it runs: its id, its user, and its waits for services.
 //!
 //! The scope of the request whose task is polled stands in a variable of the thread, so that code anywhere below the
 //! request's handler finds it. [`Scoped`] puts it there for each poll and takes it out again.
@@ -34,7 +34,7 @@ pub struct Tally {
     pub millis: u32,
 }
 
-/// What belongs to one request.
+/// The scope of a request.
 #[derive(Debug, Default)]
 pub struct Scope {
     request_id: Option<HeaderValue>,

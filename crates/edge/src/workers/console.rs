@@ -25,7 +25,7 @@ extern "C" {
     fn write_point(dataset: &JsValue, point: &str);
 }
 
-/// What the environment binds for events.
+/// The bindings for events.
 #[derive(Default)]
 struct Bound {
     version: Option<String>,
