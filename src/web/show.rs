@@ -17,6 +17,7 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
+use chrono::NaiveDate;
 use http::{StatusCode, header};
 
 use super::{
@@ -39,7 +40,7 @@ use crate::{
     expense_errors::{no_such_expense, not_reached},
     expenses::{
         ledger::overlay::{Consistency, Reading},
-        model::{Category, Expense, ExpenseId},
+        model::{Category, Currency, Expense, ExpenseId},
         order::Sort,
         row::{Figures, RowRef},
         store::GetError,
@@ -75,46 +76,22 @@ pub(crate) async fn show_home(
 
 /// `GET /expenses` for browsers.
 pub(crate) async fn list_expenses(
-    Visitor { account, expenses, locale, time_zone, cookies, notice, currency: last, .. }: Visitor,
+    Visitor {
+        account, expenses, locale, time_zone, cookies, notice, currency: last_currency, ..
+    }: Visitor,
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let mut query = PageQuery::parse(&query.unwrap_or_default(), locale);
-    let mut refused = std::mem::take(&mut query.refused);
-    let parsed = match parse_list_query(&query.filtering) {
-        Err(problems)
-            if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>
-        {
-            return AppError::from(problems).into_response();
-        }
-        Err(problems) => {
-            refused.extend(problems.iter().filter_map(|problem| {
-                let mut fields = FilterInput::NAMES.into_iter();
-                let field = fields.find(|field| problem.field() == Some(field))?;
-                Some((field, filter_message(field, &problem.fault, locale)))
-            }));
-            None
-        }
-        Ok(parsed) => Some(parsed).filter(|_| refused.is_empty()),
-    };
-    let Some(ListQuery { limit, cursor, sort, filter }) = parsed else {
-        let input = query.filter_input();
-        let page = overview::filter_refused(&account, &input, query.sort(), &refused);
-        return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
+    let ListQuery { limit, cursor, sort, filter } = match read_query(&mut query, &account, locale) {
+        Ok(read) => read,
+        Err(refusal) => return refusal,
     };
     let limit = if query.has("limit") { limit } else { ROWS };
-    let (mut all, mut selected) = (SummaryBuilder::default(), SummaryBuilder::default());
-    let (mut currency, mut noticed) = (None, None);
-    let noticed_id = noticed_id(notice);
+    let mut sums = PageSums { named_id: named_id(notice), ..PageSums::default() };
+    let is_filtered = !filter.is_empty();
     let mut each = |row: RowRef<'_>, figures: &Figures<'_>, is_selected: bool| {
-        currency.get_or_insert(figures.currency);
-        all.add(figures);
-        if is_selected && !filter.is_empty() {
-            selected.add(figures);
-        }
-        if noticed_id == Some(row.id) {
-            noticed = row.expense();
-        }
+        sums.add(row, figures, is_selected && is_filtered);
     };
     let listed = if cursor.is_none() || sort == Sort::Date {
         expenses.list_all(limit, cursor.as_deref(), &filter, sort, &mut each).await
@@ -136,6 +113,7 @@ pub(crate) async fn list_expenses(
     };
 
     let today = time_zone.date(clock.now());
+    let PageSums { all, selected, currency, named, .. } = sums;
     let months = all.compare_months(today);
     let categories: Vec<String> = all.categories().into_iter().map(str::to_owned).collect();
     let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
@@ -144,25 +122,13 @@ pub(crate) async fn list_expenses(
     let is_empty = all.is_empty();
     let respelled = all.respelled();
     let summary = if filter.is_empty() { all } else { selected }.into_summary(&respelled);
-    let currency = last.as_deref().or(currency.as_deref()).unwrap_or(locale.currency());
+    let currency = last_currency.as_deref().or(currency.as_deref()).unwrap_or(locale.currency());
     let rows: Vec<Expense> = view.page.rows.iter().filter_map(RowRef::expense).collect();
-    let told = match notice {
-        Some(notice) => told(&expenses, notice, noticed).await,
+    let message = match notice {
+        Some(notice) => message_of(&expenses, notice, named).await,
         None => None,
     };
-    let mut input = FormInput {
-        currency: currency.to_owned(),
-        date: today.to_string(),
-        idempotency_key: new_idempotency_key(),
-        ..FormInput::default()
-    };
-    // Receipts come in batches of one day or one kind.
-    if let Some(Notice::Added(Some(Expense { content, .. }))) = &told {
-        input.date = content.date.to_string();
-        if *content.category != *Category::DEFAULT {
-            input.category = content.category.to_string();
-        }
-    }
+    let input = next_input(message.as_ref(), currency, today);
     let form = expense_view::Form {
         id: None,
         input: &input,
@@ -170,13 +136,13 @@ pub(crate) async fn list_expenses(
         categories: &categories,
         currencies: &currencies,
         locale,
-        is_next: matches!(told, Some(Notice::Added(_))),
+        is_next: matches!(message, Some(Notice::Added(_))),
     };
     let cursor_of_next = view.page.cursor;
     let next = cursor_of_next.as_deref().map(|cursor| next_query(&query.filtering, cursor));
     let page = overview::page(&Overview {
         account: &account,
-        notice: told.as_ref(),
+        notice: message.as_ref(),
         consistency,
         list: List {
             locale,
@@ -196,7 +162,7 @@ pub(crate) async fn list_expenses(
         first_page: cursor.is_none().then_some(FirstPage { form, months: &months, is_empty }),
     });
     let mut response = respond(StatusCode::OK, page);
-    if told.is_some() {
+    if message.is_some() {
         cookies.clear_notice(&mut response);
     }
     if let Some(cursor) = &cursor_of_next {
@@ -291,6 +257,79 @@ pub(crate) async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Respons
     (policy, respond(StatusCode::OK, docs::page(reader))).into_response()
 }
 
+/// The list that a query asks for.
+///
+/// # Errors
+///
+/// 422: the page with the filter's errors, or the error of a parameter that no form here sends.
+fn read_query(
+    query: &mut PageQuery,
+    account: &Account,
+    locale: Locale,
+) -> Result<ListQuery, Response> {
+    let mut refused = std::mem::take(&mut query.refused);
+    match parse_list_query(&query.filtering) {
+        Ok(parsed) if refused.is_empty() => return Ok(parsed),
+        Ok(_) => {}
+        Err(problems)
+            if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>
+        {
+            return Err(AppError::from(problems).into_response());
+        }
+        Err(problems) => refused.extend(problems.iter().filter_map(|problem| {
+            let mut fields = FilterInput::NAMES.into_iter();
+            let field = fields.find(|field| problem.field() == Some(field))?;
+            Some((field, filter_message(field, &problem.fault, locale)))
+        })),
+    }
+    let page = overview::filter_refused(account, &query.filter_input(), query.sort(), &refused);
+    Err(respond(StatusCode::UNPROCESSABLE_ENTITY, page))
+}
+
+/// The sums of a list's page, and the expense that its message names.
+#[derive(Default)]
+struct PageSums {
+    /// Of all expenses.
+    all: SummaryBuilder,
+    /// Of those that a filter selects.
+    selected: SummaryBuilder,
+    /// The currency of the newest expense.
+    currency: Option<Currency>,
+    named_id: Option<ExpenseId>,
+    named: Option<Expense>,
+}
+
+impl PageSums {
+    fn add(&mut self, row: RowRef<'_>, figures: &Figures<'_>, is_selected: bool) {
+        self.currency.get_or_insert(figures.currency);
+        self.all.add(figures);
+        if is_selected {
+            self.selected.add(figures);
+        }
+        if self.named_id == Some(row.id) {
+            self.named = row.expense();
+        }
+    }
+}
+
+/// The input of the form that adds another expense.
+fn next_input(message: Option<&Notice>, currency: &str, today: NaiveDate) -> FormInput {
+    let mut input = FormInput {
+        currency: currency.to_owned(),
+        date: today.to_string(),
+        idempotency_key: new_idempotency_key(),
+        ..FormInput::default()
+    };
+    // Receipts come in batches of one day or one kind.
+    if let Some(Notice::Added(Some(Expense { content, .. }))) = message {
+        input.date = content.date.to_string();
+        if *content.category != *Category::DEFAULT {
+            input.category = content.category.to_string();
+        }
+    }
+    input
+}
+
 fn filter_message(parameter: &str, fault: &Fault, locale: Locale) -> String {
     match (parameter, fault) {
         ("to", Fault::RangeReversed) => {
@@ -311,8 +350,8 @@ fn filter_message(parameter: &str, fault: &Fault, locale: Locale) -> String {
     .to_owned()
 }
 
-/// The expense that the message tells about, if the list of the user may have it.
-fn noticed_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
+/// The id of the expense that the message names, if the list of the user may have it.
+fn named_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
     match notice? {
         cookies::Notice::Added(id)
         | cookies::Notice::Changed(id)
@@ -325,7 +364,7 @@ fn noticed_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
 }
 
 /// The message about the result of a form. An expense that is not listed takes a read of its own.
-async fn told(
+async fn message_of(
     expenses: &UserExpenses,
     notice: cookies::Notice,
     listed: Option<Expense>,
