@@ -19,8 +19,6 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-use axum_authkit::error::AppError;
-
 /// serde_json's name for a number's digits (`serde_json::number::TOKEN`, which is private).
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
@@ -30,16 +28,13 @@ pub(crate) fn object(members: Vec<(&'static str, Value)>) -> Value {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The JSON body of a response.
+/// The JSON body of a response: a struct, which always has JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => JsonText(body).into_response(),
-            Err(error) => AppError::internal(error).into_response(),
-        }
+        JsonText(edge_host::json::write(&self.0)).into_response()
     }
 }
 

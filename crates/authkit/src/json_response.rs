@@ -2,15 +2,11 @@
 //! overflow the stack of every parser in the application.
 
 use axum::response::{IntoResponse, Response};
+use edge_host::json;
 use http::header;
 use serde::Serialize;
 
-use crate::error::AppError;
-
-/// `body` as `application/json`.
+/// `body` as `application/json`: a struct, which always has JSON.
 pub(crate) fn json_response(body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Err(error) => AppError::internal(error).into_response(),
-    }
+    ([(header::CONTENT_TYPE, "application/json")], json::write(body)).into_response()
 }
