@@ -48,7 +48,7 @@ use crate::{
         user_expenses::{ListError, PageInOrder, UserExpenses},
     },
     fastapi::{
-        Fault,
+        Fault, Problems,
         expense::{ListQuery, parse_list_query},
     },
     openapi::{FindsOne, NeedsScope, Protected},
@@ -83,9 +83,14 @@ pub(crate) async fn list_expenses(
     RawQuery(query): RawQuery,
 ) -> Response {
     let mut query = PageQuery::parse(&query.unwrap_or_default(), locale);
-    let ListQuery { limit, cursor, sort, filter } = match read_query(&mut query, &account, locale) {
+    let ListQuery { limit, cursor, sort, filter } = match read_query(&mut query, locale) {
         Ok(read) => read,
-        Err(refusal) => return refusal,
+        Err(QueryRefusal::Parameters(problems)) => return AppError::from(problems).into_response(),
+        Err(QueryRefusal::Filter(errors)) => {
+            let input = query.filter_input();
+            let page = overview::filter_refused(&account, &input, query.sort(), &errors);
+            return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
+        }
     };
     let limit = if query.has("limit") { limit } else { ROWS };
     let mut sums = PageSums { named_id: named_id(notice), ..PageSums::default() };
@@ -257,16 +262,16 @@ pub(crate) async fn show_docs(caller: Result<CurrentUser, Rejection>) -> Respons
     (policy, respond(StatusCode::OK, docs::page(reader))).into_response()
 }
 
+/// Why the query of a list is refused.
+enum QueryRefusal {
+    /// The fields of the filter that are wrong, with their errors.
+    Filter(Vec<(&'static str, String)>),
+    /// The problems of parameters that no form here sends.
+    Parameters(Problems),
+}
+
 /// The list that a query asks for.
-///
-/// # Errors
-///
-/// 422: the page with the filter's errors, or the error of a parameter that no form here sends.
-fn read_query(
-    query: &mut PageQuery,
-    account: &Account,
-    locale: Locale,
-) -> Result<ListQuery, Response> {
+fn read_query(query: &mut PageQuery, locale: Locale) -> Result<ListQuery, QueryRefusal> {
     let mut refused = std::mem::take(&mut query.refused);
     match parse_list_query(&query.filtering) {
         Ok(parsed) if refused.is_empty() => return Ok(parsed),
@@ -274,7 +279,7 @@ fn read_query(
         Err(problems)
             if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>
         {
-            return Err(AppError::from(problems).into_response());
+            return Err(QueryRefusal::Parameters(problems));
         }
         Err(problems) => refused.extend(problems.iter().filter_map(|problem| {
             let mut fields = FilterInput::NAMES.into_iter();
@@ -282,8 +287,7 @@ fn read_query(
             Some((field, filter_message(field, &problem.fault, locale)))
         })),
     }
-    let page = overview::filter_refused(account, &query.filter_input(), query.sort(), &refused);
-    Err(respond(StatusCode::UNPROCESSABLE_ENTITY, page))
+    Err(QueryRefusal::Filter(refused))
 }
 
 /// The sums of a list's page, and the expense that its message names.
