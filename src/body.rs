@@ -32,17 +32,14 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Value, AppErro
 ///
 /// # Errors
 ///
-/// As [`read_json`]. The 415 names the types in `Accept-Patch` (RFC 5789, section 2.2): other patch formats are JSON too,
-/// and would be read as something else.
+/// As [`read_json`]. A body that cannot be read gets the types in `Accept-Patch` (RFC 5789, section 3.1): other patch
+/// formats are JSON too, and would be read as something else.
 pub async fn read_merge_patch(headers: &HeaderMap, body: Body) -> Result<Value, AppError> {
     let is_patch = |essence: &str| matches!(essence, MERGE_PATCH | JSON);
     let patch = read_bytes_of(headers, body, is_patch).await;
     let types = HeaderValue::from_static("application/merge-patch+json, application/json");
-    let named = |error: AppError| match error.status {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => error.with_header(ACCEPT_PATCH, types),
-        _ => error,
-    };
-    Ok(parse_json(&patch.map_err(named)?)?)
+    let patch = patch.map_err(|error| error.with_header(ACCEPT_PATCH, types))?;
+    Ok(parse_json(&patch)?)
 }
 
 /// Reads a JSON body.
