@@ -51,8 +51,10 @@ fn is_made_of(value: &str, headers: &HeaderMap) -> bool {
     let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
     let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
     let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
-    let values: BTreeSet<&str> =
-        pairs.map(|(_, value)| value.trim()).filter(|value| !value.is_empty()).collect();
+    let values: BTreeSet<&str> = pairs
+        .map(|(_, value)| value.trim_matches([' ', '\t']))
+        .filter(|value| !value.is_empty())
+        .collect();
     // The lengths of the starts that are made of values.
     let mut starts = BTreeSet::from([0]);
     while let Some(start) = starts.pop_first() {
