@@ -7,12 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use crate::fastapi::parse_json;
-use axum_authkit::AppError;
+use axum_authkit::{AppError, browser::JSON};
 
 /// The media type of forms with files.
 pub(crate) const UPLOAD: &str = "multipart/form-data";
 
-const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 

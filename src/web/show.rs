@@ -376,9 +376,7 @@ async fn message_of(
     let id = match notice {
         // The pages of the account and of its API keys show them.
         cookies::Notice::Switched | cookies::Notice::Revoked => return None,
-        cookies::Notice::Imported(counts) => {
-            return Some(Notice::Imported(counts));
-        }
+        cookies::Notice::Imported(counts) => return Some(Notice::Imported(counts)),
         cookies::Notice::Deleted(id) => {
             let removed = expenses.removed(id).await;
             // Whether it can be restored is unknown while the ledger cannot be reached.

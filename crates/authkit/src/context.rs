@@ -1,5 +1,5 @@
-//! The context of a request: AuthKit, the origin, the client and the session update. The [layer](crate::layer()) makes it; extractors and handlers share
-//! it, and the layer writes the `SessionUpdate` into the response's cookies.
+//! The context of a request: AuthKit, the origin, the client and the session update. The [layer](crate::layer()) makes
+//! it; extractors and handlers share it, and the layer writes the `SessionUpdate` into the response's cookies.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -35,8 +35,8 @@ use chrono::DateTime;
 pub(super) const MAX_ENTRIES: usize = 20_000;
 /// The most entries after an import, which leaves room for other writes.
 const MAX_ENTRIES_OF_IMPORT: usize = 15_000;
-/// The most bytes of entries in a message, after which only removals of its own expenses are accepted: a list without a limit gets all entries,
-/// and holds them several times in memory. The longest file to import fits, unless it is full of control characters.
+/// The most bytes of entries in a message, after which only removals of its own expenses are accepted: a list without a
+/// limit gets all entries, and holds them several times in memory. The longest file to import fits, unless it is full of control characters.
 pub(super) const MAX_BYTES: usize = 10_000_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;

@@ -165,7 +165,6 @@ impl State {
     /// The row.
     #[must_use]
     pub fn to_row(&self) -> String {
-        // A struct of strings and numbers always serializes.
         edge_host::json::write(&StoredRow { v: VERSION, state: self })
     }
 
