@@ -22,8 +22,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** The length of the `Cookie` header that browsers send with other cookies of the same site. */
 const BROWSER_COOKIE_BYTES = 1_400;
 
-/** The log of the ledger has 10,000 entries at most, for ten minutes each. */
-const LEDGER_MAX_REQUESTS = 9_000;
+/** The log of the ledger has 20,000 entries at most, for ten minutes each. */
+const LEDGER_MAX_REQUESTS = 18_000;
 
 /**
  * What an operation should cost: CPU seconds per 1,000 requests at 10 connections, above the bare Worker's.

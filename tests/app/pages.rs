@@ -196,7 +196,7 @@ async fn overview_compares_months_per_currency_across_new_year() {
         ],
     );
     // Amounts of different currencies are never added.
-    assert!(!page.body.contains("142") && !page.body.contains("105.00"), "{}", page.body);
+    assert!(!page.body.contains("142.00") && !page.body.contains("105.00"), "{}", page.body);
 }
 
 /// Hours east of Greenwich: daylight saving time in Auckland, standard time in Chicago.
