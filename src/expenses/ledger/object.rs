@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use axum_authkit::seal::UserHasher;
-use chrono::DateTime;
 use edge_host::{
     Cause, Clock, Emit as _, Host, Object, ObjectContext, ObjectFault, ObjectStorage, TimedKv,
     UserHash, json,
 };
 
 use super::{
+    edit::{Action, Base, Decision, Edit},
     entries::Entry,
     erasure::Erasure,
     log::{ERASURE, Log},
@@ -27,11 +27,11 @@ use super::{
 use crate::expenses::{
     events::ExpensesEvent,
     keys::Owner,
-    model::{Expense, ExpenseChanges, ExpenseId, Timestamp, UnfitAmount},
-    record::{ExpenseRecord, Text, decode},
+    model::{Expense, ExpenseId},
+    record::{ExpenseRecord, Text},
     row::Row,
     store::{self, ExpenseStore},
-    version::{Condition, Version},
+    version::Condition,
 };
 
 /// The entries by which a log grows until the next report.
@@ -68,32 +68,14 @@ struct State {
     is_flushing: bool,
 }
 
-/// A write of an existing expense.
-enum Edit {
-    Replace(Box<Expense>),
-    Change(Box<ExpenseChanges>),
-    Remove,
-    /// Makes a removed expense of the log the expense again.
-    Restore,
-}
-
-/// An expense as KV has it.
-enum Base {
-    /// The log has it, so KV was not asked.
-    InLog,
-    /// KV's record, which may be unreadable.
-    Stored(Option<String>),
-    Failed(String),
-}
-
 #[async_trait]
 impl Object for Ledger {
     async fn receive(&self, message: &str) -> Result<String, ObjectFault> {
         let shared = self.0.as_ref().map_err(Clone::clone)?;
         let message: Message<'_> = parse("message", message)?;
         let owner = Owner::from_stored(message.owner.into_owned());
-        let form = if message.reads_rows { Form::Rows } else { Form::Records };
-        shared.respond(&owner, &message.request, message.command, form).await
+        let encoding = if message.reads_rows { Encoding::Rows } else { Encoding::Records };
+        shared.respond(&owner, &message.request, message.command, encoding).await
     }
 
     async fn alarm(&self) -> Result<(), ObjectFault> {
@@ -107,32 +89,36 @@ impl Shared {
         owner: &Owner,
         request: &str,
         command: Command<'_>,
-        form: Form,
+        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
         let id = |text: &str| ExpenseId::parse(text).map_err(|_| UnknownVersion("message's id"));
         let unknown = UnknownVersion("message's record");
         match command {
             Command::Add { id: text, record, key } => {
                 let expense = record.into_expense(id(&text)?).ok_or(unknown)?;
-                self.add(owner, request, expense, key, form)
+                self.add(owner, request, expense, key, encoding)
             }
             Command::Replace { id: text, record, condition } => {
                 let id = id(&text)?;
                 let expense = record.into_expense(id).ok_or(unknown)?;
-                let edit = Edit::Replace(expense.into());
-                self.edit(owner, request, id, edit, &condition.into(), form).await
+                let (action, condition) = (Action::Replace(expense.into()), condition.into());
+                self.edit(owner, Edit { request, id, action, condition }, encoding).await
             }
             Command::Change { id: text, changes, condition } => {
+                let id = id(&text)?;
                 let changes = changes.into_changes().ok_or(unknown)?;
-                let edit = Edit::Change(changes.into());
-                self.edit(owner, request, id(&text)?, edit, &condition.into(), form).await
+                let (action, condition) = (Action::Change(changes.into()), condition.into());
+                self.edit(owner, Edit { request, id, action, condition }, encoding).await
             }
             Command::Remove { id: text, condition } => {
-                self.edit(owner, request, id(&text)?, Edit::Remove, &condition.into(), form).await
+                let (action, condition) = (Action::Remove, condition.into());
+                let edit = Edit { request, id: id(&text)?, action, condition };
+                self.edit(owner, edit, encoding).await
             }
             Command::Restore { id: text } => {
-                self.edit(owner, request, id(&text)?, Edit::Restore, &Condition::default(), form)
-                    .await
+                let (action, condition) = (Action::Restore, Condition::default());
+                let edit = Edit { request, id: id(&text)?, action, condition };
+                self.edit(owner, edit, encoding).await
             }
             Command::Import { rows } => {
                 let expense = |row: RowMessage<'_>| {
@@ -143,10 +129,10 @@ impl Shared {
                 let expenses = rows.into_iter().map(expense).collect::<Option<_>>();
                 self.import(owner, request, expenses.ok_or(unknown)?)
             }
-            Command::Get { id: text } => self.get(owner, id(&text)?, form),
+            Command::Get { id: text } => self.get(owner, id(&text)?, encoding),
             Command::List { after, until, limit } => {
                 let [after, until] = [&after, &until].map(|id| id.as_ref().map(|Text(id)| &**id));
-                self.list(owner, after, until, limit, form)
+                self.list(owner, after, until, limit, encoding)
             }
             Command::Erase => self.erase(owner),
         }
@@ -158,13 +144,13 @@ impl Shared {
         request: &str,
         expense: Expense,
         key: Option<KeyMessage>,
-        form: Form,
+        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
         let now = self.now();
         let added = self.with_log_of(owner, |log, storage| {
             // Sent again: ids are random, so another request has another one.
             if log.entries.contains(&expense.id) {
-                return Ok(form.saved(&expense, &Row::from(&expense).stored()));
+                return Ok(encoding.expense(&expense));
             }
             let mut expense = expense;
             let mut key = key;
@@ -179,7 +165,7 @@ impl Shared {
                 let is_committed =
                     log.entries.contains(&first.expense.id) || now - first.at >= KV_LAG_MAX_MILLIS;
                 if is_committed {
-                    return Ok(form.saved(&first.expense, &Row::from(&first.expense).stored()));
+                    return Ok(encoding.expense(&first.expense));
                 }
                 expense = first.expense;
                 key = None;
@@ -189,7 +175,7 @@ impl Shared {
             }
             let id = expense.id;
             let entry = Entry::new(Some(expense), request, now, None);
-            let response = form.written(&entry);
+            let response = encoding.written(&entry);
             log.commit(storage, owner, id, entry, key)?;
             Ok(response)
         })?;
@@ -236,12 +222,10 @@ impl Shared {
     async fn edit(
         self: &Arc<Self>,
         owner: &Owner,
-        request: &str,
-        id: ExpenseId,
-        edit: Edit,
-        condition: &Condition,
-        form: Form,
+        edit: Edit<'_>,
+        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
+        let id = edit.id;
         let is_in_log =
             self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains(&id)))?;
         let base = if is_in_log {
@@ -254,84 +238,32 @@ impl Shared {
         };
         let now = self.now();
         let response = self.with_log_of(owner, |log, storage| {
-            let entry = log.entries.get(&id);
-            if let Some(entry) = entry
-                && entry.is_of(request)
-            {
-                // Sent again. Later writes may have followed the first one.
-                return Ok(match (&entry.expense, edit) {
-                    (None, Edit::Replace(_) | Edit::Change(_) | Edit::Restore) => {
-                        respond(Outcome::Absent)
-                    }
-                    (_, Edit::Remove) => respond(Outcome::Removed),
-                    (Some(_), _) => form.written(entry),
-                });
-            }
-            // `None` is a record that cannot be read.
-            let current = match (entry, base) {
-                (Some(Entry { expense: Some(expense), .. }), _) => Some(expense.clone()),
-                (Some(Entry { removed: Some(removed), .. }), _)
-                    if matches!(edit, Edit::Restore) =>
-                {
-                    Some(removed.as_ref().clone())
+            Ok(match edit.decide(log, base, now)? {
+                Decision::Commit(entry) => {
+                    let response = encoding.written(&entry);
+                    log.commit(storage, owner, id, entry, None)?;
+                    response
                 }
-                (Some(_), _) | (None, Base::Stored(None)) => {
-                    return Ok(respond(Outcome::Absent));
-                }
-                (None, Base::Stored(Some(record))) => {
-                    decode(id, &record).and_then(|row| row.as_ref().expense())
-                }
-                (None, Base::Failed(reason)) => return Ok(respond(Outcome::NotRead { reason })),
-                (None, Base::InLog) => {
-                    return Err(ObjectFault::new("an entry left the log during an event"));
-                }
-            };
-            let is_removal = matches!(edit, Edit::Remove);
-            let removed = is_removal.then(|| current.clone()).flatten().map(Box::new);
-            let changed = match edit {
-                Edit::Change(_) if current.is_none() => return Ok(respond(Outcome::Unreadable)),
-                _ if !condition.is_met_by(|| current.as_ref().map(Version::of)) => {
-                    return Ok(respond(Outcome::NotMet));
-                }
-                Edit::Restore if entry.is_none_or(|entry| entry.expense.is_some()) => {
-                    // The expense is there, and stays as it is.
-                    return Ok(match &current {
-                        Some(expense) => form.saved(expense, &Row::from(expense).stored()),
-                        None => respond(Outcome::Unreadable),
-                    });
-                }
-                _ if entry.is_none() && log.is_full() || !is_removal && log.has_max_bytes() => {
-                    return Ok(self.refuse_full(owner));
-                }
-                edit => match edit.apply(id, current, now) {
-                    Ok(changed) => changed,
-                    Err(UnfitAmount { amount, currency, .. }) => {
-                        let (amount, currency) = (amount.to_string(), currency.to_string());
-                        return Ok(respond(Outcome::UnfitAmount { amount, currency }));
-                    }
-                },
-            };
-            let mut entry = Entry::new(changed, request, now, entry);
-            entry.removed = removed;
-            let response = form.written(&entry);
-            log.commit(storage, owner, id, entry, None)?;
-            Ok(response)
+                Decision::Unchanged(expense) => encoding.expense(&expense),
+                Decision::Full => self.refuse_full(owner),
+                Decision::Respond(outcome) => respond(outcome),
+            })
         })?;
         self.begin_transfer();
         Ok(response)
     }
 
-    fn get(&self, owner: &Owner, id: ExpenseId, form: Form) -> Result<String, ObjectFault> {
+    fn get(&self, owner: &Owner, id: ExpenseId, encoding: Encoding) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
             let entry = log.entries.get(&id);
             let removed = entry.and_then(|entry| entry.removed.as_deref());
             let removed = removed.map(|removed| Row::from(removed).stored());
             let removed = removed.map(|row| Text(row.into()));
-            Ok(respond(match form {
-                Form::Rows => Outcome::Row {
+            Ok(respond(match encoding {
+                Encoding::Rows => Outcome::Row {
                     entry: entry.map(|entry| RowMessage { removed, ..row(id, entry) }),
                 },
-                Form::Records => Outcome::Entry { entry: entry.map(|entry| record(id, entry)) },
+                Encoding::Records => Outcome::Entry { entry: entry.map(|entry| record(id, entry)) },
             }))
         })
     }
@@ -342,7 +274,7 @@ impl Shared {
         after: Option<&str>,
         until: Option<&str>,
         limit: Option<usize>,
-        form: Form,
+        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
             // One more than the page has tells that there is another one. What follows cannot be on the page.
@@ -357,8 +289,8 @@ impl Shared {
                     expenses_left -= usize::from(is_needed && entry.expense.is_some());
                     is_needed
                 });
-            Ok(match form {
-                Form::Rows => {
+            Ok(match encoding {
+                Encoding::Rows => {
                     let entries: Vec<_> = entries.map(|(id, entry)| row(id, entry)).collect();
                     let length = rows_length(&entries);
                     json_of_length(
@@ -366,7 +298,7 @@ impl Shared {
                         &Response { v: VERSION, outcome: Outcome::Rows { entries } },
                     )
                 }
-                Form::Records => respond(Outcome::Entries {
+                Encoding::Records => respond(Outcome::Entries {
                     entries: entries.map(|(id, entry)| record(id, entry)).collect(),
                 }),
             })
@@ -507,39 +439,6 @@ impl Shared {
     }
 }
 
-impl Edit {
-    /// The expense after the write; `None` if it is removed.
-    fn apply(
-        self,
-        id: ExpenseId,
-        current: Option<Expense>,
-        now: i64,
-    ) -> Result<Option<Expense>, UnfitAmount> {
-        let now = Timestamp::from_unix_secs(now.div_euclid(1000));
-        let mut changed = match self {
-            Self::Replace(new) => {
-                let created_at = match current {
-                    Some(expense) => expense.created_at,
-                    None => id.created_at().unwrap_or(new.created_at),
-                };
-                Expense { created_at, ..*new }
-            }
-            Self::Change(changes) => {
-                let Some(expense) = current else { return Ok(None) };
-                let today = DateTime::from(now.unwrap_or(expense.updated_at)).date_naive();
-                Expense { content: changes.apply(expense.content, today)?, ..expense }
-            }
-            Self::Restore => match current {
-                Some(expense) => expense,
-                None => return Ok(None),
-            },
-            Self::Remove => return Ok(None),
-        };
-        changed.updated_at = now.unwrap_or(changed.updated_at);
-        Ok(Some(changed))
-    }
-}
-
 fn respond(outcome: Outcome<'_>) -> String {
     json::write(&Response { v: VERSION, outcome })
 }
@@ -556,19 +455,24 @@ fn record(id: ExpenseId, entry: &Entry) -> EntryMessage<'_> {
 
 /// How a response writes expenses.
 #[derive(Clone, Copy)]
-enum Form {
+enum Encoding {
     Rows,
     /// For isolates of versions without rows.
     Records,
 }
 
-impl Form {
+impl Encoding {
     /// The response to a write that made this entry.
     fn written(self, entry: &Entry) -> String {
         match (&entry.expense, entry.row()) {
             (Some(expense), Some(row)) => self.saved(expense, row),
             _ => respond(Outcome::Removed),
         }
+    }
+
+    /// The response to a write that leaves an expense as it is.
+    fn expense(self, expense: &Expense) -> String {
+        self.saved(expense, &Row::from(expense).stored())
     }
 
     fn saved(self, expense: &Expense, row: &str) -> String {
@@ -587,6 +491,7 @@ mod tests {
         amount::Amount,
         model::{Category, Currency, Description, ExpenseContent},
     };
+    use chrono::DateTime;
     use edge_host::{
         ObjectNamespace as _,
         memory::{MemoryHost, MemoryKv, MemoryObjects},
