@@ -242,12 +242,12 @@ async fn perform(
                 return Ok(JsonText(describe_all(&listed)).into_response());
             }
             let cookies = PageCookies::of_parts(&parts);
-            let is_revoked = cookies.read(&parts.headers).0 == Some(cookies::Notice::Revoked);
+            let is_revoked = cookies.read(&parts.headers).0 == Some(cookies::Flash::Revoked);
             let notice = if is_revoked { Notice::Revoked } else { Notice::None };
             let page = page.show(Some(&listed), &KeyForm::default(), notice);
             let mut response = respond(StatusCode::OK, page);
             if is_revoked {
-                cookies.clear_notice(&mut response);
+                cookies.clear_flash(&mut response);
             }
             Ok(response)
         }
@@ -298,7 +298,7 @@ async fn perform(
             keys.revoke(id).await.map_err(failed)?;
             Ok(match operation {
                 Operation::RevokeByForm => {
-                    PageCookies::of_parts(&parts).redirect(PATH, cookies::Notice::Revoked)
+                    PageCookies::of_parts(&parts).redirect(PATH, cookies::Flash::Revoked)
                 }
                 _ => StatusCode::NO_CONTENT.into_response(),
             })

@@ -15,7 +15,7 @@ use crate::{
     negotiation::read_fields,
     openapi::{ErrorResponse, NeedsScope, Protected, ReadsBody},
     rate_limits::{AccountCaller, LimitedCaller},
-    web::cookies::{Notice, PageCookies},
+    web::cookies::{Flash, PageCookies},
 };
 use axum_authkit::{
     AppError, Challenge, RefreshError, current_user::SwitchError, origin::RequestOrigin,
@@ -114,7 +114,7 @@ pub(crate) async fn switch_organization(
     // Without it there was a problem.
     let organization_id = organization_id.unwrap_or_default();
     match caller.switch_organization(&organization_id).await {
-        Ok(_) if is_own_form => Ok(PageCookies::on(&origin).redirect(SWITCHED, Notice::Switched)),
+        Ok(_) if is_own_form => Ok(PageCookies::on(&origin).redirect(SWITCHED, Flash::Switched)),
         Ok(caller) => Ok(Json(MeResponse::from(&caller)).into_response()),
         Err(SwitchError::NoSession) => Err(AppError::new(
             StatusCode::FORBIDDEN,

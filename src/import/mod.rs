@@ -52,7 +52,7 @@ use crate::{
     url_encoded::Parameters,
     web::{
         Locale,
-        cookies::{ImportCounts, Notice},
+        cookies::{Flash, ImportCounts},
         views::{import as view, respond},
         visitor::Visitor,
     },
@@ -213,7 +213,7 @@ pub(crate) async fn import_by_form(
         let FileRead { expenses: rows, valid, invalid, .. } = read;
         drop(file);
         let counts = import(&visitor.expenses, rows, valid, invalid).await?;
-        return Ok(visitor.cookies.redirect(LIST, Notice::Imported(counts)));
+        return Ok(visitor.cookies.redirect(LIST, Flash::Imported(counts)));
     }
     let status = match read.invalid {
         0 => StatusCode::OK,

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use super::{
-    cookies::{Notice, PageCookies},
+    cookies::{Flash, PageCookies},
     views::{
         Account,
         account::{self, AccountPage},
@@ -34,7 +34,7 @@ pub(crate) async fn show_account(
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
     let cookies = PageCookies::on(&origin);
-    let is_switched = cookies.read(&headers).0 == Some(Notice::Switched);
+    let is_switched = cookies.read(&headers).0 == Some(Flash::Switched);
     let may_open_portal = caller.may_open_portal();
     // An outage is no reason to keep the rest of the page back.
     let organizations = caller.organizations().await.ok();
@@ -47,7 +47,7 @@ pub(crate) async fn show_account(
     });
     let mut response = respond(StatusCode::OK, page);
     if is_switched {
-        cookies.clear_notice(&mut response);
+        cookies.clear_flash(&mut response);
     }
     if !may_open_portal {
         return Ok(response);

@@ -18,9 +18,9 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 
 use crate::expenses::model::{Currency, ExpenseId};
 
-const NOTICE: &str = "__Host-expenses-notice";
+const FLASH: &str = "__Host-expenses-notice";
 /// Longer than a redirect takes. A message that no page has shown by then is out of date.
-const NOTICE_SECS: u32 = 60;
+const FLASH_SECS: u32 = 60;
 
 const CURRENCY: &str = "__Host-expenses-currency";
 /// The longest that browsers keep a cookie: 400 days (RFC 6265bis, section 5.5).
@@ -28,7 +28,7 @@ const CURRENCY_SECS: u32 = 400 * 24 * 60 * 60;
 
 /// The result of a form, which the next page tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum Flash {
     /// An expense was added.
     Added(ExpenseId),
     /// An expense was changed.
@@ -56,7 +56,7 @@ pub struct ImportCounts {
     pub skipped: u32,
 }
 
-impl Notice {
+impl Flash {
     /// `{kind}.{id}`, `imported.{added}.{unchanged}.{skipped}`, or the kind alone.
     fn text(self) -> String {
         let (kind, id) = match self {
@@ -133,24 +133,24 @@ impl PageCookies {
 
     /// The message that the page of this request shows, and the currency that the browser has used last.
     #[must_use]
-    pub fn read(self, headers: &HeaderMap) -> (Option<Notice>, Option<Currency>) {
+    pub fn read(self, headers: &HeaderMap) -> (Option<Flash>, Option<Currency>) {
         let cookies = RequestCookies::from_headers(headers);
-        let notice = cookies.values(self.name(NOTICE)).find_map(Notice::parse);
+        let flash = cookies.values(self.name(FLASH)).find_map(Flash::parse);
         let currency =
             cookies.values(self.name(CURRENCY)).find_map(|code| Currency::parse(code).ok());
-        (notice, currency)
+        (flash, currency)
     }
 
     /// Removes the message with the response that shows it: a page shows it once.
-    pub fn clear_notice(self, response: &mut Response) {
-        response.headers_mut().append(header::SET_COOKIE, self.cookie(NOTICE, 0).clear());
+    pub fn clear_flash(self, response: &mut Response) {
+        response.headers_mut().append(header::SET_COOKIE, self.cookie(FLASH, 0).clear());
     }
 
     /// 303 to a page, which shows the message.
     #[must_use]
-    pub fn redirect(self, location: &str, notice: Notice) -> Response {
+    pub fn redirect(self, location: &str, flash: Flash) -> Response {
         let mut response = redirect(StatusCode::SEE_OTHER, location);
-        let cookie = self.cookie(NOTICE, NOTICE_SECS).set(&notice.text());
+        let cookie = self.cookie(FLASH, FLASH_SECS).set(&flash.text());
         response.headers_mut().append(header::SET_COOKIE, cookie);
         response
     }
@@ -170,30 +170,30 @@ mod tests {
 
     const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
 
-    fn sent(cookies: PageCookies, notice: Notice) -> String {
-        let response = cookies.redirect("/expenses", notice);
+    fn sent(cookies: PageCookies, flash: Flash) -> String {
+        let response = cookies.redirect("/expenses", flash);
         response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
     }
 
     #[test]
-    fn notice_is_read_from_its_cookie() {
+    fn flash_is_read_from_its_cookie() {
         let id = ExpenseId::parse(ID).unwrap();
         for is_secure in [true, false] {
             let cookies = PageCookies { is_secure };
-            for notice in [
-                Notice::Added(id),
-                Notice::Changed(id),
-                Notice::Deleted(id),
-                Notice::Restored(id),
-                Notice::Switched,
-                Notice::Revoked,
-                Notice::Imported(ImportCounts { added: 1, unchanged: 0, skipped: 10_000 }),
+            for flash in [
+                Flash::Added(id),
+                Flash::Changed(id),
+                Flash::Deleted(id),
+                Flash::Restored(id),
+                Flash::Switched,
+                Flash::Revoked,
+                Flash::Imported(ImportCounts { added: 1, unchanged: 0, skipped: 10_000 }),
             ] {
-                let cookie = sent(cookies, notice);
+                let cookie = sent(cookies, flash);
                 let pair = cookie.split(';').next().unwrap();
                 let mut headers = HeaderMap::new();
                 headers.insert(header::COOKIE, pair.parse().unwrap());
-                assert_eq!(cookies.read(&headers), (Some(notice), None));
+                assert_eq!(cookies.read(&headers), (Some(flash), None));
                 let other = PageCookies { is_secure: !is_secure };
                 assert_eq!(other.read(&headers), (None, None));
             }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn notice_of_unknown_form_is_none() {
+    fn flash_of_unknown_form_is_none() {
         for text in [
             "",
             "imported.1.2",
@@ -225,18 +225,18 @@ mod tests {
             "unknown.7ZZZZZZZZZ0123456789ABCDEF",
             ".",
         ] {
-            assert_eq!(Notice::parse(text), None, "{text}");
+            assert_eq!(Flash::parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn notice_cookie_is_short_lived_and_own() {
-        let cookie = sent(PageCookies { is_secure: true }, Notice::Switched);
+    fn flash_cookie_is_short_lived_and_own() {
+        let cookie = sent(PageCookies { is_secure: true }, Flash::Switched);
         assert_eq!(
             cookie,
             "__Host-expenses-notice=switched; Path=/; Max-Age=60; SameSite=Lax; HttpOnly; Secure"
         );
-        let cookie = sent(PageCookies { is_secure: false }, Notice::Switched);
+        let cookie = sent(PageCookies { is_secure: false }, Flash::Switched);
         assert!(cookie.starts_with("expenses-notice=switched; ") && !cookie.contains("Secure"));
     }
 }

@@ -21,7 +21,7 @@ use chrono::NaiveDate;
 use http::{StatusCode, header};
 
 use super::{
-    cookies,
+    cookies::Flash,
     error::not_got,
     expense_form::{FormInput, new_idempotency_key},
     list_query::{FilterInput, PageQuery, rebuilt},
@@ -77,7 +77,7 @@ pub(crate) async fn show_home(
 /// `GET /expenses` for browsers.
 pub(crate) async fn list_expenses(
     Visitor {
-        account, expenses, locale, time_zone, cookies, notice, currency: last_currency, ..
+        account, expenses, locale, time_zone, cookies, flash, currency: last_currency, ..
     }: Visitor,
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
@@ -93,7 +93,7 @@ pub(crate) async fn list_expenses(
         }
     };
     let limit = if query.has("limit") { limit } else { ROWS };
-    let mut sums = PageSums { named_id: named_id(notice), ..PageSums::default() };
+    let mut sums = PageSums { named_id: named_id(flash), ..PageSums::default() };
     let is_filtered = !filter.is_empty();
     let mut each = |row: RowRef<'_>, figures: &Figures<'_>, is_selected: bool| {
         sums.add(row, figures, is_selected && is_filtered);
@@ -129,11 +129,11 @@ pub(crate) async fn list_expenses(
     let summary = if filter.is_empty() { all } else { selected }.into_summary(&respelled);
     let currency = last_currency.as_deref().or(currency.as_deref()).unwrap_or(locale.currency());
     let rows: Vec<Expense> = view.page.rows.iter().filter_map(RowRef::expense).collect();
-    let message = match notice {
-        Some(notice) => message_of(&expenses, notice, named).await,
+    let notice = match flash {
+        Some(flash) => notice_of(&expenses, flash, named).await,
         None => None,
     };
-    let input = next_input(message.as_ref(), currency, today);
+    let input = next_input(notice.as_ref(), currency, today);
     let form = expense_view::Form {
         id: None,
         input: &input,
@@ -141,13 +141,13 @@ pub(crate) async fn list_expenses(
         categories: &categories,
         currencies: &currencies,
         locale,
-        is_next: matches!(message, Some(Notice::Added(_))),
+        is_next: matches!(notice, Some(Notice::Added(_))),
     };
     let cursor_of_next = view.page.cursor;
     let next = cursor_of_next.as_deref().map(|cursor| next_query(&query.filtering, cursor));
     let page = overview::page(&Overview {
         account: &account,
-        notice: message.as_ref(),
+        notice: notice.as_ref(),
         consistency,
         list: List {
             locale,
@@ -167,8 +167,8 @@ pub(crate) async fn list_expenses(
         first_page: cursor.is_none().then_some(FirstPage { form, months: &months, is_empty }),
     });
     let mut response = respond(StatusCode::OK, page);
-    if message.is_some() {
-        cookies.clear_notice(&mut response);
+    if notice.is_some() {
+        cookies.clear_flash(&mut response);
     }
     if let Some(cursor) = &cursor_of_next {
         match next_link(&query.filtering, cursor) {
@@ -317,7 +317,7 @@ impl PageSums {
 }
 
 /// The input of the form that adds another expense.
-fn next_input(message: Option<&Notice>, currency: &str, today: NaiveDate) -> FormInput {
+fn next_input(notice: Option<&Notice>, currency: &str, today: NaiveDate) -> FormInput {
     let mut input = FormInput {
         currency: currency.to_owned(),
         date: today.to_string(),
@@ -325,7 +325,7 @@ fn next_input(message: Option<&Notice>, currency: &str, today: NaiveDate) -> For
         ..FormInput::default()
     };
     // Receipts come in batches of one day or one kind.
-    if let Some(Notice::Added(Some(Expense { content, .. }))) = message {
+    if let Some(Notice::Added(Some(Expense { content, .. }))) = notice {
         input.date = content.date.to_string();
         if *content.category != *Category::DEFAULT {
             input.category = content.category.to_string();
@@ -355,46 +355,39 @@ fn filter_message(parameter: &str, fault: &Fault, locale: Locale) -> String {
 }
 
 /// The id of the expense that the message names, if the list of the user may have it.
-fn named_id(notice: Option<cookies::Notice>) -> Option<ExpenseId> {
-    match notice? {
-        cookies::Notice::Added(id)
-        | cookies::Notice::Changed(id)
-        | cookies::Notice::Restored(id) => Some(id),
-        cookies::Notice::Deleted(_)
-        | cookies::Notice::Switched
-        | cookies::Notice::Revoked
-        | cookies::Notice::Imported(_) => None,
+fn named_id(flash: Option<Flash>) -> Option<ExpenseId> {
+    match flash? {
+        Flash::Added(id) | Flash::Changed(id) | Flash::Restored(id) => Some(id),
+        Flash::Deleted(_) | Flash::Switched | Flash::Revoked | Flash::Imported(_) => None,
     }
 }
 
 /// The message about the result of a form. An expense that is not listed takes a read of its own.
-async fn message_of(
+async fn notice_of(
     expenses: &UserExpenses,
-    notice: cookies::Notice,
+    flash: Flash,
     listed: Option<Expense>,
 ) -> Option<Notice> {
-    let id = match notice {
+    let id = match flash {
         // The pages of the account and of its API keys show them.
-        cookies::Notice::Switched | cookies::Notice::Revoked => return None,
-        cookies::Notice::Imported(counts) => return Some(Notice::Imported(counts)),
-        cookies::Notice::Deleted(id) => {
+        Flash::Switched | Flash::Revoked => return None,
+        Flash::Imported(counts) => return Some(Notice::Imported(counts)),
+        Flash::Deleted(id) => {
             let removed = expenses.removed(id).await;
             // Whether it can be restored is unknown while the ledger cannot be reached.
             let can_restore = removed.as_ref().map_or(true, Option::is_some);
             let expense = removed.ok().flatten().and_then(|row| row.as_ref().expense());
             return Some(Notice::Deleted { id, expense, can_restore });
         }
-        cookies::Notice::Added(id)
-        | cookies::Notice::Changed(id)
-        | cookies::Notice::Restored(id) => id,
+        Flash::Added(id) | Flash::Changed(id) | Flash::Restored(id) => id,
     };
     let expense = match listed {
         Some(expense) => Some(expense),
         None => expenses.get_expense(id).await.ok().and_then(|reading| reading.value),
     };
-    Some(match notice {
-        cookies::Notice::Added(_) => Notice::Added(expense),
-        cookies::Notice::Restored(_) => Notice::Restored(expense),
+    Some(match flash {
+        Flash::Added(_) => Notice::Added(expense),
+        Flash::Restored(_) => Notice::Restored(expense),
         _ => Notice::Changed(expense),
     })
 }

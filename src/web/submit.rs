@@ -22,7 +22,7 @@ use maud::Markup;
 
 use super::{
     Locale,
-    cookies::Notice,
+    cookies::Flash,
     error::{not_restored, unreadable},
     expense_form::{Field, FieldError, FormInput, new_idempotency_key},
     list_query::rebuilt,
@@ -130,7 +130,7 @@ pub(crate) async fn add_expense(
     let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
         Ok(row) => {
-            let response = visitor.cookies.redirect(LIST, Notice::Added(row.id()));
+            let response = visitor.cookies.redirect(LIST, Flash::Added(row.id()));
             Ok(visitor.cookies.remember(currency, response))
         }
         Err(AddError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
@@ -195,7 +195,7 @@ pub(crate) async fn change_expense(
     match expenses.replace(id, NewExpense::from(content), condition).await {
         Ok(_) => {
             let list = list_address(&returned.input.return_to);
-            Ok(visitor.cookies.redirect(&list, Notice::Changed(id)))
+            Ok(visitor.cookies.redirect(&list, Flash::Changed(id)))
         }
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable(id)),
@@ -232,7 +232,7 @@ pub(crate) async fn change_expense(
 pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.remove(id, Condition::default()).await {
-        Ok(()) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Notice::Deleted(id))),
+        Ok(()) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Flash::Deleted(id))),
         // The second request of a double click gets this too.
         Err(RemoveError::Absent) => {
             let detail = "Expense not found: it may be deleted already";
@@ -246,7 +246,7 @@ pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Respo
 pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
     match visitor.expenses.restore(id).await {
-        Ok(_) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Notice::Restored(id))),
+        Ok(_) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Flash::Restored(id))),
         Err(error) => Err(not_restored(error, id).into_response()),
     }
 }

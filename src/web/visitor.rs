@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::{
     Locale,
-    cookies::{Notice, PageCookies},
+    cookies::{Flash, PageCookies},
     views::Account,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub struct Visitor {
     /// The cookies of pages.
     pub cookies: PageCookies,
     /// The result of a form that no page has shown yet.
-    pub notice: Option<Notice>,
+    pub flash: Option<Flash>,
     /// The currency that the browser has used last.
     pub currency: Option<Currency>,
 }
@@ -63,8 +63,8 @@ impl Visitor {
         let locale = Locale::from_headers(&parts.headers);
         let time_zone = parts.extensions.get().cloned().unwrap_or_default();
         let cookies = PageCookies::of_parts(parts);
-        let (notice, currency) = cookies.read(&parts.headers);
-        Ok(Self { caller, account, expenses, locale, time_zone, cookies, notice, currency })
+        let (flash, currency) = cookies.read(&parts.headers);
+        Ok(Self { caller, account, expenses, locale, time_zone, cookies, flash, currency })
     }
 
     /// Rejects a visitor whose token does not allow the access, where the method of the request does not tell it.
