@@ -68,7 +68,7 @@ pub(crate) async fn show_home(
 ) -> Response {
     match visitor {
         Ok(visitor) => list_expenses(visitor, clock, RawQuery(None)).await,
-        Err(Rejection::SignedOut { .. }) => respond(StatusCode::OK, home::page()),
+        Err(Rejection::Unauthenticated { .. }) => respond(StatusCode::OK, home::page()),
         // Neither an outage nor a missing permission is a sign-out.
         Err(error) => error.into_response(),
     }

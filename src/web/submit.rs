@@ -352,7 +352,7 @@ impl ReturnedForm {
 
     fn rejected(&self, rejection: Rejection) -> Response {
         match rejection {
-            Rejection::SignedOut { sign_in: None, .. } => AppError::from(rejection)
+            Rejection::Unauthenticated { sign_in: None, .. } => AppError::from(rejection)
                 .with_page(self.page(&[], view::Returned::SignedOut, None))
                 .into_response(),
             Rejection::Unavailable(_) | Rejection::TooManyRequests { .. } => {

@@ -27,7 +27,7 @@ use crate::{
     isolate_cache::CachedSession,
     origin::RequestOrigin,
     refusal::login_path,
-    rejection::{Rejection, SignedOut},
+    rejection::{Rejection, Unauthenticated},
     session::Session,
     session_keeper::client::{RefreshError, Renewed},
     sign_in::ReturnTo,
@@ -310,7 +310,7 @@ impl CurrentUser {
         let cookies = RequestCookies::from_headers(&parts.headers);
         let cookie = authkit.config.cookie.session_cookie(origin);
         if !cookie.is_sent(&cookies) {
-            return Err(SignedOut::NoCredentials.into());
+            return Err(Unauthenticated::NoCredentials.into());
         }
         if !parts.method.is_safe() && origin.is_cross_origin(&parts.headers) {
             return Err(IdentifyError::CrossOrigin);
@@ -319,7 +319,7 @@ impl CurrentUser {
         // A browser may hold several sessions: a stale copy for another domain, or a cookie that another host
         // of the domain planted. An ended session hides no other, and a session that needs no renewal wins.
         let mut expired = Vec::new();
-        let mut refusal = IdentifyError::from(SignedOut::Session);
+        let mut refusal = IdentifyError::from(Unauthenticated::Session);
         for known in cookie.read(&cookies, |sealed| authkit.open_session(sealed)) {
             match SessionStatus::of(context, &known).await {
                 Ok(SessionStatus::Valid(claims)) => {
@@ -352,12 +352,12 @@ impl CurrentUser {
                     update.end();
                 }
                 Err(error) => match error.into() {
-                    IdentifyError::SignedOut(_) => {}
+                    IdentifyError::Unauthenticated(_) => {}
                     unavailable => refusal = unavailable,
                 },
             }
         }
-        if has_untried || !matches!(refusal, IdentifyError::SignedOut(_)) {
+        if has_untried || !matches!(refusal, IdentifyError::Unauthenticated(_)) {
             // One of the sessions may still be valid: the browser keeps its cookies.
             update.reset();
         }
@@ -369,15 +369,15 @@ impl CurrentUser {
         parts: &Parts,
         origin: &RequestOrigin,
     ) -> Result<Self, IdentifyError> {
-        let value = bearer_value(&parts.headers).ok_or(SignedOut::NoCredentials)?;
-        let token = bearer_token(value).ok_or(SignedOut::NotABearer)?;
+        let value = bearer_value(&parts.headers).ok_or(Unauthenticated::NoCredentials)?;
+        let token = bearer_token(value).ok_or(Unauthenticated::NotABearer)?;
         let authkit = context.authkit();
         let credential = if authkit.accepts_api_keys() && is_api_key(token) {
             Self::check_api_key(context, token).await?
         } else {
             let verified = authkit.verify_bearer(token, origin, context.wait_until()).await;
             Credential::Token(verified.map_err(|error| match error {
-                VerifyError::Token(error) => SignedOut::Token(error).into(),
+                VerifyError::Token(error) => Unauthenticated::Token(error).into(),
                 VerifyError::Unavailable(error) => IdentifyError::from(RefreshError::from(error)),
             })?)
         };
@@ -389,12 +389,14 @@ impl CurrentUser {
         value: &str,
     ) -> Result<Credential, IdentifyError> {
         let authkit = context.authkit();
-        let Some(api_keys) = &authkit.api_keys else { return Err(SignedOut::ApiKey.into()) };
+        let Some(api_keys) = &authkit.api_keys else { return Err(Unauthenticated::ApiKey.into()) };
         let network = context.client().network();
         let checked = api_keys.check(value, network.as_deref(), &authkit.address_limit).await;
         let (key, is_fresh) = checked.map_err(|error| match error {
-            ApiKeyError::Refused { is_counted: true } => IdentifyError::Counted(SignedOut::ApiKey),
-            ApiKeyError::Refused { is_counted: false } => SignedOut::ApiKey.into(),
+            ApiKeyError::Refused { is_counted: true } => {
+                IdentifyError::Counted(Unauthenticated::ApiKey)
+            }
+            ApiKeyError::Refused { is_counted: false } => Unauthenticated::ApiKey.into(),
             ApiKeyError::Unavailable(outage) => IdentifyError::Unavailable(outage),
             ApiKeyError::Rejected(rejection) => IdentifyError::Rejected(rejection),
         })?;
@@ -448,17 +450,17 @@ impl CurrentUser {
 /// Why a request has no caller. [`rejection_of`] turns it into a rejection.
 #[derive(Debug)]
 enum IdentifyError {
-    SignedOut(SignedOut),
-    /// As `SignedOut`, for a request that the limit of the client's address has counted already.
-    Counted(SignedOut),
+    Unauthenticated(Unauthenticated),
+    /// As `Unauthenticated`, for a request that the limit of the client's address has counted already.
+    Counted(Unauthenticated),
     CrossOrigin,
     Unavailable(Outage),
     Rejected(Rejection),
 }
 
-impl From<SignedOut> for IdentifyError {
-    fn from(reason: SignedOut) -> Self {
-        Self::SignedOut(reason)
+impl From<Unauthenticated> for IdentifyError {
+    fn from(reason: Unauthenticated) -> Self {
+        Self::Unauthenticated(reason)
     }
 }
 
@@ -466,7 +468,7 @@ impl From<RefreshError> for IdentifyError {
     fn from(error: RefreshError) -> Self {
         match error {
             // WorkOS may require a further step, such as a second factor. AuthKit asks for it at sign-in.
-            RefreshError::Ended | RefreshError::Refused { .. } => SignedOut::Session.into(),
+            RefreshError::Ended | RefreshError::Refused { .. } => Unauthenticated::Session.into(),
             RefreshError::Unavailable(outage) => Self::Unavailable(outage),
         }
     }
@@ -479,8 +481,8 @@ async fn limited_rejection_of(
     context: &RequestContext,
 ) -> Rejection {
     let (refused, is_counted) = match &error {
-        IdentifyError::SignedOut(SignedOut::NoCredentials) => (None, false),
-        IdentifyError::SignedOut(reason) => (Some(reason), false),
+        IdentifyError::Unauthenticated(Unauthenticated::NoCredentials) => (None, false),
+        IdentifyError::Unauthenticated(reason) => (Some(reason), false),
         IdentifyError::Counted(reason) => (Some(reason), true),
         _ => (None, false),
     };
@@ -496,7 +498,7 @@ async fn limited_rejection_of(
 /// The rejection of a request without an identified caller.
 fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -> Rejection {
     let reason = match error {
-        IdentifyError::SignedOut(reason) | IdentifyError::Counted(reason) => reason,
+        IdentifyError::Unauthenticated(reason) | IdentifyError::Counted(reason) => reason,
         IdentifyError::Rejected(rejection) => return rejection,
         IdentifyError::CrossOrigin => {
             return Rejection::forbidden(
@@ -508,17 +510,17 @@ fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -
     let challenge = Challenge::new(context);
     let detail = reason.to_string();
     let parameters: &[(&str, &str)] = match &reason {
-        SignedOut::NoCredentials | SignedOut::Session => &[],
-        SignedOut::NotABearer => &[("error", "invalid_request")],
+        Unauthenticated::NoCredentials | Unauthenticated::Session => &[],
+        Unauthenticated::NotABearer => &[("error", "invalid_request")],
         // The texts have no quotes, so they can stand in a quoted string.
-        SignedOut::Token(_) | SignedOut::ApiKey => {
+        Unauthenticated::Token(_) | Unauthenticated::ApiKey => {
             &[("error", "invalid_token"), ("error_description", &detail)]
         }
     };
-    let may_sign_in = matches!(reason, SignedOut::NoCredentials | SignedOut::Session);
+    let may_sign_in = matches!(reason, Unauthenticated::NoCredentials | Unauthenticated::Session);
     let sign_in = (may_sign_in && is_navigation(&parts.method, &parts.headers))
         .then(|| sign_in_path(parts, context).into());
-    Rejection::SignedOut { challenge: challenge.header(parameters), sign_in, reason }
+    Rejection::Unauthenticated { challenge: challenge.header(parameters), sign_in, reason }
 }
 
 /// Whether a browser sent the request to show the response.
@@ -754,7 +756,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Rejection> {
         match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
             Ok(user) => Ok(Some(user)),
-            Err(Rejection::SignedOut { .. }) => Ok(None),
+            Err(Rejection::Unauthenticated { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

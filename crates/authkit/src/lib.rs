@@ -56,7 +56,7 @@ pub use events::AuthKitEvent;
 pub use layer::layer;
 pub use observer::{EndedRequest, Observer};
 pub use rate_limiter::RateLimiter;
-pub use rejection::{Rejection, SignedOut};
+pub use rejection::{Rejection, Unauthenticated};
 pub use routes::routes;
 pub use session_keeper::{
     client::RefreshError,

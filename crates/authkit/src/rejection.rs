@@ -1,6 +1,6 @@
 //! Why an extractor rejects a request, and the response.
 //!
-//! Refused and could-not-tell stay apart: [`Rejection::SignedOut`] and [`Rejection::Forbidden`] are about
+//! Refused and could-not-tell stay apart: [`Rejection::Unauthenticated`] and [`Rejection::Forbidden`] are about
 //! the caller, [`Rejection::Unavailable`] is about WorkOS or KV and never signs anybody out.
 
 use crate::outage::Outage;
@@ -21,11 +21,11 @@ pub enum Rejection {
     /// A request without a host: 400.
     #[error("The request has no host")]
     NoHost,
-    /// Nobody is signed in: 401, or for a browser's navigation a redirect to the sign-in.
+    /// No valid credentials: 401, or for a browser's navigation a redirect to the sign-in.
     #[error("{reason}")]
-    SignedOut {
+    Unauthenticated {
         /// Why.
-        reason: SignedOut,
+        reason: Unauthenticated,
         /// `WWW-Authenticate`.
         challenge: HeaderValue,
         /// Where a browser signs in; `None` for other clients.
@@ -50,9 +50,9 @@ pub enum Rejection {
     Unavailable(Outage),
 }
 
-/// Why nobody is signed in.
+/// Why the credentials of a request identify nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SignedOut {
+pub enum Unauthenticated {
     /// Neither a cookie nor a token.
     #[error("Not signed in")]
     NoCredentials,
@@ -70,7 +70,7 @@ pub enum SignedOut {
     Session,
 }
 
-impl SignedOut {
+impl Unauthenticated {
     /// Its name in events.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -95,8 +95,10 @@ impl From<Rejection> for AppError {
         match rejection {
             Rejection::MissingLayer => Self::internal(detail),
             Rejection::NoHost => Self::new(StatusCode::BAD_REQUEST, detail),
-            Rejection::SignedOut { challenge, .. } => Self::new(StatusCode::UNAUTHORIZED, detail)
-                .with_header(header::WWW_AUTHENTICATE, challenge),
+            Rejection::Unauthenticated { challenge, .. } => {
+                Self::new(StatusCode::UNAUTHORIZED, detail)
+                    .with_header(header::WWW_AUTHENTICATE, challenge)
+            }
             Rejection::Forbidden { challenge, .. } => {
                 let error = Self::new(StatusCode::FORBIDDEN, detail);
                 match challenge {
@@ -116,7 +118,7 @@ impl From<Rejection> for AppError {
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         match &self {
-            Self::SignedOut { sign_in: Some(path), .. } => redirect(StatusCode::FOUND, path),
+            Self::Unauthenticated { sign_in: Some(path), .. } => redirect(StatusCode::FOUND, path),
             _ => AppError::from(self).into_response(),
         }
     }

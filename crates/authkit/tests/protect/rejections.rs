@@ -1,7 +1,7 @@
 //! The responses to requests that a handler does not get: 302, 400, 401 and 403.
 
 use axum::body::Body;
-use axum_authkit::{ProtectedResource, SignedOut};
+use axum_authkit::{ProtectedResource, Unauthenticated};
 use http::{Method, Request, StatusCode};
 use serde_json::json;
 
@@ -62,7 +62,7 @@ async fn challenge_says_what_is_wrong_with_bearer() {
     let site = Site::new();
     let answer = site.get("/who", &[("authorization", "Bearer")]).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(answer.detail(), SignedOut::NotABearer.to_string());
+    assert_eq!(answer.detail(), Unauthenticated::NotABearer.to_string());
     assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"invalid_request\""));
     let answer = site.get("/who", &[("authorization", "Bearer rubbish")]).await;
     let challenge = r#"Bearer error="invalid_token", error_description="the token is malformed""#;
