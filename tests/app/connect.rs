@@ -377,7 +377,7 @@ async fn resource_metadata_covers_the_origin_and_mcp() {
                 "resource": resource,
                 "authorization_servers": [ISSUER],
                 "bearer_methods_supported": ["header"],
-                "scopes_supported": ["expenses:read", "expenses:write"],
+                "scopes_supported": ["openid", "profile", "email", "offline_access"],
             })
         );
         assert_eq!(response.header("content-type"), "application/json");

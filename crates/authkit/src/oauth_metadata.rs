@@ -24,6 +24,12 @@ pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource
 /// The path of an authorization server's metadata (RFC 8414, section 3).
 const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
 
+/// The scopes that AuthKit grants to a client that registers itself; `offline_access` is a refresh token. Clients request
+/// all that a resource's metadata names, and AuthKit refuses a request with any other (`invalid_scope`). The scopes that
+/// the application checks are for clients that were made by hand, which know them.
+/// <https://workos.com/docs/reference/workos-connect/authorize>
+const AUTHKIT_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
 /// Clients and shared caches may keep a document for five minutes. A change of the configuration takes as long
 /// to reach them.
 const CACHE_CONTROL: &str = "public, max-age=300";
@@ -73,7 +79,7 @@ async fn show_protected_resource(context: RequestContext, uri: Uri) -> Result<Re
         resource: &resource,
         authorization_servers: [&connect.issuer],
         bearer_methods_supported: ["header"],
-        scopes_supported: authkit.resource.scopes,
+        scopes_supported: AUTHKIT_SCOPES,
     };
     Ok((cacheable(), json_response(&metadata)).into_response())
 }
@@ -84,7 +90,7 @@ struct ProtectedResourceMetadata<'a> {
     resource: &'a str,
     authorization_servers: [&'a str; 1],
     bearer_methods_supported: [&'a str; 1],
-    scopes_supported: &'a [&'a str],
+    scopes_supported: [&'a str; 4],
 }
 
 /// AuthKit's metadata. Clients of MCP revision 2025-03-26 treat the MCP server as the authorization server, and

@@ -8,8 +8,9 @@ import { PAGE_HEADERS, refusalPage } from '../pages.mjs';
 import { profileClaims } from '../users.mjs';
 import { introspect, mayIntrospect } from './bearer.mjs';
 
-/** WorkOS's own, and the two that this application asks of machines. */
-export const USER_SCOPES = ['openid', 'profile', 'email', 'offline_access'];
+/** What AuthKit grants to every client. It refuses others to one that has registered itself. */
+const USER_SCOPES = ['openid', 'profile', 'email', 'offline_access'];
+/** The two that this application asks of machines. */
 export const MACHINE_SCOPES = ['expenses:read', 'expenses:write'];
 /** For an authorization request that names no scope, which RFC 6749 (section 3.3) lets the server choose. */
 const DEFAULT_SCOPE = 'openid profile email';
@@ -76,7 +77,14 @@ export async function createProvider(options) {
     interactions: { url: (_, /** @type {{uid: string}} */ { uid }) => `${INTERACTION_PATH}/${uid}` },
 
     responseTypes: ['code'],
-    scopes: [...USER_SCOPES, ...MACHINE_SCOPES],
+    scopes: USER_SCOPES,
+    // Clients of authorization requests have registered themselves.
+    extraParams: {
+      scope(_, requested) {
+        const refused = requested?.split(' ').find((scope) => !USER_SCOPES.includes(scope));
+        if (refused) throw new errors.InvalidScope('the client may not request this scope', refused);
+      },
+    },
     claims: {
       openid: ['sub'],
       profile: ['name', 'given_name', 'family_name'],
@@ -87,8 +95,8 @@ export async function createProvider(options) {
     // A browser's scripts may be clients too: MCP Inspector is one.
     clientBasedCORS: () => true,
     rotateRefreshToken: true,
-    // Without `offline_access`, as MCP clients do not ask for it everywhere.
-    issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
+    issueRefreshToken: async (_, client, code) =>
+      client.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),
     expiresWithSession: async () => false,
     ttl: {
       AccessToken: options.accessTokenTtlSecs,
@@ -128,7 +136,7 @@ export async function createProvider(options) {
           }
           return {
             audience: resource === issuer ? options.environmentClientId : resource,
-            scope: (machine ? machine.scopes : [...USER_SCOPES, ...MACHINE_SCOPES]).join(' '),
+            scope: (machine ? machine.scopes : USER_SCOPES).join(' '),
             accessTokenFormat: 'jwt',
             jwt: { sign: { alg: 'RS256', kid: keys.current.kid } },
           };
@@ -160,7 +168,7 @@ export async function createProvider(options) {
   });
 
   provider.use(async (ctx, next) => {
-    if (ctx.path === AUTHORIZE_PATH && !ctx.query.scope) ctx.query = { ...ctx.query, scope: DEFAULT_SCOPE };
+    if (ctx.path === AUTHORIZE_PATH) ctx.query = asConnectReads(ctx.query);
     await next();
     // The library looks up stored tokens only, which JWTs are not. It has authenticated the client by then.
     if (ctx.path === INTROSPECTION_PATH && ctx.body?.error === 'unsupported_token_type') {
@@ -172,6 +180,17 @@ export async function createProvider(options) {
     options.log(`${ctx.method} ${ctx.path} failed: ${error?.name ?? 'unknown error'}`),
   );
   return provider;
+}
+
+/**
+ * An authorization request as the library has to see it: it grants no scope by default, and `offline_access` only to a
+ * client that asks for the user's consent.
+ *
+ * @param {Record<string, string | string[] | undefined>} query
+ */
+function asConnectReads({ scope, ...query }) {
+  const read = { ...query, scope: scope || DEFAULT_SCOPE };
+  return read.scope.includes('offline_access') ? { prompt: 'consent', ...read } : read;
 }
 
 /**

@@ -54,7 +54,8 @@ async fn resource_metadata_names_resource_issuer_and_scopes() {
             "resource": resource,
             "authorization_servers": [CONNECT],
             "bearer_methods_supported": ["header"],
-            "scopes_supported": ["notes:read"],
+            // What AuthKit grants to every client; it refuses the application's own.
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
         });
         assert_eq!(answer.json(), expected, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
