@@ -129,13 +129,18 @@ impl ProtectedResource {
     /// Whether a scope belongs to this resource, and not to OpenID Connect or another resource.
     #[must_use]
     pub fn owns_scope(&self, scope: &str) -> bool {
-        scope.starts_with(self.scope_prefix) || self.scopes.contains(&scope)
+        self.has_prefix(scope) || self.scopes.contains(&scope)
     }
 
-    /// Whether a permission of a user's role belongs to this resource. Without a prefix, none does.
+    /// Whether a permission of a user's role belongs to this resource.
     #[must_use]
     pub fn owns_permission(&self, permission: &str) -> bool {
-        !self.scope_prefix.is_empty() && permission.starts_with(self.scope_prefix)
+        self.has_prefix(permission)
+    }
+
+    /// Without a prefix, no name has it.
+    fn has_prefix(&self, name: &str) -> bool {
+        !self.scope_prefix.is_empty() && name.starts_with(self.scope_prefix)
     }
 
     /// The resource path that a request's path equals; empty for the origin as a whole.
@@ -339,6 +344,8 @@ mod tests {
         for scope in ["openid", "profile", "profile:all2", "expenses", "xexpenses:read", ""] {
             assert!(!RESOURCE.owns_scope(scope), "{scope}");
         }
+        let without_prefix = ProtectedResource { scope_prefix: "", ..RESOURCE };
+        assert!(without_prefix.owns_scope("profile:all") && !without_prefix.owns_scope("openid"));
     }
 
     #[test]
