@@ -38,11 +38,11 @@ fn describe(tool: Tool, components: &Value) -> Value {
     let component = |name: &str| inline(&components[name], components);
     let [title, description] = title_and_description(tool);
     let (input, output) = match tool {
-        Tool::List => (arguments::<ListParameters>(), page(component("Expense"))),
+        Tool::List => (arguments::<ListParameters>(), noticed(page(component("Expense")))),
         Tool::Add => (with_key(component("ExpenseRequest")), component("Expense")),
         Tool::Update => (with_id(component("ExpensePatch"), components), component("Expense")),
         Tool::Delete => (with_id(object(json!({}), &[]), components), deleted(components)),
-        Tool::Summarize => (arguments::<SummaryParameters>(), component("Summary")),
+        Tool::Summarize => (arguments::<SummaryParameters>(), noticed(component("Summary"))),
     };
     let is_read_only = matches!(tool, Tool::List | Tool::Summarize);
     json!({
@@ -145,6 +145,15 @@ fn page(expense: Value) -> Value {
     let expenses = json!({"type": "array", "items": expense});
     let properties = json!({"expenses": expenses, "next_cursor": next_cursor});
     object(properties, &["expenses", "next_cursor"])
+}
+
+/// With a member that says when the output may lag.
+fn noticed(mut output: Value) -> Value {
+    output["properties"]["notice"] = json!({
+        "type": "string",
+        "description": "Only where the result may lack the newest changes: says so",
+    });
+    output
 }
 
 fn deleted(components: &Value) -> Value {

@@ -3,7 +3,8 @@
 //! An error that a model can act on is a result of the tool with `isError`: a client may not show the model
 //! errors of the protocol. An outage is one of them: the model can try again. An error that only the client
 //! can act on is an error of the protocol, and a missing scope is an HTTP response: the client asks the user
-//! for the scope. A permission that the user's role lacks is for the model again, because no other token has it.
+//! for the scope. A permission that the user's role or the API key lacks is for the model again, because no sign-in
+//! brings it.
 
 use serde_json::{Map, Value};
 
@@ -42,9 +43,8 @@ pub const METHOD: &str = "tools/call";
 /// The length of a result without its output, for a buffer.
 const RESULT_OVERHEAD_BYTES: usize = 400;
 
-/// A sentence of a result that may lag.
-const EVENTUAL: &str = "This result may lack changes of the last minutes, because the newest cannot be read right now. \
-    Do not add an expense again because it is missing here";
+/// The last member of an output that may lag. Clients show models the output or its text, but not always both.
+const NOTICE: &str = r#","notice":"This result may lack changes of the last minutes, because the newest cannot be read right now. Do not add an expense again because it is missing here"}"#;
 
 /// The request that calls tools.
 pub struct Caller<'a> {
@@ -90,8 +90,8 @@ pub async fn call(
     let Caller { expenses, user, .. } = caller;
     let scope = tool.access().scope();
     if let Err(rejection) = user.require_scope(scope) {
-        let is_of_role = user.claims().is_some_and(|claims| claims.lacks_permission(scope));
-        return if is_of_role {
+        let is_final = user.claims().is_none_or(|claims| claims.lacks_permission(scope));
+        return if is_final {
             Ok(refused(&rejection))
         } else {
             Err(CallError::Refused(Box::new(rejection.into())))
@@ -100,16 +100,15 @@ pub async fn call(
     let expenses = expenses.of_user(user.id());
 
     Ok(match run(tool, &expenses, arguments).await {
-        Ok(Reading { value: output, consistency }) => {
-            let texts = [&*output, EVENTUAL];
-            let texts = match consistency {
-                Consistency::Strong => texts.get(..1).unwrap_or_default(),
-                Consistency::Eventual => &texts,
-            };
+        Ok(Reading { value: mut output, consistency }) => {
+            if consistency == Consistency::Eventual {
+                output.truncate(output.len().saturating_sub(1));
+                output.push_str(NOTICE);
+            }
             // The text repeats the output with an escape for each quote.
             ObjectText::with_capacity(output.len() * 5 / 2 + RESULT_OVERHEAD_BYTES)
                 .json("structuredContent", &*output)
-                .array("content", texts, content)
+                .array("content", &[&*output], content)
         }
         Err(error) => {
             if let Some(cause) = error.cause() {

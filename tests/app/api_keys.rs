@@ -157,7 +157,10 @@ async fn agent_uses_tools_with_a_key() {
     assert_eq!(app.expenses_of(ADA).await[0]["description"], "Taxi");
     let read = app.authkit.api_keys.of_user(ADA, &["expenses:read"]);
     let call = tool_call("add_expense", json!({"description": "Taxi", "amount": 9}));
-    assert_insufficient(&app.bearer(&read).post("/mcp", call).await, "expenses:write");
+    let reply = app.bearer(&read).post("/mcp", call).await.expect(200).json();
+    let text = "the API key lacks the permission expenses:write. Nothing was done";
+    let expected = json!({"isError": true, "content": [{"type": "text", "text": text}]});
+    assert_eq!(reply["result"], expected, "no sign-in gives a key more");
     assert_refused(&app.bearer("sk_unknown").post("/mcp", "{}").await);
 }
 

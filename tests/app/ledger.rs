@@ -472,7 +472,16 @@ async fn read_without_the_ledger_says_so() {
         assert_eq!(page.header("expenses-consistency"), "eventual", "{path}");
         assert!(page.body.contains("newest changes cannot be read right now"), "{path}");
     }
-    mcp::output(&app, "list_expenses", json!({})).await;
+    for tool in ["list_expenses", "summarize_expenses"] {
+        // Clients show models the output or its text, but not always both.
+        let result = mcp::call(&app, tool, json!({})).await;
+        let text: Value =
+            serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        for output in [&text, &result["structuredContent"]] {
+            let notice = output["notice"].as_str().unwrap_or_default();
+            assert!(notice.contains("Do not add an expense again"), "{tool}: {result}");
+        }
+    }
     let response = send(&app, Method::DELETE, &one, "").await.expect(503);
     assert!(response.detail().contains("may or may not"), "{response:?}");
     app.ledgers.set_unreachable(false);
