@@ -128,8 +128,11 @@ const SMALL_STANDARD_LIBRARY = {
 };
 /** Leaves out exports that nothing uses. */
 const LINKER = { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: join(ROOT, 'local/linker.mjs') };
-/** A panic message names the file and the line: the columns would be half a kilobyte. */
-const WITHOUT_COLUMNS = '-Zlocation-detail=file,line';
+/**
+ * A panic message names the file and the line: the columns would be half a kilobyte. Of a value it has the name of the
+ * variant; derived `Debug` would be another kilobyte, and nothing else prints it.
+ */
+const SHORT_PANICS = '-Zlocation-detail=file,line -Zfmt-debug=shallow';
 /** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
@@ -170,7 +173,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       ...(worker.hasThinEntry
         ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
         : { ESBUILD_BIN: BIN.esbuild }),
-      RUSTFLAGS: mode.profile === 'release' ? `${flags} ${WITHOUT_COLUMNS}` : flags,
+      RUSTFLAGS: mode.profile === 'release' ? `${flags} ${SHORT_PANICS}` : flags,
       ...(mode.profile === 'release' ? { ...SMALL_STANDARD_LIBRARY, ...LINKER } : {}),
       ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
