@@ -41,9 +41,10 @@ fn read(amount: &str, currency: &str, locale: Locale) -> Option<String> {
         description: "Lunch".to_owned(),
         amount: amount.to_owned(),
         currency: currency.to_owned(),
+        date: "2026-11-23".to_owned(),
         ..FormInput::default()
     };
-    let content = typed.to_new(noon().date_naive(), locale).ok()?;
+    let content = typed.to_content(noon().date_naive(), locale).ok()?;
     assert_eq!(&*content.currency, currency);
     Some(content.amount.to_string())
 }

@@ -207,7 +207,7 @@ impl FileRead<'_> {
             ..FormInput::default()
         };
         let locale = if is_own { Locale::default() } else { *locale };
-        let content = input.to_changed(now.date_naive(), locale).map_err(|errors| {
+        let content = input.to_content(now.date_naive(), locale).map_err(|errors| {
             let of_field =
                 |field| FIELDS.into_iter().zip(self.columns.of).find(|(of, _)| *of == field);
             for error in errors {
@@ -271,8 +271,11 @@ fn read_date(text: &str, is_day_first: Option<bool>) -> Option<String> {
         (4, _) => (first, second, third),
         (1 | 2, 4) => {
             let number = |text: &str| text.parse::<u8>().unwrap_or_default();
+            // Not in the time that may follow.
+            let has_full_stop =
+                text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('.');
             let is_day_first = match is_day_first {
-                _ if text.contains('.') => true,
+                _ if has_full_stop => true,
                 Some(is_day_first) => is_day_first,
                 None if number(first) > 12 || first == second => true,
                 None if number(second) > 12 => false,
@@ -318,6 +321,8 @@ mod tests {
             ("03/11/2026", None, None),
             ("03/11/2026", Some(true), Some("2026-11-03")),
             ("03/11/2026", Some(false), Some("2026-03-11")),
+            ("03/11/2026 09:00:00.000", Some(false), Some("2026-03-11")),
+            ("03/11/2026 2:05 p.m.", None, None),
             ("03-11-26", None, Some("03-11-26")),
             ("3 Nov 2026", None, Some("3 Nov 2026")),
             ("", None, Some("")),

@@ -132,42 +132,19 @@ impl FormInput {
         }
     }
 
-    /// A new expense. Empty fields get the API's defaults, the date is `today` then.
+    /// The content of an expense. An empty category gets the default; an empty date or currency is an error, because it is
+    /// more likely a slip: browsers send an empty date for one that does not exist.
     ///
     /// # Errors
     ///
     /// A message for every invalid field.
-    pub fn to_new(
+    pub fn to_content(
         &self,
-        today: NaiveDate,
-        locale: Locale,
-    ) -> Result<ExpenseContent, Vec<FieldError>> {
-        self.parse(&["currency", "category", "date"], today, locale)
-    }
-
-    /// The new content of an expense. An empty category gets the default; an empty date or currency is an
-    /// error, because it is more likely a slip.
-    ///
-    /// # Errors
-    ///
-    /// A message for every invalid field.
-    pub fn to_changed(
-        &self,
-        today: NaiveDate,
-        locale: Locale,
-    ) -> Result<ExpenseContent, Vec<FieldError>> {
-        self.parse(&["category"], today, locale)
-    }
-
-    fn parse(
-        &self,
-        may_be_empty: &[&str],
         today: NaiveDate,
         locale: Locale,
     ) -> Result<ExpenseContent, Vec<FieldError>> {
         let currency = self.currency.trim().to_ascii_uppercase();
-        let chosen = if currency.is_empty() { &*Currency::DEFAULT } else { &currency };
-        let amount = read_amount(&self.amount, chosen, locale);
+        let amount = read_amount(&self.amount, &currency, locale);
         let members = [
             ("description", self.description.clone()),
             ("amount", amount.clone().unwrap_or_default()),
@@ -177,7 +154,7 @@ impl FormInput {
         ];
         let body: Map<String, Value> = members
             .into_iter()
-            .filter(|(name, value)| !(value.trim().is_empty() && may_be_empty.contains(name)))
+            .filter(|(name, value)| *name != "category" || !value.trim().is_empty())
             .map(|(name, value)| (name.to_owned(), Value::String(value)))
             .collect();
         let parsed = parse_expense(Value::Object(body));
@@ -425,12 +402,18 @@ mod tests {
     }
 
     fn lunch() -> FormInput {
-        FormInput { description: "Lunch".into(), amount: "42.50".into(), ..FormInput::default() }
+        FormInput {
+            description: "Lunch".into(),
+            amount: "42.50".into(),
+            currency: "USD".into(),
+            date: "2026-11-23".into(),
+            ..FormInput::default()
+        }
     }
 
     fn amount(text: &str) -> Result<String, String> {
         let input = FormInput { amount: text.into(), ..lunch() };
-        match input.to_new(today(), locale("en")) {
+        match input.to_content(today(), locale("en")) {
             Ok(content) => Ok(content.amount.to_string()),
             Err(errors) => {
                 assert_eq!(errors.len(), 1, "{errors:?}");
@@ -478,8 +461,8 @@ mod tests {
         text: &str,
     ) -> Result<String, Vec<FieldError>> {
         let input = FormInput { amount: text.into(), currency: currency.into(), ..lunch() };
-        let content = input.to_new(today(), locale(language))?;
-        assert_eq!(&*content.currency, if currency.is_empty() { "USD" } else { currency });
+        let content = input.to_content(today(), locale(language))?;
+        assert_eq!(&*content.currency, currency);
         Ok(content.amount.to_string())
     }
 
@@ -487,7 +470,6 @@ mod tests {
     fn amount_may_carry_its_own_currency() {
         for (language, currency, text, expected) in [
             ("en-US", "USD", "$130.00", "130.00"),
-            ("en-US", "", "$130.00", "130.00"),
             ("en-US", "USD", "$ 130", "130.00"),
             ("en-US", "USD", "130 usd", "130.00"),
             ("en-US", "USD", "$130.00 USD", "130.00"),
@@ -522,7 +504,6 @@ mod tests {
                 "€42",
                 "“€” stands for EUR, but the currency is USD: change one of the two.",
             ),
-            ("en-US", "", "42 EUR", "“EUR” stands for EUR, but the currency is USD"),
             ("en-US", "CAD", "$42", "“$” stands for USD, but the currency is CAD"),
             ("en-CA", "USD", "$42", "“$” stands for CAD, but the currency is USD"),
             ("nb", "SEK", "42 kr", "“kr” stands for NOK, but the currency is SEK"),
@@ -566,7 +547,7 @@ mod tests {
                     let printed = locale.money(amount, currency);
                     let input =
                         FormInput { amount: printed.clone(), currency: currency.into(), ..lunch() };
-                    let read = input.to_new(today(), locale);
+                    let read = input.to_content(today(), locale);
                     let read = read.map(|content| content.amount.to_string());
                     assert_eq!(read.as_deref(), Ok(amount), "{printed} {currency} {locale:?}");
                 }
@@ -653,20 +634,16 @@ mod tests {
 
     #[test]
     fn example_is_in_the_visitors_number_format() {
-        let errors = FormInput { amount: "x".into(), ..lunch() }.to_new(today(), locale("de"));
+        let errors = FormInput { amount: "x".into(), ..lunch() }.to_content(today(), locale("de"));
         assert!(errors.unwrap_err()[0].message.contains("42,50"));
     }
 
     #[test]
-    fn empty_fields_of_a_new_expense_get_defaults() {
-        let content = lunch().to_new(today(), locale("de")).unwrap();
-        assert_eq!((&*content.currency, &*content.category), ("USD", "other"));
-        assert_eq!(content.date, today());
-    }
-
-    #[test]
-    fn change_without_date_or_currency_is_refused() {
-        let errors = lunch().to_changed(today(), locale("de")).unwrap_err();
+    fn only_the_category_may_be_empty() {
+        let content = lunch().to_content(today(), locale("de")).unwrap();
+        assert_eq!(&*content.category, "other");
+        let slips = FormInput { currency: " ".into(), date: String::new(), ..lunch() };
+        let errors = slips.to_content(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, [Field::Currency, Field::Date]);
     }
@@ -683,7 +660,7 @@ mod tests {
             version: "v".into(),
             return_to: String::new(),
         };
-        let errors = wrong.to_new(today(), locale("de")).unwrap_err();
+        let errors = wrong.to_content(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
         use Field::{Amount, Category, Currency, Date, Description};
         assert_eq!(fields, [Description, Amount, Currency, Category, Date]);
@@ -693,7 +670,7 @@ mod tests {
     #[test]
     fn lower_case_currency_is_accepted() {
         let content =
-            FormInput { currency: " eur ".into(), ..lunch() }.to_new(today(), locale("de"));
+            FormInput { currency: " eur ".into(), ..lunch() }.to_content(today(), locale("de"));
         assert_eq!(&*content.unwrap().currency, "EUR");
     }
 

@@ -90,7 +90,8 @@ impl PageQuery {
             };
             match name {
                 "min_amount" | "max_amount" => match typed_amount(value, &currency, locale) {
-                    Ok(amount) => filtering.append_pair(name, &amount),
+                    // The link to the next page is made of it, and read as typed again.
+                    Ok(amount) => filtering.append_pair(name, &unambiguous(amount)),
                     Err(message) => {
                         refused.push((name, message));
                         continue;
@@ -124,11 +125,10 @@ impl PageQuery {
 }
 
 /// An amount in an address or in a filter's field: never three decimal places, which would have two meanings.
-pub fn unambiguous(amount: &Amount) -> String {
-    let text = amount.to_string();
-    match text.split_once('.') {
-        Some((_, places)) if places.len() == 3 => text + "0",
-        _ => text,
+pub fn unambiguous(amount: String) -> String {
+    match amount.split_once('.') {
+        Some((_, places)) if places.len() == 3 => amount + "0",
+        _ => amount,
     }
 }
 
@@ -165,7 +165,8 @@ pub(super) fn return_query(list: &str) -> String {
 
 fn query(filter: &Filter, sort: Option<Sort>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in FilterInput::of(filter, unambiguous).fields() {
+    for (name, value) in FilterInput::of(filter, |amount| unambiguous(amount.to_string())).fields()
+    {
         if !value.is_empty() {
             query.append_pair(name, value);
         }
@@ -185,6 +186,7 @@ pub(super) fn sort_name(sort: Sort) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderMap, HeaderValue, header::ACCEPT_LANGUAGE};
 
     #[test]
     fn return_address_is_made_of_the_lists_own_parameters() {
@@ -210,5 +212,15 @@ mod tests {
         }
         assert_eq!(return_query(""), "");
         assert_eq!(return_query("?q=a&sort=created"), "?return_to=%3Fq%3Da%26sort%3Dcreated");
+    }
+
+    #[test]
+    fn query_of_the_next_page_is_read_as_the_first_one() {
+        let french = HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static("fr"))]);
+        let locale = Locale::from_headers(&french);
+        let typed = PageQuery::parse("currency=tnd&min_amount=1%2C234", locale);
+        let next = PageQuery::parse(&typed.filtering, locale);
+        assert_eq!((typed.refused, next.refused), (vec![], vec![]));
+        assert!(next.filtering.ends_with("&currency=TND&min_amount=1.2340"), "{}", next.filtering);
     }
 }

@@ -39,7 +39,7 @@ use crate::{
             client::WriteError,
             overlay::{Consistency, Reading},
         },
-        model::{Expense, ExpenseId, NewExpense},
+        model::{Currency, Expense, ExpenseId, NewExpense},
         store::GetError,
         user_expenses::{AddError, ChangeError, RemoveError},
         version::{Condition, Version},
@@ -113,14 +113,17 @@ pub(crate) async fn add_expense(
     State(clock): State<Arc<dyn Clock>>,
     form: OwnForm,
 ) -> Result<Response, AppError> {
-    let input = read_form(&form.body, FormInput::default());
-    let (visitor, returned) = match form.open(None, input) {
+    let body = form.body.clone();
+    let input = read_form(&body, FormInput::default());
+    let (visitor, mut returned) = match form.open(None, input) {
         Ok(opened) => opened,
         Err(response) => return Ok(*response),
     };
     let now = clock.now();
     let today = visitor.time_zone.date(now);
-    let content = match returned.input.to_new(today, returned.locale) {
+    let (date, currency) = (today.to_string(), Currency::DEFAULT.to_string());
+    returned.input = read_form(&body, FormInput { date, currency, ..FormInput::default() });
+    let content = match returned.input.to_content(today, returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
     };
@@ -186,17 +189,19 @@ pub(crate) async fn change_expense(
         }
     }
     let now = clock.now();
-    let content = match returned.input.to_changed(time_zone.date(now), returned.locale) {
+    let content = match returned.input.to_content(time_zone.date(now), returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, account)),
     };
     let version = Some(returned.input.version.clone()).filter(|version| !version.is_empty());
     let condition = version.map(Condition::is).unwrap_or_default();
+    let sent = content.clone();
+    let changed = |returned: &ReturnedForm| {
+        let list = list_address(&returned.input.return_to);
+        visitor.cookies.redirect(&list, Flash::Changed(id))
+    };
     match expenses.replace(id, NewExpense::from(content), condition).await {
-        Ok(_) => {
-            let list = list_address(&returned.input.return_to);
-            Ok(visitor.cookies.redirect(&list, Flash::Changed(id)))
-        }
+        Ok(_) => Ok(changed(&returned)),
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable(id)),
         Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
@@ -205,6 +210,10 @@ pub(crate) async fn change_expense(
             Ok(returned.invalid(&errors, account))
         }
         Err(ChangeError::ConditionNotMet) => match expenses.get_expense(id).await {
+            // The form was sent twice.
+            Ok(Reading { value: Some(current), .. }) if current.content == sent => {
+                Ok(changed(&returned))
+            }
             Ok(Reading { value: Some(current), .. }) => Ok(returned.changed(&current, account)),
             Ok(Reading { value: None, .. }) => Err(no_such_expense()),
             Err(GetError::Unreadable(_)) => Err(unreadable(id)),
@@ -231,9 +240,15 @@ pub(crate) async fn change_expense(
 )]
 pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
     let visitor = form.visitor.map_err(IntoResponse::into_response)?;
-    match visitor.expenses.remove(id, Condition::default()).await {
+    let removed = match visitor.expenses.remove(id, Condition::default()).await {
+        // As the first request of a double click.
+        Err(RemoveError::Absent) if matches!(visitor.expenses.removed(id).await, Ok(Some(_))) => {
+            Ok(())
+        }
+        removed => removed,
+    };
+    match removed {
         Ok(()) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Flash::Deleted(id))),
-        // The second request of a double click gets this too.
         Err(RemoveError::Absent) => {
             let detail = "Expense not found: it may be deleted already";
             Err(AppError::new(StatusCode::NOT_FOUND, detail).into_response())

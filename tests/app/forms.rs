@@ -73,10 +73,39 @@ async fn form_behind_a_staging_password_adds_an_expense() {
 async fn form_without_a_date_gets_the_local_date() {
     let app = TestApp::new().in_time_zone(13); // 2026-11-24T01:00 there
     let mut browser = app.signed_in(ADA).await;
-    browser.submit("/expenses", &lunch("date", "")).await.expect(303);
-    assert_eq!(listed(&mut browser).await[0]["date"], "2026-11-24");
-    let page = browser.submit("/expenses", &lunch("date", "soon")).await.expect(422);
-    assert_has(&page, &["such as 2026-11-24."]);
+    let fields = LUNCH.into_iter().filter(|(name, _)| !["date", "currency"].contains(name));
+    browser.submit("/expenses", &fields.collect::<Vec<_>>()).await.expect(303);
+    let added = &listed(&mut browser).await[0];
+    assert_eq!((&added["date"], &added["currency"]), (&json!("2026-11-24"), &json!("USD")));
+    // Browsers send an empty date for one that does not exist.
+    for (name, value) in [("date", "soon"), ("date", ""), ("currency", "")] {
+        let page = browser.submit("/expenses", &lunch(name, value)).await.expect(422);
+        assert_has(&page, &[&format!("id=\"{name}-error\"")]);
+    }
+    assert_eq!(listed(&mut browser).await.len(), 1);
+}
+
+#[tokio::test]
+async fn change_and_deletion_may_be_sent_twice() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    let id = add(&mut browser, json!({})).await;
+    let path = format!("/expenses/{id}");
+    let page = browser.open(&path).await;
+    let (_, version) = page.body.split_once("name=\"version\" value=\"").unwrap();
+    let version = version.split_once('"').unwrap().0;
+    let fields = [("amount", "11"), ("version", version)];
+    let first = browser.submit(&path, &fields).await.expect(303);
+    let second = browser.submit(&path, &fields).await.expect(303);
+    assert_eq!(first.set_cookies(), second.set_cookies());
+    let other = browser.submit(&path, &[("amount", "12"), ("version", version)]).await;
+    assert_has(&other.expect(409), &["Not saved"]);
+
+    let path = format!("{path}/delete");
+    browser.submit(&path, &[]).await.expect(303);
+    let response = browser.submit(&path, &[]).await;
+    let page = follow(&mut browser, response).await;
+    assert_has(&page, &["Deleted “<bdi>Lunch</bdi>”, USD\u{a0}11.00.", ">Undo</button>"]);
 }
 
 #[tokio::test]
@@ -206,6 +235,7 @@ async fn expense_is_deleted_after_confirmation() {
     let response = browser.submit(&path, &[]).await;
     let page = follow(&mut browser, response).await;
     assert_has(&page, &["Deleted “<bdi>Lunch</bdi>”, USD\u{a0}10.00.", "Nothing here yet"]);
+    app.pass(chrono::Duration::minutes(11)).await;
     assert_has(&browser.submit(&path, &[]).await.expect(404), &["it may be deleted already"]);
 }
 

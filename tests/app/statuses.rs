@@ -294,7 +294,7 @@ async fn operations_return_exactly_the_documented_statuses() {
         world.send(Sender::Bearer, &operation, request, body).await;
     }
     let form = request(Method::POST, &path).header(header::CONTENT_TYPE, FORM);
-    let body = "description=x&amount=1&currency=USD&date=2026-11-23&version=x".to_owned();
+    let body = "description=other&amount=1&currency=USD&date=2026-11-23&version=x".to_owned();
     world.send(Sender::OwnPage, "post /expenses/{id}", form, body).await.expect(409);
 
     // A prefetch by the browser.

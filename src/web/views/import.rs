@@ -152,10 +152,11 @@ fn settings_form(preview: &Preview<'_>) -> Markup {
                     "Expenses are negative numbers, as in a bank’s statement"
                 }
                 div.actions.description {
+                    // The first button is the one of the enter key.
+                    button.quiet { "Read again" }
                     @if read.valid > 0 && read.invalid == 0 {
                         button name="confirm" value="yes" { "Import " (count(number(read.valid))) }
                     }
-                    button.quiet { "Read again" }
                     @if read.valid > 0 && read.invalid > 0 {
                         button.quiet name="invalid" value="skip" {
                             "Import " (count(number(read.valid))) ", skip " (plural(number(read.invalid), "row", "rows"))

@@ -62,7 +62,7 @@ pub struct List<'a> {
 pub(super) fn list(list: &List, notice: Option<&Markup>) -> Markup {
     let List { locale, filter, sort, categories, currencies, rows, next, is_first, .. } = *list;
     let is_filtered = !filter.is_empty();
-    let input = FilterInput::of(filter, |amount| locale.typed(unambiguous(amount)));
+    let input = FilterInput::of(filter, |amount| locale.typed(unambiguous(amount.to_string())));
     let query = list_query(filter, sort);
     html! {
         section.card.list aria-labelledby="list" {
