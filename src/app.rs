@@ -67,7 +67,7 @@ impl AppState {
             .with_landing_path("/expenses")
             .with_error_page(views::error::render)
             .with_observer(move |request, headers| requests.end(request, headers));
-        let policy = views::content_security_policy(&authkit.sign_out_origins());
+        let policy = views::content_security_policy(&authkit.form_origins());
         let authkit = authkit.with_response_headers(security_headers(policy));
         Self { authkit: Arc::new(authkit), expenses, limits: Arc::default(), clock }
     }

@@ -32,6 +32,9 @@ use crate::{
 /// WorkOS in the scope of a request.
 const WORKOS: &str = "workos";
 
+/// AuthKit's pages, where `WORKOS_AUTHKIT_DOMAIN` does not say which.
+const AUTHKIT_ORIGINS: &str = "https://*.authkit.app";
+
 /// The period of the binding, which is the `Retry-After` of a rejection. Rate limits of Workers have periods of 10
 /// and 60 seconds.
 const ADDRESS_LIMIT_PERIOD_SECS: u32 = 60;
@@ -146,15 +149,17 @@ impl AuthKit {
         }
     }
 
-    /// The origins that the sign-out form leads to: WorkOS, and the pages that WorkOS redirects to. A page with
-    /// the form allows them in its Content Security Policy (CSP level 3, `form-action`).
+    /// The origins that forms of the application's pages are redirected to, by the sign-out and by the sign-in of a visitor
+    /// whose session has ended: WorkOS, and the pages that WorkOS redirects to. A page with a form allows them in its
+    /// Content Security Policy (CSP level 3, `form-action`): browsers check each redirect.
     #[must_use]
-    pub fn sign_out_origins(&self) -> Vec<String> {
+    pub fn form_origins(&self) -> Vec<String> {
         let AuthKitConfig { base_url, authkit_domain, logout_redirect, .. } = &*self.config;
-        [Some(base_url), authkit_domain.as_ref(), logout_redirect.as_ref()]
+        let origin = |url: &Url| url.origin().ascii_serialization();
+        let authkit = authkit_domain.as_ref().map_or_else(|| AUTHKIT_ORIGINS.to_owned(), origin);
+        [origin(base_url), authkit]
             .into_iter()
-            .flatten()
-            .map(|url| url.origin().ascii_serialization())
+            .chain(logout_redirect.as_ref().map(origin))
             .collect()
     }
 

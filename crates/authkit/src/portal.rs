@@ -127,10 +127,10 @@ impl CurrentUser {
     }
 
     /// The origins that the forms of a page redirect to which opens the portal: the portal's, beside those of
-    /// [`sign_out_origins`](crate::AuthKit::sign_out_origins). The page allows them in its Content Security Policy.
+    /// [`form_origins`](crate::AuthKit::form_origins). The page allows them in its Content Security Policy.
     #[must_use]
     pub fn portal_form_origins(&self) -> Vec<String> {
-        let mut origins = self.context().authkit().sign_out_origins();
+        let mut origins = self.context().authkit().form_origins();
         origins.push(PORTAL_ORIGINS.to_owned());
         origins
     }
