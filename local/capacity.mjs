@@ -22,10 +22,15 @@ const MILLION = 1_000_000;
 /** What a user does on each day, by the README's names of actions. The document says the same in words. */
 const USE = {
   'a page of the list, up to 1,000 expenses': 10,
-  create: 2,
+  // The page's form always sends a key.
+  'create with an `Idempotency-Key`': 2,
+  // The page's form reads the expense before it changes it: `change_expense()` in src/web/submit.rs.
+  'one expense': 1,
   change: 1,
   'renewal of a session': 3,
 };
+/** Actions that are part of another action's request to the Worker. */
+const WITHIN_OTHERS = ['one expense', 'renewal of a session'];
 
 /** Assumed, not measured: the seconds that an object runs for each of its requests. */
 const OBJECT_SECONDS = 0.2;
@@ -102,7 +107,8 @@ export function useOfADay(readme) {
     if (cells.length !== 6 || cells.some(Number.isNaN))
       throw new Stop(`README.md, Cost, has no row "${action}": correct local/capacity.mjs.`);
     const [reads, writes, deletes, lists, objects, rows] = cells;
-    for (const [name, count] of Object.entries({ reads, writes, deletes, lists, objects, rows, requests: 1 })) {
+    const requests = WITHIN_OTHERS.includes(action) ? 0 : 1;
+    for (const [name, count] of Object.entries({ reads, writes, deletes, lists, objects, rows, requests })) {
       use[/** @type {keyof Use} */ (name)] += times * count;
     }
   }

@@ -11,18 +11,19 @@ const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 test("a day's use sums its actions", () => {
   const rows = [
     '| a page of the list, up to 1,000 expenses | 0 | 0 | 0 | 1 | 1 | 0 |',
-    '| create | 0 | 1 | 0 | 0 | 2 | 5 |',
+    '| create with an `Idempotency-Key` | 0 | 1 | 0 | 0 | 3 | 9 |',
+    '| one expense | 1 | 0 | 0 | 0 | 1 | 0 |',
     '| change | 1 | 1 | 0 | 0 | 2 | 5 |',
     '| renewal of a session | 0 | 0 | 0 | 0 | 2 | 1 |',
   ];
   assert.deepEqual(useOfADay(rows.join('\n')), {
-    reads: 1,
+    reads: 2,
     writes: 3,
     deletes: 0,
     lists: 10,
-    objects: 22,
-    rows: 18,
-    requests: 16,
+    objects: 25,
+    rows: 26,
+    requests: 13,
   });
   assert.throws(() => useOfADay(rows.slice(1).join('\n')), /has no row "a page of the list/);
 });

@@ -9,7 +9,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { soak, verdict } from '../tests/e2e/support/soak.mjs';
 import { build } from './build.mjs';
 import { ROOT, Stop, bold, green, main, red, readOptions } from './commands.mjs';
 import { setUp } from './setup.mjs';
@@ -30,6 +29,8 @@ await main(async () => {
   const [minutes, connections, failingShare] = [values.minutes, values.connections, values.failing].map(Number);
   if (!(minutes > 0) || !(connections >= 4) || !(failingShare >= 0 && failingShare < 0.5)) throw new Stop(USAGE, 2);
   await setUp();
+  // Imports packages that the set-up installs.
+  const { soak, verdict } = await import('../tests/e2e/support/soak.mjs');
   await build('steps');
   const figures = await soak({ seconds: minutes * 60, connections, failingShare, progress: console.log });
   writeFileSync(join(ROOT, values.out), `${JSON.stringify(figures, null, 1)}\n`);
@@ -40,7 +41,7 @@ await main(async () => {
   throw new Stop(`The soak test found ${faults.length} faults: see above.`);
 });
 
-/** @param {Awaited<ReturnType<typeof soak>>} figures */
+/** @param {Awaited<ReturnType<typeof import('../tests/e2e/support/soak.mjs').soak>>} figures */
 function summary({ seconds, connections, failingShare, requests, requestsPerSec, kinds, memory, live }) {
   const lines = Object.entries(kinds).map(([kind, { requests: count, p50Ms, p99Ms, outcomes }]) => {
     const statuses = Object.entries(outcomes).map(([outcome, times]) => `${outcome}: ${times}`);

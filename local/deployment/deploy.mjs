@@ -271,7 +271,11 @@ async function upload({ environment }, secrets, { isDryRun, isUploadOnly, rest }
       args.push('--secrets-file', file);
     }
     const code = await runInTerminal(process.execPath, [wrangler, ...args, ...rest], WRANGLER_ENV);
-    if (code !== 0) throw new Stop("The Worker was not deployed: see Wrangler's own words above.", code);
+    if (code !== 0) {
+      // Wrangler deploys the version first and sets up addresses afterwards.
+      const doubt = ` The new version may serve already: see npx wrangler deployments list ${environmentOption(environment)}`;
+      throw new Stop(`Wrangler has failed: see its own words above.${isDryRun || isUploadOnly ? '' : doubt}`, code);
+    }
   } finally {
     process.off('exit', remove);
     remove();
