@@ -71,8 +71,7 @@ impl McpClient {
 
     /// Whether the result says that it may lag.
     fn may_lag(reply: &Reply) -> bool {
-        reply.is_eventual()
-            || reply.json()["result"]["content"].as_array().is_some_and(|content| content.len() > 1)
+        reply.is_eventual() || reply.json()["result"]["structuredContent"].get("notice").is_some()
     }
 
     /// Whether a complaint says that the outcome of a write is not known.
