@@ -656,6 +656,44 @@ async fn erasure_wins_over_a_transfer() {
     assert!(app.ledgers.storage("user_ada").list("log:").unwrap().is_empty());
 }
 
+/// Two hours, in which the runtime ends each instance that gets no event for ten seconds: the requests to objects,
+/// alarms too, and the rows written.
+async fn two_idle_hours(app: &TestApp) -> [usize; 2] {
+    Cost::take(app);
+    for _ in 0..2 * 60 * 6 {
+        app.ledgers.evict_all();
+        app.pass(Duration::seconds(10)).await;
+    }
+    let Cost { requests, rows, .. } = Cost::take(app);
+    [requests, rows]
+}
+
+#[tokio::test]
+async fn failures_of_kv_are_remembered_by_the_next_instance() {
+    let app = TestApp::new();
+    app.kv.fail(Some(KvOperation::Put));
+    let made = create(&app, LUNCH).await;
+    // Each five minutes, after the first five: an alarm, which is set twice more, and the row of the pause.
+    let [requests, rows] = two_idle_hours(&app).await;
+    assert!(requests <= 35 && rows <= 130, "{requests} requests, {rows} rows");
+    let pauses = || app.ledgers.storage("user_ada").list("pause").unwrap().len();
+    assert_eq!((pauses(), app.kv.keys().len()), (1, 0));
+    app.kv.fail(None);
+    app.pass(Duration::minutes(6)).await;
+    assert_eq!((pauses(), app.kv.keys().len()), (0, 1));
+    assert_eq!(app.expenses_of(ADA).await, [made]);
+
+    app.kv.fail(Some(KvOperation::List));
+    let erase = json!({"v": 1, "owner": "user_ada", "request": "r", "command": "erase"});
+    let ledgers: Arc<dyn edge_host::ObjectNamespace> = Arc::new(app.ledgers.clone());
+    ledgers.send("user_ada", &erase.to_string()).await.unwrap();
+    let [requests, rows] = two_idle_hours(&app).await;
+    assert!(requests <= 35 && rows <= 130, "{requests} requests, {rows} rows");
+    app.kv.fail(None);
+    app.pass(Duration::minutes(30)).await;
+    assert!(app.kv.keys().is_empty());
+}
+
 /// What an action costs, as the README lists it: operations of KV, requests to objects (alarms too), and rows
 /// written, with everything that follows within a day.
 struct Cost {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     messages::{VERSION, parse, versioned},
-    times::{KV_LAG_MAX_MILLIS, delay_millis},
+    times::KV_LAG_MAX_MILLIS,
 };
 use crate::expenses::erase::Erased;
 
@@ -34,19 +34,17 @@ pub(super) struct Erasure {
     is_done: bool,
     /// When the next alarm deletes keys. Not stored.
     next_at: i64,
-    /// Attempts that failed in a row. Not stored.
-    failures: u32,
 }
 
 impl Erasure {
     pub(super) fn new(now: i64) -> Self {
-        Self { at: now, emptied_at: None, is_done: false, next_at: now, failures: 0 }
+        Self { at: now, emptied_at: None, is_done: false, next_at: now }
     }
 
     pub(super) fn parse(row: &str) -> Result<Self, ObjectFault> {
         let ErasureRow { at, emptied_at, is_done, .. } = parse("row of the erasure", row)?;
         let next_at = emptied_at.map_or(at, |at| at + KV_LAG_MAX_MILLIS);
-        Ok(Self { at, emptied_at, is_done, next_at, failures: 0 })
+        Ok(Self { at, emptied_at, is_done, next_at })
     }
 
     pub(super) fn row(&self) -> String {
@@ -59,14 +57,9 @@ impl Erasure {
         (!self.is_done).then_some(self.next_at)
     }
 
-    /// Notes the outcome of an alarm; an error is a failure of KV. The result is whether the row changes.
-    pub(super) fn note<E>(&mut self, outcome: &Result<Erased, E>, now: i64) -> bool {
-        let Ok(Erased { keys, is_complete }) = outcome else {
-            self.failures += 1;
-            self.next_at = now + delay_millis(self.failures);
-            return false;
-        };
-        self.failures = 0;
+    /// Notes what an alarm has deleted. The result is whether the row changes.
+    pub(super) fn note(&mut self, erased: &Erased, now: i64) -> bool {
+        let Erased { keys, is_complete } = erased;
         let before = (self.emptied_at, self.is_done);
         if *keys > 0 || !is_complete {
             self.emptied_at = None;

@@ -14,7 +14,7 @@ use crate::expenses::{
     events::ExpensesEvent,
     keys::Owner,
 };
-use edge_host::{Cause, Emit as _, KvError, ObjectFault};
+use edge_host::{Cause, Emit as _, KvError, KvErrorKind, ObjectFault};
 
 /// The most simultaneous writes: the number of connections that Workers opens for one invocation.
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
@@ -94,8 +94,16 @@ impl Shared {
                 let settle = |entry: &mut Entry| entry.settle(storage, transfer, result, now);
                 log.entries.change(transfer.id, settle)?;
             }
-            log.note_kv(results, now);
-            Ok(())
+            let is_failing = |error: &KvError| {
+                !matches!(error.kind, KvErrorKind::RateLimited | KvErrorKind::InvalidRequest)
+            };
+            if results.iter().any(Result::is_ok) {
+                log.note_success(storage)
+            } else if results.iter().filter_map(|result| result.as_ref().err()).any(is_failing) {
+                log.note_failure(storage, now)
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -113,8 +121,12 @@ impl Shared {
         }
         let now = self.now();
         self.with_log(|log, storage| {
-            if let Some(erasure) = &mut log.erasure
-                && erasure.note(&outcome, now)
+            match &outcome {
+                Ok(_) => log.note_success(storage)?,
+                Err(_) => log.note_failure(storage, now)?,
+            }
+            if let (Some(erasure), Ok(erased)) = (&mut log.erasure, &outcome)
+                && erasure.note(erased, now)
             {
                 storage.put(ERASURE, &erasure.row())?;
                 if erasure.due_at().is_none() {

@@ -6,6 +6,7 @@
 //! | `log:{id}` | `{"v","record","removed","at","kv_at","uncertain","requests"}` | ten to eleven minutes after KV has it |
 //! | `key:{hash}` | `{"v","body_hash","id","record","at"}` | 24 hours later |
 //! | `keys` | a number: when the oldest keys are to be removed, or earlier | with the last key |
+//! | `pause` | two numbers: KV's failures in a row, and when it is tried again | with the next success |
 //! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
 //!
 //! Times are Unix milliseconds. `record` of a removed expense is `null`, and `removed` is the record that it had; versions
@@ -15,14 +16,14 @@
 //!
 //! Storage is the truth. A [`Log`] in memory is dropped when a write to the storage fails, and loaded again.
 
-use edge_host::{KvError, KvErrorKind, ObjectFault, ObjectStorage, json};
+use edge_host::{ObjectFault, ObjectStorage, json};
 use serde::{Deserialize, Serialize};
 
 use super::{
     entries::{Entries, Entry, LOG, Transfer, message_bytes, note_earliest},
     erasure::Erasure,
     messages::{KeyMessage, UnknownVersion, VERSION, parse, versioned},
-    times::{KV_LAG_MAX_MILLIS, delay_millis},
+    times::{KV_LAG_MAX_MILLIS, Pause},
 };
 use crate::expenses::{
     keys::Owner,
@@ -48,6 +49,7 @@ const KEY_REMOVAL_STEP_MILLIS: i64 = 60 * 60 * 1000;
 const SAFETY_MILLIS: i64 = 30 * 1000;
 
 const OWNER: &str = "owner";
+const PAUSE: &str = "pause";
 pub(super) const ERASURE: &str = "erasure";
 const KEY: &str = "key:";
 /// A ledger may have hundreds of thousands of keys: this row saves reading them. Earlier versions do not write it.
@@ -100,9 +102,8 @@ pub(super) struct Log {
     keys_due_at: Option<Option<i64>>,
     /// The alarm, as far as this instance knows.
     alarm: Option<i64>,
-    /// KV failures in a row, whatever the key.
-    kv_failures: u32,
-    kv_not_before: i64,
+    /// KV's failures in a row, whatever the key.
+    kv: Pause,
 }
 
 impl Log {
@@ -124,8 +125,10 @@ impl Log {
             erasure,
             keys_due_at: None,
             alarm: None,
-            kv_failures: 0,
-            kv_not_before: 0,
+            kv: match storage.get(PAUSE)? {
+                Some(row) => Pause::parse(&row)?,
+                None => Pause::default(),
+            },
         };
         if log.erasure.is_some() {
             return Ok(log);
@@ -273,7 +276,7 @@ impl Log {
 
     /// At most `max` writes to KV that are due.
     pub(super) fn due(&self, now: i64, max: usize) -> Vec<Transfer> {
-        if now < self.kv_not_before || self.erasure.is_some() {
+        if now < self.kv.until || self.erasure.is_some() {
             return Vec::new();
         }
         let is_due = |entry: &Entry| entry.due_at().is_some_and(|at| at <= now);
@@ -286,21 +289,30 @@ impl Log {
             .collect()
     }
 
-    /// Notes whether KV works at all. While it does not, every write waits.
-    pub(super) fn note_kv(&mut self, results: &[Result<(), KvError>], now: i64) {
-        let is_failing = |result: &Result<(), KvError>| {
-            let kind = result.as_ref().err().map(|error| error.kind);
-            kind.is_some_and(|kind| {
-                !matches!(kind, KvErrorKind::RateLimited | KvErrorKind::InvalidRequest)
-            })
-        };
-        if results.iter().any(Result::is_ok) {
-            self.kv_failures = 0;
-            self.kv_not_before = 0;
-        } else if results.iter().any(is_failing) {
-            self.kv_failures += 1;
-            self.kv_not_before = now + delay_millis(self.kv_failures);
+    /// KV works.
+    pub(super) fn note_success(&mut self, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
+        if std::mem::take(&mut self.kv).is_long() {
+            storage.delete(PAUSE)?;
         }
+        Ok(())
+    }
+
+    /// KV does not work at all: every write waits.
+    pub(super) fn note_failure(
+        &mut self,
+        storage: &dyn ObjectStorage,
+        now: i64,
+    ) -> Result<(), ObjectFault> {
+        self.kv = self.kv.after_failure(now);
+        if self.kv.is_long() {
+            storage.put(PAUSE, &self.kv.row())?;
+        }
+        Ok(())
+    }
+
+    /// When the keys of the erased owner are to be deleted from KV; `None` without an erasure, and when all is done.
+    pub(super) fn erasure_due_at(&self) -> Option<i64> {
+        Some(self.erasure.as_ref()?.due_at()?.max(self.kv.until))
     }
 
     /// Removes the entries that KV shows everywhere, and the keys of more than 24 hours ago.
@@ -333,7 +345,7 @@ impl Log {
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        self.set_alarm_until(storage, now, now + SAFETY_MILLIS)
+        self.set_alarm_until(storage, now, self.kv.until.max(now + SAFETY_MILLIS))
     }
 
     /// Makes sure that an alarm follows a write. It is the alarm that removes the entry, so a write sets one alarm, or
@@ -369,16 +381,18 @@ impl Log {
     ) -> Result<(), ObjectFault> {
         let keys_due_at = if self.erasure.is_none() { self.keys_due_at(storage)? } else { None };
         let next = match &self.erasure {
-            Some(erasure) => erasure.due_at(),
+            Some(_) => self.erasure_due_at(),
             None => {
                 let due_at = self.entries.unsettled().filter_map(|(_, entry)| entry.due_at());
-                let writes = due_at.map(|at| at.max(self.kv_not_before));
+                let writes = due_at.map(|at| at.max(self.kv.until));
                 let settled_at = self.entries.earliest_settled_at();
                 let removal = settled_at.map(|at| at + REMOVAL_MAX_MILLIS);
                 writes.chain(removal).chain(keys_due_at).min()
             }
         };
         match next {
+            // A safety alarm would run before the pause ends.
+            Some(at) if now < self.kv.until => self.set_alarm(storage, Some(at)),
             Some(at) => self.set_alarm_until(storage, now, at.max(now)),
             None => self.set_alarm(storage, None),
         }

@@ -323,8 +323,8 @@ impl Shared {
         let now = self.now();
         let erased = self.with_log(|log, storage| {
             log.take_alarm();
-            if let (Some(erasure), Some(owner)) = (&log.erasure, &log.owner) {
-                let is_due = erasure.due_at().is_some_and(|at| at <= now);
+            if let (Some(_), Some(owner)) = (&log.erasure, &log.owner) {
+                let is_due = log.erasure_due_at().is_some_and(|at| at <= now);
                 let owner = is_due.then(|| owner.clone());
                 // An erasure that the storage has interrupted.
                 log.clear(storage)?;
