@@ -240,6 +240,7 @@ impl Keeper {
                 refresh_token: &session.refresh_token,
                 organization_id: organization.as_deref(),
             };
+            keeper.store_unchanged().map_err(Failure::Fault)?;
             let answer = keeper.client.authenticate(grant, &client).await;
             // Nothing is awaited from here on: the object cannot end between WorkOS's response and the write.
             keeper.end_exchange(&facts, organization.is_some(), answer)
@@ -389,6 +390,14 @@ impl Keeper {
             memory.state = Some(row.as_deref().map(State::parse).transpose()?.unwrap_or_default());
         }
         Ok(memory.state.get_or_insert_default())
+    }
+
+    /// Makes sure that the storage takes writes, before WorkOS spends a token whose successor has to be stored: the
+    /// instance may end before a write that failed is repeated.
+    fn store_unchanged(&self) -> Result<(), ObjectFault> {
+        let mut memory = self.memory();
+        self.load(&mut memory)?;
+        self.store(&mut memory, self.clock.now())
     }
 
     /// Stores the state after an event.

@@ -240,9 +240,10 @@ async fn failure_is_shared_and_then_forgotten() {
         let results = join_all(requests).await;
         assert!(results.iter().all(|result| *result == results[0] && result.is_err()));
         assert_eq!(world.exchanges(), 1);
+        let row = world.row();
         assert!(renew(&isolate, &old).await.is_err());
         assert_eq!(world.exchanges(), 2);
-        assert!(world.row().is_none(), "the failure is not stored");
+        assert_eq!(world.row(), row, "the failure is not stored");
     }
 }
 
@@ -417,6 +418,22 @@ async fn failed_write_of_a_renewal_is_repeated() {
     world.objects.evict_all();
     assert_eq!(renew(&isolate, &old).await, ok("refresh_2"));
     assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn token_is_not_spent_while_nothing_can_be_stored() {
+    let world = World::new();
+    let old = world.sign_in(1);
+    world.expire();
+    let isolate = world.isolate();
+    world.storage().fail(true);
+    for _ in 0..2 {
+        assert!(matches!(renew(&isolate, &old).await, Err(RefreshError::Unavailable(_))));
+        world.objects.evict_all();
+    }
+    assert_eq!(world.exchanges(), 0);
+    world.storage().fail(false);
+    assert_eq!(renew(&isolate, &old).await, ok("refresh_2"));
 }
 
 // The end of a session.
@@ -698,15 +715,15 @@ async fn row_shows_no_token() {
 }
 
 #[tokio::test]
-async fn renewal_writes_one_row() {
+async fn renewal_writes_its_row_twice() {
     let world = World::new();
     let old = world.sign_in(1);
     world.expire();
     let renewed = world.isolate().renew(&old, None, &ClientInfo::default()).await.unwrap();
-    assert_eq!(world.storage().take_rows_written(), 2, "the row and the alarm");
+    assert_eq!(world.storage().take_rows_written(), 3, "with the alarm");
     world.expire();
     world.isolate().renew(&renewed.session, None, &ClientInfo::default()).await.unwrap();
-    assert_eq!(world.storage().take_rows_written(), 1);
+    assert_eq!(world.storage().take_rows_written(), 2);
     newest(&world, &world.isolate(), &old).await.unwrap();
     assert_eq!(world.storage().take_rows_written(), 0);
 }
