@@ -1,8 +1,7 @@
-//! Stored rows of both forms side by side: records of versions without rows, and rows. And the messages between
-//! ledgers and isolates of both versions.
+//! Stored rows of both forms side by side: records of versions without rows, and rows. And the rows in messages.
 
 use chrono::Duration;
-use edge_host::{Clock, ObjectNamespace};
+use edge_host::ObjectNamespace;
 use http::{Method, header};
 use serde_json::{Value, json};
 
@@ -193,29 +192,6 @@ async fn unreadable_row_hides_no_other_row() {
     for metadata in damaged {
         app.kv.insert_raw(&key(id), "{", Some(metadata.clone()));
         assert_eq!(app.expenses_of(ADA).await, rest, "{metadata}");
-    }
-}
-
-#[tokio::test]
-async fn ledger_responds_to_isolates_without_rows_with_records() {
-    let app = TestApp::new();
-    let made = create(&app, "Lunch", "meals").await;
-    let id = made["id"].as_str().unwrap();
-    let at = app.clock.now().timestamp();
-    let record = json!({
-        "description": "Lunch", "amount": "42.50", "currency": "USD", "category": "meals", "date": "2026-11-23",
-        "created_at": at, "updated_at": at,
-    });
-    let entry = json!({"id": id, "record": record});
-    for (command, outcome) in [
-        (json!({"list": {"after": null}}), json!({"entries": {"entries": [entry]}})),
-        (json!({"get": {"id": id}}), json!({"entry": {"entry": entry}})),
-        (json!({"replace": {"id": id, "record": record}}), json!({"saved": entry})),
-    ] {
-        let message = json!({"v": 1, "owner": "user_ada", "request": "r", "command": command});
-        let response = app.ledgers.send("user_ada", &message.to_string()).await.unwrap();
-        let response: Value = serde_json::from_str(&response).unwrap();
-        assert_eq!(response, json!({"v": 1, "outcome": outcome}), "{message}");
     }
 }
 

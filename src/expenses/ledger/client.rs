@@ -12,8 +12,8 @@ use super::{
     entries::message_bytes,
     log::MAX_BYTES,
     messages::{
-        Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json_of_length, parse, rows_length,
+        Command, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion, VERSION,
+        json_of_length, parse, rows_length,
     },
     overlay::{Overlay, Recent},
 };
@@ -202,9 +202,8 @@ impl Ledgers {
     pub(crate) async fn get(&self, owner: &Owner, id: ExpenseId) -> Result<Recent, LedgerError> {
         let response = self.send(owner, Command::Get { id: id.to_string() }).await?;
         match outcome(&response)? {
-            Outcome::Row { entry: None } | Outcome::Entry { entry: None } => Ok(Recent::Unknown),
+            Outcome::Row { entry: None } => Ok(Recent::Unknown),
             Outcome::Row { entry: Some(entry) } => Ok(Recent::Written(read_row(&entry)?.1)),
-            Outcome::Entry { entry: Some(entry) } => Ok(Recent::Written(read_record(entry)?.1)),
             Outcome::Erased => Ok(Recent::Written(None)),
             _ => Err(unexpected()),
         }
@@ -227,9 +226,6 @@ impl Ledgers {
             Outcome::Rows { entries } => {
                 Ok(Overlay::Recent(entries.iter().map(read_row).collect::<Result<_, _>>()?))
             }
-            Outcome::Entries { entries } => {
-                Ok(Overlay::Recent(entries.into_iter().map(read_record).collect::<Result<_, _>>()?))
-            }
             Outcome::Erased => Ok(Overlay::Erased),
             _ => Err(unexpected()),
         }
@@ -241,11 +237,6 @@ impl Ledgers {
             Outcome::SavedRow { id, row } => {
                 let entry = RowMessage { id, row: Some(Text(row)), removed: None };
                 let (_, row) = read_row(&entry).map_err(LedgerError::from)?;
-                row.map_or(Written::Absent, Written::Saved)
-            }
-            Outcome::Saved { id, record } => {
-                let entry = EntryMessage { id, record: Some(record) };
-                let (_, row) = read_record(entry).map_err(LedgerError::from)?;
                 row.map_or(Written::Absent, Written::Saved)
             }
             Outcome::Removed => Written::Removed,
@@ -265,10 +256,7 @@ impl Ledgers {
             Outcome::Full => return Err(WriteError::LogFull),
             Outcome::NotRead { reason } => return Err(WriteError::NotWritten(reason)),
             Outcome::Erased => return Err(WriteError::Erased),
-            Outcome::Entry { .. }
-            | Outcome::Entries { .. }
-            | Outcome::Row { .. }
-            | Outcome::Rows { .. } => return Err(unexpected().into()),
+            Outcome::Row { .. } | Outcome::Rows { .. } => return Err(unexpected().into()),
         })
     }
 
@@ -320,16 +308,6 @@ fn read_row(entry: &RowMessage<'_>) -> Result<(ExpenseId, Option<Row>), UnknownV
     Ok((id, row))
 }
 
-fn read_record(entry: EntryMessage<'_>) -> Result<(ExpenseId, Option<Row>), UnknownVersion> {
-    let unknown = UnknownVersion("record of a response");
-    let id = ExpenseId::parse(&entry.id).map_err(|_| unknown)?;
-    let row = match entry.record {
-        Some(record) => Some(record.into_row(id).ok_or(unknown)?),
-        None => None,
-    };
-    Ok((id, row))
-}
-
 /// The response belongs to another command.
 fn unexpected() -> LedgerError {
     UnknownVersion("response").into()
@@ -338,9 +316,6 @@ fn unexpected() -> LedgerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use async_trait::async_trait;
-    use edge_host::{ObjectError, memory::ManualClock};
-    use futures_util::FutureExt;
 
     const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
     const RECORD: &str = r#"{"description":"Lunch","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}"#;
@@ -379,47 +354,5 @@ mod tests {
                 message.len()
             );
         }
-    }
-
-    /// A ledger of a version without rows: it ignores unknown members of a message, and responds with records.
-    struct OldLedger(String);
-
-    #[async_trait]
-    impl ObjectNamespace for OldLedger {
-        async fn send(&self, _: &str, message: &str) -> Result<String, ObjectError> {
-            assert!(message.starts_with(r#"{"v":1,"owner":"user_1","request":""#), "{message}");
-            Ok(self.0.clone())
-        }
-    }
-
-    fn ledgers(outcome: &str) -> Ledgers {
-        let response = format!(r#"{{"v":1,"outcome":{outcome}}}"#);
-        Ledgers::new(Arc::new(OldLedger(response)), Arc::new(ManualClock::default()))
-    }
-
-    #[test]
-    fn records_of_an_older_ledger_are_read() {
-        let (owner, id) = (Owner::new("user_1"), ExpenseId::parse(ID).unwrap());
-        let entry = format!(r#"{{"id":"{ID}","record":{RECORD}}}"#);
-        let removed = r#"{"id":"7ZZZZZZZZZ0123456789ABCDEG","record":null}"#;
-
-        let ledger = ledgers(&format!(r#"{{"entries":{{"entries":[{entry},{removed}]}}}}"#));
-        let listed = ledger.list(&owner, None, None, Some(3)).now_or_never().unwrap().unwrap();
-        let Overlay::Recent(entries) = listed else { panic!("the owner is erased") };
-        let row = entries[0].1.clone().unwrap();
-        assert!(
-            row.json()
-                .starts_with(&format!(r#"{{"id":"{ID}","description":"Lunch","amount":42.50,"#))
-        );
-        assert_eq!((entries[0].0, entries[1].1.as_ref()), (id, None));
-
-        let ledger = ledgers(&format!(r#"{{"entry":{{"entry":{entry}}}}}"#));
-        let got = ledger.get(&owner, id).now_or_never().unwrap().unwrap();
-        assert!(matches!(got, Recent::Written(Some(got)) if got == row));
-
-        let ledger = ledgers(&format!(r#"{{"saved":{entry}}}"#));
-        let expense = row.as_ref().expense().unwrap();
-        let added = ledger.add(&owner, &expense, None).now_or_never().unwrap().unwrap();
-        assert!(matches!(added, Written::Saved(added) if added == row));
     }
 }

@@ -1,8 +1,7 @@
 //! The messages to a ledger and its responses: JSON with a version. Isolates of two versions of the Worker send
 //! messages during a deployment: new members are optional, and another meaning gets another version.
 //!
-//! A message with `reads_rows` gets its expenses as rows, which the isolate copies. Isolates of versions without rows
-//! get records, and ledgers of those versions respond with records to everybody.
+//! Expenses in responses are rows, which the isolate copies.
 
 use std::borrow::Cow;
 
@@ -81,7 +80,7 @@ pub(super) struct Message<'a> {
     /// Empty in reads, which the ledger performs each time.
     #[serde(borrow)]
     pub(super) request: Cow<'a, str>,
-    /// Whether the sender reads rows.
+    /// Always `true`: a ledger of an earlier version responds with records otherwise.
     #[serde(default)]
     pub(super) reads_rows: bool,
     #[serde(borrow)]
@@ -268,10 +267,11 @@ pub(super) struct Response<'a> {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome<'a> {
     /// The write is committed; this is the expense.
-    Saved {
-        id: String,
+    SavedRow {
         #[serde(borrow)]
-        record: ExpenseRecord<'a>,
+        id: Cow<'a, str>,
+        #[serde(borrow)]
+        row: Cow<'a, str>,
     },
     /// The removal is committed.
     Removed,
@@ -294,28 +294,11 @@ pub(super) enum Outcome<'a> {
     /// The user is deleted, and the data with it.
     Erased,
     /// An entry of the log; `None` for an expense that the log does not have.
-    Entry {
-        #[serde(borrow)]
-        entry: Option<EntryMessage<'a>>,
-    },
-    /// Entries of the log.
-    Entries {
-        #[serde(borrow)]
-        entries: Vec<EntryMessage<'a>>,
-    },
-    /// As `Saved`, with a row.
-    SavedRow {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-        #[serde(borrow)]
-        row: Cow<'a, str>,
-    },
-    /// As `Entry`, with a row.
     Row {
         #[serde(borrow)]
         entry: Option<RowMessage<'a>>,
     },
-    /// As `Entries`, with rows.
+    /// Entries of the log.
     Rows {
         #[serde(borrow)]
         entries: Vec<RowMessage<'a>>,
@@ -333,14 +316,6 @@ pub(super) struct RowMessage<'a> {
     /// The row that a removal has removed; only in the response to `Get`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(super) removed: Option<Text<'a>>,
-}
-
-/// The latest write of an expense; a removal has no record.
-#[derive(Serialize, Deserialize)]
-pub(super) struct EntryMessage<'a> {
-    pub(super) id: String,
-    #[serde(borrow)]
-    pub(super) record: Option<ExpenseRecord<'a>>,
 }
 
 #[cfg(test)]

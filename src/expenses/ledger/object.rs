@@ -19,8 +19,8 @@ use super::{
     erasure::Erasure,
     log::{ERASURE, Log},
     messages::{
-        Command, EntryMessage, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion,
-        VERSION, json_of_length, parse, rows_length,
+        Command, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion, VERSION,
+        json_of_length, parse, rows_length,
     },
     times::KV_LAG_MAX_MILLIS,
 };
@@ -28,7 +28,7 @@ use crate::expenses::{
     events::ExpensesEvent,
     keys::Owner,
     model::{Expense, ExpenseId},
-    record::{ExpenseRecord, Text},
+    record::Text,
     row::Row,
     store::{self, ExpenseStore},
     version::Condition,
@@ -74,8 +74,7 @@ impl Object for Ledger {
         let shared = self.0.as_ref().map_err(Clone::clone)?;
         let message: Message<'_> = parse("message", message)?;
         let owner = Owner::from_stored(message.owner.into_owned());
-        let encoding = if message.reads_rows { Encoding::Rows } else { Encoding::Records };
-        shared.respond(&owner, &message.request, message.command, encoding).await
+        shared.respond(&owner, &message.request, message.command).await
     }
 
     async fn alarm(&self) -> Result<(), ObjectFault> {
@@ -89,36 +88,35 @@ impl Shared {
         owner: &Owner,
         request: &str,
         command: Command<'_>,
-        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
         let id = |text: &str| ExpenseId::parse(text).map_err(|_| UnknownVersion("message's id"));
         let unknown = UnknownVersion("message's record");
         match command {
             Command::Add { id: text, record, key } => {
                 let expense = record.into_expense(id(&text)?).ok_or(unknown)?;
-                self.add(owner, request, expense, key, encoding)
+                self.add(owner, request, expense, key)
             }
             Command::Replace { id: text, record, condition } => {
                 let id = id(&text)?;
                 let expense = record.into_expense(id).ok_or(unknown)?;
                 let (action, condition) = (Action::Replace(expense.into()), condition.into());
-                self.edit(owner, Edit { request, id, action, condition }, encoding).await
+                self.edit(owner, Edit { request, id, action, condition }).await
             }
             Command::Change { id: text, changes, condition } => {
                 let id = id(&text)?;
                 let changes = changes.into_changes().ok_or(unknown)?;
                 let (action, condition) = (Action::Change(changes.into()), condition.into());
-                self.edit(owner, Edit { request, id, action, condition }, encoding).await
+                self.edit(owner, Edit { request, id, action, condition }).await
             }
             Command::Remove { id: text, condition } => {
                 let (action, condition) = (Action::Remove, condition.into());
                 let edit = Edit { request, id: id(&text)?, action, condition };
-                self.edit(owner, edit, encoding).await
+                self.edit(owner, edit).await
             }
             Command::Restore { id: text } => {
                 let (action, condition) = (Action::Restore, Condition::default());
                 let edit = Edit { request, id: id(&text)?, action, condition };
-                self.edit(owner, edit, encoding).await
+                self.edit(owner, edit).await
             }
             Command::Import { rows } => {
                 let expense = |row: RowMessage<'_>| {
@@ -129,10 +127,10 @@ impl Shared {
                 let expenses = rows.into_iter().map(expense).collect::<Option<_>>();
                 self.import(owner, request, expenses.ok_or(unknown)?)
             }
-            Command::Get { id: text } => self.get(owner, id(&text)?, encoding),
+            Command::Get { id: text } => self.get(owner, id(&text)?),
             Command::List { after, until, limit } => {
                 let [after, until] = [&after, &until].map(|id| id.as_ref().map(|Text(id)| &**id));
-                self.list(owner, after, until, limit, encoding)
+                self.list(owner, after, until, limit)
             }
             Command::Erase => self.erase(owner),
         }
@@ -144,13 +142,12 @@ impl Shared {
         request: &str,
         expense: Expense,
         key: Option<KeyMessage>,
-        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
         let now = self.now();
         let added = self.with_log_of(owner, |log, storage| {
             // Sent again: ids are random, so another request has another one.
             if log.entries.contains(&expense.id) {
-                return Ok(encoding.expense(&expense));
+                return Ok(unchanged(&expense));
             }
             let mut expense = expense;
             let mut key = key;
@@ -165,7 +162,7 @@ impl Shared {
                 let is_committed =
                     log.entries.contains(&first.expense.id) || now - first.at >= KV_LAG_MAX_MILLIS;
                 if is_committed {
-                    return Ok(encoding.expense(&first.expense));
+                    return Ok(unchanged(&first.expense));
                 }
                 expense = first.expense;
                 key = None;
@@ -175,7 +172,7 @@ impl Shared {
             }
             let id = expense.id;
             let entry = Entry::new(Some(expense), request, now, None);
-            let response = encoding.written(&entry);
+            let response = written(&entry);
             log.commit(storage, owner, id, entry, key)?;
             Ok(response)
         })?;
@@ -219,12 +216,7 @@ impl Shared {
         Ok(response)
     }
 
-    async fn edit(
-        self: &Arc<Self>,
-        owner: &Owner,
-        edit: Edit<'_>,
-        encoding: Encoding,
-    ) -> Result<String, ObjectFault> {
+    async fn edit(self: &Arc<Self>, owner: &Owner, edit: Edit<'_>) -> Result<String, ObjectFault> {
         let id = edit.id;
         let is_in_log =
             self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains(&id)))?;
@@ -240,11 +232,11 @@ impl Shared {
         let response = self.with_log_of(owner, |log, storage| {
             Ok(match edit.decide(log, base, now)? {
                 Decision::Commit(entry) => {
-                    let response = encoding.written(&entry);
+                    let response = written(&entry);
                     log.commit(storage, owner, id, entry, None)?;
                     response
                 }
-                Decision::Unchanged(expense) => encoding.expense(&expense),
+                Decision::Unchanged(expense) => unchanged(&expense),
                 Decision::Full => self.refuse_full(owner),
                 Decision::Respond(outcome) => respond(outcome),
             })
@@ -253,18 +245,14 @@ impl Shared {
         Ok(response)
     }
 
-    fn get(&self, owner: &Owner, id: ExpenseId, encoding: Encoding) -> Result<String, ObjectFault> {
+    fn get(&self, owner: &Owner, id: ExpenseId) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
             let entry = log.entries.get(&id);
             let removed = entry.and_then(|entry| entry.removed.as_deref());
             let removed = removed.map(|removed| Row::from(removed).stored());
             let removed = removed.map(|row| Text(row.into()));
-            Ok(respond(match encoding {
-                Encoding::Rows => Outcome::Row {
-                    entry: entry.map(|entry| RowMessage { removed, ..row(id, entry) }),
-                },
-                Encoding::Records => Outcome::Entry { entry: entry.map(|entry| record(id, entry)) },
-            }))
+            let entry = entry.map(|entry| RowMessage { removed, ..row(id, entry) });
+            Ok(respond(Outcome::Row { entry }))
         })
     }
 
@@ -274,7 +262,6 @@ impl Shared {
         after: Option<&str>,
         until: Option<&str>,
         limit: Option<usize>,
-        encoding: Encoding,
     ) -> Result<String, ObjectFault> {
         self.with_log_of(owner, |log, _| {
             // One more than the page has tells that there is another one. What follows cannot be on the page.
@@ -289,19 +276,9 @@ impl Shared {
                     expenses_left -= usize::from(is_needed && entry.expense.is_some());
                     is_needed
                 });
-            Ok(match encoding {
-                Encoding::Rows => {
-                    let entries: Vec<_> = entries.map(|(id, entry)| row(id, entry)).collect();
-                    let length = rows_length(&entries);
-                    json_of_length(
-                        length,
-                        &Response { v: VERSION, outcome: Outcome::Rows { entries } },
-                    )
-                }
-                Encoding::Records => respond(Outcome::Entries {
-                    entries: entries.map(|(id, entry)| record(id, entry)).collect(),
-                }),
-            })
+            let entries: Vec<_> = entries.map(|(id, entry)| row(id, entry)).collect();
+            let length = rows_length(&entries);
+            Ok(json_of_length(length, &Response { v: VERSION, outcome: Outcome::Rows { entries } }))
         })
     }
 
@@ -448,40 +425,21 @@ fn row(id: ExpenseId, entry: &Entry) -> RowMessage<'_> {
     RowMessage { id: id.to_string().into(), row, removed: None }
 }
 
-fn record(id: ExpenseId, entry: &Entry) -> EntryMessage<'_> {
-    let record = entry.expense.as_ref().map(ExpenseRecord::from);
-    EntryMessage { id: id.to_string(), record }
+/// The response to a write that made this entry.
+fn written(entry: &Entry) -> String {
+    match (&entry.expense, entry.row()) {
+        (Some(expense), Some(row)) => saved(expense, row),
+        _ => respond(Outcome::Removed),
+    }
 }
 
-/// How a response writes expenses.
-#[derive(Clone, Copy)]
-enum Encoding {
-    Rows,
-    /// For isolates of versions without rows.
-    Records,
+/// The response to a write that leaves an expense as it is.
+fn unchanged(expense: &Expense) -> String {
+    saved(expense, &Row::from(expense).stored())
 }
 
-impl Encoding {
-    /// The response to a write that made this entry.
-    fn written(self, entry: &Entry) -> String {
-        match (&entry.expense, entry.row()) {
-            (Some(expense), Some(row)) => self.saved(expense, row),
-            _ => respond(Outcome::Removed),
-        }
-    }
-
-    /// The response to a write that leaves an expense as it is.
-    fn expense(self, expense: &Expense) -> String {
-        self.saved(expense, &Row::from(expense).stored())
-    }
-
-    fn saved(self, expense: &Expense, row: &str) -> String {
-        let id = expense.id.to_string();
-        respond(match self {
-            Self::Rows => Outcome::SavedRow { id: id.into(), row: row.into() },
-            Self::Records => Outcome::Saved { id, record: ExpenseRecord::from(expense) },
-        })
-    }
+fn saved(expense: &Expense, row: &str) -> String {
+    respond(Outcome::SavedRow { id: expense.id.to_string().into(), row: row.into() })
 }
 
 #[cfg(test)]
@@ -490,6 +448,7 @@ mod tests {
     use crate::expenses::{
         amount::Amount,
         model::{Category, Currency, Description, ExpenseContent},
+        record::ExpenseRecord,
     };
     use chrono::DateTime;
     use edge_host::{
