@@ -123,8 +123,10 @@ pub async fn send(call: &Call, response: Response<Body>) {
     let (parts, body) = response.into_parts();
     let status = parts.status.as_u16();
     let size = body.size_hint().exact();
-    let Headers { set, own } = Headers::of(&parts.headers, size.is_some_and(|size| size > 0));
+    // After each wait: until then another response can number the sets anew.
+    let headers = || Headers::of(&parts.headers, size.is_some_and(|size| size > 0));
     if size.is_none() {
+        let Headers { set, own } = headers();
         let stream = next_id();
         STREAMS.with_borrow_mut(|streams| {
             streams.insert(stream, Stream { body: Some(body), task: 0 })
@@ -132,10 +134,14 @@ pub async fn send(call: &Call, response: Response<Body>) {
         return respond_with_stream(call.id(), status, set, own.as_deref(), stream);
     }
     match whole(body).await {
-        Ok(body) if own.is_none() && parts.extensions.get::<Repeatable>().is_some() => {
-            respond_always(call.id(), status, set, &body);
+        Ok(body) => {
+            let Headers { set, own } = headers();
+            if own.is_none() && parts.extensions.get::<Repeatable>().is_some() {
+                respond_always(call.id(), status, set, &body);
+            } else {
+                respond(call.id(), status, set, own.as_deref(), &body);
+            }
         }
-        Ok(body) => respond(call.id(), status, set, own.as_deref(), &body),
         Err(error) => {
             HostEvent::BodyFailed { cause: Cause(&error) }.emit();
             respond_bare(call, StatusCode::INTERNAL_SERVER_ERROR);

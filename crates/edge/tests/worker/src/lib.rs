@@ -3,6 +3,7 @@
 //! - `POST /kv/{number}`: an operation of `kv-steps.json` on the namespace `KV_{number}`.
 //! - `POST /objects/{name}`: an operation of `object-steps.json` on the object with this name.
 //! - `POST /limits/{key}`: counts a call for this key; the response is whether the rate limit allows it.
+//! - `POST /tagged/{tag}`: five bytes with the header `x-tag`. The body is there when a key of `KV_0` is read.
 //! - `POST /panic`: reads a key of `KV_0`, and then panics.
 
 #[path = "../../kv_operation/mod.rs"]
@@ -10,14 +11,22 @@ pub mod kv_operation;
 #[path = "../../object_operation/mod.rs"]
 pub mod object_operation;
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use axum::{
     Router,
+    body::{Body, Bytes, HttpBody},
     extract::{Path, State},
     routing::post,
 };
 use edge_host::{Host, KvNamespace, ObjectContext, ObjectNamespace, RateLimit};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use http_body::{Frame, SizeHint};
 use object_operation::Stepper;
 
 edge_host::serve!(crate::build, Stepper = crate::stepper);
@@ -42,6 +51,7 @@ pub fn build(host: &impl Host) -> Router {
         .route("/kv/{number}", post(run_on_kv))
         .route("/objects/{name}", post(send_to_object))
         .route("/limits/{key}", post(count))
+        .route("/tagged/{tag}", post(respond_tagged))
         .route("/panic", post(read_and_panic))
         .with_state(bindings)
 }
@@ -76,6 +86,42 @@ async fn count(
 ) -> Result<String, String> {
     let limit = bindings.limit.ok_or("no rate limit is bound")?;
     Ok(limit.allows(&key).await.to_string())
+}
+
+async fn respond_tagged(
+    State(bindings): State<Bindings>,
+    Path(tag): Path<String>,
+) -> ([(&'static str, String); 1], Body) {
+    let kv = bindings.kv.first().cloned();
+    let key = tag.clone();
+    let read = async move {
+        if let Some(kv) = kv {
+            let _ = kv.get(&key).await;
+        }
+    };
+    ([("x-tag", tag)], Body::new(LateBody(Some(read.boxed()))))
+}
+
+/// A body of known length that is there later.
+struct LateBody(Option<BoxFuture<'static, ()>>);
+
+impl HttpBody for LateBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(read) = &mut self.0 else { return Poll::Ready(None) };
+        ready!(read.poll_unpin(context));
+        self.0 = None;
+        Poll::Ready(Some(Ok(Frame::data("later".into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(5)
+    }
 }
 
 #[expect(clippy::panic, reason = "the point of it")]
