@@ -243,17 +243,16 @@ async fn policy_of_the_account_page_allows_the_portal() {
         policy.split("; ").find(|part| part.starts_with("form-action")).unwrap().to_owned()
     };
     let mut admin = browser_with(&[], json!({})).await;
-    let expected =
-        "form-action 'self' https://workos.test https://*.authkit.app https://*.workos.com";
+    let expected = "form-action 'self' https://workos.test https://*.workos.com";
     assert_eq!(form_action(&admin.open("/account").await), expected);
     assert_eq!(
         form_action(&admin.open("/expenses").await),
-        "form-action 'self' https://workos.test https://*.authkit.app"
+        "form-action 'self' https://workos.test"
     );
     let mut member = browser_with(&[], json!({"role": "member", "roles": []})).await;
     assert_eq!(
         form_action(&member.open("/account").await),
-        "form-action 'self' https://workos.test https://*.authkit.app"
+        "form-action 'self' https://workos.test"
     );
 }
 

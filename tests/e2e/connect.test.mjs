@@ -181,24 +181,21 @@ test("a user's client sees the user's own expenses", async () => {
   assertDetail(await world.bearer(ada.access_token).request('GET', `/expenses/${byBrowser.id}`), 404);
 });
 
-test("a user's client with the read scope cannot write", async () => {
-  const parameters = { resource: worker.origin, scope: 'openid expenses:read' };
-  const { access_token: token } = await signIn(as, await register(as), { parameters });
+test('an application with the read scope cannot write', async () => {
+  const token = authkit.mintConnectToken({ claims: { aud: worker.origin, scope: 'openid expenses:read' } });
   await assertLacks(world.bearer(token), ['expenses:write']);
 });
 
 test('client without a resource has only its granted scopes', async () => {
-  const client = await register(as);
-  const token = async (/** @type {string} */ scope) =>
-    (await signIn(as, client, { parameters: { scope } })).access_token;
-  const openid = await token('openid');
+  const { access_token: openid } = await signIn(as, await register(as), { parameters: { scope: 'openid' } });
   assert.equal(decodeJwt(openid).aud, CLIENT_ID);
   const nothing = world.bearer(openid);
   assertInsufficientScope(await nothing.request('GET', '/me'), 'expenses:read expenses:write');
   const message = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
   assertInsufficientScope(await nothing.request('POST', '/mcp', { json: message }), 'expenses:read expenses:write');
   await assertLacks(nothing, ['expenses:read', 'expenses:write']);
-  await assertLacks(world.bearer(await token('openid expenses:read')), ['expenses:write']);
+  const reader = authkit.mintConnectToken({ claims: { scope: 'openid expenses:read' } });
+  await assertLacks(world.bearer(reader), ['expenses:write']);
 });
 
 test('an ID token is refused as an access token', async () => {
@@ -209,7 +206,8 @@ test('an ID token is refused as an access token', async () => {
 
 test('expired token is refused, and a refreshed one accepted', async () => {
   const client = await register(as);
-  const tokens = await signIn(as, client, { parameters: { resource: worker.origin } });
+  const parameters = { resource: worker.origin, scope: 'openid offline_access' };
+  const tokens = await signIn(as, client, { parameters });
   await world.expire();
   assertInvalidToken(await world.bearer(tokens.access_token).request('GET', '/expenses'));
   const { access_token: renewed } = await refresh(as, client, tokens.refresh_token);

@@ -42,9 +42,9 @@ export const PLANTED = [
   },
   {
     name: 'a change does not look at the log again after KV',
-    file: `${LEDGER}/object.rs`,
-    from: 'let entry = log.entries.get(&id);\n            if let',
-    to: 'let entry = log.entries.get(&id).filter(|_| is_in_log);\n            if let',
+    file: `${LEDGER}/edit.rs`,
+    from: 'let entry = log.entries.get(&id);',
+    to: 'let entry = log.entries.get(&id).filter(|_| matches!(base, Base::InLog));',
   },
   {
     name: 'an Idempotency-Key is not looked up',
@@ -60,7 +60,7 @@ export const PLANTED = [
   },
   {
     name: 'a restored expense is not written to KV',
-    file: `${LEDGER}/object.rs`,
+    file: `${LEDGER}/edit.rs`,
     from: 'let mut entry = Entry::new(changed, request, now, entry);',
     to: 'let is_restored = entry.is_some_and(|entry| entry.removed.is_some());\n            let mut entry = Entry::new(changed, request, now, entry);\n            entry.kv_at = is_restored.then_some(now);',
   },
@@ -72,9 +72,9 @@ export const PLANTED = [
   },
   {
     name: 'If-Match is not compared',
-    file: `${LEDGER}/object.rs`,
-    from: '_ if !condition.is_met_by(|| current.as_ref().map(Version::of)) =>',
-    to: '_ if !condition.is_met_by(|| current.as_ref().map(Version::of)) && request.is_empty() =>',
+    file: `${LEDGER}/edit.rs`,
+    from: 'if !condition.is_met_by(|| current.as_ref().map(Version::of)) {',
+    to: 'if !condition.is_met_by(|| current.as_ref().map(Version::of)) && request.is_empty() {',
   },
   {
     name: 'a read without the ledger claims to be strong',

@@ -32,6 +32,8 @@ use crate::{
 /// WorkOS in the scope of a request.
 const WORKOS: &str = "workos";
 
+/// The host of WorkOS, beside which there is the local AuthKit.
+const WORKOS_HOST: &str = "api.workos.com";
 /// AuthKit's pages, where `WORKOS_AUTHKIT_DOMAIN` does not say which.
 const AUTHKIT_ORIGINS: &str = "https://*.authkit.app";
 
@@ -156,11 +158,12 @@ impl AuthKit {
     pub fn form_origins(&self) -> Vec<String> {
         let AuthKitConfig { base_url, authkit_domain, logout_redirect, .. } = &*self.config;
         let origin = |url: &Url| url.origin().ascii_serialization();
-        let authkit = authkit_domain.as_ref().map_or_else(|| AUTHKIT_ORIGINS.to_owned(), origin);
-        [origin(base_url), authkit]
-            .into_iter()
-            .chain(logout_redirect.as_ref().map(origin))
-            .collect()
+        let authkit = match authkit_domain {
+            Some(domain) => Some(origin(domain)),
+            None => (base_url.host_str() == Some(WORKOS_HOST)).then(|| AUTHKIT_ORIGINS.to_owned()),
+        };
+        let logout = logout_redirect.as_ref().map(origin);
+        [Some(origin(base_url)), authkit, logout].into_iter().flatten().collect()
     }
 
     /// Whether API keys of WorkOS authenticate callers: `WORKOS_API_KEYS`.
@@ -461,4 +464,24 @@ async fn key_set(
         KeyError::Unknown => TokenError::UnknownKey.into(),
         KeyError::Unavailable(error) => VerifyError::Unavailable(error),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{BASE_URL, authkit};
+
+    #[test]
+    fn forms_may_be_led_to_workos_and_its_pages() {
+        let workos = ("WORKOS_BASE_URL", "https://api.workos.com");
+        let domain = ("WORKOS_AUTHKIT_DOMAIN", "https://auth.example.com");
+        let logout = ("WORKOS_LOGOUT_REDIRECT", "https://example.com/bye");
+        for (variables, expected) in [
+            (&[][..], &[BASE_URL][..]),
+            (&[workos], &["https://api.workos.com", "https://*.authkit.app"]),
+            (&[workos, domain], &["https://api.workos.com", "https://auth.example.com"]),
+            (&[domain, logout], &[BASE_URL, "https://auth.example.com", "https://example.com"]),
+        ] {
+            assert_eq!(authkit(variables).form_origins(), expected);
+        }
+    }
 }
