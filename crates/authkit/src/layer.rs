@@ -45,6 +45,10 @@ impl AuthKit {
     /// Puts an application behind AuthKit: adds the sign-in's routes, and the layer that renews sessions,
     /// redirects plain http and responds to errors. Handlers of `app` can take
     /// [`CurrentUser`](crate::CurrentUser) and the other extractors.
+    ///
+    /// # Panics
+    ///
+    /// If `app` has a route of the sign-in itself, such as `GET /me`.
     pub fn protect(self, app: Router) -> Router {
         layer(&Arc::new(self), app.merge(routes::routes()))
     }
