@@ -79,23 +79,12 @@ impl AppState {
     }
 }
 
-/// The headers of requests that the Worker reads.
-pub const REQUEST_HEADERS: [HeaderName; 15] = [
-    header::ACCEPT,
+/// The headers of requests that the Worker reads besides AuthKit's.
+const REQUEST_HEADERS: [HeaderName; 4] = [
     header::ACCEPT_LANGUAGE,
-    header::AUTHORIZATION,
-    HeaderName::from_static("cf-connecting-ip"),
-    HeaderName::from_static("cf-ray"),
-    header::COOKIE,
     header::IF_MATCH,
     header::IF_NONE_MATCH,
-    header::ORIGIN,
-    HeaderName::from_static("purpose"),
     HeaderName::from_static("sec-fetch-mode"),
-    HeaderName::from_static("sec-fetch-site"),
-    HeaderName::from_static("sec-purpose"),
-    header::USER_AGENT,
-    HeaderName::from_static("x-moz"),
 ];
 
 /// Those that it reads of requests with a body besides.
@@ -108,13 +97,19 @@ pub const BODY_REQUEST_HEADERS: [HeaderName; 6] = [
     webhook::SIGNATURE_HEADER,
 ];
 
+/// The headers of requests that the Worker reads.
+#[must_use]
+pub fn request_headers() -> Vec<HeaderName> {
+    [&AuthKit::REQUEST_HEADERS[..], &REQUEST_HEADERS].concat()
+}
+
 /// The Worker on `host`: [`router`].
 ///
 /// # Errors
 ///
 /// Where variables or bindings are wrong: [`misconfigured`].
 pub fn build(host: &impl Host) -> Result<Router, Misconfigured<Router>> {
-    host.limit_request_headers(&REQUEST_HEADERS, &BODY_REQUEST_HEADERS);
+    host.limit_request_headers(&request_headers(), &BODY_REQUEST_HEADERS);
     let authkit = AuthKit::from_env_with_kv(host, store::BINDING);
     let requests = RequestLog::parse(host.var(request_log::VARIABLE).as_deref());
     match (authkit, host.kv(store::BINDING), host.objects(ledger::BINDING), requests) {

@@ -6,7 +6,7 @@ use edge_host::{
     Clock, Host, HttpClient, KvNamespace, MeasuredHttpClient, ObjectNamespace, SignatureVerifier,
     TimedKv, WaitUntil, note_user,
 };
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 use thiserror::Error;
 use url::Url;
 
@@ -15,7 +15,7 @@ use crate::{
     code_exchanges::CodeExchanges,
     config::{AuthKitConfig, ConfigError},
     connect::{Connect, ConnectSource, ProtectedResource},
-    error_layer::{ErrorPage, RenderError, SetHeaders, plain_page},
+    error_layer::{ErrorPage, REQUEST_ID_HEADER, RenderError, SetHeaders, plain_page},
     isolate_cache::{CachedSession, CachedToken, IsolateCache},
     keys::{KeyError, KeySet, KeySetCache},
     memberships::Memberships,
@@ -104,6 +104,23 @@ impl AuthKit {
     /// The name of the binding to the rate limit for sign-ins and refused credentials of one address. Without the
     /// binding there is no limit.
     pub const ADDRESS_LIMIT_BINDING: &str = "ADDRESS_RATE_LIMIT";
+
+    /// The headers of requests that AuthKit reads: an application that calls [`Host::limit_request_headers`] names them
+    /// with its own, and [`SIGNATURE_HEADER`](crate::webhook::SIGNATURE_HEADER) where it takes webhooks. Without `Origin` and
+    /// `Sec-Fetch-Site`, a form on a page of another site passes for a request of a client that is no browser.
+    pub const REQUEST_HEADERS: [HeaderName; 11] = [
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        HeaderName::from_static("cf-connecting-ip"),
+        REQUEST_ID_HEADER,
+        header::COOKIE,
+        header::ORIGIN,
+        HeaderName::from_static("purpose"),
+        HeaderName::from_static("sec-fetch-site"),
+        HeaderName::from_static("sec-purpose"),
+        header::USER_AGENT,
+        HeaderName::from_static("x-moz"),
+    ];
 
     /// Reads the environment: the variables `WORKOS_*` and `PUBLIC_ORIGIN`, the KV namespace bound to
     /// [`KV_BINDING`](Self::KV_BINDING), and the Durable Objects bound to

@@ -28,9 +28,14 @@ pub trait Host {
     /// The client for outgoing requests.
     fn http_client(&self) -> Arc<dyn HttpClient>;
 
-    /// Names the headers of requests that handlers read; they see no others. `with_body` are read of requests with a
-    /// body only. On Workers each header costs, and browsers send twenty. Without this call handlers see all, or none
-    /// where the feature `all-headers` is off.
+    /// Names the headers of requests that handlers and layers read; they see no others. `with_body` are read of requests
+    /// with a body only. On Workers each header costs, and browsers send twenty. Without this call handlers see all, or
+    /// none where the feature `all-headers` is off.
+    ///
+    /// # Security
+    ///
+    /// A check that reads a header which is not named here finds it absent. So name what libraries read too, such as
+    /// `AuthKit::REQUEST_HEADERS` of `axum-authkit`.
     fn limit_request_headers(&self, always: &[HeaderName], with_body: &[HeaderName]) {
         let _ = (always, with_body);
     }

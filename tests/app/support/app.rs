@@ -13,7 +13,7 @@ use axum_authkit::{AuthKit, AuthKitConfig, RateLimiter, session_keeper};
 use chrono::{DateTime, FixedOffset, Utc};
 use edge_host::{
     Clock, Host, KvNamespace, ObjectNamespace, VisitorTimeZone,
-    memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects},
+    memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects, limit_headers},
 };
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header, request::Builder};
@@ -32,19 +32,6 @@ pub const ORIGIN: &str = "https://app.test";
 /// The session cookie's default name on [`ORIGIN`].
 pub const SESSION_COOKIE: &str = "__Host-wos-session";
 pub const PASSWORD: &str = "a cookie password of 32 characters";
-
-/// Removes the headers that no handler sees on Workers: a handler that reads another one fails its tests.
-fn keep_read_headers(request: &mut Request<Body>) {
-    let has_body = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let with_body = app::BODY_REQUEST_HEADERS.into_iter().chain([header::CONTENT_LENGTH]);
-    let read: Vec<_> =
-        app::REQUEST_HEADERS.into_iter().chain(with_body.filter(|_| has_body)).collect();
-    let others: Vec<_> =
-        request.headers().keys().filter(|name| !read.contains(name)).cloned().collect();
-    for name in others {
-        request.headers_mut().remove(name);
-    }
-}
 
 #[derive(Clone)]
 pub struct TestApp {
@@ -173,7 +160,7 @@ impl TestApp {
 
     pub async fn send(&self, mut request: Request<Body>) -> TestResponse {
         request.extensions_mut().insert(self.time_zone.clone());
-        keep_read_headers(&mut request);
+        limit_headers(&mut request, &app::request_headers(), &app::BODY_REQUEST_HEADERS);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

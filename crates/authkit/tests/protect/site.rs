@@ -14,7 +14,9 @@ use axum_authkit::{
 };
 use chrono::{DateTime, Duration, Utc};
 use edge_host::Clock;
-use edge_host::memory::{ManualClock, MemoryHost, MemoryKv, MemoryObjects, ScriptedHttpClient};
+use edge_host::memory::{
+    ManualClock, MemoryHost, MemoryKv, MemoryObjects, ScriptedHttpClient, limit_headers,
+};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -226,6 +228,7 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The response to a request of which `app` sees only the headers that AuthKit names.
     pub async fn of(app: &Router, method: Method, url: &str, headers: &[(&str, &str)]) -> Self {
         let url =
             if url.starts_with('/') { format!("https://app.test{url}") } else { url.to_owned() };
@@ -234,7 +237,9 @@ impl Answer {
             .fold(Request::builder().method(method).uri(url), |request, (name, value)| {
                 request.header(*name, *value)
             });
-        Self::to(app, request.body(Body::empty()).unwrap()).await
+        let mut request = request.body(Body::empty()).unwrap();
+        limit_headers(&mut request, &AuthKit::REQUEST_HEADERS, &[]);
+        Self::to(app, request).await
     }
 
     pub async fn to(app: &Router, request: Request<Body>) -> Self {

@@ -24,6 +24,7 @@ mod kv;
 mod locations;
 mod objects;
 mod rate_limit;
+mod request;
 mod signature;
 mod simulation;
 
@@ -38,6 +39,7 @@ pub use kv::{MemoryKv, Written};
 pub use locations::{DailyQuota, KvBehavior, KvLocation, MemoryKvLocations};
 pub use objects::{MemoryObjectStorage, MemoryObjects};
 pub use rate_limit::MemoryRateLimit;
+pub use request::limit_headers;
 pub use signature::MemorySignatureVerifier;
 pub use simulation::{Simulation, Stalled, Task, TaskId};
 
