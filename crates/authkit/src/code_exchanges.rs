@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Duration, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{secret::Secret, sign_in::PendingSignIn};
+use crate::{secret::Secret, sign_in::PendingSignIn};
 use edge_host::{HTTP_MAX_MILLIS, hash::HashMap};
 
 /// The most sign-ins that an isolate remembers, in about 2 MB of memory. A full memory forgets its oldest

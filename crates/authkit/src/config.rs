@@ -9,7 +9,7 @@ use edge_host::JURISDICTIONS;
 use thiserror::Error;
 use url::Url;
 
-use super::{origin::is_loopback, secret::Secret};
+use crate::{origin::is_loopback, secret::Secret};
 
 /// The longest that browsers keep a cookie: 400 days (RFC 6265bis, section 5.5).
 const DEFAULT_COOKIE_MAX_AGE_SECS: u32 = 400 * 24 * 60 * 60;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use url::Url;
 
-use super::{
+use crate::{
     keys::{KeySetCache, KeySource, Published},
     origin::RequestOrigin,
     workos::{WorkosClient, WorkosError},

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, header};
 use thiserror::Error;
 use url::Host;
 
-use super::{
+use crate::{
     config::{CookieConfig, HOST_PREFIX, SECURE_PREFIX, SameSite, has_prefix},
     origin::RequestOrigin,
 };

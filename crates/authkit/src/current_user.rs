@@ -8,7 +8,6 @@
 //! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
 //! sign-in, and an outage of WorkOS is 503, never a sign-out.
 
-use crate::outage::Outage;
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -26,6 +25,7 @@ use crate::{
     events::AuthKitEvent,
     isolate_cache::CachedSession,
     origin::RequestOrigin,
+    outage::Outage,
     refusal::login_path,
     rejection::{Rejection, Unauthenticated},
     session::Session,

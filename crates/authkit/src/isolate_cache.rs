@@ -12,7 +12,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{keys::KeySet, session::Session, token::SignedClaims};
+use crate::{keys::KeySet, session::Session, token::SignedClaims};
 use edge_host::{UserHash, fair::FairMap};
 
 /// The bound for the cached tokens, and for the cached sessions: the lengths of their texts with [`ENTRY_BYTES`] for

@@ -29,7 +29,7 @@ use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{
+use crate::{
     events::AuthKitEvent,
     seal::Sealer,
     workos::{JwkSet, WorkosClient, WorkosError},

@@ -3,7 +3,6 @@
 //!
 //! The metadata is public, and scripts of any origin may read it. Without Connect, every route responds 404.
 
-use crate::outage::Outage;
 use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
@@ -11,12 +10,15 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 
-use super::{authkit::AuthKit, keys::KeyError, workos::WorkosError};
 use crate::{
+    authkit::AuthKit,
     context::RequestContext,
     error::AppError,
     json_response::json_response,
+    keys::KeyError,
+    outage::Outage,
     routing::{OpenApiRouter, any_handler},
+    workos::WorkosError,
 };
 
 /// The path of a protected resource's metadata. The resource's own path follows it (RFC 9728, section 3.1).

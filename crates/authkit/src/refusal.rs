@@ -8,8 +8,7 @@
 use http::StatusCode;
 use url::form_urlencoded;
 
-use super::sign_in::ReturnTo;
-use crate::error::AppError;
+use crate::{error::AppError, sign_in::ReturnTo};
 
 /// Longer than any description that AuthKit sends.
 const DESCRIPTION_MAX_CHARS: usize = 300;

@@ -3,14 +3,13 @@
 //! Refused and could-not-tell stay apart: [`Rejection::Unauthenticated`] and [`Rejection::Forbidden`] are about
 //! the caller, [`Rejection::Unavailable`] is about WorkOS or KV and never signs anybody out.
 
-use crate::outage::Outage;
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use thiserror::Error;
 
-use crate::{browser::redirect, error::AppError, token::TokenError};
+use crate::{browser::redirect, error::AppError, outage::Outage, token::TokenError};
 
 /// Why a handler does not run.
 #[derive(Debug, Clone, Error)]

@@ -15,15 +15,23 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
+use crate::{
     api_keys::ApiKeyOwner,
     authkit::{AuthKit, VerifyError},
+    browser::{meta_refresh_page, redirect},
     config::SameSite,
+    context::RequestContext,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
     current_user::{CurrentUser, has_api_key, has_bearer},
+    error::AppError,
+    events::AuthKitEvent,
+    json_response::json_response,
     oauth_metadata,
+    openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected},
     origin::{RequestOrigin, is_prefetch},
     refusal,
+    rejection::Rejection,
+    routing::{OpenApiRouter, any_handler, routes},
     secret::Secret,
     session::Session,
     session_kept::{SignedInMarker, session_not_kept},
@@ -32,16 +40,6 @@ use super::{
     token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
     user::Impersonator,
     workos::{AuthorizeRequest, Grant, INVALID_GRANT, WorkosError},
-};
-use crate::{
-    browser::{meta_refresh_page, redirect},
-    context::RequestContext,
-    error::AppError,
-    events::AuthKitEvent,
-    json_response::json_response,
-    openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected},
-    rejection::Rejection,
-    routing::{OpenApiRouter, any_handler, routes},
 };
 use edge_host::{Emit as _, WaitUntil};
 

@@ -24,7 +24,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use super::secret::Secret;
+use crate::secret::Secret;
 use edge_host::{Host, UserHash, random_bytes};
 
 const KEY_BYTES: usize = 32;

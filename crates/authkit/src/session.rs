@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{
+use crate::{
     seal::{OpenError, Sealer},
     secret::Secret,
     user::{Impersonator, User},

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::{Origin, Url};
 
-use super::{
+use crate::{
     config::{HOST_PREFIX, SECURE_PREFIX, SameSite},
     cookie::{Cookie, RequestCookies},
     seal::Sealer,

@@ -11,7 +11,7 @@ use std::{
 
 use edge_host::hash::HashMap;
 
-use super::{session::Session, token::UntrustedToken};
+use crate::{session::Session, token::UntrustedToken};
 
 /// The most sign-outs that an isolate remembers.
 const MAX_REMEMBERED: usize = 10_000;

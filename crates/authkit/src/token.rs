@@ -32,7 +32,7 @@ use self::{
     claims::{ClaimForm, Payload, TokenForm, Typ, text},
     signature::{ALGORITHM, CheckedSignature},
 };
-use super::{
+use crate::{
     config::AuthKitConfig, connect::ProtectedResource, origin::RequestOrigin,
     workos::api_keys::ORGANIZATION_ID_PREFIX,
 };

@@ -16,8 +16,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use super::{authkit::AuthKit, secret::Secret};
-use crate::{error::AppError, events::AuthKitEvent};
+use crate::{authkit::AuthKit, error::AppError, events::AuthKitEvent, secret::Secret};
 use edge_host::Emit as _;
 
 /// The header with the signature.

@@ -7,7 +7,6 @@
 pub mod api_keys;
 pub mod organizations;
 
-use crate::outage::Outage;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +16,13 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::{
+use crate::{
     config::AuthKitConfig,
+    events::AuthKitEvent,
+    outage::Outage,
     secret::Secret,
     user::{Impersonator, User},
 };
-use crate::events::AuthKitEvent;
 use edge_host::{Cause, Emit as _, HttpClient, HttpClientError, json};
 
 /// The error code for an authorization code or refresh token that is spent, expired or invalid (RFC 6749,
