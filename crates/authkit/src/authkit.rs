@@ -21,12 +21,13 @@ use crate::{
     memberships::Memberships,
     observer::{EndedRequest, Observer},
     origin::RequestOrigin,
+    outage::Outage,
     rate_limiter::RateLimiter,
     seal::{Purpose, Sealer, UserHasher},
     session::{OpenedSession, Session},
     session_keeper::client::SessionKeepers,
     token::{SignatureCheckError, TokenError, TokenKind, UntrustedToken, VerifiedClaims},
-    workos::{WorkosClient, WorkosError},
+    workos::WorkosClient,
 };
 
 /// WorkOS in the scope of a request.
@@ -79,7 +80,7 @@ pub enum VerifyError {
     /// WorkOS's keys cannot be fetched, or the host cannot verify signatures, so the token is neither valid nor
     /// invalid.
     #[error(transparent)]
-    Unavailable(WorkosError),
+    Unavailable(Outage),
 }
 
 /// The tokens that a check accepts.
@@ -445,7 +446,7 @@ impl AuthKit {
         let claims = verified.map_err(|error| match error {
             SignatureCheckError::Token(error) => error.into(),
             SignatureCheckError::Host(error) => {
-                VerifyError::Unavailable(WorkosError::unavailable(error.to_string()))
+                VerifyError::Unavailable(Outage::new(error.to_string()))
             }
         })?;
         let user = self.user_hasher.hash(claims.subject());
@@ -479,7 +480,7 @@ async fn key_set(
 ) -> Result<Arc<KeySet>, VerifyError> {
     keys.set_with(kid, wait_until).await.map_err(|error| match error {
         KeyError::Unknown => TokenError::UnknownKey.into(),
-        KeyError::Unavailable(error) => VerifyError::Unavailable(error),
+        KeyError::Unavailable(outage) => VerifyError::Unavailable(outage),
     })
 }
 

@@ -14,7 +14,8 @@ use url::Url;
 use crate::{
     keys::{KeySetCache, KeySource, Published},
     origin::RequestOrigin,
-    workos::{WorkosClient, WorkosError},
+    outage::Outage,
+    workos::WorkosClient,
 };
 
 /// The paths of an issuer's metadata, in the order of requests: RFC 8414, section 3, and OpenID Connect
@@ -59,7 +60,7 @@ impl ConnectSource {
         &self.issuer
     }
 
-    async fn metadata(&self) -> Result<String, WorkosError> {
+    async fn metadata(&self) -> Result<String, Outage> {
         for path in METADATA_PATHS {
             let mut url = self.url.clone();
             url.set_path(path);
@@ -67,12 +68,10 @@ impl ConnectSource {
                 return String::from_utf8(body.into())
                     .ok()
                     .filter(|text| text.len() <= METADATA_MAX_BYTES)
-                    .ok_or_else(|| {
-                        WorkosError::unavailable("the issuer's metadata is too long or not UTF-8")
-                    });
+                    .ok_or_else(|| Outage::new("the issuer's metadata is too long or not UTF-8"));
             }
         }
-        Err(WorkosError::unavailable("WORKOS_AUTHKIT_DOMAIN has no metadata"))
+        Err(Outage::new("WORKOS_AUTHKIT_DOMAIN has no metadata"))
     }
 }
 
@@ -86,17 +85,17 @@ impl KeySource for ConnectSource {
         &self.issuer
     }
 
-    async fn fetch(&self) -> Result<Published, WorkosError> {
+    async fn fetch(&self) -> Result<Published, Outage> {
         let metadata = self.metadata().await?;
         let IssuerMetadata { issuer, jwks_uri } = edge_host::json::read(&metadata)
-            .map_err(|_| WorkosError::unavailable("the metadata has no issuer or key set"))?;
+            .map_err(|_| Outage::new("the metadata has no issuer or key set"))?;
         if issuer != self.issuer {
-            return Err(WorkosError::unavailable("the metadata names another issuer"));
+            return Err(Outage::new("the metadata names another issuer"));
         }
-        let jwks_uri =
-            Url::parse(&jwks_uri).ok().filter(|uri| uri.origin() == self.url.origin()).ok_or_else(
-                || WorkosError::unavailable("the key set is not on the issuer's origin"),
-            )?;
+        let jwks_uri = Url::parse(&jwks_uri)
+            .ok()
+            .filter(|uri| uri.origin() == self.url.origin())
+            .ok_or_else(|| Outage::new("the key set is not on the issuer's origin"))?;
         let keys = self.client.key_set(&jwks_uri).await?;
         Ok(Published { keys, metadata: Some(metadata) })
     }
@@ -156,7 +155,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::outage::Outage;
     use crate::testing::{CURRENT, ScriptedHttp, changed, config, json_response, response};
 
     const ISSUER: &str = "https://test.authkit.app";
@@ -177,7 +175,7 @@ mod tests {
     /// Fetches from an issuer with these responses. Returns the result and the requested URLs.
     async fn fetch(
         responses: &[(&'static str, u16, String)],
-    ) -> (Result<Published, WorkosError>, Vec<String>) {
+    ) -> (Result<Published, Outage>, Vec<String>) {
         let responses = responses.to_vec();
         let http = ScriptedHttp::new(move |request| {
             let url = request.uri().to_string();
@@ -199,9 +197,9 @@ mod tests {
         (JWKS, 200, json!({"keys": [CURRENT.jwk()]}).to_string())
     }
 
-    fn reason(published: Result<Published, WorkosError>) -> String {
+    fn reason(published: Result<Published, Outage>) -> String {
         match published {
-            Err(WorkosError::Unavailable(Outage { reason, .. })) => reason,
+            Err(Outage { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
     }

@@ -42,9 +42,6 @@ const MAX_RENEWALS: usize = 2;
 /// The most keepers that a renewal asks. One is enough for a session with an id. Without an id, each refresh token
 /// has a keeper, which leads to the next.
 const MAX_SUCCESSORS: usize = 100;
-/// The `Retry-After` of a 503 response when WorkOS's response is unusable: long enough to spare WorkOS, short
-/// enough for a client that waits.
-const RETRY_AFTER_SECS: u32 = 5;
 
 /// The signed-in caller.
 #[derive(Clone)]
@@ -378,7 +375,7 @@ impl CurrentUser {
             let verified = authkit.verify_bearer(token, origin, context.wait_until()).await;
             Credential::Token(verified.map_err(|error| match error {
                 VerifyError::Token(error) => Unauthenticated::Token(error).into(),
-                VerifyError::Unavailable(error) => IdentifyError::from(RefreshError::from(error)),
+                VerifyError::Unavailable(outage) => IdentifyError::Unavailable(outage),
             })?)
         };
         Ok(Self { credential, session: None, context: context.clone() })
@@ -574,7 +571,7 @@ impl SessionStatus {
                 Ok(user.map_or(Self::Refused, |user| Self::Expired { user_id: user.id.clone() }))
             }
             Err(VerifyError::Token(_)) => Ok(Self::Refused),
-            Err(VerifyError::Unavailable(error)) => Err(RefreshError::from(error).into()),
+            Err(VerifyError::Unavailable(outage)) => Err(IdentifyError::Unavailable(outage)),
         }
     }
 }
@@ -656,20 +653,16 @@ impl AuthKit {
                 }
                 // An earlier request renewed the session long ago. Its successor may be valid.
                 Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
-                Err(VerifyError::Unavailable(error)) => return Err(error.into()),
+                Err(VerifyError::Unavailable(outage)) => {
+                    return Err(RefreshError::Unavailable(outage));
+                }
                 Err(VerifyError::Token(error)) => {
                     format!("the renewed session's token is refused: {error}")
                 }
             };
-            return Err(RefreshError::Unavailable(Outage {
-                reason,
-                retry_after_secs: RETRY_AFTER_SECS,
-            }));
+            return Err(RefreshError::Unavailable(Outage::new(reason)));
         }
-        Err(RefreshError::Unavailable(Outage {
-            reason: "every successor of the session has expired".to_owned(),
-            retry_after_secs: RETRY_AFTER_SECS,
-        }))
+        Err(RefreshError::Unavailable(Outage::new("every successor of the session has expired")))
     }
 }
 

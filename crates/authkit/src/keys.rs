@@ -31,8 +31,9 @@ use thiserror::Error;
 
 use crate::{
     events::AuthKitEvent,
+    outage::Outage,
     seal::Sealer,
-    workos::{JwkSet, WorkosClient, WorkosError},
+    workos::{JwkSet, WorkosClient},
 };
 use edge_host::{
     Cause, Clock, Emit as _, HTTP_MAX_MILLIS, KV_READ_MAX_MILLIS, KvNamespace, KvPut, RsaPublicKey,
@@ -62,7 +63,7 @@ pub trait KeySource: Send + Sync {
     fn base_url(&self) -> &str;
 
     /// Fetches the key set, and the metadata of an issuer that publishes it.
-    async fn fetch(&self) -> Result<Published, WorkosError>;
+    async fn fetch(&self) -> Result<Published, Outage>;
 }
 
 #[async_trait]
@@ -75,7 +76,7 @@ impl KeySource for WorkosClient {
         WorkosClient::base_url(self)
     }
 
-    async fn fetch(&self) -> Result<Published, WorkosError> {
+    async fn fetch(&self) -> Result<Published, Outage> {
         Ok(Published { keys: self.session_keys().await?, metadata: None })
     }
 }
@@ -166,7 +167,7 @@ pub enum KeyError {
     Unknown,
     /// The issuer is unavailable, and no cached set has the key.
     #[error(transparent)]
-    Unavailable(WorkosError),
+    Unavailable(Outage),
 }
 
 /// The key set of one issuer, shared by every request of an isolate.
@@ -184,7 +185,7 @@ struct CacheState {
     /// The newest set that this isolate has seen.
     cached: Option<CachedSet>,
     /// The time of the last fetch, and its error.
-    last_fetch: Option<(DateTime<Utc>, Option<WorkosError>)>,
+    last_fetch: Option<(DateTime<Utc>, Option<Outage>)>,
     /// The start of the fetch that is under way.
     fetching_since: Option<DateTime<Utc>>,
 }
@@ -314,7 +315,7 @@ impl KeySetCache {
         }
         let fetched = self.source.fetch().await.and_then(|published| match published.is_usable() {
             true => Ok(published),
-            false => Err(WorkosError::unavailable("the key set has no usable key")),
+            false => Err(Outage::new("the key set has no usable key")),
         });
         let now = self.clock.now();
         match fetched {
@@ -334,7 +335,7 @@ impl KeySetCache {
     fn finish_fetch(
         &self,
         published: Option<Published>,
-        failure: Option<WorkosError>,
+        failure: Option<Outage>,
         now: DateTime<Utc>,
     ) {
         let mut state = self.state();

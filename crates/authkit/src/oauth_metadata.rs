@@ -18,7 +18,6 @@ use crate::{
     keys::KeyError,
     outage::Outage,
     routing::{OpenApiRouter, any_handler},
-    workos::WorkosError,
 };
 
 /// The path of a protected resource's metadata. The resource's own path follows it (RFC 9728, section 3.1).
@@ -35,9 +34,6 @@ const AUTHKIT_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access
 /// Clients and shared caches may keep a document for five minutes. A change of the configuration takes as long
 /// to reach them.
 const CACHE_CONTROL: &str = "public, max-age=300";
-/// The `Retry-After` of a 503 response when AuthKit sends none: long enough to spare AuthKit, short enough for
-/// a client that waits.
-const RETRY_AFTER_SECS: u32 = 5;
 
 /// The routes of both metadata documents, each at the origin and below it.
 #[allow(clippy::disallowed_methods, reason = "other specifications' documents, not the API's")]
@@ -111,8 +107,8 @@ async fn show_authorization_server(
         }
         Err(error) => {
             let outage = match error {
-                KeyError::Unavailable(WorkosError::Unavailable(outage)) => outage,
-                error => Outage { reason: error.to_string(), retry_after_secs: RETRY_AFTER_SECS },
+                KeyError::Unavailable(outage) => outage,
+                KeyError::Unknown => Outage::new(error.to_string()),
             };
             let error = outage.into_error("AuthKit cannot be reached right now: try again soon");
             Ok((for_any_origin(), error).into_response())

@@ -1,12 +1,17 @@
 //! An outage: WorkOS or KV could not be reached, or gave no usable response. Nothing is known of the caller
 //! then, so an outage never signs anybody out.
 
-use std::fmt;
+use thiserror::Error;
 
 use crate::error::AppError;
 
+/// The delay before another try where WorkOS names none: long enough to spare WorkOS, short enough for a client that
+/// waits.
+pub(crate) const RETRY_AFTER_SECS: u32 = 5;
+
 /// The reason of an outage, and when the client may retry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
 pub struct Outage {
     /// The reason, for the log.
     pub reason: String,
@@ -15,15 +20,14 @@ pub struct Outage {
 }
 
 impl Outage {
+    /// An outage with the default delay.
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), retry_after_secs: RETRY_AFTER_SECS }
+    }
+
     /// The 503 with this message for the caller.
     #[must_use]
     pub fn into_error(self, detail: &str) -> AppError {
         AppError::unavailable(detail, self.retry_after_secs, self.reason)
-    }
-}
-
-impl fmt::Display for Outage {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.reason)
     }
 }

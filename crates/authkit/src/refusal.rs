@@ -8,10 +8,8 @@
 use http::StatusCode;
 use url::form_urlencoded;
 
-use crate::{error::AppError, sign_in::ReturnTo};
+use crate::{error::AppError, sign_in::ReturnTo, workos::one_line};
 
-/// Longer than any description that AuthKit sends.
-const DESCRIPTION_MAX_CHARS: usize = 300;
 /// Longer than any error code that AuthKit sends.
 const CODE_MAX_BYTES: usize = 64;
 
@@ -79,10 +77,7 @@ fn explain(code: &str) -> &'static str {
 pub fn refused(code: &str, description: Option<&str>, return_to: &ReturnTo) -> AppError {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let code = Some(code).filter(|code| code.len() <= CODE_MAX_BYTES && code.bytes().all(is_code));
-    let description = description.map(|text| {
-        let text = text.chars().map(|char| if char.is_control() { ' ' } else { char });
-        text.take(DESCRIPTION_MAX_CHARS).collect::<String>()
-    });
+    let description = description.map(one_line);
     let quoted = match (code, description) {
         (Some(code), Some(text)) => format!(" ({code}: {text})"),
         (Some(text), None) => format!(" ({text})"),

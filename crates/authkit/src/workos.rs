@@ -19,7 +19,7 @@ use url::{Host, Url};
 use crate::{
     config::AuthKitConfig,
     events::AuthKitEvent,
-    outage::Outage,
+    outage::{Outage, RETRY_AFTER_SECS},
     secret::Secret,
     user::{Impersonator, User},
 };
@@ -28,8 +28,6 @@ use edge_host::{Cause, Emit as _, HttpClient, HttpClientError, json};
 /// The error code for an authorization code or refresh token that is spent, expired or invalid (RFC 6749,
 /// section 5.2).
 pub const INVALID_GRANT: &str = "invalid_grant";
-/// The delay before a retry if the response has no `Retry-After`.
-const DEFAULT_RETRY_AFTER_SECS: u32 = 5;
 
 /// Sends one application's requests to WorkOS.
 #[derive(Clone)]
@@ -134,22 +132,15 @@ impl WorkosError {
     /// An [`Unavailable`](Self::Unavailable) error with the default delay.
     #[must_use]
     pub fn unavailable(reason: impl Into<String>) -> Self {
-        Self::Unavailable(Outage {
-            reason: reason.into(),
-            retry_after_secs: DEFAULT_RETRY_AFTER_SECS,
-        })
+        Self::Unavailable(Outage::new(reason))
     }
-}
 
-impl WorkosError {
     /// The outage, for a request in which WorkOS refuses no user.
     #[must_use]
     pub fn into_outage(self) -> Outage {
         match self {
             Self::Unavailable(outage) => outage,
-            Self::Refused { code, .. } => {
-                Outage { reason: code, retry_after_secs: DEFAULT_RETRY_AFTER_SECS }
-            }
+            Self::Refused { code, .. } => Outage::new(code),
         }
     }
 }
@@ -297,8 +288,8 @@ impl WorkosClient {
     ///
     /// # Errors
     ///
-    /// [`WorkosError::Unavailable`].
-    pub async fn session_keys(&self) -> Result<JwkSet, WorkosError> {
+    /// [`Outage`].
+    pub async fn session_keys(&self) -> Result<JwkSet, Outage> {
         self.key_set(&self.endpoint(&format!("/sso/jwks/{}", self.config.client_id))).await
     }
 
@@ -306,27 +297,27 @@ impl WorkosClient {
     ///
     /// # Errors
     ///
-    /// [`WorkosError::Unavailable`].
-    pub async fn key_set(&self, url: &Url) -> Result<JwkSet, WorkosError> {
+    /// [`Outage`].
+    pub async fn key_set(&self, url: &Url) -> Result<JwkSet, Outage> {
         let body = self.get_public(url).await?;
-        let body = body.ok_or_else(|| WorkosError::unavailable("the key set does not exist"))?;
+        let body = body.ok_or_else(|| Outage::new("the key set does not exist"))?;
         let set = serde_json::from_slice(&body).ok().and_then(JwkSet::of);
-        set.ok_or_else(undocumented)
+        set.ok_or_else(|| Outage::new(UNDOCUMENTED))
     }
 
     /// The public document at `url`; `None` for a 404.
     ///
     /// # Errors
     ///
-    /// [`WorkosError::Unavailable`] for every other status.
-    pub async fn get_public(&self, url: &Url) -> Result<Option<Bytes>, WorkosError> {
+    /// [`Outage`] for every other status.
+    pub async fn get_public(&self, url: &Url) -> Result<Option<Bytes>, Outage> {
         let response = self.exchange(Method::GET, url, String::new(), None).await;
         let document = response.and_then(|response| match response.status() {
             StatusCode::OK => Ok(Some(response.into_body())),
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(failure(&response)),
         });
-        reported("document", document)
+        reported("document", document).map_err(WorkosError::into_outage)
     }
 
     /// Appends `path` to the base URL.
@@ -411,8 +402,7 @@ fn refusal(response: &http::Response<Bytes>) -> Option<WorkosError> {
     }
     let body: ErrorBody = json::read_bytes(response.body()).ok()?;
     let code = body.error.or(body.code)?;
-    let is_code = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if !is_code || CODES_NOT_ABOUT_THE_USER.contains(&code.as_str()) {
+    if !is_code(&code) || CODES_NOT_ABOUT_THE_USER.contains(&code.as_str()) {
         return None;
     }
     Some(WorkosError::Refused { code, description: body.error_description.or(body.message) })
@@ -424,12 +414,50 @@ fn retry_after_secs(response: &http::Response<Bytes>) -> u32 {
         .headers()
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
-        .unwrap_or(DEFAULT_RETRY_AFTER_SECS)
+        .unwrap_or(RETRY_AFTER_SECS)
+}
+
+/// Longer than any message of WorkOS.
+const MESSAGE_MAX_CHARS: usize = 300;
+
+/// A message of WorkOS's on one line.
+pub(crate) fn one_line(message: &str) -> String {
+    let chars = message.chars().map(|char| if char.is_control() { ' ' } else { char });
+    chars.take(MESSAGE_MAX_CHARS).collect()
+}
+
+/// Whether a text has the form of WorkOS's error codes.
+fn is_code(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// The member `name` of an object, if it is a text.
+fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name)?.as_str()
+}
+
+/// The largest page that WorkOS serves.
+const PAGE_MAX_ITEMS: &str = "100";
+
+/// The URL of a list's page: the largest that WorkOS serves, after the item `after`.
+fn page_url(mut url: Url, after: Option<&str>) -> Url {
+    url.query_pairs_mut().append_pair("limit", PAGE_MAX_ITEMS);
+    if let Some(after) = after {
+        url.query_pairs_mut().append_pair("after", after);
+    }
+    url
+}
+
+/// The item after which a list's next page begins; `None` for the last page.
+fn next_page(page: &Value) -> Option<String> {
+    text(page.get("list_metadata")?, "after").map(str::to_owned)
 }
 
 /// Errors do not quote the body, which holds tokens.
+const UNDOCUMENTED: &str = "the response does not match WorkOS's documentation";
+
 fn undocumented() -> WorkosError {
-    WorkosError::unavailable("the response does not match WorkOS's documentation")
+    WorkosError::unavailable(UNDOCUMENTED)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const KV_KEY: &str = "authkit:jwks:client_test";
 /// A key source that publishes what a test sets, and counts its fetches.
 struct Source {
     base_url: &'static str,
-    published: Mutex<Result<Published, WorkosError>>,
+    published: Mutex<Result<Published, Outage>>,
     fetches: AtomicUsize,
     is_held: Mutex<bool>,
 }
@@ -42,11 +42,10 @@ impl Source {
         *self.published.lock().unwrap() = Ok(published(&[CURRENT.jwk()], Some(metadata)));
     }
 
-    fn fail(&self) -> WorkosError {
-        let error =
-            WorkosError::Unavailable(Outage { reason: "down".to_owned(), retry_after_secs: 7 });
-        *self.published.lock().unwrap() = Err(error.clone());
-        error
+    fn fail(&self) -> Outage {
+        let outage = Outage { reason: "down".to_owned(), retry_after_secs: 7 };
+        *self.published.lock().unwrap() = Err(outage.clone());
+        outage
     }
 
     fn hold(&self, is_held: bool) {
@@ -71,7 +70,7 @@ impl KeySource for Shared {
         self.0.base_url
     }
 
-    async fn fetch(&self) -> Result<Published, WorkosError> {
+    async fn fetch(&self) -> Result<Published, Outage> {
         self.0.fetches.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
         while *self.0.is_held.lock().unwrap() {

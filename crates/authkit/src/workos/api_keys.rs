@@ -5,15 +5,14 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{WorkosClient, WorkosError, failure, reported, undocumented};
+use super::{
+    WorkosClient, WorkosError, failure, is_code, next_page, one_line, page_url, reported, text,
+    undocumented,
+};
 use crate::secret::Secret;
 
-/// The largest page that WorkOS serves.
-const PAGE_KEYS: &str = "100";
 /// The most pages that are read of one user's keys. Nobody keeps an overview of more than 500.
 const MAX_PAGES: usize = 5;
-/// Longer than any message of WorkOS.
-const DESCRIPTION_MAX_CHARS: usize = 300;
 /// The prefixes of WorkOS's ids, which tell users and organizations apart.
 const USER_ID_PREFIX: &str = "user_";
 pub(crate) const ORGANIZATION_ID_PREFIX: &str = "org_";
@@ -80,10 +79,11 @@ impl ApiKeyOwner {
 
     /// `None` for an owner whose id does not fit its type.
     fn of(owner: &Value) -> Option<Self> {
-        let id = text(owner, "id")?;
-        match owner.get("type")?.as_str()? {
+        let id = text(owner, "id")?.to_owned();
+        match text(owner, "type")? {
             "user" if id.starts_with(USER_ID_PREFIX) => {
-                Some(Self::User { id, organization_id: text(owner, "organization_id") })
+                let organization_id = text(owner, "organization_id").map(str::to_owned);
+                Some(Self::User { id, organization_id })
             }
             "organization" if id.starts_with(ORGANIZATION_ID_PREFIX) => {
                 Some(Self::Organization { id })
@@ -96,22 +96,19 @@ impl ApiKeyOwner {
 impl ApiKey {
     /// The key that `object` describes.
     fn of(object: &Value) -> Option<Self> {
+        let text = |name| text(object, name).map(str::to_owned);
         let permissions = object.get("permissions")?.as_array()?.iter();
         Some(Self {
-            id: text(object, "id")?,
+            id: text("id")?,
             owner: ApiKeyOwner::of(object.get("owner")?)?,
-            name: text(object, "name").unwrap_or_default(),
-            obfuscated_value: text(object, "obfuscated_value").unwrap_or_default(),
+            name: text("name").unwrap_or_default(),
+            obfuscated_value: text("obfuscated_value").unwrap_or_default(),
             permissions: permissions.filter_map(|it| it.as_str().map(str::to_owned)).collect(),
-            created_at: text(object, "created_at").unwrap_or_default(),
-            last_used_at: text(object, "last_used_at"),
-            expires_at: text(object, "expires_at"),
+            created_at: text("created_at").unwrap_or_default(),
+            last_used_at: text("last_used_at"),
+            expires_at: text("expires_at"),
         })
     }
-}
-
-fn text(object: &Value, name: &str) -> Option<String> {
-    object.get(name)?.as_str().map(str::to_owned)
 }
 
 impl WorkosClient {
@@ -123,7 +120,8 @@ impl WorkosClient {
     pub async fn validate_api_key(&self, value: &str) -> Result<Option<ApiKey>, WorkosError> {
         let body = edge_host::json::write(&json!({ "value": value }));
         let url = self.endpoint("/api_keys/validations");
-        match self.ask(VALIDATE, Method::POST, &url, body).await? {
+        let answer = self.ask(Method::POST, &url, body).await;
+        let key = answer.and_then(|answer| match answer {
             (StatusCode::OK, body) => match body.get("api_key") {
                 Some(Value::Null) => Ok(None),
                 Some(key) => ApiKey::of(key).ok_or_else(undocumented).map(Some),
@@ -132,7 +130,8 @@ impl WorkosClient {
             // The request has no other member that could be at fault.
             (StatusCode::UNPROCESSABLE_ENTITY, _) => Ok(None),
             (status, _) => Err(WorkosError::unavailable(format!("status {}", status.as_u16()))),
-        }
+        });
+        reported(VALIDATE, key)
     }
 
     /// The API keys of a user, the newest first.
@@ -142,17 +141,12 @@ impl WorkosClient {
     /// [`WorkosError::Refused`] if WorkOS keeps no keys for this user; [`WorkosError::Unavailable`].
     pub async fn user_api_keys(&self, user_id: &str) -> Result<Vec<ApiKey>, WorkosError> {
         let mut keys = Vec::new();
-        let mut after: Option<String> = None;
+        let mut after = None;
         for _ in 0..MAX_PAGES {
-            let url = self.page_url(user_id, after.as_deref())?;
-            let page = self.manage(Method::GET, &url, String::new()).await?;
-            let listed = page.get("data").and_then(Value::as_array).ok_or_else(undocumented)?;
-            keys.extend(
-                listed.iter().filter_map(ApiKey::of).filter(
-                    |key| matches!(&key.owner, ApiKeyOwner::User { id, .. } if id == user_id),
-                ),
-            );
-            after = page.get("list_metadata").and_then(|metadata| text(metadata, "after"));
+            let url = page_url(self.user_url(user_id)?, after.as_deref());
+            let page = self.manage(Method::GET, &url, String::new()).await;
+            let next = page.and_then(|page| add_page(&page, user_id, &mut keys));
+            after = reported(MANAGE, next)?;
             if after.is_none() {
                 break;
             }
@@ -175,11 +169,13 @@ impl WorkosClient {
         let body = json!({
             "name": name, "organization_id": organization_id, "permissions": permissions,
         });
-        let created = self
-            .manage(Method::POST, &self.user_url(user_id)?, edge_host::json::write(&body))
-            .await?;
-        let key = ApiKey::of(&created).zip(text(&created, "value"));
-        key.map(|(key, value)| (key, value.into())).ok_or_else(undocumented)
+        let url = self.user_url(user_id)?;
+        let created = self.manage(Method::POST, &url, edge_host::json::write(&body)).await;
+        let key = created.and_then(|created| {
+            let key = ApiKey::of(&created).zip(text(&created, "value"));
+            key.map(|(key, value)| (key, value.into())).ok_or_else(undocumented)
+        });
+        reported(MANAGE, key)
     }
 
     /// Deletes an API key. A key that is deleted already is no error.
@@ -191,7 +187,7 @@ impl WorkosClient {
         let url = self.endpoint(&format!("/api_keys/{}", segment(id)?));
         match self.manage(Method::DELETE, &url, String::new()).await {
             Err(WorkosError::Refused { code, .. }) if code == NOT_FOUND => Ok(()),
-            other => other.map(drop),
+            other => reported(MANAGE, other.map(drop)),
         }
     }
 
@@ -199,20 +195,9 @@ impl WorkosClient {
         Ok(self.endpoint(&format!("/user_management/users/{}/api_keys", segment(user_id)?)))
     }
 
-    fn page_url(&self, user_id: &str, after: Option<&str>) -> Result<Url, WorkosError> {
-        let mut url = self.user_url(user_id)?;
-        let mut query = url.query_pairs_mut();
-        query.append_pair("limit", PAGE_KEYS);
-        if let Some(after) = after {
-            query.append_pair("after", after);
-        }
-        drop(query);
-        Ok(url)
-    }
-
     /// Sends a request about the keys of a user.
     async fn manage(&self, method: Method, url: &Url, body: String) -> Result<Value, WorkosError> {
-        let (status, body) = self.ask(MANAGE, method, url, body).await?;
+        let (status, body) = self.ask(method, url, body).await?;
         if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
@@ -220,13 +205,12 @@ impl WorkosClient {
     /// application's own key, and 429 and 5xx are outages.
     async fn ask(
         &self,
-        operation: &str,
         method: Method,
         url: &Url,
         body: String,
     ) -> Result<(StatusCode, Value), WorkosError> {
-        let response = self.exchange(method, url, body, Some(&self.config.api_key)).await;
-        let answer = response.and_then(|response| match response.status() {
+        let response = self.exchange(method, url, body, Some(&self.config.api_key)).await?;
+        match response.status() {
             // No content, or a refusal of a proxy.
             status if status.is_success() && response.body().is_empty() => {
                 Ok((status, Value::Null))
@@ -242,9 +226,20 @@ impl WorkosClient {
                 Ok((status, serde_json::from_slice(response.body()).unwrap_or_default()))
             }
             _ => Err(failure(&response)),
-        });
-        reported(operation, answer)
+        }
     }
+}
+
+/// Adds the user's keys of a page. The result is where the next page begins.
+fn add_page(
+    page: &Value,
+    user_id: &str,
+    keys: &mut Vec<ApiKey>,
+) -> Result<Option<String>, WorkosError> {
+    let listed = page.get("data").and_then(Value::as_array).ok_or_else(undocumented)?;
+    let is_own = |key: &ApiKey| matches!(&key.owner, ApiKeyOwner::User { id, .. } if id == user_id);
+    keys.extend(listed.iter().filter_map(ApiKey::of).filter(is_own));
+    Ok(next_page(page))
 }
 
 /// The code of an unknown user or key.
@@ -252,19 +247,13 @@ const NOT_FOUND: &str = "not_found";
 
 /// The error for a response that refuses a request about a user's keys.
 fn refusal(status: StatusCode, body: &Value) -> WorkosError {
-    let is_code = |code: &String| {
-        !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    };
     // 404 has one code, so that the caller can tell it from the others.
     let code = match status {
-        StatusCode::NOT_FOUND => NOT_FOUND.to_owned(),
-        _ => text(body, "code").filter(is_code).unwrap_or_else(|| "refused".to_owned()),
+        StatusCode::NOT_FOUND => NOT_FOUND,
+        _ => text(body, "code").filter(|code| is_code(code)).unwrap_or("refused"),
     };
-    let description = text(body, "message").map(|text| {
-        let text = text.chars().map(|char| if char.is_control() { ' ' } else { char });
-        text.take(DESCRIPTION_MAX_CHARS).collect()
-    });
-    WorkosError::Refused { code, description }
+    let description = text(body, "message").map(one_line);
+    WorkosError::Refused { code: code.to_owned(), description }
 }
 
 /// An id as a part of a path. WorkOS's ids have letters, digits and underscores.
@@ -280,6 +269,7 @@ mod tests {
     use super::*;
     use crate::outage::Outage;
     use crate::testing::{API_KEY, BASE_URL, ScriptedHttp, config, json_response};
+    use edge_host::memory::{record_events, take_events};
     use std::sync::Arc;
 
     const VALUE: &str = "sk_live_hunter2hunter2";
@@ -420,6 +410,30 @@ mod tests {
         let unavailable = Outage { reason: "status 401".to_owned(), retry_after_secs: 5 };
         let expected = Err(WorkosError::Unavailable(unavailable));
         assert_eq!(client.user_api_keys("user_ada").await, expected);
+    }
+
+    #[tokio::test]
+    async fn unusable_responses_are_reported() {
+        for (status, body) in [
+            (200, json!({})),
+            (200, json!({"data": "none", "api_key": {}})),
+            (401, json!({"code": "unauthorized"})),
+            (500, json!({})),
+        ] {
+            let (client, _) = client(&[(status, body.clone())]);
+            record_events();
+            client.validate_api_key(VALUE).await.unwrap_err();
+            client.user_api_keys("user_ada").await.unwrap_err();
+            client.create_user_api_key("user_ada", "org_1", "Laptop", &[]).await.unwrap_err();
+            let events: Vec<Value> =
+                take_events().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let found: Vec<_> = events.iter().map(|it| (&it["event"], &it["operation"])).collect();
+            let failed = json!("workos_failed");
+            let operations = [VALIDATE, MANAGE, MANAGE].map(Value::from);
+            let expected: Vec<_> =
+                operations.iter().map(|operation| (&failed, operation)).collect();
+            assert_eq!(found, expected, "{status} {body}");
+        }
     }
 
     #[tokio::test]

@@ -6,11 +6,11 @@ use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{WorkosClient, WorkosError, failure, reported, undocumented};
+use super::{
+    WorkosClient, WorkosError, failure, next_page, page_url, reported, text, undocumented,
+};
 use crate::origin::is_loopback;
 
-/// The most memberships that WorkOS returns at once.
-const PAGE_SIZE: &str = "100";
 /// The most pages of one user's memberships. A user with more memberships than these pages have gets the first
 /// thousand.
 const MAX_PAGES: usize = 10;
@@ -26,11 +26,6 @@ pub struct Membership {
     pub organization_name: String,
     /// The user's role in the organization.
     pub role: Option<String>,
-}
-
-/// The member `name` of an object, if it is a text.
-fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get(name)?.as_str()
 }
 
 impl Membership {
@@ -67,7 +62,7 @@ impl WorkosClient {
         let mut memberships = Vec::new();
         let mut after = None;
         for _ in 0..MAX_PAGES {
-            let url = self.memberships_url(user_id, after.as_deref());
+            let url = page_url(self.memberships_url(user_id), after.as_deref());
             let page = self.send_as_server(Method::GET, &url, String::new()).await;
             let next = page.and_then(|page| add_page(&page, &mut memberships));
             after = reported("memberships", next)?;
@@ -78,17 +73,9 @@ impl WorkosClient {
         Ok(memberships)
     }
 
-    fn memberships_url(&self, user_id: &str, after: Option<&str>) -> Url {
+    fn memberships_url(&self, user_id: &str) -> Url {
         let mut url = self.endpoint("/user_management/organization_memberships");
-        let mut query = url.query_pairs_mut();
-        query
-            .append_pair("user_id", user_id)
-            .append_pair("statuses", ACTIVE)
-            .append_pair("limit", PAGE_SIZE);
-        if let Some(after) = after {
-            query.append_pair("after", after);
-        }
-        drop(query);
+        url.query_pairs_mut().append_pair("user_id", user_id).append_pair("statuses", ACTIVE);
         url
     }
 
@@ -133,7 +120,7 @@ impl WorkosClient {
     }
 }
 
-/// Adds the active memberships of a page; the id after which the next page begins.
+/// Adds the active memberships of a page. The result is where the next page begins.
 fn add_page(
     page: &Value,
     memberships: &mut Vec<Membership>,
@@ -142,8 +129,7 @@ fn add_page(
     for membership in data {
         memberships.extend(Membership::of_active(membership)?);
     }
-    let metadata = page.get("list_metadata");
-    Ok(metadata.and_then(|metadata| text(metadata, "after")).map(str::to_owned))
+    Ok(next_page(page))
 }
 
 #[cfg(test)]

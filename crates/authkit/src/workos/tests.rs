@@ -31,8 +31,12 @@ async fn refresh(http: &Arc<ScriptedHttp>) -> Result<AuthenticateResponse, Worko
     client(http).authenticate(grant, &ClientInfo::default()).await
 }
 
+fn outage(reason: &str, retry_after_secs: u32) -> Outage {
+    Outage { reason: reason.to_owned(), retry_after_secs }
+}
+
 fn unavailable(reason: &str, retry_after_secs: u32) -> WorkosError {
-    WorkosError::Unavailable(Outage { reason: reason.to_owned(), retry_after_secs })
+    WorkosError::Unavailable(outage(reason, retry_after_secs))
 }
 
 /// The only request that was sent, and its body.
@@ -275,11 +279,8 @@ async fn tokens_without_a_required_member_count_as_an_outage() {
         crate::testing::changed(&tokens(), json!({"impersonator": {}})).to_string(),
     ] {
         let error = refresh(&responding(200, body.clone())).await.unwrap_err();
-        assert_eq!(
-            error,
-            unavailable("the response does not match WorkOS's documentation", 5),
-            "{body}"
-        );
+        let expected = unavailable("the response does not match WorkOS's documentation", 5);
+        assert_eq!(error, expected, "{body}");
     }
     let odd = crate::testing::changed(&tokens(), json!({"new_member": [1], "impersonator": null}));
     assert!(refresh(&responding(200, odd.to_string())).await.is_ok());
@@ -303,8 +304,9 @@ async fn retry_after_is_read_in_whole_seconds() {
                 response.headers_mut().insert("retry-after", value.parse().unwrap());
                 Ok(response)
             });
-            let expected = unavailable(&format!("status {status}"), expected);
-            assert_eq!(refresh(&http).await.unwrap_err(), expected, "{value}");
+            let expected = outage(&format!("status {status}"), expected);
+            let refused = refresh(&http).await.unwrap_err();
+            assert_eq!(refused, WorkosError::Unavailable(expected.clone()), "{value}");
             assert_eq!(client(&http).session_keys().await.unwrap_err(), expected, "{value}");
         }
     }
@@ -320,15 +322,15 @@ async fn public_document_is_present_absent_or_unavailable() {
     for status in [201, 204, 206, 302, 400, 401, 403, 410, 429, 500] {
         let http = responding(status, json!({"error": "invalid_grant"}).to_string());
         let error = client(&http).get_public(&url).await.unwrap_err();
-        assert_eq!(error, unavailable(&format!("status {status}"), 5));
+        assert_eq!(error, outage(&format!("status {status}"), 5));
     }
     let error = client(&responding(404, "")).key_set(&url).await.unwrap_err();
-    assert_eq!(error, unavailable("the key set does not exist", 5));
+    assert_eq!(error, outage("the key set does not exist", 5));
     for body in ["", "{}", "[]", r#"{"keys": {}}"#] {
         let error = client(&responding(200, body)).key_set(&url).await.unwrap_err();
         assert_eq!(
             error,
-            unavailable("the response does not match WorkOS's documentation", 5),
+            outage("the response does not match WorkOS's documentation", 5),
             "{body}"
         );
     }
