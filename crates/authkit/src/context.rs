@@ -109,17 +109,14 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
 }
 
 impl RequestOrigin {
-    /// The origin that a layer has determined, or else the origin of the request's URL. `None` for a request without
-    /// a host.
+    /// The origin that the layer has determined, or else the origin of the request's URL. `None` for a request without a
+    /// host.
     #[must_use]
     pub fn of_parts(parts: &Parts) -> Option<Self> {
-        if let Some(known) = parts.extensions.get::<Self>() {
-            return Some(known.clone());
-        }
         match parts.extensions.get::<RequestContext>() {
             Some(context) => context.origin().ok().cloned(),
             // Without the layer, `PUBLIC_ORIGIN` is unknown and the URL decides.
-            None => Self::of_request(parts, None),
+            None => Self::of_request(&parts.uri, &parts.headers),
         }
     }
 }

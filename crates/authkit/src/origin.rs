@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::Request;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
 use url::{Host, Url};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -32,28 +32,9 @@ struct Origin {
 }
 
 impl RequestOrigin {
-    /// The origin of a request: `public_origin` if the operator set one, else the origin of the request's URL.
-    /// `None` for a request without a host.
-    #[must_use]
-    pub fn of_request(parts: &Parts, public_origin: Option<&Url>) -> Option<Self> {
-        let url =
-            public_origin.cloned().or_else(|| UrlParts::of(&parts.uri, &parts.headers)?.url())?;
-        Self::of_url(url)
-    }
-
-    /// Determines the origin of a request and stores it in the request's extensions. If a layer of the application
-    /// has stored an origin before AuthKit's layer runs, that origin counts.
-    pub fn settle(request: &mut Request, public_origin: Option<&Url>) -> Option<Self> {
-        if let Some(known) = request.extensions().get::<Self>() {
-            return Some(known.clone());
-        }
-        let (parts, body) = std::mem::take(request).into_parts();
-        let origin = Self::of_request(&parts, public_origin);
-        *request = Request::from_parts(parts, body);
-        if let Some(origin) = &origin {
-            request.extensions_mut().insert(origin.clone());
-        }
-        origin
+    /// The origin of a request's URL; `None` for a request without a host.
+    pub(crate) fn of_request(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        Self::of_url(UrlParts::of(uri, headers)?.url()?)
     }
 
     /// The origin of a URL; `None` for a URL without a host.
@@ -217,12 +198,10 @@ impl Origins {
         Self { public, last: Mutex::default() }
     }
 
-    /// The origin of a request: one that a layer of the application has settled, `PUBLIC_ORIGIN`, or that of the URL.
-    /// `None` for a request without a host.
+    /// The origin of a request: `PUBLIC_ORIGIN`, or that of the URL. `None` for a request without a host.
     pub fn of_request(&self, request: &Request) -> Option<RequestOrigin> {
-        let settled = request.extensions().get::<RequestOrigin>();
-        if let Some(known) = settled.or(self.public.as_ref()) {
-            return Some(known.clone());
+        if let Some(public) = &self.public {
+            return Some(public.clone());
         }
         let parts = UrlParts::of(request.uri(), request.headers())?;
         if let Some(last) = &*self.last()

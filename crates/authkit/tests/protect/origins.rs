@@ -1,18 +1,12 @@
-//! The origin of a request: plain http, `PUBLIC_ORIGIN`, and layers outside of AuthKit's.
+//! The origin of a request: plain http, and `PUBLIC_ORIGIN`.
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::Request,
-    middleware::{Next, from_fn},
-    response::Response,
-    routing::get,
-};
+use axum::{Router, routing::get};
 use axum_authkit::{
     AppError, error_layer::plain_page, layer::layer_without_authkit, origin::RequestOrigin,
 };
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use url::Url;
 
 use crate::site::{Answer, NAVIGATION, Site, app};
@@ -80,46 +74,16 @@ fn origin_app() -> Router {
     Router::new().route("/", get(async |origin: RequestOrigin| origin.url().to_string()))
 }
 
-async fn show_origin(request: Request, next: Next) -> Response {
-    let origin = request.extensions().get::<RequestOrigin>().cloned();
-    let mut response = next.run(request).await;
-    let origin = origin.map_or_else(|| "none".to_owned(), |origin| origin.url().to_string());
-    response.headers_mut().insert("x-origin", HeaderValue::try_from(origin).unwrap());
-    response
-}
-
-/// A layer of an application that needs the origin before AuthKit's layer does.
-fn settle_origin(app: Router, public_origin: Option<Url>) -> Router {
-    app.layer(from_fn(move |mut request: Request, next: Next| {
-        RequestOrigin::settle(&mut request, public_origin.as_ref());
-        next.run(request)
-    }))
-}
-
 #[tokio::test]
-async fn settled_origin_reaches_layers_and_handlers() {
-    let public = Url::parse("https://public.test").unwrap();
-    for (configured, origin) in
-        [(None, "https://app.test/"), (Some(public), "https://public.test/")]
+async fn handler_gets_public_origin_or_that_of_the_url() {
+    for (variables, expected) in
+        [(&[][..], "https://app.test/"), (&[PUBLIC], "https://public.test/")]
     {
-        let app = origin_app().layer(from_fn(show_origin));
-        let answer = Answer::of(&settle_origin(app, configured), Method::GET, "/", &[]).await;
-        assert_eq!((&*answer.body, answer.header("x-origin")), (origin, Some(origin)));
+        let site = Site::build(variables, |authkit| authkit.protect(origin_app()));
+        assert_eq!(site.get("/", &[]).await.body, expected);
     }
-}
-
-#[tokio::test]
-async fn outer_settled_origin_counts_before_inner() {
-    let site = Site::build(&[], |authkit| {
-        let app = authkit.protect(origin_app()).layer(from_fn(show_origin));
-        settle_origin(app, Some(Url::parse("https://outer.test").unwrap()))
-    });
-    let answer = site.get("http://app.test/", &[]).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.header("x-origin"), Some("https://outer.test/"));
-    assert_eq!(answer.body, "https://outer.test/");
-    let answer = site.get("http://app.test/login", &[]).await;
-    assert!(answer.header("location").unwrap().contains("outer.test%2Fcallback"));
+    let without_layer = Answer::of(&origin_app(), Method::GET, "/", &[]).await;
+    assert_eq!(without_layer.body, "https://app.test/");
 }
 
 #[tokio::test]
