@@ -130,7 +130,7 @@ impl AuthKit {
     /// # Errors
     ///
     /// [`ConfigError`], which names every variable and binding that is missing or invalid.
-    pub fn from_env(host: &impl Host) -> Result<Self, ConfigError> {
+    pub fn from_env(host: &(impl Host + ?Sized)) -> Result<Self, ConfigError> {
         Self::from_env_with_kv(host, Self::KV_BINDING)
     }
 
@@ -141,7 +141,7 @@ impl AuthKit {
     ///
     /// As [`from_env`](Self::from_env).
     pub fn from_env_with_kv(
-        host: &impl Host,
+        host: &(impl Host + ?Sized),
         kv_binding: &'static str,
     ) -> Result<Self, ConfigError> {
         let config = AuthKitConfig::from_lookup(|name| host.var(name));

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, Uri, request::Parts};
 
 use crate::{
     authkit::AuthKit, error::AppError, origin::RequestOrigin, rejection::Rejection,
-    session::Session, session_keeper::client::RefreshError, workos::ClientInfo,
+    session::Session, workos::ClientInfo,
 };
 
 /// The context of a request.
@@ -143,19 +143,6 @@ impl SessionUpdate {
     /// The browser gets `session`, or the newest session that has followed it by then.
     pub fn set(&self, session: Arc<Session>) {
         self.replace(Some(Update::Set(session)));
-    }
-
-    /// Ends the browser's session where WorkOS has ended it.
-    ///
-    /// # Errors
-    ///
-    /// `renewed`'s own.
-    pub fn end_if_ended<T>(&self, renewed: Result<T, RefreshError>) -> Result<T, RefreshError> {
-        renewed.inspect_err(|error| {
-            if *error == RefreshError::Ended {
-                self.end();
-            }
-        })
     }
 
     /// The session is over: its user has signed out, or WorkOS has ended it.

@@ -430,11 +430,12 @@ impl CurrentUser {
             // WorkOS sends `invalid_grant` for an ended session and for a refused organization. A renewal
             // without the organization distinguishes them.
             Err(RefreshError::Ended) => {
-                let without = renew(None).await;
-                if matches!(without, Err(RefreshError::Ended)) {
-                    authkit.report_end(ENDED_BY_WORKOS, Some(user_id));
-                }
-                let (renewed, _) = update.end_if_ended(without)?;
+                let (renewed, _) = renew(None).await.inspect_err(|error| {
+                    if *error == RefreshError::Ended {
+                        authkit.report_end(ENDED_BY_WORKOS, Some(user_id));
+                        update.end();
+                    }
+                })?;
                 update.set(renewed);
                 let code = INVALID_GRANT.to_owned();
                 Err(RefreshError::Refused { code, description: None }.into())

@@ -97,8 +97,7 @@ impl CurrentUser {
     /// or without a session.
     pub fn require_portal(&self) -> Result<&str, Rejection> {
         self.portal_organization().inspect_err(|_| {
-            let user = self.context().authkit().user_hasher().hash(self.id());
-            AuthKitEvent::PortalRefused { user }.emit();
+            AuthKitEvent::PortalRefused { user: self.pseudonym() }.emit();
         })
     }
 
@@ -121,13 +120,12 @@ impl CurrentUser {
         let link = link
             .await
             .map_err(|error| PortalError::Unavailable(WorkosError::into_outage(error)))?;
-        let user = authkit.user_hasher().hash(self.id());
-        AuthKitEvent::PortalLinkMade { user, intent: intent.name() }.emit();
+        AuthKitEvent::PortalLinkMade { user: self.pseudonym(), intent: intent.name() }.emit();
         Ok(link)
     }
 
-    /// The origins that the forms of a page redirect to which opens the portal: the portal's, beside those of
-    /// [`form_origins`](crate::AuthKit::form_origins). The page allows them in its Content Security Policy.
+    /// The origins that a page with the portal's form allows in the `form-action` of its Content Security Policy: the
+    /// portal's, beside those of [`form_origins`](crate::AuthKit::form_origins).
     #[must_use]
     pub fn portal_form_origins(&self) -> Vec<String> {
         let mut origins = self.context().authkit().form_origins();

@@ -19,7 +19,7 @@ impl RateLimiter {
     /// The limit that is bound to `binding`. `retry_after_secs` is the `Retry-After` of a rejection: the period
     /// of the binding.
     #[must_use]
-    pub fn bound(host: &impl Host, binding: &str, retry_after_secs: u32) -> Self {
+    pub fn bound(host: &(impl Host + ?Sized), binding: &str, retry_after_secs: u32) -> Self {
         Self { limit: host.rate_limit(binding), binding: binding.into(), retry_after_secs }
     }
 

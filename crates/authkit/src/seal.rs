@@ -181,7 +181,7 @@ impl UserHasher {
 
     /// The hasher of an environment, for a Durable Object that reports events; `None` without a cookie password.
     #[must_use]
-    pub fn from_env(host: &impl Host) -> Option<Self> {
+    pub fn from_env(host: &(impl Host + ?Sized)) -> Option<Self> {
         host.var("WORKOS_COOKIE_PASSWORD")
             .map(|password| Self::new(&Secret::from(password.as_str())))
     }

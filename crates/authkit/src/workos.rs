@@ -348,7 +348,7 @@ impl WorkosClient {
             .uri(url.as_str())
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("authkit-edge/", env!("CARGO_PKG_VERSION")));
+            .header(header::USER_AGENT, concat!("axum-authkit/", env!("CARGO_PKG_VERSION")));
         if let Some(api_key) = api_key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", api_key.expose()));
         }

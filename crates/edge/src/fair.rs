@@ -44,14 +44,6 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// The value of `key`, to change it in place.
-    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
-        self.entries.get_mut(key).map(|entry| &mut entry.value)
-    }
-
     /// Inserts `owner`'s entry and removes others until there is room. An entry that is heavier than the
     /// map is not inserted.
     pub fn insert(&mut self, owner: &str, key: K, value: V, weight: usize) {
@@ -87,19 +79,6 @@ impl<K: Clone + Eq + Hash, V> FairMap<K, V> {
             }
         }
         Some(entry.value)
-    }
-
-    /// Removes every entry for which `keep` is false.
-    pub fn retain(&mut self, keep: impl Fn(&V) -> bool) {
-        let dropped: Vec<K> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| !keep(&entry.value))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in dropped {
-            self.remove(&key);
-        }
     }
 
     /// Removes the oldest entry of the owner with the most entries. Among owners with equally many, the
@@ -169,7 +148,7 @@ mod tests {
         assert_eq!((map.weight, map.owners["ada"].len()), (3, 1));
         map.insert("grace", "a".into(), 3, 4);
         assert!(!map.owners.contains_key("ada"));
-        map.retain(|value| *value != 3);
+        assert_eq!(map.remove("a"), Some(3));
         assert_eq!((map.weight, map.entries.len(), map.owners.len()), (0, 0, 0));
         assert_eq!(map.remove("a"), None);
     }

@@ -7,8 +7,6 @@ use thiserror::Error;
 
 /// The sizes of a modulus: RFC 7518 requires 2048 bits, and a signature of more than 4096 bits is slow to verify.
 const MODULUS_BITS: [usize; 3] = [2048, 3072, 4096];
-/// 65537, the exponent of nearly every key. Hosts differ in the other exponents that they accept.
-const EXPONENT: [u8; 3] = [1, 0, 1];
 
 /// A public key for RS256 signatures, of a secure size, with the exponent 65537.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,8 +20,8 @@ pub struct RsaPublicKey {
 pub struct UnusableRsaKey;
 
 impl RsaPublicKey {
-    /// The exponent of every key, in big-endian bytes.
-    pub const EXPONENT: [u8; 3] = EXPONENT;
+    /// The exponent of every key, in big-endian bytes: 65537. Hosts differ in the other exponents that they accept.
+    pub const EXPONENT: [u8; 3] = [1, 0, 1];
 
     /// A key from its modulus and exponent in big-endian bytes, which may begin with zeros.
     ///
@@ -36,7 +34,7 @@ impl RsaPublicKey {
             modulus.len() * 8 - usize::try_from(first.leading_zeros()).unwrap_or_default()
         });
         let is_odd = modulus.last().is_some_and(|last| last % 2 == 1);
-        if exponent != EXPONENT || !is_odd || !MODULUS_BITS.contains(&bits) {
+        if exponent != Self::EXPONENT || !is_odd || !MODULUS_BITS.contains(&bits) {
             return Err(UnusableRsaKey);
         }
         Ok(Self { modulus: modulus.into() })
@@ -89,13 +87,17 @@ mod tests {
     #[test]
     fn key_has_a_secure_size() {
         for bits in [2048, 3072, 4096] {
-            assert!(RsaPublicKey::new(&modulus(bits), &EXPONENT).is_ok(), "{bits}");
+            assert!(RsaPublicKey::new(&modulus(bits), &RsaPublicKey::EXPONENT).is_ok(), "{bits}");
         }
         for bits in [512, 1024, 2040, 2047, 2049, 4095, 4097, 4104, 8192] {
-            assert_eq!(RsaPublicKey::new(&modulus(bits), &EXPONENT), Err(UnusableRsaKey), "{bits}");
+            assert_eq!(
+                RsaPublicKey::new(&modulus(bits), &RsaPublicKey::EXPONENT),
+                Err(UnusableRsaKey),
+                "{bits}"
+            );
         }
-        assert_eq!(RsaPublicKey::new(&[], &EXPONENT), Err(UnusableRsaKey));
-        assert_eq!(RsaPublicKey::new(&[0; 256], &EXPONENT), Err(UnusableRsaKey));
+        assert_eq!(RsaPublicKey::new(&[], &RsaPublicKey::EXPONENT), Err(UnusableRsaKey));
+        assert_eq!(RsaPublicKey::new(&[0; 256], &RsaPublicKey::EXPONENT), Err(UnusableRsaKey));
     }
 
     #[test]
@@ -103,14 +105,16 @@ mod tests {
         let padded = [vec![0, 0], modulus(2048)].concat();
         let key = RsaPublicKey::new(&padded, &[0, 1, 0, 1]).unwrap();
         assert_eq!(key.modulus(), modulus(2048));
-        assert!(RsaPublicKey::new(&[vec![0], modulus(2040)].concat(), &EXPONENT).is_err());
+        assert!(
+            RsaPublicKey::new(&[vec![0], modulus(2040)].concat(), &RsaPublicKey::EXPONENT).is_err()
+        );
     }
 
     #[test]
     fn key_has_an_odd_modulus_and_65537() {
         let mut even = modulus(2048);
         *even.last_mut().unwrap() = 0xfe;
-        assert!(RsaPublicKey::new(&even, &EXPONENT).is_err());
+        assert!(RsaPublicKey::new(&even, &RsaPublicKey::EXPONENT).is_err());
         for exponent in [&[][..], &[0], &[1], &[2], &[3], &[17], &[1, 0, 0], &[1, 0, 1, 0]] {
             assert!(RsaPublicKey::new(&modulus(2048), exponent).is_err(), "{exponent:?}");
         }

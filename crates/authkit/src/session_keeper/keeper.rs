@@ -36,7 +36,7 @@ const MAX_EXCHANGES: usize = 16;
 /// edge_host::serve!(crate::build, SessionKeeper = axum_authkit::session_keeper);
 /// ```
 #[must_use]
-pub fn session_keeper(host: &impl Host, context: ObjectContext) -> SessionKeeper {
+pub fn session_keeper(host: &(impl Host + ?Sized), context: ObjectContext) -> SessionKeeper {
     let config = AuthKitConfig::from_lookup(|name| host.var(name));
     SessionKeeper(config.map(|config| {
         let config = Arc::new(config);

@@ -64,7 +64,7 @@ async fn code_is_exchanged_with_its_verifier_and_the_secret() {
     for (name, value) in [
         ("accept", "application/json"),
         ("content-type", "application/json"),
-        ("user-agent", concat!("authkit-edge/", env!("CARGO_PKG_VERSION"))),
+        ("user-agent", concat!("axum-authkit/", env!("CARGO_PKG_VERSION"))),
     ] {
         assert_eq!(request.headers()[name], value);
     }

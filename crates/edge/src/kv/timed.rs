@@ -13,8 +13,7 @@ use super::{KvError, KvListing, KvNamespace, KvOperation, KvPut};
 use crate::{Cause, Clock, Emit as _, HostEvent, Wait};
 
 /// The longest wait for a `get` or a `list`. KV responds within milliseconds where it has a key cached, and
-/// within a second where it has not. A read of KV and the request to WorkOS after it, which takes at most ten
-/// seconds, must fit into the fifteen seconds that other requests wait for both.
+/// within a second where it has not. A caller that adds other waits asserts their sum.
 pub const KV_READ_MAX_MILLIS: u32 = 5_000;
 /// The longest wait for a `put` or a `delete`. It is longer than for a read, because a write whose wait ends
 /// has an unknown outcome.

@@ -18,7 +18,7 @@ events! {
         }
         /// A message to a Durable Object has no response. A message that may be repeated is sent once more.
         Warn ObjectUnreached = "object_unreached" {
-            /// The objects: `ledger` or `sessions`.
+            /// The application's name for the objects, such as `ledger`.
             service: &'a str,
             /// `overloaded`, `disconnected`, `timed_out` or `failed`.
             kind: &'a str,
