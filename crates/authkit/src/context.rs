@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, Request};
 use edge_host::WaitUntil;
-use http::{HeaderValue, StatusCode, Uri, request::Parts};
+use http::{HeaderValue, StatusCode, Uri, request::Parts, uri::PathAndQuery};
 
 use crate::{
-    authkit::AuthKit, error::AppError, origin::RequestOrigin, rejection::Rejection,
-    session::Session, workos::ClientInfo,
+    authkit::AuthKit, error::AppError, origin::RequestOrigin, refusal::login_path,
+    rejection::Rejection, session::Session, sign_in::ReturnTo, workos::ClientInfo,
 };
 
 /// The context of a request.
@@ -55,6 +55,17 @@ impl RequestContext {
     /// [`Rejection::NoHost`].
     pub fn origin(&self) -> Result<&RequestOrigin, Rejection> {
         self.0.origin.as_ref().ok_or(Rejection::NoHost)
+    }
+
+    /// The path and query of the sign-in, `/login`, which leads a browser back to the URL of this request: for a link on a
+    /// page that nobody needs to be signed in for.
+    #[must_use]
+    pub fn sign_in_path(&self) -> String {
+        // Not the URI of the handler's request, which lacks what `Router::nest` has stripped.
+        let wanted = self.0.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let origin = self.0.origin.as_ref();
+        let return_to = origin.and_then(|origin| ReturnTo::parse(wanted, origin.url()));
+        login_path(&return_to.unwrap_or_default())
     }
 
     /// The path that the client asked for.

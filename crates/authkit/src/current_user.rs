@@ -26,11 +26,9 @@ use crate::{
     isolate_cache::CachedSession,
     origin::RequestOrigin,
     outage::Outage,
-    refusal::login_path,
     rejection::{Rejection, Unauthenticated},
     session::Session,
     session_keeper::client::{RefreshError, Renewed},
-    sign_in::ReturnTo,
     token::{TokenError, TokenKind, VerifiedClaims},
     user::{Impersonator, User},
     workos::{INVALID_GRANT, WorkosError, organizations::Membership},
@@ -517,21 +515,13 @@ fn rejection_of(error: IdentifyError, parts: &Parts, context: &RequestContext) -
     };
     let may_sign_in = matches!(reason, Unauthenticated::NoCredentials | Unauthenticated::Session);
     let sign_in = (may_sign_in && is_navigation(&parts.method, &parts.headers))
-        .then(|| sign_in_path(parts, context).into());
+        .then(|| context.sign_in_path().into());
     Rejection::Unauthenticated { challenge: challenge.header(parameters), sign_in, reason }
 }
 
 /// Whether a browser sent the request to show the response.
 fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD) && wants_html(headers)
-}
-
-/// `/login`, which returns the browser to the requested page after sign-in.
-fn sign_in_path(parts: &Parts, context: &RequestContext) -> String {
-    let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let origin = context.origin().ok();
-    let return_to = origin.and_then(|origin| ReturnTo::parse(wanted, origin.url()));
-    login_path(&return_to.unwrap_or_default())
 }
 
 /// The status of a session from a cookie.

@@ -83,7 +83,8 @@ impl Unauthenticated {
 }
 
 impl Rejection {
-    pub(crate) fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
+    /// 403 with this message for the caller.
+    pub fn forbidden(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::Forbidden { detail: detail.into(), challenge: None }
     }
 }

@@ -30,6 +30,7 @@ async fn navigation_without_session_leads_to_login() {
         (Method::GET, "/who", "/login?return_to=%2Fwho"),
         (Method::HEAD, "/who", "/login?return_to=%2Fwho"),
         (Method::GET, "/who?a=1&b=%20", "/login?return_to=%2Fwho%3Fa%3D1%26b%3D%2520"),
+        (Method::GET, "/nested/who?a=1", "/login?return_to=%2Fnested%2Fwho%3Fa%3D1"),
         (Method::GET, "/me", "/login?return_to=%2Fme"),
     ] {
         for cookie in ["other=1", "__Host-wos-session=rubbish"] {

@@ -46,6 +46,7 @@ pub fn app() -> Router {
         .route("/organization", get(show_organization))
         .route("/notes", get(read_notes))
         .route("/switch/{organization}", get(switch))
+        .nest("/nested", Router::new().route("/who", get(who)))
 }
 
 async fn who(user: CurrentUser) -> String {
