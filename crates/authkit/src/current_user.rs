@@ -27,6 +27,7 @@ use crate::{
     origin::RequestOrigin,
     outage::Outage,
     rejection::{Rejection, Unauthenticated},
+    secret::Secret,
     session::Session,
     session_keeper::client::{RefreshError, Renewed},
     token::{TokenError, TokenKind, VerifiedClaims},
@@ -95,6 +96,13 @@ impl CurrentUser {
             Credential::Token(claims) => Some(claims),
             Credential::ApiKey(_) => None,
         }
+    }
+
+    /// The session's access token, verified and not expired, for requests to services that accept it. `None` for a caller
+    /// by the `Authorization` header, which has the token itself.
+    #[must_use]
+    pub fn access_token(&self) -> Option<&Secret> {
+        self.session.as_ref().map(|session| &session.access_token)
     }
 
     pub(crate) fn context(&self) -> &RequestContext {

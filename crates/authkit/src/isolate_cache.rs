@@ -16,7 +16,7 @@ use crate::{keys::KeySet, session::Session, token::SignedClaims};
 use edge_host::{UserHash, fair::FairMap};
 
 /// The bound for the cached tokens, and for the cached sessions: the lengths of their texts with [`ENTRY_BYTES`] for
-/// each. An isolate has 128 MB of memory, and an entry takes about three times the length of its text.
+/// each. An isolate has 128 MB of memory, and an entry takes about four times the length of its text.
 const MAX_BYTES: usize = 2_000_000;
 /// The weight of an entry beside its text, which bounds the number of entries: 2,000.
 const ENTRY_BYTES: usize = 1_000;

@@ -21,9 +21,12 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use edge_host::{RsaPublicKey, SignatureError, SignatureVerifier};
+use edge_host::{RsaPublicKey, SignatureError, SignatureVerifier, json::Malformed};
 use jwt_compact::{AlgorithmExt, UntrustedToken as ParsedToken, ValidationError};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -89,6 +92,7 @@ pub struct SessionClaims {
 pub struct SignedClaims {
     kind: TokenKind,
     claims: Arc<AccessTokenClaims>,
+    payload: Arc<[u8]>,
     expires_at: DateTime<Utc>,
     not_before: Option<DateTime<Utc>>,
     form: TokenForm,
@@ -99,6 +103,8 @@ pub struct SignedClaims {
 pub struct VerifiedClaims {
     kind: TokenKind,
     claims: Arc<AccessTokenClaims>,
+    /// The token's second part, decoded: all claims as JSON.
+    payload: Arc<[u8]>,
     expires_at: DateTime<Utc>,
     grant: Grant,
     /// Whether the permissions of the user's role limit the grant.
@@ -256,11 +262,16 @@ impl<'a> UntrustedToken<'a> {
         struct Issuer {
             iss: Option<Value>,
         }
+        let Issuer { iss } =
+            serde_json::from_slice(&self.payload()?).map_err(|_| TokenError::Malformed)?;
+        Ok(iss.as_ref().and_then(Value::as_str).map(str::to_owned))
+    }
+
+    /// The second part of the token, decoded: JSON.
+    fn payload(&self) -> Result<Vec<u8>, TokenError> {
         // `parse` has checked that the token has three parts.
         let payload = self.text.split('.').nth(1).unwrap_or_default();
-        let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Malformed)?;
-        let Issuer { iss } = serde_json::from_slice(&payload).map_err(|_| TokenError::Malformed)?;
-        Ok(iss.as_ref().and_then(Value::as_str).map(str::to_owned))
+        URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Malformed)
     }
 
     /// Checks the signature with a key of the issuer that signs tokens of this `kind`: `verifier` checks the bytes,
@@ -312,6 +323,7 @@ impl<'a> UntrustedToken<'a> {
         Ok(SignedClaims {
             kind,
             claims,
+            payload: self.payload()?.into(),
             expires_at,
             not_before: payload.not_before,
             form: TokenForm::of(typ, &payload.custom),
@@ -449,11 +461,12 @@ impl SignedClaims {
 
     /// A role limits its user as soon as it has any permission of this resource.
     fn accept(&self, grant: Grant, resource: &ProtectedResource) -> VerifiedClaims {
-        let Self { kind, claims, expires_at, .. } = self;
+        let Self { kind, claims, payload, expires_at, .. } = self;
         let has_permissions = claims.permissions.iter().any(|it| resource.owns_permission(it));
         VerifiedClaims {
             kind: *kind,
             claims: Arc::clone(claims),
+            payload: Arc::clone(payload),
             expires_at: *expires_at,
             grant,
             is_limited_by_role: has_permissions && !self.is_machine(),
@@ -516,10 +529,19 @@ impl VerifiedClaims {
         self.grant == Grant::Nothing
     }
 
-    /// All claims of the token.
+    /// The claims that WorkOS documents.
     #[must_use]
     pub fn claims(&self) -> &AccessTokenClaims {
         &self.claims
+    }
+
+    /// Reads claims into `T`, such as those that a JWT template adds. Claims that `T` does not name are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if the claims do not have the form of `T`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Malformed> {
+        serde_json::from_slice(&self.payload).map_err(|_| Malformed)
     }
 
     /// The `exp` claim.

@@ -292,6 +292,23 @@ fn claim_of_an_unexpected_type_counts_as_absent() {
 }
 
 #[test]
+fn claims_of_a_jwt_template_are_read_into_a_type() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Plan {
+        plan: String,
+        seats: Option<u32>,
+    }
+    let read = |template: Value| {
+        let signed = signed(TokenKind::Session, &changed(&session_claims(), template));
+        signed.of_cookie(&config(&[]), &ProtectedResource::default(), noon()).unwrap().read()
+    };
+    let gold = Plan { plan: "gold".to_owned(), seats: Some(5) };
+    assert_eq!(read(json!({"plan": "gold", "seats": 5, "other": [1]})), Ok(gold));
+    assert_eq!(read(json!({"plan": 5})), Err(Malformed));
+    assert_eq!(read(json!({})), Err(Malformed));
+}
+
+#[test]
 fn impersonator_claim_takes_precedence_over_act() {
     let impersonator = |changes| {
         let claims = changed(&session_claims(), changes);

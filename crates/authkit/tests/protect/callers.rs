@@ -26,6 +26,23 @@ async fn session_cookie_names_its_user() {
 }
 
 #[tokio::test]
+async fn access_token_of_a_session_is_valid_elsewhere() {
+    let site = Site::new();
+    let cookie = site.sign_in().await;
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let token = site.get("/token", &[("cookie", &cookie)]).await.body;
+        let bearer = format!("Bearer {token}");
+        let answer = site.get("/who", &[("authorization", &bearer)]).await;
+        assert_eq!(answer.body, "user_ada");
+        assert_eq!(site.get("/token", &[("authorization", &bearer)]).await.body, "none");
+        tokens.push(token);
+        site.expire_access_tokens();
+    }
+    assert_ne!(tokens[0], tokens[1], "the renewed one");
+}
+
+#[tokio::test]
 async fn optional_user_is_none_when_signed_out() {
     let site = Site::new();
     let foreign = site.another_isolate(&[OTHER_PASSWORD]).sign_in().await;

@@ -38,6 +38,7 @@ pub fn app() -> Router {
         .route("/who", get(who).post(who))
         .route("/greeting", get(greet))
         .route("/machine", get(async |BearerUser(user): BearerUser| user.id().to_owned()))
+        .route("/token", get(show_token))
         .route("/public", get(async || "public"))
         .route("/failing", get(fail))
         .route("/moved", get(async |_: CurrentUser| (StatusCode::FOUND, [("location", "/new")])))
@@ -55,6 +56,10 @@ async fn who(user: CurrentUser) -> String {
 
 async fn greet(user: Option<CurrentUser>) -> String {
     user.map_or_else(|| "nobody".to_owned(), |user| user.id().to_owned())
+}
+
+async fn show_token(user: CurrentUser) -> String {
+    user.access_token().map_or_else(|| "none".to_owned(), |token| token.expose().to_owned())
 }
 
 async fn fail(_: CurrentUser) -> AppError {
