@@ -17,6 +17,12 @@ if (!ESBUILD) throw new Error('THIN_ENTRY_ESBUILD is not set: it is the path of 
 const bindings = readFileSync('index.js', 'utf8');
 const isolate = /from ["'](\.\/snippets\/edge-host-[^"']+\/isolate\.js)["']/.exec(bindings)?.[1];
 if (!isolate) throw new Error('The module has no part of edge-host: does the crate call edge_host::serve!?');
+const handler = /^export function (scheduled|queue|email|tail)\(/m.exec(bindings)?.[1];
+if (handler) {
+  throw new Error(
+    `The module exports ${handler}(), and this entry serves requests and Durable Objects alone: build without ESBUILD_BIN, and worker-build's own entry serves it.`,
+  );
+}
 // Classes of Durable Objects are those with an alarm; `worker` exports others.
 const classes = [...bindings.matchAll(/^export class (\w+) \{([\s\S]*?)^\}/gm)];
 const objects = classes.filter(([, , body]) => /^\s+alarm\(/m.test(body)).map(([, name]) => name);

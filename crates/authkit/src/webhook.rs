@@ -86,18 +86,30 @@ impl AuthKit {
     ///
     /// # Errors
     ///
-    /// [`WebhookError`]; without a configured secret every request is refused.
+    /// As [`verify_webhook`](Self::verify_webhook), and [`WebhookError::NotAnEvent`].
     pub fn webhook_event(
         &self,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<WebhookEvent, WebhookError> {
-        let secret = self.config.webhook_secret.as_ref().ok_or(WebhookError::Mismatch);
-        let event = secret
-            .and_then(|secret| verify(headers, body, secret, self.clock.now()))
-            .and_then(|()| parse(body));
-        event.inspect_err(|error| AuthKitEvent::WebhookRefused { reason: error.name() }.emit())
+        self.verify_webhook(headers, body)?;
+        reported(parse(body))
     }
+
+    /// Verifies the signature of a webhook request. After that the application can read events from the body that
+    /// [`WebhookEvent`] does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`WebhookError`]; without a configured secret every request is refused.
+    pub fn verify_webhook(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), WebhookError> {
+        let secret = self.config.webhook_secret.as_ref().ok_or(WebhookError::Mismatch);
+        reported(secret.and_then(|secret| verify(headers, body, secret, self.clock.now())))
+    }
+}
+
+fn reported<T>(result: Result<T, WebhookError>) -> Result<T, WebhookError> {
+    result.inspect_err(|error| AuthKitEvent::WebhookRefused { reason: error.name() }.emit())
 }
 
 impl WebhookError {
@@ -398,6 +410,9 @@ mod tests {
         assert_eq!(error, Err(WebhookError::Mismatch));
         let error = configured.webhook_event(&HeaderMap::new(), BODY);
         assert_eq!(error, Err(WebhookError::NoSignature));
+        assert_eq!(configured.verify_webhook(&with(SECRET), BODY), Ok(()));
+        let error = configured.verify_webhook(&with("whsec_wrong"), BODY);
+        assert_eq!(error, Err(WebhookError::Mismatch));
         // Without a configured secret every request is refused.
         let without = authkit(&[]);
         assert!(!without.has_webhook_secret());

@@ -26,8 +26,10 @@ pub trait Object: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ObjectFault`]: the alarm runs again after some seconds.
-    async fn alarm(&self) -> Result<(), ObjectFault>;
+    /// [`ObjectFault`]: the alarm runs again after some seconds. A class that sets no alarm needs no function.
+    async fn alarm(&self) -> Result<(), ObjectFault> {
+        Err(ObjectFault::new("the class has no alarm"))
+    }
 }
 
 /// The host of an object, as the object sees it.

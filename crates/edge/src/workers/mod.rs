@@ -33,6 +33,9 @@ use worker::{
 use call::Call;
 pub(crate) use text::in_small_letters;
 
+/// The crate whose types [`WorkersHost::env`] has.
+pub use worker;
+
 use crate::{
     Cause, Clock, Emit as _, Host, HostEvent, HttpClient, JURISDICTION_VARIABLE, KvNamespace,
     Misconfigured, Object, ObjectContext, ObjectNamespace, RateLimit, SignatureVerifier, WaitUntil,
@@ -52,6 +55,13 @@ pub mod private {
 pub struct WorkersHost(Env);
 
 impl WorkersHost {
+    /// The environment as the crate `worker` gives it, for the bindings that [`Host`] does not have: D1, R2, queues,
+    /// services and others. Their futures are no `Send`, which handlers need: `worker::send::SendFuture` makes them that.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.0
+    }
+
     /// The value of a binding that is an object of the runtime.
     fn bound(&self, binding: &str) -> Option<JsValue> {
         Reflect::get(&self.0, &JsValue::from_str(binding)).ok().filter(JsValue::is_object)

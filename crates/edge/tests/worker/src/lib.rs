@@ -4,6 +4,7 @@
 //! - `POST /objects/{name}`: an operation of `object-steps.json` on the object with this name.
 //! - `POST /limits/{key}`: counts a call for this key; the response is whether the rate limit allows it.
 //! - `POST /tagged/{tag}`: five bytes with the header `x-tag`. The body is there when a key of `KV_0` is read.
+//! - `POST /worker/{key}`: reads a key of `KV_0` by the crate `worker`.
 //! - `POST /panic`: reads a key of `KV_0`, and then panics.
 
 #[path = "../../kv_operation/mod.rs"]
@@ -29,7 +30,22 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use http_body::{Frame, SizeHint};
 use object_operation::Stepper;
 
-edge_host::serve!(crate::build, Stepper = crate::stepper);
+edge_host::serve!(crate::build_with_environment, Stepper = crate::stepper);
+
+/// The router, with a route by a binding that the traits of the host do not give.
+#[cfg(target_arch = "wasm32")]
+#[expect(clippy::disallowed_methods, reason = "no API that clients use")]
+pub fn build_with_environment(host: &edge_host::workers::WorkersHost) -> Router {
+    use edge_host::workers::worker::send::SendFuture;
+
+    let kv = host.env().kv("KV_0").ok();
+    let read = async move |Path(key): Path<String>| {
+        let kv = kv.ok_or("no namespace is bound")?;
+        let read = async move { kv.get(&key).text().await.map_err(|error| error.to_string()) };
+        SendFuture::new(read).await.map(|value| value.unwrap_or_else(|| "absent".to_owned()))
+    };
+    build(host).route("/worker/{key}", post(read))
+}
 
 #[derive(Clone)]
 struct Bindings {
