@@ -46,7 +46,7 @@ pub(crate) async fn receive_event(
                 .map_err(|error| AppError::unavailable(NOT_RECORDED, RETRY_AFTER_SECS, error))?;
             AppEvent::WebhookHandled { kind: "user_deleted", user }.emit();
         }
-        WebhookEvent::Other => AppEvent::WebhookHandled { kind: "other", user: None }.emit(),
+        _ => AppEvent::WebhookHandled { kind: "other", user: None }.emit(),
     }
     Ok(Json(WebhookResponse { status: "ok" }))
 }

@@ -39,6 +39,7 @@ pub(super) const SECURE_PREFIX: &str = "__Secure-";
 
 /// The validated configuration of AuthKit.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AuthKitConfig {
     /// `WORKOS_API_KEY`: sent to WorkOS as `client_secret`.
     pub api_key: Secret,

@@ -5,7 +5,7 @@
 //! header counts; [`BearerUser`] accepts the header only. With `WORKOS_API_KEYS=on`, the header may hold an API key
 //! instead of a token ([`mod@super::api_keys`]). The extractor renews a session whose access token has
 //! expired ([`mod@super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
-//! outage stay apart ([`super::rejection`]): invalid credentials are 401, or a redirect of a browser to
+//! outage stay apart ([`Rejection`]): invalid credentials are 401, or a redirect of a browser to
 //! sign-in, and an outage of WorkOS is 503, never a sign-out.
 
 use std::{fmt, sync::Arc};

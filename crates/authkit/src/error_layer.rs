@@ -28,6 +28,7 @@ pub(crate) const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("cf-ray
 
 /// The content of an error's page.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ErrorPage<'a> {
     /// The error: its status, and its `detail` for people.
     pub error: &'a AppError,

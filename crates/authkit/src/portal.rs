@@ -20,6 +20,7 @@ const PORTAL_DOMAIN: &str = ".workos.com";
 
 /// What an administrator wants to do in the portal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PortalIntent {
     /// Set up single sign-on.
     Sso,

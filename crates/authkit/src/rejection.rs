@@ -13,6 +13,7 @@ use crate::{browser::redirect, error::AppError, outage::Outage, token::TokenErro
 
 /// Why a handler does not run.
 #[derive(Debug, Clone, Error)]
+#[non_exhaustive]
 pub enum Rejection {
     /// The extractor stands in a router without the layer. A fault of the application: 500.
     #[error("This route needs the AuthKit layer: pass its router to AuthKit::protect")]
@@ -51,6 +52,7 @@ pub enum Rejection {
 
 /// Why the credentials of a request identify nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Unauthenticated {
     /// Neither a cookie nor a token.
     #[error("Not signed in")]

@@ -124,6 +124,7 @@ enum Grant {
 
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The token is not a JWT, is too long, or lacks a required claim.
     #[error("the token is malformed")]

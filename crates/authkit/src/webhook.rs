@@ -26,6 +26,7 @@ const TOLERANCE_SECS: i64 = 3 * 60;
 
 /// A verified event from WorkOS.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WebhookEvent {
     /// WorkOS deleted the user with this id.
     UserDeleted(String),
@@ -35,6 +36,7 @@ pub enum WebhookEvent {
 
 /// Why a webhook request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum WebhookError {
     /// The header is missing, duplicate or malformed.
     #[error("The WorkOS-Signature header is missing or malformed")]

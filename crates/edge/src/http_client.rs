@@ -26,6 +26,7 @@ pub trait HttpClient: Send + Sync {
 
 /// The reason that an outgoing request has no response.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum HttpClientError {
     /// No response within [`HTTP_MAX_MILLIS`].
     #[error("no response in time")]

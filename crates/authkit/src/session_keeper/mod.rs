@@ -14,14 +14,14 @@
 //! WorkOS performs an exchange, and the object ends before it has WorkOS's response.
 //!
 //! - [`messages`]: the messages and responses, each with a version.
-//! - [`state`]: the stored row, and the decisions that follow from it.
-//! - [`keeper`]: the object.
-//! - [`client`]: the isolate's side.
+//! - `state`: the stored row, and the decisions that follow from it.
+//! - `keeper`: the object.
+//! - `client`: the isolate's side.
 
-pub mod client;
-pub mod keeper;
+pub(crate) mod client;
+pub(crate) mod keeper;
 pub mod messages;
-pub mod state;
+mod state;
 
 #[cfg(test)]
 mod tests;

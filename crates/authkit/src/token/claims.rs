@@ -12,6 +12,7 @@ const ID_TOKEN_CLAIMS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
 /// claim of an unexpected type counts as absent, so that a JWT template does not lock users out.
 /// `TokenForm` records the types of the claims that decide whether a bearer token is accepted.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct AccessTokenClaims {
     /// The user's id.
     pub sub: String,

@@ -23,6 +23,7 @@ const MANAGE: &str = "api_keys";
 
 /// An API key, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ApiKey {
     /// `api_key_…`.
     pub id: String,
@@ -44,6 +45,7 @@ pub struct ApiKey {
 
 /// The owner of an API key. The ids of users and of organizations have different prefixes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ApiKeyOwner {
     /// A user.
     User {

@@ -51,7 +51,7 @@ async fn plain_page_escapes_every_text() {
 async fn error_page_of_application_replaces_plain_page() {
     let site = Site::build(&[], |authkit| {
         let render = |page: &ErrorPage<'_>| {
-            let ErrorPage { error, request_id, retry } = *page;
+            let ErrorPage { error, request_id, retry, .. } = *page;
             format!("{} {} {request_id:?} {retry:?}", error.status.as_u16(), error.detail)
         };
         authkit.with_error_page(render).protect(failing_app())

@@ -80,6 +80,7 @@ impl KvErrorKind {
 /// place later, unless the kind is [`KvErrorKind::InvalidRequest`].
 #[derive(Debug, Clone, Error)]
 #[error("KV {operation} failed: {reason}")]
+#[non_exhaustive]
 pub struct KvError {
     /// The operation that failed.
     pub operation: KvOperation,

@@ -16,6 +16,7 @@ pub struct KvListing(Vec<u8>);
 
 /// One page of keys, with metadata of type `M`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct KvPage<'a, M> {
     /// The keys in order, each with its metadata.
     pub keys: Vec<KvKey<'a, M>>,
@@ -25,6 +26,7 @@ pub struct KvPage<'a, M> {
 
 /// A key and its metadata.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct KvKey<'a, M> {
     /// The whole key, prefix included.
     pub name: Cow<'a, str>,

@@ -45,6 +45,7 @@ impl ObjectErrorKind {
 /// A message to an object has no response.
 #[derive(Debug, Clone, Error)]
 #[error("Durable Object {kind:?}: {reason}")]
+#[non_exhaustive]
 pub struct ObjectError {
     /// Why.
     pub kind: ObjectErrorKind,

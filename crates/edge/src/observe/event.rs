@@ -194,7 +194,7 @@ pub struct FieldDescription {
 /// event.emit();
 /// ```
 ///
-/// `TABLE` describes every event, for documents and tests.
+/// `TABLE` describes every event, for documents and tests. The enum is `#[non_exhaustive]`.
 #[macro_export]
 macro_rules! events {
     (
@@ -210,6 +210,7 @@ macro_rules! events {
     ) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone, Copy)]
+        #[non_exhaustive]
         $visibility enum $name<$lifetime> {
             $(
                 $(#[doc = $event_about])+
