@@ -30,6 +30,8 @@ use crate::{
     workos::WorkosClient,
 };
 
+edge_host::opaque_debug!(AuthKit);
+
 /// WorkOS in the scope of a request.
 const WORKOS: &str = "workos";
 

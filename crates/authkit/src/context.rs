@@ -12,6 +12,8 @@ use crate::{
     rejection::Rejection, session::Session, sign_in::ReturnTo, workos::ClientInfo,
 };
 
+edge_host::opaque_debug!(RequestContext);
+
 /// The context of a request.
 #[derive(Clone)]
 pub struct RequestContext(Arc<Context>);

@@ -40,6 +40,8 @@ use edge_host::{
     WaitUntil,
 };
 
+edge_host::opaque_debug!(KeySetCache);
+
 /// The age at which a key set is fetched again. While WorkOS is available, tokens of a retired key are refused
 /// after this time at the latest.
 const TTL_SECS: i64 = 60 * 60;

@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use edge_host::{Clock, Scope, in_current};
 use http::{HeaderMap, Method, StatusCode};
 
+edge_host::opaque_debug!(EndedRequest<'a>, Observer);
+
 /// A request whose response is complete, except for a body that is sent in parts.
 pub struct EndedRequest<'a> {
     /// The name of the method; `OTHER` for one that HTTP's specifications do not have.

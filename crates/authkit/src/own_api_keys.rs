@@ -15,6 +15,8 @@ use crate::{
     workos::{WorkosClient, WorkosError, api_keys::ApiKey},
 };
 
+edge_host::opaque_debug!(OwnApiKeys<'a>);
+
 /// The API keys of one user.
 pub struct OwnApiKeys<'a> {
     user: &'a CurrentUser,

@@ -6,6 +6,8 @@ use edge_host::{Emit as _, Host, RateLimit};
 
 use crate::{events::AuthKitEvent, rejection::Rejection};
 
+edge_host::opaque_debug!(RateLimiter);
+
 /// A rate limit that rejects calls beyond it with 429. Without a binding it rejects none.
 #[derive(Clone, Default)]
 pub struct RateLimiter {

@@ -27,6 +27,8 @@ use thiserror::Error;
 use crate::secret::Secret;
 use edge_host::{Host, UserHash, random_bytes};
 
+edge_host::opaque_debug!(Sealer, UserHasher);
+
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;

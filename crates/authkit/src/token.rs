@@ -40,6 +40,8 @@ use crate::{
     workos::api_keys::ORGANIZATION_ID_PREFIX,
 };
 
+edge_host::opaque_debug!(UntrustedToken<'a>);
+
 /// Well above the size of a token with 8 KB of permissions. A longer token is not decoded.
 pub(super) const TOKEN_MAX_BYTES: usize = 32 * 1024;
 /// WorkOS's key ids have about 30 characters.

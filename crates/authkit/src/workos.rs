@@ -25,6 +25,8 @@ use crate::{
 };
 use edge_host::{Cause, Emit as _, HttpClient, HttpClientError, json};
 
+edge_host::opaque_debug!(WorkosClient);
+
 /// The error code for an authorization code or refresh token that is spent, expired or invalid (RFC 6749,
 /// section 5.2).
 pub const INVALID_GRANT: &str = "invalid_grant";

@@ -5,6 +5,8 @@ use std::{borrow::Borrow, cmp::Reverse, collections::VecDeque, hash::Hash, sync:
 
 use crate::hash::HashMap;
 
+opaque_debug!(FairMap<K, V>);
+
 /// A bounded map with fair eviction: see the module's documentation. Inserting an entry again makes it the
 /// newest.
 pub struct FairMap<K, V> {

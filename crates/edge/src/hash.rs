@@ -10,6 +10,8 @@ use siphasher::sip::SipHasher13;
 
 use super::random_bytes;
 
+opaque_debug!(SeededState);
+
 /// A map with its own secret seed. `HashMap::default()` returns an empty map.
 #[allow(clippy::disallowed_types, reason = "this alias sets the seeded hasher")]
 pub type HashMap<K, V> = std::collections::HashMap<K, V, SeededState>;

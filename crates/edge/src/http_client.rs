@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use crate::{Clock, Wait};
 
+opaque_debug!(MeasuredHttpClient);
+
 /// The longest time for an outgoing request and its response. A browser waits meanwhile, and an error after ten
 /// seconds serves its user better than a result after thirty.
 pub const HTTP_MAX_MILLIS: u32 = 10_000;

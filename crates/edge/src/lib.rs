@@ -15,6 +15,11 @@
 //! Implementations deal with `Send`, callers never: a Worker has one thread, so its futures may be declared
 //! `Send`.
 
+#![warn(missing_debug_implementations)]
+
+#[macro_use]
+mod debug;
+
 mod clock;
 pub mod fair;
 pub mod hash;

@@ -7,6 +7,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{Scope, Scoped, in_current};
 
+opaque_debug!(VisitorTimeZone, WaitUntil);
+
 /// Finishes work that outlives the response, as `waitUntil()` does on Workers. It belongs to one request
 /// and travels in its extensions.
 ///

@@ -22,6 +22,8 @@ use crate::{
     workos::{AuthenticateResponse, ClientInfo, Grant, INVALID_GRANT, WorkosClient, WorkosError},
 };
 
+edge_host::opaque_debug!(SessionKeeper);
+
 /// The time for which a keeper remembers its session after a browser can have its cookie no more: clocks differ.
 const MEMORY_MARGIN_SECS: i64 = 24 * 60 * 60;
 /// The most exchanges that one message begins or awaits, so that no loop is endless. Two switches and a renewal need three.

@@ -12,6 +12,8 @@ use futures_util::future::{Either, select};
 use super::{KvError, KvListing, KvNamespace, KvOperation, KvPut};
 use crate::{Cause, Clock, Emit as _, HostEvent, Wait};
 
+opaque_debug!(TimedKv);
+
 /// The longest wait for a `get` or a `list`. KV responds within milliseconds where it has a key cached, and
 /// within a second where it has not. A caller that adds other waits asserts their sum.
 pub const KV_READ_MAX_MILLIS: u32 = 5_000;

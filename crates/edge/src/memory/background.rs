@@ -8,6 +8,8 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
+opaque_debug!(BackgroundTasks);
+
 /// Work that goes on beside requests and events. It runs while a test awaits [`settle`](Self::settle).
 #[derive(Clone, Default)]
 pub struct BackgroundTasks(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);

@@ -11,6 +11,8 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::Clock;
 
+opaque_debug!(ManualClock);
+
 /// A clock that stands still until a test moves it. The default is noon of 2026-11-23, UTC.
 pub struct ManualClock(Mutex<DateTime<Utc>>);
 

@@ -17,6 +17,8 @@ use crate::{
     ObjectNamespace,
 };
 
+opaque_debug!(Receipt, SimulatedHttpClient, SimulatedObjects);
+
 /// How often what happens to objects, per mille.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectBehavior {

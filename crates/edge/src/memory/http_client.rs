@@ -8,6 +8,8 @@ use http::{Request, Response};
 
 use crate::{HttpClient, HttpClientError};
 
+opaque_debug!(ScriptedHttpClient);
+
 /// Responds to a request.
 type Script = dyn Fn(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + Sync;
 

@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+opaque_debug!(MemoryKv);
+
 /// A namespace in memory. The default has a clock of its own, which stands still: no key expires.
 pub struct MemoryKv {
     clock: Arc<dyn Clock>,

@@ -27,6 +27,8 @@ use crate::{
     },
 };
 
+opaque_debug!(KvLocation, MemoryKvLocations);
+
 /// How a [`MemoryKvLocations`] behaves. Probabilities are per mille, and count only in a namespace whose choices
 /// a [`Simulation`] makes.
 #[derive(Debug, Clone)]

@@ -45,6 +45,8 @@ pub use simulation::{Simulation, Stalled, Task, TaskId};
 
 use crate::{Clock, Host, HttpClient, KvNamespace, ObjectNamespace, RateLimit, SignatureVerifier};
 
+opaque_debug!(MemoryHost);
+
 /// An environment whose parts a test chooses. By default it has no variables and no bindings, its clock
 /// stands at [`ManualClock::default`], and no outgoing request gets a response.
 #[derive(Clone, Default)]

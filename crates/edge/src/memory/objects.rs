@@ -19,6 +19,8 @@ use crate::{
     ObjectErrorKind, ObjectFault, ObjectNamespace, ObjectStorage, Scope, Scoped,
 };
 
+opaque_debug!(MemoryObjectStorage, MemoryObjects);
+
 /// Makes an instance of a class.
 type Class = dyn Fn(ObjectContext) -> Arc<dyn Object> + Send + Sync;
 /// Runs work beside events.

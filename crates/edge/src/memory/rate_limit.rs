@@ -9,6 +9,8 @@ use async_trait::async_trait;
 
 use crate::{Clock, RateLimit};
 
+opaque_debug!(MemoryRateLimit);
+
 /// Allows `limit` calls for each key in each period.
 pub struct MemoryRateLimit {
     limit: usize,

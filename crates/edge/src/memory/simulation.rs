@@ -23,6 +23,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::clock::{NOON_UNIX_SECS, yield_now};
 use crate::{Clock, random::seeded::Seeded};
 
+opaque_debug!(Simulation, Task<T>);
+
 /// Mixed into the seed for [`random_bytes`](crate::random_bytes), so that a change of the code under test which draws more bytes
 /// does not change the order of tasks.
 const BYTES_SEED: u64 = 0x9e37_79b9_7f4a_7c15;

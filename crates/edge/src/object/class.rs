@@ -7,6 +7,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{error::ObjectFault, storage::ObjectStorage};
 
+opaque_debug!(ObjectContext);
+
 /// One object of a class. The host may end it at any time and make it again at its next event: what must last is
 /// in its storage.
 ///

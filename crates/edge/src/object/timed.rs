@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use super::{error::ObjectError, namespace::ObjectNamespace};
 use crate::{Cause, Clock, Emit as _, HostEvent, Wait};
 
+opaque_debug!(TimedObjects);
+
 /// A namespace whose messages fail after a time limit. It measures each message, and reports each failure. The limit ends the wait: the object may respond later.
 pub struct TimedObjects {
     objects: Arc<dyn ObjectNamespace>,

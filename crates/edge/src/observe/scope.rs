@@ -16,6 +16,8 @@ use http::HeaderValue;
 use super::event::UserHash;
 use crate::Clock;
 
+opaque_debug!(Scoped<F>, Wait);
+
 /// The most services of one request. The waits for others are not counted.
 const SERVICES_MAX: usize = 4;
 

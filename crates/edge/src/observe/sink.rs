@@ -8,6 +8,8 @@ use super::{
     scope,
 };
 
+opaque_debug!(Emitted<'a>);
+
 static SINK: OnceLock<fn(&Emitted<'_>)> = OnceLock::new();
 
 /// An event on its way to the sink.

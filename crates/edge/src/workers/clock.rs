@@ -25,6 +25,7 @@ thread_local! {
 }
 
 /// The clock of the Workers runtime.
+#[derive(Debug)]
 pub struct WorkersClock;
 
 /// Milliseconds since 1970. Reading the time is a call of JavaScript, so a call into the module reads it once.

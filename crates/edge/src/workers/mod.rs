@@ -54,6 +54,8 @@ pub mod private {
 /// A Worker's environment: its variables, secrets and bindings.
 pub struct WorkersHost(Env);
 
+opaque_debug!(WorkersHost);
+
 impl WorkersHost {
     /// The environment as the crate `worker` gives it, for the bindings that [`Host`] does not have: D1, R2, queues,
     /// services and others. Their futures are no `Send`, which handlers need: `worker::send::SendFuture` makes them that.

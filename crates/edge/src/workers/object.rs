@@ -95,6 +95,7 @@ pub fn live() -> usize {
 }
 
 /// One object of a class, as [`serve!`](crate::serve) exports it.
+#[derive(Debug)]
 pub struct WorkersObject(u32);
 
 struct Instance {

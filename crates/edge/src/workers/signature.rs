@@ -15,6 +15,7 @@ extern "C" {
 }
 
 /// The runtime's verification.
+#[derive(Debug)]
 pub struct WorkersSignatureVerifier;
 
 #[async_trait]
