@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import vm from 'node:vm';
 
-import { connect, describeHeaders, entry, environment, respond } from '../src/workers/isolate.js';
+import { connect, describeHeaders, entry, environment, readBody, respond } from '../src/workers/isolate.js';
 
 /** Longer than any event may take. */
 const TOO_LONG_MS = 21 * 60 * 1000;
@@ -24,6 +24,7 @@ const OK = () => (/** @type {number} */ id) => {
  * Starts an instance of a module with some functions of its own.
  *
  * @param {Record<string, (...given: number[]) => number | void>} functions
+ * @returns its memory
  */
 function start(functions) {
   const names = [
@@ -43,6 +44,7 @@ function start(functions) {
   const memory = new WebAssembly.Memory({ initial: 1 });
   const table = { get: (/** @type {number} */ at) => functions[names[at]] ?? (() => 0) };
   connect(memory, /** @type {any} */ (table), Uint32Array.from(names.keys()));
+  return memory;
 }
 
 /** @type {any} */
@@ -95,6 +97,27 @@ test('event that the runtime has cancelled is dropped later', async (t) => {
     abandon.mock.calls.map(({ arguments: [task] }) => task),
     [TASK],
   );
+});
+
+test('body without bytes arrives in memory that has grown', async () => {
+  const WAITER = 5;
+  /** @type {(outcome: number[]) => void} */
+  let arrive = () => {};
+  const arrived = new Promise((resolve) => (arrive = resolve));
+  const memory = start({
+    receive(id) {
+      // An allocation of the module's may do so at any time. The views of the memory are empty then.
+      memory.grow(1);
+      readBody(WAITER, id);
+      return 1;
+    },
+    settle: (...outcome) => arrive(outcome),
+  });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
+  const request = new Request('http://localhost/', { method: 'POST', body: '', headers: { 'content-length': '0' } });
+  void worker.fetch(/** @type {any} */ (request), {}, CONTEXT);
+  const [waiter, , length] = await arrived;
+  assert.deepEqual([waiter, length], [WAITER, 0]);
 });
 
 test('application is built when the isolate starts', async () => {

@@ -78,7 +78,8 @@ export function connect(memory, table, pointers) {
 
 /** @param {number} bytes */
 function makeRoom(bytes) {
-  if (inbox.byteLength >= bytes) return;
+  // A view without bytes may be one whose memory has moved: to write even nothing to it is an error.
+  if (inbox.byteLength >= Math.max(bytes, 1)) return;
   const size = Math.max(bytes, INBOX_BYTES);
   // Before the buffer is read: the memory may grow, which makes a new one.
   const address = module.renewInbox(size) >>> 0;
