@@ -7,7 +7,17 @@ export function writeLine(level, line) {
   METHODS[level](line);
 }
 
-/** Counts an event. The runtime sends the point later. @param {AnalyticsEngineDataset} dataset @param {string} point as JSON */
+/**
+ * Counts an event. The runtime sends the point later. It throws for a point beyond the 250 of one invocation, which is
+ * lost: https://developers.cloudflare.com/analytics/analytics-engine/limits/
+ *
+ * @param {AnalyticsEngineDataset} dataset
+ * @param {string} point as JSON
+ */
 export function writePoint(dataset, point) {
-  dataset.writeDataPoint(JSON.parse(point));
+  try {
+    dataset.writeDataPoint(JSON.parse(point));
+  } catch {
+    // The console has the event.
+  }
 }

@@ -37,18 +37,17 @@ impl WorkersRateLimit {
 #[async_trait]
 impl RateLimit for WorkersRateLimit {
     async fn allows(&self, key: &str) -> bool {
-        match Operation::start(|waiter| count_call(waiter, &self.limit, key)).await {
-            Outcome::Bytes(_) => true,
-            Outcome::Nothing => false,
-            Outcome::Failed(reason) => {
-                // Once for each isolate and binding: a limit that fails would fill the log.
-                if !self.has_failed.swap(true, Ordering::Relaxed) {
-                    let (binding, cause) = (&*self.binding, Cause(&reason));
-                    HostEvent::RateLimitFailed { binding, cause }.emit();
-                }
-                true
-            }
-            Outcome::TimedOut => true,
+        let reason = match Operation::start(|waiter| count_call(waiter, &self.limit, key)).await {
+            Outcome::Bytes(_) => return true,
+            Outcome::Nothing => return false,
+            Outcome::Failed(reason) => reason,
+            Outcome::TimedOut => "no response in time".to_owned(),
+        };
+        // Once for each isolate and binding: a limit that fails would fill the log.
+        if !self.has_failed.swap(true, Ordering::Relaxed) {
+            let (binding, cause) = (&*self.binding, Cause(&reason));
+            HostEvent::RateLimitFailed { binding, cause }.emit();
         }
+        true
     }
 }
