@@ -146,8 +146,9 @@ impl ExpenseStore {
             let keys: Vec<String> = chunk.iter().map(|(id, _)| owner.expense_key(*id)).collect();
             let values = self.kv.get_many(&keys).await?;
             for ((id, place), value) in chunk.iter_mut().zip(values) {
-                let row = value.and_then(|value| decode(*id, &value));
-                *place = row.map(|row| buffer.push(&row));
+                // A deleted key, which `list` may still have.
+                let Some(value) = value else { continue };
+                *place = decode(*id, &value).map(|row| buffer.push(&row));
                 if place.is_none() {
                     unreadable(*id);
                 }
