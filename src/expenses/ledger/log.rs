@@ -108,7 +108,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Loads the log. A row of an unknown version is a fault and stays as it is.
-    pub(super) fn load(storage: &dyn ObjectStorage, now: i64) -> Result<Self, ObjectFault> {
+    pub(super) fn load(storage: &dyn ObjectStorage) -> Result<Self, ObjectFault> {
         let owner = match storage.get(OWNER)? {
             Some(row) => {
                 Some(Owner::from_stored(parse::<OwnerRow>("row of the owner", &row)?.owner))
@@ -139,9 +139,6 @@ impl Log {
             log.entries.insert(id, Entry::parse(id, row)?);
             Ok(())
         })?;
-        if log.is_behind() {
-            log.set_safety_alarm(storage, now)?;
-        }
         Ok(log)
     }
 
@@ -160,6 +157,11 @@ impl Log {
         let bytes: usize = imported.iter().map(message_bytes).sum();
         self.entries.len() + imported.len() <= MAX_ENTRIES_OF_IMPORT
             && self.entries.bytes() + bytes <= MAX_BYTES
+    }
+
+    /// Whether a write to KV is due.
+    pub(super) fn has_due(&self, now: i64) -> bool {
+        !self.due(now, 1).is_empty()
     }
 
     /// Whether KV lacks a write.
@@ -349,8 +351,8 @@ impl Log {
     }
 
     /// Makes sure that an alarm follows a write. It is the alarm that removes the entry, so a write sets one alarm, or
-    /// none where another write has set one. If the instance ends before KV has the write, the next instance performs it
-    /// soon after the next request, and this alarm without one; until then reads take it from the log.
+    /// none where another write has set one. If the instance ends before KV has the write, the next request has the next
+    /// instance perform it, and this alarm without a request; until then reads take it from the log.
     fn set_commit_alarm(
         &mut self,
         storage: &dyn ObjectStorage,

@@ -127,10 +127,16 @@ impl Shared {
                 let expenses = rows.into_iter().map(expense).collect::<Option<_>>();
                 self.import(owner, request, expenses.ok_or(unknown)?)
             }
-            Command::Get { id: text } => self.get(owner, id(&text)?),
+            Command::Get { id: text } => {
+                let response = self.get(owner, id(&text)?);
+                self.resume_transfer();
+                response
+            }
             Command::List { after, until, limit } => {
                 let [after, until] = [&after, &until].map(|id| id.as_ref().map(|Text(id)| &**id));
-                self.list(owner, after, until, limit)
+                let response = self.list(owner, after, until, limit);
+                self.resume_transfer();
+                response
             }
             Command::Erase => self.erase(owner),
         }
@@ -312,7 +318,7 @@ impl Shared {
             }
             log.expire(storage, now)?;
             // A transfer that began before may end with its instance, and this alarm with success.
-            if !log.due(now, 1).is_empty() {
+            if log.has_due(now) {
                 log.set_safety_alarm(storage, now)?;
             }
             Ok(None)
@@ -324,11 +330,22 @@ impl Shared {
         }
     }
 
-    /// Writes to KV beside the event.
+    /// Writes to KV beside the event, and sets the alarm for what is due later.
     fn begin_transfer(self: &Arc<Self>) {
+        self.transfer_if(Log::is_behind);
+    }
+
+    /// Writes to KV what an earlier instance has left: an object that is read again and again would otherwise leave it to
+    /// the alarm, which comes minutes later.
+    fn resume_transfer(self: &Arc<Self>) {
+        let now = self.now();
+        self.transfer_if(|log| log.has_due(now));
+    }
+
+    fn transfer_if(self: &Arc<Self>, has_work: impl FnOnce(&Log) -> bool) {
         let has_work = {
             let state = self.state();
-            !state.is_flushing && state.log.as_ref().is_some_and(Log::is_behind)
+            !state.is_flushing && state.log.as_ref().is_some_and(has_work)
         };
         if has_work {
             let shared = Arc::clone(self);
@@ -399,7 +416,7 @@ impl Shared {
         let mut state = self.state();
         let mut log = match state.log.take() {
             Some(log) => log,
-            None => Log::load(storage, self.now())?,
+            None => Log::load(storage)?,
         };
         let outcome = act(&mut log, storage)?;
         state.log = Some(log);
