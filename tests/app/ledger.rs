@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use edge_host::{
-    Clock, KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, KvNamespace, KvPut, ObjectStorage,
+    Clock, KV_READ_MAX_MILLIS, KV_WRITE_MAX_MILLIS, KvNamespace, KvPut, ObjectNamespace,
+    ObjectStorage,
     memory::{KvBehavior, MemoryKv, MemoryKvLocations, MemoryObjects},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -640,21 +641,56 @@ async fn expenses_of_earlier_versions_can_be_used() {
     assert!(app.kv.keys().is_empty());
 }
 
+/// Erases Ada's data, as the webhook does.
+async fn erase(app: &TestApp) {
+    let erase = json!({"v": 1, "owner": "user_ada", "request": "r", "command": "erase"});
+    let ledgers: Arc<dyn ObjectNamespace> = Arc::new(app.ledgers.clone());
+    ledgers.send("user_ada", &erase.to_string()).await.unwrap();
+}
+
 #[tokio::test]
 async fn erasure_wins_over_a_transfer() {
     let app = TestApp::new().without_background();
     create(&app, LUNCH).await;
     app.kv.hold_operation(Some(KvOperation::Put));
     app.settle();
-    let erase = json!({"v": 1, "owner": "user_ada", "request": "r", "command": "erase"});
-    let ledgers: Arc<dyn edge_host::ObjectNamespace> = Arc::new(app.ledgers.clone());
-    ledgers.send("user_ada", &erase.to_string()).await.unwrap();
+    erase(&app).await;
     app.kv.hold_operation(None);
     app.settle();
     assert!(app.expenses_of(ADA).await.is_empty());
     app.pass(Duration::minutes(30)).await;
     assert!(app.kv.keys().is_empty());
     assert!(app.ledgers.storage("user_ada").list("log:").unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn erasure_without_an_alarm_goes_on_when_it_is_repeated() {
+    let app = TestApp::new();
+    create(&app, LUNCH).await;
+    app.kv.fail(Some(KvOperation::List));
+    erase(&app).await;
+    // The runtime gives an alarm up whose handler has ended seven times outside of its reach.
+    app.ledgers.storage("user_ada").set_alarm(None).unwrap();
+    app.ledgers.evict_all();
+    app.kv.fail(None);
+    app.pass(Duration::minutes(30)).await;
+    assert_eq!(app.kv.keys().len(), 1);
+    erase(&app).await;
+    app.pass(Duration::minutes(30)).await;
+    assert!(app.kv.keys().is_empty());
+}
+
+#[tokio::test]
+async fn erasure_has_an_alarm_while_it_deletes() {
+    let app = TestApp::new();
+    create(&app, LUNCH).await;
+    erase(&app).await;
+    app.kv.hold_operation(Some(KvOperation::List));
+    let (at, name) = app.ledgers.next_alarm().unwrap();
+    app.clock.advance(at - app.clock.now());
+    let running = app.ledgers.run_alarm(&name, at + Duration::seconds(2));
+    assert!(running.now_or_never().is_none(), "KV is held");
+    assert!(app.ledgers.next_alarm().is_some());
 }
 
 /// Two hours, in which the runtime ends each instance that gets no event for ten seconds: the requests to objects,
@@ -685,9 +721,7 @@ async fn failures_of_kv_are_remembered_by_the_next_instance() {
     assert_eq!(app.expenses_of(ADA).await, [made]);
 
     app.kv.fail(Some(KvOperation::List));
-    let erase = json!({"v": 1, "owner": "user_ada", "request": "r", "command": "erase"});
-    let ledgers: Arc<dyn edge_host::ObjectNamespace> = Arc::new(app.ledgers.clone());
-    ledgers.send("user_ada", &erase.to_string()).await.unwrap();
+    erase(&app).await;
     let [requests, rows] = two_idle_hours(&app).await;
     assert!(requests <= 35 && rows <= 130, "{requests} requests, {rows} rows");
     app.kv.fail(None);
@@ -789,6 +823,22 @@ async fn actions_cost_what_the_readme_says() {
     app.sessions.run_due_alarms(&*app.clock).await;
     check("sign-out", &Cost::take(&app));
     assert_eq!(differing, [""; 0], "README.md, Cost");
+}
+
+#[tokio::test]
+async fn create_minutes_after_another_sets_one_alarm() {
+    let app = TestApp::new();
+    create(&app, LUNCH).await;
+    app.pass(Duration::hours(26)).await;
+    create(&app, LUNCH).await;
+    app.pass(Duration::minutes(1)).await;
+    // The runtime ends an object that gets no event for ten seconds.
+    app.ledgers.evict_all();
+    Cost::take(&app);
+    create(&app, LUNCH).await;
+    app.pass(Duration::hours(26)).await;
+    // As the README says, and the removal of the first one's entry.
+    assert_eq!(Cost::take(&app).rows, 4 + 1);
 }
 
 #[tokio::test]

@@ -358,7 +358,9 @@ impl Log {
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        self.set_alarm_until(storage, now, now + REMOVAL_MAX_MILLIS)
+        // The removal of an earlier entry, if there is one: an instance that does not know the alarm writes it once.
+        let first = self.entries.earliest_settled_at().map_or(now, |at| at.min(now));
+        self.set_alarm_until(storage, now, (first + REMOVAL_MAX_MILLIS).max(now))
     }
 
     /// Sets the alarm to `latest`, unless it runs earlier.

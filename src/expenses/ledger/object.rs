@@ -290,6 +290,11 @@ impl Shared {
 
     fn erase(&self, owner: &Owner) -> Result<String, ObjectFault> {
         let now = self.now();
+        // WorkOS repeats its event. An erasure that is not done has an alarm then, even if the runtime gave up the last one.
+        self.with_log(|log, storage| match log.erasure {
+            Some(_) => log.schedule(storage, now),
+            None => Ok(()),
+        })?;
         self.with_log_of(owner, |log, storage| {
             log.set_owner(storage, owner)?;
             let erasure = Erasure::new(now);
@@ -311,7 +316,10 @@ impl Shared {
                 let owner = is_due.then(|| owner.clone());
                 // An erasure that the storage has interrupted.
                 log.clear(storage)?;
-                if !is_due {
+                if is_due {
+                    // The deletion may end with its instance.
+                    log.set_safety_alarm(storage, now)?;
+                } else {
                     log.schedule(storage, now)?;
                 }
                 return Ok(Some(owner));
