@@ -324,9 +324,7 @@ async fn read_new_key(parts: &Parts, body: Body) -> Result<(String, Vec<&'static
     let mut fields = Fields::of(read_json(&parts.headers, body).await?)?;
     let name = fields.required("name", |value| parse_text(value, NAME_MAX_CHARS));
     let permissions = fields.required("permissions", parse_permissions);
-    fields.finish().into_result()?;
-    // Without them there was a problem.
-    Ok((name.unwrap_or_default(), permissions.unwrap_or_default()))
+    Ok(fields.finish_with(name.zip(permissions))?)
 }
 
 fn parse_permissions(value: &Value) -> Result<Vec<&'static str>, Fault> {

@@ -110,9 +110,7 @@ pub(crate) async fn switch_organization(
     let (mut fields, is_own_form) = read_fields(&origin, request).await?;
     let organization_id =
         fields.required("organization_id", |value| parse_text(value, ORGANIZATION_ID_MAX_CHARS));
-    fields.finish().into_result()?;
-    // Without it there was a problem.
-    let organization_id = organization_id.unwrap_or_default();
+    let organization_id = fields.finish_with(organization_id)?;
     match caller.switch_organization(&organization_id).await {
         Ok(_) if is_own_form => Ok(PageCookies::on(&origin).redirect(SWITCHED, Flash::Switched)),
         Ok(caller) => Ok(Json(MeResponse::from(&caller)).into_response()),

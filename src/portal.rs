@@ -84,9 +84,7 @@ pub(crate) async fn open_portal(
         let name = value.as_str().ok_or(Fault::NotAString)?;
         PortalIntent::parse(name).ok_or(Fault::NotOneOf(INTENTS))
     });
-    let problems = fields.finish();
-    let Some(intent) = intent else { return Err(problems.into()) };
-    problems.into_result()?;
+    let intent = fields.finish_with(intent)?;
     let link = caller.portal_link(intent, RETURN_PATH).await.map_err(|error| match error {
         PortalError::Rejected(rejection) => rejection.into(),
         PortalError::Unavailable(outage) => {

@@ -46,13 +46,8 @@ pub fn parse_expense(body: Value) -> Result<NewExpense, Problems> {
     let currency = fields.optional("currency", parse_currency);
     let category = fields.optional("category", parse_category);
     let date = fields.optional("date", parse_date);
-    let problems = fields.finish();
-    match (description, amount) {
-        (Some(description), Some(amount)) if problems.is_empty() => {
-            Ok(NewExpense { description, amount, currency, category, date })
-        }
-        _ => Err(problems),
-    }
+    let (description, amount) = fields.finish_with(description.zip(amount))?;
+    Ok(NewExpense { description, amount, currency, category, date })
 }
 
 /// Reads a JSON merge patch (RFC 7396): `null` resets a field that has a default.
@@ -76,7 +71,7 @@ pub fn parse_patch_arguments(arguments: Value) -> Result<(ExpenseId, ExpenseChan
     let mut fields = Fields::of(arguments)?;
     let id = read_id(&mut fields);
     let changes = read_changes(&mut fields);
-    finish_with(fields, id).map(|id| (id, changes))
+    fields.finish_with(id).map(|id| (id, changes))
 }
 
 /// Reads an object that has only an expense's `id`.
@@ -87,13 +82,7 @@ pub fn parse_patch_arguments(arguments: Value) -> Result<(ExpenseId, ExpenseChan
 pub fn parse_id_argument(arguments: Value) -> Result<ExpenseId, Problems> {
     let mut fields = Fields::of(arguments)?;
     let id = read_id(&mut fields);
-    finish_with(fields, id)
-}
-
-/// The value of a required field, if the fields have no problems.
-fn finish_with<T>(fields: Fields, required: Option<T>) -> Result<T, Problems> {
-    let problems = fields.finish();
-    required.filter(|_| problems.is_empty()).ok_or(problems)
+    fields.finish_with(id)
 }
 
 fn read_id(fields: &mut Fields) -> Option<ExpenseId> {

@@ -118,6 +118,16 @@ impl Fields {
         }
         self.problems
     }
+
+    /// The value of a required field, if there are no problems.
+    ///
+    /// # Errors
+    ///
+    /// The problems of [`Self::finish`]. A required field without a value is one of them.
+    pub fn finish_with<T>(self, required: Option<T>) -> Result<T, Problems> {
+        let problems = self.finish();
+        required.filter(|_| problems.is_empty()).ok_or(problems)
+    }
 }
 
 /// Reads a string.
