@@ -14,7 +14,7 @@ use super::{
     idempotency::IdempotentRequest,
     keys::Owner,
     ledger::{
-        client::{LedgerError, Ledgers, WriteError, Written},
+        client::{LedgerError, Ledgers, WriteError, Written, unexpected},
         overlay::{Consistency, Overlay, Reading, Recent},
     },
     model::{Expense, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount},
@@ -201,11 +201,6 @@ pub enum ImportError {
     Write(#[from] WriteError),
 }
 
-/// The ledger has responded to another command.
-fn unexpected() -> WriteError {
-    WriteError::MaybeWritten("the ledger: a response to another command".to_owned())
-}
-
 impl UserExpenses {
     /// Adds an expense. With `once`, later requests with the same key and body add no second expense.
     ///
@@ -222,7 +217,7 @@ impl UserExpenses {
         match self.all.ledgers.add(&self.owner, &expense, once.as_ref()).await? {
             Written::Saved(row) => Ok(row),
             Written::KeyReused => Err(AddError::KeyReused),
-            _ => Err(unexpected().into()),
+            _ => Err(AddError::Write(unexpected().into())),
         }
     }
 
@@ -267,7 +262,7 @@ impl UserExpenses {
             Written::Removed => Ok(()),
             Written::Absent => Err(RemoveError::Absent),
             Written::NotMet => Err(RemoveError::ConditionNotMet),
-            _ => Err(unexpected().into()),
+            _ => Err(RemoveError::Write(unexpected().into())),
         }
     }
 
@@ -282,7 +277,7 @@ impl UserExpenses {
             Written::Saved(row) => Ok(row),
             Written::Absent => Err(RestoreError::Absent),
             Written::Unreadable => Err(RestoreError::Unreadable(id)),
-            _ => Err(unexpected().into()),
+            _ => Err(RestoreError::Write(unexpected().into())),
         }
     }
 
@@ -600,7 +595,9 @@ fn changed(id: ExpenseId, written: Written) -> Result<Row, ChangeError> {
         Written::Unreadable => Err(ChangeError::Unreadable(id)),
         Written::NotMet => Err(ChangeError::ConditionNotMet),
         Written::Unfit(unfit) => Err(ChangeError::Unfit(unfit)),
-        Written::Removed | Written::KeyReused | Written::Imported(_) => Err(unexpected().into()),
+        Written::Removed | Written::KeyReused | Written::Imported(_) => {
+            Err(ChangeError::Write(unexpected().into()))
+        }
     }
 }
 

@@ -250,7 +250,7 @@ impl Ledgers {
                     let reason = amount.in_currency(currency).err()?;
                     Some(UnfitAmount { amount, currency, reason })
                 });
-                Written::Unfit(unfit.ok_or_else(unexpected)?)
+                Written::Unfit(unfit.ok_or(UnknownVersion("response")).map_err(LedgerError::from)?)
             }
             Outcome::Imported { added } => Written::Imported(added),
             Outcome::Full => return Err(WriteError::LogFull),
@@ -308,9 +308,10 @@ fn read_row(entry: &RowMessage<'_>) -> Result<(ExpenseId, Option<Row>), UnknownV
     Ok((id, row))
 }
 
-/// The response belongs to another command.
-fn unexpected() -> LedgerError {
-    UnknownVersion("response").into()
+/// The ledger has responded to another command.
+pub(crate) fn unexpected() -> LedgerError {
+    let reason = "the ledger: a response to another command".to_owned();
+    LedgerError { may_have_run: true, reason }
 }
 
 #[cfg(test)]
