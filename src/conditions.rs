@@ -2,7 +2,7 @@
 //! the header that says how current a response is.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{
     expenses::{
@@ -50,26 +50,18 @@ fn with_etag_of(version: &Version, status: StatusCode, row: Row) -> Response {
     (status, headers, JsonText(row.into_json())).into_response()
 }
 
-/// The response to a read: 200, 304 where the client has the expense, or 412.
-pub(crate) fn respond_if_changed(
-    method: &Method,
-    headers: &HeaderMap,
-    row: Row,
-) -> Result<Response, AppError> {
+/// The response to `GET` or `HEAD`: 200, 304 where the client has the expense, or 412. `If-Match` comes first
+/// (RFC 9110, section 13.2.2).
+pub(crate) fn respond_if_changed(headers: &HeaderMap, row: Row) -> Result<Response, AppError> {
     let Condition { is_one_of, is_none_of } = condition(headers);
     let version = Version::of_row(&row);
-    let is_one_of = Condition { is_one_of, is_none_of: None };
-    if !is_one_of.is_met_by(|| Some(version.clone())) {
+    if is_one_of.is_some_and(|versions| !versions.contain(Some(&version))) {
         return Err(condition_not_met());
     }
-    let is_none_of = Condition { is_one_of: None, is_none_of };
-    if is_none_of.is_met_by(|| Some(version.clone())) {
-        return Ok(with_etag_of(&version, StatusCode::OK, row));
-    }
-    if matches!(*method, Method::GET | Method::HEAD) {
+    if is_none_of.is_some_and(|versions| versions.contain(Some(&version))) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&version))]).into_response());
     }
-    Err(condition_not_met())
+    Ok(with_etag_of(&version, StatusCode::OK, row))
 }
 
 /// Adds the header that says that a read may lag.

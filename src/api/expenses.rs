@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use super::error::{not_added, not_changed, not_got, not_restored};
@@ -265,11 +265,10 @@ pub(crate) async fn summarize_expenses(
 pub(crate) async fn show_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
     respond_to_reading(expenses.get(id).await.map_err(not_got)?, |row| {
-        respond_if_changed(&method, &headers, row.ok_or_else(no_such_expense)?)
+        respond_if_changed(&headers, row.ok_or_else(no_such_expense)?)
     })
 }
 
