@@ -79,6 +79,12 @@ impl RpcError {
         Self { code, message: message.into(), data: None, status: StatusCode::OK }
     }
 
+    /// An error with status 400.
+    #[must_use]
+    pub fn bad_request(code: Code, message: &str) -> Self {
+        Self::new(code, message).with_status(StatusCode::BAD_REQUEST)
+    }
+
     /// Sets the HTTP status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
@@ -190,11 +196,12 @@ impl Incoming {
                 None,
                 match error {
                     ParseError::Syntax(_) => {
-                        bad_request(Code::ParseError, "Parse error: the body is not JSON")
+                        RpcError::bad_request(Code::ParseError, "Parse error: the body is not JSON")
                     }
-                    ParseError::TooManyMembers => {
-                        bad_request(Code::InvalidRequest, &format!("Invalid request: {error}"))
-                    }
+                    ParseError::TooManyMembers => RpcError::bad_request(
+                        Code::InvalidRequest,
+                        &format!("Invalid request: {error}"),
+                    ),
                 },
             )
         })?;
@@ -287,9 +294,5 @@ fn is_whole(number: &Number) -> bool {
 }
 
 fn invalid(id: Option<Id>, message: &str) -> Box<NotAMessage> {
-    NotAMessage::new(id, bad_request(Code::InvalidRequest, message))
-}
-
-fn bad_request(code: Code, message: &str) -> RpcError {
-    RpcError::new(code, message).with_status(StatusCode::BAD_REQUEST)
+    NotAMessage::new(id, RpcError::bad_request(Code::InvalidRequest, message))
 }

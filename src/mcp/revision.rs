@@ -14,10 +14,13 @@
 //! <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http>
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value, json};
 
-use super::message::{Code, Message, RpcError};
+use super::{
+    message::{Code, Message, RpcError},
+    tools,
+};
 
 /// The supported revisions, newest first.
 pub const REVISIONS: [&str; 5] =
@@ -118,7 +121,7 @@ fn check_request(
     if method.as_deref() != Some(&message.method) {
         return Err(mismatch("Mcp-Method", method.as_deref()));
     }
-    if message.method == "tools/call" {
+    if message.method == tools::METHOD {
         let name = header(headers, &NAME)?.map(|name| decode(&name).unwrap_or(name));
         if name.as_deref() != message.params.get("name").and_then(Value::as_str) {
             return Err(mismatch("Mcp-Name", name.as_deref()));
@@ -151,21 +154,17 @@ fn mismatch(name: &str, value: Option<&str>) -> RpcError {
         }
         None => format!("Header mismatch: {name} is missing, repeated or not text"),
     };
-    bad_request(Code::HeaderMismatch, message)
+    RpcError::bad_request(Code::HeaderMismatch, &message)
 }
 
 fn unsupported(version: &str) -> RpcError {
-    bad_request(Code::UnsupportedProtocolVersion, "Unsupported protocol version".to_owned())
+    RpcError::bad_request(Code::UnsupportedProtocolVersion, "Unsupported protocol version")
         .with_data(json!({"supported": REVISIONS, "requested": version}))
 }
 
 fn invalid_meta(name: &str) -> RpcError {
-    bad_request(
+    RpcError::bad_request(
         Code::InvalidParams,
-        format!("Invalid params: _meta[{name:?}] is missing or invalid"),
+        &format!("Invalid params: _meta[{name:?}] is missing or invalid"),
     )
-}
-
-fn bad_request(code: Code, message: String) -> RpcError {
-    RpcError::new(code, message).with_status(StatusCode::BAD_REQUEST)
 }
