@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRef, FromRequest, FromRequestParts, Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
@@ -73,22 +73,20 @@ where
     Arc<CallerLimits>: FromRef<S>,
     S: Send + Sync,
 {
-    type Rejection = Response;
+    type Rejection = AppError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, AppError> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await;
-        let origin = RequestOrigin::from_request_parts(&mut parts, state)
-            .await
-            .map_err(IntoResponse::into_response)?;
+        let origin = RequestOrigin::from_request_parts(&mut parts, state).await?;
         if !parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form) {
-            return Err(not_a_form(parts.uri.path()).into_response());
+            return Err(not_a_form(parts.uri.path()));
         }
         if !is_own_form(&parts.headers, &origin) {
-            visitor.map_err(IntoResponse::into_response)?;
-            return Err(not_an_own_form().into_response());
+            visitor?;
+            return Err(not_an_own_form());
         }
-        let body = read_body(body).await.map_err(IntoResponse::into_response)?;
+        let body = read_body(body).await?;
         let locale = Locale::from_headers(&parts.headers);
         Ok(Self { visitor, body, locale, request_id: request_id(&parts.headers) })
     }
@@ -113,16 +111,11 @@ pub(crate) async fn add_expense(
     State(clock): State<Arc<dyn Clock>>,
     form: OwnForm,
 ) -> Result<Response, AppError> {
-    let body = form.body.clone();
-    let input = read_form(&body, FormInput::default());
-    let (visitor, mut returned) = match form.open(None, input) {
-        Ok(opened) => opened,
-        Err(response) => return Ok(*response),
-    };
+    let (visitor, mut returned) = form.open(None)?;
     let now = clock.now();
     let today = visitor.time_zone.date(now);
     let (date, currency) = (today.to_string(), Currency::DEFAULT.to_string());
-    returned.input = read_form(&body, FormInput { date, currency, ..FormInput::default() });
+    returned.fill(FormInput { date, currency, ..FormInput::default() });
     let content = match returned.input.to_content(today, returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
@@ -137,7 +130,7 @@ pub(crate) async fn add_expense(
             Ok(visitor.cookies.remember(currency, response))
         }
         Err(AddError::KeyReused) => Ok(returned.sent_before(&visitor.account)),
-        Err(AddError::Write(error)) => Ok(returned.not_written(error, &visitor.account)),
+        Err(AddError::Write(error)) => Err(returned.not_written(error, &visitor.account)),
     }
 }
 
@@ -165,27 +158,22 @@ pub(crate) async fn change_expense(
     State(clock): State<Arc<dyn Clock>>,
     form: OwnForm,
 ) -> Result<Response, AppError> {
-    let body = form.body.clone();
-    let input = read_form(&body, FormInput::default());
-    let (visitor, mut returned) = match form.open(Some(id), input) {
-        Ok(opened) => opened,
-        Err(response) => return Ok(*response),
-    };
+    let (visitor, mut returned) = form.open(Some(id))?;
     let Visitor { account, expenses, time_zone, .. } = &visitor;
     match expenses.get_expense(id).await {
         Ok(Reading { value: Some(expense), .. }) => {
             let stored = FormInput::from_expense(&expense, returned.locale);
-            returned.input = read_form(&body, stored);
+            returned.fill(stored);
         }
         // KV may not show a new expense yet.
         Ok(Reading { value: None, consistency: Consistency::Eventual }) => {
-            return Ok(returned.unavailable(not_reached(NOT_IN_KV), Some(account)));
+            return Err(returned.unavailable(not_reached(NOT_IN_KV), Some(account)));
         }
         Ok(Reading { value: None, .. }) => return Err(no_such_expense()),
         // The form has all the fields that the record lacks, and the record no version.
         Err(GetError::Unreadable(_)) => returned.input.version.clear(),
         Err(GetError::Kv(error)) => {
-            return Ok(returned.unavailable(not_reached(error), Some(account)));
+            return Err(returned.unavailable(not_reached(error), Some(account)));
         }
     }
     let now = clock.now();
@@ -204,7 +192,7 @@ pub(crate) async fn change_expense(
         Ok(_) => Ok(changed(&returned)),
         Err(ChangeError::Absent) => Err(no_such_expense()),
         Err(ChangeError::Unreadable(_)) => Err(unreadable(id)),
-        Err(ChangeError::Write(error)) => Ok(returned.not_written(error, account)),
+        Err(ChangeError::Write(error)) => Err(returned.not_written(error, account)),
         Err(ChangeError::Unfit(unfit)) => {
             let errors = [FieldError { field: Field::Amount, message: format!("{unfit}.") }];
             Ok(returned.invalid(&errors, account))
@@ -217,7 +205,9 @@ pub(crate) async fn change_expense(
             Ok(Reading { value: Some(current), .. }) => Ok(returned.changed(&current, account)),
             Ok(Reading { value: None, .. }) => Err(no_such_expense()),
             Err(GetError::Unreadable(_)) => Err(unreadable(id)),
-            Err(GetError::Kv(error)) => Ok(returned.unavailable(not_reached(error), Some(account))),
+            Err(GetError::Kv(error)) => {
+                Err(returned.unavailable(not_reached(error), Some(account)))
+            }
         },
     }
 }
@@ -238,8 +228,8 @@ pub(crate) async fn change_expense(
         Protected, Changes, ReadsForm, FindsOne,
     ),
 )]
-pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
-    let visitor = form.visitor.map_err(IntoResponse::into_response)?;
+pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Response, AppError> {
+    let visitor = form.visitor?;
     let removed = match visitor.expenses.remove(id, Condition::default()).await {
         // As the first request of a double click.
         Err(RemoveError::Absent) if matches!(visitor.expenses.removed(id).await, Ok(Some(_))) => {
@@ -251,18 +241,18 @@ pub(crate) async fn delete_expense(id: ExpenseId, form: OwnForm) -> Result<Respo
         Ok(()) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Flash::Deleted(id))),
         Err(RemoveError::Absent) => {
             let detail = "Expense not found: it may be deleted already";
-            Err(AppError::new(StatusCode::NOT_FOUND, detail).into_response())
+            Err(AppError::new(StatusCode::NOT_FOUND, detail))
         }
-        Err(error) => Err(not_removed(error).into_response()),
+        Err(error) => Err(not_removed(error)),
     }
 }
 
 /// `POST /expenses/{id}/restore` for forms.
-pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Response, Response> {
-    let visitor = form.visitor.map_err(IntoResponse::into_response)?;
+pub(crate) async fn restore_expense(id: ExpenseId, form: OwnForm) -> Result<Response, AppError> {
+    let visitor = form.visitor?;
     match visitor.expenses.restore(id).await {
         Ok(_) => Ok(visitor.cookies.redirect(&list_behind(&form.body), Flash::Restored(id))),
-        Err(error) => Err(not_restored(error, id).into_response()),
+        Err(error) => Err(not_restored(error, id)),
     }
 }
 
@@ -289,28 +279,31 @@ fn read_form(body: &[u8], otherwise: FormInput) -> FormInput {
 /// A form that is shown again with its input, because the request did not succeed.
 struct ReturnedForm {
     id: Option<ExpenseId>,
+    body: Vec<u8>,
     input: FormInput,
     locale: Locale,
     request_id: Option<String>,
 }
 
 impl OwnForm {
-    /// The visitor, and the form to show again if the request fails. Without a visitor, the response.
-    fn open(
-        self,
-        id: Option<ExpenseId>,
-        input: FormInput,
-    ) -> Result<(Visitor, ReturnedForm), Box<Response>> {
-        let Self { visitor, locale, request_id, .. } = self;
-        let returned = ReturnedForm { id, input, locale, request_id };
+    /// The visitor, and the form to show again if the request fails. Without a visitor, the error's page is the form.
+    fn open(self, id: Option<ExpenseId>) -> Result<(Visitor, ReturnedForm), AppError> {
+        let Self { visitor, body, locale, request_id } = self;
+        let input = read_form(&body, FormInput::default());
+        let returned = ReturnedForm { id, body, input, locale, request_id };
         match visitor {
             Ok(visitor) => Ok((visitor, returned)),
-            Err(rejection) => Err(returned.rejected(rejection).into()),
+            Err(rejection) => Err(returned.rejected(rejection)),
         }
     }
 }
 
 impl ReturnedForm {
+    /// Takes the fields that the form lacks from `otherwise`.
+    fn fill(&mut self, otherwise: FormInput) {
+        self.input = read_form(&self.body, otherwise);
+    }
+
     fn page(
         &self,
         errors: &[FieldError],
@@ -350,30 +343,31 @@ impl ReturnedForm {
         respond(StatusCode::CONFLICT, page)
     }
 
-    fn not_written(&self, error: WriteError, account: &Account) -> Response {
+    fn not_written(&self, error: WriteError, account: &Account) -> AppError {
         match error {
-            WriteError::Erased => not_written(error, CHANGE_MAYBE_SAVED).into_response(),
+            WriteError::Erased => not_written(error, CHANGE_MAYBE_SAVED),
             error => self.unavailable(not_written(error, CHANGE_MAYBE_SAVED), Some(account)),
         }
     }
 
-    fn unavailable(&self, error: AppError, account: Option<&Account>) -> Response {
+    fn unavailable(&self, error: AppError, account: Option<&Account>) -> AppError {
         let detail = error.detail.as_str().unwrap_or_default();
         let request_id = self.request_id.as_deref();
         let why = view::Returned::Unavailable { detail, request_id };
         let page = self.page(&[], why, account);
-        error.with_page(page).into_response()
+        error.with_page(page)
     }
 
-    fn rejected(&self, rejection: Rejection) -> Response {
+    fn rejected(&self, rejection: Rejection) -> AppError {
         match rejection {
-            Rejection::Unauthenticated { sign_in: None, .. } => AppError::from(rejection)
-                .with_page(self.page(&[], view::Returned::SignedOut, None))
-                .into_response(),
+            // Only a navigation is redirected to the sign-in, and no form is one.
+            Rejection::Unauthenticated { .. } => {
+                AppError::from(rejection).with_page(self.page(&[], view::Returned::SignedOut, None))
+            }
             Rejection::Unavailable(_) | Rejection::TooManyRequests { .. } => {
                 self.unavailable(rejection.into(), None)
             }
-            other => other.into_response(),
+            other => other.into(),
         }
     }
 }
