@@ -4,7 +4,11 @@ use http::StatusCode;
 
 use crate::{
     expense_errors::{CHANGE_MAYBE_SAVED, not_reached, not_written},
-    expenses::{model::ExpenseId, store::GetError, user_expenses::RestoreError},
+    expenses::{
+        model::ExpenseId,
+        store::GetError,
+        user_expenses::{ListError, RestoreError},
+    },
 };
 use axum_authkit::AppError;
 
@@ -13,6 +17,18 @@ pub(super) fn not_got(error: GetError, id: ExpenseId) -> AppError {
     match error {
         GetError::Unreadable(_) => unreadable(id),
         GetError::Kv(error) => not_reached(error),
+    }
+}
+
+/// The response to a page of a list that was not read.
+pub(super) fn not_listed(error: ListError) -> AppError {
+    match error {
+        ListError::Kv(error) => not_reached(error),
+        ListError::ForeignCursor => AppError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "This page of the list cannot be shown: its address is incomplete or another user's",
+        )
+        .with_action("Newest expenses", "/expenses"),
     }
 }
 

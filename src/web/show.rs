@@ -19,10 +19,11 @@ use axum::{
 };
 use chrono::NaiveDate;
 use http::{StatusCode, header};
+use maud::Markup;
 
 use super::{
     cookies::Flash,
-    error::not_got,
+    error::{not_got, not_listed},
     expense_form::{FormInput, new_idempotency_key},
     list_query::{FilterInput, PageQuery, rebuilt},
     locale::Locale,
@@ -37,7 +38,7 @@ use super::{
 use crate::{
     access::Access,
     conditions::with_consistency,
-    expense_errors::{no_such_expense, not_reached},
+    expense_errors::no_such_expense,
     expenses::{
         ledger::overlay::{Consistency, Reading},
         model::{Category, Currency, Expense, ExpenseId},
@@ -45,7 +46,7 @@ use crate::{
         row::{Figures, RowRef},
         store::GetError,
         summary::SummaryBuilder,
-        user_expenses::{ListError, PageInOrder, UserExpenses},
+        user_expenses::{PageInOrder, UserExpenses},
     },
     fastapi::{
         Fault, Problems,
@@ -65,61 +66,89 @@ const ROWS: usize = 25;
 pub(crate) async fn show_home(
     visitor: Result<Visitor, Rejection>,
     clock: State<Arc<dyn Clock>>,
-) -> Response {
+) -> Result<Response, AppError> {
     match visitor {
         Ok(visitor) => list_expenses(visitor, clock, RawQuery(None)).await,
-        Err(Rejection::Unauthenticated { .. }) => respond(StatusCode::OK, home::page()),
+        Err(Rejection::Unauthenticated { .. }) => Ok(respond(StatusCode::OK, home::page())),
         // Neither an outage nor a missing permission is a sign-out.
-        Err(error) => error.into_response(),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// `GET /expenses` for browsers.
 pub(crate) async fn list_expenses(
-    Visitor {
-        account, expenses, locale, time_zone, cookies, flash, currency: last_currency, ..
-    }: Visitor,
+    visitor: Visitor,
     State(clock): State<Arc<dyn Clock>>,
     RawQuery(query): RawQuery,
-) -> Response {
-    let mut query = PageQuery::parse(&query.unwrap_or_default(), locale);
-    let ListQuery { limit, cursor, sort, filter } = match read_query(&mut query, locale) {
-        Ok(read) => read,
-        Err(QueryRefusal::Parameters(problems)) => return AppError::from(problems).into_response(),
+) -> Result<Response, AppError> {
+    let mut query = PageQuery::parse(&query.unwrap_or_default(), visitor.locale);
+    let list = match read_query(&mut query, visitor.locale) {
+        Ok(list) => list,
+        Err(QueryRefusal::Parameters(problems)) => return Err(problems.into()),
         Err(QueryRefusal::Filter(errors)) => {
-            let input = query.filter_input();
-            let page = overview::filter_refused(&account, &input, query.sort(), &errors);
-            return respond(StatusCode::UNPROCESSABLE_ENTITY, page);
+            let (input, sort) = (query.filter_input(), query.sort());
+            let page = overview::filter_refused(&visitor.account, &input, sort, &errors);
+            return Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, page));
         }
     };
-    let limit = if query.has("limit") { limit } else { ROWS };
-    let mut sums = PageSums { named_id: named_id(flash), ..PageSums::default() };
+    let (Reading { value: listed, consistency }, mut sums) = read_page(&visitor, &list).await?;
+    let today = visitor.time_zone.date(clock.now());
+    let notice = match visitor.flash {
+        Some(flash) => notice_of(&visitor.expenses, flash, sums.named.take()).await,
+        None => None,
+    };
+    let cursor = listed.page.cursor.as_deref();
+    let next = cursor.map(|cursor| next_query(&query.filtering, cursor));
+    let shown = Shown { listed: &listed, consistency, next: next.as_deref(), today };
+    let page = overview_of(&visitor, &list, &shown, sums, notice.as_ref());
+    let mut response = respond(StatusCode::OK, page);
+    if notice.is_some() {
+        visitor.cookies.clear_flash(&mut response);
+    }
+    if let Some(cursor) = cursor {
+        response.headers_mut().insert(header::LINK, next_link(&query.filtering, cursor)?);
+    }
+    Ok(with_consistency(response, consistency))
+}
+
+/// Reads a page of the list. The first page, and each one by date, comes with the sums of all expenses.
+async fn read_page(
+    Visitor { expenses, flash, .. }: &Visitor,
+    list: &ListQuery,
+) -> Result<(Reading<PageInOrder>, PageSums), AppError> {
+    let ListQuery { limit, cursor, sort, filter } = list;
+    let mut sums = PageSums { named_id: named_id(*flash), ..PageSums::default() };
     let is_filtered = !filter.is_empty();
     let mut each = |row: RowRef<'_>, figures: &Figures<'_>, is_selected: bool| {
         sums.add(row, figures, is_selected && is_filtered);
     };
-    let listed = if cursor.is_none() || sort == Sort::Date {
-        expenses.list_all(limit, cursor.as_deref(), &filter, sort, &mut each).await
+    let listed = if cursor.is_none() || *sort == Sort::Date {
+        expenses.list_all(*limit, cursor.as_deref(), filter, *sort, &mut each).await
     } else {
-        let page = expenses.list(limit, cursor.as_deref(), &filter, sort).await;
+        let page = expenses.list(*limit, cursor.as_deref(), filter, *sort).await;
         page.map(|page| page.map(|page| PageInOrder { page, before: None, after: None }))
     };
-    let Reading { value: view, consistency } = match listed {
-        Ok(view) => view,
-        Err(ListError::Kv(error)) => return not_reached(error).into_response(),
-        Err(ListError::ForeignCursor) => {
-            return AppError::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "This page of the list cannot be shown: its address is incomplete or another user's",
-            )
-            .with_action("Newest expenses", "/expenses")
-            .into_response();
-        }
-    };
+    Ok((listed.map_err(not_listed)?, sums))
+}
 
-    let today = time_zone.date(clock.now());
-    let PageSums { all, selected, currency, named, .. } = sums;
-    let months = all.compare_months(today);
+/// A page of the list as it is shown.
+struct Shown<'a> {
+    listed: &'a PageInOrder,
+    consistency: Consistency,
+    /// The query of the next page.
+    next: Option<&'a str>,
+    /// The date in the visitor's time zone.
+    today: NaiveDate,
+}
+
+fn overview_of(
+    Visitor { account, locale, currency: last_currency, .. }: &Visitor,
+    ListQuery { cursor, sort, filter, .. }: &ListQuery,
+    Shown { listed, consistency, next, today }: &Shown<'_>,
+    PageSums { all, selected, currency, .. }: PageSums,
+    notice: Option<&Notice>,
+) -> Markup {
+    let months = all.compare_months(*today);
     let categories: Vec<String> = all.categories().into_iter().map(str::to_owned).collect();
     let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
     let currencies = all.currencies();
@@ -128,55 +157,38 @@ pub(crate) async fn list_expenses(
     let respelled = all.respelled();
     let summary = if filter.is_empty() { all } else { selected }.into_summary(&respelled);
     let currency = last_currency.as_deref().or(currency.as_deref()).unwrap_or(locale.currency());
-    let rows: Vec<Expense> = view.page.rows.iter().filter_map(RowRef::expense).collect();
-    let notice = match flash {
-        Some(flash) => notice_of(&expenses, flash, named).await,
-        None => None,
-    };
-    let input = next_input(notice.as_ref(), currency, today);
+    let rows: Vec<Expense> = listed.page.rows.iter().filter_map(RowRef::expense).collect();
+    let input = next_input(notice, currency, *today);
     let form = expense_view::Form {
         id: None,
         input: &input,
         errors: &[],
         categories: &categories,
         currencies: &currencies,
-        locale,
+        locale: *locale,
         is_next: matches!(notice, Some(Notice::Added(_))),
     };
-    let cursor_of_next = view.page.cursor;
-    let next = cursor_of_next.as_deref().map(|cursor| next_query(&query.filtering, cursor));
-    let page = overview::page(&Overview {
-        account: &account,
-        notice: notice.as_ref(),
-        consistency,
+    overview::page(&Overview {
+        account,
+        notice,
+        consistency: *consistency,
         list: List {
-            locale,
-            today,
-            filter: &filter,
-            sort,
+            locale: *locale,
+            today: *today,
+            filter,
+            sort: *sort,
             summary: &summary,
             categories: &categories,
             currencies: &currencies,
             rows: &rows,
-            before: view.before,
-            after: view.after,
-            next: next.as_deref(),
+            before: listed.before,
+            after: listed.after,
+            next: *next,
             is_first: cursor.is_none(),
             may_write: account.may_write(),
         },
         first_page: cursor.is_none().then_some(FirstPage { form, months: &months, is_empty }),
-    });
-    let mut response = respond(StatusCode::OK, page);
-    if notice.is_some() {
-        cookies.clear_flash(&mut response);
-    }
-    if let Some(cursor) = &cursor_of_next {
-        match next_link(&query.filtering, cursor) {
-            Ok(link) => response.headers_mut().insert(header::LINK, link),
-            Err(error) => return error.into_response(),
-        };
-    }
-    with_consistency(response, consistency)
+    })
 }
 
 /// `GET /expenses/{id}` for browsers.
@@ -274,7 +286,10 @@ enum QueryRefusal {
 fn read_query(query: &mut PageQuery, locale: Locale) -> Result<ListQuery, QueryRefusal> {
     let mut refused = std::mem::take(&mut query.refused);
     match parse_list_query(&query.filtering) {
-        Ok(parsed) if refused.is_empty() => return Ok(parsed),
+        Ok(parsed) if refused.is_empty() => {
+            let limit = if query.has("limit") { parsed.limit } else { ROWS };
+            return Ok(ListQuery { limit, ..parsed });
+        }
         Ok(_) => {}
         Err(problems)
             if problems.iter().any(|problem| matches!(problem.field(), Some("limit" | "sort"))) =>
