@@ -236,74 +236,90 @@ async fn perform(
     let is_form = origin.is_some_and(|origin| is_own_form(&parts.headers, &origin));
     let page = PageOf { caller: &caller, parts: &parts };
     match operation {
-        Operation::List => {
-            let listed = keys.list().await.map_err(failed)?;
-            if !wants_html(&parts.headers) {
-                return Ok(JsonText(describe_all(&listed)).into_response());
-            }
-            let cookies = PageCookies::of_parts(&parts);
-            let is_revoked = cookies.read(&parts.headers).0 == Some(cookies::Flash::Revoked);
-            let notice = if is_revoked { Notice::Revoked } else { Notice::None };
-            let page = page.show(Some(&listed), &KeyForm::default(), notice);
-            let mut response = respond(StatusCode::OK, page);
-            if is_revoked {
-                cookies.clear_flash(&mut response);
-            }
-            Ok(response)
-        }
-        Operation::Create => {
-            let mut fields = Parameters::default();
-            let mut new_key = None;
-            if is_form {
-                fields = Parameters::parse(&read_body(body).await?);
-            } else {
-                new_key = Some(read_new_key(&parts, body).await?);
-            }
-            let form = KeyForm::from_fields(&fields);
-            let (name, permissions) = match new_key {
-                Some(new_key) => new_key,
-                None if form.is_valid() => (form.name.trim().to_owned(), form.permissions.clone()),
-                None => {
-                    let page = page.show(None, &form, Notice::Invalid);
-                    return Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, page));
-                }
-            };
-            for permission in &permissions {
-                caller.require_scope(permission)?;
-            }
-            let organization_id = organization_of_new_keys(&caller)?;
-            match create(&keys, organization_id, &name, &permissions).await {
-                Ok((_, value)) if is_form => {
-                    let page = page.show(None, &form, Notice::Created { value: value.expose() });
-                    Ok(respond(StatusCode::CREATED, page))
-                }
-                Ok((key, value)) => {
-                    let created = describe(ObjectText::with_capacity(512), &key, Some(&value));
-                    Ok((StatusCode::CREATED, JsonText(created.finish())).into_response())
-                }
-                Err(error) if !is_form => Err(error),
-                Err(error) => {
-                    let detail = error.detail.as_str().unwrap_or_default();
-                    let page = page.show(None, &form, Notice::Failed { detail }).into_string();
-                    Err(error.with_page(page))
-                }
-            }
-        }
+        Operation::List => list_keys(&keys, &page).await,
+        Operation::Create => create_key(&keys, &page, is_form, body).await,
         Operation::RevokeByForm if !is_form => {
             Err(AppError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
                 .with_header(header::ALLOW, HeaderValue::from_static("DELETE")))
         }
-        Operation::Revoke | Operation::RevokeByForm => {
-            let id = parts.uri.path().rsplit('/').next().unwrap_or_default();
-            keys.revoke(id).await.map_err(failed)?;
-            Ok(match operation {
-                Operation::RevokeByForm => {
-                    PageCookies::of_parts(&parts).redirect(PATH, cookies::Flash::Revoked)
-                }
-                _ => StatusCode::NO_CONTENT.into_response(),
-            })
+        Operation::Revoke | Operation::RevokeByForm => revoke_key(&keys, &parts, operation).await,
+    }
+}
+
+async fn list_keys(keys: &OwnApiKeys<'_>, page: &PageOf<'_>) -> Result<Response, AppError> {
+    let listed = keys.list().await.map_err(failed)?;
+    let PageOf { parts, .. } = page;
+    if !wants_html(&parts.headers) {
+        return Ok(JsonText(describe_all(&listed)).into_response());
+    }
+    let cookies = PageCookies::of_parts(parts);
+    let is_revoked = cookies.read(&parts.headers).0 == Some(cookies::Flash::Revoked);
+    let notice = if is_revoked { Notice::Revoked } else { Notice::None };
+    let page = page.show(Some(&listed), &KeyForm::default(), notice);
+    let mut response = respond(StatusCode::OK, page);
+    if is_revoked {
+        cookies.clear_flash(&mut response);
+    }
+    Ok(response)
+}
+
+async fn create_key(
+    keys: &OwnApiKeys<'_>,
+    page: &PageOf<'_>,
+    is_form: bool,
+    body: Body,
+) -> Result<Response, AppError> {
+    let mut fields = Parameters::default();
+    let mut new_key = None;
+    if is_form {
+        fields = Parameters::parse(&read_body(body).await?);
+    } else {
+        new_key = Some(read_new_key(page.parts, body).await?);
+    }
+    let form = KeyForm::from_fields(&fields);
+    let (name, permissions) = match new_key {
+        Some(new_key) => new_key,
+        None if form.is_valid() => (form.name.trim().to_owned(), form.permissions.clone()),
+        None => {
+            let page = page.show(None, &form, Notice::Invalid);
+            return Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, page));
+        }
+    };
+    for permission in &permissions {
+        page.caller.require_scope(permission)?;
+    }
+    let organization_id = organization_of_new_keys(page.caller)?;
+    match create(keys, organization_id, &name, &permissions).await {
+        Ok((_, value)) if is_form => {
+            let page = page.show(None, &form, Notice::Created { value: value.expose() });
+            Ok(respond(StatusCode::CREATED, page))
+        }
+        Ok((key, value)) => {
+            let created = describe(ObjectText::with_capacity(512), &key, Some(&value));
+            Ok((StatusCode::CREATED, JsonText(created.finish())).into_response())
+        }
+        Err(error) if !is_form => Err(error),
+        Err(error) => {
+            let detail = error.detail.as_str().unwrap_or_default();
+            let page = page.show(None, &form, Notice::Failed { detail }).into_string();
+            Err(error.with_page(page))
         }
     }
+}
+
+async fn revoke_key(
+    keys: &OwnApiKeys<'_>,
+    parts: &Parts,
+    operation: Operation,
+) -> Result<Response, AppError> {
+    let id = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    keys.revoke(id).await.map_err(failed)?;
+    Ok(match operation {
+        Operation::RevokeByForm => {
+            PageCookies::of_parts(parts).redirect(PATH, cookies::Flash::Revoked)
+        }
+        _ => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// Creates a key for a user with fewer than [`KEYS_MAX`].
