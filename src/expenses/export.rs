@@ -79,6 +79,7 @@ impl Export {
             let mut first = FirstRows::new(after, SORTED_MAX_ROWS, SORTED_MAX_BYTES);
             let consistency = self
                 .expenses
+                .batches()
                 .read_all(&self.filter, &mut |row, figures, is_selected, _| {
                     if is_selected {
                         first.add(Place::new(Sort::Date, figures.date, row.id), row);
@@ -94,7 +95,7 @@ impl Export {
             return Ok(Some(self.next_sorted()));
         }
         let (ListedBatch { mut rows, next }, consistency) =
-            self.expenses.current_batch(position).await?;
+            self.expenses.batches().current_batch(position).await?;
         self.note(consistency)?;
         if !self.filter.is_empty() {
             rows.retain(|row| row.figures().is_some_and(|figures| self.filter.matches(&figures)));

@@ -2,10 +2,11 @@
 //!
 //! `user_expenses` has the use cases; [`model`], [`amount`], `filter`, `version`, `idempotency` and `summary` have
 //! the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV.
-//! [`events`] are what the domain reports. `order` has the orders of a list, `cursor` cuts a list into pages, `erase` deletes a user's keys, `csv` writes expenses as a table, and
+//! [`events`] are what the domain reports. `batches` reads all expenses, `order` has the orders of a list, `cursor` cuts a list into pages, `erase` deletes a user's keys, `csv` writes expenses as a table, and
 //! `sorted` sorts.
 
 pub mod amount;
+mod batches;
 pub(crate) mod csv;
 pub mod currency;
 mod cursor;

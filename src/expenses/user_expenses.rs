@@ -4,30 +4,28 @@
 use std::{pin::pin, sync::Arc};
 
 use chrono::NaiveDate;
-use futures_util::future::{Either, join, select};
+use futures_util::future::{Either, select};
 use thiserror::Error;
 
 use super::{
+    batches::{Batches, not_reached, unfilled},
     cursor::{Cursors, ListedBatch, Position, paginate},
-    events::ExpensesEvent,
     filter::Filter,
     idempotency::IdempotentRequest,
     keys::Owner,
     ledger::{
         client::{LedgerError, Ledgers, WriteError, Written, unexpected},
-        overlay::{Consistency, Overlay, Reading, Recent},
+        overlay::{Consistency, Reading, Recent},
     },
     model::{Expense, ExpenseChanges, ExpenseId, NewExpense, UnfitAmount},
     order::{FirstRows, Place, Sort},
     row::{Figures, Row, RowRef, Rows},
-    store::{Batch, ExpenseStore, GetError},
+    store::{ExpenseStore, GetError},
     summary::SummaryBuilder,
     version::Condition,
 };
 use axum_authkit::seal::Sealer;
-use edge_host::{
-    Cause, Clock, Emit as _, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, TimedKv,
-};
+use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, TimedKv};
 
 /// The expenses of all users.
 #[derive(Clone)]
@@ -102,9 +100,6 @@ pub struct PageInOrder {
 
 /// Takes each expense that is read: its row, its figures, and whether the filter selects it.
 pub type EachExpense<'a> = dyn FnMut(RowRef<'_>, &Figures<'_>, bool) + Send + 'a;
-
-/// Takes an expense like [`EachExpense`], with the position of its batch, and says whether to go on.
-type Read<'a> = dyn FnMut(RowRef<'_>, &Figures<'_>, bool, &Position) -> bool + Send + 'a;
 
 /// Why a page cannot be listed.
 #[derive(Debug, Clone, Error)]
@@ -309,7 +304,7 @@ impl UserExpenses {
             known.extend(rows.iter().map(|row| row.id));
             true
         };
-        if let Consistency::Eventual = self.read_batches(&mut note).await? {
+        if let Consistency::Eventual = self.batches().read_batches(&mut note).await? {
             let reason = "the ledger, which knows what KV does not show yet, was not reached";
             return Err(WriteError::NotWritten(reason.to_owned()).into());
         }
@@ -389,13 +384,14 @@ impl UserExpenses {
         // The ledger does not know where the batch of an earlier version's cursor begins.
         let begins_here = position.kv_cursor.is_none() || position.begin.is_some();
         let recent_limit = Some(limit).filter(|_| takes_all && begins_here);
+        let batches = self.batches();
         let (batch, overlay, consistency) =
-            self.first_batch(&position, batch_limit, recent_limit).await?;
+            batches.first_batch(&position, batch_limit, recent_limit).await?;
         let ListedBatch { mut rows, next } = batch;
         let (page, mut next) = paginate(&rows, &position, next, limit, filter);
         rows.keep(&page);
         while let Some(position) = unfilled(rows.len(), limit, &next, filter) {
-            let batch = self.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
+            let batch = batches.batch(&position, KV_LIST_MAX_KEYS, &overlay).await?;
             let ListedBatch { rows: mut more, next: next_batch } = batch;
             let (page, following) =
                 paginate(&more, &position, next_batch, limit - rows.len(), filter);
@@ -429,6 +425,7 @@ impl UserExpenses {
         let mut last_batch = None;
         let mut found = 0;
         let consistency = self
+            .batches()
             .read_all(filter, &mut |row, figures, is_selected, position| {
                 each(row, figures, is_selected);
                 if is_selected {
@@ -467,6 +464,7 @@ impl UserExpenses {
     pub async fn sum(&self, filter: &Filter) -> Result<Reading<SummaryBuilder>, SumError> {
         let mut sums = SummaryBuilder::default();
         let consistency = self
+            .batches()
             .read_all(filter, &mut |_, figures, is_selected, _| {
                 if is_selected {
                     sums.add(figures);
@@ -480,96 +478,9 @@ impl UserExpenses {
         Ok(Reading { value: sums, consistency })
     }
 
-    /// Reads all expenses, the one added last first.
-    pub(super) async fn read_all(
-        &self,
-        filter: &Filter,
-        each: &mut Read<'_>,
-    ) -> Result<Consistency, KvError> {
-        let mut read = |rows: &Rows, position: &Position| {
-            rows.iter().all(|row| {
-                let figures = row.figures();
-                figures
-                    .is_none_or(|figures| each(row, &figures, filter.matches(&figures), position))
-            })
-        };
-        self.read_batches(&mut read).await
-    }
-
-    /// Reads the batches of all expenses until `each` says to stop. The ledger is asked once: what its log has at the
-    /// beginning is every write that KV may not show.
-    async fn read_batches(
-        &self,
-        each: &mut (dyn FnMut(&Rows, &Position) -> bool + Send),
-    ) -> Result<Consistency, KvError> {
-        let mut position = Position::default();
-        let (mut batch, overlay, consistency) =
-            self.first_batch(&position, KV_LIST_MAX_KEYS, None).await?;
-        loop {
-            if !each(&batch.rows, &position) {
-                return Ok(consistency);
-            }
-            let Some(next) = batch.next else { return Ok(consistency) };
-            batch = self.batch(&next, KV_LIST_MAX_KEYS, &overlay).await?;
-            position = next;
-        }
-    }
-
-    /// Asks KV and the ledger at the same time: KV for `limit` keys, and the ledger for what a page of
-    /// `recent_limit` expenses needs, or for all that follows.
-    async fn first_batch(
-        &self,
-        position: &Position,
-        limit: usize,
-        recent_limit: Option<usize>,
-    ) -> Result<(ListedBatch, Overlay, Consistency), KvError> {
-        let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref());
-        let recent = self.recent(position, None, recent_limit);
-        let (stored, (overlay, consistency)) = join(stored, recent).await;
-        Ok((overlaid(stored, position, &overlay)?, overlay, consistency))
-    }
-
-    /// Asks the ledger for its entries from a position on, up to the id `until`, as far as a page of `limit` expenses needs them.
-    async fn recent(
-        &self,
-        position: &Position,
-        until: Option<&str>,
-        limit: Option<usize>,
-    ) -> (Overlay, Consistency) {
-        let after = position.begin.as_deref();
-        match self.all.ledgers.list(&self.owner, after, until, limit).await {
-            Ok(overlay) => (overlay, Consistency::Strong),
-            Err(error) => (Overlay::none(), not_reached(&error)),
-        }
-    }
-
-    /// Asks KV for another batch of the same page.
-    async fn batch(
-        &self,
-        position: &Position,
-        limit: usize,
-        overlay: &Overlay,
-    ) -> Result<ListedBatch, KvError> {
-        let stored = self.all.store.list(&self.owner, limit, position.kv_cursor.as_deref()).await;
-        overlaid(stored, position, overlay)
-    }
-
-    /// A batch of a list that goes on for long: the ledger is asked at each batch.
-    pub(super) async fn current_batch(
-        &self,
-        position: &Position,
-    ) -> Result<(ListedBatch, Consistency), KvError> {
-        if position.begin.is_none() {
-            let (batch, _, consistency) =
-                self.first_batch(position, KV_LIST_MAX_KEYS, None).await?;
-            return Ok((batch, consistency));
-        }
-        // The ledger comes after KV, which tells where the batch ends: a long log has most of its entries beyond.
-        let cursor = position.kv_cursor.as_deref();
-        let stored = self.all.store.list(&self.owner, KV_LIST_MAX_KEYS, cursor).await?;
-        let until = stored.end.as_deref().filter(|_| stored.next.is_some());
-        let (overlay, consistency) = self.recent(position, until, None).await;
-        Ok((overlaid(Ok(stored), position, &overlay)?, consistency))
+    /// The batches that these expenses are read in.
+    pub(super) fn batches(&self) -> Batches<'_> {
+        Batches { store: &self.all.store, ledgers: &self.all.ledgers, owner: &self.owner }
     }
 
     fn position(
@@ -599,51 +510,6 @@ fn changed(id: ExpenseId, written: Written) -> Result<Row, ChangeError> {
             Err(ChangeError::Write(unexpected().into()))
         }
     }
-}
-
-/// A read goes on without the ledger.
-fn not_reached(error: &LedgerError) -> Consistency {
-    ExpensesEvent::ReadWithoutLedger { cause: Cause(error) }.emit();
-    Consistency::Eventual
-}
-
-/// The position to go on from if a page without a filter is short because expenses in its batch are deleted.
-fn unfilled(
-    rows: usize,
-    limit: usize,
-    next: &Option<Position>,
-    filter: &Filter,
-) -> Option<Position> {
-    next.clone().filter(|next| rows < limit && filter.is_empty() && next.after.is_none())
-}
-
-/// A batch of KV as the log changes it. An erased owner has none, whether KV responds or not.
-fn overlaid(
-    stored: Result<Batch, KvError>,
-    position: &Position,
-    overlay: &Overlay,
-) -> Result<ListedBatch, KvError> {
-    if let Overlay::Erased = overlay {
-        return Ok(ListedBatch { rows: Rows::default(), next: None });
-    }
-    let Batch { rows, end, next } = stored?;
-    let mut begin = position.begin.clone();
-    if begin.is_none() && position.kv_cursor.is_some() {
-        // A cursor of an earlier version does not tell where the batch begins.
-        begin = position.after.clone().or_else(|| {
-            let first = rows.iter().next().map(|row| row.id.to_string());
-            first.or_else(|| end.clone())
-        });
-    }
-    // An empty batch that is not the last ends where it begins.
-    let end = end.or_else(|| begin.clone());
-    let next = next.map(|cursor| Position {
-        kv_cursor: Some(cursor),
-        begin: Some(end.clone().unwrap_or_default()),
-        ..Position::default()
-    });
-    let end = next.as_ref().map(|_| end.unwrap_or_default());
-    Ok(ListedBatch { rows: overlay.apply(rows, begin.as_deref(), end.as_deref()), next })
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ export const PLANTED = [
   },
   {
     name: 'a read without the ledger claims to be strong',
-    file: 'src/expenses/user_expenses.rs',
+    file: 'src/expenses/batches.rs',
     from: 'Consistency::Eventual\n}',
     to: 'Consistency::Strong\n}',
   },
