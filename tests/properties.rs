@@ -7,7 +7,7 @@
 
 use authkit_edge::{
     expenses::model::Currency,
-    web::{Locale, expense_form::FormInput},
+    web::{Locale, expense_form::TypedExpense},
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, header};
@@ -37,12 +37,12 @@ fn locale_of(language: &'static str) -> Locale {
 
 /// Parses the amount as the form does.
 fn read(amount: &str, currency: &str, locale: Locale) -> Option<String> {
-    let typed = FormInput {
+    let typed = TypedExpense {
         description: "Lunch".to_owned(),
         amount: amount.to_owned(),
         currency: currency.to_owned(),
         date: "2026-11-23".to_owned(),
-        ..FormInput::default()
+        ..TypedExpense::default()
     };
     let content = typed.to_content(noon().date_naive(), locale).ok()?;
     assert_eq!(&*content.currency, currency);

@@ -17,7 +17,7 @@ use crate::{
     },
     web::{
         Locale,
-        expense_form::{Field, FormInput},
+        expense_form::{Field, TypedExpense},
     },
 };
 
@@ -197,14 +197,13 @@ impl FileRead<'_> {
             add(Field::Amount.name(), message, amount);
         }
         let otherwise = settings.currency.as_deref().unwrap_or(&Currency::DEFAULT);
-        let input = FormInput {
+        let input = TypedExpense {
             description: text(description),
             amount: amount.to_owned(),
             currency: if currency.is_empty() { otherwise } else { currency }.to_owned(),
             category: text(category),
             // A date with two meanings has its fault.
             date: day.unwrap_or_else(|| now.date_naive().to_string()),
-            ..FormInput::default()
         };
         let locale = if is_own { Locale::default() } else { *locale };
         let content = input.to_content(now.date_naive(), locale).map_err(|errors| {
@@ -236,7 +235,7 @@ impl FileRead<'_> {
 
 /// The id of an expense whose file has none: made of its content, so that another import of the file adds nothing.
 fn id_of(content: &ExpenseContent) -> ExpenseId {
-    let digest = Sha256::digest(FormInput::canonical(content));
+    let digest = Sha256::digest(TypedExpense::canonical(content));
     let digest = digest.first_chunk().copied().unwrap_or_default();
     ExpenseId::of_import(content.date, u128::from_be_bytes(digest))
 }

@@ -24,9 +24,9 @@ use crate::{
 };
 use edge_host::{json, random_bytes};
 
-/// The values of the form's fields.
+/// The fields of an expense as they are typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FormInput {
+pub struct TypedExpense {
     /// The description.
     pub description: String,
     /// The amount, in any language's format.
@@ -37,6 +37,13 @@ pub struct FormInput {
     pub category: String,
     /// `YYYY-MM-DD`, which date fields send in every language.
     pub date: String,
+}
+
+/// The values of the form's fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FormInput {
+    /// The fields of the expense.
+    pub expense: TypedExpense,
     /// A hidden field of the form that adds: sending the form twice adds one expense.
     pub idempotency_key: String,
     /// A hidden field of the form that edits: the version of the expense that the page shows.
@@ -98,11 +105,11 @@ impl FormInput {
     pub fn from_form(body: &[u8], otherwise: Self) -> Self {
         Parameters::parse(body).into_iter().fold(otherwise, |mut input, (name, value)| {
             let field = match &*name {
-                "description" => &mut input.description,
-                "amount" => &mut input.amount,
-                "currency" => &mut input.currency,
-                "category" => &mut input.category,
-                "date" => &mut input.date,
+                "description" => &mut input.expense.description,
+                "amount" => &mut input.expense.amount,
+                "currency" => &mut input.expense.currency,
+                "category" => &mut input.expense.category,
+                "date" => &mut input.expense.date,
                 "idempotency_key" => &mut input.idempotency_key,
                 "version" => &mut input.version,
                 "return_to" => &mut input.return_to,
@@ -116,7 +123,19 @@ impl FormInput {
     /// The input that an expense's form begins with.
     #[must_use]
     pub fn from_expense(expense: &Expense, locale: Locale) -> Self {
-        let ExpenseContent { description, amount, currency, category, date } = &expense.content;
+        Self {
+            expense: TypedExpense::of(&expense.content, locale),
+            version: Version::of(expense).as_str().to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl TypedExpense {
+    /// The content of an expense as the visitor would type it.
+    #[must_use]
+    pub fn of(content: &ExpenseContent, locale: Locale) -> Self {
+        let ExpenseContent { description, amount, currency, category, date } = content;
         Self {
             description: description.to_string(),
             amount: locale.typed(match (currency.places(), amount.to_string()) {
@@ -126,9 +145,6 @@ impl FormInput {
             currency: currency.to_string(),
             category: category.to_string(),
             date: date.to_string(),
-            idempotency_key: String::new(),
-            version: Version::of(expense).as_str().to_owned(),
-            return_to: String::new(),
         }
     }
 
@@ -401,18 +417,18 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
     }
 
-    fn lunch() -> FormInput {
-        FormInput {
+    fn lunch() -> TypedExpense {
+        TypedExpense {
             description: "Lunch".into(),
             amount: "42.50".into(),
             currency: "USD".into(),
             date: "2026-11-23".into(),
-            ..FormInput::default()
+            ..TypedExpense::default()
         }
     }
 
     fn amount(text: &str) -> Result<String, String> {
-        let input = FormInput { amount: text.into(), ..lunch() };
+        let input = TypedExpense { amount: text.into(), ..lunch() };
         match input.to_content(today(), locale("en")) {
             Ok(content) => Ok(content.amount.to_string()),
             Err(errors) => {
@@ -460,7 +476,7 @@ mod tests {
         currency: &str,
         text: &str,
     ) -> Result<String, Vec<FieldError>> {
-        let input = FormInput { amount: text.into(), currency: currency.into(), ..lunch() };
+        let input = TypedExpense { amount: text.into(), currency: currency.into(), ..lunch() };
         let content = input.to_content(today(), locale(language))?;
         assert_eq!(&*content.currency, currency);
         Ok(content.amount.to_string())
@@ -545,8 +561,11 @@ mod tests {
                 let has_places = |amount: &&str| places > 0 || amount.ends_with(".00");
                 for amount in amounts.into_iter().filter(has_places) {
                     let printed = locale.money(amount, currency);
-                    let input =
-                        FormInput { amount: printed.clone(), currency: currency.into(), ..lunch() };
+                    let input = TypedExpense {
+                        amount: printed.clone(),
+                        currency: currency.into(),
+                        ..lunch()
+                    };
                     let read = input.to_content(today(), locale);
                     let read = read.map(|content| content.amount.to_string());
                     assert_eq!(read.as_deref(), Ok(amount), "{printed} {currency} {locale:?}");
@@ -634,7 +653,8 @@ mod tests {
 
     #[test]
     fn example_is_in_the_visitors_number_format() {
-        let errors = FormInput { amount: "x".into(), ..lunch() }.to_content(today(), locale("de"));
+        let errors =
+            TypedExpense { amount: "x".into(), ..lunch() }.to_content(today(), locale("de"));
         assert!(errors.unwrap_err()[0].message.contains("42,50"));
     }
 
@@ -642,7 +662,7 @@ mod tests {
     fn only_the_category_may_be_empty() {
         let content = lunch().to_content(today(), locale("de")).unwrap();
         assert_eq!(&*content.category, "other");
-        let slips = FormInput { currency: " ".into(), date: String::new(), ..lunch() };
+        let slips = TypedExpense { currency: " ".into(), date: String::new(), ..lunch() };
         let errors = slips.to_content(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
         assert_eq!(fields, [Field::Currency, Field::Date]);
@@ -650,15 +670,12 @@ mod tests {
 
     #[test]
     fn invalid_fields_are_listed_in_order() {
-        let wrong = FormInput {
+        let wrong = TypedExpense {
             description: "d".repeat(201),
             amount: "-1".into(),
             currency: "euro".into(),
             category: "c".repeat(51),
             date: "2026-02-30".into(),
-            idempotency_key: "k".into(),
-            version: "v".into(),
-            return_to: String::new(),
         };
         let errors = wrong.to_content(today(), locale("de")).unwrap_err();
         let fields: Vec<Field> = errors.iter().map(|error| error.field).collect();
@@ -670,18 +687,19 @@ mod tests {
     #[test]
     fn lower_case_currency_is_accepted() {
         let content =
-            FormInput { currency: " eur ".into(), ..lunch() }.to_content(today(), locale("de"));
+            TypedExpense { currency: " eur ".into(), ..lunch() }.to_content(today(), locale("de"));
         assert_eq!(&*content.unwrap().currency, "EUR");
     }
 
     #[test]
     fn last_of_equal_names_counts() {
+        let form = FormInput { expense: lunch(), ..FormInput::default() };
         let kept = FormInput::from_form(
             b"amount=1&amount=2%2C5&category=&zebra=x&description=a+%26%C3%A9",
-            lunch(),
+            form.clone(),
         );
-        assert_eq!(kept.description, "a &é");
-        assert_eq!(kept.amount, "2,5");
-        assert_eq!(FormInput::from_form(b"", lunch()), lunch());
+        assert_eq!(kept.expense.description, "a &é");
+        assert_eq!(kept.expense.amount, "2,5");
+        assert_eq!(FormInput::from_form(b"", form.clone()), form);
     }
 }

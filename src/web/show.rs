@@ -24,7 +24,7 @@ use maud::Markup;
 use super::{
     cookies::Flash,
     error::{not_got, not_listed},
-    expense_form::{FormInput, new_idempotency_key},
+    expense_form::{FormInput, TypedExpense, new_idempotency_key},
     list_query::{FilterInput, PageQuery, rebuilt},
     locale::Locale,
     views::{
@@ -333,20 +333,19 @@ impl PageSums {
 
 /// The input of the form that adds another expense.
 fn next_input(notice: Option<&Notice>, currency: &str, today: NaiveDate) -> FormInput {
-    let mut input = FormInput {
+    let mut expense = TypedExpense {
         currency: currency.to_owned(),
         date: today.to_string(),
-        idempotency_key: new_idempotency_key(),
-        ..FormInput::default()
+        ..TypedExpense::default()
     };
     // Receipts come in batches of one day or one kind.
     if let Some(Notice::Added(Some(Expense { content, .. }))) = notice {
-        input.date = content.date.to_string();
+        expense.date = content.date.to_string();
         if *content.category != *Category::DEFAULT {
-            input.category = content.category.to_string();
+            expense.category = content.category.to_string();
         }
     }
-    input
+    FormInput { expense, idempotency_key: new_idempotency_key(), ..FormInput::default() }
 }
 
 fn filter_message(parameter: &str, fault: &Fault, locale: Locale) -> String {

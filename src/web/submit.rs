@@ -24,7 +24,7 @@ use super::{
     Locale,
     cookies::Flash,
     error::{not_restored, unreadable},
-    expense_form::{Field, FieldError, FormInput, new_idempotency_key},
+    expense_form::{Field, FieldError, FormInput, TypedExpense, new_idempotency_key},
     list_query::rebuilt,
     views::{Account, expense as view, respond},
     visitor::Visitor,
@@ -115,15 +115,16 @@ pub(crate) async fn add_expense(
     let now = clock.now();
     let today = visitor.time_zone.date(now);
     let (date, currency) = (today.to_string(), Currency::DEFAULT.to_string());
-    returned.fill(FormInput { date, currency, ..FormInput::default() });
-    let content = match returned.input.to_content(today, returned.locale) {
+    let expense = TypedExpense { date, currency, ..TypedExpense::default() };
+    returned.fill(FormInput { expense, ..FormInput::default() });
+    let content = match returned.input.expense.to_content(today, returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, &visitor.account)),
     };
     let currency = content.currency;
     let key = IdempotencyKey::parse(&returned.input.idempotency_key);
     let key = key.or_else(|_| IdempotencyKey::parse(&new_idempotency_key()));
-    let once = key.ok().map(|key| IdempotentRequest::new(key, &FormInput::canonical(&content)));
+    let once = key.ok().map(|key| IdempotentRequest::new(key, &TypedExpense::canonical(&content)));
     match visitor.expenses.add(NewExpense::from(content), once).await {
         Ok(row) => {
             let response = visitor.cookies.redirect(LIST, Flash::Added(row.id()));
@@ -177,7 +178,7 @@ pub(crate) async fn change_expense(
         }
     }
     let now = clock.now();
-    let content = match returned.input.to_content(time_zone.date(now), returned.locale) {
+    let content = match returned.input.expense.to_content(time_zone.date(now), returned.locale) {
         Ok(content) => content,
         Err(errors) => return Ok(returned.invalid(&errors, account)),
     };

@@ -11,7 +11,7 @@ use crate::{
         sorted::sorted_by_key,
     },
     web::Locale,
-    web::expense_form::{Field, FieldError, FormInput},
+    web::expense_form::{Field, FieldError, FormInput, TypedExpense},
     web::list_query::return_query,
 };
 use edge_host::VisitorTimeZone;
@@ -53,16 +53,8 @@ impl Form<'_> {
     /// their own.
     #[must_use]
     pub fn markup(&self) -> Markup {
-        let FormInput {
-            description,
-            amount,
-            currency,
-            category,
-            date,
-            idempotency_key,
-            version,
-            return_to,
-        } = self.input;
+        let FormInput { expense, idempotency_key, version, return_to } = self.input;
+        let TypedExpense { description, amount, currency, category, date } = expense;
         let action = self.id.map_or_else(|| "/expenses".to_owned(), |id| format!("/expenses/{id}"));
         let mut categories: Vec<&str> =
             self.categories.iter().copied().take(OFFERED_CATEGORIES).collect();
