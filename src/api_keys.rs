@@ -31,9 +31,9 @@ use crate::{
         Changes, ErrorResponse, FindsKey, NeedsScope, Protected, ReadsBody, schema::DeleteForm,
     },
     rate_limits::AccountCaller,
+    typed::Locale,
     url_encoded::Parameters,
     web::{
-        Locale,
         cookies::{self, PageCookies},
         views::{
             Account,

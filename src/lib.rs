@@ -6,6 +6,7 @@
 //!   (tools for agents). `access` gives them the caller's expenses, `expense_errors` the responses to failures.
 //! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`], [`service`],
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`] and [`uploads`]: limits of callers.
+//! - [`typed`]: amounts, dates and texts as people type them, for the pages and the import.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
 //! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses; `sorted` sorts.
@@ -37,6 +38,7 @@ pub mod rate_limits;
 pub mod request_log;
 pub mod security_headers;
 pub mod service;
+pub mod typed;
 pub mod uploads;
 pub mod url_encoded;
 pub mod web;

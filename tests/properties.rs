@@ -7,7 +7,7 @@
 
 use authkit_edge::{
     expenses::model::Currency,
-    web::{Locale, expense_form::TypedExpense},
+    typed::{Locale, expense::TypedExpense},
 };
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, header};

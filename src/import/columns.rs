@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     expenses::csv,
     fastapi::{Fault, Problem, Problems, Source},
-    web::expense_form::Field,
+    typed::expense::Field,
 };
 use edge_host::text::folded;
 

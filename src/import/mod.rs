@@ -48,10 +48,10 @@ use crate::{
         schema::{ImportForm, ImportParameters},
     },
     rate_limits::CallerLimits,
+    typed::Locale,
     uploads::{FILE_MAX_KIB, Room, Uploads},
     url_encoded::Parameters,
     web::{
-        Locale,
         cookies::{Flash, ImportCounts},
         views::{import as view, respond},
         visitor::Visitor,

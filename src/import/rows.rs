@@ -15,9 +15,9 @@ use crate::{
         model::{Currency, Expense, ExpenseContent, ExpenseId, Timestamp},
         sorted::sorted_by_key,
     },
-    web::{
+    typed::{
         Locale,
-        expense_form::{Field, TypedExpense},
+        expense::{Field, TypedExpense},
     },
 };
 

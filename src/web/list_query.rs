@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use url::form_urlencoded;
 
-use super::{Locale, expense_form::typed_amount};
 use crate::{
     expenses::{
         amount::Amount,
@@ -12,6 +11,7 @@ use crate::{
     },
     fastapi::expense::{ListQuery, SORTS, parse_list_query},
     paging::LIST_PARAMETERS,
+    typed::{Locale, amount::typed_amount},
     url_encoded::Parameters,
 };
 

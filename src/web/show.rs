@@ -24,9 +24,8 @@ use maud::Markup;
 use super::{
     cookies::Flash,
     error::{not_got, not_listed},
-    expense_form::{FormInput, TypedExpense, new_idempotency_key},
+    expense_form::{FormInput, new_idempotency_key},
     list_query::{FilterInput, PageQuery, rebuilt},
-    locale::Locale,
     views::{
         Account, docs, expense as expense_view, home,
         list::List,
@@ -54,6 +53,7 @@ use crate::{
     },
     openapi::{FindsOne, NeedsScope, Protected},
     paging::{next_link, next_query},
+    typed::{Locale, expense::TypedExpense},
     url_encoded::Parameters,
 };
 use axum_authkit::{AppError, CurrentUser, Rejection};

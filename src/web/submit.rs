@@ -21,10 +21,9 @@ use http::{HeaderValue, StatusCode, header};
 use maud::Markup;
 
 use super::{
-    Locale,
     cookies::Flash,
     error::{not_restored, unreadable},
-    expense_form::{Field, FieldError, FormInput, TypedExpense, new_idempotency_key},
+    expense_form::{FormInput, new_idempotency_key},
     list_query::rebuilt,
     views::{Account, expense as view, respond},
     visitor::Visitor,
@@ -50,6 +49,10 @@ use crate::{
         schema::{DeleteForm, ExpenseForm},
     },
     rate_limits::CallerLimits,
+    typed::{
+        Locale,
+        expense::{Field, FieldError, TypedExpense},
+    },
 };
 use axum_authkit::error_layer::request_id;
 use axum_authkit::{AppError, Rejection, origin::RequestOrigin};

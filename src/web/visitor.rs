@@ -6,7 +6,6 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 
 use super::{
-    Locale,
     cookies::{Flash, PageCookies},
     views::Account,
 };
@@ -14,6 +13,7 @@ use crate::{
     access::{Access, Permitted, expenses_of},
     expenses::{Expenses, UserExpenses, model::Currency},
     rate_limits::{CallerLimits, LimitedCaller},
+    typed::Locale,
 };
 use axum_authkit::{CurrentUser, Rejection, user::User};
 use edge_host::VisitorTimeZone;

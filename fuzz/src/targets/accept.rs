@@ -1,6 +1,6 @@
 //! `Accept` and `Accept-Language` headers, one to a line.
 
-use authkit_edge::web::Locale;
+use authkit_edge::typed::Locale;
 use axum_authkit::browser::{CSV, HTML, JSON, is_acceptable, prefers, weighted};
 use http::{HeaderMap, HeaderValue, header};
 

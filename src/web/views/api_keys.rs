@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use maud::{Markup, html};
 
 use super::{Account, Layout, expense::date};
-use crate::web::Locale;
+use crate::typed::Locale;
 use axum_authkit::api_keys::ApiKey;
 
 /// The page.

@@ -10,9 +10,11 @@ use crate::{
         model::{Expense, ExpenseId, Timestamp},
         sorted::sorted_by_key,
     },
-    web::Locale,
-    web::expense_form::{Field, FieldError, FormInput, TypedExpense},
-    web::list_query::return_query,
+    typed::{
+        Locale,
+        expense::{Field, FieldError, TypedExpense},
+    },
+    web::{expense_form::FormInput, list_query::return_query},
 };
 use edge_host::VisitorTimeZone;
 

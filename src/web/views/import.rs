@@ -11,7 +11,7 @@ use crate::{
         columns::{FIELDS, Settings},
         rows::{FileRead, RowFault},
     },
-    web::expense_form::Field,
+    typed::expense::Field,
 };
 
 /// Most faults that the page lists.

@@ -15,10 +15,8 @@ use crate::{
         sorted::sorted_by_key,
         summary::Summary,
     },
-    web::{
-        Locale,
-        list_query::{FilterInput, csv_query, list_query, return_query, sort_name, unambiguous},
-    },
+    typed::Locale,
+    web::list_query::{FilterInput, csv_query, list_query, return_query, sort_name, unambiguous},
 };
 
 /// Most categories that the filter offers, those used most, and most currencies.

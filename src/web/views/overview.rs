@@ -19,8 +19,8 @@ use crate::expenses::{
     sorted::sorted_by_key,
     summary::{CurrencySummary, MonthComparison},
 };
+use crate::typed::Locale;
 use crate::web::{
-    Locale,
     cookies::ImportCounts,
     list_query::{FilterInput, list_query},
 };

@@ -177,7 +177,7 @@ static LOCALES: [Locale; 87] = [
 ];
 
 /// Signs that mean one currency in every country.
-const SIGNS: [(&str, &str); 16] = [
+pub(super) const SIGNS: [(&str, &str); 16] = [
     ("BRL", "R$"),
     ("CAD", "CA$"),
     ("CNY", "CN¥"),
@@ -197,10 +197,10 @@ const SIGNS: [(&str, &str); 16] = [
 ];
 
 /// Signs for a currency in countries whose own currency uses its plain sign.
-const SIGNS_ABROAD: [(&str, &str); 2] = [("JPY", "JP¥"), ("USD", "US$")];
+pub(super) const SIGNS_ABROAD: [(&str, &str); 2] = [("JPY", "JP¥"), ("USD", "US$")];
 
 /// Signs for the currency of the country.
-const SIGNS_AT_HOME: [(&str, &str); 29] = [
+pub(super) const SIGNS_AT_HOME: [(&str, &str); 29] = [
     ("ARS", "$"),
     ("AUD", "$"),
     ("BDT", "৳"),
@@ -232,64 +232,11 @@ const SIGNS_AT_HOME: [(&str, &str); 29] = [
     ("ZAR", "R"),
 ];
 
-/// A typed amount, split into the number and the currency marks before or after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TypedMoney<'a> {
-    /// The marks as typed: `$`, `kr.`, `eur`.
-    pub marks: Vec<&'a str>,
-    /// The number without the marks.
-    pub number: &'a str,
-}
-
-impl<'a> TypedMoney<'a> {
-    /// Splits `text`. A mark is a sign of the tables or three letters, and is not next to another letter.
-    #[must_use]
-    pub fn split(text: &'a str) -> Self {
-        let mut split = Self { marks: Vec::new(), number: text.trim() };
-        for take in [Self::take_first, Self::take_last] {
-            if let Some((mark, number)) = take(split.number)
-                && number.contains(|character: char| character.is_ascii_digit())
-            {
-                split.marks.push(mark);
-                split.number = number.trim();
-            }
-        }
-        split
-    }
-
-    fn take_first(text: &'a str) -> Option<(&'a str, &'a str)> {
-        let lengths = mark_lengths(|mark| {
-            text.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark))
-        });
-        let code = text.get(..CODE_LEN).filter(|code| is_code(code)).map(str::len);
-        let (mark, number) = text.split_at(lengths.chain(code).max()?);
-        // In `Rs.500` the full stop belongs to the mark; in `USD.50` it can be a decimal sign.
-        let is_unclear = mark.ends_with(char::is_alphabetic) && number.starts_with(['.', ',']);
-        (!is_unclear && !number.starts_with(char::is_alphabetic)).then_some((mark, number))
-    }
-
-    fn take_last(text: &'a str) -> Option<(&'a str, &'a str)> {
-        let from_end = |len: usize| text.len().checked_sub(len).and_then(|at| text.get(at..));
-        let lengths = mark_lengths(|mark| {
-            from_end(mark.len()).is_some_and(|end| end.eq_ignore_ascii_case(mark))
-        });
-        let code = from_end(CODE_LEN).filter(|code| is_code(code)).map(str::len);
-        let (number, mark) = text.split_at(text.len() - lengths.chain(code).max()?);
-        (!number.ends_with(char::is_alphabetic)).then_some((mark, number))
-    }
-}
-
 /// The number of letters of an ISO 4217 code.
-const CODE_LEN: usize = 3;
+pub(super) const CODE_LEN: usize = 3;
 
-fn is_code(text: &str) -> bool {
+pub(super) fn is_code(text: &str) -> bool {
     text.len() == CODE_LEN && text.bytes().all(|byte| byte.is_ascii_alphabetic())
-}
-
-/// The lengths in bytes of the signs for which `is_present` is true.
-fn mark_lengths(is_present: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
-    let signs = SIGNS.iter().chain(&SIGNS_AT_HOME).chain(&SIGNS_ABROAD);
-    signs.map(|(_, sign)| *sign).filter(move |sign| is_present(sign)).map(str::len)
 }
 
 /// Whether two marks are equal, ignoring case and a trailing full stop.
