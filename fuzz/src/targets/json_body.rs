@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::router::{api, content, expect_no_failure, get, json as json_of, run};
 
-/// serde_json reads an object with this member as a number: `src/json.rs`.
+/// serde_json reads an object with this member as a number: `src/json/read.rs`.
 const NUMBER_KEY: &[u8] = b"serde_json::private";
 
 pub fn check(data: &[u8]) {
