@@ -39,6 +39,13 @@ const SERVICE: &str = "ledger";
 #[derive(Clone)]
 pub(crate) struct Ledgers(Arc<dyn ObjectNamespace>);
 
+/// The response to a message.
+struct Sent {
+    response: String,
+    /// Whether the same message was sent before, and may take effect after this response.
+    may_follow: bool,
+}
+
 /// A ledger has not responded, or not with a response of a known version.
 #[derive(Debug, Clone, Error)]
 #[error("{reason}")]
@@ -180,7 +187,7 @@ impl Ledgers {
         owner: &Owner,
         id: ExpenseId,
     ) -> Result<Option<Row>, LedgerError> {
-        let response = self.send(owner, Command::Get { id: id.to_string() }).await?;
+        let Sent { response, .. } = self.send(owner, Command::Get { id: id.to_string() }).await?;
         match outcome(&response)? {
             Outcome::Row { entry: Some(RowMessage { removed: Some(Text(row)), .. }) } => {
                 Ok(Row::from_stored(id, &row))
@@ -191,7 +198,7 @@ impl Ledgers {
 
     /// Begins the erasure of the owner's data: from now on reads are empty and writes are refused.
     pub(crate) async fn erase(&self, owner: &Owner) -> Result<(), LedgerError> {
-        let response = self.send(owner, Command::Erase).await?;
+        let Sent { response, .. } = self.send(owner, Command::Erase).await?;
         match outcome(&response)? {
             Outcome::Erased => Ok(()),
             _ => Err(unexpected()),
@@ -200,7 +207,7 @@ impl Ledgers {
 
     /// The log's entry of an expense.
     pub(crate) async fn get(&self, owner: &Owner, id: ExpenseId) -> Result<Recent, LedgerError> {
-        let response = self.send(owner, Command::Get { id: id.to_string() }).await?;
+        let Sent { response, .. } = self.send(owner, Command::Get { id: id.to_string() }).await?;
         match outcome(&response)? {
             Outcome::Row { entry: None } => Ok(Recent::Unknown),
             Outcome::Row { entry: Some(entry) } => Ok(Recent::Written(read_row(&entry)?.1)),
@@ -220,7 +227,7 @@ impl Ledgers {
     ) -> Result<Overlay, LedgerError> {
         let [after, until] = [after, until].map(|id| id.map(|id| Text(id.into())));
         let command = Command::List { after, until, limit };
-        let response = self.send(owner, command).await?;
+        let Sent { response, .. } = self.send(owner, command).await?;
         // The entries are in the order of the ids.
         match outcome(&response)? {
             Outcome::Rows { entries } => {
@@ -232,7 +239,7 @@ impl Ledgers {
     }
 
     async fn write(&self, owner: &Owner, command: Command<'_>) -> Result<Written, WriteError> {
-        let response = self.send(owner, command).await?;
+        let Sent { response, may_follow } = self.send(owner, command).await?;
         Ok(match outcome(&response).map_err(LedgerError::from)? {
             Outcome::SavedRow { id, row } => {
                 let entry = RowMessage { id, row: Some(Text(row)), removed: None };
@@ -254,13 +261,17 @@ impl Ledgers {
             }
             Outcome::Imported { added } => Written::Imported(added),
             Outcome::Full => return Err(WriteError::LogFull),
+            // The first message may still wait for KV, and find the expense.
+            Outcome::NotRead { reason } if may_follow => {
+                return Err(WriteError::MaybeWritten(reason));
+            }
             Outcome::NotRead { reason } => return Err(WriteError::NotWritten(reason)),
             Outcome::Erased => return Err(WriteError::Erased),
             Outcome::Row { .. } | Outcome::Rows { .. } => return Err(unexpected().into()),
         })
     }
 
-    async fn send(&self, owner: &Owner, command: Command<'_>) -> Result<String, LedgerError> {
+    async fn send(&self, owner: &Owner, command: Command<'_>) -> Result<Sent, LedgerError> {
         let request = match command {
             Command::Get { .. } | Command::List { .. } => String::new(),
             _ => base16ct::lower::encode_string(&random_bytes::<16>()),
@@ -278,14 +289,14 @@ impl Ledgers {
             _ => json::write(&message),
         };
         let first = match self.0.send(owner, &message).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => return Ok(Sent { response, may_follow: false }),
             Err(error) => error,
         };
         let mut may_have_run = first.may_have_run();
         let mut last = first;
         if last.kind == ObjectErrorKind::Disconnected {
             match self.0.send(owner, &message).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(Sent { response, may_follow: may_have_run }),
                 Err(error) => last = error,
             }
             may_have_run |= last.may_have_run();
@@ -316,10 +327,44 @@ pub(crate) fn unexpected() -> LedgerError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use edge_host::{Host, ObjectError, memory::MemoryHost};
+    use futures_util::FutureExt;
+
     use super::*;
 
     const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
     const RECORD: &str = r#"{"description":"Lunch","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}"#;
+
+    /// Objects that lose the first message, and respond to the second one.
+    struct LosesFirst(Mutex<Option<ObjectErrorKind>>, &'static str);
+
+    #[async_trait]
+    impl ObjectNamespace for LosesFirst {
+        async fn send(&self, _: &str, _: &str) -> Result<String, ObjectError> {
+            match self.0.lock().unwrap().take() {
+                Some(kind) => Err(ObjectError::new(kind, "lost")),
+                None => Ok(self.1.to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn write_that_was_not_read_after_a_lost_message_may_follow() {
+        let not_read = r#"{"v":1,"outcome":{"not_read":{"reason":"KV is down"}}}"#;
+        let remove = |first| {
+            let objects = Arc::new(LosesFirst(Mutex::new(first), not_read));
+            let ledgers = Ledgers::new(objects, MemoryHost::default().clock());
+            let (owner, id) = (Owner::new("user_1"), ExpenseId::parse(ID).unwrap());
+            let removed = ledgers.remove(&owner, id, Condition::default());
+            let error = removed.now_or_never().unwrap().err().unwrap();
+            matches!(error, WriteError::MaybeWritten(reason) if reason == "KV is down")
+        };
+        assert!(remove(Some(ObjectErrorKind::Disconnected)));
+        assert!(!remove(None));
+    }
 
     #[test]
     fn message_of_rows_has_the_length_that_is_reserved() {
