@@ -439,6 +439,25 @@ async fn storage_failure_is_503_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn key_of_a_write_that_failed_midway_makes_the_expense_later() {
+    for successes in 0..6 {
+        let app = TestApp::new();
+        let made = create(&app, LUNCH).await;
+        app.clock.advance(Duration::seconds(1));
+        let storage = app.ledgers.storage("user_ada");
+        storage.fail_after(successes);
+        let attempt = app.create_with_key(ADA, "key", DINNER).await;
+        storage.fail_after(usize::MAX);
+        app.pass(Duration::minutes(15)).await;
+        let dinner = app.create_with_key(ADA, "key", DINNER).await.expect(201).json();
+        if attempt.status == 201 {
+            assert_eq!(attempt.json(), dinner, "{successes}");
+        }
+        assert_eq!(app.expenses_of(ADA).await, [dinner, made], "{successes}");
+    }
+}
+
+#[tokio::test]
 async fn row_of_an_unknown_version_is_an_outage() {
     let app = TestApp::new();
     create(&app, LUNCH).await;

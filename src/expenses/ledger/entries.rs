@@ -120,11 +120,8 @@ impl Entry {
         Some(self.row.get_or_init(|| Row::from(expense).stored()))
     }
 
-    pub(super) fn store(
-        &self,
-        id: ExpenseId,
-        storage: &dyn ObjectStorage,
-    ) -> Result<(), ObjectFault> {
+    /// The key and the value of the stored row.
+    pub(super) fn stored(&self, id: ExpenseId) -> (String, String) {
         let row = EntryRow {
             v: VERSION,
             record: self.expense.as_ref().map(ExpenseRecord::from),
@@ -134,7 +131,12 @@ impl Entry {
             uncertain: self.uncertain,
             requests: Cow::Borrowed(&self.requests),
         };
-        storage.put(&format!("{LOG}{id}"), &json::write(&row))
+        (format!("{LOG}{id}"), json::write(&row))
+    }
+
+    fn store(&self, id: ExpenseId, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {
+        let (key, value) = self.stored(id);
+        storage.put(&key, &value)
     }
 
     /// Notes that a write to KV begins. If it is repeated, the row says meanwhile that KV lacks the entry: if the instance

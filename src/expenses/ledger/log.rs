@@ -222,9 +222,7 @@ impl Log {
         Ok(Some(KeyedRequest { body_hash: row.body_hash, expense, at: row.at }))
     }
 
-    /// Commits a write, with the idempotency key of an addition. The rows of one call take effect together; if
-    /// the storage fails between them, the alarm and the key come first, and a request that repeats the key
-    /// writes the entry.
+    /// Commits a write, with the idempotency key of an addition: both or neither. The alarm comes first.
     pub(super) fn commit(
         &mut self,
         storage: &dyn ObjectStorage,
@@ -247,9 +245,12 @@ impl Log {
             };
             note_key(&mut keys_due_at, entry.at);
             self.set_keys_due_at(storage, keys_due_at)?;
-            storage.put(&format!("{KEY}{}", key.hash), &json::write(&row))?;
+            let key = (format!("{KEY}{}", key.hash), json::write(&row));
+            storage.put_all(&[key, entry.stored(id)])?;
+        } else {
+            let (key, value) = entry.stored(id);
+            storage.put(&key, &value)?;
         }
-        entry.store(id, storage)?;
         self.entries.insert(id, entry);
         Ok(())
     }

@@ -22,7 +22,6 @@ use super::{
         Command, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion, VERSION,
         json_of_length, parse, rows_length,
     },
-    times::KV_LAG_MAX_MILLIS,
 };
 use crate::expenses::{
     events::ExpensesEvent,
@@ -155,23 +154,14 @@ impl Shared {
             if log.entries.contains(&expense.id) {
                 return Ok(unchanged(&expense));
             }
-            let mut expense = expense;
-            let mut key = key;
             if let Some(used) = &key
                 && let Some(first) = Log::keyed_request(storage, &used.hash, now)?
             {
-                if first.body_hash != used.body_hash {
-                    return Ok(respond(Outcome::KeyReused));
-                }
-                // The log keeps an addition for ten minutes at least. If it is not there the storage failed
-                // between two rows.
-                let is_committed =
-                    log.entries.contains(&first.expense.id) || now - first.at >= KV_LAG_MAX_MILLIS;
-                if is_committed {
-                    return Ok(unchanged(&first.expense));
-                }
-                expense = first.expense;
-                key = None;
+                return Ok(if first.body_hash == used.body_hash {
+                    unchanged(&first.expense)
+                } else {
+                    respond(Outcome::KeyReused)
+                });
             }
             if log.is_full() {
                 return Ok(self.refuse_full(owner));

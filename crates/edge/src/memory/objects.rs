@@ -258,7 +258,8 @@ struct Stored {
     rows: BTreeMap<String, String>,
     alarm: Option<DateTime<Utc>>,
     rows_written: usize,
-    is_failing: bool,
+    /// The operations that succeed before all others fail; `None` for all.
+    successes_left: Option<usize>,
 }
 
 impl MemoryObjectStorage {
@@ -276,7 +277,12 @@ impl MemoryObjectStorage {
 
     /// Makes every operation fail.
     pub fn fail(&self, is_failing: bool) {
-        self.stored().is_failing = is_failing;
+        self.stored().successes_left = is_failing.then_some(0);
+    }
+
+    /// Makes every operation fail after so many more.
+    pub fn fail_after(&self, successes: usize) {
+        self.stored().successes_left = Some(successes);
     }
 
     fn take_alarm(&self) {
@@ -301,8 +307,13 @@ impl MemoryObjectStorage {
     }
 
     fn begin(&self) -> Result<MutexGuard<'_, Stored>, ObjectFault> {
-        let stored = self.stored();
-        if stored.is_failing { Err(ObjectFault::new("made to fail")) } else { Ok(stored) }
+        let mut stored = self.stored();
+        match &mut stored.successes_left {
+            Some(0) => return Err(ObjectFault::new("made to fail")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(stored)
     }
 }
 
@@ -324,12 +335,16 @@ impl ObjectStorage for MemoryObjectStorage {
     }
 
     fn put(&self, key: &str, value: &str) -> Result<(), ObjectFault> {
+        self.put_all(&[(key.to_owned(), value.to_owned())])
+    }
+
+    fn put_all(&self, rows: &[(String, String)]) -> Result<(), ObjectFault> {
         let mut stored = self.begin()?;
-        if key.len() + value.len() > OBJECT_VALUE_MAX_BYTES {
+        if rows.iter().any(|(key, value)| key.len() + value.len() > OBJECT_VALUE_MAX_BYTES) {
             return Err(ObjectFault::new("the value is too long"));
         }
-        stored.rows_written += 1;
-        stored.rows.insert(key.to_owned(), value.to_owned());
+        stored.rows_written += rows.len();
+        stored.rows.extend(rows.iter().cloned());
         Ok(())
     }
 

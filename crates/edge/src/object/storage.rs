@@ -11,8 +11,9 @@ pub const OBJECT_VALUE_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// The rows that [`ObjectStorage::each`] reads at a time.
 const PAGE_ROWS: usize = 500;
 
-/// The storage of one object. Writes between two awaits take effect together or not at all, and they are durable
-/// before a response or an outgoing request leaves the object.
+/// The storage of one object. Writes between two awaits become durable together, before a response or an outgoing request
+/// leaves the object. A panic between two of them, or a failure of the second, leaves the first: rows that belong
+/// together are written by [`put_all`](Self::put_all).
 /// <https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#synchronous-kv-api>
 ///
 /// # Errors
@@ -53,6 +54,9 @@ pub trait ObjectStorage: Send + Sync {
     /// Writes `value` at `key`; together they have at most [`OBJECT_VALUE_MAX_BYTES`]. It counts as one row
     /// written.
     fn put(&self, key: &str, value: &str) -> Result<(), ObjectFault>;
+
+    /// Writes rows, each as [`put`](Self::put) does, all or none.
+    fn put_all(&self, rows: &[(String, String)]) -> Result<(), ObjectFault>;
 
     /// Removes `key`. A key that does not exist is not an error. It counts as one row written.
     fn delete(&self, key: &str) -> Result<(), ObjectFault>;

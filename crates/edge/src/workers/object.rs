@@ -62,6 +62,9 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = objectRows)]
     fn object_rows(rows: &Rows, prefix: &str, after: &str, limit: i32) -> Result<String, JsValue>;
 
+    #[wasm_bindgen(catch, js_name = putObjectRows)]
+    fn put_object_rows(storage: &Storage, rows: &str) -> Result<(), JsValue>;
+
     #[wasm_bindgen(catch, js_name = setObjectAlarm)]
     fn set_object_alarm(storage: &Storage, at: Option<f64>) -> Result<(), JsValue>;
 
@@ -231,6 +234,10 @@ impl ObjectStorage for WorkersObjectStorage {
 
     fn put(&self, key: &str, value: &str) -> Result<(), ObjectFault> {
         self.rows.put(key, value).map_err(failed)
+    }
+
+    fn put_all(&self, rows: &[(String, String)]) -> Result<(), ObjectFault> {
+        put_object_rows(&self.storage, &json::write(&rows)).map_err(failed)
     }
 
     fn delete(&self, key: &str) -> Result<(), ObjectFault> {

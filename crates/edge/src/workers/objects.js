@@ -61,6 +61,20 @@ export function objectRows(rows, prefix, after, limit) {
 }
 
 /**
+ * Writes rows of an object, all or none: an error rolls the transaction back.
+ *
+ * @param {DurableObjectStorage} storage
+ * @param {string} rows pairs of a name and a value, as JSON
+ */
+export function putObjectRows(storage, rows) {
+  /** @type {[string, string][]} */
+  const pairs = JSON.parse(rows);
+  storage.transactionSync(() => {
+    for (const [name, value] of pairs) storage.kv.put(name, value);
+  });
+}
+
+/**
  * Sets the alarm of an object, or deletes it. The promise needs no wait: a write takes effect at once, and one that
  * cannot be made durable resets the object, with no response to anything that depends on it.
  *

@@ -10,7 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use edge_host::{Clock, Object, ObjectContext, ObjectError, ObjectErrorKind, ObjectFault};
+use edge_host::{
+    Clock, OBJECT_VALUE_MAX_BYTES, Object, ObjectContext, ObjectError, ObjectErrorKind, ObjectFault,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,6 +39,10 @@ pub enum Operation {
     DeleteEach(String),
     /// Writes a row.
     Put(String, String),
+    /// Writes rows, all or none.
+    PutAll(Vec<(String, String)>),
+    /// Writes a row, and with it one that is too long.
+    PutTooLong(String),
     /// Deletes a row.
     Delete(String),
     /// Deletes everything.
@@ -121,6 +127,12 @@ impl Object for Stepper {
                 json!(visited)
             }
             Operation::Put(key, value) => json!(storage.put(&key, &value)?),
+            Operation::PutAll(rows) => json!(storage.put_all(&rows)?),
+            Operation::PutTooLong(key) => {
+                let long = "x".repeat(OBJECT_VALUE_MAX_BYTES + 1);
+                let rows = [(key, String::new()), ("long".to_owned(), long)];
+                json!(storage.put_all(&rows)?)
+            }
             Operation::Delete(key) => json!(storage.delete(&key)?),
             Operation::DeleteAll => json!(storage.delete_all()?),
             Operation::SetAlarm(secs) => {

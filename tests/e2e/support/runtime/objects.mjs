@@ -107,6 +107,7 @@ function testContext(ctx, instance, binding) {
         /** @param {string} key */
         delete: (key) => counted(kv.delete(key)),
       },
+      transactionSync: storage.transactionSync.bind(storage),
       /** @param {number} at */
       setAlarm(at) {
         alarms.set(id, { at, binding });
