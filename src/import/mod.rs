@@ -185,10 +185,6 @@ pub(crate) async fn import_by_form(
         let page = view::page(&visitor.account, Some(problem), None);
         Ok(respond(StatusCode::UNPROCESSABLE_ENTITY, page))
     };
-    let field = |name: &str| {
-        let found = fields.iter().find(|(field, _)| field == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
-    };
     let sent = sent_again.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
     let Some(file) = sent.filter(|text| !text.is_empty()).or(file) else {
         return again("Choose a file first.");
@@ -196,7 +192,7 @@ pub(crate) async fn import_by_form(
     if file.is_empty() {
         return again("Choose a file first. If you have chosen one, it is empty.");
     }
-    let is_confirmed = !field("confirm").is_empty();
+    let is_confirmed = fields.iter().any(|(name, value)| name == "confirm" && !value.is_empty());
     let mut settings = Settings::parse(&fields)?;
     let currency = visitor.currency.as_deref().unwrap_or(visitor.locale.currency());
     settings.currency.get_or_insert_with(|| currency.to_owned());
