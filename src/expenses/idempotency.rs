@@ -25,6 +25,9 @@ impl IdempotencyKey {
     /// The most characters.
     pub const MAX_CHARS: usize = 255;
 
+    /// The characters, as a regular expression of JSON Schema.
+    pub const PATTERN: &str = "^[ -~]+$";
+
     /// Parses a key. White space is significant.
     ///
     /// # Errors

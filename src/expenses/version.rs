@@ -1,8 +1,6 @@
 //! The version of an expense, and conditions on it: a change can require the version that its sender has read.
 
-use sha2::{Digest, Sha256};
-
-use super::{model::Expense, row::Row};
+use super::{keys::sha256_hex, model::Expense, row::Row};
 
 /// Identifies the content of one expense: a hash of its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +19,7 @@ impl Version {
     /// The version of the expense in `row`.
     #[must_use]
     pub fn of_row(row: &Row) -> Self {
-        let mut hash = base16ct::lower::encode_string(&Sha256::digest(row.json()));
+        let mut hash = sha256_hex(row.json().as_bytes());
         hash.truncate(Self::DIGITS);
         Self(hash)
     }

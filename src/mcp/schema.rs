@@ -15,9 +15,12 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, openapi::OpenApi};
 
 use super::tool::Tool;
-use crate::openapi::{
-    committed_text,
-    schema::{IdempotencyKeyHeader, ListParameters, SummaryParameters},
+use crate::{
+    expenses::{idempotency::IdempotencyKey, model::Currency},
+    openapi::{
+        committed_text,
+        schema::{IdempotencyKeyHeader, ListParameters, SummaryParameters},
+    },
 };
 
 const COMPONENT: &str = "#/components/schemas/";
@@ -239,8 +242,8 @@ fn argument_in_words(name: &str, schema: &Value) -> Value {
 
 fn pattern_in_words(pattern: &str) -> &'static str {
     match pattern {
-        "^[A-Z]{3}$" => "three capital letters",
-        "^[ -~]+$" => "printable ASCII",
+        Currency::PATTERN => "three capital letters",
+        IdempotencyKey::PATTERN => "printable ASCII",
         "^[0-9A-HJKMNP-TV-Z]{26}$" => "26 letters and digits",
         pattern => panic!("the pattern {pattern} is unknown: describe it here"),
     }

@@ -368,7 +368,7 @@ fn idempotency_key() -> Object {
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(IdempotencyKey::MAX_CHARS))
-        .pattern(Some("^[ -~]+$"))
+        .pattern(Some(IdempotencyKey::PATTERN))
         .build()
 }
 
