@@ -183,8 +183,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
         .routes(routes!(api_keys::revoke_api_key, api_keys::revoke_api_key_by_form))
         .merge(axum_authkit::routes())
-        .route(mcp::PATH, post(any_handler(mcp::answer_message)))
-        .route(mcp::PATH_WITH_SLASH, post(any_handler(mcp::answer_message)))
+        .route(mcp::PATH, post(any_handler(mcp::receive_message)))
+        .route(mcp::PATH_WITH_SLASH, post(any_handler(mcp::receive_message)))
 }
 
 /// Replaces [`router`] while the configuration is invalid: every path responds with the names of the
@@ -192,8 +192,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
 pub fn misconfigured(error: &ConfigError, clock: Arc<dyn Clock>) -> Router {
     let detail = format!("The Worker is not configured: {error}");
     HostEvent::Misconfigured { cause: Cause(error) }.emit();
-    let answer = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
-    let routes = Router::new().fallback(move || std::future::ready(answer.clone()));
+    let response = AppError::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+    let routes = Router::new().fallback(move || std::future::ready(response.clone()));
     let set_headers = security_headers(views::content_security_policy(&[]));
     let render = Arc::new(views::error::render);
     let requests = RequestLog::default();

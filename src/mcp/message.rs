@@ -106,12 +106,12 @@ impl RpcError {
         if let Some(data) = &self.data {
             error = error.member("data", data);
         }
-        let mut answer =
+        let mut response =
             ObjectText::with_capacity(0).member("jsonrpc", JSON_RPC).json("error", error.finish());
         if let Some(id) = id {
-            answer = answer.member("id", id);
+            response = response.member("id", id);
         }
-        Reply { status: self.status, body: Some(answer.finish()) }
+        Reply { status: self.status, body: Some(response.finish()) }
     }
 }
 
@@ -146,11 +146,11 @@ impl Reply {
     /// The replies to the messages of a batch.
     #[must_use]
     pub fn batch(replies: Vec<Self>) -> Self {
-        let answers: Vec<Vec<u8>> = replies.into_iter().filter_map(|reply| reply.body).collect();
-        if answers.is_empty() {
+        let responses: Vec<Vec<u8>> = replies.into_iter().filter_map(|reply| reply.body).collect();
+        if responses.is_empty() {
             return Self::NONE;
         }
-        let body = [b"[".as_slice(), &answers.join(&b','), b"]"].concat();
+        let body = [b"[".as_slice(), &responses.join(&b','), b"]"].concat();
         Self { status: StatusCode::OK, body: Some(body) }
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /mcp`: the caller's expenses as tools for agents, by the Model Context Protocol.
 //!
 //! Streamable HTTP without its streams: a request brings one message, or until revision 2025-03-26 a
-//! batch, and the response is JSON. There is no session, so any isolate answers any message. `message`
+//! batch, and the response is JSON. There is no session, so any isolate responds to any message. `message`
 //! reads and writes JSON-RPC, `revision` tells the protocol's revision, [`tool`] lists the tools, `tools`
 //! calls them, `tool_error` has their errors, and `schema` makes their descriptions on the host, for
 //! `tools.json` beside this file.
@@ -18,4 +18,4 @@ pub mod tool;
 mod tool_error;
 mod tools;
 
-pub(crate) use routes::{PATH, PATH_WITH_SLASH, answer_message};
+pub(crate) use routes::{PATH, PATH_WITH_SLASH, receive_message};

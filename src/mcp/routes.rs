@@ -60,7 +60,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
 }
 
 /// Handles `POST /mcp`.
-pub(crate) async fn answer_message(
+pub(crate) async fn receive_message(
     Client(user): Client,
     State(expenses): State<Expenses>,
     State(limits): State<Arc<CallerLimits>>,
