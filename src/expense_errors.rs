@@ -31,7 +31,7 @@ pub(crate) fn no_such_expense() -> AppError {
     AppError::new(StatusCode::NOT_FOUND, "Expense not found")
 }
 
-/// 503: KV failed to read.
+/// 503: expenses cannot be read.
 pub(crate) fn not_reached(error: impl Display) -> AppError {
     unavailable(NOT_REACHED, error)
 }

@@ -6,10 +6,12 @@
 //!   (tools for agents). `access` gives them the caller's expenses, `expense_errors` the responses to failures.
 //! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`], [`service`],
 //!   [`webhooks`]: the other routes of the app. [`rate_limits`] and [`uploads`]: limits of callers.
+//! - `import`: reads the expenses of a CSV file, for programs and as a page.
 //! - [`typed`]: amounts, dates and texts as people type them, for the pages and the import.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.
 //! - [`openapi`]: the API's description.
-//! - `conditions`, `body`, [`json`], `url_encoded`, `paging`: reading requests and writing responses; `sorted` sorts.
+//! - `conditions`, `body`, [`json`], [`url_encoded`], [`paging`]: reading requests and writing responses.
+//! - [`events`]: what the application reports beside the domain; [`request_log`]: the line that each request leaves.
 //! - The crate `axum-authkit` has sign-in, sealed sessions and access tokens; the crate `edge-host` has the
 //!   host's clock, HTTP client and KV as traits.
 //! - The crate in `crates/worker` makes a Worker of it.

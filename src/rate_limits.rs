@@ -62,7 +62,7 @@ where
     }
 }
 
-/// The caller of a request that WorkOS performs, which counts for the limit of those.
+/// The caller of a request for which this Worker asks WorkOS each time. It counts against `ACCOUNT_RATE_LIMIT`.
 pub struct AccountCaller(pub CurrentUser);
 
 impl<S> FromRequestParts<S> for AccountCaller

@@ -104,8 +104,8 @@ pub fn unmarked(cell: &str) -> String {
     text
 }
 
-/// Whether an apostrophe is written before this rest of a text, which begins a cell for some reader. A rest that begins
-/// with apostrophes needs one if it would without them.
+/// Whether an apostrophe precedes `rest`, which some reader takes for a cell. Leading apostrophes are skipped: `'=1`
+/// needs one because `=1` does.
 fn needs_mark(rest: &str, is_whole: bool) -> bool {
     is_whole && rest.trim_start_matches('\'').starts_with(['\t', '\r', '\n']) || is_formula(rest)
 }

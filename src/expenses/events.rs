@@ -5,7 +5,7 @@ use edge_host::{Cause, UserHash};
 edge_host::events! {
     /// What the domain reports. Those of a ledger happen in its Durable Object, which knows no request.
     pub enum ExpensesEvent<'a> {
-        /// A read was answered from KV alone, because the ledger has no response: it may lag by a minute.
+        /// The response to a read is from KV alone, because the ledger has none: it may lag by a minute.
         Error ReadWithoutLedger = "read_without_ledger" {
             /// The ledger's error.
             cause: Cause<'a>,

@@ -1,9 +1,10 @@
 //! Expenses: the domain. It depends on KV, Durable Objects and the clock, and not on HTTP or JSON requests.
 //!
-//! `user_expenses` has the use cases; [`model`], [`amount`], `filter`, `version`, `idempotency` and `summary` have
-//! the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the storage in KV.
-//! [`events`] are what the domain reports. `batches` reads all expenses, `order` has the orders of a list, `cursor` cuts a list into pages, `erase` deletes a user's keys, `csv` writes expenses as a table, and
-//! `sorted` sorts.
+//! `user_expenses` has the use cases; [`model`], [`amount`], [`currency`], `filter`, `version`, `idempotency` and
+//! `summary` have the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the
+//! storage in KV. [`events`] are what the domain reports. `batches` reads all expenses, `order` has the orders of a
+//! list, `cursor` cuts a list into pages, `export` reads all expenses for a file, `erase` deletes a user's keys, `csv`
+//! writes expenses as a table and reads them back, and `sorted` sorts.
 
 pub mod amount;
 mod batches;

@@ -289,7 +289,7 @@ impl ExpenseId {
         Self(Ulid::from_parts(Self::MAX_MILLIS.saturating_sub(millis), digest))
     }
 
-    /// The id of the expense that a file repeats for the so many-th time.
+    /// The id of a row that equals `repetition` earlier rows of its file.
     #[must_use]
     pub fn nth(self, repetition: usize) -> Self {
         Self(Ulid(self.0.0.wrapping_add(repetition as u128)))

@@ -1,4 +1,4 @@
-//! Rows: expenses as the JSON of the API's responses. A row is stored as the API answers it, so that a list copies it.
+//! Rows: expenses as the JSON of the API's responses. A row is stored as responses have it, so that a list copies it.
 //!
 //! The stored text of a row is its version, a colon, and the JSON with every `"` and `'` exchanged:
 //! `1:{'id':'…','description':'Team lunch','amount':42.50,…}`. The text is a JSON string in KV's metadata, in records
@@ -350,7 +350,7 @@ impl Rows {
         Self { buffer, spans: Vec::with_capacity(other.spans.len()) }
     }
 
-    /// Rows with these texts, of which `spans` has the places.
+    /// Rows with these texts: `rows` has the place of each in the buffer.
     pub(super) fn new(buffer: RowBuffer, rows: Vec<(ExpenseId, Range<usize>)>) -> Self {
         let spans = rows.into_iter().map(|(id, json)| Span { id, json }).collect();
         Self { buffer: buffer.0, spans }

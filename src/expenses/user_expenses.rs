@@ -276,7 +276,7 @@ impl UserExpenses {
         }
     }
 
-    /// Whose they are.
+    /// The owner of the expenses.
     pub(crate) fn owner(&self) -> &Owner {
         &self.owner
     }

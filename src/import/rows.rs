@@ -240,7 +240,7 @@ fn id_of(content: &ExpenseContent) -> ExpenseId {
     ExpenseId::of_import(content.date, u128::from_be_bytes(digest))
 }
 
-/// The expenses, each id once. Rows with the same id are one expense; equal rows without an id are as many as there are.
+/// The expenses, each id once. Rows with the same id are one expense; equal rows without an id stay separate expenses.
 fn with_own_ids(found: Vec<Found>) -> Vec<Expense> {
     let mut expenses: Vec<Expense> = Vec::with_capacity(found.len());
     let (mut last, mut count) = (None, 0);
@@ -378,7 +378,7 @@ mod tests {
             read.expenses.iter().map(|expense| expense.id).collect::<Vec<_>>()
         };
         let first = ids(file, noon());
-        assert_eq!(first.len(), 3, "equal rows are as many expenses");
+        assert_eq!(first.len(), 3, "equal rows stay separate expenses");
         assert!(first[0] < first[1] && first[1] < first[2]);
         let reordered =
             "Amount;Payee;Day\n2;Tea;1.11.2026\n2,00;Coffee;1.11.2026\n2;Coffee;1.11.2026\n";

@@ -28,7 +28,7 @@ pub(super) enum Action {
     Restore,
 }
 
-/// An expense as KV has it.
+/// The expense in KV, read before the decision unless the log has it.
 pub(super) enum Base {
     /// The log has it, so KV was not asked.
     InLog,

@@ -92,7 +92,7 @@ impl Entry {
             Some(record) => Some(record.into_expense(id).ok_or(UnknownVersion("row's record"))?),
             None => None,
         };
-        // Without it nothing is lost but the way back.
+        // If it is unreadable, the expense cannot be restored; nothing else is lost.
         let removed = row.removed.and_then(|record| record.into_expense(id)).map(Box::new);
         Ok(Self {
             expense,
