@@ -149,8 +149,8 @@ pub fn router(state: AppState) -> Router {
 /// Every route but the webhook's, which [`router`] adds, with its description. [`axum_authkit::routes()`] has
 /// the routes of the sign-in.
 ///
-/// Where a path has JSON and HTML, [`by_accept`], [`by_form`] and [`by_upload`] choose the handler. After a change here,
-/// `cargo test` rewrites `assets/openapi.json` and fails once: check the diff and commit it.
+/// Where a path has JSON and HTML, [`by_accept`], [`by_form`] and [`by_upload`] choose the handler. After a change
+/// here, `cargo test` rewrites `assets/openapi.json` and fails once: check the diff and commit it.
 #[allow(clippy::disallowed_methods, reason = "MCP describes its own tools")]
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -18,7 +18,8 @@ use axum_authkit::AppError;
 pub(crate) const CONSISTENCY: HeaderName = HeaderName::from_static("expenses-consistency");
 const EVENTUAL: HeaderValue = HeaderValue::from_static("eventual");
 
-/// Cloudflare compresses JSON, and makes the entity tag of what it compresses a weak one, which `If-Match` never matches.
+/// Cloudflare compresses JSON, and makes the entity tag of what it compresses a weak one, which `If-Match` never
+/// matches.
 /// <https://developers.cloudflare.com/speed/optimization/content/compression/>
 const NO_TRANSFORM: HeaderValue = HeaderValue::from_static("no-store, no-transform");
 

@@ -4,8 +4,8 @@
 //! - [`expenses`]: the domain: what an expense is, the use cases, the KV schema. It knows no HTTP.
 //! - Three interfaces to the domain, which do not know each other: `api` (JSON), [`web`] (HTML) and [`mcp`]
 //!   (tools for agents). `access` gives them the caller's expenses, `expense_errors` the responses to failures.
-//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`], [`service`],
-//!   [`webhooks`]: the other routes of the app. [`rate_limits`] and [`uploads`]: limits of callers.
+//! - `negotiation`: chooses the JSON or the HTML handler of a path. [`api_keys`], [`organization`], [`portal`],
+//!   [`service`], [`webhooks`]: the other routes of the app. [`rate_limits`] and [`uploads`]: limits of callers.
 //! - `import`: reads the expenses of a CSV file, for programs and as a page.
 //! - [`typed`]: amounts, dates and texts as people type them, for the pages and the import.
 //! - [`fastapi`]: the grammars of Pydantic and Python, and FastAPI's 422 responses.

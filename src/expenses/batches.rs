@@ -78,7 +78,8 @@ impl Batches<'_> {
         Ok((overlaid(stored, position, &overlay)?, overlay, consistency))
     }
 
-    /// Asks the ledger for its entries from a position on, up to the id `until`, as far as a page of `limit` expenses needs them.
+    /// Asks the ledger for its entries from a position on, up to the id `until`, as far as a page of `limit` expenses
+    /// needs them.
     async fn recent(
         &self,
         position: &Position,

@@ -26,7 +26,8 @@ edge_host::events! {
             /// The expenses that the ledger did not have.
             expenses: u32,
         }
-        /// The log of a ledger has grown by another 1,000 entries. An entry leaves it ten to eleven minutes after KV has it.
+        /// The log of a ledger has grown by another 1,000 entries. An entry leaves it ten to eleven minutes after KV
+        /// has it.
         Warn LedgerLogGrown = "ledger_log_grown" {
             /// The owner of the ledger.
             user: Option<UserHash>,

@@ -151,8 +151,8 @@ impl<'a> RowRef<'a> {
         self.json.len()
     }
 
-    /// The members of the JSON, with their two texts unescaped. A row that is not in the form of its version has none: it
-    /// is logged.
+    /// The members of the JSON, with their two texts unescaped. A row that is not in the form of its version has none:
+    /// it is logged.
     #[must_use]
     pub fn texts(self) -> Option<(Members<'a>, [Cow<'a, str>; 2])> {
         self.read(|members| {

@@ -403,9 +403,9 @@ impl UserExpenses {
         Ok(Reading { value: Page { rows, cursor }, consistency })
     }
 
-    /// Lists a page like [`Self::list`], from all of the user's expenses: each of them goes to `each`, the one added last
-    /// first. One `list` of KV reads a thousand, and the ledger gets one request. The page is full unless it is the
-    /// last one.
+    /// Lists a page like [`Self::list`], from all of the user's expenses: each of them goes to `each`, the one added
+    /// last first. One `list` of KV reads a thousand, and the ledger gets one request. The page is full unless it is
+    /// the last one.
     ///
     /// # Errors
     ///

@@ -130,8 +130,8 @@ fn parse_currency(value: &Value) -> Result<Currency, Fault> {
     Ok(Currency::parse(parse_string(value)?)?)
 }
 
-/// The decimal places of a currency that was sent. `null` is the default currency; an invalid one counts as it, and is a
-/// problem of its own.
+/// The decimal places of a currency that was sent. `null` is the default currency; an invalid one counts as it, and is
+/// a problem of its own.
 fn places_of(currency: &Value) -> u8 {
     parse_currency(currency).unwrap_or(Currency::DEFAULT).places()
 }

@@ -1,5 +1,6 @@
-//! Reads CSV (RFC 4180), with commas, semicolons or tabs between the cells, as spreadsheets of different languages write
-//! it. What RFC 4180 does not allow is an error and never a guess: a file that breaks off within quotes is incomplete.
+//! Reads CSV (RFC 4180), with commas, semicolons or tabs between the cells, as spreadsheets of different languages
+//! write it. What RFC 4180 does not allow is an error and never a guess: a file that breaks off within quotes is
+//! incomplete.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
-//! `/expenses/import`: adds the expenses of a CSV file. Programs send the file and get JSON; the page sends it in a form.
+//! `/expenses/import`: adds the expenses of a CSV file. Programs send the file and get JSON; the page sends it in a
+//! form.
 //!
 //! | request | response |
 //! | --- | --- |

@@ -1,5 +1,5 @@
-//! `multipart/form-data` (RFC 7578), as browsers, curl and .NET send it. The body is text: the only file that a form here
-//! has is a CSV file.
+//! `multipart/form-data` (RFC 7578), as browsers, curl and .NET send it. The body is text: the only file that a form
+//! here has is a CSV file.
 
 use axum_authkit::browser::split_unquoted;
 

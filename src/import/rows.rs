@@ -1,4 +1,5 @@
-//! The rows of a file as expenses. A date or an amount with two meanings is a fault, and a setting tells which one is meant.
+//! The rows of a file as expenses. A date or an amount with two meanings is a fault, and a setting tells which one is
+//! meant.
 
 use std::borrow::Cow;
 

@@ -226,8 +226,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// Status 400 for a value that is not a message, and for a notification's parameters that are not an object; 200 for
-    /// those of a request.
+    /// Status 400 for a value that is not a message, and for a notification's parameters that are not an object; 200
+    /// for those of a request.
     fn read(value: Value) -> Result<Self, Box<NotAMessage>> {
         let Value::Object(mut members) = value else {
             return Err(invalid(None, "Invalid request: a message must be an object"));

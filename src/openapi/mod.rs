@@ -3,8 +3,8 @@
 //! error responses.
 //!
 //! The document is built on the host and committed as a static asset, where a change to the API shows in the diff:
-//! Cloudflare serves it without running the Worker, and it takes no room in the bundle. `tests/app/openapi.rs` fails when
-//! it does not match the code, and rewrites it.
+//! Cloudflare serves it without running the Worker, and it takes no room in the bundle. `tests/app/openapi.rs` fails
+//! when it does not match the code, and rewrites it.
 
 pub mod routing;
 pub mod schema;

@@ -1,5 +1,5 @@
-//! Amounts in every language's format: `42.50` and `42,50`, `1,234.50`, `1.234,50` and `1 234,50`. `1,234` means 1234 or
-//! 1.234; it is refused, not guessed. The format of the pages is read too, with its currency: `$130.00`,
+//! Amounts in every language's format: `42.50` and `42,50`, `1,234.50`, `1.234,50` and `1 234,50`. `1,234` means 1234
+//! or 1.234; it is refused, not guessed. The format of the pages is read too, with its currency: `$130.00`,
 //! `1.234,50 €`, `¥1,234`. The currency beside an amount must be the one in the currency field.
 
 use thiserror::Error;

@@ -93,8 +93,8 @@ impl TypedExpense {
         }
     }
 
-    /// The content of an expense. An empty category gets the default; an empty date or currency is an error, because it is
-    /// more likely a slip: browsers send an empty date for one that does not exist.
+    /// The content of an expense. An empty category gets the default; an empty date or currency is an error, because it
+    /// is more likely a slip: browsers send an empty date for one that does not exist.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! The HTML interface: pages for browsers, and the forms on them.
 //!
-//! [`show`] has the pages of expenses, [`account`] the account's, [`submit`] the forms. [`visitor`] is the signed-in person behind a request,
-//! [`expense_form`] the fields of an expense's form, `list_query` the query of the list, [`cookies`] the message that a page shows once. [`views`] turns data into HTML.
+//! [`show`] has the pages of expenses, [`account`] the account's, [`submit`] the forms. [`visitor`] is the signed-in
+//! person behind a request, [`expense_form`] the fields of an expense's form, `list_query` the query of the list,
+//! [`cookies`] the message that a page shows once. [`views`] turns data into HTML.
 
 pub mod account;
 pub mod cookies;

@@ -8,8 +8,9 @@
 //! | `GET /expenses/{id}/delete?return_to` | the question before deleting |
 //! | `GET /docs` | the API documentation |
 //!
-//! Cost: a page with a list is one `list` of KV for each thousand of the visitor's expenses and one request to the ledger,
-//! which the first `list` does not wait for; they serve rows, totals and charts. A later page in the order of additions is one `list`.
+//! Cost: a page with a list is one `list` of KV for each thousand of the visitor's expenses and one request to the
+//! ledger, which the first `list` does not wait for; they serve rows, totals and charts. A later page in the order of
+//! additions is one `list`.
 
 use std::sync::Arc;
 

@@ -27,8 +27,8 @@ use crate::expenses::{
     version::Condition,
 };
 
-/// The longest wait for one message, during which a write may read KV. A message whose object ended is sent once more, so
-/// that a caller waits twice as long at most.
+/// The longest wait for one message, during which a write may read KV. A message whose object ended is sent once more,
+/// so that a caller waits twice as long at most.
 const MAX_MILLIS: u32 = 10_000;
 const _: () = assert!(edge_host::KV_READ_MAX_MILLIS < MAX_MILLIS);
 

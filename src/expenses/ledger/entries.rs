@@ -139,8 +139,8 @@ impl Entry {
         storage.put(&key, &value)
     }
 
-    /// Notes that a write to KV begins. If it is repeated, the row says meanwhile that KV lacks the entry: if the instance
-    /// ends, the attempt may take effect late, and counts as uncertain.
+    /// Notes that a write to KV begins. If it is repeated, the row says meanwhile that KV lacks the entry: if the
+    /// instance ends, the attempt may take effect late, and counts as uncertain.
     pub(super) fn begin(
         &mut self,
         id: ExpenseId,

@@ -9,8 +9,8 @@
 //! | `pause` | two numbers: KV's failures in a row, and when it is tried again | with the next success |
 //! | `erasure` | `{"v","at","emptied_at","is_done"}` | never |
 //!
-//! Times are Unix milliseconds. `record` of a removed expense is `null`, and `removed` is the record that it had; versions
-//! without `removed` ignore it, and their rows have none. `kv_at` is the time when KV confirmed the
+//! Times are Unix milliseconds. `record` of a removed expense is `null`, and `removed` is the record that it had;
+//! versions without `removed` ignore it, and their rows have none. `kv_at` is the time when KV confirmed the
 //! write. `uncertain` says that a write of the expense failed or ended without a response: KV may still perform
 //! it, after later ones. Ten minutes after `kv_at` such an expense is written once more.
 //!
@@ -37,7 +37,8 @@ pub(super) const MAX_ENTRIES: usize = 20_000;
 /// The most entries after an import, which leaves room for other writes.
 const MAX_ENTRIES_OF_IMPORT: usize = 15_000;
 /// The most bytes of entries in a message, after which only removals of its own expenses are accepted: a list without a
-/// limit gets all entries, and holds them several times in memory. The longest file to import fits, unless it is full of control characters.
+/// limit gets all entries, and holds them several times in memory. The longest file to import fits, unless it is full
+/// of control characters.
 pub(super) const MAX_BYTES: usize = 10_000_000;
 /// How long a key identifies a request.
 const KEY_MILLIS: i64 = 24 * 60 * 60 * 1000;

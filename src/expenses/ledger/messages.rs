@@ -51,7 +51,8 @@ pub(super) use versioned;
 
 versioned!(Message<'_>, Response<'_>);
 
-/// As [`write`](edge_host::json::write), in a buffer of so many bytes: one that grows to megabytes is there twice while it moves.
+/// As [`write`](edge_host::json::write), in a buffer of so many bytes: one that grows to megabytes is there twice while
+/// it moves.
 pub(super) fn json_of_length(bytes: usize, value: &impl Serialize) -> String {
     let mut text = Vec::with_capacity(bytes);
     match serde_json::to_writer(&mut text, value) {
@@ -120,8 +121,8 @@ pub(super) enum Command<'a> {
     Restore {
         id: String,
     },
-    /// Adds these expenses, all or none. Those that the log has already stay as they are. A ledger of an earlier version
-    /// does not know the command, and does not respond.
+    /// Adds these expenses, all or none. Those that the log has already stay as they are. A ledger of an earlier
+    /// version does not know the command, and does not respond.
     Import {
         #[serde(borrow)]
         rows: Vec<RowMessage<'a>>,
@@ -129,8 +130,8 @@ pub(super) enum Command<'a> {
     Get {
         id: String,
     },
-    /// The entries with larger ids, up to `until`, as far as a page of `limit` expenses needs them. Without either, all of
-    /// them; a ledger of an earlier version does not know `until`.
+    /// The entries with larger ids, up to `until`, as far as a page of `limit` expenses needs them. Without either, all
+    /// of them; a ledger of an earlier version does not know `until`.
     List {
         #[serde(borrow)]
         after: Option<Text<'a>>,

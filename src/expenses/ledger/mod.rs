@@ -2,8 +2,8 @@
 //! in its storage, responds, and then writes to KV until KV has it. Reads combine KV with the log, so they show
 //! every acknowledged write although KV shows writes late.
 //!
-//! `object` is the object, `edit` what it decides on the write of an expense, `log` its stored and loaded state with its
-//! `entries`, `flush` the transfer to KV, `erasure` the removal of a deleted user's data; `times` has their delays.
+//! `object` is the object, `edit` what it decides on the write of an expense, `log` its stored and loaded state with
+//! its `entries`, `flush` the transfer to KV, `erasure` the removal of a deleted user's data; `times` has their delays.
 //! `messages` has the messages, `client` sends them from an isolate, and `overlay` combines KV with the log.
 
 pub(crate) mod client;

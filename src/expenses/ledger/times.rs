@@ -16,8 +16,8 @@ pub(super) fn delay_millis(failures: u32) -> i64 {
     if failures > 9 { MAX_DELAY_SECS * 1000 } else { secs.min(MAX_DELAY_SECS) * 1000 }
 }
 
-/// A pause of a ledger's work in KV after failures in a row. A long one is stored: the runtime ends an instance that gets no
-/// event for ten seconds, and the next one would begin with a delay of one second again.
+/// A pause of a ledger's work in KV after failures in a row. A long one is stored: the runtime ends an instance that
+/// gets no event for ten seconds, and the next one would begin with a delay of one second again.
 /// <https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/>
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pause {

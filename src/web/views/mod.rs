@@ -3,8 +3,9 @@
 //! [`crate::web::submit`] and the error layer of `axum-authkit` call them.
 //!
 //! [`layout`] is the frame of every page with its style and policy, [`home`] the welcome page, [`overview`]
-//! with [`list`] a signed-in visitor's page, [`expense`] one expense and its forms, [`account`] the account, [`mod@error`] the error
-//! page, [`docs`] the API documentation, [`api_keys`] the page of API keys, `import` the import of a file, and [`charts`] the charts.
+//! with [`list`] a signed-in visitor's page, [`expense`] one expense and its forms, [`account`] the account,
+//! [`mod@error`] the error page, [`docs`] the API documentation, [`api_keys`] the page of API keys, `import` the import
+//! of a file, and [`charts`] the charts.
 //!
 //! Pages work without scripts. Pages with an account have a script of two lines, which reloads a page that
 //! the browser restores from the back/forward cache.
