@@ -129,7 +129,7 @@ impl Object for Stepper {
             Operation::Put(key, value) => json!(storage.put(&key, &value)?),
             Operation::PutAll(rows) => json!(storage.put_all(&rows)?),
             Operation::PutTooLong(key) => {
-                let long = "x".repeat(OBJECT_VALUE_MAX_BYTES + 1);
+                let long = "x".repeat(OBJECT_VALUE_MAX_BYTES * 2);
                 let rows = [(key, String::new()), ("long".to_owned(), long)];
                 json!(storage.put_all(&rows)?)
             }
