@@ -91,7 +91,6 @@ fn note_key(earliest: &mut Option<i64>, at: i64) {
 pub(super) struct KeyedRequest {
     pub(super) body_hash: String,
     pub(super) expense: Expense,
-    pub(super) at: i64,
 }
 
 /// The loaded state of a ledger.
@@ -220,7 +219,7 @@ impl Log {
         let unknown = UnknownVersion("row's record");
         let id = ExpenseId::parse(&row.id).map_err(|_| unknown)?;
         let expense = row.record.into_expense(id).ok_or(unknown)?;
-        Ok(Some(KeyedRequest { body_hash: row.body_hash, expense, at: row.at }))
+        Ok(Some(KeyedRequest { body_hash: row.body_hash, expense }))
     }
 
     /// Commits a write, with the idempotency key of an addition: both or neither. The alarm comes first.

@@ -13,7 +13,7 @@ fn sessions() -> Arc<MemoryObjects> {
 }
 
 fn error(host: &MemoryHost) -> ConfigError {
-    AuthKit::from_env(host).err().expect("an error")
+    AuthKit::from_env(host).expect_err("an error")
 }
 
 #[test]
