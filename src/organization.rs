@@ -18,8 +18,8 @@ use crate::{
     web::cookies::{Flash, PageCookies},
 };
 use axum_authkit::{
-    AppError, Challenge, RefreshError, current_user::SwitchError, origin::RequestOrigin,
-    routes::MeResponse, workos::organizations::Membership,
+    AppError, Challenge, RefreshError, SwitchError, origin::RequestOrigin, routes::MeResponse,
+    workos::organizations::Membership,
 };
 
 /// Where a form that has switched organizations leads.

@@ -11,13 +11,13 @@
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use edge_host::{Cause, Emit as _, UserHash, WaitUntil, note_user};
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
-use thiserror::Error;
+use edge_host::{Emit as _, UserHash, WaitUntil, note_user};
+use http::{HeaderMap, Method, request::Parts};
 
 use crate::{
     api_keys::{ApiKey, ApiKeyError, ApiKeyOwner, is_api_key},
     authkit::{AuthKit, VerifyError},
+    bearer::{bearer_token, bearer_value, has_bearer},
     browser::wants_html,
     challenge::Challenge,
     context::RequestContext,
@@ -27,20 +27,18 @@ use crate::{
     origin::RequestOrigin,
     outage::Outage,
     rejection::{Rejection, Unauthenticated},
+    renewal::ENDED_BY_WORKOS,
     secret::Secret,
     session::Session,
-    session_keeper::client::{RefreshError, Renewed},
+    session_keeper::client::RefreshError,
     token::{TokenError, TokenKind, VerifiedClaims},
     user::{Impersonator, User},
-    workos::{INVALID_GRANT, WorkosError, organizations::Membership},
+    workos::{WorkosError, organizations::Membership},
 };
 
 /// The most expired sessions of one request that are renewed. A browser holds two when it kept a copy for
 /// another domain. Each renewal costs an exchange at WorkOS, and a request has room for eighty sessions.
 const MAX_RENEWALS: usize = 2;
-/// The most keepers that a renewal asks. One is enough for a session with an id. Without an id, each refresh token
-/// has a keeper, which leads to the next.
-const MAX_SUCCESSORS: usize = 100;
 
 /// The signed-in caller.
 #[derive(Clone)]
@@ -103,6 +101,11 @@ impl CurrentUser {
     #[must_use]
     pub fn access_token(&self) -> Option<&Secret> {
         self.session.as_ref().map(|session| &session.access_token)
+    }
+
+    /// The session of the cookie, or its successor; `None` for a caller by the `Authorization` header.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
     }
 
     pub(crate) fn context(&self) -> &RequestContext {
@@ -292,7 +295,7 @@ impl CurrentUser {
         self.authkit().user_hasher.hash(self.id())
     }
 
-    fn with_session(
+    pub(crate) fn with_session(
         claims: VerifiedClaims,
         session: Arc<Session>,
         context: &RequestContext,
@@ -413,41 +416,6 @@ impl CurrentUser {
             AuthKitEvent::ApiKeyAccepted { user, owner }.emit();
         }
         Ok(Credential::ApiKey(key))
-    }
-
-    /// Switches to another organization. The response hands the browser the new session.
-    ///
-    /// # Errors
-    ///
-    /// [`SwitchError`].
-    pub async fn switch_organization(self, organization_id: &str) -> Result<Self, SwitchError> {
-        let session = self.session.as_ref().ok_or(SwitchError::NoSession)?;
-        let authkit = self.context.authkit();
-        let update = self.context.session_update();
-        let user_id = self.id();
-        let renew = async |organization_id| {
-            authkit.renew(session, user_id, organization_id, &self.context).await
-        };
-        match renew(Some(organization_id)).await {
-            Ok((renewed, claims)) => {
-                update.set(Arc::clone(&renewed));
-                Ok(Self::with_session(claims, renewed, &self.context))
-            }
-            // WorkOS sends `invalid_grant` for an ended session and for a refused organization. A renewal
-            // without the organization distinguishes them.
-            Err(RefreshError::Ended) => {
-                let (renewed, _) = renew(None).await.inspect_err(|error| {
-                    if *error == RefreshError::Ended {
-                        authkit.report_end(ENDED_BY_WORKOS, Some(user_id));
-                        update.end();
-                    }
-                })?;
-                update.set(renewed);
-                let code = INVALID_GRANT.to_owned();
-                Err(RefreshError::Refused { code, description: None }.into())
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 }
 
@@ -573,124 +541,6 @@ impl SessionStatus {
             Err(VerifyError::Unavailable(outage)) => Err(IdentifyError::Unavailable(outage)),
         }
     }
-}
-
-/// Why a session was not switched to another organization.
-#[derive(Debug, Error)]
-pub enum SwitchError {
-    /// The request has a bearer token, which belongs to one organization.
-    #[error("the caller has no session")]
-    NoSession,
-    /// WorkOS did not renew the session for the organization.
-    #[error(transparent)]
-    Refresh(#[from] RefreshError),
-}
-
-/// The reason of [`AuthKitEvent::SessionEnded`] where WorkOS has ended the session.
-const ENDED_BY_WORKOS: &str = "workos";
-
-impl AuthKit {
-    /// Reports that a session has ended.
-    pub(crate) fn report_end(&self, reason: &str, user_id: Option<&str>) {
-        let user = user_id.map(|id| self.user_hasher.hash(id));
-        AuthKitEvent::SessionEnded { reason, user }.emit();
-    }
-
-    /// The newest successor of this user's `session`, with its claims. Renews the session unless another
-    /// request has renewed it.
-    async fn renew(
-        &self,
-        session: &Session,
-        user_id: &str,
-        organization_id: Option<&str>,
-        context: &RequestContext,
-    ) -> Result<(Arc<Session>, VerifiedClaims), RefreshError> {
-        let user = self.user_hasher.hash(user_id);
-        let renewed = self.renew_unreported(session, user_id, organization_id, context).await;
-        match &renewed {
-            Ok((_, _, is_fresh)) => {
-                let is_switch = organization_id.is_some();
-                AuthKitEvent::SessionRenewed { user, is_fresh: *is_fresh, is_switch }.emit();
-            }
-            // WorkOS refuses an organization by the same error. The caller knows which one it is.
-            Err(RefreshError::Ended) => {}
-            Err(RefreshError::Refused { code, .. }) => {
-                AuthKitEvent::RenewalRefused { user, code }.emit();
-            }
-            Err(RefreshError::Unavailable(outage)) => {
-                AuthKitEvent::RenewalFailed { user, cause: Cause(outage) }.emit();
-            }
-        }
-        renewed.map(|(session, claims, _)| (session, claims))
-    }
-
-    async fn renew_unreported(
-        &self,
-        session: &Session,
-        user_id: &str,
-        organization_id: Option<&str>,
-        context: &RequestContext,
-    ) -> Result<(Arc<Session>, VerifiedClaims, bool), RefreshError> {
-        let wait_until = context.wait_until();
-        let mut session = Arc::new(session.clone());
-        for _ in 0..MAX_SUCCESSORS {
-            let Renewed { session: newer, is_fresh } =
-                self.session_keepers.renew(&session, organization_id, &context.client()).await?;
-            session = newer;
-            let reason = match self.verify(session.access_token.expose(), wait_until).await {
-                Ok(claims) if claims.claims().sub == user_id => {
-                    if organization_id.is_some() && !is_fresh {
-                        continue;
-                    }
-                    return Ok((session, claims, is_fresh));
-                }
-                // A retry would get the same user, so the user must sign in.
-                Ok(_) => {
-                    AuthKitEvent::UserChanged { user: self.user_hasher.hash(user_id) }.emit();
-                    let code = "another_user".to_owned();
-                    return Err(RefreshError::Refused { code, description: None });
-                }
-                // An earlier request renewed the session long ago. Its successor may be valid.
-                Err(VerifyError::Token(TokenError::Expired)) if !is_fresh => continue,
-                Err(VerifyError::Unavailable(outage)) => {
-                    return Err(RefreshError::Unavailable(outage));
-                }
-                Err(VerifyError::Token(error)) => {
-                    format!("the renewed session's token is refused: {error}")
-                }
-            };
-            return Err(RefreshError::Unavailable(Outage::new(reason)));
-        }
-        Err(RefreshError::Unavailable(Outage::new("every successor of the session has expired")))
-    }
-}
-
-/// Whether the request has an `Authorization` header with the scheme `Bearer`, even without a valid token.
-/// Other schemes are not meant for this application, such as `Basic` for a password in front of a staging site.
-#[must_use]
-pub fn has_bearer(headers: &HeaderMap) -> bool {
-    bearer_value(headers).is_some()
-}
-
-/// Whether the header holds an API key, which is not checked here.
-pub(crate) fn has_api_key(headers: &HeaderMap) -> bool {
-    bearer_value(headers).and_then(bearer_token).is_some_and(is_api_key)
-}
-
-fn bearer_value(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let scheme = |value: &HeaderValue| {
-        let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case(b"bearer")
-    };
-    headers.get_all(header::AUTHORIZATION).iter().find(|value| scheme(value))
-}
-
-/// The token after `Bearer`, whose case [`bearer_value`] ignores (RFC 9110, section 11.1).
-fn bearer_token(value: &HeaderValue) -> Option<&str> {
-    // `HeaderValue::to_str` checks a long token byte by byte, on every request.
-    let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.is_ascii())?;
-    let (_scheme, token) = text.split_once(' ')?;
-    Some(token.trim()).filter(|token| !token.is_empty())
 }
 
 impl UnscopedUser {

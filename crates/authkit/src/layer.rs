@@ -28,10 +28,10 @@ use tower_service::Service;
 
 use crate::{
     authkit::AuthKit,
+    bearer::has_bearer,
     browser::redirect,
     context::{RequestContext, Update},
     cookie::RequestCookies,
-    current_user::has_bearer,
     error::AppError,
     error_layer::{ErrorResponder, REQUEST_ID_HEADER, RenderError, SetHeaders},
     events::AuthKitEvent,

@@ -18,11 +18,12 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     api_keys::ApiKeyOwner,
     authkit::{AuthKit, VerifyError},
+    bearer::{has_api_key, has_bearer},
     browser::{meta_refresh_page, redirect},
     config::SameSite,
     context::RequestContext,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
-    current_user::{CurrentUser, has_api_key, has_bearer},
+    current_user::CurrentUser,
     error::AppError,
     events::AuthKitEvent,
     json_response::json_response,
