@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     pages::{assert_has, assert_inert},
     support::{
-        ADA, Client, TestApp,
+        ADA, Client, TestApp, api_keys,
         app::{Browser, TestResponse},
     },
 };
@@ -32,6 +32,11 @@ fn with(permissions: &[&str]) -> (TestApp, String) {
     app.authkit.set_extra_claims(json!({"permissions": permissions}));
     let id = app.store_expense(ADA, "Lunch");
     (app, id)
+}
+
+/// The body of a request for an API key with these permissions.
+fn key_with(permissions: &[&str]) -> String {
+    json!({"name": "Laptop", "permissions": permissions}).to_string()
 }
 
 /// A browser with a session that has these permissions, and the path of an expense.
@@ -202,4 +207,43 @@ async fn malformed_permissions_limit_nothing() {
         app.authkit.set_extra_claims(json!({"permissions": permissions}));
         app.signed_in(ADA).await.post("/expenses", LUNCH).await.expect(201);
     }
+}
+
+#[tokio::test]
+async fn reader_creates_no_key_that_writes() {
+    let app = TestApp::with_variables(api_keys::VARIABLES);
+    app.authkit.set_extra_claims(json!({"permissions": [READ]}));
+    let mut browser = app.signed_in(ADA).await;
+    let token = app.authkit.access_token(ADA);
+    for permissions in [&[WRITE][..], &[READ, WRITE]] {
+        let body = key_with(permissions);
+        assert_allowed(&browser.post("/api-keys", body.clone()).await, false, WRITE);
+        assert_allowed(&app.bearer(&token).post("/api-keys", body).await, false, WRITE);
+    }
+    let refused = browser.submit("/api-keys", &[("name", "Laptop"), ("write", "on")]).await;
+    assert_has(&refused.expect(403), &["Your role lacks the permission expenses:write"]);
+    assert_eq!(app.authkit.api_keys.count(), 0);
+
+    let page = browser.open("/api-keys").await.expect(200);
+    assert_has(&page, &["<input id=\"read\" type=\"checkbox\" name=\"read\""]);
+    assert!(!page.body.contains("name=\"write\""), "{}", page.body);
+
+    browser.post("/api-keys", key_with(&[READ])).await.expect(201);
+    app.bearer(&token).post("/api-keys", key_with(&[READ])).await.expect(201);
+    browser.submit("/api-keys", &[("name", "Laptop"), ("read", "on")]).await.expect(201);
+    assert_eq!(app.authkit.api_keys.count(), 3);
+}
+
+#[tokio::test]
+async fn reader_imports_no_file() {
+    let (mut browser, _) = browser_with(&[READ]).await;
+    assert_has(
+        &browser.open("/expenses/import").await.expect(403),
+        &["Your role lacks the permission expenses:write"],
+    );
+    let request =
+        browser.request(Method::POST, "/expenses/import").header("content-type", "text/csv");
+    let file = "date,description,amount\n2026-11-20,Lunch,12.50\n";
+    assert_allowed(&browser.send(request, file.into()).await, false, WRITE);
+    assert_eq!(browser.app.expenses_of(ADA).await.len(), 1);
 }
