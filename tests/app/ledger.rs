@@ -16,6 +16,7 @@ use crate::support::{
     ADA, Client, KvOperation, TestApp,
     app::{TestResponse, ledgers},
     logs, mcp,
+    objects::{Fault, FaultyObjects},
 };
 
 const LUNCH: &str = r#"{"description": "Lunch", "amount": 1, "category": "meals"}"#;
@@ -507,6 +508,24 @@ async fn read_without_the_ledger_says_so() {
     assert!(response.detail().contains("may or may not"), "{response:?}");
     app.ledgers.set_unreachable(false);
     assert_eq!(send(&app, Method::GET, &one, "").await.header("expenses-consistency"), "");
+}
+
+#[tokio::test]
+async fn message_is_sent_again_after_one_is_lost() {
+    for fault in [Fault::LosesMessage, Fault::LosesResponse] {
+        let app = TestApp::new();
+        let objects = Arc::new(FaultyObjects::new(&app.ledgers));
+        let isolate =
+            app.isolate_with_objects(Arc::new(app.sessions.clone()), Arc::clone(&objects) as _);
+        objects.add(fault);
+        let made = create(&isolate, LUNCH).await;
+        assert!(objects.is_spent());
+        objects.add(fault);
+        let listed = send(&isolate, Method::GET, "/expenses", "").await.expect(200);
+        assert!(objects.is_spent());
+        assert_eq!(listed.json(), json!([made]), "{fault:?}");
+        assert_eq!(listed.header("expenses-consistency"), "", "{fault:?}");
+    }
 }
 
 #[tokio::test]

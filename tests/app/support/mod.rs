@@ -8,6 +8,7 @@ pub mod connect;
 #[path = "../../../crates/authkit/tests/protect/logs.rs"]
 pub mod logs;
 pub mod mcp;
+pub mod objects;
 
 pub use edge_host::{KvOperation, memory::ManualClock};
 
