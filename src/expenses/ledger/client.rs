@@ -327,44 +327,16 @@ pub(crate) fn unexpected() -> LedgerError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{collections::VecDeque, sync::Mutex};
 
     use async_trait::async_trait;
-    use edge_host::{Host, ObjectError, memory::MemoryHost};
+    use edge_host::{ObjectError, memory::ManualClock};
     use futures_util::FutureExt;
 
     use super::*;
 
     const ID: &str = "7ZZZZZZZZZ0123456789ABCDEF";
     const RECORD: &str = r#"{"description":"Lunch","amount":"42.50","currency":"USD","category":"meals","date":"2026-11-23","created_at":1795435200,"updated_at":1795435200}"#;
-
-    /// Objects that lose the first message, and respond to the second one.
-    struct LosesFirst(Mutex<Option<ObjectErrorKind>>, &'static str);
-
-    #[async_trait]
-    impl ObjectNamespace for LosesFirst {
-        async fn send(&self, _: &str, _: &str) -> Result<String, ObjectError> {
-            match self.0.lock().unwrap().take() {
-                Some(kind) => Err(ObjectError::new(kind, "lost")),
-                None => Ok(self.1.to_owned()),
-            }
-        }
-    }
-
-    #[test]
-    fn write_that_was_not_read_after_a_lost_message_may_follow() {
-        let not_read = r#"{"v":1,"outcome":{"not_read":{"reason":"KV is down"}}}"#;
-        let remove = |first| {
-            let objects = Arc::new(LosesFirst(Mutex::new(first), not_read));
-            let ledgers = Ledgers::new(objects, MemoryHost::default().clock());
-            let (owner, id) = (Owner::new("user_1"), ExpenseId::parse(ID).unwrap());
-            let removed = ledgers.remove(&owner, id, Condition::default());
-            let error = removed.now_or_never().unwrap().err().unwrap();
-            matches!(error, WriteError::MaybeWritten(reason) if reason == "KV is down")
-        };
-        assert!(remove(Some(ObjectErrorKind::Disconnected)));
-        assert!(!remove(None));
-    }
 
     #[test]
     fn message_of_rows_has_the_length_that_is_reserved() {
@@ -399,6 +371,50 @@ mod tests {
                 "{counted} for {}",
                 message.len()
             );
+        }
+    }
+
+    /// Objects whose messages fail, each with the next kind; then they cannot read KV.
+    struct FailingObjects(Mutex<VecDeque<ObjectErrorKind>>);
+
+    #[async_trait]
+    impl ObjectNamespace for FailingObjects {
+        async fn send(&self, _: &str, _: &str) -> Result<String, ObjectError> {
+            match self.0.lock().unwrap().pop_front() {
+                Some(kind) => Err(ObjectError::new(kind, "made to fail")),
+                None => Ok(r#"{"v":1,"outcome":{"not_read":{"reason":"KV is down"}}}"#.to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn failed_write_says_whether_it_may_take_effect() {
+        use ObjectErrorKind::{Disconnected, Failed, Overloaded, TimedOut};
+
+        for (kinds, may_take_effect) in [
+            (&[Overloaded][..], false),
+            (&[TimedOut], true),
+            (&[Failed], true),
+            // The object may have had the first message.
+            (&[Disconnected, Overloaded], true),
+            (&[Disconnected, Disconnected], true),
+            (&[Disconnected, TimedOut], true),
+            (&[], false),
+            // The first message may still wait for KV.
+            (&[Disconnected], true),
+        ] {
+            let objects = Arc::new(FailingObjects(Mutex::new(kinds.iter().copied().collect())));
+            let clock = Arc::new(ManualClock::default());
+            let ledgers = Ledgers::new(Arc::clone(&objects) as _, clock);
+            let (owner, id) = (Owner::new("user_1"), ExpenseId::parse(ID).unwrap());
+            let removal = ledgers.remove(&owner, id, Condition::default());
+            match removal.now_or_never().unwrap() {
+                Err(WriteError::MaybeWritten(_)) => assert!(may_take_effect, "{kinds:?}"),
+                Err(WriteError::NotWritten(_)) => assert!(!may_take_effect, "{kinds:?}"),
+                Err(error) => panic!("{kinds:?}: {error}"),
+                Ok(_) => panic!("{kinds:?}: no error"),
+            }
+            assert!(objects.0.lock().unwrap().is_empty(), "{kinds:?}");
         }
     }
 }
