@@ -260,6 +260,18 @@ async fn writes_succeed_while_kv_responds_429_for_an_hour() {
     write_for_an_hour(|kv| kv.limit_writes(true), true, true).await;
 }
 
+#[track_caller]
+fn assert_log_is_full(response: &TestResponse) {
+    assert_eq!(response.status, 503, "{response:?}");
+    assert_eq!(response.header("retry-after"), "600");
+    let detail = response.detail();
+    assert!(
+        detail.starts_with("Nothing was saved, because the log of recent changes is full"),
+        "{detail}"
+    );
+    assert!(detail.ends_with("Try again later"), "{detail}");
+}
+
 #[tokio::test]
 async fn full_log_refuses_writes_until_kv_has_them() {
     const MAX_ENTRIES: usize = 20_000;
@@ -283,24 +295,54 @@ async fn full_log_refuses_writes_until_kv_has_them() {
             }
         }
     }
+    let unlogged = format!("/expenses/{}", app.store_expense(ADA, "Old"));
     app.ledgers.evict_all();
     logs::take();
-    let refused = send(&app, Method::POST, "/expenses", DINNER).await.expect(503);
-    assert_eq!(refused.header("retry-after"), "600");
-    let detail = refused.detail();
-    assert!(detail.starts_with("Nothing was saved, because the log of recent changes is full"));
-    assert!(detail.ends_with("Try again later"), "{detail}");
+    assert_log_is_full(&send(&app, Method::POST, "/expenses", DINNER).await);
     let lines = logs::take().join("\n");
     assert!(lines.contains("the ledger's log is full: KV does not accept its writes"), "{lines}");
+    // The log has no room for a change or a removal of another expense either.
+    assert_log_is_full(&send(&app, Method::PATCH, &unlogged, r#"{"amount": 3}"#).await);
+    assert_log_is_full(&send(&app, Method::DELETE, &unlogged, "").await);
     // Reads and changes of what is in the log go on.
     assert_eq!(send(&app, Method::GET, &path(&made), "").await.expect(200).json(), made);
     assert_eq!(app.expenses_of(ADA).await.len(), 1_000);
     send(&app, Method::PATCH, &path(&made), r#"{"amount": 3}"#).await.expect(200);
     app.kv.fail(None);
     app.pass(Duration::hours(1)).await;
-    assert_eq!(app.kv.keys().len(), MAX_ENTRIES);
+    assert_eq!(app.kv.keys().len(), MAX_ENTRIES + 1);
     assert!(storage.list("log:").unwrap().is_empty());
     create(&app, DINNER).await;
+}
+
+#[tokio::test]
+async fn log_of_most_bytes_takes_only_its_own_removals() {
+    /// The ledger counts 1,150 bytes for each of these expenses, and refuses writes from 10 MB on.
+    const ENTRIES: usize = 8_700;
+
+    let app = TestApp::new();
+    app.kv.fail(Some(KvOperation::Put));
+    let long = json!({"description": "🧾".repeat(200), "category": "🧾".repeat(50), "amount": 1});
+    let token = app.authkit.access_token(ADA);
+    let made = app.bearer(&token).post("/expenses", long.to_string()).await.expect(201).json();
+    let id = made["id"].as_str().unwrap();
+    let storage = app.ledgers.storage("user_ada");
+    let row = storage.get(&format!("log:{id}")).unwrap().unwrap();
+    for number in 1..ENTRIES {
+        let other = format!("{}{number:05}", &id[..21]);
+        storage.put(&format!("log:{other}"), &row.replace(id, &other)).unwrap();
+    }
+    let unlogged = format!("/expenses/{}", app.store_expense(ADA, "Old"));
+    app.ledgers.evict_all();
+    assert_log_is_full(&send(&app, Method::POST, "/expenses", DINNER).await);
+    for path in [&*path(&made), &*unlogged] {
+        assert_log_is_full(&send(&app, Method::PATCH, path, r#"{"amount": 3}"#).await);
+        assert_log_is_full(&send(&app, Method::PUT, path, DINNER).await);
+    }
+    assert_log_is_full(&send(&app, Method::DELETE, &unlogged, "").await);
+    send(&app, Method::DELETE, &path(&made), "").await.expect(204);
+    send(&app, Method::GET, &path(&made), "").await.expect(404);
+    send(&app, Method::GET, &unlogged, "").await.expect(200);
 }
 
 #[tokio::test]
