@@ -1,6 +1,6 @@
 //! CSV: how spreadsheets read it, and exports longer than one KV `list`.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, header};
 use serde_json::json;
@@ -116,14 +116,9 @@ async fn export_lists_more_once_the_previous_rows_are_sent() {
     assert_eq!(descriptions, expected);
 }
 
-#[tokio::test]
-async fn export_breaks_off_when_a_later_list_fails() {
-    let app = TestApp::new();
-    seed(&app, 1500);
-    app.kv.fail_after(Some(KvOperation::List), 1);
-    let response = app.router.clone().oneshot(export(&app)).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let parts: Vec<_> = response.into_body().into_data_stream().collect().await;
+/// Reads the rest of a file, which is marked as incomplete and reported with this cause.
+async fn assert_broken_off(parts: BodyDataStream, cause: &str) {
+    let parts: Vec<_> = parts.collect().await;
     assert!(parts.last().unwrap().is_err(), "a truncated file must not look complete");
     let sent: Vec<u8> = parts.into_iter().flat_map(|part| part.unwrap_or_default()).collect();
     let last_line = String::from_utf8(sent).unwrap().lines().last().unwrap().to_owned();
@@ -131,8 +126,31 @@ async fn export_breaks_off_when_a_later_list_fails() {
     assert_eq!(last_line.matches('"').count(), 1, "a reader that checks quotes refuses it");
     let logged = logs::take();
     let expected =
-        r#"{"event":"export_broken_off","request":"ray-of-the-test","cause":"KV list failed"#;
-    assert!(logged.iter().any(|line| line.starts_with(expected)), "{logged:?}");
+        format!(r#"{{"event":"export_broken_off","request":"ray-of-the-test","cause":"{cause}"#);
+    assert!(logged.iter().any(|line| line.starts_with(&expected)), "{logged:?}");
+}
+
+#[tokio::test]
+async fn export_breaks_off_when_a_later_list_fails() {
+    let app = TestApp::new();
+    seed(&app, 1500);
+    app.kv.fail_after(Some(KvOperation::List), 1);
+    let response = app.router.clone().oneshot(export(&app)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_broken_off(response.into_body().into_data_stream(), "KV list failed").await;
+}
+
+#[tokio::test]
+async fn export_breaks_off_when_the_ledger_is_lost() {
+    let app = TestApp::new();
+    seed(&app, 1500);
+    let response = app.router.clone().oneshot(export(&app)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(!response.headers().contains_key("expenses-consistency"));
+    let mut parts = response.into_body().into_data_stream();
+    parts.next().await.unwrap().unwrap();
+    app.ledgers.set_unreachable(true);
+    assert_broken_off(parts, "the ledger cannot be reached any more").await;
 }
 
 #[tokio::test]
