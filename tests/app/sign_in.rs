@@ -199,6 +199,33 @@ async fn repeated_callback_exchanges_its_code_once() {
     browser.get("/me").await.expect(200);
 }
 
+/// The second request may be on its way before the browser has the response that clears the sign-in's cookie.
+#[tokio::test]
+async fn repeated_callback_of_a_retry_ends_on_a_page() {
+    for (path, is_retry) in
+        [("/login?return_to=/me", false), ("/login?retry=1&return_to=/me", true)]
+    {
+        let app = TestApp::new();
+        let mut browser = app.browser();
+        let login = browser.open(path).await;
+        let callback = app.authkit.approve(login.header("location"), ADA);
+        let mut repeated = browser.clone();
+        browser.open(callback.as_str()).await.expect(302);
+        let response = repeated.open(callback.as_str()).await;
+        if is_retry {
+            let page = response.expect(400);
+            assert_eq!(page.header("location"), "");
+            assert!(page.body.contains("href=\"/login?return_to=%2Fme\""), "{}", page.body);
+        } else {
+            let again = response.expect(302);
+            assert_eq!(again.header("location"), "/login?retry=1&return_to=%2Fme");
+        }
+        assert_eq!(repeated.cookies, []);
+        assert_eq!(app.authkit.token_requests().len(), 1);
+        browser.get("/me").await.expect(200);
+    }
+}
+
 #[tokio::test]
 async fn expired_sign_in_starts_again() {
     let app = TestApp::new();
