@@ -506,6 +506,19 @@ mod tests {
     }
 
     #[test]
+    fn cookie_lasts_a_positive_number_of_seconds() {
+        let parse = |value| parse(&[("WORKOS_COOKIE_MAX_AGE", value)]);
+        for value in ["0", "-1", "1.5", "1 day", "4294967296"] {
+            let error = parse(value).unwrap_err().to_string();
+            let expected = "WORKOS_COOKIE_MAX_AGE is not a positive whole number of seconds";
+            assert_eq!(error, expected, "{value}");
+        }
+        for value in ["1", "4294967295"] {
+            assert!(parse(value).is_ok(), "{value}");
+        }
+    }
+
+    #[test]
     fn base_url_keeps_its_path_without_trailing_slash() {
         let config = parse(&[("WORKOS_BASE_URL", "http://localhost:4100/workos/")]).unwrap();
         assert_eq!(config.base_url.as_str(), "http://localhost:4100/workos");
