@@ -61,3 +61,35 @@ pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erased,
     }
     Ok(Erased { keys: deleted, is_complete: true })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::Arc};
+
+    use chrono::Duration;
+    use edge_host::memory::{ManualClock, MemoryKv};
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn erasure_opens_six_connections_at_most() {
+        let clock = Arc::new(ManualClock::default());
+        let kv = MemoryKv::new(Arc::clone(&clock) as _);
+        let owner = Owner::new("user_1");
+        for number in 0..50 {
+            kv.insert_raw(&format!("{}{number}", owner.expense_prefix()), "{}", None);
+        }
+        kv.delay_responses(100);
+        let mut erasure = pin!(erase(&kv, &owner));
+        let erased = loop {
+            if let Some(erased) = erasure.as_mut().now_or_never() {
+                break erased.unwrap();
+            }
+            clock.advance(Duration::milliseconds(100));
+        };
+        assert_eq!(erased, Erased { keys: 50, is_complete: true });
+        assert!(kv.keys().is_empty());
+        assert_eq!(kv.take_most_at_once(), 6);
+    }
+}

@@ -465,12 +465,13 @@ mod tests {
         model::{Category, Currency, Description, ExpenseContent},
         record::ExpenseRecord,
     };
-    use chrono::DateTime;
+    use chrono::{DateTime, Duration};
     use edge_host::{
         ObjectNamespace as _,
-        memory::{MemoryHost, MemoryKv, MemoryObjects},
+        memory::{ManualClock, MemoryHost, MemoryKv, MemoryObjects},
     };
     use futures_util::FutureExt;
+    use std::pin::pin;
 
     fn expense(id: ExpenseId) -> Expense {
         let day = DateTime::UNIX_EPOCH;
@@ -484,29 +485,54 @@ mod tests {
         Expense { id, content, created_at: day.into(), updated_at: day.into() }
     }
 
+    /// The response of the ledger to a message.
+    fn send(ledgers: &MemoryObjects, request: &str, command: Command<'_>) -> String {
+        let (owner, request) = ("user_1".into(), request.into());
+        let message = Message { v: VERSION, owner, request, reads_rows: true, command };
+        ledgers.send("user_1", &json::write(&message)).now_or_never().unwrap().unwrap()
+    }
+
+    /// The import of so many expenses.
+    fn import<'a>(first: ExpenseId, count: usize) -> Command<'a> {
+        let row = |number| {
+            let id = first.nth(number);
+            let row = Some(Text(Row::from(&expense(id)).stored().into()));
+            RowMessage { id: id.to_string().into(), row, removed: None }
+        };
+        Command::Import { rows: (0..count).map(row).collect() }
+    }
+
     #[test]
     fn import_that_is_sent_again_has_run_whatever_the_log_has_got_since() {
         let host = MemoryHost::default().with_kv("EXPENSES", Arc::new(MemoryKv::default()));
         let ledgers = MemoryObjects::new(move |context| Arc::new(ledger(&host, context)), drop);
-        let send = |request: &str, command: Command<'_>| {
-            let (owner, request) = ("user_1".into(), request.into());
-            let message = Message { v: VERSION, owner, request, reads_rows: true, command };
-            ledgers.send("user_1", &json::write(&message)).now_or_never().unwrap().unwrap()
-        };
         let first = ExpenseId::new(DateTime::UNIX_EPOCH);
-        let import = || {
-            let row = |number| {
-                let id = first.nth(number);
-                let row = Some(Text(Row::from(&expense(id)).stored().into()));
-                RowMessage { id: id.to_string().into(), row, removed: None }
-            };
-            send("import", Command::Import { rows: (0..15_000).map(row).collect() })
-        };
         let imported = r#"{"v":1,"outcome":{"imported":{"added":15000}}}"#;
-        assert_eq!(import(), imported);
+        assert_eq!(send(&ledgers, "import", import(first, 15_000)), imported);
         let other = expense(first.nth(15_000));
         let (id, record) = (other.id.to_string(), ExpenseRecord::from(&other));
-        send("other", Command::Add { id, record, key: None });
-        assert_eq!(import(), imported);
+        send(&ledgers, "other", Command::Add { id, record, key: None });
+        assert_eq!(send(&ledgers, "import", import(first, 15_000)), imported);
+    }
+
+    #[test]
+    fn transfer_keeps_the_limits_of_one_invocation() {
+        let clock = Arc::new(ManualClock::default());
+        let kv = Arc::new(MemoryKv::new(Arc::clone(&clock) as _));
+        let host = MemoryHost::default()
+            .with_kv("EXPENSES", Arc::clone(&kv) as _)
+            .with_clock(Arc::clone(&clock));
+        let ledgers = MemoryObjects::new(move |context| Arc::new(ledger(&host, context)), drop);
+        send(&ledgers, "import", import(ExpenseId::new(DateTime::UNIX_EPOCH), 2_000));
+        kv.delay_responses(100);
+        for expected in [900, 900, 200, 0] {
+            let mut alarm = pin!(ledgers.run_alarm("user_1", clock.now()));
+            while alarm.as_mut().now_or_never().is_none() {
+                clock.advance(Duration::milliseconds(100));
+            }
+            assert_eq!(kv.take_operations().len(), expected);
+            assert_eq!(kv.take_most_at_once(), expected.min(6));
+        }
+        assert_eq!(kv.keys().len(), 2_000);
     }
 }

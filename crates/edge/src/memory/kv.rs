@@ -40,6 +40,17 @@ struct State {
     is_held: bool,
     held: Option<KvOperation>,
     is_waiting: bool,
+    running: usize,
+    most_at_once: usize,
+}
+
+/// An operation without a response yet.
+struct Running<'a>(&'a MemoryKv);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.state().running -= 1;
+    }
 }
 
 struct Entry {
@@ -107,6 +118,13 @@ impl MemoryKv {
         std::mem::take(&mut self.state().operations)
     }
 
+    /// The most operations that ran at the same time since the last call.
+    pub fn take_most_at_once(&self) -> usize {
+        let mut state = self.state();
+        let running = state.running;
+        std::mem::replace(&mut state.most_at_once, running)
+    }
+
     /// Every key that has not expired, in order.
     pub fn keys(&self) -> Vec<String> {
         let now = self.clock.now();
@@ -148,6 +166,14 @@ impl MemoryKv {
     /// Whether the latest operation waits.
     pub fn is_waiting(&self) -> bool {
         self.state().is_waiting
+    }
+
+    /// Counts an operation until it has its response.
+    fn run(&self) -> Running<'_> {
+        let mut state = self.state();
+        state.running += 1;
+        state.most_at_once = state.most_at_once.max(state.running);
+        Running(self)
     }
 
     /// Waits while `operation` is held. It sets no waker, so the caller must be polled again.
@@ -242,6 +268,7 @@ impl MemoryKv {
 #[async_trait]
 impl KvNamespace for MemoryKv {
     async fn get(&self, key: &str) -> Result<Option<String>, KvError> {
+        let _running = self.run();
         self.turn(KvOperation::Get).await;
         self.latency().await;
         let state = self.begin(KvOperation::Get)?;
@@ -250,6 +277,7 @@ impl KvNamespace for MemoryKv {
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
+        let _running = self.run();
         self.turn(KvOperation::Get).await;
         self.latency().await;
         let state = self.begin(KvOperation::Get)?;
@@ -260,6 +288,7 @@ impl KvNamespace for MemoryKv {
     }
 
     async fn put(&self, key: &str, value: &str, options: KvPut<'_>) -> Result<(), KvError> {
+        let _running = self.run();
         self.turn(KvOperation::Put).await;
         let result = self.put_now(key, value, options);
         self.latency().await;
@@ -267,6 +296,7 @@ impl KvNamespace for MemoryKv {
     }
 
     async fn delete(&self, key: &str) -> Result<(), KvError> {
+        let _running = self.run();
         self.turn(KvOperation::Delete).await;
         let result = self.delete_now(key);
         self.latency().await;
@@ -279,6 +309,7 @@ impl KvNamespace for MemoryKv {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<KvListing, KvError> {
+        let _running = self.run();
         self.turn(KvOperation::List).await;
         self.latency().await;
         let state = self.begin(KvOperation::List)?;
