@@ -1,5 +1,7 @@
 //! The pages at `/`, `/expenses` and `/expenses/{id}`. [`crate::forms`] tests their forms.
 
+use std::collections::BTreeMap;
+
 use chrono::Duration;
 use edge_host::KV_LIST_MAX_KEYS;
 use http::{Method, header};
@@ -61,11 +63,30 @@ async fn home_with_a_session_is_the_overview() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let page = browser.open("/").await.expect(200);
-    let policy = page.header("content-security-policy");
-    assert!(policy.contains("; form-action 'self' https://workos.test; "), "{policy}");
     assert_has(&page, &["ada@example.com", "<form method=\"post\" action=\"/logout\">"]);
     browser.fetch(Method::POST, "/logout").await.expect(303);
     assert!(browser.open("/").await.expect(200).body.contains("href=\"/login\""));
+}
+
+#[tokio::test]
+async fn policy_of_pages_has_every_directive() {
+    let app = TestApp::new();
+    let mut browser = app.signed_in(ADA).await;
+    for page in [browser.open("/").await.expect(200), browser.open("/nowhere").await.expect(404)] {
+        let mut policy = page.policy();
+        let script = policy.remove("script-src").unwrap();
+        let is_hash = script.starts_with("'sha256-") && script.len() == "'sha256-'".len() + 44;
+        assert!(is_hash, "{script}");
+        let expected = BTreeMap::from([
+            ("default-src", "'none'"),
+            ("style-src", "'self'"),
+            ("img-src", "data:"),
+            ("form-action", "'self' https://workos.test"),
+            ("base-uri", "'none'"),
+            ("frame-ancestors", "'none'"),
+        ]);
+        assert_eq!(policy, expected);
+    }
 }
 
 #[tokio::test]

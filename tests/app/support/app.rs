@@ -1,6 +1,6 @@
 //! The application on fakes, and its clients: anonymous, with a bearer token, and a browser.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use authkit_edge::{
     app::{self, AppState},
@@ -349,6 +349,12 @@ impl TestResponse {
     pub fn set_cookies(&self) -> Vec<&str> {
         let values = self.headers.get_all(header::SET_COOKIE).iter();
         values.map(|value| value.to_str().unwrap()).collect()
+    }
+
+    /// The directives of `Content-Security-Policy`, with their values.
+    pub fn policy(&self) -> BTreeMap<&str, &str> {
+        let directives = self.header("content-security-policy").split("; ");
+        directives.map(|directive| directive.split_once(' ').unwrap()).collect()
     }
 
     #[track_caller]
