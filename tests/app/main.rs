@@ -39,7 +39,6 @@ mod refresh;
 mod restore;
 mod rows;
 mod session;
-mod shared_memory;
 mod sign_in;
 mod sign_in_attacks;
 mod sign_out;
