@@ -8,12 +8,15 @@ use edge_host::memory::{MemoryHost, MemoryRateLimit, take_events};
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use crate::support::{
-    ADA, Client, GRACE, TestApp,
-    api_keys::VARIABLES,
-    app::{PASSWORD, TestResponse, form, request},
-    authkit::{API_KEY, Outage, TestUser},
-    connect,
+use crate::{
+    support::{
+        ADA, Client, GRACE, TestApp,
+        api_keys::VARIABLES,
+        app::{PASSWORD, TestResponse, form, request},
+        authkit::{API_KEY, Outage, TestUser},
+        connect,
+    },
+    webhooks::{self, deliver, event},
 };
 
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
@@ -339,11 +342,19 @@ async fn events_count_keys_without_naming_them() {
 }
 
 #[tokio::test]
-async fn organizations_of_a_deleted_user_keep_their_keys() {
-    // Expenses of an organization belong to no user, so the end of a user's account leaves them.
-    let app = app();
-    let key = app.authkit.api_keys.of_organization("org_1", BOTH);
-    app.bearer(&key).post("/expenses", LUNCH).await.expect(201);
-    let names: Vec<String> = app.kv.keys();
-    assert!(names.iter().all(|name| name.starts_with("expense:org_1:")), "{names:?}");
+async fn expenses_of_an_organization_outlive_a_deleted_user() {
+    // Expenses of an organization belong to no user, also if a user of it has created them.
+    let variables: Vec<_> = webhooks::VARIABLES.iter().chain(VARIABLES).copied().collect();
+    let app = TestApp::with_variables(&variables);
+    let users = app.authkit.api_keys.of_user(ADA, BOTH);
+    let organizations = app.authkit.api_keys.of_organization("org_1", BOTH);
+    app.bearer(&users).post("/expenses", LUNCH).await.expect(201);
+    let made = app.bearer(&organizations).post("/expenses", LUNCH).await.expect(201).json();
+    deliver(&app, &event("user.deleted", ADA.id)).await.expect(200);
+    app.pass(Duration::minutes(30)).await;
+    assert_eq!(app.bearer(&users).get("/expenses").await.expect(200).body, "[]");
+    let kept = app.bearer(&organizations).get("/expenses").await.expect(200);
+    assert_eq!(kept.json(), json!([made]));
+    let names = app.kv.keys();
+    assert!(names.len() == 1 && names[0].starts_with("expense:org_1:"), "{names:?}");
 }

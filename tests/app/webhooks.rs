@@ -19,11 +19,14 @@ const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
 /// The operations that one invocation may spend.
 const MAX_OPERATIONS: usize = 900;
 
+/// The variables of a Worker that accepts events.
+pub const VARIABLES: &[(&str, &str)] = &[("WORKOS_WEBHOOK_SECRET", SECRET)];
+
 fn app() -> TestApp {
-    TestApp::with_variables(&[("WORKOS_WEBHOOK_SECRET", SECRET)])
+    TestApp::with_variables(VARIABLES)
 }
 
-fn event(name: &str, user_id: &str) -> String {
+pub fn event(name: &str, user_id: &str) -> String {
     json!({
         "id": "event_01", "event": name, "created_at": "2026-11-23T12:00:00.000Z",
         "data": {"object": "user", "id": user_id, "email": "ada@example.com", "first_name": null},
@@ -59,7 +62,7 @@ async fn post(app: &TestApp, signatures: &[&str], body: impl Into<Body>) -> Test
 }
 
 /// Delivers an event as WorkOS does.
-async fn deliver(app: &TestApp, body: &str) -> TestResponse {
+pub async fn deliver(app: &TestApp, body: &str) -> TestResponse {
     let (t, v1) = signed(app, body.as_bytes());
     post(app, &[&format!("t={t}, v1={v1}")], body.to_owned()).await
 }
