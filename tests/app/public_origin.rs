@@ -40,10 +40,28 @@ async fn sign_in_returns_to_the_public_origin() {
         assert_eq!(redirect_uri.unwrap().1, format!("{PUBLIC}/callback"));
         assert!(login.set_cookies().iter().all(|cookie| cookie.contains("Secure")), "{login:?}");
         assert_ne!(login.header("strict-transport-security"), "");
+    }
+}
 
-        // `return_to` may be absolute if it has the public origin.
-        let url = format!("{arrival}/login?return_to={PUBLIC}/expenses/x");
-        send(&app, Method::GET, &url, &[]).await.expect(302);
+#[tokio::test]
+async fn sign_in_behind_the_tunnel_ends_at_a_path() {
+    let app = behind_tunnel();
+    for arrival in ARRIVALS {
+        for (return_to, end) in [
+            ("/expenses/x".to_owned(), "/expenses/x"),
+            // A URL is no path, even if it has the origin.
+            (format!("{PUBLIC}/expenses/x"), "/expenses"),
+            (format!("{arrival}/expenses/x"), "/expenses"),
+        ] {
+            let mut browser = app.browser();
+            let login = request(Method::GET, &format!("{arrival}/login?return_to={return_to}"));
+            let login = browser.send(login, Body::empty()).await.expect(302);
+            let callback = app.authkit.approve(login.header("location"), ADA);
+            let path = &callback[url::Position::BeforePath..];
+            let callback = request(Method::GET, &format!("{arrival}{path}"));
+            let callback = browser.send(callback, Body::empty()).await.expect(302);
+            assert_eq!(callback.header("location"), end, "{return_to}");
+        }
     }
 }
 
