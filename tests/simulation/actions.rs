@@ -481,7 +481,7 @@ fn check_count<C: Caller>(caller: &C, what: &str, count: u64, span: Span) {
 async fn download<C: Caller>(caller: &C) {
     let request = request(Method::GET, "/expenses.csv").header(header::ACCEPT, "text/csv");
     let Some(reply) = caller.send(request, String::new()).await else { return };
-    if !is_strong(caller, "GET /expenses.csv", &reply) || reply.body.contains("incomplete") {
+    if !is_strong(caller, "GET /expenses.csv", &reply) || reply.body.contains("\"INCOMPLETE: ") {
         return;
     }
     let rows: Vec<Row> = reply
