@@ -83,9 +83,11 @@ async fn csv_has_a_byte_order_mark_for_browsers_only() {
         let response = browser.send(request, Body::empty()).await.expect(200);
         assert!(response.body.starts_with(BYTE_ORDER_MARK), "{name}: {value}");
     }
-    for (accept, mode) in [("*/*", "cors"), ("text/csv", "same-origin")] {
-        let request = request(Method::GET, "/expenses")
-            .header(header::ACCEPT, "text/csv")
+    for (path, accept, mode) in
+        [("/expenses.csv", "*/*", "cors"), ("/expenses", "text/csv", "same-origin")]
+    {
+        let request = request(Method::GET, path)
+            .header(header::ACCEPT, accept)
             .header("sec-fetch-mode", mode);
         assert_eq!(browser.send(request, Body::empty()).await.expect(200).body, HEADER, "{accept}");
     }
