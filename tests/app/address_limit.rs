@@ -102,7 +102,7 @@ async fn refused_sessions_count_for_their_address() {
 }
 
 #[tokio::test]
-async fn web_hook_refuses_an_address_beyond_the_limit() {
+async fn webhook_refuses_an_address_beyond_the_limit() {
     let app = limited();
     for _ in 0..2 {
         send(&app, Method::POST, "/webhooks/workos", ADDRESS, "x").await.expect(400);

@@ -270,13 +270,17 @@ async fn unanswered_exchange_is_retried_with_its_code_only() {
 }
 
 #[tokio::test]
-async fn unanswered_exchange_is_retried_a_limited_number_of_times() {
+async fn failed_exchange_is_tried_ten_times_at_most() {
     let app = TestApp::new();
     let mut browser = app.browser();
     let callback = callback(&mut browser, "/login").await;
     app.authkit.refuse(Some((400, json!({"error": "invalid_request"}))));
-    for _ in 0..50 {
-        browser.clone().open(callback.as_str()).await;
+    for _ in 0..10 {
+        browser.clone().open(callback.as_str()).await.expect(503);
+    }
+    for _ in 0..40 {
+        let response = browser.clone().open(callback.as_str()).await.expect(302);
+        assert_eq!(response.header("location"), "/login?retry=1");
     }
     assert_eq!(app.authkit.token_requests().len(), 10);
 }
