@@ -372,7 +372,9 @@ async fn secrets_appear_in_no_log_line_or_body() {
     bodies.push(browser.get("/me").await.body);
     bodies.push(app.bearer(&token).get("/me").await.body);
     bodies.push(app.bearer("sk_test_apikey").get("/me").await.body);
+    app.authkit.set_outage(None);
     app.kv.fail(Some(KvOperation::List));
+    bodies.push(app.bearer(&app.authkit.access_token(ADA)).get("/expenses").await.expect(503).body);
     let logs = crate::support::logs::take().join("\n");
     let seen = format!("{}\n{logs}", bodies.join("\n"));
     assert!(!logs.is_empty());

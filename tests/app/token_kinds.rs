@@ -1,7 +1,6 @@
 //! One WorkOS key signs session tokens, Connect access tokens and ID tokens: the claims decide the kind
 //! of a token and its permissions.
 
-use chrono::Duration;
 use http::{Method, header};
 use serde_json::{Value, json};
 
@@ -377,5 +376,4 @@ async fn token_is_accepted_ten_seconds_before_nbf() {
     let now = app.authkit.claims(ADA)["iat"].as_i64().unwrap();
     app.authkit.set_extra_claims(json!({"nbf": now + 5}));
     app.signed_in(ADA).await.get("/me").await.expect(200);
-    app.clock.advance(Duration::seconds(5));
 }
