@@ -67,9 +67,39 @@ impl ObjectError {
         Self::new(ObjectErrorKind::TimedOut, reason)
     }
 
+    /// Types an error of the runtime by its marks and, after a line break, its message.
+    /// <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/>
+    ///
+    /// The runtime marks its errors: `overloaded`, `retryable` for a failed connection and a new version of the code,
+    /// `durableObjectReset` for an instance that ended, `remote` for an error that comes from the object. An object that
+    /// exceeds its memory or its CPU time is overloaded and reset: it may have taken the message. `answered` is an
+    /// object's own response that it failed.
+    #[cfg(any(target_arch = "wasm32", test))]
+    pub(crate) fn thrown(error: &str) -> Self {
+        let (marks, message) = error.split_once('\n').unwrap_or_default();
+        let is = |mark: &str| marks.split(' ').any(|other| other == mark);
+        let was_reset = is("durableObjectReset") || message.contains("reset");
+        let kind = if is("answered") {
+            ObjectErrorKind::Failed
+        } else if is("overloaded") && !was_reset && !is("remote") {
+            ObjectErrorKind::Overloaded
+        } else if was_reset || is("retryable") || !is("remote") || has_hung(message) {
+            ObjectErrorKind::Disconnected
+        } else {
+            ObjectErrorKind::Failed
+        };
+        Self::new(kind, message)
+    }
+
     /// Whether the object may have received the message, now or later.
     #[must_use]
     pub fn may_have_run(&self) -> bool {
         self.kind != ObjectErrorKind::Overloaded
     }
+}
+
+/// Whether the runtime ended an event that nothing could complete, as after a panic in the same isolate.
+#[cfg(any(target_arch = "wasm32", test))]
+fn has_hung(message: &str) -> bool {
+    message.contains("never generate a response")
 }

@@ -60,7 +60,7 @@ impl WorkersObjects {
             Outcome::Bytes(response) => String::from_utf8(response)
                 .or_else(|_| failed(ObjectErrorKind::Failed, "the response is not UTF-8")),
             Outcome::Nothing => Ok(String::new()),
-            Outcome::Failed(reason) => Err(thrown(&reason)),
+            Outcome::Failed(reason) => Err(ObjectError::thrown(&reason)),
             Outcome::TimedOut => Err(ObjectError::timed_out(max_millis)),
         }
     }
@@ -81,32 +81,4 @@ impl ObjectNamespace for WorkersObjects {
     ) -> Result<String, ObjectError> {
         self.send_for(name, message, max_millis).await
     }
-}
-
-/// Types an error of the runtime by its marks and, after a line break, its message.
-/// <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/>
-///
-/// The runtime marks its errors: `overloaded`, `retryable` for a failed connection and a new version of the code,
-/// `durableObjectReset` for an instance that ended, `remote` for an error that comes from the object. An object that
-/// exceeds its memory or its CPU time is overloaded and reset: it may have taken the message. `answered` is an
-/// object's own response that it failed.
-fn thrown(error: &str) -> ObjectError {
-    let (marks, message) = error.split_once('\n').unwrap_or_default();
-    let is = |mark: &str| marks.split(' ').any(|other| other == mark);
-    let was_reset = is("durableObjectReset") || message.contains("reset");
-    let kind = if is("answered") {
-        ObjectErrorKind::Failed
-    } else if is("overloaded") && !was_reset && !is("remote") {
-        ObjectErrorKind::Overloaded
-    } else if was_reset || is("retryable") || !is("remote") || has_hung(message) {
-        ObjectErrorKind::Disconnected
-    } else {
-        ObjectErrorKind::Failed
-    };
-    ObjectError::new(kind, message)
-}
-
-/// Whether the runtime ended an event that nothing could complete, as after a panic in the same isolate.
-fn has_hung(message: &str) -> bool {
-    message.contains("never generate a response")
 }
