@@ -103,3 +103,46 @@ impl ObjectError {
 fn has_hung(message: &str) -> bool {
     message.contains("never generate a response")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_of_the_runtime_is_typed_by_its_marks() {
+        use ObjectErrorKind::{Disconnected, Failed, Overloaded};
+
+        let text = "an error";
+        for (marks, message, kind) in [
+            ("overloaded", text, Overloaded),
+            // The object may have taken the message.
+            ("overloaded durableObjectReset", text, Disconnected),
+            ("overloaded", "the object was reset", Disconnected),
+            ("overloaded remote", text, Failed),
+            ("retryable", text, Disconnected),
+            ("retryable remote", text, Disconnected),
+            ("durableObjectReset remote", text, Disconnected),
+            ("", text, Disconnected),
+            ("", "overloaded", Disconnected),
+            ("remote", text, Failed),
+            ("remote", "overloaded", Failed),
+            ("remote", "the object was reset", Disconnected),
+            ("remote", "the script will never generate a response", Disconnected),
+            ("answered", text, Failed),
+            ("answered", "the object was reset", Failed),
+        ] {
+            let error = ObjectError::thrown(&format!("{marks}\n{message}"));
+            assert_eq!((error.kind, &*error.reason), (kind, message), "{marks}: {message}");
+        }
+    }
+
+    #[test]
+    fn only_an_overloaded_object_never_has_the_message() {
+        use ObjectErrorKind::{Disconnected, Failed, Overloaded, TimedOut};
+
+        for kind in [Disconnected, Failed, TimedOut] {
+            assert!(ObjectError::new(kind, "").may_have_run(), "{kind:?}");
+        }
+        assert!(!ObjectError::new(Overloaded, "").may_have_run());
+    }
+}
