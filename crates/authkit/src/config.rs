@@ -11,6 +11,9 @@ use url::Url;
 
 use crate::{origin::is_loopback, secret::Secret};
 
+/// The path of the route that finishes a sign-in.
+pub const CALLBACK_PATH: &str = "/callback";
+
 /// The longest that browsers keep a cookie: 400 days (RFC 6265bis, section 5.5).
 const DEFAULT_COOKIE_MAX_AGE_SECS: u32 = 400 * 24 * 60 * 60;
 /// The default name in WorkOS's own SDKs. Any host of the domain can set a cookie with this name.
@@ -348,10 +351,14 @@ fn secure_url(value: String) -> Result<Url, &'static str> {
     }
 }
 
-/// A redirect URI has no fragment (RFC 6749, section 3.1.2).
+/// A redirect URI has no fragment (RFC 6749, section 3.1.2), and leads to [`CALLBACK_PATH`]. A proxy may add to the path what
+/// it removes from requests.
 fn redirect_uri(value: String) -> Result<Url, &'static str> {
     let url = secure_url(value)?;
-    if url.fragment().is_some() { Err("must have no fragment") } else { Ok(url) }
+    if url.fragment().is_some() {
+        return Err("must have no fragment");
+    }
+    if url.path().ends_with(CALLBACK_PATH) { Ok(url) } else { Err("must end in /callback") }
 }
 
 /// A scheme, a host and a port, without path, query, fragment and credentials.
@@ -545,17 +552,11 @@ mod tests {
 
     #[test]
     fn urls_must_be_https_or_loopback() {
-        for name in [
-            "WORKOS_BASE_URL",
-            "WORKOS_REDIRECT_URI",
-            "WORKOS_LOGOUT_REDIRECT",
-            "WORKOS_AUTHKIT_DOMAIN",
-            "PUBLIC_ORIGIN",
-        ] {
+        let urls = |name: &'static str, path: &str| {
             for url in
                 ["https://x.test", "http://localhost:4100", "http://127.0.0.1", "http://[::1]:1"]
             {
-                assert!(parse(&[(name, url)]).is_ok(), "{name}={url}");
+                assert!(parse(&[(name, &format!("{url}{path}"))]).is_ok(), "{name}={url}");
             }
             for url in [
                 "http://x.test",
@@ -565,9 +566,15 @@ mod tests {
                 "http://localhost@x.test",
                 "ftp://x.test",
             ] {
-                let error = parse(&[(name, url)]).unwrap_err().to_string();
+                let error = parse(&[(name, &format!("{url}{path}"))]).unwrap_err().to_string();
                 assert!(error.starts_with(&format!("{name} ")), "{name}={url}: {error}");
             }
+        };
+        urls("WORKOS_REDIRECT_URI", "/callback");
+        for name in
+            ["WORKOS_BASE_URL", "WORKOS_LOGOUT_REDIRECT", "WORKOS_AUTHKIT_DOMAIN", "PUBLIC_ORIGIN"]
+        {
+            urls(name, "");
         }
     }
 
@@ -630,8 +637,18 @@ mod tests {
     }
 
     #[test]
-    fn redirect_uri_must_have_no_fragment() {
-        assert!(parse(&[("WORKOS_REDIRECT_URI", "https://x.test/callback#x")]).is_err());
+    fn redirect_uri_must_lead_to_the_callback() {
+        let parsed = |uri| parse(&[("WORKOS_REDIRECT_URI", uri)]).map_err(|it| it.to_string());
+        for uri in ["https://x.test/callback", "https://x.test/app/callback?a=1"] {
+            assert!(parsed(uri).is_ok(), "{uri}");
+        }
+        for (uri, error) in [
+            ("https://x.test/callback#x", "WORKOS_REDIRECT_URI must have no fragment"),
+            ("https://x.test/auth", "WORKOS_REDIRECT_URI must end in /callback"),
+            ("https://x.test", "WORKOS_REDIRECT_URI must end in /callback"),
+        ] {
+            assert_eq!(parsed(uri).unwrap_err(), error);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     authkit::{AuthKit, VerifyError},
     bearer::{has_api_key, has_bearer},
     browser::{meta_refresh_page, redirect},
-    config::SameSite,
+    config::{CALLBACK_PATH, SameSite},
     context::RequestContext,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
     current_user::CurrentUser,
@@ -36,7 +36,7 @@ use crate::{
     secret::Secret,
     session::Session,
     session_kept::{SignedInMarker, session_not_kept},
-    sign_in::{self, PendingSignIn, ReturnTo, SignInCookies, SignInState},
+    sign_in::{PendingSignIn, ReturnTo, SignInCookies, SignInState},
     signed_out,
     token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
     user::Impersonator,
@@ -63,7 +63,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(begin_sign_in))
         .routes(routes!(finish_sign_in))
-        .route(sign_in::CALLBACK_PATH, head(any_handler(async || refuse_head("GET"))))
+        .route(CALLBACK_PATH, head(any_handler(async || refuse_head("GET"))))
         .routes(routes!(sign_out_by_link, sign_out_by_form))
         .route("/logout", head(any_handler(async || refuse_head("GET,POST"))))
         .routes(routes!(show_current_user))
@@ -169,7 +169,7 @@ async fn begin_sign_in(
 /// AuthKit redirects the browser here.
 #[utoipa::path(
     get,
-    path = sign_in::CALLBACK_PATH,
+    path = CALLBACK_PATH,
     tag = "sign-in",
     security(()),
     params(CallbackParameters),
@@ -613,7 +613,7 @@ fn with_cookie(mut response: Response, set_cookie: HeaderValue) -> Response {
 
 impl AuthKit {
     fn redirect_uri(&self, origin: &RequestOrigin) -> String {
-        let default = || origin.join(sign_in::CALLBACK_PATH);
+        let default = || origin.join(CALLBACK_PATH);
         self.config.redirect_uri.clone().unwrap_or_else(default).into()
     }
 

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use url::{Origin, Url};
 
 use crate::{
-    config::{HOST_PREFIX, SECURE_PREFIX, SameSite},
+    config::{CALLBACK_PATH, HOST_PREFIX, SECURE_PREFIX, SameSite},
     cookie::{Cookie, RequestCookies},
     seal::Sealer,
     secret::Secret,
@@ -45,8 +45,6 @@ const SIGN_IN_TTL_SECS: u32 = 10 * 60;
 const SLOTS: u8 = 10;
 /// Longer than a list's path with filters and cursor. `state` carries the path in a URL.
 const RETURN_TO_MAX_BYTES: usize = 1024;
-/// The path of the redirect URI.
-pub const CALLBACK_PATH: &str = "/callback";
 
 /// The `state` parameter of one sign-in: unguessable, and bound to a browser by [`PendingSignIn`].
 #[derive(Debug, Clone, PartialEq, Eq)]

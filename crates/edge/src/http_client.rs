@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{HeaderName, header};
 use thiserror::Error;
 
 use crate::{Clock, Wait};
@@ -14,7 +15,18 @@ opaque_debug!(MeasuredHttpClient);
 /// seconds serves its user better than a result after thirty.
 pub const HTTP_MAX_MILLIS: u32 = 10_000;
 
-/// Sends one HTTP request and reads the whole response. Redirects are not followed.
+/// The headers that a response of an [`HttpClient`] has.
+pub const RESPONSE_HEADERS: [HeaderName; 3] =
+    [header::CACHE_CONTROL, header::CONTENT_TYPE, header::RETRY_AFTER];
+
+/// Sends one HTTP request and reads the whole response. Redirects are not followed. It is for exchanges of text with
+/// services that respond within [`HTTP_MAX_MILLIS`], such as WorkOS's API:
+///
+/// - bodies are UTF-8, and a response that is not has failed;
+/// - of equal headers of a request the last one counts;
+/// - a response has the headers [`RESPONSE_HEADERS`] and no others.
+///
+/// For anything else a Worker calls `fetch` by the crate `worker`.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
     /// # Errors
@@ -33,7 +45,7 @@ pub enum HttpClientError {
     /// No response within [`HTTP_MAX_MILLIS`].
     #[error("no response in time")]
     Timeout,
-    /// The connection failed, or the response broke off.
+    /// The connection failed, the response broke off, or its body is not UTF-8.
     #[error("connection failed")]
     Connection,
 }

@@ -43,7 +43,9 @@ pub mod workers;
 
 pub use clock::Clock;
 pub use host::{Host, Misconfigured};
-pub use http_client::{HTTP_MAX_MILLIS, HttpClient, HttpClientError, MeasuredHttpClient};
+pub use http_client::{
+    HTTP_MAX_MILLIS, HttpClient, HttpClientError, MeasuredHttpClient, RESPONSE_HEADERS,
+};
 pub use kv::{
     KV_BULK_MAX_KEYS, KV_KEY_MAX_BYTES, KV_LIST_MAX_KEYS, KV_METADATA_MAX_BYTES,
     KV_READ_MAX_MILLIS, KV_TTL_MAX_SECS, KV_TTL_MIN_SECS, KV_VALUE_MAX_BYTES, KV_WRITE_MAX_MILLIS,

@@ -2,7 +2,7 @@
 
 import { operate, toInbox } from './isolate.js';
 
-/** The response's headers that callers read, in the order of `fetch.rs`. */
+/** `RESPONSE_HEADERS` of `http_client.rs`, in its order. */
 const READ_HEADERS = ['cache-control', 'content-type', 'retry-after'];
 
 /**

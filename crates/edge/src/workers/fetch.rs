@@ -5,16 +5,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, header};
+use http::{Request, Response};
 use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::operation::{Operation, Outcome};
-use crate::{HTTP_MAX_MILLIS, HttpClient, HttpClientError, json};
-
-/// The response's headers that callers read, in the order of `fetch.js`.
-const READ_HEADERS: [HeaderName; 3] =
-    [header::CACHE_CONTROL, header::CONTENT_TYPE, header::RETRY_AFTER];
+use crate::{HTTP_MAX_MILLIS, HttpClient, HttpClientError, RESPONSE_HEADERS, json};
 
 #[wasm_bindgen(module = "/src/workers/fetch.js")]
 extern "C" {
@@ -59,9 +55,9 @@ fn init(request: &Request<Bytes>) -> String {
 /// The status, the headers and the body, each after a line break.
 fn read_response(response: Vec<u8>) -> Option<Response<Bytes>> {
     let response = String::from_utf8(response).ok()?;
-    let mut parts = response.splitn(2 + READ_HEADERS.len(), '\n');
+    let mut parts = response.splitn(2 + RESPONSE_HEADERS.len(), '\n');
     let mut read = Response::builder().status(parts.next()?);
-    for name in READ_HEADERS {
+    for name in RESPONSE_HEADERS {
         let value = parts.next()?;
         if !value.is_empty() {
             read = read.header(name, value);
