@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { after, test } from 'node:test';
 
 import { ADA_ID } from '../../local/authkit/index.mjs';
 import { BROWSER_USER_AGENT } from './support/actors.mjs';
 import { assertDetail } from './support/assertions.mjs';
 import { openSession } from './support/sealed.mjs';
-import { present } from './support/values.mjs';
+import { portOf, present } from './support/values.mjs';
 import { AUTHENTICATE_PATH, CLIENT_ID, SESSION_COOKIE, startWorld } from './support/world.mjs';
 
 const AUTHORIZE_PATH = '/user_management/authorize';
@@ -29,6 +31,17 @@ async function callbackUrl(browser, path = '/login') {
   const until = (/** @type {URL} */ url) => url.pathname === '/callback';
   const page = await browser.open(path, { until });
   return page.answer.status === 302 ? page.next : (await browser.submit(page, 'Ada', { until })).next;
+}
+
+/** Starts a server; its origin. @param {import('node:http').RequestListener} respond */
+async function startServer(respond) {
+  const server = createServer(respond).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${portOf(server)}`;
 }
 
 /** @param {import('./support/http.mjs').Answer} answer @param {import('./support/actors.mjs').Browser} browser */
@@ -492,6 +505,26 @@ for (const status of [429, 500, 503]) {
     assertNotSignedIn(answer, browser);
   });
 }
+
+test('code exchange follows no redirect', async () => {
+  /** @type {string[]} */
+  const reached = [];
+  const elsewhere = await startServer((request, response) => {
+    reached.push(`${request.method} ${request.url}`);
+    response.writeHead(503).end();
+  });
+  // 307 repeats the request with its body, which holds the API key.
+  const redirecting = await startServer((_, response) => {
+    response.writeHead(307, { location: elsewhere + AUTHENTICATE_PATH }).end();
+  });
+  const browser = world.browser(await world.startWorker({ vars: { WORKOS_BASE_URL: redirecting } }));
+  const login = await browser.open('/login', { until: ({ origin }) => origin === redirecting });
+  const callback = new URLSearchParams({ code: 'code_1', state: present(login.next.searchParams.get('state')) });
+  const { answer } = await browser.open(`/callback?${callback}`);
+  assert.equal(answer.status, 503, `${answer}`);
+  assertNotSignedIn(answer, browser);
+  assert.deepEqual(reached, []);
+});
 
 test('unusable session is never set, and has an id', async () => {
   const browser = world.browser();
