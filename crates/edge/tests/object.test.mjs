@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { build } from '../../../local/build.mjs';
+import { cases } from '../../../tests/e2e/support/values.mjs';
 import { Worker } from '../../../tests/e2e/support/worker.mjs';
 import { readScenarios, testScenarios } from './scenarios.mjs';
 import { TEST_BUNDLE, TEST_WORKER, TEST_WORKER_MODE } from './worker.mjs';
@@ -140,17 +141,36 @@ test('panic fails every message that the isolate has, and rows last', async () =
   assert.equal(await send('panicking', 'count', 1), 2);
 });
 
+/** Counts a call; whether the rate limit allows it. @param {string} key */
+async function call(key) {
+  const response = await fetch(`${worker.origin}/limits/${key}`, { method: 'POST' });
+  return response.json();
+}
+
 test('rate limit allows so many calls for each key', async () => {
-  const call = async (/** @type {string} */ key) => {
-    const response = await fetch(`${worker.origin}/limits/${key}`, { method: 'POST' });
-    return response.json();
-  };
   // Miniflare counts in fixed minutes, so a new one may begin once meanwhile.
   const allowed = [];
   for (let calls = 0; calls < 8; calls += 1) allowed.push(await call('a'));
   const sum = allowed.filter(Boolean).length;
   assert.ok(sum === 3 || sum === 6, `${allowed}`);
   assert.equal(await call('b'), true);
+});
+
+test('rate limit that fails allows every call and says so once', async (t) => {
+  t.after(() => worker.failRateLimits());
+  const reports = async () => {
+    await worker.flushLog();
+    return worker.log.match(/"event":"rate_limit_failed","binding":"LIMIT","cause":"made to fail"/g)?.length ?? 0;
+  };
+  for (const [error, count] of cases([
+    ['TimeoutError', 0],
+    ['Error', 1],
+  ])) {
+    await worker.failRateLimits(error);
+    // More calls than the limit allows.
+    for (let calls = 0; calls < 5; calls += 1) assert.equal(await call('c'), true, error);
+    assert.equal(await reports(), count);
+  }
 });
 
 test('rows outlive the Worker', async () => {

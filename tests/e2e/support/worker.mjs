@@ -22,6 +22,7 @@ import {
   KV_BINDINGS,
   KV_HELD_PATH,
   KV_PATH,
+  LIMITS_PATH,
   LOG_PATH,
   OBJECTS_PATH,
   OBJECT_HELD_PATH,
@@ -267,6 +268,11 @@ export class Worker {
   /** From now on messages over these bindings stand still, and no others. @param {string[]} bindings */
   async holdObjects(...bindings) {
     await this.#tell(`${OBJECTS_PATH}?${query('hold', bindings)}`);
+  }
+
+  /** From now on every rate limit throws an error with this name; with none, they work. @param {string} [name] */
+  async failRateLimits(name = '') {
+    await this.#tell(`${LIMITS_PATH}?error=${name}`);
   }
 
   /** Returns once a message stands still in one of the isolates. */

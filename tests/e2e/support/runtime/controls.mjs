@@ -10,6 +10,7 @@ export const KV_HELD_PATH = '/.test/kv-held';
 export const OBJECTS_PATH = '/.test/objects';
 export const OBJECT_HELD_PATH = '/.test/object-held';
 export const DISTURB_PATH = '/.test/disturb';
+export const LIMITS_PATH = '/.test/limits';
 export const EVICT_PATH = '/.test/evict';
 export const COLLECT_PATH = '/.test/collect';
 export const COUNTS_PATH = '/.test/counts';

@@ -3,8 +3,8 @@
  * isolate's clock forward, cut timers and the timeouts of outgoing requests, so that no test waits for time
  * to pass; write a mark to the log, so that a test knows which lines stand before it; wait for `waitUntil`
  * promises to settle, or for requests to arrive; write to KV, four times as fast as through Miniflare; and
- * make KV's operations and messages to objects fail or stand still, and end objects. Every other request goes to
- * the bundle unchanged.
+ * make KV's operations, messages to objects and rate limits fail or stand still, and end objects. Every other request
+ * goes to the bundle unchanged.
  */
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -23,6 +23,7 @@ import {
   KV_BINDINGS,
   KV_HELD_PATH,
   KV_PATH,
+  LIMITS_PATH,
   LOG_PATH,
   OBJECTS_PATH,
   OBJECT_HELD_PATH,
@@ -32,7 +33,7 @@ import {
   WAITS_PATH,
 } from './controls.mjs';
 import { counts } from './counts.mjs';
-import { points, testEnv } from './env.mjs';
+import { limitFaults, points, testEnv } from './env.mjs';
 import { faults as kvFaults, lists } from './kv.mjs';
 import { faults as objectFaults } from './namespaces.mjs';
 import { evictAll, isBusy, moveAlarms } from './objects.mjs';
@@ -130,6 +131,8 @@ export default class extends WorkerEntrypoint {
         faults.failingShare = Number(searchParams.get('share') ?? 0);
       }
       failingFetchShare = Number(searchParams.get('share') ?? 0);
+    } else if (pathname === LIMITS_PATH) {
+      limitFaults.error = searchParams.get('error') ?? '';
     } else if (pathname === EVICT_PATH) {
       await evictAll(this.env);
     } else if (pathname === COUNTS_PATH) {
