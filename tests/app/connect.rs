@@ -10,17 +10,13 @@ use crate::support::{
     ADA, Client, GRACE, TestApp,
     app::{ORIGIN, TestResponse, request},
     authkit::{CLIENT_ID, CURRENT, NEXT, Outage, STRANGER},
+    claims::with,
     connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
 };
 
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5, "category": "meals"}"#;
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 const RESOURCE: &str = "/.well-known/oauth-protected-resource";
-
-fn with(mut claims: Value, name: &str, value: Value) -> Value {
-    claims[name] = value;
-    claims
-}
 
 /// The URLs of each document: for the origin and for `/mcp`, with and without a trailing slash.
 fn with_resources(documents: &[&str]) -> Vec<String> {
@@ -94,7 +90,7 @@ async fn keys_of_one_issuer_verify_no_others_tokens() {
         // No other claim makes the key a Connect key.
         STRANGER.sign(
             &STRANGER.header(),
-            &with(of_connect.clone(), "iss", json!("https://api.workos.com")),
+            &with(of_connect.clone(), json!({"iss": "https://api.workos.com"})),
         ),
     ] {
         assert_eq!(refusal(&app, &token).await, "the token's signature is wrong");
@@ -112,7 +108,7 @@ async fn issuer_is_compared_as_text() {
         json!([ISSUER]),
         Value::Null,
     ] {
-        let token = sign(&with(claims.clone(), "iss", issuer.clone()));
+        let token = sign(&with(claims.clone(), json!({"iss": issuer})));
         assert_eq!(refusal(&app, &token).await, "the token has another issuer", "{issuer}");
     }
     assert_eq!(app.authkit.connect.take_requests(), [""; 0]);
@@ -135,7 +131,7 @@ async fn token_with_two_issuer_members_is_malformed() {
 #[tokio::test]
 async fn connect_token_needs_this_worker_as_audience() {
     let app = connect::app();
-    let claims = with(app.authkit.connect.claims(ADA), "scope", json!("openid expenses:read"));
+    let claims = with(app.authkit.connect.claims(ADA), json!({"scope": "openid expenses:read"}));
     for audience in [
         json!(ORIGIN),
         json!(format!("{ORIGIN}/")),
@@ -145,7 +141,7 @@ async fn connect_token_needs_this_worker_as_audience() {
         json!([CLIENT_ID]),
         json!(["https://other.test", ORIGIN]),
     ] {
-        let token = sign(&with(claims.clone(), "aud", audience.clone()));
+        let token = sign(&with(claims.clone(), json!({"aud": audience})));
         app.bearer(&token).get("/expenses").await.expect(200);
     }
     for audience in [
@@ -161,7 +157,7 @@ async fn connect_token_needs_this_worker_as_audience() {
         json!([]),
         Value::Null,
     ] {
-        let token = sign(&with(claims.clone(), "aud", audience.clone()));
+        let token = sign(&with(claims.clone(), json!({"aud": audience})));
         let expected = "the token is meant for another audience";
         assert_eq!(refusal(&app, &token).await, expected, "{audience}");
         // The cached signature check does not cover the audience.
@@ -183,7 +179,7 @@ async fn connect_token_passes_the_checks_of_session_tokens() {
     let claims = app.authkit.connect.claims(ADA);
     let token = sign(&claims);
     let now = claims["iat"].as_i64().unwrap();
-    let of = |name: &str, value: Value| sign(&with(claims.clone(), name, value));
+    let of = |name: &str, value: Value| sign(&with(claims.clone(), json!({(name): value})));
     assert_eq!(refusal(&app, &of("exp", Value::Null)).await, "the token is malformed");
     assert_eq!(refusal(&app, &of("exp", json!(now))).await, "the token has expired");
     assert_eq!(refusal(&app, &of("nbf", json!(now + 11))).await, "the token is not valid yet");
@@ -269,7 +265,7 @@ async fn machine_token_without_scopes_is_403_everywhere() {
 #[tokio::test]
 async fn user_client_is_limited_to_granted_scopes() {
     let app = connect::app();
-    let token = |scope: &str| sign(&with(app.authkit.connect.claims(ADA), "scope", json!(scope)));
+    let token = |scope: &str| sign(&with(app.authkit.connect.claims(ADA), json!({"scope": scope})));
     app.bearer(&token("openid email")).post("/expenses", LUNCH).await.expect(201);
     app.bearer(&token("expenses:read expenses:write")).post("/expenses", LUNCH).await.expect(201);
     let reader = token("openid expenses:read");
@@ -281,9 +277,9 @@ async fn user_client_is_limited_to_granted_scopes() {
 #[tokio::test]
 async fn user_client_is_held_to_the_role_of_its_token() {
     let app = connect::app();
-    let claims = with(app.authkit.connect.claims(ADA), "permissions", json!(["expenses:read"]));
+    let claims = with(app.authkit.connect.claims(ADA), json!({"permissions": ["expenses:read"]}));
     for scope in ["openid", "expenses:read expenses:write"] {
-        let mut client = app.bearer(&sign(&with(claims.clone(), "scope", json!(scope))));
+        let mut client = app.bearer(&sign(&with(claims.clone(), json!({"scope": scope}))));
         client.get("/expenses").await.expect(200);
         let refused = client.post("/expenses", LUNCH).await.expect(403);
         assert!(

@@ -8,24 +8,13 @@ use crate::support::{
     ADA, Client, TestApp,
     app::{ORIGIN, TestResponse, request},
     authkit::{BASE_URL, CLIENT_ID, CURRENT},
+    claims::{with, without},
     connect::{self, CONNECT_CLIENT, ISSUER, MACHINE, VARIABLES, sign},
 };
 
 const LUNCH: &str = r#"{"description": "Team lunch", "amount": 42.5}"#;
 /// A rejection names every scope where no single scope suffices.
 const ANY_SCOPE: &str = "expenses:read expenses:write";
-
-fn with(mut claims: Value, changes: Value) -> Value {
-    for (name, value) in changes.as_object().unwrap() {
-        claims[name] = value.clone();
-    }
-    claims
-}
-
-fn without(mut claims: Value, name: &str) -> Value {
-    claims.as_object_mut().unwrap().remove(name);
-    claims
-}
 
 /// Checks that the token is refused with 401 `invalid_token`, on reads and on writes.
 #[track_caller]
@@ -314,7 +303,7 @@ async fn machine_is_limited_to_scopes_for_any_audience() {
     for audience in [json!(CLIENT_ID), json!(ORIGIN), json!(format!("{ORIGIN}/mcp"))] {
         let token = |scope: &str| {
             let claims = app.authkit.connect.machine_claims(scope);
-            sign(&with(claims, json!({"aud": audience.clone()})))
+            sign(&with(claims, json!({"aud": audience})))
         };
         assert_insufficient(&app.bearer(&token("openid")).get("/expenses").await, "expenses:read");
         let reader = token("expenses:read");

@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod app;
 pub mod authkit;
+pub mod claims;
 pub mod client;
 pub mod connect;
 #[path = "../../../crates/authkit/tests/protect/logs.rs"]
