@@ -10,17 +10,13 @@ use serde_json::json;
 use crate::support::{
     ADA, Client, KvOperation, TestApp,
     app::{Browser, SESSION_COOKIE, request},
-    authkit::{ACCESS_TOKEN_TTL_SECS, CURRENT, NEXT, Outage},
+    authkit::{CURRENT, NEXT, Outage},
 };
-
-fn expire(app: &TestApp) {
-    app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
-}
 
 /// A browser whose access token has expired.
 async fn expired_browser(app: &TestApp) -> Browser {
     let browser = app.signed_in(ADA).await;
-    expire(app);
+    app.expire_tokens();
     browser
 }
 
@@ -34,7 +30,7 @@ async fn response_sets_the_renewed_session() {
     assert_eq!(app.authkit.refresh_count(), 1);
     browser.get("/me").await.expect(200);
     assert_eq!(app.authkit.refresh_count(), 1);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
     assert_eq!(app.authkit.refresh_count(), 2);
 }
@@ -48,7 +44,7 @@ async fn renewed_session_keeps_the_impersonator() {
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
     let expected = json!({"email": "help@workos.test", "reason": "ticket 7"});
     for round in 1..=2 {
-        expire(&app);
+        app.expire_tokens();
         let me = browser.get("/me").await.expect(200).json();
         assert_eq!(me["impersonator"], expected, "round {round}");
         assert_eq!(app.authkit.refresh_count(), round);
@@ -59,7 +55,7 @@ async fn renewed_session_keeps_the_impersonator() {
     assert_eq!(app.authkit.refresh_count(), 2);
     // The signed token names the impersonator, whatever the response of WorkOS says.
     app.authkit.impersonate(json!(null));
-    expire(&app);
+    app.expire_tokens();
     let me = browser.get("/me").await.expect(200).json();
     assert_eq!(me["impersonator"]["email"], "help@workos.test");
     assert!(browser.open("/").await.expect(200).body.contains("help@workos.test"));
@@ -114,7 +110,7 @@ async fn concurrent_requests_with_one_expired_session_refresh_once() {
     let responses = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
     assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     assert_eq!(app.authkit.refresh_count(), 1);
-    expire(&app);
+    app.expire_tokens();
     for browser in &mut browsers {
         browser.get("/me").await.expect(200);
     }
@@ -131,7 +127,7 @@ async fn concurrent_isolates_share_one_refresh() {
     let responses = join_all(browsers.iter_mut().map(|browser| browser.get("/me"))).await;
     assert!(responses.iter().all(|response| response.status == 200), "{responses:?}");
     assert_eq!(app.authkit.refresh_count(), 1);
-    expire(&app);
+    app.expire_tokens();
     for browser in &mut browsers {
         browser.get("/me").await.expect(200);
     }
@@ -155,7 +151,7 @@ async fn cookie_a_month_late_gets_the_newest_session() {
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
     for _ in 0..35 {
         browser.get("/me").await.expect(200);
-        expire(&app);
+        app.expire_tokens();
     }
     app.sessions.evict_all();
     app.clock.advance(Duration::days(30));
@@ -170,7 +166,7 @@ async fn cookie_several_rotations_old_gets_the_newest_session() {
     let mut browser = expired_browser(&app).await;
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
     browser.get("/me").await.expect(200);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
     late.get("/me").await.expect(200);
     assert_eq!(app.authkit.refresh_count(), 2);
@@ -183,7 +179,7 @@ async fn refresh_token_that_workos_does_not_rotate_works() {
     let mut browser = expired_browser(&app).await;
     for _ in 0..3 {
         browser.get("/me").await.expect(200);
-        expire(&app);
+        app.expire_tokens();
     }
     browser.post("/organization", r#"{"organization_id": "org_2"}"#).await.expect(200);
     assert_eq!(browser.get("/me").await.json()["organization_id"], "org_2");
@@ -278,7 +274,7 @@ async fn ended_session_cookie_hides_no_live_one() {
     let app = TestApp::new();
     let dead = app.signed_in(ADA).await;
     app.authkit.end_sessions();
-    expire(&app);
+    app.expire_tokens();
     let mut browser = app.signed_in(ADA).await;
     // A cookie of the same name for another scope, which the browser sends first.
     browser.cookies.insert(0, dead.cookies[0].clone());
@@ -319,7 +315,7 @@ async fn refused_switch_keeps_the_session() {
     app.authkit.close_organization("org_gone", json!({"error": "invalid_grant"}));
     let body = r#"{"organization_id": "org_gone"}"#;
     browser.post("/organization", body).await.expect(403);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
 }
 
@@ -369,7 +365,7 @@ async fn late_response_does_not_restore_a_spent_session() {
     let response = held.await;
     browser.keep_cookies(&response.expect(200));
     assert_eq!(browser.get("/me").await.expect(200).json()["organization_id"], "org_2");
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
 }
 
@@ -459,13 +455,13 @@ async fn session_survives_growing_and_shrinking_cookies() {
     browser.get("/me").await.expect(200);
     assert!(browser.cookies.len() >= 4, "{:?}", browser.cookie_names());
     app.authkit.set_extra_claims(json!({}));
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
     assert_eq!(browser.cookie_names(), [SESSION_COOKIE]);
     app.authkit.set_extra_claims(large);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
 }
 
@@ -543,7 +539,7 @@ async fn refused_switch_explains_the_reason_and_next_step() {
         );
         browser.get("/me").await.expect(200);
     }
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
 }
 
@@ -575,7 +571,7 @@ async fn switch_needs_session_body_and_own_origin() {
 async fn bearer_token_is_never_renewed() {
     let app = TestApp::new();
     let token = CURRENT.sign(&CURRENT.header(), &app.authkit.claims(ADA));
-    expire(&app);
+    app.expire_tokens();
     app.bearer(&token).get("/me").await.expect(401);
     assert_eq!(app.authkit.refresh_count(), 0);
 }

@@ -1,22 +1,15 @@
 //! `/login`, `/callback` and `/logout`.
 
-use std::collections::HashMap;
-
 use axum::body::Body;
 use chrono::Duration;
 use http::Method;
 use serde_json::json;
-use url::Url;
 
 use crate::support::{
     ADA, Client, GRACE, KvOperation, TestApp,
-    app::{SESSION_COOKIE, request},
+    app::{SESSION_COOKIE, query, request},
     authkit::Outage,
 };
-
-fn query(url: &str) -> HashMap<String, String> {
-    Url::parse(url).unwrap().query_pairs().into_owned().collect()
-}
 
 #[tokio::test]
 async fn login_redirects_to_authkit_with_state_and_pkce() {

@@ -9,16 +9,12 @@ use url::Url;
 
 use crate::support::{
     ADA, Client, GRACE, TestApp,
-    app::{Browser, Cookie, TestResponse, request},
+    app::{Browser, Cookie, TestResponse, query, request},
     authkit::Outage,
 };
 
 /// The limit on what all sign-ins in progress add to a request's headers.
 const SIGN_IN_COOKIES_MAX_BYTES: usize = 5_000;
-
-fn query(url: &str) -> std::collections::HashMap<String, String> {
-    Url::parse(url).unwrap().query_pairs().into_owned().collect()
-}
 
 fn sign_in_cookies(browser: &Browser) -> Vec<&Cookie> {
     browser.cookies.iter().filter(|cookie| cookie.name.contains("sign-in")).collect()

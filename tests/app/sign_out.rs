@@ -11,12 +11,8 @@ use serde_json::json;
 use crate::support::{
     ADA, Client, GRACE, TestApp,
     app::{Browser, SESSION_COOKIE, TestResponse, request},
-    authkit::{ACCESS_TOKEN_TTL_SECS, Outage},
+    authkit::Outage,
 };
-
-fn expire(app: &TestApp) {
-    app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
-}
 
 /// Signs out without following the redirect to WorkOS: WorkOS keeps the session alive.
 async fn sign_out(browser: &mut Browser) {
@@ -59,7 +55,7 @@ async fn signed_out_session_is_never_renewed() {
     let mut browser = app.signed_in(ADA).await;
     let copy = browser.clone();
     sign_out(&mut browser).await;
-    expire(&app);
+    app.expire_tokens();
     for isolate in [app.clone(), app.isolate()] {
         let mut copy = Browser { app: isolate, ..copy.clone() };
         copy.get("/me").await.expect(401);
@@ -74,7 +70,7 @@ async fn older_cookie_of_a_signed_out_session_is_refused() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
     let old = browser.clone();
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
     sign_out(&mut browser).await;
     for isolate in [app.clone(), app.isolate()] {
@@ -86,7 +82,7 @@ async fn older_cookie_of_a_signed_out_session_is_refused() {
 async fn renewal_that_ends_after_sign_out_is_discarded() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    expire(&app);
+    app.expire_tokens();
     let renewal = begin_renewal(&app, browser.clone());
     sign_out(&mut browser).await;
     let response = renewal.await.expect(401);
@@ -98,7 +94,7 @@ async fn renewal_that_ends_after_sign_out_is_discarded() {
 async fn distant_renewal_sets_no_session_after_sign_out() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    expire(&app);
+    app.expire_tokens();
     let renewal = begin_renewal(&app, Browser { app: app.isolate(), ..browser.clone() });
     let _ = take_events();
     sign_out(&mut browser).await;
@@ -114,12 +110,12 @@ async fn distant_renewal_sets_no_session_after_sign_out() {
 async fn sign_out_reaches_an_isolate_that_renewed_before() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    expire(&app);
+    app.expire_tokens();
     let mut copy = Browser { app: app.isolate(), ..browser.clone() };
     copy.get("/me").await.expect(200);
     browser.get("/me").await.expect(200);
     sign_out(&mut browser).await;
-    expire(&app);
+    app.expire_tokens();
     let count = app.authkit.refresh_count();
     copy.get("/me").await.expect(401);
     assert_eq!(app.authkit.refresh_count(), count);
@@ -172,7 +168,7 @@ async fn signing_in_again_after_sign_out_works() {
     sign_out(&mut browser).await;
     browser.sign_in(ADA).await;
     browser.get("/me").await.expect(200);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
 }
 
@@ -230,7 +226,7 @@ async fn request_with_many_ended_sessions_costs_two_exchanges() {
         browser.cookies.extend(app.signed_in(ADA).await.cookies);
     }
     app.authkit.end_sessions();
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(401);
     assert_eq!(app.authkit.refresh_count(), 2);
     browser.open("/expenses").await.expect(302);
@@ -249,7 +245,7 @@ async fn untried_session_keeps_its_cookie() {
     app.authkit.end_sessions();
     let live = app.signed_in(ADA).await.cookies;
     browser.cookies.extend(live.clone());
-    expire(&app);
+    app.expire_tokens();
     let response = browser.get("/me").await.expect(401);
     assert_eq!(response.set_cookies(), [""; 0]);
     browser.cookies = live;
@@ -260,7 +256,7 @@ async fn untried_session_keeps_its_cookie() {
 async fn late_renewal_does_not_replace_a_new_sign_in() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    expire(&app);
+    app.expire_tokens();
     let renewal = begin_renewal(&app, browser.clone());
     browser.sign_in(GRACE).await;
     let response = renewal.await.expect(200);
@@ -272,7 +268,7 @@ async fn late_renewal_does_not_replace_a_new_sign_in() {
 async fn late_end_does_not_remove_a_new_sign_in() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    expire(&app);
+    app.expire_tokens();
     app.authkit.end_sessions();
     let renewal = begin_renewal(&app, browser.clone());
     browser.sign_in(GRACE).await;
@@ -285,7 +281,7 @@ async fn late_end_does_not_remove_a_new_sign_in() {
 async fn request_beside_a_sign_in_does_not_restore_the_session_before() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    expire(&app);
+    app.expire_tokens();
     let mut tab = browser.clone();
     browser.sign_in(GRACE).await;
     app.clock.advance(Duration::milliseconds(200));
@@ -301,7 +297,7 @@ async fn dropped_sign_in_leaves_the_session_before_it() {
     browser.clone().sign_in(ADA).await;
     app.clock.advance(Duration::seconds(1));
     browser.get("/me").await.expect(200);
-    expire(&app);
+    app.expire_tokens();
     browser.get("/me").await.expect(200);
     let count = app.authkit.refresh_count();
     browser.get("/me").await.expect(200);
@@ -368,7 +364,7 @@ async fn live_session_survives_a_changed_cookie_domain() {
         let mut browser = before.signed_in(ADA).await;
         browser.app = after.clone();
         browser.get("/me").await.expect(200);
-        expire(&after);
+        after.expire_tokens();
         browser.get("/me").await.expect(200);
         let mut fresh = after.signed_in(ADA).await;
         fresh.get("/me").await.expect(200);
@@ -384,7 +380,7 @@ async fn ended_session_under_another_domain_ends_signed_in() {
         let mut browser = before.signed_in(ADA).await;
         browser.app = after.clone();
         after.authkit.end_sessions();
-        expire(&after);
+        after.expire_tokens();
         browser.open("/expenses").await.expect(302);
         browser.sign_in(ADA).await;
         browser.open("/expenses").await.expect(200);
@@ -402,11 +398,11 @@ async fn stale_duplicate_cookie_is_ignored() {
     for (before, after) in deployments() {
         let stale = before.signed_in(ADA).await;
         after.authkit.end_sessions();
-        expire(&after);
+        after.expire_tokens();
         let mut browser = after.signed_in(ADA).await;
         browser.cookies.splice(0..0, stale.cookies);
         browser.open("/expenses").await.expect(200);
-        expire(&after);
+        after.expire_tokens();
         browser.open("/expenses").await.expect(200);
         sign_out(&mut browser).await;
         assert_eq!(browser.cookies, []);
@@ -431,7 +427,7 @@ async fn planted_cookie_of_a_sibling_host_replaces_no_session() {
     planted.domain = Some("test".to_owned());
     planted.name = "wos-session".to_owned();
     browser.cookies.insert(0, planted);
-    expire(&app);
+    app.expire_tokens();
     let me = browser.get("/me").await.expect(200).json();
     assert_eq!(me["user"]["email"], ADA.email);
 }

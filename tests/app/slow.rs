@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::support::{
     ADA, Client, KvOperation, TestApp,
     app::{Browser, TestResponse},
-    authkit::ACCESS_TOKEN_TTL_SECS,
     logs,
 };
 
@@ -95,7 +94,7 @@ async fn session_is_renewed_while_kv_does_not_respond() {
     for operation in [KvOperation::Get, KvOperation::Put] {
         let app = TestApp::new();
         let mut browser = app.signed_in(ADA).await;
-        app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+        app.expire_tokens();
         app.authkit_kv.hold_operation(Some(operation));
         let response = app.let_time_pass(&app.authkit_kv, browser.get("/me")).await;
         response.expect(200);
@@ -108,7 +107,7 @@ async fn session_is_renewed_while_kv_does_not_respond() {
 async fn late_cookie_is_renewed_while_kv_does_not_respond() {
     let app = TestApp::new();
     let mut browser = app.signed_in(ADA).await;
-    app.clock.advance(Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+    app.expire_tokens();
     let mut late = Browser { app: app.isolate(), ..browser.clone() };
     browser.get("/me").await.expect(200);
     app.authkit_kv.hold_operation(Some(KvOperation::Get));

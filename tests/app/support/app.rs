@@ -1,6 +1,9 @@
 //! The application on fakes, and its clients: anonymous, with a bearer token, and a browser.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use authkit_edge::{
     app::{self, AppState},
@@ -23,7 +26,7 @@ use url::{Url, form_urlencoded};
 
 use super::{
     ManualClock,
-    authkit::{API_KEY, BASE_URL, CLIENT_ID, FakeAuthKit, TestUser},
+    authkit::{ACCESS_TOKEN_TTL_SECS, API_KEY, BASE_URL, CLIENT_ID, FakeAuthKit, TestUser},
     client::{Anonymous, Bearer, Client},
     logs,
 };
@@ -199,6 +202,11 @@ impl TestApp {
         self.clock.advance(end - self.clock.now());
     }
 
+    /// Lets time pass until every access token has expired.
+    pub fn expire_tokens(&self) {
+        self.clock.advance(chrono::Duration::seconds(ACCESS_TOKEN_TTL_SECS));
+    }
+
     /// A client without credentials.
     pub fn anonymous(&self) -> Anonymous<'_> {
         Anonymous { app: self }
@@ -315,6 +323,11 @@ pub fn ledgers(
 pub fn request(method: Method, path: &str) -> Builder {
     let url = Url::parse(ORIGIN).unwrap().join(path).unwrap();
     Request::builder().method(method).uri(url.as_str()).header("cf-ray", "ray-of-the-test")
+}
+
+/// The parameters of a URL.
+pub fn query(url: &str) -> HashMap<String, String> {
+    Url::parse(url).unwrap().query_pairs().into_owned().collect()
 }
 
 /// A form as browsers send it, without the headers that name the page's site.
