@@ -8,6 +8,7 @@ import { mock, test } from 'node:test';
 import vm from 'node:vm';
 
 import { connect, describeHeaders, entry, environment, readBody, respond } from '../src/workers/isolate.js';
+import { countCall } from '../src/workers/rate_limit.js';
 
 /** Longer than any event may take. */
 const TOO_LONG_MS = 21 * 60 * 1000;
@@ -118,6 +119,18 @@ test('body without bytes arrives in memory that has grown', async () => {
   void worker.fetch(/** @type {any} */ (request), {}, CONTEXT);
   const [waiter, , length] = await arrived;
   assert.deepEqual([waiter, length], [WAITER, 0]);
+});
+
+test('rate limit without a response ends the wait', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const TIMED_OUT = 3;
+  const settle = mock.fn();
+  start({ settle });
+  countCall(5, /** @type {any} */ ({ limit: () => new Promise(() => {}) }), 'a key');
+  t.mock.timers.tick(1_999);
+  assert.equal(settle.mock.callCount(), 0);
+  t.mock.timers.tick(1);
+  assert.deepEqual(settle.mock.calls[0].arguments, [5, TIMED_OUT, 0]);
 });
 
 test('application is built when the isolate starts', async () => {
