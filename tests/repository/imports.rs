@@ -200,5 +200,5 @@ fn every_source_file_is_read_as_a_module() {
 
 /// Whether only tests compile the file.
 pub fn is_for_tests(file: &str) -> bool {
-    file.ends_with("/tests.rs") || file.ends_with("/testing.rs")
+    file.ends_with("/tests.rs") || file.ends_with("/fixtures.rs")
 }

@@ -246,7 +246,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{API_KEY, ScriptedHttp, TestClock, config, json_response, password};
+    use crate::fixtures::{API_KEY, ScriptedHttp, TestClock, config, json_response, password};
     use edge_host::{
         HttpClientError,
         memory::{ManualClock, MemoryHost, MemoryRateLimit},

@@ -488,7 +488,7 @@ async fn key_set(
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{BASE_URL, authkit};
+    use crate::fixtures::{BASE_URL, authkit};
 
     #[test]
     fn forms_may_be_led_to_workos_and_its_pages() {

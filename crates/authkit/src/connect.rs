@@ -155,7 +155,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{CURRENT, ScriptedHttp, changed, config, json_response, response};
+    use crate::fixtures::{CURRENT, ScriptedHttp, changed, config, json_response, response};
 
     const ISSUER: &str = "https://test.authkit.app";
     const OAUTH_METADATA: &str = "https://test.authkit.app/.well-known/oauth-authorization-server";

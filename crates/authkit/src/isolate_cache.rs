@@ -144,7 +144,7 @@ impl<T: Owned> IsolateCache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{CURRENT, session, session_claims};
+    use crate::fixtures::{CURRENT, session, session_claims};
     use crate::token::{TokenKind, UntrustedToken};
     use edge_host::memory::MemorySignatureVerifier;
     use serde_json::json;

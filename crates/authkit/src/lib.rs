@@ -15,6 +15,8 @@ pub mod current_user;
 mod error;
 pub mod error_layer;
 mod events;
+#[cfg(test)]
+mod fixtures;
 mod isolate_cache;
 mod json_response;
 pub mod keys;
@@ -41,8 +43,8 @@ pub mod session_keeper;
 mod session_kept;
 pub mod sign_in;
 mod signed_out;
-#[cfg(test)]
-mod testing;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod token;
 pub mod user;
 pub mod webhook;

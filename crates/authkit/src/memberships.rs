@@ -87,7 +87,7 @@ impl KnownMemberships {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::noon;
+    use crate::fixtures::noon;
 
     fn memberships(count: usize) -> Arc<[Membership]> {
         let membership = Membership {

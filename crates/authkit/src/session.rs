@@ -94,8 +94,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        fixtures::{authenticate_body, changed, password},
         seal::Purpose,
-        testing::{authenticate_body, changed, password},
     };
 
     const OFFICIAL_CRATE: &str = "workos 3.5.0";

@@ -1,246 +1,222 @@
-//! Test support: a clock that tests set, an HTTP client with scripted responses, key pairs, and signed
-//! tokens.
+//! Signed-in callers for an application's tests (feature `testing`): a host in memory, and a WorkOS beside it that signs
+//! tokens of any user, renews sessions and signs events. The section "Run it locally" of the README has an example.
 
-use std::sync::{
-    Arc, LazyLock, Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering},
-};
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use async_trait::async_trait;
+use std::sync::{Arc, LazyLock};
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use chrono::{DateTime, Duration, Utc};
 use edge_host::{
-    Clock, HttpClient, HttpClientError, KvNamespace,
-    memory::{MemoryHost, MemoryKv, MemoryObjects, MemorySignatureVerifier},
+    Clock, Host, HttpClientError,
+    memory::{BackgroundTasks, MemoryHost, MemoryKv, MemoryObjects, ScriptedHttpClient},
 };
+use hmac::{Hmac, Mac};
 use http::{Request, Response};
 use rsa::{
     Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey, pkcs8::DecodePrivateKey, traits::PublicKeyParts,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{AuthKit, AuthKitConfig, secret::Secret, session::Session, session_keeper};
+use crate::{
+    AuthKit,
+    seal::{Purpose, Sealer},
+    secret::Secret,
+    session::Session,
+    session_keeper,
+};
 
-pub const CLIENT_ID: &str = "client_test";
-pub const API_KEY: &str = "sk_test_apikey";
-pub const BASE_URL: &str = "https://workos.test";
-pub const PASSWORD: &str = "a password of at least 32 characters";
+const CLIENT_ID: &str = "client_test";
+const BASE_URL: &str = "https://workos.test";
+const COOKIE_PASSWORD: &str = "a password for tests, of 32 characters or more";
+const WEBHOOK_SECRET: &str = "whsec_of_tests";
+const KID: &str = "key_of_tests";
+/// How long WorkOS's access tokens live.
+const ACCESS_TOKEN_SECS: i64 = 300;
 
-/// Noon of 2026-11-23.
-pub fn noon() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_795_435_200, 0).unwrap()
-}
-
-/// A configuration with the required variables, overridden and extended by `variables`.
-pub fn config(variables: &[(&str, &str)]) -> AuthKitConfig {
-    let required = [
-        ("WORKOS_API_KEY", API_KEY),
-        ("WORKOS_CLIENT_ID", CLIENT_ID),
-        ("WORKOS_COOKIE_PASSWORD", PASSWORD),
-        ("WORKOS_BASE_URL", BASE_URL),
-    ];
-    AuthKitConfig::from_lookup(|name| {
-        let found = variables.iter().chain(&required).find(|(key, _)| *key == name);
-        found.map(|(_, value)| (*value).to_owned())
-    })
-    .unwrap()
-}
-
-/// An isolate's AuthKit at [`noon`] whose requests to WorkOS time out.
-pub fn authkit(variables: &[(&str, &str)]) -> AuthKit {
-    let http = ScriptedHttp::new(|_| Err(HttpClientError::Timeout));
-    let kv: Arc<dyn KvNamespace> = Arc::new(MemoryKv::default());
-    let class = |context| Arc::new(session_keeper(&MemoryHost::default(), context)) as _;
-    let sessions = MemoryObjects::new(class, drop);
-    let (clock, verifier) = (TestClock::at_noon(), Arc::new(MemorySignatureVerifier));
-    AuthKit::new(config(variables), http, &kv, Arc::new(sessions), clock, verifier)
-}
-
-pub struct TestClock(Mutex<DateTime<Utc>>);
-
-impl TestClock {
-    pub fn at_noon() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(noon())))
-    }
-
-    pub fn advance(&self, duration: Duration) {
-        *self.0.lock().unwrap() += duration;
-    }
-}
-
-#[async_trait]
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
-    }
-
-    /// Advances only this clock, and yields to other futures.
-    async fn sleep(&self, millis: u32) {
-        self.advance(Duration::milliseconds(millis.into()));
-        tokio::task::yield_now().await;
-    }
-}
-
-type Script =
-    dyn FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + 'static;
-
-/// Records every request and returns a scripted response.
-pub struct ScriptedHttp {
-    script: Mutex<Box<Script>>,
-    requests: Mutex<Vec<Request<Bytes>>>,
-    is_held: AtomicBool,
-}
-
-impl ScriptedHttp {
-    pub fn new(
-        script: impl FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + 'static,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            script: Mutex::new(Box::new(script)),
-            requests: Mutex::default(),
-            is_held: AtomicBool::default(),
-        })
-    }
-
-    pub fn set_script(
-        &self,
-        script: impl FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> + Send + 'static,
-    ) {
-        *self.script.lock().unwrap() = Box::new(script);
-    }
-
-    /// Holds the requests before they are processed.
-    pub fn hold(&self, is_held: bool) {
-        self.is_held.store(is_held, Ordering::Relaxed);
-    }
-
-    /// The recorded requests, in order.
-    pub fn requests(&self) -> MutexGuard<'_, Vec<Request<Bytes>>> {
-        self.requests.lock().unwrap()
-    }
-}
-
-#[async_trait]
-impl HttpClient for ScriptedHttp {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpClientError> {
-        // Yields to other futures before the request and before its response, as real I/O does.
-        tokio::task::yield_now().await;
-        self.requests.lock().unwrap().push(request.clone());
-        tokio::task::yield_now().await;
-        while self.is_held.load(Ordering::Relaxed) {
-            tokio::task::yield_now().await;
-        }
-        self.script.lock().unwrap()(&request)
-    }
-}
-
-/// A response with this status and body.
-pub fn response(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
-    Response::builder().status(status).body(body.into()).unwrap()
-}
-
-pub fn json_response(status: u16, body: &Value) -> Response<Bytes> {
-    response(status, body.to_string())
-}
-
-pub struct KeyPair {
-    pub kid: &'static str,
-    private: RsaPrivateKey,
-}
-
-/// WorkOS's current key.
-pub static CURRENT: LazyLock<KeyPair> = LazyLock::new(|| {
-    KeyPair::new("key_current", include_str!("../tests/vectors/keys/current.pem"))
-});
-/// WorkOS's next key, after a rotation.
-pub static NEXT: LazyLock<KeyPair> =
-    LazyLock::new(|| KeyPair::new("key_next", include_str!("../tests/vectors/keys/next.pem")));
-/// An attacker's key with the `kid` of WorkOS's current key.
-pub static STRANGER: LazyLock<KeyPair> = LazyLock::new(|| {
-    KeyPair::new("key_current", include_str!("../tests/vectors/keys/stranger.pem"))
+/// A key for tests alone, which everybody knows.
+static KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
+    let pem = include_str!("../tests/vectors/keys/current.pem");
+    RsaPrivateKey::from_pkcs8_pem(pem).expect("the key of this crate is a key")
 });
 
-impl KeyPair {
-    fn new(kid: &'static str, pem: &str) -> Self {
-        Self { kid, private: RsaPrivateKey::from_pkcs8_pem(pem).unwrap() }
+/// A user who may be signed in.
+#[derive(Debug, Clone)]
+pub struct TestUser {
+    claims: Map<String, Value>,
+}
+
+impl TestUser {
+    /// A user with this id, in no organization.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self { claims: Map::new() }.with_claim("sub", id).with_claim("sid", format!("session_{id}"))
     }
 
-    /// The public key as a member of a key set.
-    pub fn jwk(&self) -> Value {
-        let public = RsaPublicKey::from(&self.private);
-        json!({
-            "kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid,
-            "n": URL_SAFE_NO_PAD.encode(public.n().to_bytes_be()),
-            "e": URL_SAFE_NO_PAD.encode(public.e().to_bytes_be()),
-        })
+    /// In this organization.
+    #[must_use]
+    pub fn in_organization(self, id: &str) -> Self {
+        self.with_claim("org_id", id)
     }
 
-    pub fn header(&self) -> Value {
-        json!({"alg": "RS256", "typ": "JWT", "kid": self.kid})
+    /// With this role.
+    #[must_use]
+    pub fn with_role(self, role: &str) -> Self {
+        self.with_claim("role", role)
     }
 
-    /// Signs a token with these claims.
-    pub fn token(&self, claims: &Value) -> String {
-        self.sign(&self.header().to_string(), &claims.to_string())
+    /// With these permissions.
+    #[must_use]
+    pub fn with_permissions(self, permissions: &[&str]) -> Self {
+        self.with_claim("permissions", permissions)
     }
 
-    /// Signs a JWS over exactly these bytes.
-    pub fn sign(&self, header: &str, payload: &str) -> String {
-        let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
-        let signed = format!("{header}.{payload}");
-        let digest = Sha256::digest(&signed);
-        let signature = self.private.sign(Pkcs1v15Sign::new::<Sha256>(), &digest).unwrap();
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    /// With any claim of the access token, such as one of a JWT template.
+    #[must_use]
+    pub fn with_claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn id(&self) -> &str {
+        self.claims.get("sub").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
-/// A well-formed token with an invalid signature.
-pub fn unsigned_token(claims: &Value) -> String {
-    let header = URL_SAFE_NO_PAD.encode(CURRENT.header().to_string());
-    format!("{header}.{}.AAAA", URL_SAFE_NO_PAD.encode(claims.to_string()))
+/// WorkOS for tests, and the host of an application that uses it.
+#[derive(Debug, Clone)]
+pub struct TestWorkos {
+    host: MemoryHost,
+    background: BackgroundTasks,
 }
 
-/// The claims of a session's access token at [`noon`].
-pub fn session_claims() -> Value {
-    json!({
-        "iss": "https://api.workos.com", "sub": "user_ada", "sid": "session_ada",
-        "iat": noon().timestamp(), "exp": noon().timestamp() + 300,
+impl Default for TestWorkos {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestWorkos {
+    /// A new WorkOS, at the default time of [`MemoryHost`]'s clock.
+    #[must_use]
+    pub fn new() -> Self {
+        let host = MemoryHost::default();
+        let clock = host.manual_clock();
+        let kv = Arc::new(MemoryKv::new(Arc::clone(&clock) as _));
+        let http = ScriptedHttpClient::new(move |request| respond(request, &*clock));
+        let host = host
+            .with_var("WORKOS_API_KEY", "sk_test_of_tests")
+            .with_var("WORKOS_CLIENT_ID", CLIENT_ID)
+            .with_var("WORKOS_COOKIE_PASSWORD", COOKIE_PASSWORD)
+            .with_var("WORKOS_BASE_URL", BASE_URL)
+            .with_var("WORKOS_WEBHOOK_SECRET", WEBHOOK_SECRET)
+            .with_kv(AuthKit::KV_BINDING, kv)
+            .with_http_client(Arc::new(http));
+        let (background, keepers) = (BackgroundTasks::default(), host.clone());
+        let tasks = background.clone();
+        let class = move |context| Arc::new(session_keeper(&keepers, context)) as _;
+        let sessions = MemoryObjects::new(class, move |work| tasks.spawn(work));
+        let host = host.with_objects(AuthKit::SESSIONS_BINDING, Arc::new(sessions));
+        Self { host, background }
+    }
+
+    /// The host for the application: with AuthKit's variables and bindings, and a clock that the test moves. The test adds
+    /// the application's own.
+    #[must_use]
+    pub fn host(&self) -> MemoryHost {
+        self.host.clone()
+    }
+
+    /// Runs what objects do beside their messages, such as the revocation of a session.
+    pub async fn settle(&self) {
+        self.background.settle().await;
+    }
+
+    /// The `Cookie` header of a browser in which the user has signed in, for an https origin. The access token lives five
+    /// minutes; then the application renews the session.
+    #[must_use]
+    pub fn cookie(&self, user: &TestUser) -> String {
+        let session: Session =
+            serde_json::from_value(authenticated(user, self.now())).expect("a session");
+        let sealer = Sealer::new(Purpose::Session, &Secret::from(COOKIE_PASSWORD), None);
+        format!("__Host-wos-session={}", session.seal(&sealer))
+    }
+
+    /// The `Authorization` header with an access token of the user's session.
+    #[must_use]
+    pub fn bearer(&self, user: &TestUser) -> String {
+        format!("Bearer {}", access_token(user, self.now()))
+    }
+
+    /// The `WorkOS-Signature` header of an event with this body.
+    #[must_use]
+    pub fn webhook_signature(&self, body: &str) -> String {
+        let time = self.host.clock().now().timestamp_millis();
+        let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
+        mac.update(format!("{time}.{body}").as_bytes());
+        format!("t={time}, v1={}", base16ct::lower::encode_string(&mac.finalize().into_bytes()))
+    }
+
+    fn now(&self) -> i64 {
+        self.host.clock().now().timestamp()
+    }
+}
+
+/// The responses of WorkOS. Refresh tokens hold the claims of their user.
+fn respond(
+    request: &Request<Bytes>,
+    clock: &dyn Clock,
+) -> Result<Response<Bytes>, HttpClientError> {
+    let (status, body) = match request.uri().path() {
+        "/user_management/authenticate" => match renewed(request.body()) {
+            Some(user) => (200, authenticated(&user, clock.now().timestamp())),
+            None => (400, json!({"error": "invalid_grant"})),
+        },
+        "/user_management/sessions/revoke" => (200, json!({})),
+        path if path == format!("/sso/jwks/{CLIENT_ID}") => (200, json!({"keys": [jwk()]})),
+        _ => return Err(HttpClientError::Timeout),
+    };
+    Ok(Response::builder().status(status).body(body.to_string().into()).unwrap())
+}
+
+/// The user whose session a request renews, in the organization that it names.
+fn renewed(body: &[u8]) -> Option<TestUser> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let claims = URL_SAFE_NO_PAD.decode(body.get("refresh_token")?.as_str()?).ok()?;
+    let user = TestUser { claims: serde_json::from_slice(&claims).ok()? };
+    Some(match body.get("organization_id").and_then(Value::as_str) {
+        Some(id) => user.in_organization(id),
+        None => user,
     })
 }
 
-/// Merges `changes` into `claims`; `null` removes a member.
-pub fn changed(claims: &Value, changes: Value) -> Value {
-    let mut claims = claims.clone();
-    let members = claims.as_object_mut().unwrap();
-    for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() {
-            members.remove(name);
-        } else {
-            members.insert(name.clone(), value.clone());
-        }
-    }
-    claims
-}
-
-/// WorkOS's response to a grant, with an access token that has an invalid signature.
-pub fn authenticate_body(user_id: &str, session_id: &str, refresh_token: &str) -> Value {
-    let claims = changed(&session_claims(), json!({"sub": user_id, "sid": session_id}));
+fn authenticated(user: &TestUser, now: i64) -> Value {
+    // Another one each time, because WorkOS's work once.
+    let user = user.clone().with_claim("iat", now);
     json!({
-        "user": {"object": "user", "id": user_id, "email": format!("{user_id}@example.com")},
-        "access_token": unsigned_token(&claims),
-        "refresh_token": refresh_token,
+        "user": {"object": "user", "id": user.id(), "email": format!("{}@example.com", user.id())},
+        "access_token": access_token(&user, now),
+        "refresh_token": URL_SAFE_NO_PAD.encode(Value::from(user.claims).to_string()),
     })
 }
 
-/// A session with this session id and refresh token.
-pub fn session(user_id: &str, session_id: &str, refresh_token: &str) -> Session {
-    let body = authenticate_body(user_id, session_id, refresh_token);
-    serde_json::from_value(body).unwrap()
+fn access_token(user: &TestUser, now: i64) -> String {
+    let user = user
+        .clone()
+        .with_claim("iss", "https://api.workos.com")
+        .with_claim("iat", now)
+        .with_claim("exp", now + ACCESS_TOKEN_SECS);
+    let header = json!({"alg": "RS256", "typ": "JWT", "kid": KID});
+    let [header, payload] =
+        [header, user.claims.into()].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let signed = format!("{header}.{payload}");
+    let signature = KEY.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(&signed)).unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// [`PASSWORD`] as a secret.
-pub fn password() -> Secret {
-    Secret::from(PASSWORD)
+fn jwk() -> Value {
+    let public = RsaPublicKey::from(&*KEY);
+    let [n, e] = [public.n(), public.e()].map(|part| URL_SAFE_NO_PAD.encode(part.to_bytes_be()));
+    json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KID, "n": n, "e": e})
 }

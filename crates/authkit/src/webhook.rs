@@ -199,7 +199,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{authkit, noon};
+    use crate::fixtures::{authkit, noon};
 
     const SECRET: &str = "whsec_of_this_endpoint";
     const BODY: &[u8] = br#"{"event":"user.deleted","data":{"id":"user_ada"}}"#;

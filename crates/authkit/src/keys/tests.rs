@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    fixtures::{BASE_URL, CURRENT, NEXT, TestClock, noon, password},
     seal::Purpose,
-    testing::{BASE_URL, CURRENT, NEXT, TestClock, noon, password},
 };
 
 const KV_KEY: &str = "authkit:jwks:client_test";

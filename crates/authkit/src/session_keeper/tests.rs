@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 
 use super::client::{RefreshError, Renewed, SessionKeepers, keeper_name};
 use crate::{
-    outage::Outage,
-    session::Session,
-    session_keeper,
-    testing::{
+    fixtures::{
         API_KEY, BASE_URL, CLIENT_ID, PASSWORD, ScriptedHttp, authenticate_body, changed, config,
         json_response, response, session_claims, unsigned_token,
     },
+    outage::Outage,
+    session::Session,
+    session_keeper,
     workos::{ClientInfo, WorkosClient},
 };
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{
+use crate::fixtures::{
     CLIENT_ID, CURRENT, NEXT, STRANGER, changed, config, noon, session_claims, unsigned_token,
 };
 use crate::user::Impersonator;
@@ -15,7 +15,7 @@ const RESOURCE: ProtectedResource = ProtectedResource {
     scope_prefix: "expenses:",
 };
 
-fn key(pair: &crate::testing::KeyPair) -> RsaPublicKey {
+fn key(pair: &crate::fixtures::KeyPair) -> RsaPublicKey {
     let set: crate::workos::JwkSet = serde_json::from_value(json!({"keys": [pair.jwk()]})).unwrap();
     crate::keys::KeySet::from(set).find(pair.kid).unwrap().clone()
 }

@@ -269,8 +269,8 @@ fn segment(id: &str) -> Result<&str, WorkosError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::{API_KEY, BASE_URL, ScriptedHttp, config, json_response};
     use crate::outage::Outage;
-    use crate::testing::{API_KEY, BASE_URL, ScriptedHttp, config, json_response};
     use edge_host::memory::{record_events, take_events};
     use std::sync::Arc;
 

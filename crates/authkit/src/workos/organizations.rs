@@ -137,7 +137,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::testing::{API_KEY, BASE_URL, ScriptedHttp, config, json_response, response};
+    use crate::fixtures::{API_KEY, BASE_URL, ScriptedHttp, config, json_response, response};
 
     fn client(http: &Arc<ScriptedHttp>, variables: &[(&str, &str)]) -> WorkosClient {
         WorkosClient::new(Arc::clone(http) as _, Arc::new(config(variables)))

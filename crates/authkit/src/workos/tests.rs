@@ -1,11 +1,11 @@
 use serde_json::Value;
 
 use super::*;
-use crate::outage::Outage;
-use crate::testing::{
+use crate::fixtures::{
     API_KEY, BASE_URL, CLIENT_ID, CURRENT, ScriptedHttp, authenticate_body, config, json_response,
     response,
 };
+use crate::outage::Outage;
 
 fn client(http: &Arc<ScriptedHttp>) -> WorkosClient {
     client_of(http, &[])
@@ -272,17 +272,17 @@ async fn tokens_without_a_required_member_count_as_an_outage() {
         String::new(),
         "[]".to_owned(),
         tokens().to_string()[1..].to_owned(),
-        crate::testing::changed(&tokens(), json!({"user": null})).to_string(),
-        crate::testing::changed(&tokens(), json!({"access_token": null})).to_string(),
-        crate::testing::changed(&tokens(), json!({"refresh_token": 5})).to_string(),
-        crate::testing::changed(&tokens(), json!({"user": {"id": "user_ada"}})).to_string(),
-        crate::testing::changed(&tokens(), json!({"impersonator": {}})).to_string(),
+        crate::fixtures::changed(&tokens(), json!({"user": null})).to_string(),
+        crate::fixtures::changed(&tokens(), json!({"access_token": null})).to_string(),
+        crate::fixtures::changed(&tokens(), json!({"refresh_token": 5})).to_string(),
+        crate::fixtures::changed(&tokens(), json!({"user": {"id": "user_ada"}})).to_string(),
+        crate::fixtures::changed(&tokens(), json!({"impersonator": {}})).to_string(),
     ] {
         let error = refresh(&responding(200, body.clone())).await.unwrap_err();
         let expected = unavailable("the response does not match WorkOS's documentation", 5);
         assert_eq!(error, expected, "{body}");
     }
-    let odd = crate::testing::changed(&tokens(), json!({"new_member": [1], "impersonator": null}));
+    let odd = crate::fixtures::changed(&tokens(), json!({"new_member": [1], "impersonator": null}));
     assert!(refresh(&responding(200, odd.to_string())).await.is_ok());
 }
 
