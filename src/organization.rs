@@ -18,7 +18,7 @@ use crate::{
     web::cookies::{Flash, PageCookies},
 };
 use axum_authkit::{
-    AppError, Challenge, RefreshError, SwitchError, origin::RequestOrigin, routes::MeResponse,
+    AppError, Challenge, MeResponse, RefreshError, SwitchError, origin::RequestOrigin,
     workos::organizations::Membership,
 };
 

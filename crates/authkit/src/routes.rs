@@ -1,4 +1,4 @@
-//! The HTTP routes of the sign-in: `/login`, `/callback`, `/logout` and `/me`.
+//! The HTTP routes of the sign-in: `/login`, `/callback` and `/logout`.
 
 use std::sync::Arc;
 
@@ -7,28 +7,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::head,
 };
-use chrono::SecondsFormat;
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Serialize;
-use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::{
-    api_keys::ApiKeyOwner,
     authkit::{AuthKit, VerifyError},
     bearer::{has_api_key, has_bearer},
     browser::{meta_refresh_page, redirect},
     config::{CALLBACK_PATH, SameSite},
     context::RequestContext,
     cookie::{COOKIE_MAX_BYTES, MAX_PARTS, RequestCookies},
-    current_user::CurrentUser,
     error::AppError,
     events::AuthKitEvent,
-    json_response::json_response,
-    oauth_metadata,
-    openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit, NeedsScope, Protected},
+    me, oauth_metadata,
+    openapi::{Changes, ErrorResponse, Limited, NeedsAuthKit},
     origin::{RequestOrigin, is_prefetch},
     refusal,
     rejection::Rejection,
@@ -38,8 +32,7 @@ use crate::{
     session_kept::{SignedInMarker, session_not_kept},
     sign_in::{PendingSignIn, ReturnTo, SignInCookies, SignInState},
     signed_out,
-    token::{TOKEN_MAX_BYTES, TokenError, TokenKind},
-    user::Impersonator,
+    token::{TOKEN_MAX_BYTES, TokenError},
     workos::{AuthorizeRequest, Grant, INVALID_GRANT, WorkosError},
 };
 use edge_host::{Emit as _, WaitUntil};
@@ -66,7 +59,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
         .route(CALLBACK_PATH, head(any_handler(async || refuse_head("GET"))))
         .routes(routes!(sign_out_by_link, sign_out_by_form))
         .route("/logout", head(any_handler(async || refuse_head("GET,POST"))))
-        .routes(routes!(show_current_user))
+        .merge(me::routes())
         .merge(oauth_metadata::routes())
 }
 
@@ -220,26 +213,20 @@ async fn finish_sign_in(
         return Ok(with_cookie(page.into_response(), slots.clear(slot)));
     }
     let (Some((slot, pending)), Some(code)) = (pending, query.get("code")) else {
-        if is_retry {
+        // This browser did not begin the sign-in.
+        return Ok(restart("unknown", is_retry, &return_to).unwrap_or_else(|| {
             report_refusal("cookie_not_kept", None);
-            return Ok(refusal::cookie_not_kept(&return_to).into_response());
-        }
-        // This browser did not begin the sign-in. Beginning one now is safe and costs no click,
-        // because AuthKit still has its own session.
-        AuthKitEvent::SignInRestarted { reason: "unknown" }.emit();
-        return Ok(redirect(StatusCode::FOUND, &refusal::retry_path(&return_to)));
+            refusal::cookie_not_kept(&return_to).into_response()
+        }));
     };
 
     let code = Secret::from(code);
     let free_slot = slots.clear(slot);
     if !authkit.code_exchanges.begin(&pending, &code, now) {
-        let response = if is_retry {
+        let response = restart(USED_ALREADY, is_retry, &return_to).unwrap_or_else(|| {
             report_refusal(USED_ALREADY, None);
             refusal::used_already(&return_to).into_response()
-        } else {
-            AuthKitEvent::SignInRestarted { reason: USED_ALREADY }.emit();
-            redirect(StatusCode::FOUND, &refusal::retry_path(&return_to))
-        };
+        });
         return Ok(with_cookie(response, free_slot));
     }
     let grant = Grant::AuthorizationCode { code: &code, code_verifier: pending.code_verifier() };
@@ -264,25 +251,33 @@ async fn finish_sign_in(
             };
             with_cookie(response, free_slot)
         }
-        // The code has expired, or another tab or an earlier load of this page has spent it.
-        // Another sign-in costs no click.
-        Err(WorkosError::Refused { code, .. }) if code == INVALID_GRANT && !is_retry => {
-            AuthKitEvent::SignInRestarted { reason: INVALID_GRANT }.emit();
-            let onward = redirect(StatusCode::FOUND, &refusal::retry_path(&return_to));
-            with_cookie(onward, free_slot)
-        }
         Err(WorkosError::Refused { code, description }) => {
-            report_refusal("workos", Some(&code));
-            // The description of `invalid_grant` contains the code.
-            let description = description.filter(|_| code != INVALID_GRANT);
-            let page = refusal::refused(&code, description.as_deref(), &return_to);
-            with_cookie(page.into_response(), free_slot)
+            // The code has expired, or another tab or an earlier load of this page has spent it.
+            let is_spent = code == INVALID_GRANT;
+            let onward = is_spent.then(|| restart(INVALID_GRANT, is_retry, &return_to)).flatten();
+            let response = onward.unwrap_or_else(|| {
+                report_refusal("workos", Some(&code));
+                // The description of `invalid_grant` contains the code.
+                let description = description.filter(|_| !is_spent);
+                refusal::refused(&code, description.as_deref(), &return_to).into_response()
+            });
+            with_cookie(response, free_slot)
         }
         // The cookie stays, so that reloading the page can succeed.
         Err(WorkosError::Unavailable(outage)) => outage
             .into_error("Sign-in cannot be finished right now: reload this page in a moment")
             .into_response(),
     })
+}
+
+/// Begins the sign-in anew. That is safe and costs no click, because AuthKit still has its own session. `None` after a
+/// second attempt: a third one would loop.
+fn restart(reason: &str, is_retry: bool, return_to: &ReturnTo) -> Option<Response> {
+    if is_retry {
+        return None;
+    }
+    AuthKitEvent::SignInRestarted { reason }.emit();
+    Some(redirect(StatusCode::FOUND, &refusal::retry_path(return_to)))
 }
 
 fn signed_in(
@@ -454,50 +449,6 @@ async fn sign_out(
     Ok(cookie.remove(&cookies).into_iter().fold(redirect(status, location.as_str()), with_cookie))
 }
 
-/// The response of `GET /me`.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct MeResponse<'a> {
-    /// `null` for a machine, and for an API key that an organization owns. A bearer token and an API key only give
-    /// `object` and `id`.
-    #[schema(value_type = Option<UserResponse>)]
-    user: Value,
-    session_id: Option<&'a str>,
-    organization_id: Option<&'a str>,
-    role: Option<&'a str>,
-    roles: &'a [String],
-    permissions: &'a [String],
-    entitlements: &'a [String],
-    feature_flags: &'a [String],
-    impersonator: Option<Impersonator>,
-    /// When the access token or the API key expires; `null` for a key that does not.
-    #[schema(format = DateTime)]
-    expires_at: Option<String>,
-    /// The id of the API key that the caller sends. The caller's permissions are then the key's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    api_key_id: Option<&'a str>,
-    /// The client that sends the token, if AuthKit Connect issued it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<&'a str>,
-    /// The scopes of the token, if AuthKit Connect issued it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scopes: Option<&'a [String]>,
-}
-
-/// The user of `GET /me`, as WorkOS returned it at sign-in.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "describes `MeResponse::user` in the schema")]
-struct UserResponse {
-    #[schema(example = "user")]
-    object: String,
-    #[schema(example = "user_01JD5Q3V9J8Y3N5M0A7ZK2W4XB")]
-    id: String,
-    email: Option<String>,
-    email_verified: Option<bool>,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    profile_picture_url: Option<String>,
-}
-
 /// The query of `/login`. AuthKit receives every parameter but `return_to` unchanged.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -538,72 +489,6 @@ struct CallbackParameters {
     error: Option<String>,
     /// The error in words.
     error_description: Option<String>,
-}
-
-/// Show the current user
-#[utoipa::path(
-    get,
-    path = "/me",
-    tag = "sign-in",
-    security(("session" = []), ("bearer" = []), ("api_key" = [])),
-    responses((status = 200, description = "The caller", body = MeResponse), Protected, NeedsScope),
-)]
-async fn show_current_user(caller: CurrentUser) -> Response {
-    json_response(&MeResponse::from(&caller))
-}
-
-impl<'a> From<&'a CurrentUser> for MeResponse<'a> {
-    fn from(caller: &'a CurrentUser) -> Self {
-        let Some(verified) = caller.claims() else { return Self::of_api_key(caller) };
-        let claims = verified.claims();
-        let is_connects = verified.kind() == TokenKind::Connect;
-        let user = match caller.user() {
-            Some(user) => json!(user),
-            None if verified.is_machine() => Value::Null,
-            None => json!({"object": "user", "id": claims.sub}),
-        };
-        Self {
-            user,
-            // In a Connect token, `sid` is the id of the user's consent.
-            session_id: claims.sid.as_deref().filter(|_| !is_connects),
-            organization_id: claims.org_id.as_deref(),
-            role: claims.role.as_deref(),
-            roles: &claims.roles,
-            permissions: &claims.permissions,
-            entitlements: &claims.entitlements,
-            feature_flags: &claims.feature_flags,
-            impersonator: caller.impersonator(),
-            expires_at: Some(verified.expires_at().to_rfc3339_opts(SecondsFormat::Secs, true)),
-            api_key_id: None,
-            client_id: claims.client_id.as_deref().filter(|_| is_connects),
-            scopes: is_connects.then_some(claims.scopes.as_slice()),
-        }
-    }
-}
-
-impl<'a> MeResponse<'a> {
-    fn of_api_key(caller: &'a CurrentUser) -> Self {
-        let key = caller.api_key();
-        let user = match key.map(|key| &key.owner) {
-            Some(ApiKeyOwner::User { id, .. }) => json!({"object": "user", "id": id}),
-            _ => Value::Null,
-        };
-        Self {
-            user,
-            session_id: None,
-            organization_id: caller.organization_id(),
-            role: None,
-            roles: &[],
-            permissions: caller.permissions(),
-            entitlements: &[],
-            feature_flags: &[],
-            impersonator: None,
-            expires_at: key.and_then(|key| key.expires_at.clone()),
-            api_key_id: key.map(|key| &*key.id),
-            client_id: None,
-            scopes: None,
-        }
-    }
 }
 
 fn with_cookie(mut response: Response, set_cookie: HeaderValue) -> Response {
