@@ -4,17 +4,11 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::IgnoredAny;
 
-use super::keys::Owner;
+use super::{
+    keys::Owner,
+    limits::{AT_ONCE_MAX, OPERATIONS_MAX},
+};
 use edge_host::{KV_LIST_MAX_KEYS, KvError, KvNamespace};
-
-/// The most KV operations of one run, `list`s included. Workers allows 1,000 to all services together;
-/// the rest is for the invocation's other work.
-/// <https://developers.cloudflare.com/kv/platform/limits/>
-const MAX_OPERATIONS: usize = 900;
-/// The most simultaneous deletes: the number of connections that Workers opens for one invocation. A delete
-/// that waits for a connection uses up its time limit.
-/// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
-const MAX_AT_ONCE: usize = 6;
 
 /// The outcome of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +24,7 @@ pub(super) struct Erased {
 ///
 /// After an error, some data may be deleted; the caller can try again.
 pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erased, KvError> {
-    let mut operations_left = MAX_OPERATIONS;
+    let mut operations_left = OPERATIONS_MAX;
     let mut deleted = 0;
     for prefix in [owner.expense_prefix(), owner.idempotency_prefix()] {
         let mut cursor: Option<String> = None;
@@ -51,7 +45,7 @@ pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erased,
             deleted += keys.len();
             stream::iter(keys)
                 .map(async |key| kv.delete(&key).await)
-                .buffer_unordered(MAX_AT_ONCE)
+                .buffer_unordered(AT_ONCE_MAX)
                 .try_collect::<()>()
                 .await?;
             if cursor.is_none() {
@@ -73,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn erasure_opens_six_connections_at_most() {
+    fn erasure_leaves_one_of_six_connections() {
         let clock = Arc::new(ManualClock::default());
         let kv = MemoryKv::new(Arc::clone(&clock) as _);
         let owner = Owner::new("user_1");
@@ -90,6 +84,6 @@ mod tests {
         };
         assert_eq!(erased, Erased { keys: 50, is_complete: true });
         assert!(kv.keys().is_empty());
-        assert_eq!(kv.take_most_at_once(), 6);
+        assert_eq!(kv.take_most_at_once(), 5);
     }
 }

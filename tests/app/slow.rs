@@ -53,7 +53,7 @@ async fn slow_kv_is_503_in_time_and_loses_nothing() {
         assert!(!response.detail().contains("may or may not"), "{case}");
         assert_eq!(took, Duration::milliseconds(KV_READ_MAX_MILLIS.into()), "{case}");
         let lines = logs::take().join("\n");
-        assert!(lines.contains(&format!("KV {operation} failed: no answer within")), "{lines}");
+        assert!(lines.contains(&format!("KV {operation} failed: no response within")), "{lines}");
     }
     // Writes do not wait for KV's writes.
     for (operation, method, path) in [

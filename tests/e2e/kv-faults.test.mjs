@@ -82,7 +82,7 @@ test('hanging KV gets 503 for reads and delays no write', async (t) => {
     [made.id],
   );
   await worker.flushLog();
-  assert.match(worker.log, /KV list failed: no answer within 5 s/);
+  assert.match(worker.log, /KV list failed: no response within 5 s/);
 });
 
 test('a session is renewed while KV gives no answer', async (t) => {

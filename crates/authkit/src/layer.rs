@@ -99,20 +99,20 @@ struct ProtectLayer(Arc<Protection>);
 
 /// A route behind the layer.
 #[derive(Clone)]
-struct Protected {
+struct ProtectedRoute {
     route: Route,
     protection: Arc<Protection>,
 }
 
 impl Layer<Route> for ProtectLayer {
-    type Service = Protected;
+    type Service = ProtectedRoute;
 
-    fn layer(&self, route: Route) -> Protected {
-        Protected { route, protection: Arc::clone(&self.0) }
+    fn layer(&self, route: Route) -> ProtectedRoute {
+        ProtectedRoute { route, protection: Arc::clone(&self.0) }
     }
 }
 
-impl Service<Request> for Protected {
+impl Service<Request> for ProtectedRoute {
     type Response = Response;
     type Error = Infallible;
     type Future = Scoped<BoxFuture<'static, Result<Response, Infallible>>>;
@@ -132,7 +132,7 @@ impl Service<Request> for Protected {
             Some(refusal) => ready(Ok(refusal)).left_future(),
             None => self.route.call(request).right_future(),
         };
-        let answer = async move {
+        let finished = async move {
             let Ok(response) = response.await;
             let mut response = protection.finish(facts, &name, response).await;
             if let (Some(observer), Some(began)) = (&protection.observer, began) {
@@ -140,12 +140,12 @@ impl Service<Request> for Protected {
             }
             Ok(response)
         };
-        Scoped::new(scope, Box::pin(answer))
+        Scoped::new(scope, Box::pin(finished))
     }
 }
 
 /// The facts of a request that its response needs.
-struct Facts {
+struct RequestFacts {
     origin: Option<RequestOrigin>,
     errors: ErrorResponder,
     session: Option<CarriedSession>,
@@ -162,7 +162,7 @@ struct CarriedSession {
 
 impl Protection {
     /// Prepares a request for its route, or refuses it.
-    fn prepare(&self, request: &mut Request) -> (Facts, Option<Response>) {
+    fn prepare(&self, request: &mut Request) -> (RequestFacts, Option<Response>) {
         let origin = self.origins.of_request(request);
         let refusal = origin.as_ref().and_then(|origin| refuse_plain_http(origin, request));
         let errors = ErrorResponder::new(request);
@@ -175,12 +175,17 @@ impl Protection {
             }
             _ => None,
         };
-        (Facts { origin, errors, session }, refusal)
+        (RequestFacts { origin, errors, session }, refusal)
     }
 
     /// Makes the client's response of a route's.
-    async fn finish(&self, facts: Facts, name: &RequestName, mut response: Response) -> Response {
-        let Facts { origin, errors, session } = facts;
+    async fn finish(
+        &self,
+        facts: RequestFacts,
+        name: &RequestName,
+        mut response: Response,
+    ) -> Response {
+        let RequestFacts { origin, errors, session } = facts;
         if let Some(session) = session {
             session.set_cookies(response.headers_mut()).await;
         }

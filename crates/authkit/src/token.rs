@@ -108,14 +108,14 @@ pub struct VerifiedClaims {
     /// The token's second part, decoded: all claims as JSON.
     payload: Arc<[u8]>,
     expires_at: DateTime<Utc>,
-    grant: Grant,
-    /// Whether the permissions of the user's role limit the grant.
+    granted: Granted,
+    /// Whether the permissions of the user's role limit it.
     is_limited_by_role: bool,
 }
 
-/// The access that a token grants.
+/// The access that a token has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grant {
+enum Granted {
     /// All of the user's access.
     Everything,
     /// The access that the token's scopes name.
@@ -367,7 +367,7 @@ impl SignedClaims {
         if self.kind == TokenKind::Connect || is_other {
             return Err(TokenError::Issuer);
         }
-        Ok(self.accept(Grant::Everything, resource))
+        Ok(self.accept(Granted::Everything, resource))
     }
 
     /// Accepts a bearer token that names a session of this application, with the limits of
@@ -405,7 +405,7 @@ impl SignedClaims {
         if self.form.aud == ClaimForm::Malformed || !aud.iter().all(is_own) || !is_complete {
             return Err(TokenError::Audience);
         }
-        Ok(self.accept(Grant::Everything, resource))
+        Ok(self.accept(Granted::Everything, resource))
     }
 
     /// Accepts a Connect access token whose audience is `resource` at `origin`, or the environment.
@@ -441,13 +441,13 @@ impl SignedClaims {
         }
         let is_limited = scopes.iter().any(|scope| resource.owns_scope(scope));
         let is_known = scopes.iter().any(|scope| resource.scopes.contains(&&**scope));
-        let grant = match () {
-            () if self.is_machine() => Grant::Scopes,
-            () if is_for_resource && !is_limited => Grant::Everything,
-            () if is_for_resource || is_known => Grant::Scopes,
-            () => Grant::Nothing,
+        let granted = match () {
+            () if self.is_machine() => Granted::Scopes,
+            () if is_for_resource && !is_limited => Granted::Everything,
+            () if is_for_resource || is_known => Granted::Scopes,
+            () => Granted::Nothing,
         };
-        Ok(self.accept(grant, resource))
+        Ok(self.accept(granted, resource))
     }
 
     fn is_machine(&self) -> bool {
@@ -463,7 +463,7 @@ impl SignedClaims {
     }
 
     /// A role limits its user as soon as it has any permission of this resource.
-    fn accept(&self, grant: Grant, resource: &ProtectedResource) -> VerifiedClaims {
+    fn accept(&self, granted: Granted, resource: &ProtectedResource) -> VerifiedClaims {
         let Self { kind, claims, payload, expires_at, .. } = self;
         let has_permissions = claims.permissions.iter().any(|it| resource.owns_permission(it));
         VerifiedClaims {
@@ -471,7 +471,7 @@ impl SignedClaims {
             claims: Arc::clone(claims),
             payload: Arc::clone(payload),
             expires_at: *expires_at,
-            grant,
+            granted,
             is_limited_by_role: has_permissions && !self.is_machine(),
         }
     }
@@ -512,10 +512,10 @@ impl VerifiedClaims {
     /// every scope. If the user's role has any permission of this resource, it must have one of the same name, too.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
-        let is_granted = match self.grant {
-            Grant::Everything => true,
-            Grant::Scopes => self.claims.scopes.iter().any(|granted| granted == scope),
-            Grant::Nothing => false,
+        let is_granted = match self.granted {
+            Granted::Everything => true,
+            Granted::Scopes => self.claims.scopes.iter().any(|granted| granted == scope),
+            Granted::Nothing => false,
         };
         is_granted && !self.lacks_permission(scope)
     }
@@ -529,7 +529,7 @@ impl VerifiedClaims {
     /// Whether the token grants no access at all, not even to its user's profile.
     #[must_use]
     pub fn allows_nothing(&self) -> bool {
-        self.grant == Grant::Nothing
+        self.granted == Granted::Nothing
     }
 
     /// The claims that WorkOS documents.

@@ -255,9 +255,9 @@ impl WorkosClient {
         let members = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let body: Value = members.collect();
         let url = self.endpoint("/user_management/authenticate");
-        let answer = self.send(Method::POST, &url, json::write(&body)).await;
+        let response = self.send(Method::POST, &url, json::write(&body)).await;
         let read = |body: Bytes| json::read_bytes(&body).map_err(|_| undocumented());
-        reported("authenticate", answer.and_then(read))
+        reported("authenticate", response.and_then(read))
     }
 
     /// Ends the session with this id. A session that WorkOS does not know, or has ended before, is no error.

@@ -13,14 +13,9 @@ use crate::expenses::{
     erase::{Erased, erase},
     events::ExpensesEvent,
     keys::Owner,
+    limits::{AT_ONCE_MAX, OPERATIONS_MAX},
 };
 use edge_host::{Cause, Emit as _, KvError, KvErrorKind, ObjectFault};
-
-/// The most simultaneous writes: the number of connections that Workers opens for one invocation.
-/// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
-const MAX_AT_ONCE: usize = 6;
-/// The most writes of one transfer: Workers allows 1,000 operations to an invocation. The rest is for the alarm.
-const MAX_WRITES: usize = 900;
 
 /// The transfer that runs. The host may drop one that takes long: the next alarm then begins another.
 struct Flushing<'a>(&'a Shared);
@@ -38,7 +33,7 @@ impl Shared {
             return Ok(());
         }
         let _flushing = Flushing(&self);
-        let mut writes_left = MAX_WRITES;
+        let mut writes_left = OPERATIONS_MAX;
         while let Some((owner, transfers)) = self.next_transfers(writes_left)? {
             writes_left -= transfers.len();
             let results =
@@ -56,7 +51,7 @@ impl Shared {
     ) -> Result<Option<(Owner, Vec<Transfer>)>, ObjectFault> {
         let now = self.now();
         self.with_log(|log, storage| {
-            let transfers = log.due(now, MAX_AT_ONCE.min(writes_left));
+            let transfers = log.due(now, AT_ONCE_MAX.min(writes_left));
             for transfer in &transfers {
                 log.entries.change(transfer.id, |entry| entry.begin(transfer.id, storage))?;
             }

@@ -531,7 +531,7 @@ mod tests {
                 clock.advance(Duration::milliseconds(100));
             }
             assert_eq!(kv.take_operations().len(), expected);
-            assert_eq!(kv.take_most_at_once(), expected.min(6));
+            assert_eq!(kv.take_most_at_once(), expected.min(5));
         }
         assert_eq!(kv.keys().len(), 2_000);
     }

@@ -243,9 +243,9 @@ impl Keeper {
                 organization_id: organization.as_deref(),
             };
             keeper.store_unchanged().map_err(Failure::Fault)?;
-            let answer = keeper.client.authenticate(grant, &client).await;
+            let response = keeper.client.authenticate(grant, &client).await;
             // Nothing is awaited from here on: the object cannot end between WorkOS's response and the write.
-            keeper.end_exchange(&facts, organization.is_some(), answer)
+            keeper.end_exchange(&facts, organization.is_some(), response)
         };
         Exchange { exchanged, organization_id, outcome: outcome.boxed().shared() }
     }
@@ -254,13 +254,13 @@ impl Keeper {
         &self,
         exchanged: &Facts,
         is_switch: bool,
-        answer: Result<AuthenticateResponse, WorkosError>,
+        response: Result<AuthenticateResponse, WorkosError>,
     ) -> Result<(), Failure> {
         let mut memory = self.memory();
         memory.exchange = None;
         let now = self.clock.now();
         let state = self.load(&mut memory).map_err(Failure::Fault)?;
-        match answer {
+        match response {
             // The user has signed out during the exchange, so the renewed session is dropped.
             Ok(_) if state.is_signed_out() => return Ok(()),
             Ok(response) => {

@@ -383,7 +383,7 @@ fn cookie_token_of_connect_is_refused() {
 #[test]
 fn session_bearer_is_refused_for_each_foreign_claim() {
     let claims = as_session(&session_claims(), &[]).unwrap();
-    assert_eq!((claims.kind(), claims.grant), (TokenKind::Session, Grant::Everything));
+    assert_eq!((claims.kind(), claims.granted), (TokenKind::Session, Granted::Everything));
     for (changes, expected) in [
         (json!({"iss": "https://evil.test"}), TokenError::Issuer),
         (json!({"iss": null}), TokenError::Issuer),
@@ -535,28 +535,28 @@ fn connect_token_grants_access_by_audience_and_scopes() {
     let user = json!({});
     for (who, aud, scope, expected) in [
         // A client of this resource has full access, unless its token has scopes of this resource.
-        (&user, json!(resource), "openid profile", Grant::Everything),
-        (&user, json!(ORIGIN), "", Grant::Everything),
-        (&user, json!([CLIENT_ID, resource]), "openid", Grant::Everything),
-        (&user, json!(resource), "openid expenses:read", Grant::Scopes),
-        (&user, json!(resource), "expenses:approve", Grant::Scopes),
+        (&user, json!(resource), "openid profile", Granted::Everything),
+        (&user, json!(ORIGIN), "", Granted::Everything),
+        (&user, json!([CLIENT_ID, resource]), "openid", Granted::Everything),
+        (&user, json!(resource), "openid expenses:read", Granted::Scopes),
+        (&user, json!(resource), "expenses:approve", Granted::Scopes),
         // A client of the environment has the access that its scopes name.
-        (&user, json!(CLIENT_ID), "openid", Grant::Nothing),
-        (&user, json!(CLIENT_ID), "", Grant::Nothing),
-        (&user, json!(CLIENT_ID), "expenses:approve", Grant::Nothing),
-        (&user, json!(CLIENT_ID), "expenses:write", Grant::Scopes),
+        (&user, json!(CLIENT_ID), "openid", Granted::Nothing),
+        (&user, json!(CLIENT_ID), "", Granted::Nothing),
+        (&user, json!(CLIENT_ID), "expenses:approve", Granted::Nothing),
+        (&user, json!(CLIENT_ID), "expenses:write", Granted::Scopes),
         // A machine has the access that its scopes name, with any audience.
-        (&machine, json!(resource), "openid", Grant::Scopes),
-        (&machine, json!(CLIENT_ID), "", Grant::Scopes),
-        (&machine, json!(ORIGIN), "expenses:read", Grant::Scopes),
+        (&machine, json!(resource), "openid", Granted::Scopes),
+        (&machine, json!(CLIENT_ID), "", Granted::Scopes),
+        (&machine, json!(ORIGIN), "expenses:read", Granted::Scopes),
     ] {
         let claims = changed(&connect_claims(), json!({"aud": aud, "scope": scope}));
         let claims = as_connect(&changed(&claims, who.clone())).unwrap();
-        assert_eq!(claims.grant, expected, "{who} {aud} {scope}");
+        assert_eq!(claims.granted, expected, "{who} {aud} {scope}");
         assert_eq!(claims.is_machine(), *who == machine);
     }
     let without_scope = changed(&connect_claims(), json!({"scope": null}));
-    assert_eq!(as_connect(&without_scope).unwrap().grant, Grant::Everything);
+    assert_eq!(as_connect(&without_scope).unwrap().granted, Granted::Everything);
 }
 
 #[test]

@@ -122,8 +122,8 @@ impl WorkosClient {
     pub async fn validate_api_key(&self, value: &str) -> Result<Option<ApiKey>, WorkosError> {
         let body = edge_host::json::write(&json!({ "value": value }));
         let url = self.endpoint("/api_keys/validations");
-        let answer = self.ask(Method::POST, &url, body).await;
-        let key = answer.and_then(|answer| match answer {
+        let response = self.ask(Method::POST, &url, body).await;
+        let key = response.and_then(|response| match response {
             (StatusCode::OK, body) => match body.get("api_key") {
                 Some(Value::Null) => Ok(None),
                 Some(key) => ApiKey::of(key).ok_or_else(undocumented).map(Some),

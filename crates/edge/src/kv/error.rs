@@ -100,7 +100,7 @@ impl KvError {
     /// An operation had no response within `max_millis` milliseconds.
     #[must_use]
     pub fn timed_out(operation: KvOperation, max_millis: u32) -> Self {
-        let reason = format!("no answer within {} s", max_millis / 1000);
+        let reason = format!("no response within {} s", max_millis / 1000);
         Self::new(operation, KvErrorKind::TimedOut, reason)
     }
 }
@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn error_names_the_operation_and_the_reason() {
-        let error = KvError::new(KvOperation::Put, KvErrorKind::TimedOut, "no answer within 10 s");
-        assert_eq!(error.to_string(), "KV put failed: no answer within 10 s");
+        let error =
+            KvError::new(KvOperation::Put, KvErrorKind::TimedOut, "no response within 10 s");
+        assert_eq!(error.to_string(), "KV put failed: no response within 10 s");
     }
 }
