@@ -4,7 +4,7 @@
 /// invocation's other work.
 /// <https://developers.cloudflare.com/kv/platform/limits/>
 pub(super) const OPERATIONS_MAX: usize = 900;
-/// The most simultaneous ones. Workers opens six connections for one invocation, and an operation that waits for one
-/// uses up its time limit: one is left for the read that a change begins with.
+/// The most operations of KV at the same time. Workers opens six connections for one invocation, and an operation that
+/// waits for a connection uses up its time limit. The sixth is for a change, which may read its expense from KV.
 /// <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>
 pub(super) const AT_ONCE_MAX: usize = 5;

@@ -3,8 +3,8 @@
 //! `user_expenses` has the use cases; [`model`], [`amount`], [`currency`], `filter`, `version`, `idempotency` and
 //! `summary` have the types; [`row`] is their JSON; [`ledger`] orders the writes; `store`, `keys` and `record` have the
 //! storage in KV. [`events`] are what the domain reports. `batches` reads all expenses, `order` has the orders of a
-//! list, `cursor` cuts a list into pages, `export` reads all expenses for a file, `erase` deletes a user's keys within `limits`, `csv`
-//! writes expenses as a table and reads them back, and `sorted` sorts.
+//! list, `cursor` cuts a list into pages, `export` reads all expenses for a file, `erase` deletes a user's keys within
+//! `limits`, `csv` writes expenses as a table and reads them back, and `sorted` sorts.
 
 pub mod amount;
 mod batches;

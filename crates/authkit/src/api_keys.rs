@@ -126,8 +126,8 @@ impl ApiKeys {
         }
     }
 
-    /// The key with this value, and whether WorkOS accepted it for this request. `limit` counts the checks of the client's
-    /// `network`. A request without an address, which did not come through Cloudflare, has no limit.
+    /// The key with this value, and whether WorkOS accepted it for this request. `limit` counts the checks of the
+    /// client's `network`. A request without an address, which did not come through Cloudflare, has no limit.
     pub async fn check(
         &self,
         value: &str,

@@ -109,8 +109,12 @@ impl AuthKit {
     pub const ADDRESS_LIMIT_BINDING: &str = "ADDRESS_RATE_LIMIT";
 
     /// The headers of requests that AuthKit reads: an application that calls [`Host::limit_request_headers`] names them
-    /// with its own, and [`SIGNATURE_HEADER`](crate::webhook::SIGNATURE_HEADER) where it takes webhooks. Without `Origin` and
-    /// `Sec-Fetch-Site`, a form on a page of another site passes for a request of a client that is no browser.
+    /// with its own, and [`SIGNATURE_HEADER`](crate::webhook::SIGNATURE_HEADER) where it takes webhooks.
+    ///
+    /// # Security
+    ///
+    /// If `Origin` and `Sec-Fetch-Site` are left out, AuthKit accepts forms of other sites' pages (CSRF): a request
+    /// without these headers counts as one of a client that is not a browser.
     pub const REQUEST_HEADERS: [HeaderName; 11] = [
         header::ACCEPT,
         header::AUTHORIZATION,
@@ -171,9 +175,9 @@ impl AuthKit {
         }
     }
 
-    /// The origins that forms of the application's pages are redirected to, by the sign-out and by the sign-in of a visitor
-    /// whose session has ended: WorkOS, and the pages that WorkOS redirects to. A page with a form allows them in its
-    /// Content Security Policy (CSP level 3, `form-action`): browsers check each redirect.
+    /// The origins that forms of the application's pages are redirected to, by the sign-out and by the sign-in of a
+    /// visitor whose session has ended: WorkOS, and the pages that WorkOS redirects to. A page with a form allows them
+    /// in its Content Security Policy (CSP level 3, `form-action`): browsers check each redirect.
     #[must_use]
     pub fn form_origins(&self) -> Vec<String> {
         let AuthKitConfig { base_url, authkit_domain, logout_redirect, .. } = &*self.config;

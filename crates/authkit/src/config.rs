@@ -351,8 +351,8 @@ fn secure_url(value: String) -> Result<Url, &'static str> {
     }
 }
 
-/// A redirect URI has no fragment (RFC 6749, section 3.1.2), and leads to [`CALLBACK_PATH`]. A proxy may add to the path what
-/// it removes from requests.
+/// A redirect URI has no fragment (RFC 6749, section 3.1.2), and leads to [`CALLBACK_PATH`]. The path may have a prefix
+/// before it, which a proxy in front of the Worker removes.
 fn redirect_uri(value: String) -> Result<Url, &'static str> {
     let url = secure_url(value)?;
     if url.fragment().is_some() {

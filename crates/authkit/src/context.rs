@@ -59,8 +59,7 @@ impl RequestContext {
         self.0.origin.as_ref().ok_or(Rejection::NoHost)
     }
 
-    /// The path and query of the sign-in, `/login`, which leads a browser back to the URL of this request: for a link on a
-    /// page that nobody needs to be signed in for.
+    /// The path and query of `/login` that lead a browser back to the URL of this request: for a link on a public page.
     #[must_use]
     pub fn sign_in_path(&self) -> String {
         // Not the URI of the handler's request, which lacks what `Router::nest` has stripped.
@@ -122,8 +121,8 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
 }
 
 impl RequestOrigin {
-    /// The origin that the layer has determined, or else the origin of the request's URL. `None` for a request without a
-    /// host.
+    /// The origin that the layer has determined, or else the origin of the request's URL. `None` for a request without
+    /// a host.
     #[must_use]
     pub fn of_parts(parts: &Parts) -> Option<Self> {
         match parts.extensions.get::<RequestContext>() {

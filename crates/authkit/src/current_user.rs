@@ -4,9 +4,9 @@
 //! A request authenticates by the session cookie or by `Authorization: Bearer` (RFC 6750). If it has both, the
 //! header counts; [`BearerUser`] accepts the header only. With `WORKOS_API_KEYS=on`, the header may hold an API key
 //! instead of a token ([`mod@super::api_keys`]). The extractor renews a session whose access token has
-//! expired ([`mod@super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]). Refusal and
-//! outage stay apart ([`Rejection`]): invalid credentials are 401, or a redirect of a browser to
-//! sign-in, and an outage of WorkOS is 503, never a sign-out.
+//! expired ([`mod@super::session_keeper`]), and the response carries the renewed session ([`mod@super::layer`]).
+//! Refusal and outage stay apart ([`Rejection`]): invalid credentials are 401, or a redirect of a browser to sign-in,
+//! and an outage of WorkOS is 503, never a sign-out.
 
 use std::{fmt, sync::Arc};
 
@@ -96,8 +96,8 @@ impl CurrentUser {
         }
     }
 
-    /// The session's access token, verified and not expired, for requests to services that accept it. `None` for a caller
-    /// by the `Authorization` header, which has the token itself.
+    /// The session's access token, verified and not expired, for requests to services that accept it. `None` for a
+    /// caller by the `Authorization` header, which has the token itself.
     #[must_use]
     pub fn access_token(&self) -> Option<&Secret> {
         self.session.as_ref().map(|session| &session.access_token)
@@ -122,7 +122,8 @@ impl CurrentUser {
     }
 
     /// The user's id at WorkOS: the token's `sub`, or the owner of the API key. An API key that an organization owns
-    /// has the organization's id, `org_…`. No user has an id with this prefix, and a token with such a `sub` is refused.
+    /// has the organization's id, `org_…`. No user has an id with this prefix, and a token with such a `sub` is
+    /// refused.
     #[must_use]
     pub fn id(&self) -> &str {
         match &self.credential {

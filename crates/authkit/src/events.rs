@@ -15,8 +15,8 @@ edge_host::events! {
         /// A sign-in did not succeed, and the browser got a page that says so.
         Warn SignInRefused = "sign_in_refused" {
             /// `workos`: WorkOS refused the code. `authkit`: AuthKit sent an error instead of a code.
-            /// `not_begun_here`: such an error for a sign-in that this browser did not begin. `used_already`: the sign-in
-            /// was finished before. `cookie_not_kept`: the browser drops the sign-in's cookie.
+            /// `not_begun_here`: such an error for a sign-in that this browser did not begin. `used_already`: the
+            /// sign-in was finished before. `cookie_not_kept`: the browser drops the sign-in's cookie.
             reason: &'a str,
             /// WorkOS's error code, where it refused.
             code: Option<&'a str>,
@@ -146,10 +146,11 @@ edge_host::events! {
         Error WorkosFailed = "workos_failed" {
             /// `authenticate`: the exchange of a code or a refresh token. `revoke`: the end of a session. `document`: a
             /// key set or metadata. `memberships`: the organizations of a user. `portal`: a link to the Admin Portal.
-            /// `validate_api_key`: the check of an API key. `api_keys`: the list of a user's keys, a new key, or the end
-            /// of one.
+            /// `validate_api_key`: the check of an API key. `api_keys`: the list of a user's keys, a new key, or the
+            /// end of one.
             operation: &'a str,
-            /// The reason: no connection, a timeout, or a status.
+            /// The reason: no connection, a timeout, a status, or a response that does not match WorkOS's
+            /// documentation.
             cause: Cause<'a>,
         }
         /// It is unknown whether a session has a successor or an end, because its object has no response. The browser
@@ -163,8 +164,8 @@ edge_host::events! {
             /// The outage.
             cause: Cause<'a>,
         }
-        /// A session that a sign-in has replaced could not be marked as replaced: the response to an earlier request may
-        /// restore it.
+        /// A session that a sign-in has replaced could not be marked as replaced: the response to an earlier request
+        /// may restore it.
         Warn ReplacementNotRecorded = "replacement_not_recorded" {
             /// The outage.
             cause: Cause<'a>,

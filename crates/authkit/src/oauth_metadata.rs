@@ -25,9 +25,9 @@ pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource
 /// The path of an authorization server's metadata (RFC 8414, section 3).
 const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// The scopes that AuthKit grants to a client that registers itself; `offline_access` is a refresh token. Clients request
-/// all that a resource's metadata names, and AuthKit refuses a request with any other (`invalid_scope`). The scopes that
-/// the application checks are for clients that were made by hand, which know them.
+/// The scopes that AuthKit grants to a client that registers itself; `offline_access` is a refresh token. Clients
+/// request all that a resource's metadata names, and AuthKit refuses a request with any other (`invalid_scope`). The
+/// scopes that the application checks are for clients that were made by hand, which know them.
 /// <https://workos.com/docs/reference/workos-connect/authorize>
 const AUTHKIT_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 

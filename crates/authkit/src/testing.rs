@@ -1,9 +1,12 @@
-//! Signed-in callers for an application's tests (feature `testing`): a host in memory, and a WorkOS beside it that signs
-//! tokens of any user, renews sessions and signs events. The section "Run it locally" of the README has an example.
+//! Signed-in callers for an application's tests (feature `testing`): a host in memory, and a WorkOS beside it that
+//! signs tokens of any user, renews sessions and signs events. The section "Tests" of the README has an example.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{
+    Arc, LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -51,7 +54,7 @@ impl TestUser {
     /// A user with this id, in no organization.
     #[must_use]
     pub fn new(id: &str) -> Self {
-        Self { claims: Map::new() }.with_claim("sub", id).with_claim("sid", format!("session_{id}"))
+        Self { claims: Map::new() }.with_claim("sub", id)
     }
 
     /// In this organization.
@@ -72,11 +75,16 @@ impl TestUser {
         self.with_claim("permissions", permissions)
     }
 
-    /// With any claim of the access token, such as one of a JWT template.
+    /// With any claim of the access token, such as one of a JWT template. WorkOS's own are added where the user has
+    /// none: `iss`, `sid`, `iat` and `exp`.
     #[must_use]
     pub fn with_claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.insert(name.to_owned(), value.into());
         self
+    }
+
+    fn with_default(self, name: &str, value: impl Into<Value>) -> Self {
+        if self.claims.contains_key(name) { self } else { self.with_claim(name, value) }
     }
 
     fn id(&self) -> &str {
@@ -89,6 +97,7 @@ impl TestUser {
 pub struct TestWorkos {
     host: MemoryHost,
     background: BackgroundTasks,
+    sessions: Arc<AtomicU64>,
 }
 
 impl Default for TestWorkos {
@@ -118,11 +127,11 @@ impl TestWorkos {
         let class = move |context| Arc::new(session_keeper(&keepers, context)) as _;
         let sessions = MemoryObjects::new(class, move |work| tasks.spawn(work));
         let host = host.with_objects(AuthKit::SESSIONS_BINDING, Arc::new(sessions));
-        Self { host, background }
+        Self { host, background, sessions: Arc::default() }
     }
 
-    /// The host for the application: with AuthKit's variables and bindings, and a clock that the test moves. The test adds
-    /// the application's own.
+    /// The host for the application: with AuthKit's variables and bindings, and a clock that the test moves. The test
+    /// adds the application's own.
     #[must_use]
     pub fn host(&self) -> MemoryHost {
         self.host.clone()
@@ -133,20 +142,21 @@ impl TestWorkos {
         self.background.settle().await;
     }
 
-    /// The `Cookie` header of a browser in which the user has signed in, for an https origin. The access token lives five
-    /// minutes; then the application renews the session.
+    /// The `Cookie` header of a browser in which the user has just signed in, for an https origin. The access token
+    /// lives five minutes; then the application renews the session.
     #[must_use]
     pub fn cookie(&self, user: &TestUser) -> String {
         let session: Session =
-            serde_json::from_value(authenticated(user, self.now())).expect("a session");
+            serde_json::from_value(authenticated(&self.signed_in(user), self.now()))
+                .expect("a session");
         let sealer = Sealer::new(Purpose::Session, &Secret::from(COOKIE_PASSWORD), None);
         format!("__Host-wos-session={}", session.seal(&sealer))
     }
 
-    /// The `Authorization` header with an access token of the user's session.
+    /// The `Authorization` header with the access token of a new session of the user.
     #[must_use]
     pub fn bearer(&self, user: &TestUser) -> String {
-        format!("Bearer {}", access_token(user, self.now()))
+        format!("Bearer {}", access_token(&self.signed_in(user), self.now()))
     }
 
     /// The `WorkOS-Signature` header of an event with this body.
@@ -158,12 +168,18 @@ impl TestWorkos {
         format!("t={time}, v1={}", base16ct::lower::encode_string(&mac.finalize().into_bytes()))
     }
 
+    /// The user in a session of its own.
+    fn signed_in(&self, user: &TestUser) -> TestUser {
+        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
+        user.clone().with_default("sid", format!("session_{number}"))
+    }
+
     fn now(&self) -> i64 {
         self.host.clock().now().timestamp()
     }
 }
 
-/// The responses of WorkOS. Refresh tokens hold the claims of their user.
+/// The responses of WorkOS. A refresh token holds the claims of its user, and the time.
 fn respond(
     request: &Request<Bytes>,
     clock: &dyn Clock,
@@ -183,8 +199,9 @@ fn respond(
 /// The user whose session a request renews, in the organization that it names.
 fn renewed(body: &[u8]) -> Option<TestUser> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    let claims = URL_SAFE_NO_PAD.decode(body.get("refresh_token")?.as_str()?).ok()?;
-    let user = TestUser { claims: serde_json::from_slice(&claims).ok()? };
+    let token = URL_SAFE_NO_PAD.decode(body.get("refresh_token")?.as_str()?).ok()?;
+    let (claims, _): (_, i64) = serde_json::from_slice(&token).ok()?;
+    let user = TestUser { claims };
     Some(match body.get("organization_id").and_then(Value::as_str) {
         Some(id) => user.in_organization(id),
         None => user,
@@ -192,21 +209,21 @@ fn renewed(body: &[u8]) -> Option<TestUser> {
 }
 
 fn authenticated(user: &TestUser, now: i64) -> Value {
-    // Another one each time, because WorkOS's work once.
-    let user = user.clone().with_claim("iat", now);
+    // A new one for each renewal, because WorkOS accepts each one once.
+    let refresh_token = json!([user.claims, now]).to_string();
     json!({
         "user": {"object": "user", "id": user.id(), "email": format!("{}@example.com", user.id())},
-        "access_token": access_token(&user, now),
-        "refresh_token": URL_SAFE_NO_PAD.encode(Value::from(user.claims).to_string()),
+        "access_token": access_token(user, now),
+        "refresh_token": URL_SAFE_NO_PAD.encode(refresh_token),
     })
 }
 
 fn access_token(user: &TestUser, now: i64) -> String {
     let user = user
         .clone()
-        .with_claim("iss", "https://api.workos.com")
-        .with_claim("iat", now)
-        .with_claim("exp", now + ACCESS_TOKEN_SECS);
+        .with_default("iss", "https://api.workos.com")
+        .with_default("iat", now)
+        .with_default("exp", now + ACCESS_TOKEN_SECS);
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": KID});
     let [header, payload] =
         [header, user.claims.into()].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));

@@ -88,13 +88,20 @@ pub struct SessionClaims {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// A token's second part, decoded: all claims as JSON. `Debug` shows none, because an application's own may be
+/// anything.
+#[derive(Clone, PartialEq)]
+struct RawClaims(Arc<[u8]>);
+
+edge_host::opaque_debug!(RawClaims);
+
 /// Claims with a valid signature. They need further checks, because the key signs other kinds of tokens
 /// too.
 #[derive(Debug, Clone)]
 pub struct SignedClaims {
     kind: TokenKind,
     claims: Arc<AccessTokenClaims>,
-    payload: Arc<[u8]>,
+    payload: RawClaims,
     expires_at: DateTime<Utc>,
     not_before: Option<DateTime<Utc>>,
     form: TokenForm,
@@ -105,8 +112,7 @@ pub struct SignedClaims {
 pub struct VerifiedClaims {
     kind: TokenKind,
     claims: Arc<AccessTokenClaims>,
-    /// The token's second part, decoded: all claims as JSON.
-    payload: Arc<[u8]>,
+    payload: RawClaims,
     expires_at: DateTime<Utc>,
     granted: Granted,
     /// Whether the permissions of the user's role limit it.
@@ -326,7 +332,7 @@ impl<'a> UntrustedToken<'a> {
         Ok(SignedClaims {
             kind,
             claims,
-            payload: self.payload()?.into(),
+            payload: RawClaims(self.payload()?.into()),
             expires_at,
             not_before: payload.not_before,
             form: TokenForm::of(typ, &payload.custom),
@@ -469,7 +475,7 @@ impl SignedClaims {
         VerifiedClaims {
             kind: *kind,
             claims: Arc::clone(claims),
-            payload: Arc::clone(payload),
+            payload: payload.clone(),
             expires_at: *expires_at,
             granted,
             is_limited_by_role: has_permissions && !self.is_machine(),
@@ -508,8 +514,9 @@ impl VerifiedClaims {
         is_machine(self.kind, &self.claims)
     }
 
-    /// Whether the token grants `scope`. For a Connect token, the audience and the scopes decide; a session token grants
-    /// every scope. If the user's role has any permission of this resource, it must have one of the same name, too.
+    /// Whether the token grants `scope`. For a Connect token, the audience and the scopes decide; a session token
+    /// grants every scope. If the user's role has any permission of this resource, it must have one of the same name,
+    /// too.
     #[must_use]
     pub fn allows(&self, scope: &str) -> bool {
         let is_granted = match self.granted {
@@ -544,7 +551,7 @@ impl VerifiedClaims {
     ///
     /// [`Malformed`] if the claims do not have the form of `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Malformed> {
-        serde_json::from_slice(&self.payload).map_err(|_| Malformed)
+        serde_json::from_slice(&self.payload.0).map_err(|_| Malformed)
     }
 
     /// The `exp` claim.

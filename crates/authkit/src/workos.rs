@@ -1,4 +1,4 @@
-//! The client for WorkOS's HTTP API: user management and key sets, and in a module below organizations.
+//! The client for WorkOS's HTTP API: user management and key sets, and, in modules below, organizations and API keys.
 //! <https://workos.com/docs/reference/authkit>
 //!
 //! A refusal ([`WorkosError::Refused`]) and an outage ([`WorkosError::Unavailable`]) are different errors:
@@ -72,7 +72,8 @@ impl ClientInfo {
         Self { ip_address, user_agent }
     }
 
-    /// The key of the client's address in rate limits: the network of 64 bits of an IPv6 address, of which one customer has all.
+    /// The key of the client's address in rate limits: the network of 64 bits of an IPv6 address, of which one customer
+    /// has all.
     pub(crate) fn network(self) -> Option<String> {
         let address = self.ip_address?;
         match Host::parse(&format!("[{address}]")) {

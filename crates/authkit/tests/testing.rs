@@ -114,6 +114,16 @@ async fn sign_out_revokes_the_session() {
     workos.settle().await;
     let (status, ..) = send(&app, get_by(header::COOKIE, &cookie), "").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let again = workos.cookie(&ada());
+    assert_eq!(send(&app, get_by(header::COOKIE, &again), "").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn token_of_another_issuer_is_refused() {
+    let workos = TestWorkos::new();
+    let foreign = ada().with_claim("iss", "https://elsewhere.test");
+    let request = get_by(header::AUTHORIZATION, &workos.bearer(&foreign));
+    assert_eq!(send(&app(&workos), request, "").await.0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

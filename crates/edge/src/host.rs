@@ -14,9 +14,9 @@ pub trait Host {
     /// The key-value namespace that is bound to a name; `None` where there is no such binding.
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>>;
 
-    /// The Durable Objects that are bound to a name; `None` where there is no such binding. On Workers they are those in
-    /// the jurisdiction that [`JURISDICTION_VARIABLE`](crate::JURISDICTION_VARIABLE) names, and `None` where the runtime
-    /// does not have it.
+    /// The Durable Objects that are bound to a name; `None` where there is no such binding. On Workers they are those
+    /// in the jurisdiction that [`JURISDICTION_VARIABLE`](crate::JURISDICTION_VARIABLE) names, and `None` where the
+    /// runtime does not have it.
     fn objects(&self, binding: &str) -> Option<Arc<dyn ObjectNamespace>>;
 
     /// The rate limit that is bound to a name; `None` where there is no such binding, which is no limit.
@@ -28,14 +28,14 @@ pub trait Host {
     /// The client for outgoing requests.
     fn http_client(&self) -> Arc<dyn HttpClient>;
 
-    /// Names the headers of requests that handlers and layers read; they see no others. `with_body` are read of requests
-    /// with a body only. On Workers each header costs, and browsers send twenty. Without this call handlers see all, or
-    /// none where the feature `all-headers` is off.
+    /// Names the headers of requests that handlers and layers read; they see no others. Those in `with_body` are read
+    /// only from requests with a body. On Workers each header costs, and browsers send twenty. Without this call
+    /// handlers see all, or none where the feature `all-headers` is off.
     ///
     /// # Security
     ///
-    /// A check that reads a header which is not named here finds it absent. So name what libraries read too, such as
-    /// `AuthKit::REQUEST_HEADERS` of `axum-authkit`.
+    /// A check that reads a header which is not named here finds it absent. So name the headers that libraries read
+    /// too; a library lists them as a constant.
     fn limit_request_headers(&self, always: &[HeaderName], with_body: &[HeaderName]) {
         let _ = (always, with_body);
     }

@@ -20,13 +20,13 @@ pub const RESPONSE_HEADERS: [HeaderName; 3] =
     [header::CACHE_CONTROL, header::CONTENT_TYPE, header::RETRY_AFTER];
 
 /// Sends one HTTP request and reads the whole response. Redirects are not followed. It is for exchanges of text with
-/// services that respond within [`HTTP_MAX_MILLIS`], such as WorkOS's API:
+/// services that respond within [`HTTP_MAX_MILLIS`], such as a JSON API:
 ///
-/// - bodies are UTF-8, and a response that is not has failed;
-/// - of equal headers of a request the last one counts;
+/// - bodies are UTF-8; any other response is [`HttpClientError::Connection`];
+/// - of several headers of a request with one name, the last is sent;
 /// - a response has the headers [`RESPONSE_HEADERS`] and no others.
 ///
-/// For anything else a Worker calls `fetch` by the crate `worker`.
+/// For anything else, use `worker::Fetch`.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
     /// # Errors

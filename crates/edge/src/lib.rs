@@ -70,22 +70,23 @@ pub use signature::{RsaPublicKey, SignatureError, SignatureVerifier, UnusableRsa
 /// edge_host::serve!(crate::build, Counter = crate::counter);
 /// ```
 ///
-/// The first argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`. `E` is a text
-/// that every request is then told, or [`Misconfigured`]. The function runs once in an isolate: when the isolate starts,
-/// by the entry of `thin-entry.mjs`, or at the first request. A Worker that starts has no I/O, no randomness and no time:
-/// a function that panics or fails then runs again at the first request. Each further argument is a class: its name, as
-/// the Worker's configuration binds it, and the path of a `fn(&impl Host, ObjectContext) -> impl Object`, which makes
-/// each instance. The classes need SQLite storage (`new_sqlite_classes`). The macro stands at the root of a crate of type
-/// `cdylib`; on any other target than wasm it expands to nothing.
+/// The first argument is the path of a `fn(&impl Host) -> Router`, or of one that returns `Result<Router, E>`. `E` is a
+/// text that every request is then told, or [`Misconfigured`]. The function runs once in an isolate: when the isolate
+/// starts, by the entry of `thin-entry.mjs`, or at the first request. A Worker that starts has no I/O, no randomness
+/// and no time: a function that panics or fails then runs again at the first request. Each further argument is a class:
+/// its name, as the Worker's configuration binds it, and the path of a `fn(&impl Host, ObjectContext) -> impl Object`,
+/// which makes each instance. The classes need SQLite storage (`new_sqlite_classes`). The macro stands at the root of a
+/// crate of type `cdylib`; on any other target than wasm it expands to nothing.
 ///
 /// A request runs to its end when its client leaves, for as long as `waitUntil()` allows: a write that has begun
 /// completes. The compatibility flag `enable_request_signal` lets the Worker drop the rest of a response body then. The
 /// compatibility date is 2025-05-05 or later.
 ///
 /// A panic ends what runs in the isolate. The request that panicked gets 500, and every other one 503 with
-/// `Retry-After`: it may have taken effect. A response body that has begun breaks off. Each event of an object fails, and
-/// its sender gets an [`ObjectError`] that says that the message may have run; an alarm runs again. The next event starts
-/// the module anew, and objects are made again from their storage, which keeps every write from before the panic.
+/// `Retry-After`: it may have taken effect. A response body that has begun breaks off. Each event of an object fails,
+/// and its sender gets an [`ObjectError`] that says that the message may have run; an alarm runs again. The next event
+/// starts the module anew, and objects are made again from their storage, which keeps every write from before the
+/// panic.
 #[macro_export]
 macro_rules! serve {
     ($build:path $(, $class:ident = $factory:path)* $(,)?) => {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 /// <https://developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit/>
 #[async_trait]
 pub trait RateLimit: Send + Sync {
-    /// Counts one call for `key`, and returns whether the limit allows it. A limit that fails allows the call.
+    /// Counts one call for `key`, and returns whether the limit allows it. A limit that fails, or on Workers has no
+    /// response within two seconds, allows the call.
     async fn allows(&self, key: &str) -> bool;
 }

@@ -1,5 +1,5 @@
-//! Values by number: the tasks, operations, streams and objects that JavaScript names by one. A `BTreeMap` would compile
-//! 8 kB of code for each type of value, and an isolate has few of them at a time.
+//! Values by number: the tasks, operations, streams and objects that JavaScript names by one. A `BTreeMap` would
+//! compile 8 kB of code for each type of value, and an isolate has few of them at a time.
 
 use std::mem;
 

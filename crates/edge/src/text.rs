@@ -1,7 +1,7 @@
 //! Text for searches and comparisons.
 //!
-//! Small letters and decompositions of letters outside ASCII are the runtime's own on Workers: Unicode's tables would be a
-//! tenth of the bundle. ASCII text needs none.
+//! Small letters and decompositions of letters outside ASCII are the runtime's own on Workers: Unicode's tables would
+//! be a tenth of the bundle. ASCII text needs none.
 
 use std::borrow::Cow;
 
@@ -14,8 +14,8 @@ enum Form {
     Decomposed,
 }
 
-/// The text as a search compares it: in small letters, without accents, and with full-width and other compatible forms as
-/// their plain ones. Letters that are no letter with an accent to Unicode become what people type for them: `ß` is
+/// The text as a search compares it: in small letters, without accents, and with full-width and other compatible forms
+/// as their plain ones. Letters that are no letter with an accent to Unicode become what people type for them: `ß` is
 /// `ss`, `ø` is `o`.
 #[must_use]
 pub fn folded(text: &str) -> Cow<'_, str> {

@@ -1,7 +1,8 @@
 //! The isolate's side of a ledger.
 //!
 //! A message that may have been lost on the way is sent a second time. It carries the same request id, and a ledger
-//! that has performed the first one responds to the second without another write.
+//! that has performed the first one responds to the second without another write. The first
+//! one may also still wait for KV, and take effect after the response to the second.
 
 use std::sync::Arc;
 
@@ -260,6 +261,10 @@ impl Ledgers {
                 Written::Unfit(unfit.ok_or(UnknownVersion("response")).map_err(LedgerError::from)?)
             }
             Outcome::Imported { added } => Written::Imported(added),
+            // The first message may still wait for KV, and find room.
+            Outcome::Full if may_follow => {
+                return Err(WriteError::MaybeWritten("the log was full".to_owned()));
+            }
             Outcome::Full => return Err(WriteError::LogFull),
             // The first message may still wait for KV, and find the expense.
             Outcome::NotRead { reason } if may_follow => {

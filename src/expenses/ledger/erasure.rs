@@ -2,7 +2,8 @@
 //!
 //! An alarm deletes as many keys as one invocation may. KV's `list` can miss new keys and show deleted ones for a
 //! minute, so alarms go on until a `list` is empty, and one looks again ten minutes later: a write that KV
-//! performs late restores nothing.
+//! performs late restores nothing. Before an alarm deletes keys it sets another one, because the deletion may end with
+//! its instance. A repeated `user.deleted` sets the alarm of an unfinished erasure again.
 
 use edge_host::{ObjectFault, json};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! Writes the log to KV. One transfer runs at a time. It never waits: the alarm performs the writes that are due later.
+//! Writes the log to KV. One transfer runs at a time. It does not wait for writes
+//! that are due later: an alarm or a later message performs them.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::expenses::{
 };
 use edge_host::{Cause, Emit as _, KvError, KvErrorKind, ObjectFault};
 
-/// The transfer that runs. The host may drop one that takes long: the next alarm then begins another.
+/// The transfer that runs. The host may drop one that takes long: the next alarm or message then begins another.
 struct Flushing<'a>(&'a Shared);
 
 impl Drop for Flushing<'_> {

@@ -351,15 +351,16 @@ impl Log {
         self.set_alarm_until(storage, now, self.kv.until.max(now + SAFETY_MILLIS))
     }
 
-    /// Makes sure that an alarm follows a write. It is the alarm that removes the entry, so a write sets one alarm, or
-    /// none where another write has set one. If the instance ends before KV has the write, the next request has the next
-    /// instance perform it, and this alarm without a request; until then reads take it from the log.
+    /// Makes sure that an alarm follows a write. The alarm removes the entry, so a write sets one only if no other
+    /// write has. If the instance ends before KV has the write, the next request performs it, or else this alarm; until
+    /// then reads take it from the log.
     fn set_commit_alarm(
         &mut self,
         storage: &dyn ObjectStorage,
         now: i64,
     ) -> Result<(), ObjectFault> {
-        // The removal of an earlier entry, if there is one: an instance that does not know the alarm writes it once.
+        // The time at which the earliest entry is removed. A new instance does not know which alarm is set, so its first
+        // write sets one.
         let first = self.entries.earliest_settled_at().map_or(now, |at| at.min(now));
         self.set_alarm_until(storage, now, (first + REMOVAL_MAX_MILLIS).max(now))
     }
@@ -396,8 +397,10 @@ impl Log {
             }
         };
         match next {
-            // A safety alarm would run before the pause ends.
-            Some(at) if now < self.kv.until => self.set_alarm(storage, Some(at)),
+            // A safety alarm would run earlier, for nothing.
+            Some(at) if now < self.kv.until || self.erasure.is_some() => {
+                self.set_alarm(storage, Some(at))
+            }
             Some(at) => self.set_alarm_until(storage, now, at.max(now)),
             None => self.set_alarm(storage, None),
         }

@@ -333,8 +333,8 @@ impl Shared {
         self.transfer_if(Log::is_behind);
     }
 
-    /// Writes to KV what an earlier instance has left: an object that is read again and again would otherwise leave it to
-    /// the alarm, which comes minutes later.
+    /// Writes to KV what an earlier instance has left: an object that is read again and again would otherwise leave it
+    /// to the alarm, which comes minutes later.
     fn resume_transfer(self: &Arc<Self>) {
         let now = self.now();
         self.transfer_if(|log| log.has_due(now));

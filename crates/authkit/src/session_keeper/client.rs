@@ -21,8 +21,8 @@ use crate::{
     workos::{ClientInfo, INVALID_GRANT, WorkosClient, WorkosError},
 };
 
-/// The longest time for a message that renews: WorkOS's response takes up to ten seconds. A message whose keeper ended is
-/// sent once more, so that a caller waits twice as long at most.
+/// The longest time for a message that renews: WorkOS's response takes up to ten seconds. A message whose keeper ended
+/// is sent once more, so that a caller waits twice as long at most.
 const RENEWAL_MAX_MILLIS: u32 = 15_000;
 const _: () = assert!(edge_host::HTTP_MAX_MILLIS < RENEWAL_MAX_MILLIS);
 /// The longest time for another message. Its user waits, and can go on without the keeper's response.

@@ -26,8 +26,8 @@ edge_host::opaque_debug!(SessionKeeper);
 
 /// The time for which a keeper remembers its session after a browser can have its cookie no more: clocks differ.
 const MEMORY_MARGIN_SECS: i64 = 24 * 60 * 60;
-/// The most exchanges that one message begins or awaits, so that no loop is endless. Two switches and a renewal need three.
-/// Each takes up to ten seconds, and the isolate waits for fifteen: the time ends the wait long before.
+/// The most exchanges that one message begins or awaits, so that no loop is endless. Two switches and a renewal need
+/// three. Each takes up to ten seconds, and the isolate waits for fifteen: the time ends the wait long before.
 const MAX_EXCHANGES: usize = 16;
 
 /// Makes the keeper of a session: the class of the Durable Objects that are bound as

@@ -240,6 +240,7 @@ async fn any_other_error_counts_as_an_outage() {
         "{}".to_owned(),
         json!("invalid_grant").to_string(),
         json!({"error": null}).to_string(),
+        json!({"error": ""}).to_string(),
         json!({"error": {"code": "invalid_grant"}}).to_string(),
         // Error texts of proxies, which are not codes of WorkOS.
         json!({"error": "Forbidden"}).to_string(),

@@ -1,5 +1,5 @@
-//! A time limit and a measurement for every operation of a [`KvNamespace`]. KV itself has none, and a request that waits for
-//! KV without end tells its client less than a response that says to try again.
+//! A time limit and a measurement for every operation of a [`KvNamespace`]. KV itself has none, and a request that
+//! waits for KV without end tells its client less than a response that says to try again.
 //!
 //! The limit ends the wait, not the operation, which the runtime cannot cancel: a write whose wait ended may
 //! still take place, even after a later write to the same key.

@@ -280,7 +280,7 @@ impl MemoryObjectStorage {
         self.stored().successes_left = is_failing.then_some(0);
     }
 
-    /// Makes every operation fail after so many more.
+    /// Lets `successes` more operations succeed, and then makes every one fail.
     pub fn fail_after(&self, successes: usize) {
         self.stored().successes_left = Some(successes);
     }

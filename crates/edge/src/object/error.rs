@@ -71,8 +71,8 @@ impl ObjectError {
     /// <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/>
     ///
     /// The runtime marks its errors: `overloaded`, `retryable` for a failed connection and a new version of the code,
-    /// `durableObjectReset` for an instance that ended, `remote` for an error that comes from the object. An object that
-    /// exceeds its memory or its CPU time is overloaded and reset: it may have taken the message. `answered` is an
+    /// `durableObjectReset` for an instance that ended, `remote` for an error that comes from the object. An object
+    /// that exceeds its memory or its CPU time is overloaded and reset: it may have taken the message. `answered` is an
     /// object's own response that it failed.
     #[cfg(any(target_arch = "wasm32", test))]
     pub(crate) fn thrown(error: &str) -> Self {

@@ -11,9 +11,9 @@ pub const OBJECT_VALUE_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// The rows that [`ObjectStorage::each`] reads at a time.
 const PAGE_ROWS: usize = 500;
 
-/// The storage of one object. Writes between two awaits become durable together, before a response or an outgoing request
-/// leaves the object. A panic between two of them, or a failure of the second, leaves the first: rows that belong
-/// together are written by [`put_all`](Self::put_all).
+/// The storage of one object. Writes between two awaits become durable together, before a response or an outgoing
+/// request leaves the object. A panic between two of them, or a failure of the second, leaves the first: rows that
+/// belong together are written by [`put_all`](Self::put_all).
 /// <https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/#synchronous-kv-api>
 ///
 /// # Errors
@@ -31,8 +31,8 @@ pub trait ObjectStorage: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(String, String)>, ObjectFault>;
 
-    /// Visits every key that begins with `prefix`, in byte order, with its value. The rows are read page by page: together
-    /// they may be more than the memory of an object holds. The visitor may delete the row.
+    /// Visits every key that begins with `prefix`, in byte order, with its value. The rows are read page by page:
+    /// together they may be more than the memory of an object holds. The visitor may delete the row.
     fn each(
         &self,
         prefix: &str,

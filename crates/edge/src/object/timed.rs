@@ -9,7 +9,8 @@ use crate::{Cause, Clock, Emit as _, HostEvent, Wait};
 
 opaque_debug!(TimedObjects);
 
-/// A namespace whose messages fail after a time limit. It measures each message, and reports each failure. The limit ends the wait: the object may respond later.
+/// A namespace whose messages fail after a time limit. It measures each message, and reports each failure. The limit
+/// ends the wait: the object may respond later.
 pub struct TimedObjects {
     objects: Arc<dyn ObjectNamespace>,
     clock: Arc<dyn Clock>,
@@ -18,7 +19,8 @@ pub struct TimedObjects {
 }
 
 impl TimedObjects {
-    /// Limits each message to `objects` by `clock`. `service` names the objects in events and in the scope of a request.
+    /// Limits each message to `objects` by `clock`. `service` names the objects in events and in the scope of a
+    /// request.
     #[must_use]
     pub fn new(
         objects: Arc<dyn ObjectNamespace>,

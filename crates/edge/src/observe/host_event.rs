@@ -38,11 +38,12 @@ events! {
             /// The fault.
             cause: Cause<'a>,
         }
-        /// The binding of a rate limit failed and allows every call. Reported once for each isolate and binding.
+        /// A rate limit failed, or did not respond within two seconds. Such a call is allowed. Reported once for each
+        /// isolate and binding.
         Error RateLimitFailed = "rate_limit_failed" {
             /// The binding's name.
             binding: &'a str,
-            /// The runtime's message.
+            /// The runtime's message, or `no response in time`.
             cause: Cause<'a>,
         }
         /// A response's body could not be read; the client got a 500 without a body.

@@ -32,7 +32,8 @@ pub struct Tally {
     pub service: &'static str,
     /// How many calls have begun.
     pub operations: u32,
-    /// The sum of the times of those that have ended. Calls at the same time count each, so that it may exceed the request's time.
+    /// The sum of the times of those that have ended. Calls at the same time count each, so that it may exceed the
+    /// request's time.
     pub millis: u32,
 }
 

@@ -43,7 +43,8 @@ pub fn install() {
     let _ = set_sink(write);
 }
 
-/// Reads the version and the dataset from the environment, by the names of their bindings. All events of an isolate have the same ones.
+/// Reads the version and the dataset from the environment, by the names of their bindings. All events of an isolate
+/// have the same ones.
 pub fn bind(binding: impl Fn(&str) -> Option<JsValue>) {
     BOUND.with_borrow_mut(|bound| {
         bound.get_or_insert_with(|| {

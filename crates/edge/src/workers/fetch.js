@@ -5,6 +5,9 @@ import { operate, toInbox } from './isolate.js';
 /** `RESPONSE_HEADERS` of `http_client.rs`, in its order. */
 const READ_HEADERS = ['cache-control', 'content-type', 'retry-after'];
 
+/** Other text than UTF-8 is an error, and a byte order mark is part of the text. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /**
  * The result is the status, the headers that callers read, and the body, each after a line break.
  *
@@ -17,7 +20,7 @@ export function sendRequest(waiter, url, init, maxMillis) {
   const send = async () => {
     const response = await fetch(url, { ...JSON.parse(init), signal: AbortSignal.timeout(maxMillis) });
     const headers = READ_HEADERS.map((name) => response.headers.get(name) ?? '');
-    return [response.status, ...headers, await response.text()].join('\n');
+    return [response.status, ...headers, decoder.decode(await response.arrayBuffer())].join('\n');
   };
   // The runtime's message may contain addresses, so it goes no further.
   operate(waiter, send, toInbox, 0, () => '');

@@ -33,7 +33,7 @@ use worker::{
 use call::Call;
 pub(crate) use text::in_small_letters;
 
-/// The crate whose types [`WorkersHost::env`] has.
+/// The version of the crate `worker` whose types [`WorkersHost::env`] returns.
 pub use worker;
 
 use crate::{
@@ -58,7 +58,7 @@ opaque_debug!(WorkersHost);
 
 impl WorkersHost {
     /// The environment as the crate `worker` gives it, for the bindings that [`Host`] does not have: D1, R2, queues,
-    /// services and others. Their futures are no `Send`, which handlers need: `worker::send::SendFuture` makes them that.
+    /// services and others. Their futures are not `Send`, as axum requires: wrap them in `worker::send::SendFuture`.
     #[must_use]
     pub fn env(&self) -> &Env {
         &self.0
@@ -220,8 +220,8 @@ pub fn make_object<O: Object + 'static>(
     object::WorkersObject::new(state, |context| factory(&host, context))
 }
 
-/// Builds the isolate's router with the environment of an event, and returns whether it is configured. JavaScript calls this
-/// before it reads the head of the first request: the application names the headers.
+/// Builds the isolate's router with the environment of an event, and returns whether it is configured. JavaScript calls
+/// this before it reads the head of the first request: the application names the headers.
 #[doc(hidden)]
 pub fn prepare<R: IntoRouter>(call: u32, build: fn(&WorkersHost) -> R) -> u32 {
     let host = WorkersHost(call::environment(call).unchecked_into());

@@ -2,8 +2,8 @@
 //!
 //! The module's memory is unknown after a panic, and nothing in it runs again: `isolate.js` notices the trap that
 //! follows and starts a new instance. `worker` sets a panic hook of its own when the module starts, by which
-//! worker-build's entry learns of the panic, and it may start before or after this crate: so each hook calls the one that
-//! it finds.
+//! worker-build's entry learns of the panic, and it may start before or after this crate: so each hook calls the one
+//! that it finds.
 
 use std::panic;
 
