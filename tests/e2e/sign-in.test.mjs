@@ -621,7 +621,7 @@ test('prompt=none without a session ends on a page', async () => {
 test('variables set redirect URI, cookie name and attributes', async () => {
   const worker = await world.startWorker({
     vars: {
-      WORKOS_REDIRECT_URI: 'http://localhost:1/elsewhere',
+      WORKOS_REDIRECT_URI: 'http://localhost:1/elsewhere/callback',
       WORKOS_COOKIE_NAME: 'mine',
       WORKOS_COOKIE_MAX_AGE: '600',
       WORKOS_COOKIE_SAMESITE: 'none',
@@ -629,7 +629,7 @@ test('variables set redirect URI, cookie name and attributes', async () => {
   });
   const browser = world.browser(worker);
   const page = await browser.submit(await browser.open('/login'), 'Ada', { until: (url) => url.port === '1' });
-  assert.equal(page.next.pathname, '/elsewhere');
+  assert.equal(page.next.pathname, '/elsewhere/callback');
   const done = await browser.open(`/callback${page.next.search}`, { until: () => true });
   const cookie = done.answer.setCookie('mine');
   assert.ok(cookie?.value, `${done}`);

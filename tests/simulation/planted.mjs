@@ -67,8 +67,8 @@ export const PLANTED = [
   {
     name: 'a write is acknowledged before it is stored',
     file: `${LEDGER}/log.rs`,
-    from: 'entry.store(id, storage)?;\n        self.entries.insert(id, entry);',
-    to: 'self.entries.insert(id, entry);',
+    from: 'let (key, value) = entry.stored(id);\n            storage.put(&key, &value)?;',
+    to: 'let _ = entry.stored(id);',
   },
   {
     name: 'If-Match is not compared',

@@ -159,6 +159,11 @@ impl Log {
             && self.entries.bytes() + bytes <= MAX_BYTES
     }
 
+    /// Whether KV has every write for good.
+    pub(super) fn is_settled(&self) -> bool {
+        self.entries.unsettled().next().is_none()
+    }
+
     /// Whether a write to KV is due.
     pub(super) fn has_due(&self, now: i64) -> bool {
         !self.due(now, 1).is_empty()

@@ -5,8 +5,8 @@ import { operate, toInbox } from './isolate.js';
 /** `RESPONSE_HEADERS` of `http_client.rs`, in its order. */
 const READ_HEADERS = ['cache-control', 'content-type', 'retry-after'];
 
-/** Other text than UTF-8 is an error, and a byte order mark is part of the text. */
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Other text than UTF-8 is an error. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
 /**
  * The result is the status, the headers that callers read, and the body, each after a line break.
