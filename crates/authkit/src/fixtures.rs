@@ -15,12 +15,9 @@ use edge_host::{
     memory::{MemoryHost, MemoryKv, MemoryObjects, MemorySignatureVerifier},
 };
 use http::{Request, Response};
-use rsa::{
-    Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey, pkcs8::DecodePrivateKey, traits::PublicKeyParts,
-};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+pub use crate::key_pair::KeyPair;
 use crate::{AuthKit, AuthKitConfig, secret::Secret, session::Session, session_keeper};
 
 pub const CLIENT_ID: &str = "client_test";
@@ -145,11 +142,6 @@ pub fn json_response(status: u16, body: &Value) -> Response<Bytes> {
     response(status, body.to_string())
 }
 
-pub struct KeyPair {
-    pub kid: &'static str,
-    private: RsaPrivateKey,
-}
-
 /// WorkOS's current key.
 pub static CURRENT: LazyLock<KeyPair> = LazyLock::new(|| {
     KeyPair::new("key_current", include_str!("../tests/vectors/keys/current.pem"))
@@ -161,40 +153,6 @@ pub static NEXT: LazyLock<KeyPair> =
 pub static STRANGER: LazyLock<KeyPair> = LazyLock::new(|| {
     KeyPair::new("key_current", include_str!("../tests/vectors/keys/stranger.pem"))
 });
-
-impl KeyPair {
-    fn new(kid: &'static str, pem: &str) -> Self {
-        Self { kid, private: RsaPrivateKey::from_pkcs8_pem(pem).unwrap() }
-    }
-
-    /// The public key as a member of a key set.
-    pub fn jwk(&self) -> Value {
-        let public = RsaPublicKey::from(&self.private);
-        json!({
-            "kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid,
-            "n": URL_SAFE_NO_PAD.encode(public.n().to_bytes_be()),
-            "e": URL_SAFE_NO_PAD.encode(public.e().to_bytes_be()),
-        })
-    }
-
-    pub fn header(&self) -> Value {
-        json!({"alg": "RS256", "typ": "JWT", "kid": self.kid})
-    }
-
-    /// Signs a token with these claims.
-    pub fn token(&self, claims: &Value) -> String {
-        self.sign(&self.header().to_string(), &claims.to_string())
-    }
-
-    /// Signs a JWS over exactly these bytes.
-    pub fn sign(&self, header: &str, payload: &str) -> String {
-        let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
-        let signed = format!("{header}.{payload}");
-        let digest = Sha256::digest(&signed);
-        let signature = self.private.sign(Pkcs1v15Sign::new::<Sha256>(), &digest).unwrap();
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
 
 /// A well-formed token with an invalid signature.
 pub fn unsigned_token(claims: &Value) -> String {

@@ -19,6 +19,8 @@ mod events;
 mod fixtures;
 mod isolate_cache;
 mod json_response;
+#[cfg(any(test, feature = "testing"))]
+mod key_pair;
 pub mod keys;
 pub mod layer;
 mod me;

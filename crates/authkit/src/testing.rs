@@ -16,14 +16,12 @@ use edge_host::{
 };
 use hmac::{Hmac, Mac};
 use http::{Request, Response};
-use rsa::{
-    Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey, pkcs8::DecodePrivateKey, traits::PublicKeyParts,
-};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use crate::{
     AuthKit,
+    key_pair::KeyPair,
     seal::{Purpose, Sealer},
     secret::Secret,
     session::Session,
@@ -34,14 +32,12 @@ const CLIENT_ID: &str = "client_test";
 const BASE_URL: &str = "https://workos.test";
 const COOKIE_PASSWORD: &str = "a password for tests, of 32 characters or more";
 const WEBHOOK_SECRET: &str = "whsec_of_tests";
-const KID: &str = "key_of_tests";
 /// How long WorkOS's access tokens live.
 const ACCESS_TOKEN_SECS: i64 = 300;
 
 /// A key for tests alone, which everybody knows.
-static KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
-    let pem = include_str!("../tests/vectors/keys/current.pem");
-    RsaPrivateKey::from_pkcs8_pem(pem).expect("the key of this crate is a key")
+static KEY: LazyLock<KeyPair> = LazyLock::new(|| {
+    KeyPair::new("key_of_tests", include_str!("../tests/vectors/keys/current.pem"))
 });
 
 /// A user who may be signed in.
@@ -190,7 +186,7 @@ fn respond(
             None => (400, json!({"error": "invalid_grant"})),
         },
         "/user_management/sessions/revoke" => (200, json!({})),
-        path if path == format!("/sso/jwks/{CLIENT_ID}") => (200, json!({"keys": [jwk()]})),
+        path if path == format!("/sso/jwks/{CLIENT_ID}") => (200, json!({"keys": [KEY.jwk()]})),
         _ => return Err(HttpClientError::Timeout),
     };
     Ok(Response::builder().status(status).body(body.to_string().into()).unwrap())
@@ -224,16 +220,5 @@ fn access_token(user: &TestUser, now: i64) -> String {
         .with_default("iss", "https://api.workos.com")
         .with_default("iat", now)
         .with_default("exp", now + ACCESS_TOKEN_SECS);
-    let header = json!({"alg": "RS256", "typ": "JWT", "kid": KID});
-    let [header, payload] =
-        [header, user.claims.into()].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    let signed = format!("{header}.{payload}");
-    let signature = KEY.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(&signed)).unwrap();
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-}
-
-fn jwk() -> Value {
-    let public = RsaPublicKey::from(&*KEY);
-    let [n, e] = [public.n(), public.e()].map(|part| URL_SAFE_NO_PAD.encode(part.to_bytes_be()));
-    json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KID, "n": n, "e": e})
+    KEY.token(&user.claims.into())
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use super::request::keep_headers;
 use crate::{HttpClient, HttpClientError, RESPONSE_HEADERS};
 
 opaque_debug!(ScriptedHttpClient);
@@ -50,15 +51,7 @@ impl HttpClient for ScriptedHttpClient {
         let response = (self.script)(&request);
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         let mut response = response?;
-        let others: Vec<_> = response
-            .headers()
-            .keys()
-            .filter(|name| !RESPONSE_HEADERS.contains(name))
-            .cloned()
-            .collect();
-        for name in others {
-            response.headers_mut().remove(name);
-        }
+        keep_headers(response.headers_mut(), |name| RESPONSE_HEADERS.contains(name));
         match std::str::from_utf8(response.body()) {
             Ok(_) => Ok(response),
             Err(_) => Err(HttpClientError::Connection),
