@@ -73,7 +73,7 @@ impl Cursors {
         let (owner, filter) = (owner.as_str().to_owned(), signature(filter, sort));
         let position = Position { owner, filter, ..position };
         // A struct of strings always serializes.
-        self.0.seal(&serde_json::to_vec(&position).unwrap_or_default())
+        self.0.seal(edge_host::json::write(&position).as_bytes())
     }
 
     /// The position of a cursor; `None` for a forged cursor, and for a cursor of another user, filter or order.

@@ -2,7 +2,7 @@
 //! `type`, `loc`, `msg` and `input`.
 //! <https://docs.pydantic.dev/latest/errors/validation_errors/>
 
-use std::{borrow::Cow, io};
+use std::borrow::Cow;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -456,12 +456,8 @@ fn shortened(input: Value) -> Value {
     if let Value::String(text) = input {
         return Value::String(beginning(text));
     }
-    let mut echo = Echo::default();
-    if serde_json::to_writer(&mut echo, &input).is_ok() {
-        return input;
-    }
-    let text = String::from_utf8_lossy(&echo.0);
-    Value::String(format!("{}…", text.trim_end_matches('\u{fffd}')))
+    let text = edge_host::json::write(&input);
+    if text.len() <= MAX_ECHO_BYTES { input } else { Value::String(beginning(text)) }
 }
 
 /// Shortens a text for a problem.
@@ -471,20 +467,4 @@ pub(super) fn beginning(mut text: String) -> String {
         text.push('…');
     }
     text
-}
-
-/// A writer that keeps the first bytes and fails past them.
-#[derive(Default)]
-struct Echo(Vec<u8>);
-
-impl io::Write for Echo {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = MAX_ECHO_BYTES - self.0.len();
-        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        if bytes.len() > room { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes.len()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -69,8 +69,7 @@ impl ObjectText {
     #[must_use]
     pub fn member(mut self, name: &'static str, value: &(impl Serialize + ?Sized)) -> Self {
         self.name(name);
-        // Writing to a vector does not fail, and the values are strings, numbers and structs of them.
-        let _ = serde_json::to_writer(&mut self.0, value);
+        edge_host::json::write_to(&mut self.0, value);
         self
     }
 

@@ -380,7 +380,7 @@ impl KeySetCache {
             keys: published.keys,
             metadata: published.metadata,
         };
-        let sealed = self.sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
+        let sealed = self.sealer.seal(edge_host::json::write(&record).as_bytes());
         if let Err(error) = self.kv.put(&self.kv_key, &sealed, KvPut::default()).await {
             let issuer = self.source.name();
             AuthKitEvent::KeysNotStored { issuer, cause: Cause(&error) }.emit();

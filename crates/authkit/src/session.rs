@@ -60,7 +60,7 @@ impl Session {
     #[must_use]
     pub fn seal(&self, sealer: &Sealer) -> String {
         // A struct of strings always serializes.
-        sealer.seal(&serde_json::to_vec(self).unwrap_or_default())
+        sealer.seal(edge_host::json::write(self).as_bytes())
     }
 
     /// Opens a sealed session.

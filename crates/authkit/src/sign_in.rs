@@ -69,7 +69,7 @@ impl SignInState {
         let path = return_to.path().unwrap_or_default().to_owned();
         let record = StateRecord { return_to: path, is_retry };
         // A struct of a string and a flag always serializes.
-        let sealed = sealer.seal(&serde_json::to_vec(&record).unwrap_or_default());
+        let sealed = sealer.seal(edge_host::json::write(&record).as_bytes());
         // `+` and `/` do not survive every URL parser. The sealer writes base64.
         let sealed = STANDARD.decode(sealed).unwrap_or_default();
         let nonce = URL_SAFE_NO_PAD.encode(random_bytes::<16>());
@@ -160,7 +160,7 @@ impl PendingSignIn {
     #[must_use]
     pub fn seal(&self, sealer: &Sealer) -> String {
         // A struct of strings and a number always serializes.
-        sealer.seal(&serde_json::to_vec(self).unwrap_or_default())
+        sealer.seal(edge_host::json::write(self).as_bytes())
     }
 
     fn open(sealed: &str, sealer: &Sealer, now: DateTime<Utc>) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
-use edge_host::json::{Malformed, read, read_bytes};
+use edge_host::json::{Malformed, read, read_bytes, write, write_to};
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -226,6 +226,56 @@ fn bytes_must_be_utf8() {
     );
 }
 
+/// What serde may hand to a writer beside what a [`Row`] has.
+#[derive(Serialize)]
+enum Shape {
+    Tuple(u8, bool),
+    Unit,
+}
+
+#[derive(Serialize)]
+struct Nothing;
+
+#[derive(Serialize)]
+struct Shapes {
+    shapes: (Shape, Shape, Nothing, char),
+    newtype: Part,
+    integers: (i8, i16, i32, i64, u8, u16, u32, u64, i128, u128),
+    fractions: (f64, f64, f64, f32, f32),
+    by_kind: BTreeMap<char, Option<()>>,
+    empty: (Vec<u8>, BTreeMap<String, u8>),
+}
+
+#[test]
+fn write_agrees_with_serde_json() {
+    let shapes = Shapes {
+        shapes: (Shape::Tuple(7, true), Shape::Unit, Nothing, '"'),
+        newtype: Part(None),
+        integers: (-128, -2, -3, i64::MIN, 255, 5, 6, u64::MAX, i128::MIN, u128::MAX),
+        fractions: (0.1, -0.0, 1.0, 2.5, f32::INFINITY),
+        by_kind: [('a', Some(())), ('\\', None)].into(),
+        empty: (vec![], BTreeMap::new()),
+    };
+    assert_eq!(write(&shapes), serde_json::to_string(&shapes).unwrap());
+    for text in ["1.10", "-3", "18446744073709551615", r#"{"a":[1.5,{"b":null}],"\"":"\u0001"}"#] {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(write(&value), serde_json::to_string(&value).unwrap());
+    }
+    let all_ascii = String::from_iter('\0'..='\x7f');
+    for start in 0..9 {
+        let text = &all_ascii[start..];
+        assert_eq!(write(text), serde_json::to_string(text).unwrap());
+    }
+}
+
+#[test]
+fn write_adds_nothing_for_what_json_cannot_have() {
+    let mut json = b"[".to_vec();
+    write_to(&mut json, &BTreeMap::from([(1, 2)]));
+    assert_eq!(json, b"[");
+    assert_eq!(write(&BTreeMap::from([((), 2)])), "");
+}
+
 /// Pieces that a mutation inserts.
 const PIECES: &[&str] = &[
     "\"",
@@ -300,6 +350,11 @@ proptest! {
     fn written_rows_are_read_back(row in row(), is_pretty in any::<bool>()) {
         let write = if is_pretty { serde_json::to_string_pretty } else { serde_json::to_string };
         prop_assert_eq!(read::<Row>(&write(&row).unwrap()), Ok(row));
+    }
+
+    #[test]
+    fn rows_are_written_as_by_serde_json(row in row()) {
+        prop_assert_eq!(write(&row), serde_json::to_string(&row).unwrap());
     }
 
     #[test]

@@ -55,10 +55,8 @@ versioned!(Message<'_>, Response<'_>);
 /// it moves.
 pub(super) fn json_of_length(bytes: usize, value: &impl Serialize) -> String {
     let mut text = Vec::with_capacity(bytes);
-    match serde_json::to_writer(&mut text, value) {
-        Ok(()) => String::from_utf8(text).unwrap_or_default(),
-        Err(_) => String::new(),
-    }
+    edge_host::json::write_to(&mut text, value);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The bytes of a message with these rows, about.

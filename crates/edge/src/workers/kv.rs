@@ -103,7 +103,7 @@ impl KvNamespace for WorkersKv {
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, KvError> {
         let operation = KvOperation::Get;
-        let names = serde_json::to_string(keys).map_err(|_| malformed(operation))?;
+        let names = json::write(keys);
         let start = |waiter, max| kv_get_many(waiter, &self.0, &names, max);
         let values = outcome(operation, start).await?.unwrap_or_default();
         let values: Vec<Option<String>> =

@@ -141,7 +141,7 @@ impl<E: Display> IntoRouter for Result<Router, E> {
         self.map_err(|error| {
             let detail = format!("The Worker is not configured: {error}");
             HostEvent::Misconfigured { cause: Cause(&error) }.emit();
-            let body = serde_json::json!({ "detail": detail }).to_string();
+            let body = ["{\"detail\":", &crate::json::write(&detail), "}"].concat();
             let headers =
                 [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
             Misconfigured(Router::new().fallback(move || {

@@ -1,19 +1,9 @@
-//! Reads the JSON of messages, stored rows and responses of services into structs and enums, and writes it.
-//!
-//! serde_json compiles a reader of objects and a reader of arrays for each struct, with the text of each error.
-//! [`read`] reads a struct from an object only, and its error has no reason: the code is a third as large. Use it where
-//! the caller drops the error, as it must where the text holds tokens. It accepts the texts that serde_json accepts,
-//! apart from arrays as structs.
-//!
-//! The type decides what the text must be. Types with a member of any type (`serde_json::Value`, `flatten`, `untagged`
-//! and tagged enums), with fractions, `char`s or maps whose keys are not strings are refused with any text.
-//! The text cannot nest deeper than the type, except in members that the type does not have, which are skipped without
-//! recursion.
+//! Reads JSON.
 
 use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer,
     de::{
         DeserializeSeed, EnumAccess, Error, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected,
         VariantAccess, Visitor,
@@ -46,13 +36,6 @@ pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Malformed> {
 /// As [`read`].
 pub fn read_bytes<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Malformed> {
     read(std::str::from_utf8(text).map_err(|_| Malformed)?)
-}
-
-/// Writes JSON: the empty text for a value that JSON cannot have, such as a map whose keys are not texts. For a
-/// `serde_json::Value` it is what its `to_string` writes, which would have the printer of indented JSON in the bundle.
-#[must_use]
-pub fn write(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 impl Error for Malformed {
@@ -99,7 +82,8 @@ impl<'de> Reader<'de> {
     /// The next byte after white space, which stays unread.
     fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
-        let space = rest.iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
+        let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let space = rest.iter().take_while(is_space).count();
         self.at += space;
         rest.get(space).copied()
     }
@@ -150,7 +134,7 @@ impl<'de> Reader<'de> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let length = rest
             .iter()
-            .take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
             .count();
         let start = self.at;
         self.at += length;

@@ -1,0 +1,20 @@
+//! Reads the JSON of messages, stored rows and responses of services into structs and enums, and writes it.
+//!
+//! serde_json compiles a reader of objects and a reader of arrays for each struct, with the text of each error.
+//! [`read()`] reads a struct from an object only, and its error has no reason: the code is a third as large. Use it where
+//! the caller drops the error, as it must where the text holds tokens. It accepts the texts that serde_json accepts,
+//! apart from arrays as structs.
+//!
+//! The type decides what the text must be. Types with a member of any type (`serde_json::Value`, `flatten`, `untagged`
+//! and tagged enums), with fractions, `char`s or maps whose keys are not strings are refused with any text.
+//! The text cannot nest deeper than the type, except in members that the type does not have, which are skipped without
+//! recursion.
+//!
+//! [`write()`] is the other direction. It writes what serde_json writes, in half of the code: its errors have no reason
+//! either, and it looks for characters to escape in eight bytes at once.
+
+mod read;
+mod write;
+
+pub use read::{Malformed, read, read_bytes};
+pub use write::{write, write_to};
