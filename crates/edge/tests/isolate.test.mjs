@@ -7,11 +7,14 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import vm from 'node:vm';
 
-import { connect, describeHeaders, entry, environment, readBody, respond } from '../src/workers/isolate.js';
+import { connect, deliver, describeHeaders, entry, environment, readBody, respond } from '../src/workers/isolate.js';
+import { kvGet } from '../src/workers/kv.js';
 import { countCall } from '../src/workers/rate_limit.js';
 
 /** Longer than any event may take. */
 const TOO_LONG_MS = 21 * 60 * 1000;
+/** The outcome of an operation that did not end in time. */
+const TIMED_OUT = 3;
 /** One event in so many looks for overdue ones. */
 const EVENTS_PER_LOOK = 64;
 
@@ -123,14 +126,79 @@ test('body without bytes arrives in memory that has grown', async () => {
 
 test('rate limit without a response ends the wait', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const TIMED_OUT = 3;
   const settle = mock.fn();
   start({ settle });
   countCall(5, /** @type {any} */ ({ limit: () => new Promise(() => {}) }), 'a key');
-  t.mock.timers.tick(1_999);
+  for (const millis of [1_000, 999]) t.mock.timers.tick(millis);
   assert.equal(settle.mock.callCount(), 0);
   t.mock.timers.tick(1);
   assert.deepEqual(settle.mock.calls[0].arguments, [5, TIMED_OUT, 0]);
+});
+
+/** A namespace of KV whose operations end when the test ends them. */
+function slowKv() {
+  /** @type {((value: string) => void)[]} */
+  const ends = [];
+  return { ends, get: () => new Promise((/** @type {(value: string) => void} */ end) => ends.push(end)) };
+}
+
+const KV_MAX_MS = 5_000;
+
+/** The panic of a later test ends an event that has no response. @param {unknown} response */
+function ignored(response) {
+  Promise.resolve(response).catch(() => {});
+}
+
+test('operation that ends late ends its own wait alone', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const settle = mock.fn();
+  const kv = /** @type {any} */ (slowKv());
+  start({
+    settle,
+    receive() {
+      for (const waiter of [1, 2]) kvGet(waiter, kv, 'a key', KV_MAX_MS);
+      return 1;
+    },
+  });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
+  ignored(worker.fetch(REQUEST, {}, CONTEXT));
+  t.mock.timers.tick(1_000);
+  kv.ends[0]('');
+  await new Promise(setImmediate);
+  t.mock.timers.tick(KV_MAX_MS - 1_001);
+  assert.deepEqual(
+    settle.mock.calls.map(({ arguments: [waiter, kind] }) => [waiter, kind]),
+    [[1, 0]],
+  );
+  t.mock.timers.tick(1);
+  assert.deepEqual(settle.mock.calls[1]?.arguments, [2, TIMED_OUT, 0]);
+});
+
+test('operations of a request share a timer, and none outlives those of an object', async (t) => {
+  const begun = t.mock.method(globalThis, 'setTimeout', () => begun.mock.callCount() + 1);
+  const ended = t.mock.method(globalThis, 'clearTimeout', () => {});
+  const kv = /** @type {any} */ (slowKv());
+  const read = () => {
+    for (const waiter of [1, 2, 3]) kvGet(waiter, kv, 'a key', KV_MAX_MS);
+    return 1;
+  };
+  start({ receive: read, message: read });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
+  ignored(worker.fetch(REQUEST, {}, CONTEXT));
+  assert.equal(begun.mock.callCount(), 1);
+  for (const end of kv.ends.splice(0)) end('');
+  await new Promise(setImmediate);
+
+  ignored(deliver(1, new Request('http://localhost/', { method: 'POST', body: 'a message' })));
+  await new Promise(setImmediate);
+  assert.equal(begun.mock.callCount(), 2);
+  for (const end of kv.ends.splice(0, 2)) end('');
+  await new Promise(setImmediate);
+  const lasting = ended.mock.calls.filter(({ arguments: [timer] }) => timer !== null);
+  assert.deepEqual(lasting, []);
+  kv.ends[0]('');
+  await new Promise(setImmediate);
+  assert.deepEqual(ended.mock.calls.at(-1)?.arguments, [begun.mock.calls[1].result]);
 });
 
 test('application is built when the isolate starts', async () => {

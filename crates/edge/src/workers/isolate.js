@@ -47,6 +47,8 @@ let isPrepared = false;
 let hasPanicked = false;
 /** Whether a call into the module is under way. Still true at the next one when the runtime ended the call midway. */
 let isInside = false;
+/** The event for which the module runs, or ran last, where it is known: operations begin for it. @type {Call | undefined} */
+let currentEvent;
 /** A view of the module's inbox, which is empty when the memory has moved. */
 let inbox = new Uint8Array(0);
 
@@ -69,6 +71,7 @@ export function connect(memory, table, pointers) {
   instance += 1;
   hasPanicked = false;
   isInside = false;
+  currentEvent = undefined;
   inbox = new Uint8Array(0);
   headerNames = undefined;
   isPrepared = false;
@@ -119,6 +122,7 @@ export function bytesToInbox(bytes) {
  * @property {(error: Error) => void} [reject]
  * @property {number} [task]            of the module
  * @property {number} [began]           milliseconds since 1970
+ * @property {TimeLimits} [limits]      of its operations
  */
 
 /** The events under way, by their ids, the oldest first. @type {Map<number, Call>} */
@@ -138,7 +142,7 @@ export function open(call, begin) {
   calls.set(id, call);
   if (lostStreams.length > 0) cancelLost();
   if (id % EVENTS_PER_LOOK === 0) abandonOverdue();
-  enter(() => (call.task = begin(id)));
+  enter(() => (call.task = begin(id)), call);
   if (hasPanicked) throw resetError();
   if (call.hasResponse) return call.response;
   call.began = Date.now();
@@ -243,10 +247,11 @@ let afterPanic = (error) => {
   });
 };
 
-/** Calls into the module. @param {() => void} call */
-function enter(call) {
+/** Calls into the module. @param {() => void} call @param {Call} [event] for which it runs */
+function enter(call, event) {
   if (!isUsable(instance)) return;
   isInside = true;
+  currentEvent = event;
   try {
     call();
   } catch (error) {
@@ -564,9 +569,68 @@ const NOTHING = 1;
 const FAILED = 2;
 const TIMED_OUT = 3;
 
-/** @param {number} began the instance that waits @param {number} waiter @param {number} kind @param {() => number} [write] */
-function settle(began, waiter, kind, write) {
-  if (isUsable(began)) enter(() => module.settle(waiter, kind, write ? write() : 0));
+/**
+ * @param {number} began the instance that waits
+ * @param {Call | undefined} event
+ * @param {number} waiter
+ * @param {number} kind
+ * @param {() => number} [write]
+ */
+function settle(began, event, waiter, kind, write) {
+  if (isUsable(began)) enter(() => module.settle(waiter, kind, write ? write() : 0), event);
+}
+
+/** Nearly every operation ends within this time. */
+const LOOK_MS = 1_000;
+
+/**
+ * The time limits of one event's operations. A timer for each operation would be a tenth of what a request costs, so one
+ * timer looks what is still under way after a second, and only that gets timers of its own. A limit may end up to a
+ * second early by that.
+ */
+class TimeLimits {
+  #event;
+  #instance = instance;
+  /** The operations since the last look, with their limits. @type {Map<number, number>} */
+  #begun = new Map();
+  /** The timers of older operations. @type {Map<number, number>} */
+  #timers = new Map();
+  /** @type {number | undefined} */
+  #look;
+
+  /** @param {Call | undefined} event */
+  constructor(event) {
+    this.#event = event;
+  }
+
+  /** @param {number} waiter @param {number} maxMillis */
+  begin(waiter, maxMillis) {
+    if (maxMillis <= LOOK_MS) return this.#start(waiter, maxMillis);
+    this.#begun.set(waiter, maxMillis);
+    this.#look ??= setTimeout(() => {
+      this.#look = undefined;
+      for (const [late, limit] of this.#begun) this.#start(late, limit - LOOK_MS);
+      this.#begun.clear();
+    }, LOOK_MS);
+  }
+
+  /** @param {number} waiter @param {number} millis */
+  #start(waiter, millis) {
+    this.#timers.set(waiter, setTimeout(settle, millis, this.#instance, this.#event, waiter, TIMED_OUT));
+  }
+
+  /** @param {number} waiter */
+  end(waiter) {
+    if (!this.#begun.delete(waiter)) {
+      clearTimeout(this.#timers.get(waiter) ?? null);
+      this.#timers.delete(waiter);
+    }
+    // The look of a request ends with its context. An object's context lasts, and a timer would keep it in memory.
+    if (this.#look !== undefined && !this.#event?.context && this.#begun.size === 0) {
+      clearTimeout(this.#look);
+      this.#look = undefined;
+    }
+  }
 }
 
 /**
@@ -580,28 +644,34 @@ function settle(began, waiter, kind, write) {
  * @param {(error: any) => string} [reason] of a failure
  */
 export function operate(waiter, start, write, maxMillis = 0, reason = messageOf) {
-  const began = instance;
-  /** @type {number | undefined} */
-  let timer;
+  const [began, event] = [instance, currentEvent];
   let promise;
   try {
     promise = start();
   } catch (error) {
     promise = Promise.reject(error);
   }
-  if (maxMillis > 0) timer = setTimeout(settle, maxMillis, began, waiter, TIMED_OUT);
+  const limits = maxMillis > 0 ? limitsOf(event) : undefined;
+  limits?.begin(waiter, maxMillis);
   promise.then(
     (value) => {
-      if (timer !== undefined) clearTimeout(timer);
-      if (value === undefined || value === null) settle(began, waiter, NOTHING);
-      else settle(began, waiter, TEXT, () => write(value));
+      limits?.end(waiter);
+      if (value === undefined || value === null) settle(began, event, waiter, NOTHING);
+      else settle(began, event, waiter, TEXT, () => write(value));
     },
     (error) => {
-      if (timer !== undefined) clearTimeout(timer);
-      if (error?.name === 'TimeoutError') settle(began, waiter, TIMED_OUT);
-      else settle(began, waiter, FAILED, () => toInbox(reason(error)));
+      limits?.end(waiter);
+      if (error?.name === 'TimeoutError') settle(began, event, waiter, TIMED_OUT);
+      else settle(began, event, waiter, FAILED, () => toInbox(reason(error)));
     },
   );
+}
+
+/** @param {Call | undefined} event */
+function limitsOf(event) {
+  if (!event) return new TimeLimits(event);
+  event.limits ??= new TimeLimits(event);
+  return event.limits;
 }
 
 /** @param {any} error */
@@ -611,9 +681,9 @@ function messageOf(error) {
 
 /** Has the module poll its tasks after the code that runs now. */
 export function runSoon() {
-  const began = instance;
+  const [began, event] = [instance, currentEvent];
   queueMicrotask(() => {
-    if (isUsable(began)) enter(() => module.run());
+    if (isUsable(began)) enter(() => module.run(), event);
   });
 }
 
@@ -622,11 +692,12 @@ const timers = new Map();
 
 /** @param {number} waiter @param {number} millis */
 export function startTimer(waiter, millis) {
-  const ring = (/** @type {number} */ began) => {
+  const [began, event] = [instance, currentEvent];
+  const ring = () => {
     timers.delete(waiter);
-    settle(began, waiter, NOTHING);
+    settle(began, event, waiter, NOTHING);
   };
-  timers.set(waiter, setTimeout(ring, millis, instance));
+  timers.set(waiter, setTimeout(ring, millis));
 }
 
 /** @param {number} waiter */
@@ -699,9 +770,10 @@ class RequestBody {
    * @returns {Promise<unknown> | undefined} `undefined` when nothing is left
    */
   readRest(context) {
-    const isUntouched = this.#request.body !== null && !this.#request.bodyUsed;
+    // Before `body`, which makes a stream.
+    if (this.#isAtEnd || this.#request.body === null) return undefined;
     const isTooLong = this.#length !== undefined && this.#length > REST_MAX_BYTES;
-    if (this.#isAtEnd || this.#request.body === null || (isUntouched && isTooLong)) return undefined;
+    if (isTooLong && !this.#request.bodyUsed) return undefined;
     const rest = this.#discard();
     context.waitUntil(rest);
     return Promise.race([rest, scheduler.wait(REST_MAX_MS)]);

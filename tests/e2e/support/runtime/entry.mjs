@@ -40,7 +40,9 @@ import { evictAll, isBusy, moveAlarms } from './objects.mjs';
 import Bundle from './index.js';
 
 /** The Worker limits KV with timers of this length or longer, and has no others so long. */
-const KV_LIMIT_MIN_MS = 5_000;
+const KV_LIMIT_MIN_MS = 4_000;
+/** The timer after which limits get timers of their own. */
+const LOOK_MS = 1_000;
 /** How many keys the entry module writes to KV at a time. */
 const SEED_WIDTH = 16;
 /** How often a request looks again for a condition: it may not wait for another request's promise. */
@@ -63,7 +65,7 @@ let timerMaxMs = Infinity;
 let kvLimitMaxMs = Infinity;
 /** @type {typeof setTimer} */
 const setShortTimer = (run, ms, ...given) =>
-  setTimer(run, Math.min(ms, ms < KV_LIMIT_MIN_MS ? timerMaxMs : kvLimitMaxMs), ...given);
+  setTimer(run, Math.min(ms, ms < KV_LIMIT_MIN_MS && ms !== LOOK_MS ? timerMaxMs : kvLimitMaxMs), ...given);
 Object.defineProperty(globalThis, 'setTimeout', { value: setShortTimer, configurable: true, writable: true });
 
 /** The share of outgoing requests that fail before they are sent, from 0 to 1. */
