@@ -1,8 +1,13 @@
 //! Conditional requests (RFC 9110, section 13): `ETag`, `If-Match` and `If-None-Match` of a single expense as JSON; and
 //! the header that says how current a response is.
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use std::convert::Infallible;
+
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     expenses::{
@@ -28,10 +33,14 @@ pub(crate) const CHANGED: &str = "The expense was changed by another request: re
     ETag of that response, or without If-Match and If-None-Match";
 
 /// The conditions of a request's `If-Match` and `If-None-Match`.
-pub(crate) fn condition(headers: &HeaderMap) -> Condition {
-    Condition {
-        is_one_of: tags(headers, &header::IF_MATCH, Comparison::Strong),
-        is_none_of: tags(headers, &header::IF_NONE_MATCH, Comparison::Weak),
+impl<S: Sync> FromRequestParts<S> for Condition {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            is_one_of: tags(&parts.headers, &header::IF_MATCH, Comparison::Strong),
+            is_none_of: tags(&parts.headers, &header::IF_NONE_MATCH, Comparison::Weak),
+        })
     }
 }
 
@@ -53,13 +62,13 @@ fn with_etag_of(version: &Version, status: StatusCode, row: Row) -> Response {
 
 /// The response to `GET` or `HEAD`: 200, 304 where the client has the expense, or 412. `If-Match` comes first
 /// (RFC 9110, section 13.2.2).
-pub(crate) fn respond_if_changed(headers: &HeaderMap, row: Row) -> Result<Response, AppError> {
-    let Condition { is_one_of, is_none_of } = condition(headers);
+pub(crate) fn respond_if_changed(condition: &Condition, row: Row) -> Result<Response, AppError> {
+    let Condition { is_one_of, is_none_of } = condition;
     let version = Version::of_row(&row);
-    if is_one_of.is_some_and(|versions| !versions.contain(Some(&version))) {
+    if is_one_of.as_ref().is_some_and(|versions| !versions.contain(Some(&version))) {
         return Err(condition_not_met());
     }
-    if is_none_of.is_some_and(|versions| versions.contain(Some(&version))) {
+    if is_none_of.as_ref().is_some_and(|versions| versions.contain(Some(&version))) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(&version))]).into_response());
     }
     Ok(with_etag_of(&version, StatusCode::OK, row))

@@ -4,17 +4,17 @@ use std::future::ready;
 
 use axum::{
     body::Body,
-    extract::RawQuery,
+    extract::{RawQuery, Request},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use super::error::{not_added, not_changed, not_got, not_restored};
 use crate::{
     body::{read_json, read_merge_patch},
-    conditions::{condition, respond_if_changed, respond_to_reading, with_consistency, with_etag},
+    conditions::{respond_if_changed, respond_to_reading, with_consistency, with_etag},
     events::AppEvent,
     expense_errors::{no_such_expense, not_reached, not_removed},
     expenses::{
@@ -26,6 +26,7 @@ use crate::{
         row::Rows,
         summary::{CATEGORIES_MAX, Summary},
         user_expenses::{ListError, SumError},
+        version::Condition,
     },
     fastapi::{
         Fault, Problem, Problems, Source,
@@ -80,9 +81,9 @@ const IDEMPOTENCY_KEY_FIELD: (Source, &str) = (Source::Header, "idempotency-key"
 )]
 pub(crate) async fn create_expense(
     expenses: UserExpenses,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, AppError> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let body = read_json(&headers, body).await?;
     let key = idempotency_key(&headers);
     let once = key.map(|key| key.map(|key| IdempotentRequest::of_json(key, &body)));
@@ -265,10 +266,10 @@ pub(crate) async fn summarize_expenses(
 pub(crate) async fn show_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    headers: HeaderMap,
+    condition: Condition,
 ) -> Result<Response, AppError> {
     respond_to_reading(expenses.get(id).await.map_err(not_got)?, |row| {
-        respond_if_changed(&headers, row.ok_or_else(no_such_expense)?)
+        respond_if_changed(&condition, row.ok_or_else(no_such_expense)?)
     })
 }
 
@@ -291,11 +292,12 @@ pub(crate) async fn show_expense(
 pub(crate) async fn replace_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    headers: HeaderMap,
-    body: Body,
+    condition: Condition,
+    request: Request,
 ) -> Result<Response, AppError> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let new = parse_expense(read_json(&headers, body).await?)?;
-    let changed = expenses.replace(id, new, condition(&headers)).await;
+    let changed = expenses.replace(id, new, condition).await;
     Ok(with_etag(StatusCode::OK, changed.map_err(not_changed)?))
 }
 
@@ -319,11 +321,12 @@ pub(crate) async fn replace_expense(
 pub(crate) async fn patch_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    headers: HeaderMap,
-    body: Body,
+    condition: Condition,
+    request: Request,
 ) -> Result<Response, AppError> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let changes = parse_patch(read_merge_patch(&headers, body).await?)?;
-    let changed = expenses.change(id, changes, condition(&headers)).await;
+    let changed = expenses.change(id, changes, condition).await;
     Ok(with_etag(StatusCode::OK, changed.map_err(not_changed)?))
 }
 
@@ -342,9 +345,9 @@ pub(crate) async fn patch_expense(
 pub(crate) async fn delete_expense(
     expenses: UserExpenses,
     id: ExpenseId,
-    headers: HeaderMap,
+    condition: Condition,
 ) -> Result<StatusCode, AppError> {
-    expenses.remove(id, condition(&headers)).await.map_err(not_removed)?;
+    expenses.remove(id, condition).await.map_err(not_removed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

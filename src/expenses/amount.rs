@@ -173,16 +173,20 @@ impl Decimal {
     }
 }
 
-/// Writes ten-thousandths with two to four places.
-fn write_units(formatter: &mut fmt::Formatter<'_>, units: u128, places: u8) -> fmt::Result {
-    let (whole, fraction) = (units / u128::from(UNITS), units % u128::from(UNITS));
-    let shown = fraction / 10_u128.pow(u32::from(Amount::MAX_PLACES.saturating_sub(places)));
+/// Writes a whole number and ten-thousandths, with two to four places.
+fn write_units(
+    formatter: &mut fmt::Formatter<'_>,
+    whole: impl fmt::Display,
+    fraction: u64,
+    places: u8,
+) -> fmt::Result {
+    let shown = fraction / 10_u64.pow(u32::from(Amount::MAX_PLACES.saturating_sub(places)));
     write!(formatter, "{whole}.{shown:0width$}", width = usize::from(places))
 }
 
 impl fmt::Display for Amount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_units(formatter, self.units.into(), self.places)
+        write_units(formatter, self.units / UNITS, self.units % UNITS, self.places)
     }
 }
 
@@ -253,7 +257,10 @@ impl From<u128> for Total {
 
 impl fmt::Display for Total {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_units(formatter, self.units, self.places.max(Amount::WRITTEN_PLACES))
+        let (whole, fraction) = (self.units / u128::from(UNITS), self.units % u128::from(UNITS));
+        // Less than `UNITS`.
+        let fraction = u64::try_from(fraction).unwrap_or_default();
+        write_units(formatter, whole, fraction, self.places.max(Amount::WRITTEN_PLACES))
     }
 }
 
