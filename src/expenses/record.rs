@@ -99,7 +99,7 @@ pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Row> {
 /// The stored text of the row in a record, where it is the last member and has no escapes, as [`ExpenseRecord`] writes
 /// it. The rest of the record is not read.
 fn plain_row(record: &str) -> Option<&str> {
-    // Inside a string every quote has a backslash before it, so that this text is always a member's name.
-    let (_, row) = record.strip_suffix("\"}")?.rsplit_once(",\"row\":\"")?;
-    (!row.bytes().any(|byte| matches!(byte, b'"' | b'\\'))).then_some(row)
+    // Without a backslash before it, the quote is the beginning of the string, and what is before it a member's name.
+    let (before, row) = record.strip_suffix("\"}")?.rsplit_once('"')?;
+    (before.ends_with(",\"row\":") && !row.as_bytes().contains(&b'\\')).then_some(row)
 }

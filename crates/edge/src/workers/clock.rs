@@ -21,33 +21,33 @@ extern "C" {
 
 thread_local! {
     /// The time, and the call of JavaScript in which it was read. It stands still during a call.
-    static NOW: Cell<Option<(u32, f64)>> = const { Cell::new(None) };
+    static NOW: Cell<Option<(u32, DateTime<Utc>)>> = const { Cell::new(None) };
 }
 
 /// The clock of the Workers runtime.
 #[derive(Debug)]
 pub struct WorkersClock;
 
-/// Milliseconds since 1970. Reading the time is a call of JavaScript, so a call into the module reads it once.
-fn now() -> f64 {
-    let Some(entry) = current_entry() else { return Date::now() };
-    match NOW.get() {
-        Some((read_in, millis)) if read_in == entry => millis,
-        _ => {
-            let millis = Date::now();
-            NOW.set(Some((entry, millis)));
-            millis
-        }
-    }
+fn read() -> DateTime<Utc> {
+    // Whole milliseconds.
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let millis = Date::now() as i64;
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
 
 #[async_trait]
 impl Clock for WorkersClock {
+    /// Reading the time is a call of JavaScript, so a call into the module reads it once.
     fn now(&self) -> DateTime<Utc> {
-        // Whole milliseconds.
-        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-        let millis = now() as i64;
-        DateTime::from_timestamp_millis(millis).unwrap_or_default()
+        let Some(entry) = current_entry() else { return read() };
+        match NOW.get() {
+            Some((read_in, now)) if read_in == entry => now,
+            _ => {
+                let now = read();
+                NOW.set(Some((entry, now)));
+                now
+            }
+        }
     }
 
     async fn sleep(&self, millis: u32) {
