@@ -7,7 +7,16 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import vm from 'node:vm';
 
-import { connect, deliver, describeHeaders, entry, environment, readBody, respond } from '../src/workers/isolate.js';
+import {
+  connect,
+  deliver,
+  describeHeaders,
+  entry,
+  environment,
+  readBody,
+  respond,
+  runSoon,
+} from '../src/workers/isolate.js';
 import { kvGet } from '../src/workers/kv.js';
 import { countCall } from '../src/workers/rate_limit.js';
 
@@ -125,7 +134,7 @@ test('body without bytes arrives in memory that has grown', async () => {
 });
 
 test('rate limit without a response ends the wait', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const settle = mock.fn();
   start({ settle });
   countCall(5, /** @type {any} */ ({ limit: () => new Promise(() => {}) }), 'a key');
@@ -150,7 +159,7 @@ function ignored(response) {
 }
 
 test('operation that ends late ends its own wait alone', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const settle = mock.fn();
   const kv = /** @type {any} */ (slowKv());
   start({
@@ -172,6 +181,41 @@ test('operation that ends late ends its own wait alone', async (t) => {
   );
   t.mock.timers.tick(1);
   assert.deepEqual(settle.mock.calls[1]?.arguments, [2, TIMED_OUT, 0]);
+});
+
+test('operation that begins before the look has its whole time', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const settle = mock.fn();
+  const kv = /** @type {any} */ (slowKv());
+  let waiter = 0;
+  const begin = () => {
+    waiter += 1;
+    kvGet(waiter, kv, 'a key', KV_MAX_MS);
+    return 1;
+  };
+  start({ receive: begin, settle: (...outcome) => void (outcome[0] === 1 ? begin() : settle(...outcome)) });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
+  ignored(worker.fetch(REQUEST, {}, CONTEXT));
+  t.mock.timers.tick(999);
+  kv.ends[0]('');
+  await new Promise(setImmediate);
+  for (const millis of [1, KV_MAX_MS - 2]) t.mock.timers.tick(millis);
+  assert.equal(settle.mock.callCount(), 0);
+  t.mock.timers.tick(1);
+  assert.deepEqual(settle.mock.calls[0]?.arguments, [2, TIMED_OUT, 0]);
+});
+
+test('operation after a promise of other code has a timer of its own', async (t) => {
+  const begun = t.mock.method(globalThis, 'setTimeout', () => 1);
+  const kv = /** @type {any} */ (slowKv());
+  const read = (/** @type {number} */ waiter) => () => void kvGet(waiter, kv, 'a key', KV_MAX_MS);
+  start({ receive: read(1), run: read(2) });
+  const worker = entry({ __wbg_reset_state: () => assert.fail('no panic') }, NO_ENVIRONMENT);
+  ignored(worker.fetch(REQUEST, {}, CONTEXT));
+  // The promise may be of an event whose context is another.
+  runSoon();
+  await new Promise(setImmediate);
+  assert.equal(begun.mock.callCount(), 2);
 });
 
 test('operations of a request share a timer, and none outlives those of an object', async (t) => {

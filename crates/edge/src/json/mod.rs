@@ -11,7 +11,8 @@
 //! recursion.
 //!
 //! [`write()`] is the other direction. It writes what serde_json writes, in half of the code: its errors have no reason
-//! either, and it looks for characters to escape in eight bytes at once.
+//! either, and it looks for characters to escape in eight bytes at once. Two things differ: a map whose keys are numbers is
+//! no JSON, and small fractions may have an exponent.
 
 mod read;
 mod write;

@@ -47,7 +47,7 @@ let isPrepared = false;
 let hasPanicked = false;
 /** Whether a call into the module is under way. Still true at the next one when the runtime ended the call midway. */
 let isInside = false;
-/** The event for which the module runs, or ran last, where it is known: operations begin for it. @type {Call | undefined} */
+/** The event for which the module runs, where one is known: operations begin in its context. @type {Call | undefined} */
 let currentEvent;
 /** A view of the module's inbox, which is empty when the memory has moved. */
 let inbox = new Uint8Array(0);
@@ -258,6 +258,8 @@ function enter(call, event) {
     panicked(error);
   }
   isInside = false;
+  // A promise of other code may settle next, in the context of another event.
+  currentEvent = undefined;
 }
 
 /** Whether an instance is the one that runs, and runs well. @param {number} began */
@@ -585,13 +587,12 @@ const LOOK_MS = 1_000;
 
 /**
  * The time limits of one event's operations. A timer for each operation would be a tenth of what a request costs, so one
- * timer looks what is still under way after a second, and only that gets timers of its own. A limit may end up to a
- * second early by that.
+ * timer looks what is still under way after a second, and only that gets timers of its own.
  */
 class TimeLimits {
   #event;
   #instance = instance;
-  /** The operations since the last look, with their limits. @type {Map<number, number>} */
+  /** When the operations since the last look time out, in milliseconds since 1970. @type {Map<number, number>} */
   #begun = new Map();
   /** The timers of older operations. @type {Map<number, number>} */
   #timers = new Map();
@@ -606,10 +607,11 @@ class TimeLimits {
   /** @param {number} waiter @param {number} maxMillis */
   begin(waiter, maxMillis) {
     if (maxMillis <= LOOK_MS) return this.#start(waiter, maxMillis);
-    this.#begun.set(waiter, maxMillis);
+    this.#begun.set(waiter, Date.now() + maxMillis);
     this.#look ??= setTimeout(() => {
       this.#look = undefined;
-      for (const [late, limit] of this.#begun) this.#start(late, limit - LOOK_MS);
+      const now = Date.now();
+      for (const [late, at] of this.#begun) this.#start(late, at - now);
       this.#begun.clear();
     }, LOOK_MS);
   }
