@@ -14,8 +14,8 @@ import { ROOT, Stop, capture, main } from './commands.mjs';
 
 const DOCUMENT = join(ROOT, 'THIRD-PARTY.md');
 const WASM_TARGET = 'wasm32-unknown-unknown';
-/** The package that is the Worker. */
-const WORKER = 'authkit-edge';
+/** The package that is the Worker's module. */
+const WORKER = 'authkit-edge-worker';
 /** The npm packages whose files `local/build.mjs` copies into the bundle. */
 const NPM_PACKAGES = ['swagger-ui-dist'];
 /** The one to follow where a package offers a choice: the first of these that is offered. */
