@@ -58,7 +58,7 @@ impl Owner {
 
     /// The key of an expense.
     pub(super) fn expense_key(&self, id: ExpenseId) -> String {
-        format!("expense:{}:{id}", self.0)
+        ["expense:", &self.0, ":", id.encode().as_str()].concat()
     }
 
     /// The prefix of the keys of the owner's idempotency records.

@@ -20,8 +20,8 @@ use super::{
     },
 };
 
-/// The version of stored rows.
-const VERSION: u32 = 1;
+/// The version of stored rows, with the colon after it.
+const VERSION: &str = "1:";
 /// The length of a row without its texts, for a buffer.
 const FIXED_BYTES: usize = 200;
 
@@ -37,9 +37,9 @@ impl From<&Expense> for Row {
         let Expense { id, content, created_at, updated_at } = expense;
         let ExpenseContent { description, amount, currency, category, date } = content;
         let mut json = String::with_capacity(FIXED_BYTES + description.len() + category.len());
-        // Writing to a string cannot fail.
-        let _ = write!(json, "{{\"id\":\"{id}\",\"description\":");
+        json.extend(["{\"id\":\"", id.encode().as_str(), "\",\"description\":"]);
         push_string(&mut json, description);
+        // Writing to a string cannot fail.
         let _ = write!(json, ",\"amount\":{amount},\"currency\":\"{}\",\"category\":", &**currency);
         push_string(&mut json, category);
         let _ = write!(
@@ -75,12 +75,10 @@ impl Row {
 
     /// The stored text.
     pub(super) fn stored(&self) -> String {
-        let mut stored = Vec::with_capacity(self.json.len() + 2);
-        stored.extend_from_slice(self.json.as_bytes());
+        let mut stored = [VERSION, &self.json].concat().into_bytes();
         exchange_quotes(&mut stored);
         // ASCII characters are exchanged for ASCII characters.
-        let content = String::from_utf8(stored).unwrap_or_default();
-        format!("{VERSION}:{content}")
+        String::from_utf8(stored).unwrap_or_default()
     }
 
     /// The id.
@@ -110,8 +108,7 @@ impl Row {
 
 /// The content of a stored text, with exchanged quotes; `None` for an unknown version.
 fn content_of(stored: &str) -> Option<&str> {
-    let (version, content) = stored.split_once(':')?;
-    (version.parse() == Ok(VERSION)).then_some(content)
+    stored.strip_prefix(VERSION)
 }
 
 /// Exchanges `"` and `'`, eight bytes at a time.

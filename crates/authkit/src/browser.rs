@@ -19,6 +19,10 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
 /// Whether `Accept` gives `media_type` more weight than `other`, or names it and gives both the same.
 #[must_use]
 pub fn prefers(headers: &HeaderMap, media_type: &str, other: &str) -> bool {
+    // What programs send: every type is as good.
+    if headers.get_all(header::ACCEPT).iter().all(|accept| accept == "*/*") {
+        return false;
+    }
     let [preferred, other] = Preference::of(headers, [media_type, other]);
     preferred.weight > 0 && (preferred > other || (preferred == other && preferred.is_named))
 }

@@ -131,7 +131,7 @@ impl Entry {
             uncertain: self.uncertain,
             requests: Cow::Borrowed(&self.requests),
         };
-        (format!("{LOG}{id}"), json::write(&row))
+        ([LOG, id.encode().as_str()].concat(), json::write(&row))
     }
 
     fn store(&self, id: ExpenseId, storage: &dyn ObjectStorage) -> Result<(), ObjectFault> {

@@ -330,7 +330,7 @@ impl Log {
         now: i64,
     ) -> Result<(), ObjectFault> {
         for id in self.entries.take_settled(now - KV_LAG_MAX_MILLIS) {
-            storage.delete(&format!("{LOG}{id}"))?;
+            storage.delete(&[LOG, id.encode().as_str()].concat())?;
         }
         if self.keys_due_at(storage)?.is_some_and(|at| at <= now) {
             let mut earliest = None;
