@@ -8,8 +8,3 @@ edge_host::serve!(
     SessionKeeper = axum_authkit::session_keeper,
     Ledger = authkit_edge::ledger,
 );
-
-/// Faster than the standard library's allocator, and smaller in the bundle.
-#[cfg(target_arch = "wasm32")]
-#[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
