@@ -9,7 +9,9 @@ import { test } from 'node:test';
 import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors({}, { ignoreDefaultArgs: ['--disable-back-forward-cache'] });
-const RUNS = 4;
+/** Chromium restores most pages, but not every one: the test goes on until it has restored some. */
+const RESTORED_ENOUGH = 2;
+const RUNS_MAX = 12;
 /** A restored page is there at once, and reloaded within this time. */
 const SETTLED_MS = 1_000;
 
@@ -67,7 +69,10 @@ async function signOut(page) {
 test('page restored after sign-out shows nothing of the user', async (t) => {
   const page = await visitors.newcomer(t);
   await noteRestored(page);
-  for (let run = 0; run < RUNS; run += 1) {
+  /** @type {Awaited<ReturnType<typeof restored>>} */
+  let pages = [];
+  let tried = 0;
+  for (let run = 0; run < RUNS_MAX && pages.length < RESTORED_ENOUGH; run += 1) {
     await signInTo(page, `/?run=${run}`);
     await signOut(page);
     await goBack(page);
@@ -77,10 +82,11 @@ test('page restored after sign-out shows nothing of the user', async (t) => {
       /ada@example\.com/,
       `run ${run}: ${JSON.stringify(await restored(page))}`,
     );
+    pages = await restored(page);
+    tried += 1;
   }
   // Otherwise the test would show nothing.
-  const pages = await restored(page);
-  t.diagnostic(`${pages.length} of ${RUNS} pages were restored`);
+  t.diagnostic(`${pages.length} of ${tried} pages were restored`);
   assert.ok(pages.length > 0, 'no page came from the back/forward cache');
   for (const { path, isVisible } of pages) assert.equal(isVisible, false, `${path} was seen before it was reloaded`);
 });
