@@ -352,91 +352,52 @@ impl Items<'_, '_> {
     }
 }
 
-impl SerializeSeq for Items<'_, '_> {
-    type Ok = ();
-    type Error = Unwritable;
+macro_rules! writes_elements {
+    ($($of:ident by $method:ident),*) => {
+        $(impl $of for Items<'_, '_> {
+            type Ok = ();
+            type Error = Unwritable;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
-        self.element(value)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
+                self.element(value)
+            }
 
-    fn end(self) -> Result<(), Unwritable> {
-        self.finish()
-    }
+            fn end(self) -> Result<(), Unwritable> {
+                self.finish()
+            }
+        })*
+    };
 }
 
-impl SerializeTuple for Items<'_, '_> {
-    type Ok = ();
-    type Error = Unwritable;
+writes_elements!(
+    SerializeSeq by serialize_element,
+    SerializeTuple by serialize_element,
+    SerializeTupleStruct by serialize_field,
+    SerializeTupleVariant by serialize_field
+);
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
-        self.element(value)
-    }
+macro_rules! writes_members {
+    ($($of:ident),*) => {
+        $(impl $of for Items<'_, '_> {
+            type Ok = ();
+            type Error = Unwritable;
 
-    fn end(self) -> Result<(), Unwritable> {
-        self.finish()
-    }
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), Unwritable> {
+                self.member(name, value)
+            }
+
+            fn end(self) -> Result<(), Unwritable> {
+                self.finish()
+            }
+        })*
+    };
 }
 
-impl SerializeTupleStruct for Items<'_, '_> {
-    type Ok = ();
-    type Error = Unwritable;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Unwritable> {
-        self.finish()
-    }
-}
-
-impl SerializeTupleVariant for Items<'_, '_> {
-    type Ok = ();
-    type Error = Unwritable;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwritable> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Unwritable> {
-        self.finish()
-    }
-}
-
-impl SerializeStruct for Items<'_, '_> {
-    type Ok = ();
-    type Error = Unwritable;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Unwritable> {
-        self.member(name, value)
-    }
-
-    fn end(self) -> Result<(), Unwritable> {
-        self.finish()
-    }
-}
-
-impl SerializeStructVariant for Items<'_, '_> {
-    type Ok = ();
-    type Error = Unwritable;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Unwritable> {
-        self.member(name, value)
-    }
-
-    fn end(self) -> Result<(), Unwritable> {
-        self.finish()
-    }
-}
+writes_members!(SerializeStruct, SerializeStructVariant);
 
 impl SerializeMap for Items<'_, '_> {
     type Ok = ();
