@@ -123,6 +123,16 @@ fn first_to_escape(text: &[u8]) -> Option<usize> {
     Some(start + at)
 }
 
+/// Few types are formatted: each is code of its own.
+macro_rules! writes_integers {
+    ($($method:ident: $type:ty as $wider:ty),*) => {
+        $(fn $method(self, value: $type) -> Result<(), Unwritable> {
+            self.push(itoa::Buffer::new().format(<$wider>::from(value)));
+            Ok(())
+        })*
+    };
+}
+
 impl<'a, 'b> Serializer for &'a mut Writer<'b> {
     type Ok = ();
     type Error = Unwritable;
@@ -139,49 +149,18 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
         Ok(())
     }
 
-    fn serialize_i64(self, value: i64) -> Result<(), Unwritable> {
-        self.push(itoa::Buffer::new().format(value));
-        Ok(())
-    }
-
-    fn serialize_u64(self, value: u64) -> Result<(), Unwritable> {
-        self.push(itoa::Buffer::new().format(value));
-        Ok(())
-    }
-
-    fn serialize_i8(self, value: i8) -> Result<(), Unwritable> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i16(self, value: i16) -> Result<(), Unwritable> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i32(self, value: i32) -> Result<(), Unwritable> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_u8(self, value: u8) -> Result<(), Unwritable> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_u16(self, value: u16) -> Result<(), Unwritable> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_u32(self, value: u32) -> Result<(), Unwritable> {
-        self.serialize_i64(value.into())
-    }
-
-    fn serialize_i128(self, value: i128) -> Result<(), Unwritable> {
-        self.push(itoa::Buffer::new().format(value));
-        Ok(())
-    }
-
-    fn serialize_u128(self, value: u128) -> Result<(), Unwritable> {
-        self.push(itoa::Buffer::new().format(value));
-        Ok(())
-    }
+    writes_integers!(
+        serialize_i8: i8 as i64,
+        serialize_i16: i16 as i64,
+        serialize_i32: i32 as i64,
+        serialize_i64: i64 as i64,
+        serialize_i128: i128 as i128,
+        serialize_u8: u8 as i64,
+        serialize_u16: u16 as i64,
+        serialize_u32: u32 as i64,
+        serialize_u64: u64 as u64,
+        serialize_u128: u128 as u128
+    );
 
     fn serialize_f32(self, value: f32) -> Result<(), Unwritable> {
         self.fraction(value.is_finite(), value)
@@ -329,7 +308,8 @@ impl Items<'_, '_> {
     }
 
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Unwritable> {
-        if name == NUMBER {
+        // Of what has members, only a number has no end.
+        if self.end.is_empty() {
             return self.number(value);
         }
         self.separate();
