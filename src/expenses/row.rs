@@ -65,12 +65,19 @@ pub(super) fn push_string(json: &mut String, text: &str) {
 impl Row {
     /// Reads a stored text; `None` if it is not a valid row of the expense `id` in a known version.
     pub(super) fn from_stored(id: ExpenseId, stored: &str) -> Option<Self> {
+        Self::from_ledger(id, stored)
+            .filter(|row| Members::parse(&row.json).is_some_and(|members| members.are_valid()))
+    }
+
+    /// Reads the stored text of a row that the ledger sends, and has made; `None` if it is not of the expense `id`, or in
+    /// an unknown version. Its members are not read: a log has thousands of rows.
+    pub(super) fn from_ledger(id: ExpenseId, stored: &str) -> Option<Self> {
         let mut json = content_of(stored)?.as_bytes().to_vec();
         exchange_quotes(&mut json);
-        let json = String::from_utf8(json).ok()?;
-        let row = Self { id, json };
-        let members = Members::parse(&row.json)?;
-        (members.id == id.encode().as_str() && members.are_valid()).then_some(row)
+        if !is_of(id, &json) {
+            return None;
+        }
+        Some(Self { id, json: String::from_utf8(json).ok()? })
     }
 
     /// The stored text.
@@ -109,6 +116,13 @@ impl Row {
 /// The content of a stored text, with exchanged quotes; `None` for an unknown version.
 fn content_of(stored: &str) -> Option<&str> {
     stored.strip_prefix(VERSION)
+}
+
+/// Whether a row begins with this id and ends as an object.
+fn is_of(id: ExpenseId, json: &[u8]) -> bool {
+    let rest = json.strip_prefix(b"{\"id\":\"");
+    let rest = rest.and_then(|rest| rest.strip_prefix(id.encode().as_str().as_bytes()));
+    rest.is_some_and(|rest| rest.starts_with(b"\",") && rest.ends_with(b"\"}"))
 }
 
 /// Exchanges `"` and `'`, eight bytes at a time.
@@ -468,12 +482,9 @@ impl RowBuffer {
         Some(start..self.0.len())
     }
 
-    /// Whether the row in this place begins with the id of the key that it was stored with, and ends as an object.
+    /// Whether the row in this place is of the expense with whose key it was stored.
     pub(super) fn is_of(&self, id: ExpenseId, place: &Range<usize>) -> bool {
-        let json = self.0.get(place.clone()).unwrap_or_default();
-        let rest = json.strip_prefix(b"{\"id\":\"");
-        let rest = rest.and_then(|rest| rest.strip_prefix(id.encode().as_str().as_bytes()));
-        rest.is_some_and(|rest| rest.starts_with(b"\",") && rest.ends_with(b"\"}"))
+        is_of(id, self.0.get(place.clone()).unwrap_or_default())
     }
 }
 
@@ -524,6 +535,7 @@ mod tests {
         for version in ["", "0:", "2:", "11:", "x:", ":", " 1:", "1"] {
             let stored = format!("{version}{content}");
             assert_eq!(Row::from_stored(id, &stored), None, "{stored}");
+            assert_eq!(Row::from_ledger(id, &stored), None, "{stored}");
             let mut buffer = RowBuffer::default();
             let place = buffer.push_stored(&stored);
             assert!(!place.is_some_and(|place| buffer.is_of(id, &place)), "{stored}");
@@ -535,6 +547,7 @@ mod tests {
         let other = ExpenseId::parse("00000000000000000000000000").unwrap();
         let stored = row("x").stored();
         assert_eq!(Row::from_stored(other, &stored), None);
+        assert_eq!(Row::from_ledger(other, &stored), None);
         let mut buffer = RowBuffer::default();
         let place = buffer.push_stored(&stored).unwrap();
         assert!(buffer.is_of(ExpenseId::parse(ID).unwrap(), &place));

@@ -191,7 +191,7 @@ impl Ledgers {
         let Sent { response, .. } = self.send(owner, Command::Get { id: id.to_string() }).await?;
         match outcome(&response)? {
             Outcome::Row { entry: Some(RowMessage { removed: Some(Text(row)), .. }) } => {
-                Ok(Row::from_stored(id, &row))
+                Ok(Row::from_ledger(id, &row))
             }
             _ => Ok(None),
         }
@@ -318,7 +318,7 @@ fn read_row(entry: &RowMessage<'_>) -> Result<(ExpenseId, Option<Row>), UnknownV
     let unknown = UnknownVersion("row of a response");
     let id = ExpenseId::parse(&entry.id).map_err(|_| unknown)?;
     let row = match &entry.row {
-        Some(Text(row)) => Some(Row::from_stored(id, row).ok_or(unknown)?),
+        Some(Text(row)) => Some(Row::from_ledger(id, row).ok_or(unknown)?),
         None => None,
     };
     Ok((id, row))
