@@ -17,7 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
-import { importNames, withExports, withImports } from './wasm.mjs';
+import { importNames, withCallCounters, withExports, withImports } from './wasm.mjs';
 
 /**
  * A Worker of this repository. Paths are relative to the project's folder.
@@ -226,6 +226,21 @@ export function copyBundle(worker, mode, to) {
     cpSync(join(from, name), join(to, name), { recursive: true });
   }
   return { script: join(to, SCRIPT), ...(worker.assets ? { assets: join(to, ASSETS) } : {}) };
+}
+
+/**
+ * Copies a bundle, with a counter of calls for each function of its module.
+ *
+ * @param {Worker} worker
+ * @param {Mode} mode
+ * @param {string} to a folder outside of the bundle's
+ */
+export function copyWithCallCounters(worker, mode, to) {
+  const { script } = copyBundle(worker, mode, to);
+  const module = join(to, WASM);
+  const { wasm, counters } = withCallCounters(readFileSync(module));
+  writeFileSync(module, wasm);
+  return { script, counters };
 }
 
 /** @param {string} from @param {string} to */

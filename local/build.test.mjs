@@ -8,7 +8,15 @@ import { BUNDLE_MAX_BYTES } from '../bench/operations.mjs';
 import { EXPENSES, RELEASE, build, bundleFolder, sources } from './build.mjs';
 import { EXAMPLE } from './example.mjs';
 import { namedBySimilarity } from './similarity.mjs';
-import { exportNames, functionBodies, importNames, withExports, withImports } from './wasm.mjs';
+import {
+  exportNames,
+  functionBodies,
+  importNames,
+  withCallCounters,
+  withExports,
+  withImports,
+  withNames,
+} from './wasm.mjs';
 
 await build('quiet');
 const folder = bundleFolder(EXPENSES, RELEASE);
@@ -37,6 +45,31 @@ test('module without exports keeps its functions', () => {
   const trimmed = withExports(wasm, (name) => name === 'memory');
   assert.deepEqual(exportNames(trimmed), ['memory']);
   assert.deepEqual(functionBodies(trimmed), functionBodies(wasm));
+});
+
+/** A module with a memory of one page, and two functions that do nothing, of which the second has two locals. */
+const TWO_FUNCTIONS = Buffer.from([
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+  ...[1, 4, 1, 0x60, 0, 0],
+  ...[3, 3, 2, 0, 0],
+  ...[5, 3, 1, 0, 1],
+  ...[7, 18, 3, 6, ...Buffer.from('memory'), 2, 0, 1, 0x61, 0, 0, 1, 0x62, 0, 1],
+  ...[10, 9, 2, 2, 0, 0x0b, 4, 1, 2, 0x7f, 0x0b],
+]);
+
+test('module counts the calls of its functions', () => {
+  const { wasm: counted, counters } = withCallCounters(withNames(TWO_FUNCTIONS, ['one', 'two']));
+  // Node's types know no WebAssembly.
+  const { Instance, Module } = /** @type {any} */ (globalThis).WebAssembly;
+  const { memory, a, b } = new Instance(new Module(counted)).exports;
+  a();
+  for (let calls = 0; calls < 3; calls += 1) b();
+  assert.deepEqual([...new Uint32Array(memory.buffer, counters.address, 2)], [1, 3]);
+  assert.deepEqual(
+    counters.functions.map(({ name }) => name),
+    ['one', 'two'],
+  );
+  assert.equal(counters.address, 65_536);
 });
 
 test('module imports by the same names as the script', () => {

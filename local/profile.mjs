@@ -3,13 +3,16 @@
  * the names of its functions, runs it in workerd as the benchmark does, drives the operation with autocannon and
  * records workerd's CPU profile of the isolate: the Worker and its Durable Objects, which share it. Prints self and
  * total time by function, JavaScript and Rust alike, and writes the profile to a file that Chrome's DevTools opens.
+ *
+ * With `--calls` it counts instead how often a request calls each function of Rust, which is the same in every run: what
+ * is called a thousand times where once would do is at the top.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 
 import { OPERATIONS } from '../bench/operations.mjs';
-import { PROFILE, build, bundleFolder, EXPENSES } from './build.mjs';
+import { PROFILE, build, bundleFolder, copyWithCallCounters, EXPENSES } from './build.mjs';
 import { ROOT, Stop, bold, dim, main, readOptions } from './commands.mjs';
 import { setUp } from './setup.mjs';
 
@@ -21,6 +24,7 @@ const USAGE = `npm run profile -- <operation> [options]
   --connections 10    number of concurrent requests
   --top 40            number of functions in the table
   --sort self         order of the table: self or total
+  --calls             count the calls of each function of Rust instead
   --bundle <folder>   profile the index.js and index_bg.wasm in this folder without a build; without
                       names in it, functions of Rust are numbers`;
 
@@ -30,6 +34,7 @@ const OPTIONS = {
   connections: { ...STRING, default: '10' },
   top: { ...STRING, default: '40' },
   sort: { ...STRING, default: 'self' },
+  calls: { type: /** @type {const} */ ('boolean'), default: false },
   bundle: STRING,
 };
 
@@ -37,6 +42,10 @@ const OPTIONS = {
 const SAMPLE_MICROS = 250;
 /** V8's tiers of compilation reach their last within it. */
 const WARM_UP_SECS = 2;
+
+/** The requests whose calls are counted. */
+const COUNTED_REQUESTS = 100;
+const COUNTERS_PATH = '/counters-of-calls';
 
 /** What V8 calls the time that passes in no function. */
 const NO_FUNCTION = new Map([
@@ -68,7 +77,8 @@ await main(async () => {
   const options = readArguments();
   await setUp();
   if (options.bundle === undefined) await build('steps', { mode: PROFILE });
-  const folder = options.bundle ?? bundleFolder(EXPENSES, PROFILE);
+  const counting = options.calls ? countingBundle() : undefined;
+  const folder = counting?.folder ?? options.bundle ?? bundleFolder(EXPENSES, PROFILE);
 
   // Imported here because the set-up may just have installed their packages.
   const [{ start }, { burst, cpuSecs }, { WebSocket }] = await Promise.all([
@@ -76,12 +86,21 @@ await main(async () => {
     import('../bench/measure.mjs'),
     import('undici'),
   ]);
-  const { servers, operations, stop } = await start(folder, { isAlone: true, hasInspector: true });
+  const { servers, operations, stop } = await start(folder, { isAlone: true, hasInspector: !counting });
   const operation = operations.find(({ name }) => name === options.operation);
   if (operation === undefined) throw new Stop(USAGE, 2);
   const { ours } = servers;
   const { connections, seconds } = options;
   await burst(ours, operation, { connections, seconds: WARM_UP_SECS });
+  if (counting) {
+    const origin = ours.origins[operation.namespace];
+    const before = await countersAt(origin);
+    await burst(ours, operation, { connections: 1, requests: COUNTED_REQUESTS });
+    const after = await countersAt(origin);
+    await stop();
+    const calls = after.map((count, index) => (count - before[index]) / COUNTED_REQUESTS);
+    return console.log(`\n${reportCalls(counting.functions, calls, { ...options, title: operation.title })}`);
+  }
   const inspector = await connect(WebSocket, await ours.miniflare.getInspectorURL(), operation.namespace);
   await inspector.send('Profiler.enable');
   await inspector.send('Profiler.setSamplingInterval', { interval: SAMPLE_MICROS });
@@ -113,10 +132,63 @@ function readArguments() {
   if (!(seconds > 0 && seconds <= 60)) throw new Stop('--seconds is a number up to 60.', 2);
   if (!Number.isInteger(connections) || connections < 1) throw new Stop('--connections is a whole number.', 2);
   if (!Number.isInteger(top) || top < 1) throw new Stop('--top is a whole number.', 2);
-  const { sort } = values;
+  const { sort, calls } = values;
   if (sort !== 'self' && sort !== 'total') throw new Stop('--sort is self or total.', 2);
+  if (calls && values.bundle !== undefined) throw new Stop('--calls builds a bundle of its own.', 2);
   const bundle = values.bundle === undefined ? undefined : resolve(values.bundle);
-  return { operation, seconds, connections, top, sort: /** @type {'self' | 'total'} */ (sort), bundle };
+  return { operation, seconds, connections, top, sort: /** @type {'self' | 'total'} */ (sort), calls, bundle };
+}
+
+/**
+ * The bundle with counters, which answers a request for {@link COUNTERS_PATH} with them instead of calling Rust.
+ */
+function countingBundle() {
+  const folder = join(bundleFolder(EXPENSES, PROFILE), 'counting');
+  rmSync(folder, { recursive: true, force: true });
+  const { script, counters } = copyWithCallCounters(EXPENSES, PROFILE, folder);
+  const text = readFileSync(script, 'utf8');
+  const entry = /([\w$]+) as default/.exec(text)?.[1];
+  const { address, functions } = counters;
+  writeFileSync(
+    script,
+    `${text}{
+  const { fetch } = ${entry};
+  ${entry}.fetch = (request, ...rest) => {
+    if (!request.url.endsWith('${COUNTERS_PATH}')) return fetch(request, ...rest);
+    return Response.json([...new Uint32Array(wasm.memory.buffer, ${address}, ${functions.length})]);
+  };
+}
+`,
+  );
+  return { folder, functions };
+}
+
+/** The counters of an isolate. @param {string} origin @returns {Promise<number[]>} */
+async function countersAt(origin) {
+  const response = await fetch(origin + COUNTERS_PATH);
+  return /** @type {number[]} */ (await response.json());
+}
+
+/**
+ * @param {{ name: string, bytes: number }[]} functions
+ * @param {number[]} calls of each for a request
+ * @param {{ title: string, top: number }} of
+ */
+function reportCalls(functions, calls, { title, top }) {
+  const called = functions
+    .map(({ name, bytes }, index) => ({ name: readable(name), bytes, calls: calls[index] }))
+    .filter((one) => one.calls > 0)
+    .sort((a, b) => b.calls - a.calls);
+  const sum = (/** @type {'calls' | 'bytes'} */ of) => called.reduce((total, one) => total + one[of], 0);
+  return [
+    bold(`== ${title}: ${Math.round(sum('calls'))} calls of Rust a request, of ${called.length} functions`),
+    `   with ${(sum('bytes') / 1000).toFixed(0)} kB of code`,
+    '',
+    dim('    calls   bytes'),
+    ...called
+      .slice(0, top)
+      .map((one) => `${one.calls.toFixed(1).padStart(9)}${String(one.bytes).padStart(8)}  ${one.name}`),
+  ].join('\n');
 }
 
 /**

@@ -2,10 +2,12 @@
 
 const SECTION_CUSTOM = 0;
 const SECTION_IMPORT = 2;
+const SECTION_MEMORY = 5;
 const SECTION_EXPORT = 7;
 const SECTION_CODE = 10;
 
 const HEADER_BYTES = 8;
+const PAGE_BYTES = 65_536;
 const NAMES_OF_FUNCTIONS = 1;
 const IMPORTED_FUNCTION = 0;
 const IMPORTED_TAG = 4;
@@ -127,6 +129,82 @@ export function withNames(wasm, names) {
   const subsection = [Buffer.from([NAMES_OF_FUNCTIONS]), withLength(functions)];
   const content = Buffer.concat([withLength(Buffer.from('name')), ...subsection]);
   return moduleOf(wasm, [...sections, { kind: SECTION_CUSTOM, content }]);
+}
+
+/** The names of a module's functions, by their indices; imported functions come first. @param {Buffer} wasm @returns {Map<number, string>} */
+export function functionNames(wasm) {
+  const names = new Map();
+  for (const { kind, content } of sectionsOf(wasm)) {
+    const section = new Reader(content);
+    if (kind !== SECTION_CUSTOM || section.vector().toString() !== 'name') continue;
+    while (section.at < content.length) {
+      const [subsection, entries] = [section.number(), new Reader(section.vector())];
+      if (subsection !== NAMES_OF_FUNCTIONS) continue;
+      for (let left = entries.number(); left > 0; left -= 1) names.set(entries.number(), entries.vector().toString());
+    }
+  }
+  return names;
+}
+
+/**
+ * The counters of a module: numbers of 32 bits from this address of its memory on, one for each function.
+ *
+ * @typedef {object} CallCounters
+ * @property {number} address
+ * @property {{ name: string, bytes: number }[]} functions in the counters' order
+ */
+
+/**
+ * The module with a counter of calls for each of its functions, in memory that is added for them.
+ *
+ * @param {Buffer} wasm
+ * @returns {{ wasm: Buffer, counters: CallCounters }}
+ */
+export function withCallCounters(wasm) {
+  const sections = sectionsOf(wasm);
+  const bodies = functionBodies(wasm);
+  const memory = sections.find(({ kind }) => kind === SECTION_MEMORY);
+  if (!memory) throw new Error('The module has no memory of its own.');
+  const reader = new Reader(memory.content);
+  const [count, flags, pages] = [reader.number(), reader.number(), reader.number()];
+  if (count !== 1 || flags !== 0) throw new Error('The memory of the module has a limit.');
+  const address = pages * PAGE_BYTES;
+  const added = Math.ceil((bodies.length * 4) / PAGE_BYTES);
+  const counted = bodies.map((body, index) => {
+    const at = endOfLocals(body);
+    return withLength(Buffer.concat([body.subarray(0, at), countAt(address + index * 4), body.subarray(at)]));
+  });
+  const names = functionNames(wasm);
+  const imports = importedFunctions(sections);
+  const changed = sections.map(({ kind, content }) => {
+    if (kind === SECTION_MEMORY) return { kind, content: Buffer.concat([Buffer.from([1, 0]), leb128(pages + added)]) };
+    if (kind === SECTION_CODE) return { kind, content: Buffer.concat([leb128(bodies.length), ...counted]) };
+    return { kind, content };
+  });
+  const functions = bodies.map(({ length }, index) => ({
+    name: names.get(imports + index) ?? `function ${imports + index}`,
+    bytes: length,
+  }));
+  return { wasm: moduleOf(wasm, changed), counters: { address, functions } };
+}
+
+/** Where the instructions of a function begin. @param {Buffer} body */
+function endOfLocals(body) {
+  const reader = new Reader(body);
+  for (let groups = reader.number(); groups > 0; groups -= 1) {
+    reader.number();
+    const [type] = reader.take(1);
+    if (type === 0x63 || type === 0x64) throw new Error('A function has a local of a type with two parts.');
+  }
+  return reader.at;
+}
+
+/** Instructions that add one to the number at an address. @param {number} address */
+function countAt(address) {
+  const [ZERO, ONE, ADD] = [[0x41, 0], [0x41, 1], [0x6a]];
+  // The alignment, as a power of two, and the offset.
+  const place = [2, ...leb128(address)];
+  return Buffer.from([...ZERO, ...ZERO, 0x28, ...place, ...ONE, ...ADD, 0x36, ...place]);
 }
 
 /** The imports of a module, each in its parts. @param {Buffer} content of the section */

@@ -13,6 +13,7 @@ import { parse } from 'smol-toml';
 import { send } from './http.mjs';
 import {
   BUSY_PATH,
+  CALLS_PATH,
   CLOCK_PATH,
   COLLECT_PATH,
   COUNTS_PATH,
@@ -78,7 +79,7 @@ const RUNTIME_FOLDER = fileURLToPath(new URL('runtime', import.meta.url));
  */
 
 /** @type {Bundle} */
-const EXPENSES_BUNDLE = {
+export const EXPENSES_BUNDLE = {
   folder: BUILD,
   kvBinding: KV_BINDINGS.expenses,
   config: 'wrangler.toml',
@@ -354,6 +355,16 @@ export class Worker {
    */
   async use(/** @type {Isolate} */ { origin } = this) {
     return (await send({ url: origin + USE_PATH })).json;
+  }
+
+  /**
+   * How often each function of a module with counters has been called, in their order.
+   *
+   * @param {import('../../../local/wasm.mjs').CallCounters} counters
+   * @returns {Promise<number[]>}
+   */
+  async calls({ address, functions: { length } }, /** @type {Isolate} */ { origin } = this) {
+    return (await send({ url: `${origin}${CALLS_PATH}?address=${address}&length=${length}` })).json;
   }
 
   /** Has an isolate collect its garbage. @param {Isolate} [isolate] */

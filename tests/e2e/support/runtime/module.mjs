@@ -36,8 +36,13 @@ function counted(members) {
 }
 
 /** The length of the memory, which never shrinks. */
-export function memoryBytes() {
-  const memory = latest?.exports.memory;
+export const memoryBytes = () => memory().byteLength;
+
+/** Counters in the memory, as `withCallCounters` of `local/wasm.mjs` makes them. @param {number} address @param {number} length */
+export const callCounters = (address, length) => [...new Uint32Array(memory(), address, length)];
+
+function memory() {
+  const { memory } = latest?.exports ?? {};
   if (!(memory instanceof WebAssembly.Memory)) throw new Error('the bundle has made no memory');
-  return memory.buffer.byteLength;
+  return memory.buffer;
 }
