@@ -1,6 +1,8 @@
 //! Deletes a user's keys within the limits of one invocation, which on Workers has a limited number of
 //! operations. The ledger's alarms repeat it until no key is left.
 
+use std::marker::PhantomData;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::IgnoredAny;
 
@@ -37,7 +39,7 @@ pub(super) async fn erase(kv: &dyn KvNamespace, owner: &Owner) -> Result<Erased,
             let limit = operations_left.min(KV_LIST_MAX_KEYS);
             let listing = kv.list(&prefix, limit, cursor.as_deref()).await?;
             // Unreadable records are deleted too: the metadata is ignored.
-            let page = listing.page::<IgnoredAny>()?;
+            let page = listing.page_with(PhantomData::<IgnoredAny>)?;
             cursor = page.next_cursor().map(str::to_owned);
             let keys: Vec<String> =
                 page.keys.into_iter().map(|key| key.name.into_owned()).collect();

@@ -27,7 +27,8 @@ use super::{
     row::{Row, RowBuffer, Rows},
 };
 use edge_host::{
-    Emit as _, KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvNamespace, KvPut, json,
+    Emit as _, KV_BULK_MAX_KEYS, KV_METADATA_MAX_BYTES, KvError, KvListing, KvNamespace, KvPage,
+    KvPut, json,
 };
 
 /// The name of the Workers KV binding.
@@ -111,19 +112,9 @@ impl ExpenseStore {
     ) -> Result<Batch, KvError> {
         let prefix = owner.expense_prefix();
         let listing = self.kv.list(&prefix, limit, kv_cursor).await?;
-        let buffer = RefCell::new(RowBuffer::with_capacity(listing.len_bytes()));
-        let seed = ReadMetadata { buffer: &buffer, is_lenient: false };
-        let page = match listing.page_with(seed) {
-            Ok(page) => page,
-            // Some metadata is as no version has written it.
-            Err(_) => {
-                buffer.borrow_mut().clear();
-                listing.page_with(ReadMetadata { is_lenient: true, ..seed })?
-            }
-        };
+        let (page, mut buffer) = read_page(&listing)?;
         let end = page.keys.last().and_then(|key| key.name.strip_prefix(&*prefix));
         let (end, next) = (end.map(str::to_owned), page.next_cursor().map(str::to_owned));
-        let mut buffer = buffer.into_inner();
         let mut found = Vec::with_capacity(page.keys.len());
         for key in page.keys {
             let Some(Ok(id)) = key.name.strip_prefix(&*prefix).map(ExpenseId::parse) else {
@@ -159,6 +150,24 @@ impl ExpenseStore {
     }
 }
 
+/// The keys of a listing, and the texts of their rows.
+fn read_page(listing: &KvListing) -> Result<(KvPage<'_, Metadata<'_>>, RowBuffer), KvError> {
+    let buffer = RefCell::new(RowBuffer::with_capacity(listing.len_bytes()));
+    let read = ReadMetadata(&buffer);
+    let page = match listing.page_with(read) {
+        Ok(page) => page,
+        // Some metadata is as no version has written it.
+        Err(_) => {
+            buffer.borrow_mut().clear();
+            listing.page()?.map(|metadata: Value| match metadata {
+                Value::String(stored) => read.row(&stored),
+                value => Metadata::Other(value),
+            })
+        }
+    };
+    Ok((page, buffer.into_inner()))
+}
+
 /// Reports a stored expense that cannot be read.
 fn unreadable(id: ExpenseId) {
     ExpensesEvent::ExpenseUnreadable { expense: &id.to_string() }.emit();
@@ -178,15 +187,11 @@ enum Metadata<'a> {
 
 /// Reads metadata; rows go into the buffer.
 #[derive(Clone, Copy)]
-struct ReadMetadata<'b> {
-    buffer: &'b RefCell<RowBuffer>,
-    /// Whether it accepts any value. If not, records need no value in between.
-    is_lenient: bool,
-}
+struct ReadMetadata<'b>(&'b RefCell<RowBuffer>);
 
 impl ReadMetadata<'_> {
     fn row<'a>(self, stored: &str) -> Metadata<'a> {
-        let place = self.buffer.borrow_mut().push_stored(stored);
+        let place = self.0.borrow_mut().push_stored(stored);
         place.map_or(Metadata::UnknownRow, Metadata::Row)
     }
 }
@@ -195,13 +200,7 @@ impl<'de> DeserializeSeed<'de> for ReadMetadata<'_> {
     type Value = Metadata<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, metadata: D) -> Result<Metadata<'de>, D::Error> {
-        if !self.is_lenient {
-            return metadata.deserialize_any(self);
-        }
-        Value::deserialize(metadata).map(|value| match value {
-            Value::String(stored) => self.row(&stored),
-            value => Metadata::Other(value),
-        })
+        metadata.deserialize_any(self)
     }
 }
 

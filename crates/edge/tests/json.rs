@@ -202,10 +202,19 @@ fn read_refuses_arrays_as_structs() {
 
 #[test]
 fn read_refuses_types_that_it_cannot_read() {
-    assert_eq!(read::<serde_json::Value>("1").ok(), None);
     assert_eq!(read::<f64>("1"), Err(Malformed));
     assert_eq!(read::<Keyed>(r#"{"numbers":{"1":2}}"#), Err(Malformed));
     assert_eq!(read::<Keyed>(r#"{"numbers":{1:2}}"#), Err(Malformed));
+}
+
+#[test]
+fn value_of_any_type_is_a_string_or_an_object() {
+    for text in [r#""a""#, r#"{"a":{"b":"\n"}}"#] {
+        assert_eq!(read(text), Ok(serde_json::from_str::<serde_json::Value>(text).unwrap()));
+    }
+    for text in ["null", "true", "[]", "-1", "", r#"{"a":1}"#, r#"{"a":[]}"#] {
+        assert_eq!(read::<serde_json::Value>(text), Err(Malformed), "{text}");
+    }
 }
 
 #[test]

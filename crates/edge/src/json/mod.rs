@@ -5,8 +5,9 @@
 //! the caller drops the error, as it must where the text holds tokens. It accepts the texts that serde_json accepts,
 //! apart from arrays as structs.
 //!
-//! The type decides what the text must be. Types with a member of any type (`serde_json::Value`, `flatten`, `untagged`
-//! and tagged enums), with fractions, `char`s or maps whose keys are not strings are refused with any text.
+//! The type decides what the text must be. A value of any type (in `serde_json::Value`, `flatten`, `untagged` and tagged
+//! enums) can be a string or an object, and nothing else. Types with fractions, `char`s or maps whose keys are not strings
+//! are refused with any text.
 //! The text cannot nest deeper than the type, except in members that the type does not have, which are skipped without
 //! recursion.
 //!
@@ -17,5 +18,5 @@
 mod read;
 mod write;
 
-pub use read::{Malformed, read, read_bytes};
+pub use read::{Malformed, read, read_bytes, read_with};
 pub use write::{write, write_to};

@@ -1,6 +1,6 @@
 //! Reads JSON.
 
-use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Range, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,6 +9,8 @@ use serde::{
         VariantAccess, Visitor,
     },
 };
+
+use super::write::first_to_escape;
 
 /// The text is not JSON, or not of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +23,20 @@ pub struct Malformed;
 ///
 /// [`Malformed`] for a text that is not JSON or not of the type, or that has a member twice.
 pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Malformed> {
+    read_with(PhantomData, text)
+}
+
+/// Reads JSON by a seed.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_with<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    text: &'de str,
+) -> Result<S::Value, Malformed> {
     let mut reader = Reader { text, at: 0 };
-    let value = T::deserialize(&mut reader)?;
+    let value = seed.deserialize(&mut reader)?;
     match reader.peek() {
         None => Ok(value),
         Some(_) => Err(Malformed),
@@ -88,15 +102,12 @@ impl<'de> Reader<'de> {
         rest.get(space).copied()
     }
 
-    /// Reads `byte` if it comes next.
-    fn take(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
-        is_next
-    }
-
     fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
-        if self.take(byte) { Ok(()) } else { Err(Malformed) }
+        if self.peek() != Some(byte) {
+            return Err(Malformed);
+        }
+        self.at += 1;
+        Ok(())
     }
 
     fn slice(&self, range: Range<usize>) -> Result<&'de str, Malformed> {
@@ -108,13 +119,15 @@ impl<'de> Reader<'de> {
         let start = self.at;
         let mut has_escapes = false;
         loop {
-            match self.text.as_bytes().get(self.at) {
+            let rest = self.text.as_bytes().get(self.at..).ok_or(Malformed)?;
+            let plain = first_to_escape(rest).ok_or(Malformed)?;
+            self.at += plain;
+            match rest.get(plain) {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     has_escapes = true;
                     self.at += 2;
                 }
-                Some(b' '..) => self.at += 1,
                 _ => return Err(Malformed),
             }
         }
@@ -177,8 +190,12 @@ impl<'de> Reader<'de> {
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Malformed;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Malformed> {
-        Err(Malformed)
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
+        match self.peek() {
+            Some(b'"') => self.deserialize_str(visitor),
+            Some(b'{') => self.deserialize_map(visitor),
+            _ => Err(Malformed),
+        }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
@@ -285,7 +302,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Malformed> {
-        if self.take(b'{') {
+        if self.peek() == Some(b'{') {
+            self.at += 1;
             let value = visitor.visit_enum(Variant { reader: self, has_content: true })?;
             self.expect(b'}')?;
             Ok(value)
@@ -331,14 +349,15 @@ impl List<'_, '_> {
         if self.is_over {
             return Ok(false);
         }
-        if self.reader.take(self.end) {
-            self.is_over = true;
-            return Ok(false);
+        let next = self.reader.peek();
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        self.is_over = next == Some(self.end);
+        if self.is_over || !is_first && next == Some(b',') {
+            self.reader.at += 1;
+        } else if !is_first {
+            return Err(Malformed);
         }
-        if !std::mem::replace(&mut self.is_first, false) {
-            self.reader.expect(b',')?;
-        }
-        Ok(true)
+        Ok(!self.is_over)
     }
 }
 

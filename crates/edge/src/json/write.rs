@@ -104,8 +104,8 @@ impl Writer<'_> {
     }
 }
 
-/// Where the first byte is that a string of JSON cannot have, with a look at eight bytes at a time.
-fn first_to_escape(text: &[u8]) -> Option<usize> {
+/// Where the first byte is that a string of JSON cannot have as it is, with a look at eight bytes at a time.
+pub(super) fn first_to_escape(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGHEST_BITS: u64 = ONES << 7;
     // The highest bit of a byte is set where it is below the limit. A byte that follows such a one may have it, too.

@@ -8,6 +8,7 @@ use serde::{
 };
 
 use super::{KvError, KvErrorKind, KvOperation};
+use crate::json;
 
 /// A response of `list` as KV's own JSON. [`Self::page`] and [`Self::page_with`] parse it once, into the caller's
 /// type of metadata.
@@ -47,17 +48,23 @@ impl KvListing {
         self.0.len()
     }
 
-    /// The page.
+    /// The page, with metadata of any type.
     ///
     /// # Errors
     ///
     /// [`KvErrorKind::MalformedResponse`] when the response is not as documented, or some metadata is not an `M`.
     pub fn page<'a, M: Deserialize<'a>>(&'a self) -> Result<KvPage<'a, M>, KvError> {
-        self.page_with(PhantomData::<M>)
+        // Not `from_str`: serde_json compiles a reader of its own for it, and everything else reads bytes.
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
+        let page =
+            Page(PhantomData::<M>).deserialize(&mut deserializer).map_err(|_| malformed())?;
+        deserializer.end().map_err(|_| malformed())?;
+        Ok(page)
     }
 
-    /// The page, whose metadata `seed` reads. The seed is copied for each key; it may keep what it reads in a buffer
-    /// of the caller, so that metadata needs no allocation of its own.
+    /// The page, whose metadata `seed` reads by [`json::read_with`], which is less code than [`page`](Self::page). The seed
+    /// is copied for each key; it may keep what it reads in a buffer of the caller, so that metadata needs no allocation
+    /// of its own.
     ///
     /// # Errors
     ///
@@ -66,19 +73,24 @@ impl KvListing {
     where
         S: DeserializeSeed<'a> + Copy,
     {
-        let malformed = || {
-            let reason = "a response that is not as documented";
-            KvError::new(KvOperation::List, KvErrorKind::MalformedResponse, reason)
-        };
-        // Not `from_str`: serde_json compiles a reader of its own for it, and everything else reads bytes.
-        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
-        let page = Page(seed).deserialize(&mut deserializer).map_err(|_| malformed())?;
-        deserializer.end().map_err(|_| malformed())?;
-        Ok(page)
+        let text = std::str::from_utf8(&self.0).map_err(|_| malformed())?;
+        json::read_with(Page(seed), text).map_err(|_| malformed())
     }
 }
 
-impl<M> KvPage<'_, M> {
+fn malformed() -> KvError {
+    let reason = "a response that is not as documented";
+    KvError::new(KvOperation::List, KvErrorKind::MalformedResponse, reason)
+}
+
+impl<'a, M> KvPage<'a, M> {
+    /// The page with other metadata.
+    pub fn map<N>(self, mut change: impl FnMut(M) -> N) -> KvPage<'a, N> {
+        let Self { keys, list_complete, cursor } = self;
+        let change = |KvKey { name, metadata }| KvKey { name, metadata: metadata.map(&mut change) };
+        KvPage { keys: keys.into_iter().map(change).collect(), list_complete, cursor }
+    }
+
     /// The cursor of the next page; `None` on the last page.
     #[must_use]
     pub fn next_cursor(&self) -> Option<&str> {
@@ -251,17 +263,40 @@ mod tests {
         KvListing::from_json(json.as_bytes().to_vec())
     }
 
+    type Pages<'a, M> = [Result<KvPage<'a, M>, KvError>; 2];
+
+    /// The page as both readers read it.
+    fn pages<'a, M: Deserialize<'a>>(listing: &'a KvListing) -> Pages<'a, M> {
+        [listing.page(), listing.page_with(PhantomData)]
+    }
+
     #[test]
     fn page_has_names_metadata_and_cursor() {
         let listing = listing(
-            r#"{"cursor":"c","keys":[{"name":"a","expiration":7,"metadata":1},{"metadata":null,"name":"\u0062"},{"name":"c"}],"list_complete":false,"cacheStatus":null}"#,
+            r#"{"cursor":"c","keys":[{"name":"a","expiration":7.5,"metadata":1},{"metadata":null,"name":"\u0062"},{"name":"c"}],"list_complete":false,"cacheStatus":null}"#,
         );
-        let page = listing.page::<u32>().unwrap();
-        let keys: Vec<(&str, Option<u32>)> =
-            page.keys.iter().map(|key| (&*key.name, key.metadata)).collect();
-        assert_eq!(keys, [("a", Some(1)), ("b", None), ("c", None)]);
+        for page in pages::<u32>(&listing) {
+            let page = page.unwrap();
+            let keys: Vec<(&str, Option<u32>)> =
+                page.keys.iter().map(|key| (&*key.name, key.metadata)).collect();
+            assert_eq!(keys, [("a", Some(1)), ("b", None), ("c", None)]);
+            assert_eq!(page.next_cursor(), Some("c"));
+        }
+        for page in pages::<&str>(&listing) {
+            assert!(page.is_err(), "metadata of another type");
+        }
+    }
+
+    #[test]
+    fn mapped_page_has_the_same_keys() {
+        let listing = listing(
+            r#"{"keys":[{"name":"a","metadata":1},{"name":"b"}],"list_complete":false,"cursor":"c"}"#,
+        );
+        let page = listing.page::<u32>().unwrap().map(|number| number.to_string());
+        let keys: Vec<_> =
+            page.keys.iter().map(|key| (&*key.name, key.metadata.as_deref())).collect();
+        assert_eq!(keys, [("a", Some("1")), ("b", None)]);
         assert_eq!(page.next_cursor(), Some("c"));
-        assert!(listing.page::<&str>().is_err(), "metadata of another type");
     }
 
     #[test]
@@ -271,7 +306,9 @@ mod tests {
             r#"{"keys":[],"list_complete":true,"cursor":null}"#,
             r#"{"keys":[],"list_complete":true}"#,
         ] {
-            assert_eq!(listing(json).page::<u32>().unwrap().next_cursor(), None, "{json}");
+            for page in pages::<u32>(&listing(json)) {
+                assert_eq!(page.unwrap().next_cursor(), None, "{json}");
+            }
         }
     }
 
@@ -288,10 +325,13 @@ mod tests {
             r#"{"keys":[{"name":"a","metadata":1,"metadata":1}],"list_complete":true}"#,
             r#"{"keys":[],"list_complete":true}x"#,
         ] {
-            let error = listing(json).page::<u32>().unwrap_err();
-            assert_eq!(error.kind, KvErrorKind::MalformedResponse, "{json}");
+            for page in pages::<u32>(&listing(json)) {
+                assert_eq!(page.unwrap_err().kind, KvErrorKind::MalformedResponse, "{json}");
+            }
         }
-        assert!(KvListing::from_json(b"\"\xff\"".to_vec()).page::<u32>().is_err());
+        for page in pages::<u32>(&KvListing::from_json(b"\"\xff\"".to_vec())) {
+            assert_eq!(page.unwrap_err().kind, KvErrorKind::MalformedResponse);
+        }
     }
 
     #[test]
