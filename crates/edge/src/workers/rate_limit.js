@@ -5,8 +5,15 @@ import { operate, toInbox } from './isolate.js';
 /** The longest wait. A limit is counted in the memory of its location, within milliseconds. */
 const MAX_MS = 2_000;
 
-/** The result is text when the limit allows the call, and nothing when it does not. @param {number} waiter @param {RateLimit} limit @param {string} key */
+/** What the result says, as in `rate_limit.rs`. */
+const ALLOWED = 'allowed';
+
+/** The result is {@link ALLOWED}, or no text. @param {number} waiter @param {RateLimit} limit @param {string} key */
 export function countCall(waiter, limit, key) {
-  const allows = async () => ((await limit.limit({ key })).success ? 'allowed' : undefined);
-  operate(waiter, allows, toInbox, MAX_MS);
+  operate(
+    waiter,
+    () => limit.limit({ key }),
+    ({ success }) => (success ? toInbox(ALLOWED) : 0),
+    MAX_MS,
+  );
 }

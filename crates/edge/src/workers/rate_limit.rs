@@ -16,6 +16,9 @@ extern "C" {
     fn count_call(waiter: u32, limit: &JsValue, key: &str);
 }
 
+/// What JavaScript says where the limit allows the call; otherwise it says nothing. The same text is in `rate_limit.js`.
+const ALLOWED: &[u8] = b"allowed";
+
 /// A rate limit's binding.
 pub struct WorkersRateLimit {
     limit: SendWrapper<JsValue>,
@@ -38,8 +41,8 @@ impl WorkersRateLimit {
 impl RateLimit for WorkersRateLimit {
     async fn allows(&self, key: &str) -> bool {
         let reason = match Operation::start(|waiter| count_call(waiter, &self.limit, key)).await {
-            Outcome::Bytes(_) => return true,
-            Outcome::Nothing => return false,
+            Outcome::Bytes(text) => return text == ALLOWED,
+            Outcome::Nothing => "no result".to_owned(),
             Outcome::Failed(reason) => reason,
             Outcome::TimedOut => "no response in time".to_owned(),
         };
