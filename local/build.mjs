@@ -220,10 +220,11 @@ export function bundleFolder(worker, mode) {
  */
 export function copyBundle(worker, mode, to) {
   const from = bundleFolder(worker, mode);
-  for (const name of readdirSync(from)) {
-    // worker-build's and this file's own notes, and the other modes' bundles inside of `build/`.
-    if (name.startsWith('.') || name === 'dev' || name === 'profile') continue;
-    cpSync(join(from, name), join(to, name), { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    // Not the notes of worker-build and of this file. Other folders are worker-build's, and in `build/` other bundles and
+    // what compiles them.
+    const isPart = entry.isDirectory() ? entry.name === ASSETS : !entry.name.startsWith('.');
+    if (isPart) cpSync(join(from, entry.name), join(to, entry.name), { recursive: true });
   }
   return { script: join(to, SCRIPT), ...(worker.assets ? { assets: join(to, ASSETS) } : {}) };
 }
@@ -233,7 +234,7 @@ export function copyBundle(worker, mode, to) {
  *
  * @param {Worker} worker
  * @param {Mode} mode
- * @param {string} to a folder outside of the bundle's
+ * @param {string} to
  */
 export function copyWithCallCounters(worker, mode, to) {
   const { script } = copyBundle(worker, mode, to);
