@@ -4,8 +4,8 @@
  * records workerd's CPU profile of the isolate: the Worker and its Durable Objects, which share it. Prints self and
  * total time by function, JavaScript and Rust alike, and writes the profile to a file that Chrome's DevTools opens.
  *
- * With `--calls` it counts instead how often a request calls each function of Rust, which is the same in every run: what
- * is called a thousand times where once would do is at the top.
+ * With `--calls` it counts instead how often a request calls each function of Rust, which for a read is the same in every
+ * run: what is called a thousand times where once would do is at the top.
  */
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ const USAGE = `npm run profile -- <operation> [options]
   --connections 10    number of concurrent requests
   --top 40            number of functions in the table
   --sort self         order of the table: self or total
-  --calls             count the calls of each function of Rust instead
+  --calls             count the calls of each function of Rust instead, by 100 requests one after the other
   --bundle <folder>   profile the index.js and index_bg.wasm in this folder without a build; without
                       names in it, functions of Rust are numbers`;
 

@@ -132,7 +132,7 @@ export function withNames(wasm, names) {
 }
 
 /** The names of a module's functions, by their indices; imported functions come first. @param {Buffer} wasm @returns {Map<number, string>} */
-export function functionNames(wasm) {
+function functionNames(wasm) {
   const names = new Map();
   for (const { kind, content } of sectionsOf(wasm)) {
     const section = new Reader(content);

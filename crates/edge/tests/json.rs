@@ -209,10 +209,10 @@ fn read_refuses_types_that_it_cannot_read() {
 
 #[test]
 fn value_of_any_type_is_a_string_or_an_object() {
-    for text in [r#""a""#, r#"{"a":{"b":"\n"}}"#] {
+    for text in [r#""a""#, r#"{"a":"b","c":"\n"}"#, "{}"] {
         assert_eq!(read(text), Ok(serde_json::from_str::<serde_json::Value>(text).unwrap()));
     }
-    for text in ["null", "true", "[]", "-1", "", r#"{"a":1}"#, r#"{"a":[]}"#] {
+    for text in ["null", "true", "[]", "-1", "", r#"{"a":1}"#, r#"{"a":[]}"#, r#"{"a":{}}"#] {
         assert_eq!(read::<serde_json::Value>(text), Err(Malformed), "{text}");
     }
 }

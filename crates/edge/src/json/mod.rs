@@ -6,8 +6,8 @@
 //! apart from arrays as structs.
 //!
 //! The type decides what the text must be. A value of any type (in `serde_json::Value`, `flatten`, `untagged` and tagged
-//! enums) can be a string or an object, and nothing else. Types with fractions, `char`s or maps whose keys are not strings
-//! are refused with any text.
+//! enums) can be a string, or an object in which no other object has any type. Types with fractions or maps whose keys are
+//! not strings are refused with any text.
 //! The text cannot nest deeper than the type, except in members that the type does not have, which are skipped without
 //! recursion.
 //!

@@ -21,7 +21,7 @@ pub struct Malformed;
 ///
 /// # Errors
 ///
-/// [`Malformed`] for a text that is not JSON or not of the type, or that has a member twice.
+/// [`Malformed`] for a text that is not JSON or not of the type, or that has a member of a struct twice.
 pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Malformed> {
     read_with(PhantomData, text)
 }
@@ -35,7 +35,7 @@ pub fn read_with<'de, S: DeserializeSeed<'de>>(
     seed: S,
     text: &'de str,
 ) -> Result<S::Value, Malformed> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader { text, at: 0, is_in_any: false };
     let value = seed.deserialize(&mut reader)?;
     match reader.peek() {
         None => Ok(value),
@@ -90,6 +90,8 @@ impl Error for Malformed {
 struct Reader<'de> {
     text: &'de str,
     at: usize,
+    /// Whether it reads an object of any type: another one in it could nest without an end.
+    is_in_any: bool,
 }
 
 impl<'de> Reader<'de> {
@@ -193,7 +195,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
         match self.peek() {
             Some(b'"') => self.deserialize_str(visitor),
-            Some(b'{') => self.deserialize_map(visitor),
+            Some(b'{') if !self.is_in_any => {
+                self.is_in_any = true;
+                let object = self.deserialize_map(visitor)?;
+                self.is_in_any = false;
+                Ok(object)
+            }
             _ => Err(Malformed),
         }
     }

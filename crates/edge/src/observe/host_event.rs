@@ -43,7 +43,7 @@ events! {
         Error RateLimitFailed = "rate_limit_failed" {
             /// The binding's name.
             binding: &'a str,
-            /// The runtime's message, or `no response in time`.
+            /// The runtime's message, `no response in time` or `no result`.
             cause: Cause<'a>,
         }
         /// A response's body could not be read; the client got a 500 without a body.
