@@ -15,6 +15,7 @@ import { OPERATIONS } from '../bench/operations.mjs';
 import { PROFILE, build, bundleFolder, copyWithCallCounters, EXPENSES } from './build.mjs';
 import { ROOT, Stop, bold, dim, main, readOptions } from './commands.mjs';
 import { setUp } from './setup.mjs';
+import { callsBetween } from './wasm.mjs';
 
 const OPERATION_NAMES = OPERATIONS.map(({ name }) => name);
 const USAGE = `npm run profile -- <operation> [options]
@@ -98,8 +99,8 @@ await main(async () => {
     await burst(ours, operation, { connections: 1, requests: COUNTED_REQUESTS });
     const after = await countersAt(origin);
     await stop();
-    const calls = after.map((count, index) => (count - before[index]) / COUNTED_REQUESTS);
-    return console.log(`\n${reportCalls(counting.functions, calls, { ...options, title: operation.title })}`);
+    const { title } = operation;
+    return console.log(`\n${reportCalls(callsBetween(counting.counters, before, after), { ...options, title })}`);
   }
   const inspector = await connect(WebSocket, await ours.miniflare.getInspectorURL(), operation.namespace);
   await inspector.send('Profiler.enable');
@@ -160,7 +161,7 @@ function countingBundle() {
 }
 `,
   );
-  return { folder, functions };
+  return { folder, counters };
 }
 
 /** The counters of an isolate. @param {string} origin @returns {Promise<number[]>} */
@@ -170,24 +171,20 @@ async function countersAt(origin) {
 }
 
 /**
- * @param {{ name: string, bytes: number }[]} functions
- * @param {number[]} calls of each for a request
+ * @param {ReturnType<typeof callsBetween>} counted of all requests
  * @param {{ title: string, top: number }} of
  */
-function reportCalls(functions, calls, { title, top }) {
-  const called = functions
-    .map(({ name, bytes }, index) => ({ name: readable(name), bytes, calls: calls[index] }))
-    .filter((one) => one.calls > 0)
-    .sort((a, b) => b.calls - a.calls);
-  const sum = (/** @type {'calls' | 'bytes'} */ of) => called.reduce((total, one) => total + one[of], 0);
+function reportCalls({ called, calls, bytes }, { title, top }) {
+  const most = called.sort((a, b) => b.calls - a.calls).slice(0, top);
   return [
-    bold(`== ${title}: ${Math.round(sum('calls'))} calls of Rust a request, of ${called.length} functions`),
-    `   with ${(sum('bytes') / 1000).toFixed(0)} kB of code`,
+    bold(`== ${title}: ${Math.round(calls / COUNTED_REQUESTS)} calls of Rust a request, of ${called.length} functions`),
+    `   with ${(bytes / 1000).toFixed(0)} kB of code`,
     '',
     dim('    calls   bytes'),
-    ...called
-      .slice(0, top)
-      .map((one) => `${one.calls.toFixed(1).padStart(9)}${String(one.bytes).padStart(8)}  ${one.name}`),
+    ...most.map((one) => {
+      const callsEach = (one.calls / COUNTED_REQUESTS).toFixed(1);
+      return `${callsEach.padStart(9)}${String(one.bytes).padStart(8)}  ${readable(one.name)}`;
+    }),
   ].join('\n');
 }
 

@@ -120,9 +120,7 @@ export function functionBodies(wasm) {
  * @param {string[]} names a name for each of `functionBodies`
  */
 export function withNames(wasm, names) {
-  const sections = sectionsOf(wasm).filter(
-    ({ kind, content }) => kind !== SECTION_CUSTOM || new Reader(content).vector().toString() !== 'name',
-  );
+  const sections = sectionsOf(wasm).filter((section) => !hasNames(section));
   const imports = importedFunctions(sections);
   const entries = names.map((name, index) => [leb128(imports + index), withLength(Buffer.from(name))]);
   const functions = Buffer.concat([leb128(names.length), ...entries.flat()]);
@@ -131,12 +129,18 @@ export function withNames(wasm, names) {
   return moduleOf(wasm, [...sections, { kind: SECTION_CUSTOM, content }]);
 }
 
-/** The names of a module's functions, by their indices; imported functions come first. @param {Buffer} wasm @returns {Map<number, string>} */
-function functionNames(wasm) {
+/** Whether a section has the names of functions. @param {Section} section */
+function hasNames({ kind, content }) {
+  return kind === SECTION_CUSTOM && new Reader(content).vector().toString() === 'name';
+}
+
+/** The names of a module's functions, by their indices; imported functions come first. @param {Section[]} sections @returns {Map<number, string>} */
+function functionNames(sections) {
   const names = new Map();
-  for (const { kind, content } of sectionsOf(wasm)) {
+  for (const { content } of sections.filter(hasNames)) {
     const section = new Reader(content);
-    if (kind !== SECTION_CUSTOM || section.vector().toString() !== 'name') continue;
+    // The section's own name.
+    section.vector();
     while (section.at < content.length) {
       const [subsection, entries] = [section.number(), new Reader(section.vector())];
       if (subsection !== NAMES_OF_FUNCTIONS) continue;
@@ -174,7 +178,7 @@ export function withCallCounters(wasm) {
     const at = endOfLocals(body);
     return withLength(Buffer.concat([body.subarray(0, at), countAt(address + index * 4), body.subarray(at)]));
   });
-  const names = functionNames(wasm);
+  const names = functionNames(sections);
   const imports = importedFunctions(sections);
   const changed = sections.map(({ kind, content }) => {
     if (kind === SECTION_MEMORY) return { kind, content: Buffer.concat([Buffer.from([1, 0]), leb128(pages + added)]) };
@@ -186,6 +190,21 @@ export function withCallCounters(wasm) {
     bytes: length,
   }));
   return { wasm: moduleOf(wasm, changed), counters: { address, functions } };
+}
+
+/**
+ * The functions that were called between two readings of the counters, and the sums of their calls and of their code.
+ *
+ * @param {CallCounters} counters
+ * @param {number[]} before
+ * @param {number[]} after
+ */
+export function callsBetween({ functions }, before, after) {
+  const called = functions
+    .map((one, index) => ({ ...one, calls: after[index] - before[index] }))
+    .filter(({ calls }) => calls > 0);
+  const sum = (/** @type {'calls' | 'bytes'} */ of) => called.reduce((total, one) => total + one[of], 0);
+  return { called, calls: sum('calls'), bytes: sum('bytes') };
 }
 
 /** Where the instructions of a function begin. @param {Buffer} body */

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { EXPENSES, RELEASE, copyWithCallCounters } from '../../local/build.mjs';
+import { callsBetween } from '../../local/wasm.mjs';
 import { add, newcomer } from './support/expenses.mjs';
 import { EXPENSES_BUNDLE } from './support/worker.mjs';
 import { startWorld } from './support/world.mjs';
@@ -94,11 +95,8 @@ test('first list of a new isolate calls Rust no more than stated', async () => {
 
 /** @param {number[]} before @param {number[]} after @param {Pick<Most, 'calls' | 'kB'>} most */
 function assertFew(before, after, most) {
-  const called = counters.functions
-    .map(({ bytes }, index) => ({ bytes, calls: after[index] - before[index] }))
-    .filter(({ calls }) => calls > 0);
-  const calls = called.reduce((sum, one) => sum + one.calls, 0);
-  const kB = called.reduce((sum, one) => sum + one.bytes, 0) / 1000;
+  const { called, calls, bytes } = callsBetween(counters, before, after);
+  const kB = bytes / 1000;
   const used = `${calls} calls of ${called.length} functions with ${kB.toFixed(1)} kB; \`npm run profile -- <operation> --calls\` names them`;
   assert.ok(calls <= most.calls && kB <= most.kB, used);
 }
