@@ -13,8 +13,9 @@ use super::{
     entries::message_bytes,
     log::MAX_BYTES,
     messages::{
-        Command, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion, VERSION,
-        json_of_length, parse, rows_length,
+        AddMessage, ChangeMessage, Command, ImportMessage, KeyMessage, Message, Outcome,
+        RemoveMessage, ReplaceMessage, Response, RowMessage, SavedRowMessage, UnfitAmountMessage,
+        UnknownVersion, VERSION, json_of_length, parse, rows_length,
     },
     overlay::{Overlay, Recent},
 };
@@ -114,7 +115,7 @@ impl Ledgers {
             body_hash: once.body_hash().to_owned(),
         });
         let (id, record) = (expense.id.to_string(), ExpenseRecord::from(expense));
-        self.write(owner, Command::Add { id, record, key }).await
+        self.write(owner, Command::Add(AddMessage { id, record, key })).await
     }
 
     /// Replaces an expense by one with the same id. The ledger sets its times.
@@ -125,7 +126,8 @@ impl Ledgers {
         condition: Condition,
     ) -> Result<Written, WriteError> {
         let (id, record) = (expense.id.to_string(), ExpenseRecord::from(expense));
-        self.write(owner, Command::Replace { id, record, condition: condition.into() }).await
+        let message = ReplaceMessage { id, record, condition: condition.into() };
+        self.write(owner, Command::Replace(message)).await
     }
 
     pub(crate) async fn change(
@@ -135,8 +137,8 @@ impl Ledgers {
         changes: ExpenseChanges,
         condition: Condition,
     ) -> Result<Written, WriteError> {
-        let (changes, condition) = (changes.into(), condition.into());
-        self.write(owner, Command::Change { id: id.to_string(), changes, condition }).await
+        let (id, changes, condition) = (id.to_string(), changes.into(), condition.into());
+        self.write(owner, Command::Change(ChangeMessage { id, changes, condition })).await
     }
 
     pub(crate) async fn remove(
@@ -145,8 +147,8 @@ impl Ledgers {
         id: ExpenseId,
         condition: Condition,
     ) -> Result<Written, WriteError> {
-        let command = Command::Remove { id: id.to_string(), condition: condition.into() };
-        self.write(owner, command).await
+        let message = RemoveMessage { id: id.to_string(), condition: condition.into() };
+        self.write(owner, Command::Remove(message)).await
     }
 
     /// Restores a removed expense.
@@ -175,8 +177,8 @@ impl Ledgers {
             row: Some(Text(Row::from(&expense).stored().into())),
             removed: None,
         };
-        let command = Command::Import { rows: expenses.into_iter().map(row).collect() };
-        match self.write(owner, command).await? {
+        let rows = expenses.into_iter().map(row).collect();
+        match self.write(owner, Command::Import(ImportMessage { rows })).await? {
             Written::Imported(added) => Ok(added),
             _ => Err(unexpected().into()),
         }
@@ -242,7 +244,7 @@ impl Ledgers {
     async fn write(&self, owner: &Owner, command: Command<'_>) -> Result<Written, WriteError> {
         let Sent { response, may_follow } = self.send(owner, command).await?;
         Ok(match outcome(&response).map_err(LedgerError::from)? {
-            Outcome::SavedRow { id, row } => {
+            Outcome::SavedRow(SavedRowMessage { id, row }) => {
                 let entry = RowMessage { id, row: Some(Text(row)), removed: None };
                 let (_, row) = read_row(&entry).map_err(LedgerError::from)?;
                 row.map_or(Written::Absent, Written::Saved)
@@ -252,7 +254,7 @@ impl Ledgers {
             Outcome::Unreadable => Written::Unreadable,
             Outcome::NotMet => Written::NotMet,
             Outcome::KeyReused => Written::KeyReused,
-            Outcome::UnfitAmount { amount, currency } => {
+            Outcome::UnfitAmount(UnfitAmountMessage { amount, currency }) => {
                 let currency = Currency::parse(&currency).ok();
                 let unfit = Amount::parse(&amount).zip(currency).and_then(|(amount, currency)| {
                     let reason = amount.in_currency(currency).err()?;
@@ -290,7 +292,7 @@ impl Ledgers {
             command,
         };
         let message = match &message.command {
-            Command::Import { rows } => json_of_length(rows_length(rows), &message),
+            Command::Import(ImportMessage { rows }) => json_of_length(rows_length(rows), &message),
             _ => json::write(&message),
         };
         let first = match self.0.send(owner, &message).await {

@@ -3,7 +3,14 @@
 use chrono::DateTime;
 use edge_host::ObjectFault;
 
-use super::{entries::Entry, log::Log, messages::Outcome};
+use super::{
+    entries::Entry,
+    log::Log,
+    messages::{
+        ChangeMessage, Outcome, RemoveMessage, ReplaceMessage, UnfitAmountMessage, UnknownVersion,
+        id_of, of_record,
+    },
+};
 use crate::expenses::{
     model::{Expense, ExpenseChanges, ExpenseId, Timestamp, UnfitAmount},
     record::decode,
@@ -49,7 +56,37 @@ pub(super) enum Decision {
     Respond(Outcome<'static>),
 }
 
-impl Edit<'_> {
+impl<'a> Edit<'a> {
+    #[inline(never)]
+    pub(super) fn replace(
+        request: &'a str,
+        message: ReplaceMessage<'_>,
+    ) -> Result<Self, UnknownVersion> {
+        let ReplaceMessage { id, record, condition } = message;
+        let id = id_of(&id)?;
+        let expense = of_record(record.into_expense(id))?;
+        let action = Action::Replace(expense.into());
+        Ok(Self { request, id, action, condition: condition.into() })
+    }
+
+    #[inline(never)]
+    pub(super) fn change(request: &'a str, message: ChangeMessage) -> Result<Self, UnknownVersion> {
+        let ChangeMessage { id, changes, condition } = message;
+        let changes = of_record(changes.into_changes())?;
+        let action = Action::Change(changes.into());
+        Ok(Self { request, id: id_of(&id)?, action, condition: condition.into() })
+    }
+
+    pub(super) fn remove(request: &'a str, message: RemoveMessage) -> Result<Self, UnknownVersion> {
+        let RemoveMessage { id, condition } = message;
+        Ok(Self { request, id: id_of(&id)?, action: Action::Remove, condition: condition.into() })
+    }
+
+    pub(super) fn restore(request: &'a str, id: &str) -> Result<Self, UnknownVersion> {
+        let (action, condition) = (Action::Restore, Condition::default());
+        Ok(Self { request, id: id_of(id)?, action, condition })
+    }
+
     /// Decides with the log as it is at `now`, in Unix milliseconds, and what KV had before.
     pub(super) fn decide(self, log: &Log, base: Base, now: i64) -> Result<Decision, ObjectFault> {
         let Self { request, id, action, condition } = self;
@@ -104,7 +141,8 @@ impl Edit<'_> {
             }
             Err(UnfitAmount { amount, currency, .. }) => {
                 let (amount, currency) = (amount.to_string(), currency.to_string());
-                Decision::Respond(Outcome::UnfitAmount { amount, currency })
+                let unfit = UnfitAmountMessage { amount, currency };
+                Decision::Respond(Outcome::UnfitAmount(unfit))
             }
         })
     }

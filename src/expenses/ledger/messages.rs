@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::expenses::{
     amount::Amount,
-    model::{Category, Currency, Description, ExpenseChanges, Update, parse_date},
+    model::{Category, Currency, Description, ExpenseChanges, ExpenseId, Update, parse_date},
     record::{ExpenseRecord, Text},
     version::{Condition, Versions},
 };
@@ -30,6 +30,16 @@ pub(super) fn parse<'a, T: Deserialize<'a> + Versioned>(
 ) -> Result<T, UnknownVersion> {
     let value: T = edge_host::json::read(json).map_err(|_| UnknownVersion(name))?;
     if value.version() == VERSION { Ok(value) } else { Err(UnknownVersion(name)) }
+}
+
+/// The id in a message.
+pub(super) fn id_of(text: &str) -> Result<ExpenseId, UnknownVersion> {
+    ExpenseId::parse(text).map_err(|_| UnknownVersion("message's id"))
+}
+
+/// What a message's record has; `None` for one that cannot be read.
+pub(super) fn of_record<T>(read: Option<T>) -> Result<T, UnknownVersion> {
+    read.ok_or(UnknownVersion("message's record"))
 }
 
 /// A message, a response or a stored row.
@@ -89,42 +99,21 @@ pub(super) struct Message<'a> {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Command<'a> {
-    Add {
-        id: String,
-        #[serde(borrow)]
-        record: ExpenseRecord<'a>,
-        key: Option<KeyMessage>,
-    },
-    /// The ledger keeps the stored time of the addition and sets the time of the change.
-    Replace {
-        id: String,
-        #[serde(borrow)]
-        record: ExpenseRecord<'a>,
-        #[serde(default)]
-        condition: ConditionMessage,
-    },
-    Change {
-        id: String,
-        changes: ChangesMessage,
-        #[serde(default)]
-        condition: ConditionMessage,
-    },
-    Remove {
-        id: String,
-        #[serde(default)]
-        condition: ConditionMessage,
-    },
+    #[serde(borrow, with = "apart")]
+    Add(AddMessage<'a>),
+    #[serde(borrow, with = "apart")]
+    Replace(ReplaceMessage<'a>),
+    #[serde(with = "apart")]
+    Change(ChangeMessage),
+    #[serde(with = "apart")]
+    Remove(RemoveMessage),
     /// A removed expense that the log still has is the expense again. A ledger of an earlier version does not know
     /// the command, and does not respond.
     Restore {
         id: String,
     },
-    /// Adds these expenses, all or none. Those that the log has already stay as they are. A ledger of an earlier
-    /// version does not know the command, and does not respond.
-    Import {
-        #[serde(borrow)]
-        rows: Vec<RowMessage<'a>>,
-    },
+    #[serde(borrow, with = "apart")]
+    Import(ImportMessage<'a>),
     Get {
         id: String,
     },
@@ -139,6 +128,68 @@ pub(super) enum Command<'a> {
         limit: Option<usize>,
     },
     Erase,
+}
+
+/// Reads and writes the content of a variant in functions of its own. A new isolate compiles each function that it
+/// calls, as a whole, and a read needs none of what the writes need.
+mod apart {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[inline(never)]
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        content: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        content.serialize(serializer)
+    }
+
+    #[inline(never)]
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AddMessage<'a> {
+    pub(super) id: String,
+    #[serde(borrow)]
+    pub(super) record: ExpenseRecord<'a>,
+    pub(super) key: Option<KeyMessage>,
+}
+
+/// The ledger keeps the stored time of the addition and sets the time of the change.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ReplaceMessage<'a> {
+    pub(super) id: String,
+    #[serde(borrow)]
+    pub(super) record: ExpenseRecord<'a>,
+    #[serde(default)]
+    pub(super) condition: ConditionMessage,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ChangeMessage {
+    pub(super) id: String,
+    pub(super) changes: ChangesMessage,
+    #[serde(default)]
+    pub(super) condition: ConditionMessage,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RemoveMessage {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) condition: ConditionMessage,
+}
+
+/// Adds these expenses, all or none. Those that the log has already stay as they are. A ledger of an earlier version
+/// does not know the command, and does not respond.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ImportMessage<'a> {
+    #[serde(borrow)]
+    pub(super) rows: Vec<RowMessage<'a>>,
 }
 
 /// An idempotency key, and the body that it was sent with.
@@ -266,12 +317,8 @@ pub(super) struct Response<'a> {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome<'a> {
     /// The write is committed; this is the expense.
-    SavedRow {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-        #[serde(borrow)]
-        row: Cow<'a, str>,
-    },
+    #[serde(borrow, with = "apart")]
+    SavedRow(SavedRowMessage<'a>),
     /// The removal is committed.
     Removed,
     /// The expense does not exist.
@@ -287,7 +334,8 @@ pub(super) enum Outcome<'a> {
     /// KV did not respond with the expense to change. Nothing is written.
     NotRead { reason: String },
     /// The currency does not have the amount that the expense would have. Nothing is written.
-    UnfitAmount { amount: String, currency: String },
+    #[serde(with = "apart")]
+    UnfitAmount(UnfitAmountMessage),
     /// So many expenses of an import are new, and committed.
     Imported { added: usize },
     /// The user is deleted, and the data with it.
@@ -302,6 +350,22 @@ pub(super) enum Outcome<'a> {
         #[serde(borrow)]
         entries: Vec<RowMessage<'a>>,
     },
+}
+
+/// An expense as a write has left it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SavedRowMessage<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    /// The stored text.
+    #[serde(borrow)]
+    pub(super) row: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UnfitAmountMessage {
+    pub(super) amount: String,
+    pub(super) currency: String,
 }
 
 /// The latest write of an expense; a removal has no row.

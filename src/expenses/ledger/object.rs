@@ -12,15 +12,16 @@ use edge_host::{
     Cause, Clock, Emit as _, Host, Object, ObjectContext, ObjectFault, ObjectStorage, TimedKv,
     UserHash, json,
 };
+use futures_util::future::BoxFuture;
 
 use super::{
-    edit::{Action, Base, Decision, Edit},
+    edit::{Base, Decision, Edit},
     entries::Entry,
     erasure::Erasure,
     log::{ERASURE, Log},
     messages::{
-        Command, KeyMessage, Message, Outcome, Response, RowMessage, UnknownVersion, VERSION,
-        json_of_length, parse, rows_length,
+        AddMessage, Command, ImportMessage, Message, Outcome, Response, RowMessage,
+        SavedRowMessage, VERSION, id_of, json_of_length, of_record, parse, rows_length,
     },
 };
 use crate::expenses::{
@@ -30,7 +31,6 @@ use crate::expenses::{
     record::Text,
     row::Row,
     store::{self, ExpenseStore},
-    version::Condition,
 };
 
 /// The entries by which a log grows until the next report.
@@ -88,66 +88,38 @@ impl Shared {
         request: &str,
         command: Command<'_>,
     ) -> Result<String, ObjectFault> {
-        let id = |text: &str| ExpenseId::parse(text).map_err(|_| UnknownVersion("message's id"));
-        let unknown = UnknownVersion("message's record");
-        match command {
-            Command::Add { id: text, record, key } => {
-                let expense = record.into_expense(id(&text)?).ok_or(unknown)?;
-                self.add(owner, request, expense, key)
-            }
-            Command::Replace { id: text, record, condition } => {
-                let id = id(&text)?;
-                let expense = record.into_expense(id).ok_or(unknown)?;
-                let (action, condition) = (Action::Replace(expense.into()), condition.into());
-                self.edit(owner, Edit { request, id, action, condition }).await
-            }
-            Command::Change { id: text, changes, condition } => {
-                let id = id(&text)?;
-                let changes = changes.into_changes().ok_or(unknown)?;
-                let (action, condition) = (Action::Change(changes.into()), condition.into());
-                self.edit(owner, Edit { request, id, action, condition }).await
-            }
-            Command::Remove { id: text, condition } => {
-                let (action, condition) = (Action::Remove, condition.into());
-                let edit = Edit { request, id: id(&text)?, action, condition };
-                self.edit(owner, edit).await
-            }
-            Command::Restore { id: text } => {
-                let (action, condition) = (Action::Restore, Condition::default());
-                let edit = Edit { request, id: id(&text)?, action, condition };
-                self.edit(owner, edit).await
-            }
-            Command::Import { rows } => {
-                let expense = |row: RowMessage<'_>| {
-                    let id = ExpenseId::parse(&row.id).ok()?;
-                    let Text(stored) = row.row?;
-                    Row::from_stored(id, &stored)?.as_ref().expense()
-                };
-                let expenses = rows.into_iter().map(expense).collect::<Option<_>>();
-                self.import(owner, request, expenses.ok_or(unknown)?)
-            }
-            Command::Get { id: text } => {
-                let response = self.get(owner, id(&text)?);
+        let edit = match command {
+            Command::Get { id } => {
+                let response = self.get(owner, id_of(&id)?);
                 self.resume_transfer();
-                response
+                return response;
             }
             Command::List { after, until, limit } => {
                 let [after, until] = [&after, &until].map(|id| id.as_ref().map(|Text(id)| &**id));
                 let response = self.list(owner, after, until, limit);
                 self.resume_transfer();
-                response
+                return response;
             }
-            Command::Erase => self.erase(owner),
-        }
+            Command::Add(message) => return self.add(owner, request, message),
+            Command::Import(message) => return self.import(owner, request, message),
+            Command::Erase => return self.erase(owner),
+            Command::Replace(message) => Edit::replace(request, message)?,
+            Command::Change(message) => Edit::change(request, message)?,
+            Command::Remove(message) => Edit::remove(request, message)?,
+            Command::Restore { id } => Edit::restore(request, &id)?,
+        };
+        self.edit(owner, edit).await
     }
 
+    // The writes are functions that are not inlined, as in `messages::apart`.
+    #[inline(never)]
     fn add(
         self: &Arc<Self>,
         owner: &Owner,
         request: &str,
-        expense: Expense,
-        key: Option<KeyMessage>,
+        AddMessage { id, record, key }: AddMessage<'_>,
     ) -> Result<String, ObjectFault> {
+        let expense = of_record(record.into_expense(id_of(&id)?))?;
         let now = self.now();
         let added = self.with_log_of(owner, |log, storage| {
             // Sent again: ids are random, so another request has another one.
@@ -176,12 +148,19 @@ impl Shared {
         Ok(added)
     }
 
+    #[inline(never)]
     fn import(
         self: &Arc<Self>,
         owner: &Owner,
         request: &str,
-        expenses: Vec<Expense>,
+        ImportMessage { rows }: ImportMessage<'_>,
     ) -> Result<String, ObjectFault> {
+        let expense = |row: RowMessage<'_>| {
+            let id = ExpenseId::parse(&row.id).ok()?;
+            let Text(stored) = row.row?;
+            Row::from_stored(id, &stored)?.as_ref().expense()
+        };
+        let expenses = of_record(rows.into_iter().map(expense).collect::<Option<Vec<_>>>())?;
         let now = self.now();
         let response = self.with_log_of(owner, |log, storage| {
             // The isolate has left out what KV or the log had when it looked, and the log keeps all later writes.
@@ -212,33 +191,39 @@ impl Shared {
         Ok(response)
     }
 
-    async fn edit(self: &Arc<Self>, owner: &Owner, edit: Edit<'_>) -> Result<String, ObjectFault> {
-        let id = edit.id;
-        let is_in_log =
-            self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains(&id)))?;
-        let base = if is_in_log {
-            Base::InLog
-        } else {
-            match self.store.kv().get(&owner.expense_key(id)).await {
-                Ok(record) => Base::Stored(record),
-                Err(error) => Base::Failed(error.to_string()),
-            }
-        };
-        let now = self.now();
-        let response = self.with_log_of(owner, |log, storage| {
-            Ok(match edit.decide(log, base, now)? {
-                Decision::Commit(entry) => {
-                    let response = written(&entry);
-                    log.commit(storage, owner, id, entry, None)?;
-                    response
+    fn edit<'a>(
+        self: &'a Arc<Self>,
+        owner: &'a Owner,
+        edit: Edit<'a>,
+    ) -> BoxFuture<'a, Result<String, ObjectFault>> {
+        Box::pin(async move {
+            let id = edit.id;
+            let is_in_log =
+                self.with_log(|log, _| Ok(log.erasure.is_some() || log.entries.contains(&id)))?;
+            let base = if is_in_log {
+                Base::InLog
+            } else {
+                match self.store.kv().get(&owner.expense_key(id)).await {
+                    Ok(record) => Base::Stored(record),
+                    Err(error) => Base::Failed(error.to_string()),
                 }
-                Decision::Unchanged(expense) => unchanged(&expense),
-                Decision::Full => self.refuse_full(owner),
-                Decision::Respond(outcome) => respond(outcome),
-            })
-        })?;
-        self.begin_transfer();
-        Ok(response)
+            };
+            let now = self.now();
+            let response = self.with_log_of(owner, |log, storage| {
+                Ok(match edit.decide(log, base, now)? {
+                    Decision::Commit(entry) => {
+                        let response = written(&entry);
+                        log.commit(storage, owner, id, entry, None)?;
+                        response
+                    }
+                    Decision::Unchanged(expense) => unchanged(&expense),
+                    Decision::Full => self.refuse_full(owner),
+                    Decision::Respond(outcome) => respond(outcome),
+                })
+            })?;
+            self.begin_transfer();
+            Ok(response)
+        })
     }
 
     fn get(&self, owner: &Owner, id: ExpenseId) -> Result<String, ObjectFault> {
@@ -278,6 +263,7 @@ impl Shared {
         })
     }
 
+    #[inline(never)]
     fn erase(&self, owner: &Owner) -> Result<String, ObjectFault> {
         let now = self.now();
         // WorkOS repeats its event. An erasure that is not done has an alarm then, even if the runtime gave up the last one.
@@ -454,7 +440,8 @@ fn unchanged(expense: &Expense) -> String {
 }
 
 fn saved(expense: &Expense, row: &str) -> String {
-    respond(Outcome::SavedRow { id: expense.id.to_string().into(), row: row.into() })
+    let message = SavedRowMessage { id: expense.id.to_string().into(), row: row.into() };
+    respond(Outcome::SavedRow(message))
 }
 
 #[cfg(test)]
@@ -499,7 +486,7 @@ mod tests {
             let row = Some(Text(Row::from(&expense(id)).stored().into()));
             RowMessage { id: id.to_string().into(), row, removed: None }
         };
-        Command::Import { rows: (0..count).map(row).collect() }
+        Command::Import(ImportMessage { rows: (0..count).map(row).collect() })
     }
 
     #[test]
@@ -511,7 +498,7 @@ mod tests {
         assert_eq!(send(&ledgers, "import", import(first, 15_000)), imported);
         let other = expense(first.nth(15_000));
         let (id, record) = (other.id.to_string(), ExpenseRecord::from(&other));
-        send(&ledgers, "other", Command::Add { id, record, key: None });
+        send(&ledgers, "other", Command::Add(AddMessage { id, record, key: None }));
         assert_eq!(send(&ledgers, "import", import(first, 15_000)), imported);
     }
 
