@@ -63,6 +63,8 @@ fn signature(filter: &Filter, sort: Sort) -> String {
 pub(super) struct Cursors(pub(super) Sealer);
 
 impl Cursors {
+    // Not inlined, as `open`: most lists are on one page, which needs neither.
+    #[inline(never)]
     pub(super) fn seal(
         &self,
         owner: &Owner,
@@ -77,6 +79,7 @@ impl Cursors {
     }
 
     /// The position of a cursor; `None` for a forged cursor, and for a cursor of another user, filter or order.
+    #[inline(never)]
     pub(super) fn open(
         &self,
         owner: &Owner,

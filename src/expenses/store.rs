@@ -12,6 +12,7 @@
 
 use std::{cell::RefCell, fmt, ops::Range, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -116,6 +117,7 @@ impl ExpenseStore {
         let end = page.keys.last().and_then(|key| key.name.strip_prefix(&*prefix));
         let (end, next) = (end.map(str::to_owned), page.next_cursor().map(str::to_owned));
         let mut found = Vec::with_capacity(page.keys.len());
+        let mut is_complete = true;
         for key in page.keys {
             let Some(Ok(id)) = key.name.strip_prefix(&*prefix).map(ExpenseId::parse) else {
                 ExpensesEvent::KeyMalformed {}.emit();
@@ -123,30 +125,45 @@ impl ExpenseStore {
             };
             let place = match key.metadata {
                 Some(Metadata::Row(place)) => Some(place).filter(|place| buffer.is_of(id, place)),
-                Some(Metadata::Record(record)) => record.into_row(id).map(|row| buffer.push(&row)),
-                Some(Metadata::Other(value)) => {
-                    decode(id, &json::write(&value)).map(|row| buffer.push(&row))
-                }
+                Some(Metadata::Earlier(earlier)) => earlier.row(id).map(|row| buffer.push(&row)),
                 Some(Metadata::UnknownRow) | None => None,
             };
+            is_complete &= place.is_some();
             found.push((id, place));
         }
-        // If the metadata has no row or an unreadable one, the value may still be readable.
-        let mut in_values: Vec<_> = found.iter_mut().filter(|(_, place)| place.is_none()).collect();
-        for chunk in in_values.chunks_mut(KV_BULK_MAX_KEYS) {
-            let keys: Vec<String> = chunk.iter().map(|(id, _)| owner.expense_key(*id)).collect();
-            let values = self.kv.get_many(&keys).await?;
-            for ((id, place), value) in chunk.iter_mut().zip(values) {
-                // A deleted key, which `list` may still have.
-                let Some(value) = value else { continue };
-                *place = decode(*id, &value).map(|row| buffer.push(&row));
-                if place.is_none() {
-                    unreadable(*id);
-                }
-            }
+        if !is_complete {
+            self.read_values(owner, &mut found, &mut buffer).await?;
         }
         let rows = found.into_iter().filter_map(|(id, place)| Some((id, place?))).collect();
         Ok(Batch { rows: Rows::new(buffer, rows), end, next })
+    }
+
+    /// Reads the values of rows that have no place: the metadata has no row or an unreadable one, and the value may
+    /// still be readable. In a box, which keeps its code out of the usual list.
+    fn read_values<'a>(
+        &'a self,
+        owner: &'a Owner,
+        found: &'a mut [(ExpenseId, Option<Range<usize>>)],
+        buffer: &'a mut RowBuffer,
+    ) -> BoxFuture<'a, Result<(), KvError>> {
+        Box::pin(async move {
+            let mut in_values: Vec<_> =
+                found.iter_mut().filter(|(_, place)| place.is_none()).collect();
+            for chunk in in_values.chunks_mut(KV_BULK_MAX_KEYS) {
+                let keys: Vec<String> =
+                    chunk.iter().map(|(id, _)| owner.expense_key(*id)).collect();
+                let values = self.kv.get_many(&keys).await?;
+                for ((id, place), value) in chunk.iter_mut().zip(values) {
+                    // A deleted key, which `list` may still have.
+                    let Some(value) = value else { continue };
+                    *place = decode(*id, &value).map(|row| buffer.push(&row));
+                    if place.is_none() {
+                        unreadable(*id);
+                    }
+                }
+            }
+            Ok(())
+        })
     }
 }
 
@@ -156,16 +173,23 @@ fn read_page(listing: &KvListing) -> Result<(KvPage<'_, Metadata<'_>>, RowBuffer
     let read = ReadMetadata(&buffer);
     let page = match listing.page_with(read) {
         Ok(page) => page,
-        // Some metadata is as no version has written it.
-        Err(_) => {
-            buffer.borrow_mut().clear();
-            listing.page()?.map(|metadata: Value| match metadata {
-                Value::String(stored) => read.row(&stored),
-                value => Metadata::Other(value),
-            })
-        }
+        Err(_) => read_foreign_page(listing, read)?,
     };
     Ok((page, buffer.into_inner()))
+}
+
+/// The keys of a listing with metadata as no version has written it.
+#[cold]
+#[inline(never)]
+fn read_foreign_page<'a>(
+    listing: &'a KvListing,
+    read: ReadMetadata<'_>,
+) -> Result<KvPage<'a, Metadata<'a>>, KvError> {
+    read.0.borrow_mut().clear();
+    Ok(listing.page()?.map(|metadata: Value| match metadata {
+        Value::String(stored) => read.row(&stored),
+        value => Metadata::Earlier(Earlier::Unknown(value)),
+    }))
 }
 
 /// Reports a stored expense that cannot be read.
@@ -177,12 +201,29 @@ fn unreadable(id: ExpenseId) {
 enum Metadata<'a> {
     /// The place of the row in the buffer.
     Row(Range<usize>),
-    /// A record, as versions without rows have written it.
-    Record(Box<ExpenseRecord<'a>>),
     /// A row of another version.
     UnknownRow,
+    Earlier(Earlier<'a>),
+}
+
+/// Metadata without a row.
+enum Earlier<'a> {
+    /// A record, as versions without rows have written it.
+    Record(Box<ExpenseRecord<'a>>),
     /// Any value, which may be a record.
-    Other(Value),
+    Unknown(Value),
+}
+
+impl Earlier<'_> {
+    /// The row of the record; `None` if it is none, or cannot be read.
+    #[cold]
+    #[inline(never)]
+    fn row(self, id: ExpenseId) -> Option<Row> {
+        match self {
+            Self::Record(record) => record.into_row(id),
+            Self::Unknown(value) => decode(id, &json::write(&value)),
+        }
+    }
 }
 
 /// Reads metadata; rows go into the buffer.
@@ -217,6 +258,6 @@ impl<'de> Visitor<'de> for ReadMetadata<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Metadata<'de>, A::Error> {
         let record = ExpenseRecord::deserialize(MapAccessDeserializer::new(members))?;
-        Ok(Metadata::Record(Box::new(record)))
+        Ok(Metadata::Earlier(Earlier::Record(Box::new(record))))
     }
 }

@@ -191,12 +191,23 @@ pub struct ListQuery {
     pub filter: Filter,
 }
 
+/// The first page of the whole list.
+impl Default for ListQuery {
+    fn default() -> Self {
+        let (sort, filter) = (Sort::default(), Filter::default());
+        Self { limit: DEFAULT_LIMIT, cursor: None, sort, filter }
+    }
+}
+
 /// Reads `limit`, `cursor`, `sort` and the filter's parameters from a query string.
 ///
 /// # Errors
 ///
 /// Every problem.
 pub fn parse_list_query(query: &str) -> Result<ListQuery, Problems> {
+    if query.is_empty() {
+        return Ok(ListQuery::default());
+    }
     read_list(Fields::of_query(query))
 }
 

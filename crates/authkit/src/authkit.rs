@@ -437,12 +437,7 @@ impl AuthKit {
         }
         let text = token;
         let token = UntrustedToken::parse(text)?;
-        let kind = match &self.connect {
-            Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {
-                TokenKind::Connect
-            }
-            _ => TokenKind::Session,
-        };
+        let kind = self.kind_of(&token)?;
         if !accepted.includes(kind) {
             return Err(TokenError::Issuer.into());
         }
@@ -459,6 +454,16 @@ impl AuthKit {
         let signed = Arc::new(CachedToken { kid: token.kid().to_owned(), claims, key_set, user });
         self.signed_tokens.insert(text, &signed);
         Ok(signed)
+    }
+
+    /// The kind that a token's unverified issuer makes it.
+    fn kind_of(&self, token: &UntrustedToken<'_>) -> Result<TokenKind, TokenError> {
+        Ok(match &self.connect {
+            Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {
+                TokenKind::Connect
+            }
+            _ => TokenKind::Session,
+        })
     }
 
     /// Whether the key set that verified the token is still the newest.

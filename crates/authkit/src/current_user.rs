@@ -12,6 +12,7 @@ use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use edge_host::{Emit as _, UserHash, WaitUntil, note_user};
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, request::Parts};
 
 use crate::{
@@ -344,31 +345,48 @@ impl CurrentUser {
                 Err(unavailable) => refusal = unavailable,
             }
         }
-        let has_untried = expired.len() > MAX_RENEWALS;
-        for (session, user_id) in expired.into_iter().take(MAX_RENEWALS) {
-            match authkit.renew(&session, &user_id, None, context).await {
-                Ok((renewed, claims)) => {
-                    update.set(Arc::clone(&renewed));
-                    return Ok(Self::with_session(claims, renewed, context));
+        if expired.is_empty() && matches!(refusal, IdentifyError::Unauthenticated(_)) {
+            return Err(refusal);
+        }
+        Self::renew_one(context, expired, refusal).await
+    }
+
+    /// The caller by the first session that WorkOS renews. In a box, because it is rare, and every request's future would
+    /// be larger.
+    fn renew_one(
+        context: &RequestContext,
+        expired: Vec<(Arc<Session>, String)>,
+        mut refusal: IdentifyError,
+    ) -> BoxFuture<'_, Result<Self, IdentifyError>> {
+        Box::pin(async move {
+            let (authkit, update) = (context.authkit(), context.session_update());
+            let has_untried = expired.len() > MAX_RENEWALS;
+            for (session, user_id) in expired.into_iter().take(MAX_RENEWALS) {
+                match authkit.renew(&session, &user_id, None, context).await {
+                    Ok((renewed, claims)) => {
+                        update.set(Arc::clone(&renewed));
+                        return Ok(Self::with_session(claims, renewed, context));
+                    }
+                    // The sign-out's response cleared this cookie. Clearing it again could remove the cookie of a
+                    // later sign-in.
+                    Err(RefreshError::Ended) if authkit.session_keepers.is_signed_out(&session) => {
+                    }
+                    Err(RefreshError::Ended) => {
+                        authkit.report_end(ENDED_BY_WORKOS, Some(&user_id));
+                        update.end();
+                    }
+                    Err(error) => match error.into() {
+                        IdentifyError::Unauthenticated(_) => {}
+                        unavailable => refusal = unavailable,
+                    },
                 }
-                // The sign-out's response cleared this cookie. Clearing it again could remove the cookie of a
-                // later sign-in.
-                Err(RefreshError::Ended) if authkit.session_keepers.is_signed_out(&session) => {}
-                Err(RefreshError::Ended) => {
-                    authkit.report_end(ENDED_BY_WORKOS, Some(&user_id));
-                    update.end();
-                }
-                Err(error) => match error.into() {
-                    IdentifyError::Unauthenticated(_) => {}
-                    unavailable => refusal = unavailable,
-                },
             }
-        }
-        if has_untried || !matches!(refusal, IdentifyError::Unauthenticated(_)) {
-            // One of the sessions may still be valid: the browser keeps its cookies.
-            update.reset();
-        }
-        Err(refusal)
+            if has_untried || !matches!(refusal, IdentifyError::Unauthenticated(_)) {
+                // One of the sessions may still be valid: the browser keeps its cookies.
+                update.reset();
+            }
+            Err(refusal)
+        })
     }
 
     async fn identify_bearer(
@@ -391,32 +409,37 @@ impl CurrentUser {
         Ok(Self { credential, session: None, context: context.clone() })
     }
 
-    async fn check_api_key(
-        context: &RequestContext,
-        value: &str,
-    ) -> Result<Credential, IdentifyError> {
-        let authkit = context.authkit();
-        let Some(api_keys) = &authkit.api_keys else { return Err(Unauthenticated::ApiKey.into()) };
-        let network = context.client().network();
-        let checked = api_keys.check(value, network.as_deref(), &authkit.address_limit).await;
-        let (key, is_fresh) = checked.map_err(|error| match error {
-            ApiKeyError::Refused { is_counted: true } => {
-                IdentifyError::Counted(Unauthenticated::ApiKey)
-            }
-            ApiKeyError::Refused { is_counted: false } => Unauthenticated::ApiKey.into(),
-            ApiKeyError::Unavailable(outage) => IdentifyError::Unavailable(outage),
-            ApiKeyError::Rejected(rejection) => IdentifyError::Rejected(rejection),
-        })?;
-        let user = authkit.user_hasher.hash(key.owner.id());
-        note_user(user);
-        if is_fresh {
-            let owner = match key.owner {
-                ApiKeyOwner::User { .. } => "user",
-                ApiKeyOwner::Organization { .. } => "organization",
+    /// In a box, as `renew_one`.
+    fn check_api_key<'a>(
+        context: &'a RequestContext,
+        value: &'a str,
+    ) -> BoxFuture<'a, Result<Credential, IdentifyError>> {
+        Box::pin(async move {
+            let authkit = context.authkit();
+            let Some(api_keys) = &authkit.api_keys else {
+                return Err(Unauthenticated::ApiKey.into());
             };
-            AuthKitEvent::ApiKeyAccepted { user, owner }.emit();
-        }
-        Ok(Credential::ApiKey(key))
+            let network = context.client().network();
+            let checked = api_keys.check(value, network.as_deref(), &authkit.address_limit).await;
+            let (key, is_fresh) = checked.map_err(|error| match error {
+                ApiKeyError::Refused { is_counted: true } => {
+                    IdentifyError::Counted(Unauthenticated::ApiKey)
+                }
+                ApiKeyError::Refused { is_counted: false } => Unauthenticated::ApiKey.into(),
+                ApiKeyError::Unavailable(outage) => IdentifyError::Unavailable(outage),
+                ApiKeyError::Rejected(rejection) => IdentifyError::Rejected(rejection),
+            })?;
+            let user = authkit.user_hasher.hash(key.owner.id());
+            note_user(user);
+            if is_fresh {
+                let owner = match key.owner {
+                    ApiKeyOwner::User { .. } => "user",
+                    ApiKeyOwner::Organization { .. } => "organization",
+                };
+                AuthKitEvent::ApiKeyAccepted { user, owner }.emit();
+            }
+            Ok(Credential::ApiKey(key))
+        })
     }
 }
 
@@ -448,24 +471,26 @@ impl From<RefreshError> for IdentifyError {
 }
 
 /// The rejection of a request without an identified caller. Refused credentials count for the client's address.
-async fn limited_rejection_of(
+fn limited_rejection_of<'a>(
     error: IdentifyError,
-    parts: &Parts,
-    context: &RequestContext,
-) -> Rejection {
-    let (refused, is_counted) = match &error {
-        IdentifyError::Unauthenticated(Unauthenticated::NoCredentials) => (None, false),
-        IdentifyError::Unauthenticated(reason) => (Some(reason), false),
-        IdentifyError::Counted(reason) => (Some(reason), true),
-        _ => (None, false),
-    };
-    if let Some(reason) = refused {
-        if !is_counted && let Err(too_many) = context.check_address_limit().await {
-            return too_many;
+    parts: &'a Parts,
+    context: &'a RequestContext,
+) -> BoxFuture<'a, Rejection> {
+    Box::pin(async move {
+        let (refused, is_counted) = match &error {
+            IdentifyError::Unauthenticated(Unauthenticated::NoCredentials) => (None, false),
+            IdentifyError::Unauthenticated(reason) => (Some(reason), false),
+            IdentifyError::Counted(reason) => (Some(reason), true),
+            _ => (None, false),
+        };
+        if let Some(reason) = refused {
+            if !is_counted && let Err(too_many) = context.check_address_limit().await {
+                return too_many;
+            }
+            AuthKitEvent::CredentialsRefused { reason: reason.name() }.emit();
         }
-        AuthKitEvent::CredentialsRefused { reason: reason.name() }.emit();
-    }
-    rejection_of(error, parts, context)
+        rejection_of(error, parts, context)
+    })
 }
 
 /// The rejection of a request without an identified caller.

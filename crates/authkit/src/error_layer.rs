@@ -68,9 +68,21 @@ impl ErrorResponder {
         name: &RequestName,
         render: &RenderError,
     ) -> Response {
-        let Some(mut error) = response.extensions_mut().remove::<AppError>() else {
-            return response;
-        };
+        match response.extensions_mut().remove::<AppError>() {
+            Some(error) => self.respond_to(error, &response, name, render),
+            None => response,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn respond_to(
+        self,
+        mut error: AppError,
+        response: &Response,
+        name: &RequestName,
+        render: &RenderError,
+    ) -> Response {
         let Self { method, uri, accept } = self;
         let wants_html =
             wants_html(&accept.into_iter().map(|value| (header::ACCEPT, value)).collect());

@@ -211,11 +211,15 @@ impl CarriedSession {
 
     /// Writes the session that the request has renewed or ended into the response's cookies.
     async fn set_cookies(self, response: &mut HeaderMap) {
-        let Self { authkit, context, cookies, began } = self;
-        let update = context.session_update().take();
-        if update.is_none() && !cookies.iter().any(SignedInMarker::may_be_in) {
-            return;
+        let update = self.context.session_update().take();
+        if update.is_some() || self.cookies.iter().any(SignedInMarker::may_be_in) {
+            // In a box, because it is rare, and every request's future would be larger.
+            self.write_cookies(update, response).boxed().await;
         }
+    }
+
+    async fn write_cookies(self, update: Option<Update>, response: &mut HeaderMap) {
+        let Self { authkit, context, cookies, began } = self;
         let Ok(origin) = context.origin() else { return };
         let cookies = RequestCookies::from_values(&cookies);
         let cookie = authkit.config.cookie.session_cookie(origin);
@@ -225,18 +229,10 @@ impl CarriedSession {
             Some(Update::Ended) => {
                 // A sign-in may have followed the request, and its cookie would go too.
                 let sessions = cookie.read(&cookies, |sealed| authkit.open_session(sealed));
-                // In a box, because it is rare and every request's future would be larger.
-                let keepers = &authkit.session_keepers;
-                let is_replaced = Box::pin(async move {
-                    for known in sessions {
-                        if keepers.is_replaced(&known.session, began).await {
-                            return true;
-                        }
+                for known in sessions {
+                    if authkit.session_keepers.is_replaced(&known.session, began).await {
+                        return;
                     }
-                    false
-                });
-                if is_replaced.await {
-                    return;
                 }
                 cookie.remove(&cookies)
             }
@@ -262,13 +258,16 @@ impl CarriedSession {
 /// The response to plain http, except on this machine: everybody on the way can read and change it. A client
 /// that has sent a token gets 403, because a redirect would hide that others may have the token now.
 fn refuse_plain_http(origin: &RequestOrigin, request: &Request) -> Option<Response> {
-    if !origin.is_exposed() {
-        return None;
-    }
+    origin.is_exposed().then(|| plain_http_refusal(origin, request))
+}
+
+#[cold]
+#[inline(never)]
+fn plain_http_refusal(origin: &RequestOrigin, request: &Request) -> Response {
     if has_bearer(request.headers()) {
         let detail = "The token was sent over plain http, where others can read it: \
                       get another one, and send it to the https address";
-        return Some(AppError::new(StatusCode::FORBIDDEN, detail).into_response());
+        return AppError::new(StatusCode::FORBIDDEN, detail).into_response();
     }
-    Some(redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri())))
+    redirect(StatusCode::PERMANENT_REDIRECT, &origin.by_https(request.uri()))
 }

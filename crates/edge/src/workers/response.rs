@@ -126,12 +126,7 @@ pub async fn send(call: &Call, response: Response<Body>) {
     // After each wait: until then another response can number the sets anew.
     let headers = || Headers::of(&parts.headers, size.is_some_and(|size| size > 0));
     if size.is_none() {
-        let Headers { set, own } = headers();
-        let stream = next_id();
-        STREAMS.with_borrow_mut(|streams| {
-            streams.insert(stream, Stream { body: Some(body), task: 0 })
-        });
-        return respond_with_stream(call.id(), status, set, own.as_deref(), stream);
+        return send_stream(call, status, &headers(), body);
     }
     match whole(body).await {
         Ok(body) => {
@@ -142,11 +137,22 @@ pub async fn send(call: &Call, response: Response<Body>) {
                 respond(call.id(), status, set, own.as_deref(), &body);
             }
         }
-        Err(error) => {
-            HostEvent::BodyFailed { cause: Cause(&error) }.emit();
-            respond_bare(call, StatusCode::INTERNAL_SERVER_ERROR);
-        }
+        Err(error) => fail(call, &error),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn fail(call: &Call, error: &axum::Error) {
+    HostEvent::BodyFailed { cause: Cause(error) }.emit();
+    respond_bare(call, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[inline(never)]
+fn send_stream(call: &Call, status: u16, Headers { set, own }: &Headers, body: Body) {
+    let stream = next_id();
+    STREAMS.with_borrow_mut(|streams| streams.insert(stream, Stream { body: Some(body), task: 0 }));
+    respond_with_stream(call.id(), status, *set, own.as_deref(), stream);
 }
 
 /// A body of known length, which is one part, or a few.
@@ -161,6 +167,8 @@ async fn whole(mut body: Body) -> Result<Bytes, axum::Error> {
 }
 
 /// Responds to a request that is not valid in HTTP.
+#[cold]
+#[inline(never)]
 pub fn refuse(call: &Call, reason: &str) {
     HostEvent::RequestMalformed { cause: Cause(&reason) }.emit();
     respond_bare(call, StatusCode::BAD_REQUEST);
