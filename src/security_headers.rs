@@ -14,7 +14,7 @@ pub fn security_headers(
     policy: HeaderValue,
 ) -> impl Fn(&mut HeaderMap, Option<&RequestOrigin>) + Send + Sync + 'static {
     move |headers, origin| {
-        let is_https = origin.is_some_and(|origin| origin.url().scheme() == "https");
+        let is_https = origin.is_some_and(RequestOrigin::is_https);
         set_security_headers(headers, &policy, is_https);
     }
 }

@@ -5,7 +5,7 @@
 //! developer's machine, browsers see another URL, and the operator sets `PUBLIC_ORIGIN`, which replaces the
 //! origin of every request. Forwarded headers are ignored, because any client can send them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
@@ -25,16 +25,20 @@ pub struct RequestOrigin(Arc<Origin>);
 
 #[derive(Debug)]
 struct Origin {
-    url: Url,
     /// `https://host[:port]`, as browsers send it in `Origin`.
     serialized: String,
+    host: String,
+    is_http: bool,
+    is_https: bool,
     is_loopback: bool,
+    /// Made when it is needed first.
+    url: OnceLock<Url>,
 }
 
 impl RequestOrigin {
     /// The origin of a request's URL; `None` for a request without a host.
     pub(crate) fn of_request(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
-        Self::of_url(UrlParts::of(uri, headers)?.url()?)
+        UrlParts::of(uri, headers)?.origin()
     }
 
     /// The origin of a URL; `None` for a URL without a host.
@@ -47,15 +51,27 @@ impl RequestOrigin {
         url.set_path("/");
         url.set_query(None);
         url.set_fragment(None);
-        let serialized = url.origin().ascii_serialization();
-        let is_loopback = is_loopback(&url);
-        Some(Self(Arc::new(Origin { url, serialized, is_loopback })))
+        Some(Self(Arc::new(Origin {
+            serialized: url.origin().ascii_serialization(),
+            host: url.host_str()?.to_owned(),
+            is_http: url.scheme() == "http",
+            is_https: url.scheme() == "https",
+            is_loopback: is_loopback(&url),
+            url: url.into(),
+        })))
     }
 
     /// `https://host[:port]/`, a base for relative URLs.
     #[must_use]
     pub fn url(&self) -> &Url {
-        &self.0.url
+        #[expect(clippy::expect_used, reason = "`UrlParts::plain_host` has checked it")]
+        self.0.url.get_or_init(|| Url::parse(self.serialized()).expect("an origin is a URL"))
+    }
+
+    /// Whether the scheme is https.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.is_https
     }
 
     /// `https://host[:port]`, without a trailing slash.
@@ -77,28 +93,27 @@ impl RequestOrigin {
     #[must_use]
     pub fn is_within(&self, domain: &str) -> bool {
         let domain = domain.trim_start_matches('.').to_ascii_lowercase();
-        let host = self.url().host_str().unwrap_or_default();
-        host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        self.0.host.strip_suffix(&domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
     /// Whether cookies get `Secure`: always except on plain-http localhost, where some browsers and clients do
     /// not send `Secure` cookies.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        !(self.url().scheme() == "http" && self.0.is_loopback)
+        !(self.0.is_http && self.0.is_loopback)
     }
 
     /// Whether the network can read requests and responses of this origin: plain http, except on loopback
     /// addresses.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
-        self.url().scheme() == "http" && !self.0.is_loopback
+        self.0.is_http && !self.0.is_loopback
     }
 
     /// The https URL of the same host, path and query, on the default port.
     #[must_use]
     pub fn by_https(&self, uri: &Uri) -> String {
-        let host = self.url().host_str().unwrap_or_default();
+        let host = &self.0.host;
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         format!("https://{host}{path}")
     }
@@ -151,11 +166,15 @@ pub fn is_prefetch(headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => is_loopback_name(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// The parts of a request's URL that determine its origin.
@@ -174,8 +193,51 @@ impl<'a> UrlParts<'a> {
         Some(Self { scheme: uri.scheme_str().unwrap_or("https"), authority })
     }
 
-    fn url(&self) -> Option<Url> {
-        Url::parse(&format!("{}://{}/", self.scheme, self.authority)).ok()
+    /// Nearly every origin is serialized as it was sent. For the first request of an isolate the parser of URLs would be
+    /// a twentieth of the code to compile.
+    fn origin(&self) -> Option<RequestOrigin> {
+        let Self { scheme, authority } = self;
+        let serialized = format!("{scheme}://{authority}");
+        let Some(host) = self.plain_host() else {
+            return RequestOrigin::of_url(Url::parse(&serialized).ok()?);
+        };
+        Some(RequestOrigin(Arc::new(Origin {
+            serialized,
+            host: host.to_owned(),
+            is_http: *scheme == "http",
+            is_https: *scheme == "https",
+            is_loopback: is_loopback_name(host),
+            url: OnceLock::new(),
+        })))
+    }
+
+    /// The host, if the parser of URLs (URL standard) would leave the parts as they are: http or https, a domain name in
+    /// small ASCII letters that is no number, no international name to check, and no default port.
+    fn plain_host(&self) -> Option<&'a str> {
+        let default_port = match self.scheme {
+            "http" => "80",
+            "https" => "443",
+            _ => return None,
+        };
+        let (host, port) = match self.authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (self.authority, None),
+        };
+        let is_plain_port = port.is_none_or(|port| {
+            let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+            is_number
+                && !port.starts_with('0')
+                && port.parse::<u16>().is_ok()
+                && port != default_port
+        });
+        let is_plain = |label: &str| {
+            let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+            !label.is_empty() && !label.starts_with("xn--") && label.bytes().all(is_allowed)
+        };
+        // One that ends in a number is an IPv4 address.
+        let is_name =
+            host.rsplit('.').next()?.starts_with(|first: char| first.is_ascii_lowercase());
+        (is_plain_port && is_name && host.split('.').all(is_plain)).then_some(host)
     }
 }
 
@@ -210,7 +272,7 @@ impl Origins {
         {
             return Some(last.origin.clone());
         }
-        let origin = RequestOrigin::of_url(parts.url()?)?;
+        let origin = parts.origin()?;
         *self.last() = Some(LastOrigin {
             scheme: parts.scheme.to_owned(),
             authority: parts.authority.to_owned(),
@@ -229,9 +291,63 @@ impl Origins {
 mod tests {
     use super::*;
     use http::HeaderName;
+    use proptest::prelude::*;
 
     fn origin(url: &str) -> RequestOrigin {
         RequestOrigin::of_url(Url::parse(url).unwrap()).unwrap()
+    }
+
+    /// What the parser of URLs makes of a scheme and an authority.
+    fn parsed(scheme: &str, authority: &str) -> Option<RequestOrigin> {
+        RequestOrigin::of_url(Url::parse(&format!("{scheme}://{authority}")).ok()?)
+    }
+
+    fn facts(origin: &RequestOrigin) -> (&str, &str, bool, bool, bool, &Url) {
+        let Origin { serialized, host, is_http, is_https, is_loopback, .. } = &*origin.0;
+        (serialized, host, *is_http, *is_https, *is_loopback, origin.url())
+    }
+
+    #[test]
+    fn plain_hosts_are_those_that_stay_as_they_are() {
+        for (scheme, authority, is_plain) in [
+            ("https", "app.test", true),
+            ("http", "localhost:8787", true),
+            ("http", "a.localhost", true),
+            ("https", "1-a.b2.test:65535", true),
+            ("https", "App.test", false),
+            ("https", "app.test:443", false),
+            ("http", "app.test:80", false),
+            ("https", "app.test:0443", false),
+            ("https", "app.test:", false),
+            ("https", "app.test:+1", false),
+            ("https", "app.test:65536", false),
+            ("https", "xn--bcher-kva.test", false),
+            ("https", "app.test.", false),
+            ("https", "app..test", false),
+            ("https", "127.0.0.1", false),
+            ("https", "127.1", false),
+            ("https", "a.0x7f", false),
+            ("https", "[::1]", false),
+            ("https", "user@app.test", false),
+            ("https", "app_1.test", false),
+            ("https", "b\u{fc}cher.test", false),
+            ("https", "", false),
+            ("ftp", "app.test", false),
+        ] {
+            let parts = UrlParts { scheme, authority };
+            assert_eq!(parts.plain_host().is_some(), is_plain, "{scheme}://{authority}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn origin_is_what_the_parser_of_urls_makes_of_it(
+            scheme in "https?|ftp",
+            authority in "[a-zA0-9xn.-]{0,12}(\\.(localhost|test|0x1f|9))?(:[0-9]{0,5})?",
+        ) {
+            let (own, parsed) = (UrlParts { scheme: &scheme, authority: &authority }.origin(), parsed(&scheme, &authority));
+            prop_assert_eq!(own.as_ref().map(facts), parsed.as_ref().map(facts));
+        }
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
