@@ -196,6 +196,7 @@ pub(crate) async fn download_expenses(
 }
 
 /// The beginning of a file, with its first expenses.
+#[inline(never)]
 fn csv_beginning(headers: &HeaderMap, rows: &Rows) -> String {
     let mark = if is_for_browser(headers) { csv::BYTE_ORDER_MARK } else { "" };
     [mark, csv::HEADER, &csv::lines(rows)].concat()

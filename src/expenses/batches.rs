@@ -139,6 +139,16 @@ pub(super) fn unfilled(
     next.clone().filter(|next| rows < limit && filter.is_empty() && next.after.is_none())
 }
 
+/// Where the batch at a cursor of an earlier version begins, which the cursor does not tell.
+#[cold]
+#[inline(never)]
+fn begin_of_earlier(position: &Position, rows: &Rows, end: Option<&str>) -> Option<String> {
+    position.after.clone().or_else(|| {
+        let first = rows.iter().next().map(|row| row.id.to_string());
+        first.or_else(|| end.map(str::to_owned))
+    })
+}
+
 /// A batch of KV as the log changes it. An erased owner has none, whether KV responds or not.
 fn overlaid(
     stored: Result<Batch, KvError>,
@@ -149,14 +159,10 @@ fn overlaid(
         return Ok(ListedBatch { rows: Rows::default(), next: None });
     }
     let Batch { rows, end, next } = stored?;
-    let mut begin = position.begin.clone();
-    if begin.is_none() && position.kv_cursor.is_some() {
-        // A cursor of an earlier version does not tell where the batch begins.
-        begin = position.after.clone().or_else(|| {
-            let first = rows.iter().next().map(|row| row.id.to_string());
-            first.or_else(|| end.clone())
-        });
-    }
+    let begin = match &position.begin {
+        None if position.kv_cursor.is_some() => begin_of_earlier(position, &rows, end.as_deref()),
+        begin => begin.clone(),
+    };
     // An empty batch that is not the last ends where it begins.
     let end = end.or_else(|| begin.clone());
     let next = next.map(|cursor| Position {

@@ -45,22 +45,22 @@ const MCP_HEADERS = { accept: 'application/json, text/event-stream', 'mcp-protoc
 /** @type {Record<string, { most: Most, send: () => Promise<import('./support/http.mjs').Answer> }>} */
 const REQUESTS = {
   health: { most: { host: 0, calls: 10, kB: 1 }, send: () => world.anonymous().request('GET', '/health') },
-  'list by cookie': { most: { host: 12, calls: 5_150, kB: 191 }, send: () => browser.request('GET', '/expenses') },
-  'list by bearer': { most: { host: 12, calls: 40_500, kB: 202 }, send: () => bearer.request('GET', '/expenses') },
+  'list by cookie': { most: { host: 12, calls: 4_990, kB: 149 }, send: () => browser.request('GET', '/expenses') },
+  'list by bearer': { most: { host: 12, calls: 40_300, kB: 150 }, send: () => bearer.request('GET', '/expenses') },
   'one expense': {
-    most: { host: 12, calls: 4_710, kB: 166 },
+    most: { host: 12, calls: 4_690, kB: 140 },
     send: () => browser.request('GET', `/expenses/${one.id}`),
   },
   create: {
-    most: { host: 36, calls: 8_500, kB: 228 },
+    most: { host: 36, calls: 8_450, kB: 197 },
     send: () => bearer.request('POST', '/expenses', { json: { description: 'Lunch', amount: 10 } }),
   },
   page: {
-    most: { host: 19, calls: 22_400, kB: 283 },
+    most: { host: 19, calls: 22_100, kB: 246 },
     send: () => browser.request('GET', '/expenses', { headers: { accept: 'text/html' } }),
   },
   'tool call': {
-    most: { host: 20, calls: 23_700, kB: 253 },
+    most: { host: 20, calls: 23_600, kB: 208 },
     send: () => bearer.request('POST', '/mcp', { json: mcp, headers: MCP_HEADERS }),
   },
 };
@@ -90,7 +90,7 @@ test('first list of a new isolate calls Rust no more than stated', async () => {
   const answer = await browser.at(isolate).request('GET', '/expenses');
   assert.equal(answer.status, 200, `${answer}`);
   await worker.settle();
-  assertFew(before, await worker.calls(counters, isolate), { calls: 18_000, kB: 274 });
+  assertFew(before, await worker.calls(counters, isolate), { calls: 17_500, kB: 225 });
 });
 
 /** @param {number[]} before @param {number[]} after @param {Pick<Most, 'calls' | 'kB'>} most */

@@ -362,8 +362,6 @@ fn open_values<T>(
     cookies: &RequestCookies<'_>,
     open: &dyn Fn(&str) -> Option<T>,
 ) -> Vec<T> {
-    // A browser keeps no longer part.
-    let is_kept = |value: &&str| value.len() <= COOKIE_MAX_BYTES;
     let left = Cell::new(OPENED_MAX_BYTES);
     let open = |value: &str| {
         left.set(left.get().checked_sub(value.len())?);
@@ -371,11 +369,27 @@ fn open_values<T>(
     };
     let whole = cookies.values(name).filter(|value| !value.is_empty()).take(MAX_COPIES);
     let mut opened: Vec<T> = whole.filter_map(&open).collect();
+    if cookies.parts(name, 0).next().is_some() {
+        opened.extend(open_parts(name, cookies, &open));
+    }
+    opened
+}
+
+/// As [`open_values`], of the sessions in several parts.
+#[inline(never)]
+fn open_parts<T>(
+    name: &str,
+    cookies: &RequestCookies<'_>,
+    open: &dyn Fn(&str) -> Option<T>,
+) -> Vec<T> {
+    // A browser keeps no longer part.
+    let is_kept = |value: &&str| value.len() <= COOKIE_MAX_BYTES;
     let parts: Vec<Vec<&str>> = (0..MAX_PARTS)
         .map(|index| cookies.parts(name, index).filter(is_kept).take(MAX_COPIES).collect())
         .take_while(|copies: &Vec<&str>| !copies.is_empty())
         .collect();
     let most_copies = parts.iter().map(Vec::len).max().unwrap_or_default();
+    let mut opened = Vec::new();
     for copy in 0..most_copies {
         let sequence: Vec<&str> =
             parts.iter().filter_map(|copies| copies.get(copy).or(copies.last()).copied()).collect();

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -315,23 +315,31 @@ impl KeySetCache {
                 return;
             }
         }
-        let fetched = self.source.fetch().await.and_then(|published| match published.is_usable() {
-            true => Ok(published),
-            false => Err(Outage::new("the key set has no usable key")),
-        });
-        let now = self.clock.now();
-        match fetched {
-            Ok(published) => {
-                // Requests need the isolate's copy; KV's is for other isolates, and no request waits for its write.
-                self.finish_fetch(Some(published.clone()), None, now);
-                wait_until.finish(async move { self.store(published, now).await }).await;
+        self.fetch_from_source(wait_until).await;
+    }
+
+    /// In a box: KV nearly always has a set.
+    fn fetch_from_source(self: Arc<Self>, wait_until: WaitUntil) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let fetched =
+                self.source.fetch().await.and_then(|published| match published.is_usable() {
+                    true => Ok(published),
+                    false => Err(Outage::new("the key set has no usable key")),
+                });
+            let now = self.clock.now();
+            match fetched {
+                Ok(published) => {
+                    // Requests need the isolate's copy; KV's is for other isolates, and no request waits for its write.
+                    self.finish_fetch(Some(published.clone()), None, now);
+                    wait_until.finish(async move { self.store(published, now).await }).await;
+                }
+                Err(error) => {
+                    let issuer = self.source.name();
+                    AuthKitEvent::KeysNotFetched { issuer, cause: Cause(&error) }.emit();
+                    self.finish_fetch(None, Some(error), now);
+                }
             }
-            Err(error) => {
-                let issuer = self.source.name();
-                AuthKitEvent::KeysNotFetched { issuer, cause: Cause(&error) }.emit();
-                self.finish_fetch(None, Some(error), now);
-            }
-        }
+        })
     }
 
     fn finish_fetch(

@@ -213,45 +213,47 @@ impl CarriedSession {
     async fn set_cookies(self, response: &mut HeaderMap) {
         let update = self.context.session_update().take();
         if update.is_some() || self.cookies.iter().any(SignedInMarker::may_be_in) {
-            // In a box, because it is rare, and every request's future would be larger.
-            self.write_cookies(update, response).boxed().await;
+            self.write_cookies(update, response).await;
         }
     }
 
-    async fn write_cookies(self, update: Option<Update>, response: &mut HeaderMap) {
-        let Self { authkit, context, cookies, began } = self;
-        let Ok(origin) = context.origin() else { return };
-        let cookies = RequestCookies::from_values(&cookies);
-        let cookie = authkit.config.cookie.session_cookie(origin);
-        confirm_session(&cookie, origin, &cookies, response);
-        let set_cookies = match update {
-            None => return,
-            Some(Update::Ended) => {
-                // A sign-in may have followed the request, and its cookie would go too.
-                let sessions = cookie.read(&cookies, |sealed| authkit.open_session(sealed));
-                for known in sessions {
-                    if authkit.session_keepers.is_replaced(&known.session, began).await {
-                        return;
+    /// In a box, because it is rare, and every request's future would be larger.
+    fn write_cookies(self, update: Option<Update>, response: &mut HeaderMap) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Self { authkit, context, cookies, began } = self;
+            let Ok(origin) = context.origin() else { return };
+            let cookies = RequestCookies::from_values(&cookies);
+            let cookie = authkit.config.cookie.session_cookie(origin);
+            confirm_session(&cookie, origin, &cookies, response);
+            let set_cookies = match update {
+                None => return,
+                Some(Update::Ended) => {
+                    // A sign-in may have followed the request, and its cookie would go too.
+                    let sessions = cookie.read(&cookies, |sealed| authkit.open_session(sealed));
+                    for known in sessions {
+                        if authkit.session_keepers.is_replaced(&known.session, began).await {
+                            return;
+                        }
+                    }
+                    cookie.remove(&cookies)
+                }
+                Some(Update::Set(session)) => {
+                    match authkit.session_keepers.newest(session, began).await {
+                        Some(newest) => cookie
+                            .write(&newest.seal(&authkit.session_sealer), &cookies)
+                            .unwrap_or_else(|error| {
+                                // The old cookie stays; it leads to the new session.
+                                AuthKitEvent::SessionNotSet { cause: Cause(&error) }.emit();
+                                Vec::new()
+                            }),
+                        None => Vec::new(),
                     }
                 }
-                cookie.remove(&cookies)
+            };
+            for value in set_cookies {
+                response.append(header::SET_COOKIE, value);
             }
-            Some(Update::Set(session)) => {
-                match authkit.session_keepers.newest(session, began).await {
-                    Some(newest) => cookie
-                        .write(&newest.seal(&authkit.session_sealer), &cookies)
-                        .unwrap_or_else(|error| {
-                            // The old cookie stays; it leads to the new session.
-                            AuthKitEvent::SessionNotSet { cause: Cause(&error) }.emit();
-                            Vec::new()
-                        }),
-                    None => Vec::new(),
-                }
-            }
-        };
-        for value in set_cookies {
-            response.append(header::SET_COOKIE, value);
-        }
+        })
     }
 }
 

@@ -265,6 +265,7 @@ impl<'a> UntrustedToken<'a> {
     /// # Errors
     ///
     /// [`TokenError::Malformed`].
+    #[inline(never)]
     pub fn issuer_unverified(&self) -> Result<Option<String>, TokenError> {
         /// serde refuses a duplicate member, so that no two parsers read different values.
         #[derive(Deserialize)]

@@ -42,6 +42,7 @@ impl Erasure {
         Self { at: now, emptied_at: None, is_done: false, next_at: now }
     }
 
+    #[inline(never)]
     pub(super) fn parse(row: &str) -> Result<Self, ObjectFault> {
         let ErasureRow { at, emptied_at, is_done, .. } = parse("row of the erasure", row)?;
         let next_at = emptied_at.map_or(at, |at| at + KV_LAG_MAX_MILLIS);

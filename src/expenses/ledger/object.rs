@@ -332,14 +332,19 @@ impl Shared {
             !state.is_flushing && state.log.as_ref().is_some_and(has_work)
         };
         if has_work {
-            let shared = Arc::clone(self);
-            self.context.spawn(async move {
-                if let Err(fault) = Arc::clone(&shared).flush().await {
-                    let user = shared.owner_pseudonym();
-                    ExpensesEvent::TransferFailed { user, cause: Cause(&fault) }.emit();
-                }
-            });
+            self.transfer();
         }
+    }
+
+    #[inline(never)]
+    fn transfer(self: &Arc<Self>) {
+        let shared = Arc::clone(self);
+        self.context.spawn(async move {
+            if let Err(fault) = Arc::clone(&shared).flush().await {
+                let user = shared.owner_pseudonym();
+                ExpensesEvent::TransferFailed { user, cause: Cause(&fault) }.emit();
+            }
+        });
     }
 
     pub(super) fn begin_flush(&self) -> bool {
@@ -367,11 +372,17 @@ impl Shared {
             let response = act(log, storage)?;
             let grown = log.entries.len();
             if grown / GROWTH_STEP > entries / GROWTH_STEP {
-                let entries = u32::try_from(grown).unwrap_or(u32::MAX);
-                ExpensesEvent::LedgerLogGrown { user: self.pseudonym(owner), entries }.emit();
+                self.report_growth(owner, grown);
             }
             Ok(response)
         })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report_growth(&self, owner: &Owner, entries: usize) {
+        let entries = u32::try_from(entries).unwrap_or(u32::MAX);
+        ExpensesEvent::LedgerLogGrown { user: self.pseudonym(owner), entries }.emit();
     }
 
     /// The pseudonym of an owner in events.

@@ -27,6 +27,7 @@ pub(super) struct Pause {
 }
 
 impl Pause {
+    #[inline(never)]
     pub(super) fn parse(row: &str) -> Result<Self, UnknownVersion> {
         let unknown = UnknownVersion("row of the pause");
         let (failures, until) = row.split_once(' ').ok_or(unknown)?;

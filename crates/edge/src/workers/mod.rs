@@ -22,7 +22,6 @@ mod visitor;
 use std::{cell::RefCell, fmt::Display, sync::Arc};
 
 use axum::Router;
-use futures_util::FutureExt as _;
 use http::{HeaderName, StatusCode, header};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use worker::{
@@ -252,8 +251,7 @@ extern "C" fn receive(call: u32, head_length: u32) -> u32 {
             let mut router = ROUTER.with_borrow(Clone::clone).unwrap_or_default();
             let response = tower_service::Service::call(&mut router, request).await;
             if may_have_body {
-                // In a box: most requests have no body, and every request's future would be larger.
-                request::read_rest(&call).boxed_local().await;
+                request::read_rest(&call).await;
             }
             response::send(&call, response.unwrap_or_else(|never| match never {})).await;
         });

@@ -17,7 +17,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
@@ -47,13 +47,16 @@ pub fn may_have_body(method: &Method) -> bool {
 
 /// Reads the rest of a request's body, of which handlers may have read a part, so that the connection stays usable.
 /// Returns when the response may be sent; the event's context keeps reading the rest of a slow body.
-pub async fn read_rest(call: &Call) {
-    let mut is_left = false;
-    let rest = Operation::start(|waiter| is_left = read_rest_of_body(waiter, call.id()));
-    if is_left {
-        // A body that breaks off has lost its connection.
-        rest.await;
-    }
+/// In a box: most requests have no body.
+pub fn read_rest(call: &Call) -> LocalBoxFuture<'_, ()> {
+    Box::pin(async move {
+        let mut is_left = false;
+        let rest = Operation::start(|waiter| is_left = read_rest_of_body(waiter, call.id()));
+        if is_left {
+            // A body that breaks off has lost its connection.
+            rest.await;
+        }
+    })
 }
 
 /// The body as handlers see it.
