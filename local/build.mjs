@@ -105,15 +105,18 @@ const WASM_FEATURES = [
 ];
 /**
  * The passes of wasm-opt. The lowest kilobyte of memory is the far end of the stack, which no value has as its address: so
- * an offset that is added to an address becomes a part of the instruction that reads there. Inlining makes the bundle
- * larger once it is gzipped, because functions that were similar no longer are. A second round finds what the first one has
- * made possible. The functions that are called most come first, where their indices have one byte.
+ * an offset that is added to an address becomes a part of the instruction that reads there. Functions of a few
+ * instructions are inlined, which a new isolate would compile for as long as a hundred bytes: larger ones would make the
+ * bundle larger once it is gzipped, because functions that were similar no longer are. A second round finds what the
+ * first one has made possible. The functions that are called most come first, where their indices have one byte.
  */
 const WASM_PASSES = [
   '-Oz',
   '-Oz',
   '--low-memory-unused',
-  '--skip-pass=inlining-optimizing',
+  '--always-inline-max-function-size=5',
+  '--one-caller-inline-max-function-size=12',
+  '--flexible-inline-max-function-size=0',
   '--skip-pass=dae-optimizing',
   '--reorder-functions',
 ];
