@@ -63,7 +63,7 @@ fn signature(filter: &Filter, sort: Sort) -> String {
 pub(super) struct Cursors(pub(super) Sealer);
 
 impl Cursors {
-    // Not inlined, as `open`: most lists are on one page, which needs neither.
+    // Neither function is inlined: most lists are on one page, which needs no cursor.
     #[inline(never)]
     pub(super) fn seal(
         &self,

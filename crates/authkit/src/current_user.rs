@@ -346,6 +346,7 @@ impl CurrentUser {
             }
         }
         if expired.is_empty() && matches!(refusal, IdentifyError::Unauthenticated(_)) {
+            // Nothing to renew, and no outage.
             return Err(refusal);
         }
         Self::renew_one(context, expired, refusal).await
