@@ -106,9 +106,9 @@ const WASM_FEATURES = [
 /**
  * The passes of wasm-opt. The lowest kilobyte of memory is the far end of the stack, which no value has as its address: so
  * an offset that is added to an address becomes a part of the instruction that reads there. Functions of a few
- * instructions are inlined, which a new isolate would compile for as long as a hundred bytes: larger ones would make the
- * bundle larger once it is gzipped, because functions that were similar no longer are. A second round finds what the
- * first one has made possible. The functions that are called most come first, where their indices have one byte.
+ * instructions are inlined: a new isolate takes as long to begin one as to compile a hundred bytes. With larger ones the
+ * bundle would be larger once it is gzipped, because functions that were similar no longer would be. A second round finds
+ * what the first one has made possible. The functions that are called most come first, where their indices have one byte.
  */
 const WASM_PASSES = [
   '-Oz',

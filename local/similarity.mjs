@@ -9,7 +9,7 @@ import { functionBodies, withNames } from './wasm.mjs';
 const SEQUENCE_BYTES = 5;
 /** A sequence that more functions have tells little of them, and counting it takes most of the time. */
 const MAX_HOLDERS = 600;
-/** Added to a function's length, so that short functions are not preferred: of the values tried, this makes the smallest bundle. */
+/** Added to a function's length, so that short functions are not preferred. Of the values tried, it makes the smallest bundle. */
 const LENGTH_OFFSET_BYTES = 1600;
 /** A sequence of a function counts this much more than one of the function before it. */
 const GROWTH = 1.3;

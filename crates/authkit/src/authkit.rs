@@ -456,7 +456,7 @@ impl AuthKit {
         Ok(signed)
     }
 
-    /// The kind that a token's unverified issuer makes it.
+    /// The kind of a token, by its issuer, which is not verified.
     fn kind_of(&self, token: &UntrustedToken<'_>) -> Result<TokenKind, TokenError> {
         Ok(match &self.connect {
             Some(connect) if token.issuer_unverified()?.as_ref() == Some(&connect.issuer) => {

@@ -352,8 +352,8 @@ impl CurrentUser {
         Self::renew_one(context, expired, refusal).await
     }
 
-    /// The caller by the first session that WorkOS renews. In a box, because it is rare, and every request's future would
-    /// be larger.
+    /// The caller by the first session that WorkOS renews. Without a session to renew, only the browser's cookies are kept
+    /// during an outage. In a box, because it is rare, and every request's future would otherwise be larger.
     fn renew_one(
         context: &RequestContext,
         expired: Vec<(Arc<Session>, String)>,
@@ -410,7 +410,7 @@ impl CurrentUser {
         Ok(Self { credential, session: None, context: context.clone() })
     }
 
-    /// In a box, as `renew_one`.
+    /// The credential that an API key is. In a box, as `renew_one`.
     fn check_api_key<'a>(
         context: &'a RequestContext,
         value: &'a str,
@@ -472,6 +472,7 @@ impl From<RefreshError> for IdentifyError {
 }
 
 /// The rejection of a request without an identified caller. Refused credentials count for the client's address.
+/// In a box: most requests have a caller.
 fn limited_rejection_of<'a>(
     error: IdentifyError,
     parts: &'a Parts,

@@ -318,7 +318,7 @@ impl KeySetCache {
         self.fetch_from_source(wait_until).await;
     }
 
-    /// In a box: KV nearly always has a set.
+    /// Gets a set from the issuer, and stores it. In a box: KV nearly always has one.
     fn fetch_from_source(self: Arc<Self>, wait_until: WaitUntil) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let fetched =

@@ -217,7 +217,8 @@ impl CarriedSession {
         }
     }
 
-    /// In a box, because it is rare, and every request's future would be larger.
+    /// Confirms the session of a sign-in, and writes the update. In a box, because it is rare, and every request's future
+    /// would otherwise be larger.
     fn write_cookies(self, update: Option<Update>, response: &mut HeaderMap) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Self { authkit, context, cookies, began } = self;

@@ -31,7 +31,7 @@ struct Origin {
     is_http: bool,
     is_https: bool,
     is_loopback: bool,
-    /// Made when it is needed first.
+    /// Made when it is first needed.
     url: OnceLock<Url>,
 }
 
@@ -199,7 +199,8 @@ impl<'a> UrlParts<'a> {
         let Self { scheme, authority } = self;
         let serialized = format!("{scheme}://{authority}");
         let Some(host) = self.plain_host() else {
-            return RequestOrigin::of_url(Url::parse(&serialized).ok()?);
+            // With a path, because the parser would trim spaces at the end.
+            return RequestOrigin::of_url(Url::parse(&format!("{serialized}/")).ok()?);
         };
         Some(RequestOrigin(Arc::new(Origin {
             serialized,
@@ -211,8 +212,9 @@ impl<'a> UrlParts<'a> {
         })))
     }
 
-    /// The host, if the parser of URLs (URL standard) would leave the parts as they are: http or https, a domain name in
-    /// small ASCII letters that is no number, no international name to check, and no default port.
+    /// The host, if the parser of URLs (URL standard) would leave the parts as they are: http or https; a domain name of
+    /// small ASCII letters, digits and hyphens, whose last label begins with a letter, and none with `xn--`; and no port,
+    /// or one that is not the default.
     fn plain_host(&self) -> Option<&'a str> {
         let default_port = match self.scheme {
             "http" => "80",
@@ -299,7 +301,7 @@ mod tests {
 
     /// What the parser of URLs makes of a scheme and an authority.
     fn parsed(scheme: &str, authority: &str) -> Option<RequestOrigin> {
-        RequestOrigin::of_url(Url::parse(&format!("{scheme}://{authority}")).ok()?)
+        RequestOrigin::of_url(Url::parse(&format!("{scheme}://{authority}/")).ok()?)
     }
 
     fn facts(origin: &RequestOrigin) -> (&str, &str, bool, bool, bool, &Url) {
@@ -329,6 +331,10 @@ mod tests {
             ("https", "a.0x7f", false),
             ("https", "[::1]", false),
             ("https", "user@app.test", false),
+            ("https", "user:1@app.test", false),
+            ("https", "app.test ", false),
+            ("https", "app.test:0", false),
+            ("https", "a.1b", false),
             ("https", "app_1.test", false),
             ("https", "b\u{fc}cher.test", false),
             ("https", "", false),
@@ -343,12 +349,18 @@ mod tests {
         #[test]
         fn origin_is_that_of_the_parsed_url(
             scheme in "https?|ftp",
-            authority in "[a-zA0-9xn.-]{0,12}(\\.(localhost|test|0x1f|9))?(:[0-9]{0,5})?",
+            authority in "[a-zA0-9xn.-]{0,12}(\\.(localhost|test|0x1f|9))?(:[0-9]{0,5})?|[ -~]{0,16}|a\\.xn--[a-z0-9-]{0,8}",
         ) {
             let own = UrlParts { scheme: &scheme, authority: &authority }.origin();
             let parsed = parsed(&scheme, &authority);
             prop_assert_eq!(own.as_ref().map(facts), parsed.as_ref().map(facts));
         }
+    }
+
+    #[test]
+    fn host_with_a_space_at_its_end_has_no_origin() {
+        let headers = headers(&[("host", "app.test ")]);
+        assert!(RequestOrigin::of_request(&Uri::from_static("/"), &headers).is_none());
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -72,9 +72,10 @@ impl<'a> Edit<'a> {
     #[inline(never)]
     pub(super) fn change(request: &'a str, message: ChangeMessage) -> Result<Self, UnknownVersion> {
         let ChangeMessage { id, changes, condition } = message;
+        let id = id_of(&id)?;
         let changes = of_record(changes.into_changes())?;
         let action = Action::Change(changes.into());
-        Ok(Self { request, id: id_of(&id)?, action, condition: condition.into() })
+        Ok(Self { request, id, action, condition: condition.into() })
     }
 
     pub(super) fn remove(request: &'a str, message: RemoveMessage) -> Result<Self, UnknownVersion> {

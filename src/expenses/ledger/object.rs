@@ -111,7 +111,7 @@ impl Shared {
         self.edit(owner, edit).await
     }
 
-    // The writes are functions that are not inlined, as in `messages::apart`.
+    // As the other large writes it is not inlined: see `messages::apart`.
     #[inline(never)]
     fn add(
         self: &Arc<Self>,
