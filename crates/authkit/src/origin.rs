@@ -333,6 +333,7 @@ mod tests {
             ("https", "user@app.test", false),
             ("https", "user:1@app.test", false),
             ("https", "app.test ", false),
+            ("https", "app%2etest", false),
             ("https", "app.test:0", false),
             ("https", "a.1b", false),
             ("https", "app_1.test", false),
@@ -349,7 +350,8 @@ mod tests {
         #[test]
         fn origin_is_that_of_the_parsed_url(
             scheme in "https?|ftp",
-            authority in "[a-zA0-9xn.-]{0,12}(\\.(localhost|test|0x1f|9))?(:[0-9]{0,5})?|[ -~]{0,16}|a\\.xn--[a-z0-9-]{0,8}",
+            // The second without `%` and capitals, which together fail a debug assertion of `idna_adapter`'s empty table.
+            authority in "[a-zA0-9xn.-]{0,12}(\\.(localhost|test|0x1f|9))?(:[0-9]{0,5})?|[ -$&-@\\[-~]{0,16}|a\\.xn--[a-z0-9-]{0,8}",
         ) {
             let own = UrlParts { scheme: &scheme, authority: &authority }.origin();
             let parsed = parsed(&scheme, &authority);
