@@ -20,14 +20,14 @@ use crate::expenses::{
 /// A write of an existing expense.
 pub(super) struct Edit<'a> {
     /// Of the message.
-    pub(super) request: &'a str,
+    request: &'a str,
     pub(super) id: ExpenseId,
-    pub(super) action: Action,
+    action: Action,
     /// What the expense has to meet as it is now.
-    pub(super) condition: Condition,
+    condition: Condition,
 }
 
-pub(super) enum Action {
+enum Action {
     Replace(Box<Expense>),
     Change(Box<ExpenseChanges>),
     Remove,
