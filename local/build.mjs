@@ -15,6 +15,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
+import { withEagerFunctions } from './eager.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
 import { importNames, withCallCounters, withExports, withImports } from './wasm.mjs';
@@ -145,6 +146,7 @@ const INPUTS = [
   '.cargo/config.toml',
   'package-lock.json',
   'local/build.mjs',
+  'local/eager.mjs',
   'local/linker.mjs',
   'local/similarity.mjs',
   'local/wasm.mjs',
@@ -278,8 +280,9 @@ async function rustflags() {
 }
 
 /**
- * Makes the code smaller, and takes out the functions' names, which are a fifth of the bundle. Exports that the script does
- * not name go with the code behind them: the crate `worker` exports classes that the bundle does not use.
+ * Makes the code smaller and ready before the first request, and takes out the functions' names, which are a fifth of the
+ * bundle. Exports that the script does not name go with the code behind them: the crate `worker` exports classes that the
+ * bundle does not use.
  *
  * @param {string} folder
  * @param {boolean} isStripped
@@ -295,7 +298,9 @@ async function optimize(folder, isStripped) {
       throw new Stop(FAILED);
     }
   };
-  const words = new Set(readFileSync(join(folder, SCRIPT), 'utf8').match(/[\w$]+/g));
+  const script = join(folder, SCRIPT);
+  writeFileSync(script, withEagerFunctions(readFileSync(script, 'utf8')));
+  const words = new Set(readFileSync(script, 'utf8').match(/[\w$]+/g));
   writeFileSync(
     wasm,
     withExports(readFileSync(wasm), (name) => words.has(name)),
