@@ -12,7 +12,7 @@
 //! With a previous password configured, a sealer opens values sealed with either password and seals with
 //! the current one.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use aes_gcm::{
     Aes256Gcm,
@@ -172,27 +172,37 @@ fn keyed_hash(password: &Secret, info: &[u8]) -> Hmac<Sha256> {
 /// HKDF-SHA-256 derives from the cookie password. All isolates of a Worker have the same pseudonyms until the password
 /// changes.
 #[derive(Clone)]
-pub struct UserHasher(Hmac<Sha256>);
+pub struct UserHasher {
+    password: Secret,
+    keyed: OnceLock<Hmac<Sha256>>,
+}
 
 impl UserHasher {
     /// Derives the key.
     #[must_use]
     pub fn new(password: &Secret) -> Self {
-        Self(keyed_hash(password, USER_HASH_INFO))
+        let hasher = Self { password: password.clone(), keyed: OnceLock::new() };
+        hasher.keyed();
+        hasher
     }
 
-    /// The hasher of an environment, for a Durable Object that reports events; `None` without a cookie password.
+    /// The hasher of an environment, for a Durable Object that reports events; `None` without a cookie password. It
+    /// derives the key for the first pseudonym: an object starts often, and seldom has an event to report.
     #[must_use]
     pub fn from_env(host: &(impl Host + ?Sized)) -> Option<Self> {
-        host.var("WORKOS_COOKIE_PASSWORD")
-            .map(|password| Self::new(&Secret::from(password.as_str())))
+        let password = Secret::from(host.var("WORKOS_COOKIE_PASSWORD")?);
+        Some(Self { password, keyed: OnceLock::new() })
     }
 
     /// The pseudonym of the user with this id.
     #[must_use]
     pub fn hash(&self, user_id: &str) -> UserHash {
-        let code = self.0.clone().chain_update(user_id).finalize().into_bytes();
+        let code = self.keyed().clone().chain_update(user_id).finalize().into_bytes();
         UserHash::new(&code.into())
+    }
+
+    fn keyed(&self) -> &Hmac<Sha256> {
+        self.keyed.get_or_init(|| keyed_hash(&self.password, USER_HASH_INFO))
     }
 }
 

@@ -15,10 +15,18 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     if seeded::fill(&mut bytes) {
         return bytes;
     }
-    // `expect` would have every message of the error in the bundle.
-    assert!(getrandom::getrandom(&mut bytes).is_ok(), "the system generator has failed");
+    assert!(fill(&mut bytes), "the system generator has failed");
     bytes
 }
+
+#[cfg(not(target_arch = "wasm32"))]
+fn fill(bytes: &mut [u8]) -> bool {
+    getrandom::getrandom(bytes).is_ok()
+}
+
+/// In one call of JavaScript: `getrandom` looks for the generators of all environments first.
+#[cfg(target_arch = "wasm32")]
+use crate::workers::fill_random as fill;
 
 /// The seeded generator of a simulation. It exists only with the feature `memory`, which a Worker does not have.
 #[cfg(feature = "memory")]
