@@ -403,6 +403,60 @@ mod tests {
         assert_eq!(invalid.into_changes(), None);
     }
 
+    /// Versions of the Worker exchange them while a deployment replaces one by another.
+    #[test]
+    fn messages_and_responses_keep_their_json() {
+        let condition = r#"{"is_one_of":{"listed":["a"]},"is_none_of":"any"}"#;
+        let expense = r#"{"description":"Lunch","amount":"1.20","currency":"EUR","category":"meals","date":"2026-11-20","created_at":1,"updated_at":2}"#;
+        let add = format!(
+            r#"{{"add":{{"id":"1","record":{expense},"key":{{"hash":"h","body_hash":"b"}}}}}}"#
+        );
+        let replace =
+            format!(r#"{{"replace":{{"id":"1","record":{expense},"condition":{condition}}}}}"#);
+        let change = format!(
+            r#"{{"change":{{"id":"1","changes":{{"amount":"1.20","date":null}},"condition":{condition}}}}}"#
+        );
+        let remove = format!(r#"{{"remove":{{"id":"1","condition":{condition}}}}}"#);
+        for command in [
+            &*add,
+            &replace,
+            &change,
+            &remove,
+            r#"{"restore":{"id":"1"}}"#,
+            r#"{"import":{"rows":[{"id":"1","row":"text"}]}}"#,
+            r#"{"get":{"id":"1"}}"#,
+            r#"{"list":{"after":null}}"#,
+            r#"{"list":{"after":"1","until":"2","limit":3}}"#,
+            r#""erase""#,
+        ] {
+            let json = format!(
+                r#"{{"v":1,"owner":"user_ada","request":"r","reads_rows":true,"command":{command}}}"#
+            );
+            let message: Message<'_> = parse("message", &json).unwrap();
+            assert_eq!(edge_host::json::write(&message), json);
+        }
+        for outcome in [
+            r#"{"saved_row":{"id":"1","row":"text"}}"#,
+            r#""removed""#,
+            r#""absent""#,
+            r#""unreadable""#,
+            r#""not_met""#,
+            r#""key_reused""#,
+            r#""full""#,
+            r#"{"not_read":{"reason":"KV"}}"#,
+            r#"{"unfit_amount":{"amount":"1.20","currency":"JPY"}}"#,
+            r#"{"imported":{"added":2}}"#,
+            r#""erased""#,
+            r#"{"row":{"entry":null}}"#,
+            r#"{"row":{"entry":{"id":"1","row":null,"removed":"text"}}}"#,
+            r#"{"rows":{"entries":[{"id":"1","row":"text"}]}}"#,
+        ] {
+            let json = format!(r#"{{"v":1,"outcome":{outcome}}}"#);
+            let response: Response<'_> = parse("response", &json).unwrap();
+            assert_eq!(edge_host::json::write(&response), json);
+        }
+    }
+
     #[test]
     fn another_version_is_unknown() {
         for json in [r#"{"v":2,"outcome":"removed"}"#, r#"{"outcome":"removed"}"#, "", "[1]"] {
