@@ -9,14 +9,16 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::table::Table;
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = runSoon)]
-    fn run_soon();
+    /// `catch` although it throws nothing: for an import that needs no conversion at all, wasm-bindgen makes an object
+    /// of everything that the file exports.
+    #[wasm_bindgen(catch, js_name = runSoon)]
+    fn run_soon() -> Result<(), JsValue>;
 }
 
 struct Task {
@@ -35,7 +37,7 @@ impl Wake for TaskWaker {
         READY.with_borrow_mut(|ready| ready.push_back(self.0));
         // Code outside of this folder woke the task, in an event of its own: nobody runs the tasks after it.
         if !IS_RUNNING.get() && !IS_RUN_PLANNED.replace(true) {
-            run_soon();
+            let _: Result<(), JsValue> = run_soon();
         }
     }
 }

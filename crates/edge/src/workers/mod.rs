@@ -68,13 +68,17 @@ impl WorkersHost {
 
     /// The value of a binding that is an object of the runtime.
     fn bound(&self, binding: &str) -> Option<JsValue> {
-        Reflect::get(&self.0, &JsValue::from_str(binding)).ok().filter(JsValue::is_object)
+        self.value(binding).filter(JsValue::is_object)
+    }
+
+    fn value(&self, name: &str) -> Option<JsValue> {
+        Reflect::get(&self.0, &JsValue::from_str(name)).ok()
     }
 }
 
 impl Host for WorkersHost {
     fn var(&self, name: &str) -> Option<String> {
-        self.0.var(name).ok().map(|value| value.to_string())
+        self.value(name)?.as_string()
     }
 
     fn kv(&self, binding: &str) -> Option<Arc<dyn KvNamespace>> {
