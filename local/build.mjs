@@ -108,10 +108,12 @@ const WASM_FEATURES = [
  * The passes of wasm-opt. The lowest kilobyte of memory is the far end of the stack, which no value has as its address: so
  * an offset that is added to an address becomes a part of the instruction that reads there. Functions of a few
  * instructions are inlined: a new isolate takes as long to begin one as to compile a hundred bytes. With larger ones the
- * bundle would be larger once it is gzipped, because functions that were similar no longer would be. A second round finds
- * what the first one has made possible. The functions that are called most come first, where their indices have one byte.
+ * bundle would be larger once it is gzipped, because functions that were similar no longer would be. The second and the
+ * third round find what the one before has made possible. The functions that are called most come first, where their
+ * indices have one byte.
  */
 const WASM_PASSES = [
+  '-Oz',
   '-Oz',
   '-Oz',
   '--low-memory-unused',
@@ -137,6 +139,12 @@ const LINKER = { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: join(ROOT, 'local/l
  * variant; derived `Debug` would be another kilobyte, and nothing else prints it.
  */
 const SHORT_PANICS = '-Zlocation-detail=file,line -Zfmt-debug=shallow';
+/**
+ * rustc inlines the smallest functions before LLVM compiles them, as it does by itself unless it compiles for size. That
+ * saves calls, and copies of values in memory. With its own bounds, 50 and 100, a read makes another tenth fewer calls, and
+ * the bundle is 11 kB larger, gzipped.
+ */
+const INLINING = '-Zinline-mir=yes -Zinline-mir-threshold=10 -Zinline-mir-hint-threshold=40';
 /** Inputs of a build beside those that cargo reports. */
 const INPUTS = [
   'Cargo.toml',
@@ -178,7 +186,7 @@ export async function build(show, { worker = EXPENSES, mode = RELEASE } = {}) {
       ...(worker.hasThinEntry
         ? { ESBUILD_BIN: THIN_ENTRY, THIN_ENTRY_ESBUILD: BIN.esbuild }
         : { ESBUILD_BIN: BIN.esbuild }),
-      RUSTFLAGS: mode.profile === 'release' ? `${flags} ${SHORT_PANICS}` : flags,
+      RUSTFLAGS: mode.profile === 'release' ? `${flags} ${SHORT_PANICS} ${INLINING}` : flags,
       ...(mode.profile === 'release' ? { ...SMALL_STANDARD_LIBRARY, ...LINKER } : {}),
       ...(mode === PROFILE ? { NO_MINIFY: '1' } : {}),
     };
@@ -308,7 +316,7 @@ async function optimize(folder, isStripped) {
   await run(...WASM_PASSES, '--debuginfo');
   if (!isStripped) return;
   writeFileSync(wasm, namedBySimilarity(readFileSync(wasm)));
-  await run('--reorder-functions-by-name', '--strip-debug', '--strip-producers');
+  await run('--reorder-functions-by-name', '--strip-debug', '--strip-producers', '--strip-target-features');
   shortenImports(folder);
 }
 

@@ -8,11 +8,11 @@ import { functionBodies, withNames } from './wasm.mjs';
 /** The length of the sequences that two functions are compared by, in bytes. */
 const SEQUENCE_BYTES = 5;
 /** A sequence that more functions have tells little of them, and counting it takes most of the time. */
-const MAX_HOLDERS = 600;
+const MAX_HOLDERS = 1500;
 /** Added to a function's length, so that short functions are not preferred. Of the values tried, it makes the smallest bundle. */
 const LENGTH_OFFSET_BYTES = 1600;
 /** A sequence of a function counts this much more than one of the function before it. */
-const GROWTH = 1.3;
+const GROWTH = 1.2;
 /** Below the largest number of JavaScript, 1.8e308, by more than a function can add. */
 const MAX_WEIGHT = 1e200;
 /** The first functions keep their place: those that are called most have indices of one byte, up to 127. */
