@@ -15,7 +15,6 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
-import { withEagerFunctions } from './eager.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
 import { importNames, withCallCounters, withExports, withImports } from './wasm.mjs';
@@ -307,6 +306,8 @@ async function optimize(folder, isStripped) {
     }
   };
   const script = join(folder, SCRIPT);
+  // Here, because TypeScript's parser takes a third of a second to load, and a bundle is nearly always there.
+  const { withEagerFunctions } = await import('./eager.mjs');
   writeFileSync(script, withEagerFunctions(readFileSync(script, 'utf8')));
   const words = new Set(readFileSync(script, 'utf8').match(/[\w$]+/g));
   writeFileSync(
