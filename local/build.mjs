@@ -305,11 +305,11 @@ async function optimize(folder, isStripped) {
       throw new Stop(FAILED);
     }
   };
-  const script = join(folder, SCRIPT);
   // Here, because TypeScript's parser takes a third of a second to load, and a bundle is nearly always there.
   const { withEagerFunctions } = await import('./eager.mjs');
-  writeFileSync(script, withEagerFunctions(readFileSync(script, 'utf8')));
-  const words = new Set(readFileSync(script, 'utf8').match(/[\w$]+/g));
+  const script = withEagerFunctions(readFileSync(join(folder, SCRIPT), 'utf8'));
+  writeFileSync(join(folder, SCRIPT), script);
+  const words = new Set(script.match(/[\w$]+/g));
   writeFileSync(
     wasm,
     withExports(readFileSync(wasm), (name) => words.has(name)),

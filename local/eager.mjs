@@ -1,8 +1,8 @@
 /**
- * When V8 compiles the functions of a script. It compiles a function at its first call, for which a request waits, and has
- * then read it before, with the script, for its end alone. A function in parentheses it takes for one that is called at
- * once, and compiles it with the script: https://v8.dev/blog/preparser#pife. A runtime that starts isolates ahead of
- * requests has done that before the first one.
+ * When V8 compiles the functions of a script. It reads a function twice: with the script, to find its end, and at its first
+ * call, to compile it, while a request waits. A function in parentheses it takes for one that is called at once, and
+ * compiles it with the script: https://v8.dev/blog/preparser#pife. A runtime that starts isolates ahead of requests has
+ * done that before the first one.
  */
 
 import ts from 'typescript';
@@ -38,14 +38,15 @@ function isDeclared(node) {
 /** The text of a node with its functions in parentheses. @param {ts.Node} node @returns {string} */
 function textOf(node) {
   const script = node.getSourceFile().text;
+  const name = isDeclared(node) ? node.name : undefined;
   let text = '';
   let at = node.getStart();
   ts.forEachChild(node, (child) => {
     text += script.slice(at, child.getStart());
-    if (!isDeclared(node) || child !== node.name) text += textOf(child);
+    if (child !== name) text += textOf(child);
     at = child.end;
   });
   text += script.slice(at, node.end);
-  if (isDeclared(node)) return `var ${node.name.text}=(${text});`;
+  if (name) return `var ${name.text}=(${text});`;
   return ts.isFunctionExpression(node) && !ts.isParenthesizedExpression(node.parent) ? `(${text})` : text;
 }

@@ -26,7 +26,7 @@ fn fill(bytes: &mut [u8]) -> bool {
 
 /// In one call of JavaScript: `getrandom` looks for the generators of all environments first.
 #[cfg(target_arch = "wasm32")]
-use crate::workers::fill_random as fill;
+use crate::workers::random::fill;
 
 /// The seeded generator of a simulation. It exists only with the feature `memory`, which a Worker does not have.
 #[cfg(feature = "memory")]

@@ -12,7 +12,7 @@ mod object;
 mod objects;
 mod operation;
 mod panics;
-mod random;
+pub(crate) mod random;
 mod rate_limit;
 mod request;
 mod response;
@@ -32,7 +32,6 @@ use worker::{
 };
 
 use call::Call;
-pub(crate) use random::fill as fill_random;
 pub(crate) use text::in_small_letters;
 
 /// The version of the crate `worker` whose types [`WorkersHost::env`] returns.
