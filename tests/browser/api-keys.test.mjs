@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { inspect } from './support/looks.mjs';
+import { expectFocus, inspect } from './support/looks.mjs';
 import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors({ vars: { WORKOS_API_KEYS: 'on' } });
@@ -23,7 +23,7 @@ for (const javaScriptEnabled of [true, false]) {
     assert.match(await alert.innerText(), /Give the key a name.*Choose what the key may do/s);
     if (javaScriptEnabled) {
       await inspect(page, 'api-keys-invalid');
-      assert.ok(await alert.evaluate((element) => element === document.activeElement));
+      await expectFocus(alert);
     }
 
     // By keyboard alone.

@@ -3,18 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { inspect } from './support/looks.mjs';
+import { drawn, expectFocus, inspect } from './support/looks.mjs';
 import { signIn, startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
 const NARROW = { width: 320, height: 640 };
 
 /** @typedef {import('playwright-core').Page} Page */
-
-/** The id of the element with the focus. @param {Page} page */
-function focus(page) {
-  return page.evaluate(() => document.activeElement?.id);
-}
 
 /** @param {Page} page */
 function status(page) {
@@ -36,7 +31,7 @@ test('several receipts are entered by keyboard alone', async (t) => {
     ['Apples', '2.10'],
   ]) {
     await status(page).filter({ hasText: 'Added' }).waitFor();
-    assert.equal(await focus(page), 'description');
+    await expectFocus(page.locator('#description'));
     assert.equal(await page.locator('#category').inputValue(), 'groceries');
     assert.equal(await page.getByLabel('Date', { exact: true }).inputValue(), '2026-01-31');
     const describing = await page.getByLabel('Description', { exact: true }).getAttribute('aria-describedby');
@@ -50,7 +45,8 @@ test('several receipts are entered by keyboard alone', async (t) => {
   await inspect(page, 'expenses-added');
   await page.reload();
   assert.equal(await status(page).count(), 0);
-  assert.notEqual(await focus(page), 'description');
+  await drawn(page);
+  assert.notEqual(await page.evaluate(() => document.activeElement?.id), 'description');
 });
 
 test('a page restored from the cache repeats no message', async (t) => {

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { present } from '../e2e/support/values.mjs';
-import { expectAccessible, inspect } from './support/looks.mjs';
+import { expectAccessible, expectFocus, inspect } from './support/looks.mjs';
 import { signIn, startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
@@ -137,7 +137,7 @@ for (const [field, label, bad, message] of MISTAKES) {
     if (field !== 'description')
       assert.equal(await page.getByLabel('Description', { exact: true }).inputValue(), 'Kept');
     // The summary of what is wrong has the focus, and leads to the field.
-    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('role')), 'alert');
+    await expectFocus(page.getByRole('alert'));
     await expectAccessible(page);
     if (field === 'amount' && bad === 'a lot') await inspect(page, 'expense-refused');
     await page.goto('/expenses');

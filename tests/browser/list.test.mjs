@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { inspect } from './support/looks.mjs';
+import { drawn, expectFocus, inspect } from './support/looks.mjs';
 import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
@@ -44,6 +44,7 @@ async function rows(page) {
 
 /** That the head of the list is at the top of the window. @param {Page} page */
 async function expectAtList(page) {
+  await drawn(page);
   const top = await page.locator('#list').evaluate((element) => element.getBoundingClientRect().top);
   const { room, y } = await page.evaluate(() => ({
     room: document.documentElement.scrollHeight - window.innerHeight,
@@ -105,7 +106,7 @@ test('the keyboard reaches the result of a filter next', async (t) => {
   await page.getByRole('heading', { name: 'Filtered expenses' }).waitFor();
   assert.deepEqual(await rows(page), ['Flight']);
   await expectAtList(page);
-  assert.equal(await page.evaluate(() => document.activeElement?.id), 'list');
+  await expectFocus(page.locator('#list'));
   await page.keyboard.press('Tab');
   assert.equal(
     await page.evaluate(() => /** @type {HTMLElement} */ (document.activeElement).innerText),

@@ -49,6 +49,21 @@ export async function screenshots(page, name) {
 }
 
 /**
+ * That an element has the focus. A browser gives it to an element with `autofocus` when it draws the page, which is later
+ * than the element can be found.
+ *
+ * @param {import('playwright-core').Locator} element
+ */
+export async function expectFocus(element) {
+  await element.and(element.page().locator(':focus')).waitFor();
+}
+
+/** Waits until the page is drawn: its focus and its scroll position are then where its address leads. @param {Page} page */
+export async function drawn(page) {
+  await page.evaluate(() => new Promise(requestAnimationFrame));
+}
+
+/**
  * That nothing has to be scrolled sideways to be read. 320 pixels are also a window of 1,280 at four
  * times the size (WCAG 2.2, success criterion 1.4.10).
  *
