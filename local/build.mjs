@@ -17,7 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
-import { importNames, withCallCounters, withExports, withImports } from './wasm.mjs';
+import { importNames, withCallCounters, withExports, withImports, withoutAlignment } from './wasm.mjs';
 
 /**
  * A Worker of this repository. Paths are relative to the project's folder.
@@ -316,7 +316,7 @@ async function optimize(folder, isStripped) {
   );
   await run(...WASM_PASSES, '--debuginfo');
   if (!isStripped) return;
-  writeFileSync(wasm, namedBySimilarity(readFileSync(wasm)));
+  writeFileSync(wasm, namedBySimilarity(withoutAlignment(readFileSync(wasm))));
   await run('--reorder-functions-by-name', '--strip-debug', '--strip-producers', '--strip-target-features');
   shortenImports(folder);
 }

@@ -16,6 +16,7 @@ import {
   withExports,
   withImports,
   withNames,
+  withoutAlignment,
 } from './wasm.mjs';
 
 await build('quiet');
@@ -57,11 +58,16 @@ const TWO_FUNCTIONS = Buffer.from([
   ...[10, 9, 2, 2, 0, 0x0b, 4, 1, 2, 0x7f, 0x0b],
 ]);
 
-test('module counts the calls of its functions', () => {
-  const { wasm: counted, counters } = withCallCounters(withNames(TWO_FUNCTIONS, ['one', 'two']));
+/** The exports of a module without imports. @param {Buffer} module */
+function instantiated(module) {
   // Node's types know no WebAssembly.
   const { Instance, Module } = /** @type {any} */ (globalThis).WebAssembly;
-  const { memory, a, b } = new Instance(new Module(counted)).exports;
+  return new Instance(new Module(module)).exports;
+}
+
+test('module counts the calls of its functions', () => {
+  const { wasm: counted, counters } = withCallCounters(withNames(TWO_FUNCTIONS, ['one', 'two']));
+  const { memory, a, b } = instantiated(counted);
   a();
   for (let calls = 0; calls < 3; calls += 1) b();
   assert.deepEqual([...new Uint32Array(memory.buffer, counters.address, 2)], [1, 3]);
@@ -70,6 +76,33 @@ test('module counts the calls of its functions', () => {
     ['one', 'two'],
   );
   assert.equal(counters.address, 65_536);
+});
+
+test('module without alignment reads and writes the same', () => {
+  const TYPED_LOAD = 0x28;
+  const load = [0x41, 8, TYPED_LOAD, 2, 4];
+  const store = [0x41, 8, 0x41, 42, 0x36, 2, 4];
+  // What looks like an access, in a constant and among the labels of a branch.
+  const constant = [0x44, ...Array(8).fill(TYPED_LOAD), 0x1a];
+  const branch = [0x02, 0x40, 0x20, 0, 0x0e, 2, 0, 0, 0, 0x0b];
+  const body = [0, ...constant, ...branch, ...store, ...load, 0x0b];
+  const withBody = (/** @type {number[]} */ content) =>
+    Buffer.from([
+      ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      ...[1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
+      ...[3, 2, 1, 0],
+      ...[5, 3, 1, 0, 1],
+      ...[7, 5, 1, 1, 0x61, 0, 0],
+      ...[10, content.length + 2, 1, content.length, ...content],
+    ]);
+  const unaligned = withoutAlignment(withBody(body));
+  const expected = [...body];
+  expected[body.length - 3] = 0;
+  expected[body.length - 3 - load.length] = 0;
+  assert.deepEqual([...unaligned], [...withBody(expected)]);
+  assert.equal(instantiated(unaligned).a(0), 42);
+  // The bundle has none, as far as its last function.
+  assert.ok(withoutAlignment(wasm).equals(wasm));
 });
 
 test('module imports by the same names as the script', () => {

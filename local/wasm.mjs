@@ -12,6 +12,49 @@ const NAMES_OF_FUNCTIONS = 1;
 const IMPORTED_FUNCTION = 0;
 const IMPORTED_TAG = 4;
 
+// Instructions that are not followed by a fixed count of numbers in LEB128.
+const BR_TABLE = 0x0e;
+const SELECT_OF_TYPE = 0x1c;
+const TRY_TABLE = 0x1f;
+const F32_CONST = 0x43;
+const F64_CONST = 0x44;
+const PREFIX = 0xfc;
+/** Loads and stores. */
+const [FIRST_ACCESS, LAST_ACCESS] = [0x28, 0x3e];
+/** The first and the last of instructions that are followed by as many numbers. A type is a number too. */
+const NUMBERS_AFTER = [
+  // `unreachable` and `nop`.
+  [0x00, 0x01, 0],
+  // `block`, `loop` and `if` with a type, `else`, and exceptions of the first kind.
+  [0x02, 0x04, 1],
+  [0x05, 0x05, 0],
+  [0x06, 0x09, 1],
+  [0x0a, 0x0b, 0],
+  // `br` and `br_if`, `return`, calls.
+  [0x0c, 0x0d, 1],
+  [0x0f, 0x0f, 0],
+  [0x10, 0x10, 1],
+  [0x11, 0x11, 2],
+  [0x12, 0x12, 1],
+  [0x13, 0x13, 2],
+  [0x18, 0x18, 1],
+  // `catch_all`, `drop`, `select`.
+  [0x19, 0x1b, 0],
+  // Locals, globals and tables by their index.
+  [0x20, 0x26, 1],
+  [FIRST_ACCESS, LAST_ACCESS, 2],
+  // The size of memory, and constants.
+  [0x3f, 0x42, 1],
+  // Arithmetic.
+  [0x45, 0xc4, 0],
+  // References.
+  [0xd0, 0xd0, 1],
+  [0xd1, 0xd1, 0],
+  [0xd2, 0xd2, 1],
+];
+/** The same for what follows the prefix: conversions of floats, then memory and tables as a whole. */
+const NUMBERS_AFTER_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
+
 /** Reads a module's bytes from a position on. */
 class Reader {
   /** @param {Buffer} bytes @param {number} [at] */
@@ -111,6 +154,64 @@ export function functionBodies(wasm) {
   if (!code) return [];
   const reader = new Reader(code.content);
   return Array.from({ length: reader.number() }, () => reader.vector());
+}
+
+/**
+ * The module without the alignment of its accesses to memory. It is a hint, which V8 does not use, and without it more
+ * instructions are the same, so the module is 0.6 % smaller once it is gzipped.
+ *
+ * @param {Buffer} wasm
+ */
+export function withoutAlignment(wasm) {
+  const bodies = functionBodies(wasm).map((body) => {
+    const changed = Buffer.from(body);
+    for (const at of alignmentsIn(body)) changed[at] = 0;
+    return withLength(changed);
+  });
+  const content = Buffer.concat([leb128(bodies.length), ...bodies]);
+  return moduleOf(
+    wasm,
+    sectionsOf(wasm).map((section) => (section.kind === SECTION_CODE ? { ...section, content } : section)),
+  );
+}
+
+/**
+ * Where a function has the alignments of its accesses to memory. They are known by reading all instructions before them
+ * (section 5.4).
+ *
+ * @param {Buffer} body
+ */
+function alignmentsIn(body) {
+  const reader = new Reader(body, endOfLocals(body));
+  const numbers = (/** @type {number} */ count) => {
+    for (let left = count; left > 0; left -= 1) reader.number();
+  };
+  const found = [];
+  while (reader.at < body.length) {
+    const [opcode] = reader.take(1);
+    if (opcode >= FIRST_ACCESS && opcode <= LAST_ACCESS) found.push(reader.at);
+    if (opcode === BR_TABLE) numbers(reader.number() + 1);
+    else if (opcode === SELECT_OF_TYPE) numbers(reader.number());
+    else if (opcode === F32_CONST) reader.take(4);
+    else if (opcode === F64_CONST) reader.take(8);
+    else if (opcode === TRY_TABLE) {
+      numbers(1);
+      // `catch` and `catch_ref` have a tag and a label, and those of all exceptions a label.
+      for (let left = reader.number(); left > 0; left -= 1) numbers(reader.number() < 2 ? 2 : 1);
+    } else if (opcode === PREFIX) {
+      const count = NUMBERS_AFTER_PREFIX[reader.number()];
+      if (count === undefined) throw new Error('A function has an instruction that this file does not know.');
+      numbers(count);
+    } else numbers(numbersAfter(opcode));
+  }
+  return found;
+}
+
+/** How many numbers follow an instruction. @param {number} opcode */
+function numbersAfter(opcode) {
+  const known = NUMBERS_AFTER.find(([first, last]) => opcode >= first && opcode <= last);
+  if (!known) throw new Error(`A function has the instruction ${opcode.toString(16)}, which this file does not know.`);
+  return known[2];
 }
 
 /**
