@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { drawn, expectFocus, inspect } from './support/looks.mjs';
+import { expectFocus, inspect, nextFrame } from './support/looks.mjs';
 import { signIn, startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
@@ -45,7 +45,7 @@ test('several receipts are entered by keyboard alone', async (t) => {
   await inspect(page, 'expenses-added');
   await page.reload();
   assert.equal(await status(page).count(), 0);
-  await drawn(page);
+  await nextFrame(page);
   assert.notEqual(await page.evaluate(() => document.activeElement?.id), 'description');
 });
 

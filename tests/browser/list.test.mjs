@@ -3,20 +3,32 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { drawn, expectFocus, inspect } from './support/looks.mjs';
+import { expectFocus, inspect, nextFrame } from './support/looks.mjs';
 import { startVisitors } from './support/visitors.mjs';
 
 const visitors = await startVisitors();
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** Newest addition last. @type {[string, string, string, string, number][]} */
+const NOW = new Date();
+const TODAY = NOW.toISOString().slice(0, 10);
+const [LAST_MONTH, MONTH_BEFORE] = [1, 2].map((months) =>
+  new Date(Date.UTC(NOW.getUTCFullYear(), NOW.getUTCMonth() - months, 15)).toISOString().slice(0, 10),
+);
+
+/** Newest addition last. */
 const EXPENSES = [
-  ['Café Müller', '4.50', 'EUR', 'meals', 2],
-  ['Flight to Łódź with a name that is long enough for two lines on every phone', '1289.90', 'EUR', 'Travel', 40],
-  ['Team lunch', '42.50', 'USD', 'Meals', 1],
-  ['Rent', '900.00', 'EUR', 'housing', 70],
-  ['Lunch, again', '9.00', 'EUR', 'meals', 0],
+  ['Café Müller', '4.50', 'EUR', 'meals', TODAY],
+  [
+    'Flight to Łódź with a name that is long enough for two lines on every phone',
+    '1289.90',
+    'EUR',
+    'Travel',
+    LAST_MONTH,
+  ],
+  ['Team lunch', '42.50', 'USD', 'Meals', TODAY],
+  ['Rent', '900.00', 'EUR', 'housing', MONTH_BEFORE],
+  ['Lunch, again', '9.00', 'EUR', 'meals', TODAY],
 ];
 
 /** A visitor who has only {@link EXPENSES}. @param {import('node:test').TestContext} t @param {object} [options] */
@@ -26,8 +38,7 @@ async function visitor(t, options = {}) {
   const headers = { origin };
   const listed = await page.request.get(`${origin}/expenses?limit=1000`, { headers: { accept: 'application/json' } });
   for (const { id } of await listed.json()) await page.request.delete(`${origin}/expenses/${id}`, { headers });
-  for (const [description, amount, currency, category, daysAgo] of EXPENSES) {
-    const date = new Date(Date.now() - daysAgo * 86_400_000).toISOString().slice(0, 10);
+  for (const [description, amount, currency, category, date] of EXPENSES) {
     const data = { description, amount, currency, category, date };
     const added = await page.request.post(`${origin}/expenses`, { data, headers });
     assert.equal(added.status(), 201);
@@ -44,7 +55,7 @@ async function rows(page) {
 
 /** That the head of the list is at the top of the window. @param {Page} page */
 async function expectAtList(page) {
-  await drawn(page);
+  await nextFrame(page);
   const top = await page.locator('#list').evaluate((element) => element.getBoundingClientRect().top);
   const { room, y } = await page.evaluate(() => ({
     room: document.documentElement.scrollHeight - window.innerHeight,

@@ -58,8 +58,8 @@ export async function expectFocus(element) {
   await element.and(element.page().locator(':focus')).waitFor();
 }
 
-/** Waits until the page is drawn: its focus and its scroll position are then where its address leads. @param {Page} page */
-export async function drawn(page) {
+/** Waits for the next frame of a page with scripts. By its first one, focus and scroll position are where they are to be. @param {Page} page */
+export async function nextFrame(page) {
   await page.evaluate(() => new Promise(requestAnimationFrame));
 }
 
