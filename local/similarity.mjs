@@ -3,26 +3,30 @@
  * refers to a near one in fewer bits: a module is 4 % smaller in this order than in the order of the functions' names.
  */
 
+import { setImmediate as turn } from 'node:timers/promises';
+
 import { functionBodies, withNames } from './wasm.mjs';
 
-/** The length of the sequences that functions have in common, in bytes. */
+/** The length of the sequences that functions have in common, in bytes. Of 4 to 8, it makes the smallest bundle. */
 const SEQUENCE_BYTES = 6;
-/** A sequence that more functions have is never far away. */
+/** A sequence that more functions have is never far away, and looking for all of them takes most of the time. */
 const MAX_HOLDERS = 60;
 /** The first functions keep their place: those that are called most have indices of one byte, up to 127. */
 const FIXED_FUNCTIONS = 60;
-/** How often each function gets the best place for it. More make no difference. */
+/** How often each function gets the best place for it, in three seconds each. A fifth time saves 0.1 kB. */
 const ROUNDS = 4;
+/** After so many functions, timers of the process have their turn: the lock of a build is kept alive by one. */
+const FUNCTIONS_PER_TURN = 100;
 
 /**
- * What a sequence saves that was there up to so many bytes before. The window of gzip is the last distance.
+ * What a sequence saves that was there up to so many bytes before: more where it is nearer.
  *
  * @typedef {{ distance: number, gain: number }} Level
  */
 
-/** From near to far: each distance is half as long again. @type {Level[]} */
+/** From near to far, the window of gzip. Every other distance is twice as long. @type {Level[]} */
 const LEVELS = Array.from({ length: 17 }, (_, level) => ({
-  distance: 128 * 2 ** (level / 2),
+  distance: Math.floor(128 * 2 ** (level / 2)),
   gain: 1 + 0.175 * (16 - level),
 }));
 
@@ -31,31 +35,31 @@ const LEVELS = Array.from({ length: 17 }, (_, level) => ({
  *
  * @param {Buffer} wasm a module whose most called functions come first
  */
-export function namedBySimilarity(wasm) {
+export async function namedBySimilarity(wasm) {
   const bodies = functionBodies(wasm);
   /** @type {string[]} */
   const names = Array.from({ length: bodies.length });
-  order(bodies).forEach((body, place) => {
-    names[body] = String(place).padStart(6, '0');
-  });
+  for (const [place, body] of (await order(bodies)).entries()) names[body] = String(place).padStart(6, '0');
   return withNames(wasm, names);
 }
 
 /**
  * The indices of the functions in their order: first each is put where it saves most among those that are there, short
- * ones before long ones, and then again, among all others. The order depends on the bytes alone.
+ * ones before long ones, and then again, among all others. The order depends on the bytes alone. It is no optimum: what a
+ * function pushes apart is not counted.
  *
  * @param {Buffer[]} bodies
  */
-function order(bodies) {
+async function order(bodies) {
   const row = new Row(bodies);
   const all = [...bodies.keys()];
   for (const index of all.slice(0, FIXED_FUNCTIONS)) row.insert(index, index);
   const moved = all.slice(FIXED_FUNCTIONS).sort((one, other) => bodies[one].length - bodies[other].length);
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const index of round === 0 ? moved : row.functions.slice(FIXED_FUNCTIONS)) {
+    for (const [count, index] of (round === 0 ? moved : row.functions.slice(FIXED_FUNCTIONS)).entries()) {
       if (round > 0) row.remove(index);
       row.insert(index, row.bestPlace(index));
+      if (count % FUNCTIONS_PER_TURN === 0) await turn();
     }
   }
   return row.functions;

@@ -19,9 +19,12 @@ const TRY_TABLE = 0x1f;
 const F32_CONST = 0x43;
 const F64_CONST = 0x44;
 const PREFIX = 0xfc;
+const END = 0x0b;
 /** Loads and stores. */
 const [FIRST_ACCESS, LAST_ACCESS] = [0x28, 0x3e];
-/** The first and the last of instructions that are followed by as many numbers. A type is a number too. */
+/** Of eight bytes, as the power of two. Larger numbers say that the index of a memory follows. */
+const MAX_ALIGNMENT = 3;
+/** The first and the last of instructions that are followed by as many numbers. A type is a number too, as long as it has one part. */
 const NUMBERS_AFTER = [
   // `unreachable` and `nop`.
   [0x00, 0x01, 0],
@@ -67,6 +70,7 @@ class Reader {
   number() {
     let value = 0;
     for (let factor = 1; ; factor *= 128) {
+      if (this.at >= this.bytes.length) throw new Error('The module ends within a number.');
       const byte = this.bytes[this.at++];
       value += (byte & 127) * factor;
       if (byte < 128) return value;
@@ -187,9 +191,13 @@ function alignmentsIn(body) {
     for (let left = count; left > 0; left -= 1) reader.number();
   };
   const found = [];
+  let opcode = END;
   while (reader.at < body.length) {
-    const [opcode] = reader.take(1);
-    if (opcode >= FIRST_ACCESS && opcode <= LAST_ACCESS) found.push(reader.at);
+    [opcode] = reader.take(1);
+    if (opcode >= FIRST_ACCESS && opcode <= LAST_ACCESS) {
+      if (body[reader.at] > MAX_ALIGNMENT) throw new Error('A function accesses another memory than the first.');
+      found.push(reader.at);
+    }
     if (opcode === BR_TABLE) numbers(reader.number() + 1);
     else if (opcode === SELECT_OF_TYPE) numbers(reader.number());
     else if (opcode === F32_CONST) reader.take(4);
@@ -199,19 +207,26 @@ function alignmentsIn(body) {
       // `catch` and `catch_ref` have a tag and a label, and those of all exceptions a label.
       for (let left = reader.number(); left > 0; left -= 1) numbers(reader.number() < 2 ? 2 : 1);
     } else if (opcode === PREFIX) {
-      const count = NUMBERS_AFTER_PREFIX[reader.number()];
-      if (count === undefined) throw new Error('A function has an instruction that this file does not know.');
+      const prefixed = reader.number();
+      const count = NUMBERS_AFTER_PREFIX[prefixed];
+      if (count === undefined) throw new Error(unknown(`${PREFIX.toString(16)} ${prefixed}`));
       numbers(count);
     } else numbers(numbersAfter(opcode));
   }
+  if (opcode !== END) throw new Error('A function ends within an instruction.');
   return found;
 }
 
 /** How many numbers follow an instruction. @param {number} opcode */
 function numbersAfter(opcode) {
   const known = NUMBERS_AFTER.find(([first, last]) => opcode >= first && opcode <= last);
-  if (!known) throw new Error(`A function has the instruction ${opcode.toString(16)}, which this file does not know.`);
+  if (!known) throw new Error(unknown(opcode.toString(16)));
   return known[2];
+}
+
+/** @param {string} instruction */
+function unknown(instruction) {
+  return `A function has the instruction ${instruction}, which local/wasm.mjs does not know yet.`;
 }
 
 /**
