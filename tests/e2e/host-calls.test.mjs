@@ -45,18 +45,18 @@ const MCP_HEADERS = { accept: 'application/json, text/event-stream', 'mcp-protoc
 /** @type {Record<string, { most: Most, send: () => Promise<import('./support/http.mjs').Answer> }>} */
 const REQUESTS = {
   health: { most: { host: 0, calls: 10, kB: 1 }, send: () => world.anonymous().request('GET', '/health') },
-  'list by cookie': { most: { host: 12, calls: 3_950, kB: 149 }, send: () => browser.request('GET', '/expenses') },
+  'list by cookie': { most: { host: 12, calls: 3_880, kB: 149 }, send: () => browser.request('GET', '/expenses') },
   'list by bearer': { most: { host: 12, calls: 32_500, kB: 150 }, send: () => bearer.request('GET', '/expenses') },
   'one expense': {
-    most: { host: 12, calls: 3_780, kB: 140 },
+    most: { host: 12, calls: 3_700, kB: 140 },
     send: () => browser.request('GET', `/expenses/${one.id}`),
   },
   create: {
-    most: { host: 36, calls: 6_800, kB: 196 },
+    most: { host: 36, calls: 6_700, kB: 196 },
     send: () => bearer.request('POST', '/expenses', { json: { description: 'Lunch', amount: 10 } }),
   },
   page: {
-    most: { host: 19, calls: 17_500, kB: 245 },
+    most: { host: 19, calls: 17_350, kB: 245 },
     send: () => browser.request('GET', '/expenses', { headers: { accept: 'text/html' } }),
   },
   'tool call': {
@@ -90,7 +90,7 @@ test('first list of a new isolate calls Rust no more than stated', async () => {
   const answer = await browser.at(isolate).request('GET', '/expenses');
   assert.equal(answer.status, 200, `${answer}`);
   await worker.settle();
-  assertFew(before, await worker.calls(counters, isolate), { functions: 790, calls: 10_700, kB: 219 });
+  assertFew(before, await worker.calls(counters, isolate), { functions: 790, calls: 10_600, kB: 219 });
 });
 
 /**

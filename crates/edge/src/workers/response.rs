@@ -8,7 +8,7 @@ use std::{cell::RefCell, future::poll_fn, pin::Pin};
 
 use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::{
@@ -54,18 +54,6 @@ pub fn live() -> usize {
     STREAMS.with_borrow(Table::len)
 }
 
-/// Headers whose values hardly two responses share.
-const OWN_HEADERS: [HeaderName; 8] = [
-    header::CONTENT_DISPOSITION,
-    header::CONTENT_LENGTH,
-    header::ETAG,
-    header::LINK,
-    header::LOCATION,
-    header::RETRY_AFTER,
-    HeaderName::from_static("server-timing"),
-    header::SET_COOKIE,
-];
-
 thread_local! {
     /// The sets of headers that JavaScript knows, by their numbers: nearly every response has one of a few.
     static HEADER_SETS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -84,12 +72,22 @@ impl Headers {
     fn of(headers: &HeaderMap, has_body: bool) -> Self {
         let (mut shared, mut own) = (Vec::with_capacity(1024), Vec::new());
         for (name, value) in headers {
-            // The runtime counts the bytes of a body itself.
-            if has_body && name == header::CONTENT_LENGTH {
-                continue;
-            }
-            let lines = if OWN_HEADERS.contains(name) { &mut own } else { &mut shared };
-            for part in [name.as_str().as_bytes(), b"\n", value.as_bytes(), b"\n"] {
+            let name = name.as_str();
+            let lines = match name {
+                // The runtime counts the bytes of a body itself.
+                "content-length" if has_body => continue,
+                // Hardly two responses share the values of these.
+                "content-disposition"
+                | "content-length"
+                | "etag"
+                | "link"
+                | "location"
+                | "retry-after"
+                | "server-timing"
+                | "set-cookie" => &mut own,
+                _ => &mut shared,
+            };
+            for part in [name.as_bytes(), b"\n", value.as_bytes(), b"\n"] {
                 lines.extend_from_slice(part);
             }
         }
