@@ -143,9 +143,9 @@ const SHORT_PANICS = '-Zlocation-detail=file,line -Zfmt-debug=shallow';
 /**
  * rustc inlines the smallest functions before LLVM compiles them, as it does by itself unless it compiles for size. That
  * saves calls, and copies of values in memory: a page takes 6 % less, and an isolate starts 2 ms earlier. Its bound for
- * functions with `#[inline]` is its own, 100, and for others 30: with 50, its own, a read makes 90 calls fewer, of 3,700, and
- * the bundle is 1.5 kB larger, gzipped. Into the application's package it inlines nothing: that would be 5 kB, and saves a
- * read 50 calls.
+ * functions with `#[inline]` is its own, 100, and for others 30: with 50, its own, a read makes 90 calls fewer, of 3,700,
+ * and the bundle is 1.5 kB larger, gzipped. Into the application's package it inlines nothing: that would be 5 kB, and
+ * saves a read 50 calls.
  */
 const INLINING = {
   env: { CARGO_UNSTABLE_PROFILE_RUSTFLAGS: 'true' },

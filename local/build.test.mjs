@@ -80,22 +80,33 @@ test('module counts the calls of its functions', () => {
 });
 
 /**
+ * The module that begins like this, and ends with the code of its functions.
+ *
+ * @param {Buffer} start
+ * @param {Buffer[]} bodies
+ */
+function withCode(start, bodies) {
+  // Three bytes for each number: the format allows zeros before it.
+  const leb128 = (/** @type {number} */ value) => [(value & 127) | 128, ((value >> 7) & 127) | 128, value >> 14];
+  const parts = bodies.flatMap((body) => [Buffer.from(leb128(body.length)), body]);
+  const content = Buffer.concat([Buffer.from(leb128(bodies.length)), ...parts]);
+  return Buffer.concat([start, Buffer.from([10, ...leb128(content.length)]), content]);
+}
+
+/**
  * A module with a memory and one function, which takes and returns an integer.
  *
  * @param {number[]} code
  */
 function moduleWith(code) {
-  const body = [0, ...code, 0x0b];
-  const LONG = [(body.length & 127) | 128, body.length >> 7];
-  const section = [1, ...LONG, ...body];
-  return Buffer.from([
+  const start = [
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...[1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
     ...[3, 2, 1, 0],
     ...[5, 3, 1, 0, 1],
     ...[7, 5, 1, 1, 0x61, 0, 0],
-    ...[10, (section.length & 127) | 128, section.length >> 7, ...section],
-  ]);
+  ];
+  return withCode(Buffer.from(start), [Buffer.from([0, ...code, 0x0b])]);
 }
 
 const I32_LOAD = 0x28;
@@ -167,12 +178,7 @@ test('module imports by the same names as the script', () => {
 
 /** A module of functions that nothing describes but their code. @param {Buffer[]} bodies */
 function moduleOf(bodies) {
-  const leb128 = (/** @type {number} */ value) => [(value & 127) | 128, ((value >> 7) & 127) | 128, value >> 14];
-  const content = Buffer.concat([
-    Buffer.from(leb128(bodies.length)),
-    ...bodies.flatMap((body) => [Buffer.from(leb128(body.length)), body]),
-  ]);
-  return Buffer.concat([TWO_FUNCTIONS.subarray(0, 8), Buffer.from([10, ...leb128(content.length)]), content]);
+  return withCode(TWO_FUNCTIONS.subarray(0, 8), bodies);
 }
 
 /** The functions of a module, in their order by similarity. @param {Buffer} module */

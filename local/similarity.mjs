@@ -120,34 +120,12 @@ class Row {
     const length = this.#bodies[index].length;
     // The difference of what each place saves to what the one before it does.
     const differences = new Float64Array(this.functions.length + 2);
-    const add = (/** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ gain) => {
-      differences[from] += gain;
-      differences[to] -= gain;
-    };
     for (const sequence of this.#sequences[index]) {
-      const holders = this.#holders[sequence];
-      for (let at = 0; at < holders.length; at += 1) {
-        const position = this.#positions[holders[at]];
-        const before = at > 0 ? this.#positions[holders[at - 1]] : undefined;
-        const after = at + 1 < holders.length ? this.#positions[holders[at + 1]] : undefined;
-        // After this holder, the function refers to it.
-        const end = after === undefined ? this.functions.length + 1 : this.#placeAt(after + 1);
-        let from = this.#placeAt(position + 1);
-        for (let level = 0; level < LEVELS.length && from < end; level += 1) {
-          const to = Math.min(end, this.#placeAt(position + LEVELS[level].distance + 1));
-          if (to > from) add(from, to, LEVELS[level].gain);
-          from = Math.max(from, to);
-        }
-        // Before this holder, it refers to the function, if to nothing as near.
-        const known = before === undefined ? 0 : gainAt(position - before);
-        const start = before === undefined ? 0 : this.#placeAt(before + 1);
-        let to = this.#placeAt(position + 1);
-        for (let level = 0; level < LEVELS.length && to > start && LEVELS[level].gain > known; level += 1) {
-          const first = Math.max(start, this.#placeAt(position + length - LEVELS[level].distance));
-          if (first < to) add(first, to, LEVELS[level].gain - known);
-          to = Math.min(to, first);
-        }
-      }
+      const positions = this.#holders[sequence].map((holder) => this.#positions[holder]);
+      positions.forEach((position, at) => {
+        this.#addAfter(differences, position, positions[at + 1]);
+        this.#addBefore(differences, position, positions[at - 1], length);
+      });
     }
     let [best, most, sum] = [this.functions.length, -1, 0];
     for (let place = 0; place <= this.functions.length; place += 1) {
@@ -155,6 +133,50 @@ class Row {
       if (place >= FIXED_FUNCTIONS && sum > most) [best, most] = [place, sum];
     }
     return best;
+  }
+
+  /**
+   * Adds what a sequence saves at the places after a holder of it, where a function refers to that holder.
+   *
+   * @param {Float64Array} differences
+   * @param {number} position of the holder
+   * @param {number | undefined} next position of a holder
+   */
+  #addAfter(differences, position, next) {
+    const end = next === undefined ? this.functions.length + 1 : this.#placeAt(next + 1);
+    let from = this.#placeAt(position + 1);
+    for (let level = 0; level < LEVELS.length && from < end; level += 1) {
+      const { distance, gain } = LEVELS[level];
+      const to = Math.min(end, this.#placeAt(position + distance + 1));
+      // Several levels can end before the next place.
+      if (to <= from) continue;
+      differences[from] += gain;
+      differences[to] -= gain;
+      from = to;
+    }
+  }
+
+  /**
+   * Adds what a sequence saves at the places before a holder of it: the holder then refers to the function there, if it
+   * refers to nothing as near.
+   *
+   * @param {Float64Array} differences
+   * @param {number} position of the holder
+   * @param {number | undefined} previous position of a holder
+   * @param {number} length of the function
+   */
+  #addBefore(differences, position, previous, length) {
+    const known = previous === undefined ? 0 : gainAt(position - previous);
+    const start = previous === undefined ? 0 : this.#placeAt(previous + 1);
+    let to = this.#placeAt(position + 1);
+    for (let level = 0; level < LEVELS.length && to > start && LEVELS[level].gain > known; level += 1) {
+      const { distance, gain } = LEVELS[level];
+      const from = Math.max(start, this.#placeAt(position + length - distance));
+      if (from >= to) continue;
+      differences[from] += gain - known;
+      differences[to] -= gain - known;
+      to = from;
+    }
   }
 
   /** The first place that begins at a position or after it. @param {number} position */

@@ -24,7 +24,10 @@ const END = 0x0b;
 const [FIRST_ACCESS, LAST_ACCESS] = [0x28, 0x3e];
 /** Of eight bytes, as the power of two. Larger numbers say that the index of a memory follows. */
 const MAX_ALIGNMENT = 3;
-/** The first and the last of instructions that are followed by as many numbers. A type is a number too, as long as it has one part. */
+/**
+ * The first and the last of instructions that are followed by as many numbers. A type is a number too, as long as it has
+ * one part.
+ */
 const NUMBERS_AFTER = [
   // `unreachable` and `nop`.
   [0x00, 0x01, 0],
@@ -102,6 +105,11 @@ function withLength(bytes) {
   return Buffer.concat([leb128(bytes.length), bytes]);
 }
 
+/** Entries with their number before them. @param {Buffer[]} entries */
+function vectorOf(entries) {
+  return Buffer.concat([leb128(entries.length), ...entries]);
+}
+
 /** @typedef {{ kind: number, content: Buffer }} Section */
 
 /** The sections of a module. @param {Buffer} wasm @returns {Section[]} */
@@ -116,6 +124,20 @@ function sectionsOf(wasm) {
 function moduleOf(wasm, sections) {
   const parts = sections.map(({ kind, content }) => [Buffer.from([kind]), withLength(content)]);
   return Buffer.concat([wasm.subarray(0, HEADER_BYTES), ...parts.flat()]);
+}
+
+/**
+ * The module with another content of its section of a kind, if it has one.
+ *
+ * @param {Buffer} wasm
+ * @param {number} kind
+ * @param {(content: Buffer) => Buffer} change
+ */
+function withSection(wasm, kind, change) {
+  const sections = sectionsOf(wasm).map((section) =>
+    section.kind === kind ? { kind, content: change(section.content) } : section,
+  );
+  return moduleOf(wasm, sections);
 }
 
 /** The exports of a module, with the bytes of their entries. @param {Buffer} content of the section */
@@ -144,12 +166,10 @@ export function exportNames(wasm) {
  * @param {(name: string) => boolean} isKept
  */
 export function withExports(wasm, isKept) {
-  const sections = sectionsOf(wasm).map(({ kind, content }) => {
-    if (kind !== SECTION_EXPORT) return { kind, content };
+  return withSection(wasm, SECTION_EXPORT, (content) => {
     const kept = exportsIn(content).filter(({ name }) => isKept(name));
-    return { kind, content: Buffer.concat([leb128(kept.length), ...kept.map(({ entry }) => entry)]) };
+    return vectorOf(kept.map(({ entry }) => entry));
   });
-  return moduleOf(wasm, sections);
 }
 
 /** The code of each function of a module, without imported functions. @param {Buffer} wasm */
@@ -167,16 +187,11 @@ export function functionBodies(wasm) {
  * @param {Buffer} wasm
  */
 export function withoutAlignment(wasm) {
-  const bodies = functionBodies(wasm).map((body) => {
+  return withBodies(wasm, (body) => {
     const changed = Buffer.from(body);
     for (const at of alignmentsIn(body)) changed[at] = 0;
-    return withLength(changed);
+    return changed;
   });
-  const content = Buffer.concat([leb128(bodies.length), ...bodies]);
-  return moduleOf(
-    wasm,
-    sectionsOf(wasm).map((section) => (section.kind === SECTION_CODE ? { ...section, content } : section)),
-  );
 }
 
 /**
@@ -230,6 +245,17 @@ function unknown(instruction) {
 }
 
 /**
+ * The module with other code of its functions.
+ *
+ * @param {Buffer} wasm
+ * @param {(body: Buffer, index: number) => Buffer} change
+ */
+function withBodies(wasm, change) {
+  const bodies = functionBodies(wasm).map(change);
+  return withSection(wasm, SECTION_CODE, () => vectorOf(bodies.map(withLength)));
+}
+
+/**
  * The module with these names of functions, in place of its own names.
  *
  * @param {Buffer} wasm
@@ -238,8 +264,8 @@ function unknown(instruction) {
 export function withNames(wasm, names) {
   const sections = sectionsOf(wasm).filter((section) => !hasNames(section));
   const imports = importedFunctions(sections);
-  const entries = names.map((name, index) => [leb128(imports + index), withLength(Buffer.from(name))]);
-  const functions = Buffer.concat([leb128(names.length), ...entries.flat()]);
+  const entries = names.map((name, index) => Buffer.concat([leb128(imports + index), withLength(Buffer.from(name))]));
+  const functions = vectorOf(entries);
   const subsection = [Buffer.from([NAMES_OF_FUNCTIONS]), withLength(functions)];
   const content = Buffer.concat([withLength(Buffer.from('name')), ...subsection]);
   return moduleOf(wasm, [...sections, { kind: SECTION_CUSTOM, content }]);
@@ -290,22 +316,18 @@ export function withCallCounters(wasm) {
   if (count !== 1 || flags !== 0) throw new Error('The memory of the module has a limit.');
   const address = pages * PAGE_BYTES;
   const added = Math.ceil((bodies.length * 4) / PAGE_BYTES);
-  const counted = bodies.map((body, index) => {
+  const counted = withBodies(wasm, (body, index) => {
     const at = endOfLocals(body);
-    return withLength(Buffer.concat([body.subarray(0, at), countAt(address + index * 4), body.subarray(at)]));
+    return Buffer.concat([body.subarray(0, at), countAt(address + index * 4), body.subarray(at)]);
   });
+  const changed = withSection(counted, SECTION_MEMORY, () => Buffer.from([1, 0, ...leb128(pages + added)]));
   const names = functionNames(sections);
   const imports = importedFunctions(sections);
-  const changed = sections.map(({ kind, content }) => {
-    if (kind === SECTION_MEMORY) return { kind, content: Buffer.concat([Buffer.from([1, 0]), leb128(pages + added)]) };
-    if (kind === SECTION_CODE) return { kind, content: Buffer.concat([leb128(bodies.length), ...counted]) };
-    return { kind, content };
-  });
   const functions = bodies.map(({ length }, index) => ({
     name: names.get(imports + index) ?? `function ${imports + index}`,
     bytes: length,
   }));
-  return { wasm: moduleOf(wasm, changed), counters: { address, functions } };
+  return { wasm: changed, counters: { address, functions } };
 }
 
 /**
@@ -377,13 +399,10 @@ export function importNames(wasm) {
  * @param {(name: string) => string} rename
  */
 export function withImports(wasm, rename) {
-  const sections = sectionsOf(wasm).map(({ kind, content }) => {
-    if (kind !== SECTION_IMPORT) return { kind, content };
-    const imports = importsIn(content);
-    const entries = imports.map(({ module, name, description }) => {
+  return withSection(wasm, SECTION_IMPORT, (content) => {
+    const entries = importsIn(content).map(({ module, name, description }) => {
       return Buffer.concat([withLength(module), withLength(Buffer.from(rename(name))), description]);
     });
-    return { kind, content: Buffer.concat([leb128(imports.length), ...entries]) };
+    return vectorOf(entries);
   });
-  return moduleOf(wasm, sections);
 }

@@ -58,7 +58,11 @@ export async function expectFocus(element) {
   await element.and(element.page().locator(':focus')).waitFor();
 }
 
-/** Waits for the next frame of a page with scripts. By its first one, focus and scroll position are where they are to be. @param {Page} page */
+/**
+ * Waits for the next frame of a page with scripts. By its first one, focus and scroll position are where they are to be.
+ *
+ * @param {Page} page
+ */
 export async function nextFrame(page) {
   await page.evaluate(() => new Promise(requestAnimationFrame));
 }
