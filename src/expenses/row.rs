@@ -10,7 +10,7 @@
 use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 use chrono::NaiveDate;
-use edge_host::Emit as _;
+use edge_host::{Emit as _, json};
 
 use super::{
     amount::Amount,
@@ -52,13 +52,13 @@ impl From<&Expense> for Row {
 
 /// Adds a JSON string.
 pub(super) fn push_string(json: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    if json::first_to_escape(text.as_bytes()).is_none() {
         json.push('"');
         json.push_str(text);
         json.push('"');
     } else {
         // A string always serializes.
-        json.push_str(&edge_host::json::write(&text));
+        json.push_str(&json::write(&text));
     }
 }
 
@@ -304,16 +304,18 @@ impl<'a> Reader<'a> {
     /// The string whose opening quote ends `start`, up to its closing quote.
     fn string_after(&mut self, start: &str) -> Option<&'a str> {
         let text = self.0.strip_prefix(start)?;
-        let mut is_escaped = false;
-        let end = text.bytes().position(|byte| {
-            let ends = !is_escaped && byte == b'"' || byte < b' ';
-            is_escaped = !is_escaped && byte == b'\\';
-            ends
-        })?;
-        let string = text.get(..end)?;
-        // A control character in place of the closing quote is refused.
-        self.0 = text.get(end..)?.strip_prefix('"')?;
-        Some(string)
+        let mut end = 0;
+        loop {
+            end += json::first_to_escape(text.as_bytes().get(end..)?)?;
+            match text.as_bytes().get(end)? {
+                b'"' => break,
+                b'\\' => end += 2,
+                // A control character.
+                _ => return None,
+            }
+        }
+        self.0 = text.get(end + 1..)?;
+        text.get(..end)
     }
 
     /// The number after `start`.

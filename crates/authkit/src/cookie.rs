@@ -15,6 +15,7 @@
 
 use std::cell::Cell;
 
+use edge_host::text;
 use http::{HeaderMap, HeaderValue, header};
 use thiserror::Error;
 use url::Host;
@@ -55,19 +56,19 @@ impl<'a> RequestCookies<'a> {
 
     /// Reads these values of `Cookie` headers.
     pub(crate) fn from_values(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
-        // RFC 6265bis, section 5.6, trims only space and tab. If this trimmed other white space too, another host of
-        // the domain could set a cookie whose trimmed name begins with `__Host-`.
-        let trimmed = |text: &'a str| text.trim_matches([' ', '\t']);
-        let mut pairs = Vec::new();
+        let mut cookies = Self::default();
         for value in values {
-            for pair in value.as_bytes().split(|byte| *byte == b';') {
-                let pair = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('='));
-                if let Some((name, value)) = pair {
-                    pairs.push((trimmed(name), trimmed(value)));
-                }
+            cookies.add(value);
+        }
+        cookies
+    }
+
+    fn add(&mut self, header: &'a HeaderValue) {
+        for (name, value) in pairs(header) {
+            if let (Ok(name), Ok(value)) = (str::from_utf8(name), str::from_utf8(value)) {
+                self.0.push((name, value));
             }
         }
-        Self(pairs)
     }
 
     /// Every value of the cookies named `name`.
@@ -89,6 +90,23 @@ impl<'a> RequestCookies<'a> {
     fn has(&self, name: &str) -> bool {
         self.values(name).next().is_some()
     }
+}
+
+/// The names and values in a `Cookie` header.
+pub(crate) fn pairs(header: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text::split(header.as_bytes(), b';').filter_map(|pair| {
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        Some((trimmed(&pair[..end]), trimmed(&pair[end + 1..])))
+    })
+}
+
+/// RFC 6265bis, section 5.6, trims only space and tab. If this trimmed other white space too, another host of the
+/// domain could set a cookie whose trimmed name begins with `__Host-`.
+fn trimmed(text: &[u8]) -> &[u8] {
+    let is_kept = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(is_kept).unwrap_or(text.len());
+    let end = text.iter().rposition(is_kept).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 /// The value does not fit in [`MAX_PARTS`] cookies.

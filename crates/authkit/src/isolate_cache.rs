@@ -13,7 +13,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{keys::KeySet, session::Session, token::SignedClaims};
-use edge_host::{UserHash, fair::FairMap};
+use edge_host::{UserHash, fair::FairMap, text::is_equal};
 
 /// The bound for the cached tokens, and for the cached sessions: the lengths of their texts with [`ENTRY_BYTES`] for
 /// each. An isolate has 128 MB of memory, and an entry takes about four times the length of its text.
@@ -105,16 +105,6 @@ impl TextKey {
     }
 }
 
-/// Compares eight bytes at a time: WebAssembly's comparison of the standard library looks at each one.
-fn is_equal(a: &str, b: &str) -> bool {
-    let [(a_words, a_rest), (b_words, b_rest)] =
-        [a, b].map(|text| text.as_bytes().as_chunks::<8>());
-    let mut pairs = a_words.iter().zip(b_words);
-    a.len() == b.len()
-        && pairs.all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && a_rest == b_rest
-}
-
 /// A text that was found valid. It is a credential, so the type has no `Debug`.
 struct Entry<T> {
     text: Box<str>,
@@ -134,7 +124,8 @@ impl<T: Owned> IsolateCache<T> {
     /// The cached value for a token or cookie.
     pub fn get(&self, text: &str) -> Option<Arc<T>> {
         let entries = self.entries();
-        let entry = entries.get(&TextKey::of(text)).filter(|entry| is_equal(&entry.text, text))?;
+        let is_same = |entry: &&Entry<T>| is_equal(entry.text.as_bytes(), text.as_bytes());
+        let entry = entries.get(&TextKey::of(text)).filter(is_same)?;
         Some(Arc::clone(&entry.value))
     }
 

@@ -10,7 +10,7 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    cookie::{Cookie, RequestCookies, SessionCookie},
+    cookie::{Cookie, RequestCookies, SessionCookie, pairs},
     error::AppError,
     origin::RequestOrigin,
     refusal::try_again,
@@ -19,7 +19,7 @@ use crate::{
 
 /// A looping browser returns from `/callback` to `/login` within seconds.
 const MARKER_TTL_SECS: u32 = 60;
-/// The part of the marker's name that other cookies lack.
+/// The end of the marker's name, which other cookies lack.
 const PURPOSE: &str = "signed-in";
 
 /// The marker cookie of one origin.
@@ -48,10 +48,10 @@ impl SignedInMarker {
         cookies.values(&self.name).next().is_some()
     }
 
-    /// Whether this value of a `Cookie` header may contain the marker: a search that is cheaper than the parser, for
-    /// the many requests without it.
+    /// Whether this value of a `Cookie` header may contain the marker: cheaper than to read all cookies, for the many
+    /// requests without it.
     pub(crate) fn may_be_in(cookies: &HeaderValue) -> bool {
-        std::str::from_utf8(cookies.as_bytes()).map_or(true, |text| text.contains(PURPOSE))
+        pairs(cookies).any(|(name, _)| name.ends_with(PURPOSE.as_bytes()))
     }
 
     /// `Set-Cookie` that sets the marker.

@@ -19,4 +19,4 @@ mod read;
 mod write;
 
 pub use read::{Malformed, read, read_bytes, read_with};
-pub use write::{write, write_to};
+pub use write::{first_to_escape, write, write_to};

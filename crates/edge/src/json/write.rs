@@ -10,6 +10,8 @@ use serde::{
     },
 };
 
+use crate::text::{bytes_below, bytes_equal, position_in};
+
 /// Writes JSON: the empty text for a map whose keys are not strings, and for bytes.
 #[must_use]
 pub fn write(value: &(impl Serialize + ?Sized)) -> String {
@@ -105,22 +107,11 @@ impl Writer<'_> {
 }
 
 /// Where the first byte is that a string of JSON cannot have as it is, with a look at eight bytes at a time.
-pub(super) fn first_to_escape(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHEST_BITS: u64 = ONES << 7;
-    // The highest bit of a byte is set where it is below the limit. A byte that follows such a one may have it, too.
-    let is_below = |bytes: u64, limit: u8| bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes;
-    let is_equal = |bytes: u64, byte: u8| is_below(bytes ^ (ONES * u64::from(byte)), 1);
-    let (words, _) = text.as_chunks::<8>();
-    let plain = words.iter().take_while(|word| {
-        let bytes = u64::from_ne_bytes(**word);
-        let found = is_below(bytes, b' ') | is_equal(bytes, b'"') | is_equal(bytes, b'\\');
-        found & HIGHEST_BITS == 0
-    });
-    let start = plain.count() * 8;
-    let rest = text.get(start..)?;
-    let at = rest.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'))?;
-    Some(start + at)
+#[must_use]
+pub fn first_to_escape(text: &[u8]) -> Option<usize> {
+    let find =
+        |bytes| bytes_below(bytes, b' ') | bytes_equal(bytes, b'"') | bytes_equal(bytes, b'\\');
+    position_in(text, find, |byte| byte < b' ' || matches!(byte, b'"' | b'\\'))
 }
 
 /// Few types are formatted: each is code of its own.
