@@ -10,6 +10,7 @@
 
 use std::{
     cell::RefCell,
+    ops::RangeInclusive,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -27,6 +28,7 @@ use super::{
     call::Call,
     operation::{Operation, Outcome},
 };
+use crate::text;
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
@@ -106,6 +108,36 @@ thread_local! {
     static HEADER_NAMES: RefCell<Option<HeaderNames>> = const { RefCell::new(None) };
 }
 
+/// A header of this length is kept for the next request: the `Cookie` of a session, or a token.
+const KEPT_BYTES: RangeInclusive<usize> = 256..=8 * 1024;
+/// The number of values that are kept.
+const KEPT_VALUES: usize = 64;
+
+thread_local! {
+    /// Long values of earlier requests, each at a place that the end of its text determines: a client sends them again,
+    /// and a comparison costs a tenth of a check of each character.
+    static KEPT: RefCell<[Option<HeaderValue>; KEPT_VALUES]> =
+        const { RefCell::new([const { None }; KEPT_VALUES]) };
+}
+
+/// The value of a header; `None` for one that is not valid in HTTP.
+fn header_value(text: &[u8]) -> Option<HeaderValue> {
+    let Some(end) = text.last_chunk().filter(|_| KEPT_BYTES.contains(&text.len())) else {
+        return HeaderValue::from_bytes(text).ok();
+    };
+    // Any odd number with well-mixed bits: the bits of base64 are not evenly distributed.
+    let place = u32::from_ne_bytes(*end).wrapping_mul(0x9e37_79b1) >> 26;
+    KEPT.with_borrow_mut(|kept| {
+        let kept = kept.get_mut(place as usize)?;
+        if let Some(value) = kept.as_ref().filter(|value| text::is_equal(value.as_bytes(), text)) {
+            return Some(value.clone());
+        }
+        let value = HeaderValue::from_bytes(text).ok()?;
+        *kept = Some(value.clone());
+        Some(value)
+    })
+}
+
 /// From now on the head of a request has the values of these headers alone; `with_body` are read of requests that may
 /// have a body.
 pub fn limit_headers(always: &[HeaderName], with_body: &[HeaderName]) {
@@ -125,23 +157,22 @@ pub fn limit_headers(always: &[HeaderName], with_body: &[HeaderName]) {
 ///
 /// When the URL or the method of the runtime's request is not valid in HTTP.
 pub fn read_request(head: &[u8], call: &Arc<Call>) -> http::Result<Request<Body>> {
-    let mut lines = head.split(|byte| *byte == b'\n');
+    let mut lines = text::split(head, b'\n');
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::from_bytes(lines.next().unwrap_or_default())?;
     *request.uri_mut() = Uri::try_from(lines.next().unwrap_or_default())?;
     HEADER_NAMES.with_borrow(|names| match names {
         Some(HeaderNames { always, with_body }) => {
             for (name, line) in always.iter().chain(with_body).zip(lines) {
-                let value = line.strip_prefix(b"=").map(HeaderValue::from_bytes);
-                if let Some(Ok(value)) = value {
+                if let Some(value) = line.strip_prefix(b"=").and_then(header_value) {
                     request.headers_mut().append(name, value);
                 }
             }
         }
         None if cfg!(feature = "all-headers") => {
             while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-                let name = HeaderName::from_bytes(name);
-                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), header_value(value))
+                {
                     request.headers_mut().append(name, value);
                 }
             }
