@@ -4,11 +4,11 @@
 //! is a stream: the runtime pulls a part when the client can receive it, an error aborts the response, and the rest is
 //! dropped when the client disconnects.
 
-use std::{cell::RefCell, future::poll_fn, pin::Pin};
+use std::{cell::RefCell, future::poll_fn, pin::Pin, ptr};
 
 use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::{
@@ -54,9 +54,12 @@ pub fn live() -> usize {
     STREAMS.with_borrow(Table::len)
 }
 
+type Header<'a> = (&'a HeaderName, &'a HeaderValue);
+type HeaderSet = Vec<(HeaderName, HeaderValue)>;
+
 thread_local! {
     /// The sets of headers that JavaScript knows, by their numbers: nearly every response has one of a few.
-    static HEADER_SETS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static HEADER_SETS: RefCell<Vec<HeaderSet>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The most sets. Beyond it all are dropped.
@@ -70,12 +73,11 @@ struct Headers {
 
 impl Headers {
     fn of(headers: &HeaderMap, has_body: bool) -> Self {
-        let (mut shared, mut own) = (Vec::with_capacity(1024), Vec::new());
+        let (mut shared, mut own) = (Vec::with_capacity(headers.len()), Vec::new());
         for (name, value) in headers {
-            let name = name.as_str();
-            let lines = match name {
+            match name.as_str() {
                 // The runtime counts the bytes of a body itself.
-                "content-length" if has_body => continue,
+                "content-length" if has_body => {}
                 // Hardly two responses share the values of these.
                 "content-disposition"
                 | "content-length"
@@ -84,32 +86,53 @@ impl Headers {
                 | "location"
                 | "retry-after"
                 | "server-timing"
-                | "set-cookie" => &mut own,
-                _ => &mut shared,
-            };
-            for part in [name.as_bytes(), b"\n", value.as_bytes(), b"\n"] {
-                lines.extend_from_slice(part);
+                | "set-cookie" => own.push((name, value)),
+                _ => shared.push((name, value)),
             }
         }
-        let own = (!own.is_empty()).then(|| String::from_utf8_lossy(&own).into_owned());
-        Self { set: set_number(shared), own }
+        Self { set: set_number(&shared), own: (!own.is_empty()).then(|| lines(&own)) }
     }
 }
 
+/// The headers as JavaScript reads them: a line for a name, and one for its value.
+fn lines(headers: &[Header<'_>]) -> String {
+    let mut lines = Vec::with_capacity(1024);
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b"\n", value.as_bytes(), b"\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+    String::from_utf8_lossy(&lines).into_owned()
+}
+
 /// The number of a set, which JavaScript is told when it is new.
-fn set_number(lines: Vec<u8>) -> u32 {
+fn set_number(headers: &[Header<'_>]) -> u32 {
     HEADER_SETS.with_borrow_mut(|sets| {
-        let known = sets.iter().position(|set| *set == lines);
+        let known = sets.iter().position(|set| is_equal(set, headers));
         let number = known.unwrap_or_else(|| {
             if sets.len() >= HEADER_SETS_MAX {
                 sets.clear();
             }
-            describe_headers(number_of(sets.len()), &String::from_utf8_lossy(&lines));
-            sets.push(lines);
+            describe_headers(number_of(sets.len()), &lines(headers));
+            let own = |(name, value): &Header<'_>| ((*name).clone(), (*value).clone());
+            sets.push(headers.iter().map(own).collect());
             sets.len() - 1
         });
         number_of(number)
     })
+}
+
+/// Whether a set has these headers in this order. Most values are constants, or copies that share their text with the
+/// set's: these need no comparison.
+fn is_equal(set: &HeaderSet, headers: &[Header<'_>]) -> bool {
+    let is_same = |value: &HeaderValue, other: &HeaderValue| {
+        ptr::eq(value.as_bytes(), other.as_bytes()) || value == other
+    };
+    let mut pairs = set.iter().zip(headers);
+    set.len() == headers.len()
+        && pairs.all(|((name, value), (other_name, other))| {
+            name == *other_name && is_same(value, other)
+        })
 }
 
 fn number_of(index: usize) -> u32 {
@@ -173,7 +196,7 @@ pub fn refuse(call: &Call, reason: &str) {
 }
 
 fn respond_bare(call: &Call, status: StatusCode) {
-    respond(call.id(), status.as_u16(), set_number(Vec::new()), None, &[]);
+    respond(call.id(), status.as_u16(), set_number(&[]), None, &[]);
 }
 
 /// Makes the next part of a stream. JavaScript calls this.
