@@ -252,10 +252,7 @@ impl Category {
 
 /// Parses `YYYY-MM-DD`.
 pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
-    let (year, rest) = text.split_once('-')?;
-    let (month, day) = rest.split_once('-')?;
-    let year = (year.len() == 4).then(|| year_of(year)).flatten()?;
-    NaiveDate::from_ymd_opt(year, two_digits(month)?, two_digits(day)?)
+    date_of(text.as_bytes(), |year| (year.len() == 4).then(|| year_of(year))?)
 }
 
 /// The id of an expense: 26 characters in the form of a ULID whose time counts down, so that the newest
@@ -367,16 +364,22 @@ impl Timestamp {
     /// Parses the form that [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-        let (date, day) = date.rsplit_once('-')?;
-        let (year, month) = date.rsplit_once('-')?;
-        let date = NaiveDate::from_ymd_opt(year_of(year)?, two_digits(month)?, two_digits(day)?)?;
-        let (hour, time) = time.split_once(':')?;
-        let (minute, second) = time.split_once(':')?;
-        let [hour, minute, second] = [hour, minute, second].map(two_digits);
-        let time = date.and_hms_opt(hour?, minute?, second?)?;
+        let (date, [b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'Z']) =
+            text.as_bytes().split_last_chunk()?
+        else {
+            return None;
+        };
+        let [hour, minute, second] = [[*h1, *h2], [*m1, *m2], [*s1, *s2]].map(two_digits);
+        let time = date_of(date, year_of)?.and_hms_opt(hour?, minute?, second?)?;
         Some(Self(time.and_utc()))
     }
+}
+
+/// The date in a text that ends with `-MM-DD`.
+fn date_of(text: &[u8], year_of: impl Fn(&str) -> Option<i32>) -> Option<NaiveDate> {
+    let (year, [b'-', m1, m2, b'-', d1, d2]) = text.split_last_chunk()? else { return None };
+    let [month, day] = [[*m1, *m2], [*d1, *d2]].map(two_digits);
+    NaiveDate::from_ymd_opt(year_of(str::from_utf8(year).ok()?)?, month?, day?)
 }
 
 /// A year of four digits, or of more with a sign.
@@ -386,9 +389,9 @@ fn year_of(text: &str) -> Option<i32> {
     is_year.then(|| text.parse().ok()).flatten()
 }
 
-fn two_digits(text: &str) -> Option<u32> {
-    let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten()
+fn two_digits(digits: [u8; 2]) -> Option<u32> {
+    let [tens, ones] = digits.map(|digit| char::from(digit).to_digit(10));
+    Some(tens? * 10 + ones?)
 }
 
 impl From<DateTime<Utc>> for Timestamp {

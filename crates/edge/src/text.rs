@@ -46,7 +46,8 @@ pub(crate) fn position_in(
     Some(start + at)
 }
 
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
+/// One in each of eight bytes.
+pub(crate) const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGHEST_BITS: u64 = ONES << 7;
 
 /// Sets the highest bit of each of eight bytes that is below the limit, of at most 128. A byte that follows such a one

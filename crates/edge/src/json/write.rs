@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use crate::text::{bytes_below, bytes_equal, position_in};
+use crate::text::{ONES, bytes_below, bytes_equal, position_in};
 
 /// Writes JSON: the empty text for a map whose keys are not strings, and for bytes.
 #[must_use]
@@ -100,17 +100,20 @@ impl Writer<'_> {
     }
 
     /// The name of a member, or of a variant with content.
-    fn name(&mut self, name: &str) {
-        self.string(name);
-        self.0.push(b':');
+    fn name(&mut self, name: &'static str) {
+        // Names in code need no escapes.
+        debug_assert!(first_to_escape(name.as_bytes()).is_none(), "{name}");
+        self.0.push(b'"');
+        self.push(name);
+        self.0.extend(*b"\":");
     }
 }
 
 /// Where the first byte is that a string of JSON cannot have as it is, with a look at eight bytes at a time.
 #[must_use]
 pub fn first_to_escape(text: &[u8]) -> Option<usize> {
-    let find =
-        |bytes| bytes_below(bytes, b' ') | bytes_equal(bytes, b'"') | bytes_equal(bytes, b'\\');
+    // With their second bit turned, quotes follow the control characters.
+    let find = |bytes| bytes_below(bytes ^ (ONES * 2), 33) | bytes_equal(bytes, b'\\');
     position_in(text, find, |byte| byte < b' ' || matches!(byte, b'"' | b'\\'))
 }
 
@@ -298,7 +301,11 @@ impl Items<'_, '_> {
         value.serialize(&mut *self.writer)
     }
 
-    fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Unwritable> {
+    fn member<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Unwritable> {
         // Of what has members, only a number has no end.
         if self.end.is_empty() {
             return self.number(value);
@@ -391,5 +398,26 @@ impl SerializeMap for Items<'_, '_> {
 
     fn end(self) -> Result<(), Unwritable> {
         self.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_to_escape_is_found_at_each_place() {
+        // The others are next to those that are escaped, and past ASCII.
+        for others in *b" !#[]\x7f\x80\xff" {
+            for byte in 0..=u8::MAX {
+                for place in 0..20 {
+                    let mut text = [others; 20];
+                    text[place] = byte;
+                    let is_escaped = byte < b' ' || matches!(byte, b'"' | b'\\');
+                    let found = first_to_escape(&text);
+                    assert_eq!(found, is_escaped.then_some(place), "{byte} at {place}, {others}");
+                }
+            }
+        }
     }
 }
