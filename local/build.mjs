@@ -17,7 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { ROOT, Stop, capture, main, step, withLock } from './commands.mjs';
 import { BIN, setUp } from './setup.mjs';
 import { namedBySimilarity } from './similarity.mjs';
-import { importNames, withCallCounters, withExports, withImports, withoutAlignment } from './wasm.mjs';
+import { importNames, withCounters, withExports, withImports, withoutAlignment } from './wasm.mjs';
 
 /**
  * A Worker of this repository. Paths are relative to the project's folder.
@@ -259,16 +259,16 @@ export function copyBundle(worker, mode, to) {
 }
 
 /**
- * Copies a bundle, with a counter of calls for each function of its module.
+ * Copies a bundle, with counters of calls and of iterations for each function of its module.
  *
  * @param {Worker} worker
  * @param {Mode} mode
  * @param {string} to
  */
-export function copyWithCallCounters(worker, mode, to) {
+export function copyWithCounters(worker, mode, to) {
   const { script } = copyBundle(worker, mode, to);
   const module = join(to, WASM);
-  const { wasm, counters } = withCallCounters(readFileSync(module));
+  const { wasm, counters } = withCounters(readFileSync(module));
   writeFileSync(module, wasm);
   return { script, counters };
 }

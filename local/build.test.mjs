@@ -13,7 +13,7 @@ import {
   exportNames,
   functionBodies,
   importNames,
-  withCallCounters,
+  withCounters,
   withExports,
   withImports,
   withNames,
@@ -67,7 +67,7 @@ function instantiated(module) {
 }
 
 test('module counts the calls of its functions', () => {
-  const { wasm: counted, counters } = withCallCounters(withNames(TWO_FUNCTIONS, ['one', 'two']));
+  const { wasm: counted, counters } = withCounters(withNames(TWO_FUNCTIONS, ['one', 'two']));
   const { memory, a, b } = instantiated(counted);
   a();
   for (let calls = 0; calls < 3; calls += 1) b();
@@ -104,10 +104,21 @@ function moduleWith(code) {
     ...[1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
     ...[3, 2, 1, 0],
     ...[5, 3, 1, 0, 1],
-    ...[7, 5, 1, 1, 0x61, 0, 0],
+    ...[7, 14, 2, 1, 0x61, 0, 0, 6, ...Buffer.from('memory'), 2, 0],
   ];
   return withCode(Buffer.from(start), [Buffer.from([0, ...code, 0x0b])]);
 }
+
+test('module counts the iterations of loops', () => {
+  const [LOOP, GET, TEE, ONE, SUBTRACT, BR_IF, END] = [[3, 64], [32, 0], [34, 0], [65, 1], [107], [13, 0], [11]];
+  // Two loops that count down to zero, the second from five.
+  const down = [...LOOP, ...GET, ...ONE, ...SUBTRACT, ...TEE, ...BR_IF, ...END];
+  const { wasm: counted, counters } = withCounters(moduleWith([...down, 65, 5, 33, 0, ...down, ...GET]));
+  const { memory, a } = instantiated(counted);
+  assert.equal(a(3), 0);
+  assert.equal(a(1), 0);
+  assert.deepEqual([...new Uint32Array(memory.buffer, counters.address, counters.length)], [2, 3 + 5 + 1 + 5]);
+});
 
 const I32_LOAD = 0x28;
 const I32_STORE = 0x36;

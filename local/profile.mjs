@@ -4,18 +4,18 @@
  * records workerd's CPU profile of the isolate: the Worker and its Durable Objects, which share it. Prints self and
  * total time by function, JavaScript and Rust alike, and writes the profile to a file that Chrome's DevTools opens.
  *
- * With `--calls` it counts instead how often a request calls each function of Rust, which for a read is the same in every
- * run: what is called a thousand times where once would do is at the top.
+ * With `--calls` it counts instead how often a request calls each function of Rust, and the iterations of its loops, which
+ * for a read are the same in every run: what happens a thousand times where once would do is at the top.
  */
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 
 import { OPERATIONS } from '../bench/operations.mjs';
-import { PROFILE, build, bundleFolder, copyWithCallCounters, EXPENSES } from './build.mjs';
+import { PROFILE, build, bundleFolder, copyWithCounters, EXPENSES } from './build.mjs';
 import { ROOT, Stop, bold, dim, main, readOptions } from './commands.mjs';
 import { setUp } from './setup.mjs';
-import { callsBetween } from './wasm.mjs';
+import { countsBetween } from './wasm.mjs';
 
 const OPERATION_NAMES = OPERATIONS.map(({ name }) => name);
 const USAGE = `npm run profile -- <operation> [options]
@@ -25,7 +25,7 @@ const USAGE = `npm run profile -- <operation> [options]
   --connections 10    number of concurrent requests
   --top 40            number of functions in the table
   --sort self         order of the table: self or total
-  --calls             count the calls of each function of Rust instead, by 100 requests one after the other
+  --calls             count the calls and iterations of each function of Rust instead, by 100 requests one after the other
   --bundle <folder>   profile the index.js and index_bg.wasm in this folder without a build; without
                       names in it, functions of Rust are numbers`;
 
@@ -100,7 +100,7 @@ await main(async () => {
     const after = await countersAt(origin);
     await stop();
     const { title } = operation;
-    return console.log(`\n${reportCalls(callsBetween(counting.counters, before, after), { ...options, title })}`);
+    return console.log(`\n${reportCalls(countsBetween(counting.counters, before, after), { ...options, title })}`);
   }
   const inspector = await connect(WebSocket, await ours.miniflare.getInspectorURL(), operation.namespace);
   await inspector.send('Profiler.enable');
@@ -146,17 +146,17 @@ function readArguments() {
 function countingBundle() {
   const folder = join(bundleFolder(EXPENSES, PROFILE), 'counting');
   rmSync(folder, { recursive: true, force: true });
-  const { script, counters } = copyWithCallCounters(EXPENSES, PROFILE, folder);
+  const { script, counters } = copyWithCounters(EXPENSES, PROFILE, folder);
   const text = readFileSync(script, 'utf8');
   const entry = /([\w$]+) as default/.exec(text)?.[1];
-  const { address, functions } = counters;
+  const { address, length } = counters;
   writeFileSync(
     script,
     `${text}{
   const { fetch } = ${entry};
   ${entry}.fetch = (request, ...rest) => {
     if (!request.url.endsWith('${COUNTERS_PATH}')) return fetch(request, ...rest);
-    return Response.json([...new Uint32Array(wasm.memory.buffer, ${address}, ${functions.length})]);
+    return Response.json([...new Uint32Array(wasm.memory.buffer, ${address}, ${length})]);
   };
 }
 `,
@@ -171,20 +171,20 @@ async function countersAt(origin) {
 }
 
 /**
- * @param {ReturnType<typeof callsBetween>} counted of all requests
+ * @param {ReturnType<typeof countsBetween>} counted of all requests
  * @param {{ title: string, top: number }} of
  */
-function reportCalls({ called, calls, bytes }, { title, top }) {
-  const most = called.sort((a, b) => b.calls - a.calls).slice(0, top);
+function reportCalls({ called, calls, iterations, bytes }, { title, top }) {
+  const most = called.sort((a, b) => b.calls + b.iterations - a.calls - a.iterations).slice(0, top);
+  const each = (/** @type {number} */ count) => (count / COUNTED_REQUESTS).toFixed(1).padStart(9);
   return [
     bold(`== ${title}: ${Math.round(calls / COUNTED_REQUESTS)} calls of Rust a request, of ${called.length} functions`),
-    `   with ${(bytes / 1000).toFixed(0)} kB of code`,
+    `   with ${(bytes / 1000).toFixed(0)} kB of code, and ${Math.round(iterations / COUNTED_REQUESTS)} iterations of their loops`,
     '',
-    dim('    calls   bytes'),
-    ...most.map((one) => {
-      const callsEach = (one.calls / COUNTED_REQUESTS).toFixed(1);
-      return `${callsEach.padStart(9)}${String(one.bytes).padStart(8)}  ${readable(one.name)}`;
-    }),
+    dim('    calls    loops   bytes'),
+    ...most.map(
+      (one) => `${each(one.calls)}${each(one.iterations)}${String(one.bytes).padStart(8)}  ${readable(one.name)}`,
+    ),
   ].join('\n');
 }
 

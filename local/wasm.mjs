@@ -12,6 +12,7 @@ const NAMES_OF_FUNCTIONS = 1;
 const IMPORTED_FUNCTION = 0;
 const IMPORTED_TAG = 4;
 
+const LOOP = 0x03;
 // Instructions that are not followed by a fixed count of numbers in LEB128.
 const BR_TABLE = 0x0e;
 const SELECT_OF_TYPE = 0x1c;
@@ -189,30 +190,29 @@ export function functionBodies(wasm) {
 export function withoutAlignment(wasm) {
   return withBodies(wasm, (body) => {
     const changed = Buffer.from(body);
-    for (const at of alignmentsIn(body)) changed[at] = 0;
+    for (const { opcode, operands } of instructionsIn(body)) {
+      if (opcode < FIRST_ACCESS || opcode > LAST_ACCESS) continue;
+      if (body[operands] > MAX_ALIGNMENT) throw new Error('A function accesses another memory than the first.');
+      changed[operands] = 0;
+    }
     return changed;
   });
 }
 
 /**
- * Where a function has the alignments of its accesses to memory. They are known by reading all instructions before them
- * (section 5.4).
+ * The instructions of a function (section 5.4): where the operands of each begin, and where they end.
  *
  * @param {Buffer} body
  */
-function alignmentsIn(body) {
+function* instructionsIn(body) {
   const reader = new Reader(body, endOfLocals(body));
   const numbers = (/** @type {number} */ count) => {
     for (let left = count; left > 0; left -= 1) reader.number();
   };
-  const found = [];
   let opcode = END;
   while (reader.at < body.length) {
     [opcode] = reader.take(1);
-    if (opcode >= FIRST_ACCESS && opcode <= LAST_ACCESS) {
-      if (body[reader.at] > MAX_ALIGNMENT) throw new Error('A function accesses another memory than the first.');
-      found.push(reader.at);
-    }
+    const operands = reader.at;
     if (opcode === BR_TABLE) numbers(reader.number() + 1);
     else if (opcode === SELECT_OF_TYPE) numbers(reader.number());
     else if (opcode === F32_CONST) reader.take(4);
@@ -227,9 +227,9 @@ function alignmentsIn(body) {
       if (count === undefined) throw new Error(unknown(`${PREFIX.toString(16)} ${prefixed}`));
       numbers(count);
     } else numbers(numbersAfter(opcode));
+    yield { opcode, operands, end: reader.at };
   }
   if (opcode !== END) throw new Error('A function ends within an instruction.');
-  return found;
 }
 
 /** How many numbers follow an instruction. @param {number} opcode */
@@ -293,20 +293,22 @@ function functionNames(sections) {
 }
 
 /**
- * The counters of a module: numbers of 32 bits from this address of its memory on, one for each function.
+ * The counters of a module: numbers of 32 bits from this address of its memory on, one for the calls of each function,
+ * then one for the iterations of each function's loops.
  *
- * @typedef {object} CallCounters
+ * @typedef {object} Counters
  * @property {number} address
+ * @property {number} length
  * @property {{ name: string, bytes: number }[]} functions in the counters' order
  */
 
 /**
- * The module with a counter of calls for each of its functions, in memory that is added for them.
+ * The module with counters of calls and of iterations for each of its functions, in memory that is added for them.
  *
  * @param {Buffer} wasm
- * @returns {{ wasm: Buffer, counters: CallCounters }}
+ * @returns {{ wasm: Buffer, counters: Counters }}
  */
-export function withCallCounters(wasm) {
+export function withCounters(wasm) {
   const sections = sectionsOf(wasm);
   const bodies = functionBodies(wasm);
   const memory = sections.find(({ kind }) => kind === SECTION_MEMORY);
@@ -315,10 +317,18 @@ export function withCallCounters(wasm) {
   const [count, flags, pages] = [reader.number(), reader.number(), reader.number()];
   if (count !== 1 || flags !== 0) throw new Error('The memory of the module has a limit.');
   const address = pages * PAGE_BYTES;
-  const added = Math.ceil((bodies.length * 4) / PAGE_BYTES);
+  const length = bodies.length * 2;
+  const added = Math.ceil((length * 4) / PAGE_BYTES);
   const counted = withBodies(wasm, (body, index) => {
-    const at = endOfLocals(body);
-    return Buffer.concat([body.subarray(0, at), countAt(address + index * 4), body.subarray(at)]);
+    let at = endOfLocals(body);
+    const parts = [body.subarray(0, at), countAt(address + index * 4)];
+    const iteration = countAt(address + (bodies.length + index) * 4);
+    for (const { opcode, end } of instructionsIn(body)) {
+      if (opcode !== LOOP) continue;
+      parts.push(body.subarray(at, end), iteration);
+      at = end;
+    }
+    return Buffer.concat([...parts, body.subarray(at)]);
   });
   const changed = withSection(counted, SECTION_MEMORY, () => Buffer.from([1, 0, ...leb128(pages + added)]));
   const names = functionNames(sections);
@@ -327,22 +337,24 @@ export function withCallCounters(wasm) {
     name: names.get(imports + index) ?? `function ${imports + index}`,
     bytes: length,
   }));
-  return { wasm: changed, counters: { address, functions } };
+  return { wasm: changed, counters: { address, length, functions } };
 }
 
 /**
- * The functions that were called between two readings of the counters, and the sums of their calls and of their code.
+ * The functions that were called between two readings of the counters, and the sums of their calls, of their loops'
+ * iterations and of their code.
  *
- * @param {CallCounters} counters
+ * @param {Counters} counters
  * @param {number[]} before
  * @param {number[]} after
  */
-export function callsBetween({ functions }, before, after) {
+export function countsBetween({ functions }, before, after) {
+  const counted = (/** @type {number} */ index) => after[index] - before[index];
   const called = functions
-    .map((one, index) => ({ ...one, calls: after[index] - before[index] }))
+    .map((one, index) => ({ ...one, calls: counted(index), iterations: counted(functions.length + index) }))
     .filter(({ calls }) => calls > 0);
-  const sum = (/** @type {'calls' | 'bytes'} */ of) => called.reduce((total, one) => total + one[of], 0);
-  return { called, calls: sum('calls'), bytes: sum('bytes') };
+  const sum = (/** @type {'calls' | 'iterations' | 'bytes'} */ of) => called.reduce((total, one) => total + one[of], 0);
+  return { called, calls: sum('calls'), iterations: sum('iterations'), bytes: sum('bytes') };
 }
 
 /** Where the instructions of a function begin. @param {Buffer} body */

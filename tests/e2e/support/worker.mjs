@@ -13,7 +13,7 @@ import { parse } from 'smol-toml';
 import { send } from './http.mjs';
 import {
   BUSY_PATH,
-  CALLS_PATH,
+  COUNTERS_PATH,
   CLOCK_PATH,
   COLLECT_PATH,
   COUNTS_PATH,
@@ -358,13 +358,13 @@ export class Worker {
   }
 
   /**
-   * How often each function of a module with counters has been called, in their order.
+   * The counters of a module.
    *
-   * @param {import('../../../local/wasm.mjs').CallCounters} counters
+   * @param {import('../../../local/wasm.mjs').Counters} counters
    * @returns {Promise<number[]>}
    */
-  async calls({ address, functions: { length } }, /** @type {Isolate} */ { origin } = this) {
-    return (await send({ url: `${origin}${CALLS_PATH}?address=${address}&length=${length}` })).json;
+  async moduleCounters({ address, length }, /** @type {Isolate} */ { origin } = this) {
+    return (await send({ url: `${origin}${COUNTERS_PATH}?address=${address}&length=${length}` })).json;
   }
 
   /** Has an isolate collect its garbage. @param {Isolate} [isolate] */

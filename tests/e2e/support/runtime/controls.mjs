@@ -18,7 +18,7 @@ export const WAITS_PATH = '/.test/waits';
 export const SETTLE_PATH = '/.test/settle';
 export const BUSY_PATH = '/.test/busy';
 export const USE_PATH = '/.test/use';
-export const CALLS_PATH = '/.test/calls';
+export const COUNTERS_PATH = '/.test/counters';
 export const POINTS_PATH = '/.test/points';
 
 /** Variables and the binding that the harness adds to a Worker's own. */

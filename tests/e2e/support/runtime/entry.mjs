@@ -10,11 +10,11 @@
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 // First, because the bundle makes its memory when it loads.
-import { callCounters, hostCalls, memoryBytes } from './module.mjs';
+import { countersAt, hostCalls, memoryBytes } from './module.mjs';
 import { advance } from './clock.mjs';
 import {
   BUSY_PATH,
-  CALLS_PATH,
+  COUNTERS_PATH,
   CLOCK_PATH,
   COLLECT_PATH,
   COUNTS_PATH,
@@ -152,9 +152,9 @@ export default class extends WorkerEntrypoint {
       for (let count = 0; count < GARBAGE_BUFFERS; count += 1) new Uint8Array(GARBAGE_BUFFER_BYTES).fill(1);
     } else if (pathname === USE_PATH) {
       return Response.json({ lists, memoryBytes: memoryBytes(), hostCalls, live: live() });
-    } else if (pathname === CALLS_PATH) {
+    } else if (pathname === COUNTERS_PATH) {
       const [address, length] = [Number(searchParams.get('address')), Number(searchParams.get('length'))];
-      return Response.json(callCounters(address, length));
+      return Response.json(countersAt(address, length));
     } else if (pathname === BUSY_PATH) {
       while (inFlight < Number(searchParams.get('requests'))) await scheduler.wait(POLL_MS);
     } else {

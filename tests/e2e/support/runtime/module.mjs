@@ -38,8 +38,8 @@ function counted(members) {
 /** The length of the memory, which never shrinks. */
 export const memoryBytes = () => memory().byteLength;
 
-/** Counters in the memory, as `withCallCounters` of `local/wasm.mjs` makes them. @param {number} address @param {number} length */
-export const callCounters = (address, length) => [...new Uint32Array(memory(), address, length)];
+/** Counters in the memory, as `withCounters` of `local/wasm.mjs` makes them. @param {number} address @param {number} length */
+export const countersAt = (address, length) => [...new Uint32Array(memory(), address, length)];
 
 function memory() {
   const { memory } = latest?.exports ?? {};
