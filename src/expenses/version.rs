@@ -1,17 +1,15 @@
 //! The version of an expense, and conditions on it: a change can require the version that its sender has read.
 
-use std::hash::Hasher as _;
+use super::{keys::sha256_hex, model::Expense, row::Row};
 
-use siphasher::sip::SipHasher13;
-
-use super::{model::Expense, row::Row};
-
-/// Identifies the content of one expense: a hash of its JSON. It detects changes that others made, and not those of
-/// somebody who searches for two contents with one hash: whoever may write an expense may overwrite it anyway.
+/// Identifies the content of one expense: a hash of its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(String);
 
 impl Version {
+    /// Half of a SHA-256, in hexadecimal digits.
+    const DIGITS: usize = 32;
+
     /// The version of `expense`: that of its row.
     #[must_use]
     pub fn of(expense: &Expense) -> Self {
@@ -21,9 +19,9 @@ impl Version {
     /// The version of the expense in `row`.
     #[must_use]
     pub fn of_row(row: &Row) -> Self {
-        let mut hasher = SipHasher13::new();
-        hasher.write(row.json().as_bytes());
-        Self(base16ct::lower::encode_string(&hasher.finish().to_be_bytes()))
+        let mut hash = sha256_hex(row.json().as_bytes());
+        hash.truncate(Self::DIGITS);
+        Self(hash)
     }
 
     /// The version in the form that clients get.
