@@ -10,7 +10,7 @@
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
 //! - [`json`]: a reader of JSON that compiles to little code.
-//! - [`text`]: text as a search compares it.
+//! - [`text`]: text as a search compares it, and searches in long text.
 //!
 //! Implementations deal with `Send`, callers never: a Worker has one thread, so its futures may be declared
 //! `Send`.
@@ -23,6 +23,8 @@ mod debug;
 mod clock;
 pub mod fair;
 pub mod hash;
+#[cfg(any(target_arch = "wasm32", test))]
+mod header_values;
 mod host;
 mod http_client;
 pub mod json;

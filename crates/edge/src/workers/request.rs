@@ -10,7 +10,6 @@
 
 use std::{
     cell::RefCell,
-    ops::RangeInclusive,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -28,7 +27,7 @@ use super::{
     call::Call,
     operation::{Operation, Outcome},
 };
-use crate::text;
+use crate::{header_values::HeaderValues, text};
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
@@ -108,34 +107,12 @@ thread_local! {
     static HEADER_NAMES: RefCell<Option<HeaderNames>> = const { RefCell::new(None) };
 }
 
-/// A header of this length is kept for the next request: the `Cookie` of a session, or a token.
-const KEPT_BYTES: RangeInclusive<usize> = 256..=8 * 1024;
-/// The number of values that are kept.
-const KEPT_VALUES: usize = 64;
-
 thread_local! {
-    /// Long values of earlier requests, each at a place that the end of its text determines: a client sends them again,
-    /// and a comparison costs a tenth of a check of each character.
-    static KEPT: RefCell<[Option<HeaderValue>; KEPT_VALUES]> =
-        const { RefCell::new([const { None }; KEPT_VALUES]) };
+    static HEADER_VALUES: RefCell<HeaderValues> = const { RefCell::new(HeaderValues::new()) };
 }
 
-/// The value of a header; `None` for one that is not valid in HTTP.
 fn header_value(text: &[u8]) -> Option<HeaderValue> {
-    let Some(end) = text.last_chunk().filter(|_| KEPT_BYTES.contains(&text.len())) else {
-        return HeaderValue::from_bytes(text).ok();
-    };
-    // Any odd number with well-mixed bits: the bits of base64 are not evenly distributed.
-    let place = u32::from_ne_bytes(*end).wrapping_mul(0x9e37_79b1) >> 26;
-    KEPT.with_borrow_mut(|kept| {
-        let kept = kept.get_mut(place as usize)?;
-        if let Some(value) = kept.as_ref().filter(|value| text::is_equal(value.as_bytes(), text)) {
-            return Some(value.clone());
-        }
-        let value = HeaderValue::from_bytes(text).ok()?;
-        *kept = Some(value.clone());
-        Some(value)
-    })
+    HEADER_VALUES.with_borrow_mut(|values| values.of(text))
 }
 
 /// From now on the head of a request has the values of these headers alone; `with_body` are read of requests that may
