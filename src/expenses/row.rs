@@ -307,9 +307,9 @@ impl<'a> Reader<'a> {
         let mut end = 0;
         loop {
             end += json::first_to_escape(text.as_bytes().get(end..)?)?;
-            match text.as_bytes().get(end)? {
-                b'"' => break,
-                b'\\' => end += 2,
+            match text.as_bytes().get(end..)? {
+                [b'"', ..] => break,
+                [b'\\', escaped, ..] if *escaped >= b' ' => end += 2,
                 // A control character.
                 _ => return None,
             }
@@ -568,6 +568,7 @@ mod tests {
             ("42.50", "\"42.50\""),
             ("42.50", "-1"),
             ("\"x\"", "\"\n\""),
+            ("\"x\"", "\"\\\n\""),
             ("\"x\"", "null"),
             ("\"x\"", "\"x\\\""),
             ("}", "}}"),

@@ -1,5 +1,5 @@
-//! Text for searches and comparisons, and searches in text that is long, as a header can be: WebAssembly's standard
-//! library looks at each byte.
+//! Text for searches and comparisons, and both in text that may be long, as a header is: WebAssembly's standard library
+//! looks at each byte, and these functions at eight.
 //!
 //! Small letters and decompositions of letters outside ASCII are the runtime's own on Workers: Unicode's tables would
 //! be a tenth of the bundle. ASCII text needs none.
@@ -50,7 +50,7 @@ pub(crate) fn position_in(
 pub(crate) const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGHEST_BITS: u64 = ONES << 7;
 
-/// Sets the highest bit of each of eight bytes that is below the limit, of at most 128. A byte that follows such a one
+/// Sets the highest bit of each of eight bytes that is below the limit, of at most 127. A byte that follows such a one
 /// may have it, too.
 pub(crate) fn bytes_below(bytes: u64, limit: u8) -> u64 {
     bytes.wrapping_sub(ONES * u64::from(limit)) & !bytes
@@ -61,7 +61,7 @@ pub(crate) fn bytes_equal(bytes: u64, byte: u8) -> u64 {
     bytes_below(bytes ^ (ONES * u64::from(byte)), 1)
 }
 
-/// Whether two texts are equal, as credentials are compared: the time depends on their lengths alone.
+/// Whether two texts are equal, as credentials are compared: to the end, wherever they differ.
 #[must_use]
 pub fn is_equal(one: &[u8], other: &[u8]) -> bool {
     let [(words, rest), (other_words, other_rest)] = [one, other].map(<[u8]>::as_chunks::<8>);

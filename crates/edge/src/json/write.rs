@@ -112,7 +112,7 @@ impl Writer<'_> {
 /// Where the first byte is that a string of JSON cannot have as it is, with a look at eight bytes at a time.
 #[must_use]
 pub fn first_to_escape(text: &[u8]) -> Option<usize> {
-    // With their second bit turned, quotes follow the control characters.
+    // With its second bit flipped, the quote is 32, the first after the control characters, which stay below.
     let find = |bytes| bytes_below(bytes ^ (ONES * 2), 33) | bytes_equal(bytes, b'\\');
     position_in(text, find, |byte| byte < b' ' || matches!(byte, b'"' | b'\\'))
 }
