@@ -305,13 +305,15 @@ function prepareAtStart(env) {
  * @param {Request} request
  * @param {unknown} env
  * @param {ExecutionContext} context
+ * @param {string} [method] of the request. The runtime makes a new text each time that it is asked
+ * @param {string} [url]    as well
  * @returns {Response | Promise<Response>}
  */
-export function serve(request, env, context) {
+export function serve(request, env, context, method = request.method, url = request.url) {
   const call = { request, env, context, response: undefined, hasResponse: false };
   const begin = (/** @type {number} */ id) => {
     prepare(id);
-    return module.receive(id, headToInbox(request));
+    return module.receive(id, headToInbox(method, url, request.headers));
   };
   return /** @type {Response} */ (open(call, begin));
 }
@@ -332,11 +334,12 @@ export function nameHeaders(always, withBody) {
 /**
  * The head of a request as lines, which `request.rs` describes: no part of it contains a line break.
  *
- * @param {Request} request
+ * @param {string} method
+ * @param {string} url
+ * @param {Headers} headers
  */
-function headToInbox(request) {
-  const { method, headers } = request;
-  let head = `${method}\n${request.url}`;
+function headToInbox(method, url, headers) {
+  let head = `${method}\n${url}`;
   if (headerNames === undefined) {
     headers.forEach((value, name) => {
       head += `\n${name}\n${value}`;
@@ -594,8 +597,8 @@ class TimeLimits {
   #instance = instance;
   /** When the operations since the last look time out, in milliseconds since 1970. @type {Map<number, number>} */
   #begun = new Map();
-  /** The timers of older operations. @type {Map<number, number>} */
-  #timers = new Map();
+  /** The timers of older operations, which are rare. @type {Map<number, number> | undefined} */
+  #timers;
   /** @type {number | undefined} */
   #look;
 
@@ -618,14 +621,15 @@ class TimeLimits {
 
   /** @param {number} waiter @param {number} millis */
   #start(waiter, millis) {
+    this.#timers ??= new Map();
     this.#timers.set(waiter, setTimeout(settle, millis, this.#instance, this.#event, waiter, TIMED_OUT));
   }
 
   /** @param {number} waiter */
   end(waiter) {
     if (!this.#begun.delete(waiter)) {
-      clearTimeout(this.#timers.get(waiter) ?? null);
-      this.#timers.delete(waiter);
+      clearTimeout(this.#timers?.get(waiter) ?? null);
+      this.#timers?.delete(waiter);
     }
     // The look of a request ends with its context. An object's context lasts, and a timer would keep it in memory.
     if (this.#look !== undefined && !this.#event?.context && this.#begun.size === 0) {
@@ -860,10 +864,11 @@ export function entry(exports, env) {
   return {
     /** @param {Request} request @param {unknown} env @param {ExecutionContext} context */
     fetch(request, env, context) {
-      const repeat = request.method === 'GET' ? repeated.get(request.url) : undefined;
+      const { method, url } = request;
+      const repeat = method === 'GET' ? repeated.get(url) : undefined;
       if (repeat) return repeat();
       restart(exports);
-      return serve(request, env, context);
+      return serve(request, env, context, method, url);
     },
     [LIVE_COUNTS]: liveCounts,
   };
