@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { present } from '../e2e/support/values.mjs';
+import { eventually } from '../e2e/support/world.mjs';
 import { signIn, startVisitors } from './support/visitors.mjs';
 
 /** More than a browser keeps for one site, and more than fits into a request's headers. */
@@ -79,8 +80,11 @@ for (const name of [undefined, '__Host-session']) {
       },
       [cookieName, pair.slice(cookieName.length + 1)],
     );
-    const planted = (await victim.context().cookies(`${app}/callback`)).filter(isSignInCookie);
-    assert.ok(planted.length >= 2, `the sibling host has planted ${planted.length} cookies`);
+    // The browser keeps cookies in another process than the page's.
+    await eventually(async () => {
+      const planted = (await victim.context().cookies(`${app}/callback`)).filter(isSignInCookie);
+      return planted.length >= 2;
+    });
     await victim.evaluate((url) => location.assign(url), callback);
     await victim.waitForURL(/user_management\/authorize|\/me$/);
 

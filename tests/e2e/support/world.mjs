@@ -45,10 +45,10 @@ export async function startWorld(options) {
 /**
  * Returns once something is so that another process brings about.
  *
- * @param {() => boolean} isSo
+ * @param {() => boolean | Promise<boolean>} isSo
  */
 export async function eventually(isSo) {
-  for (const until = Date.now() + EVENTUALLY_MS; !isSo(); await pause(5)) {
+  for (const until = Date.now() + EVENTUALLY_MS; !(await isSo()); await pause(5)) {
     if (Date.now() > until) assert.fail(`not even after ${EVENTUALLY_MS} ms: ${isSo}`);
   }
 }
