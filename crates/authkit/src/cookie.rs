@@ -15,7 +15,7 @@
 
 use std::cell::Cell;
 
-use edge_host::text;
+use edge_host::scan;
 use http::{HeaderMap, HeaderValue, header};
 use thiserror::Error;
 use url::Host;
@@ -94,7 +94,7 @@ impl<'a> RequestCookies<'a> {
 
 /// The names and values in a `Cookie` header.
 pub(crate) fn pairs(header: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
-    text::split(header.as_bytes(), b';').filter_map(|pair| {
+    scan::split(header.as_bytes(), b';').filter_map(|pair| {
         let end = pair.iter().position(|byte| *byte == b'=')?;
         Some((trimmed(&pair[..end]), trimmed(&pair[end + 1..])))
     })

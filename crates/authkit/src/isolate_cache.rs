@@ -13,7 +13,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{keys::KeySet, session::Session, token::SignedClaims};
-use edge_host::{UserHash, fair::FairMap, text::is_equal};
+use edge_host::{UserHash, fair::FairMap, scan::is_equal};
 
 /// The bound for the cached tokens, and for the cached sessions: the lengths of their texts with [`ENTRY_BYTES`] for
 /// each. An isolate has 128 MB of memory, and an entry takes about four times the length of its text.

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use http::HeaderValue;
 
+use crate::scan::is_equal;
+
 /// The lengths of values that are cached: the `Cookie` of a session, or a token, and no API key.
 const LENGTHS: RangeInclusive<usize> = 512..=8 * 1024;
 /// The most values.
@@ -21,15 +23,14 @@ impl HeaderValues {
 
     /// The value with this text; `None` for one that is not valid in HTTP.
     pub fn of(&mut self, text: &[u8]) -> Option<HeaderValue> {
-        let value = || HeaderValue::from_bytes(text).ok();
-        let place =
-            if LENGTHS.contains(&text.len()) { self.0.get_mut(place_of(text)) } else { None };
-        let Some(place) = place else { return value() };
-        match place {
-            Some(cached) if crate::text::is_equal(cached.as_bytes(), text) => {}
-            _ => *place = Some(value()?),
+        if !LENGTHS.contains(&text.len()) {
+            return HeaderValue::from_bytes(text).ok();
         }
-        place.clone()
+        let cached = &mut self.0[place_of(text)];
+        if !cached.as_ref().is_some_and(|value| is_equal(value.as_bytes(), text)) {
+            *cached = Some(HeaderValue::from_bytes(text).ok()?);
+        }
+        cached.clone()
     }
 }
 

@@ -10,7 +10,8 @@
 //! - `memory` (feature `memory`): a host for tests, whose time and failures a test controls.
 //! - [`fair`] and [`hash`]: maps for an isolate that many users share.
 //! - [`json`]: a reader of JSON that compiles to little code.
-//! - [`text`]: text as a search compares it, and searches in long text.
+//! - [`scan`]: searches and comparisons of bytes, eight at a time.
+//! - [`text`]: text as a search compares it.
 //!
 //! Implementations deal with `Send`, callers never: a Worker has one thread, so its futures may be declared
 //! `Send`.
@@ -36,6 +37,7 @@ mod observe;
 mod random;
 mod rate_limit;
 mod request;
+pub mod scan;
 mod signature;
 #[cfg(any(target_arch = "wasm32", test))]
 mod table;

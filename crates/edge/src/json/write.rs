@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use crate::text::{ONES, bytes_below, bytes_equal, position_in};
+use crate::scan::{ONES, bytes_below, bytes_equal, position_in};
 
 /// Writes JSON: the empty text for a map whose keys are not strings, and for bytes.
 #[must_use]

@@ -27,7 +27,7 @@ use super::{
     call::Call,
     operation::{Operation, Outcome},
 };
-use crate::{header_values::HeaderValues, text};
+use crate::{header_values::HeaderValues, scan};
 
 #[wasm_bindgen(module = "/src/workers/isolate.js")]
 extern "C" {
@@ -134,7 +134,7 @@ pub fn limit_headers(always: &[HeaderName], with_body: &[HeaderName]) {
 ///
 /// When the URL or the method of the runtime's request is not valid in HTTP.
 pub fn read_request(head: &[u8], call: &Arc<Call>) -> http::Result<Request<Body>> {
-    let mut lines = text::split(head, b'\n');
+    let mut lines = scan::split(head, b'\n');
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::from_bytes(lines.next().unwrap_or_default())?;
     *request.uri_mut() = Uri::try_from(lines.next().unwrap_or_default())?;
