@@ -304,16 +304,7 @@ impl<'a> Reader<'a> {
     /// The string whose opening quote ends `start`, up to its closing quote.
     fn string_after(&mut self, start: &str) -> Option<&'a str> {
         let text = self.0.strip_prefix(start)?;
-        let mut end = 0;
-        loop {
-            end += json::first_to_escape(text.as_bytes().get(end..)?)?;
-            match text.as_bytes().get(end..)? {
-                [b'"', ..] => break,
-                [b'\\', escaped, ..] if *escaped >= b' ' => end += 2,
-                // A control character.
-                _ => return None,
-            }
-        }
+        let (end, _) = json::string_end(text.as_bytes())?;
         self.0 = text.get(end + 1..)?;
         text.get(..end)
     }

@@ -18,5 +18,5 @@
 mod read;
 mod write;
 
-pub use read::{Malformed, read, read_bytes, read_with};
+pub use read::{Malformed, read, read_bytes, read_with, string_end};
 pub use write::{first_to_escape, write, write_to};

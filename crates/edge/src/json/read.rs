@@ -52,6 +52,26 @@ pub fn read_bytes<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Malfor
     read(std::str::from_utf8(text).map_err(|_| Malformed)?)
 }
 
+/// Where the quote is that ends a string, whose first quote is before this text, and whether the string has escapes;
+/// `None` where a control character comes first. Escapes are not checked further.
+#[must_use]
+#[inline]
+pub fn string_end(text: &[u8]) -> Option<(usize, bool)> {
+    let (mut end, mut has_escapes) = (0, false);
+    loop {
+        let rest = text.get(end..)?;
+        let plain = first_to_escape(rest)?;
+        match rest.get(plain..)? {
+            [b'"', ..] => return Some((end + plain, has_escapes)),
+            [b'\\', escaped, ..] if *escaped >= b' ' => {
+                has_escapes = true;
+                end += plain + 2;
+            }
+            _ => return None,
+        }
+    }
+}
+
 impl Error for Malformed {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
@@ -119,22 +139,10 @@ impl<'de> Reader<'de> {
     fn string(&mut self) -> Result<Cow<'de, str>, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
-        let mut has_escapes = false;
-        loop {
-            let rest = self.text.as_bytes().get(self.at..).ok_or(Malformed)?;
-            let plain = first_to_escape(rest).ok_or(Malformed)?;
-            self.at += plain;
-            match rest.get(plain) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    has_escapes = true;
-                    self.at += 2;
-                }
-                _ => return Err(Malformed),
-            }
-        }
-        let end = self.at;
-        self.at += 1;
+        let rest = self.text.as_bytes().get(start..).ok_or(Malformed)?;
+        let (length, has_escapes) = string_end(rest).ok_or(Malformed)?;
+        let end = start + length;
+        self.at = end + 1;
         if has_escapes {
             let quoted = self.slice(start - 1..self.at)?;
             serde_json::from_slice(quoted.as_bytes()).map(Cow::Owned).map_err(|_| Malformed)
