@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::{
     entries::message_bytes,
     log::MAX_BYTES,
+    lookup,
     messages::{
         AddMessage, ChangeMessage, Command, ImportMessage, KeyMessage, Message, Outcome,
         RemoveMessage, ReplaceMessage, Response, RowMessage, SavedRowMessage, UnfitAmountMessage,
@@ -190,7 +191,7 @@ impl Ledgers {
         owner: &Owner,
         id: ExpenseId,
     ) -> Result<Option<Row>, LedgerError> {
-        let Sent { response, .. } = self.send(owner, Command::Get { id: id.to_string() }).await?;
+        let Sent { response, .. } = self.deliver(owner, &lookup::message(owner, id)).await?;
         match outcome(&response)? {
             Outcome::Row { entry: Some(RowMessage { removed: Some(Text(row)), .. }) } => {
                 Ok(Row::from_ledger(id, &row))
@@ -210,7 +211,10 @@ impl Ledgers {
 
     /// The log's entry of an expense.
     pub(crate) async fn get(&self, owner: &Owner, id: ExpenseId) -> Result<Recent, LedgerError> {
-        let Sent { response, .. } = self.send(owner, Command::Get { id: id.to_string() }).await?;
+        let Sent { response, .. } = self.deliver(owner, &lookup::message(owner, id)).await?;
+        if response == lookup::NO_ENTRY {
+            return Ok(Recent::Unknown);
+        }
         match outcome(&response)? {
             Outcome::Row { entry: None } => Ok(Recent::Unknown),
             Outcome::Row { entry: Some(entry) } => Ok(Recent::Written(read_row(&entry)?.1)),
@@ -283,10 +287,9 @@ impl Ledgers {
             Command::Get { .. } | Command::List { .. } => String::new(),
             _ => base16ct::lower::encode_string(&random_bytes::<16>()),
         };
-        let owner = owner.as_str();
         let message = Message {
             v: VERSION,
-            owner: owner.into(),
+            owner: owner.as_str().into(),
             request: request.into(),
             reads_rows: true,
             command,
@@ -295,14 +298,20 @@ impl Ledgers {
             Command::Import(ImportMessage { rows }) => json_of_length(rows_length(rows), &message),
             _ => json::write(&message),
         };
-        let first = match self.0.send(owner, &message).await {
+        self.deliver(owner, &message).await
+    }
+
+    /// Sends the text of a message.
+    async fn deliver(&self, owner: &Owner, message: &str) -> Result<Sent, LedgerError> {
+        let owner = owner.as_str();
+        let first = match self.0.send(owner, message).await {
             Ok(response) => return Ok(Sent { response, may_follow: false }),
             Err(error) => error,
         };
         let mut may_have_run = first.may_have_run();
         let mut last = first;
         if last.kind == ObjectErrorKind::Disconnected {
-            match self.0.send(owner, &message).await {
+            match self.0.send(owner, message).await {
                 Ok(response) => return Ok(Sent { response, may_follow: may_have_run }),
                 Err(error) => last = error,
             }

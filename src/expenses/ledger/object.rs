@@ -19,6 +19,7 @@ use super::{
     entries::Entry,
     erasure::Erasure,
     log::{ERASURE, Log},
+    lookup,
     messages::{
         AddMessage, Command, ImportMessage, Message, Outcome, Response, RowMessage,
         SavedRowMessage, VERSION, id_of, json_of_length, of_record, parse, rows_length,
@@ -71,6 +72,9 @@ struct State {
 impl Object for Ledger {
     async fn receive(&self, message: &str) -> Result<String, ObjectFault> {
         let shared = self.0.as_ref().map_err(Clone::clone)?;
+        if let Some((owner, id)) = lookup::read(message) {
+            return shared.read_entry(&owner, id);
+        }
         let message: Message<'_> = parse("message", message)?;
         let owner = Owner::from_stored(message.owner.into_owned());
         shared.respond(&owner, &message.request, message.command).await
@@ -89,11 +93,7 @@ impl Shared {
         command: Command<'_>,
     ) -> Result<String, ObjectFault> {
         let edit = match command {
-            Command::Get { id } => {
-                let response = self.get(owner, id_of(&id)?);
-                self.resume_transfer();
-                return response;
-            }
+            Command::Get { id } => return self.read_entry(owner, id_of(&id)?),
             Command::List { after, until, limit } => {
                 let [after, until] = [&after, &until].map(|id| id.as_ref().map(|Text(id)| &**id));
                 let response = self.list(owner, after, until, limit);
@@ -226,15 +226,15 @@ impl Shared {
         })
     }
 
-    fn get(&self, owner: &Owner, id: ExpenseId) -> Result<String, ObjectFault> {
-        self.with_log_of(owner, |log, _| {
-            let entry = log.entries.get(&id);
-            let removed = entry.and_then(|entry| entry.removed.as_deref());
-            let removed = removed.map(|removed| Row::from(removed).stored());
-            let removed = removed.map(|row| Text(row.into()));
-            let entry = entry.map(|entry| RowMessage { removed, ..row(id, entry) });
-            Ok(respond(Outcome::Row { entry }))
-        })
+    fn read_entry(self: &Arc<Self>, owner: &Owner, id: ExpenseId) -> Result<String, ObjectFault> {
+        let response = self.with_log_of(owner, |log, _| {
+            Ok(match log.entries.get(&id) {
+                Some(entry) => entry_of(id, entry),
+                None => lookup::NO_ENTRY.to_owned(),
+            })
+        });
+        self.resume_transfer();
+        response
     }
 
     fn list(
@@ -435,6 +435,14 @@ fn respond(outcome: Outcome<'_>) -> String {
 fn row(id: ExpenseId, entry: &Entry) -> RowMessage<'_> {
     let row = entry.row().map(|row| Text(row.into()));
     RowMessage { id: id.to_string().into(), row, removed: None }
+}
+
+/// The response to a read of this entry. In a function of its own: most reads do not run it.
+#[inline(never)]
+fn entry_of(id: ExpenseId, entry: &Entry) -> String {
+    let removed = entry.removed.as_deref().map(|removed| Row::from(removed).stored());
+    let removed = removed.map(|row| Text(row.into()));
+    respond(Outcome::Row { entry: Some(RowMessage { removed, ..row(id, entry) }) })
 }
 
 /// The response to a write that made this entry.
