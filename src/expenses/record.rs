@@ -100,6 +100,8 @@ pub(super) fn decode(id: ExpenseId, record: &str) -> Option<Row> {
 /// it. The rest of the record is not read.
 fn plain_row(record: &str) -> Option<&str> {
     // Without a backslash before it, the quote is the beginning of the string, and what is before it a member's name.
-    let (before, row) = record.strip_suffix("\"}")?.rsplit_once('"')?;
+    let content = record.strip_suffix("\"}")?;
+    let quote = content.bytes().rposition(|byte| byte == b'"')?;
+    let (before, row) = (content.get(..quote)?, content.get(quote + 1..)?);
     (before.ends_with(",\"row\":") && !row.as_bytes().contains(&b'\\')).then_some(row)
 }

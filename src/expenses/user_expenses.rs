@@ -27,12 +27,14 @@ use super::{
 use axum_authkit::seal::Sealer;
 use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, TimedKv};
 
-/// The expenses of all users.
+/// The expenses of all users. Clones share everything.
 #[derive(Clone)]
-pub struct Expenses {
+pub struct Expenses(Arc<Parts>);
+
+struct Parts {
     store: ExpenseStore,
     ledgers: Ledgers,
-    cursors: Arc<Cursors>,
+    cursors: Cursors,
     clock: Arc<dyn Clock>,
 }
 
@@ -46,18 +48,18 @@ impl Expenses {
         cursor_sealer: Sealer,
     ) -> Self {
         let kv = TimedKv::new(kv, Arc::clone(&clock));
-        Self {
+        Self(Arc::new(Parts {
             store: ExpenseStore::new(Arc::new(kv)),
             ledgers: Ledgers::new(ledger, Arc::clone(&clock)),
-            cursors: Arc::new(Cursors(cursor_sealer)),
+            cursors: Cursors(cursor_sealer),
             clock,
-        }
+        }))
     }
 
     /// The expenses of the user with this id, who is a verified caller.
     #[must_use]
     pub(crate) fn of_user(&self, user_id: &str) -> UserExpenses {
-        UserExpenses { all: self.clone(), owner: Owner::new(user_id) }
+        UserExpenses { all: Arc::clone(&self.0), owner: Owner::new(user_id) }
     }
 
     /// Erases a user's stored data. From now on the user has no expenses, and can add none; the keys in KV are
@@ -67,14 +69,14 @@ impl Expenses {
     ///
     /// [`LedgerError`]: a retry is safe.
     pub async fn erase_user(&self, user_id: &str) -> Result<(), LedgerError> {
-        self.ledgers.erase(&Owner::new(user_id)).await
+        self.0.ledgers.erase(&Owner::new(user_id)).await
     }
 }
 
 /// One user's expenses.
 #[derive(Clone)]
 pub struct UserExpenses {
-    all: Expenses,
+    all: Arc<Parts>,
     owner: Owner,
 }
 

@@ -39,7 +39,6 @@ const _: () = assert!(edge_host::KV_READ_MAX_MILLIS < MAX_MILLIS);
 const SERVICE: &str = "ledger";
 
 /// The ledgers of all owners.
-#[derive(Clone)]
 pub(crate) struct Ledgers(Arc<dyn ObjectNamespace>);
 
 /// The response to a message.
