@@ -47,7 +47,6 @@ pub enum GetError {
 }
 
 /// The expenses of every owner.
-#[derive(Clone)]
 pub(super) struct ExpenseStore {
     kv: Arc<dyn KvNamespace>,
 }

@@ -283,7 +283,7 @@ impl Ledgers {
 
     async fn send(&self, owner: &Owner, command: Command<'_>) -> Result<Sent, LedgerError> {
         let request = match command {
-            Command::Get { .. } | Command::List { .. } => String::new(),
+            Command::List { .. } => String::new(),
             _ => base16ct::lower::encode_string(&random_bytes::<16>()),
         };
         let message = Message {

@@ -1,11 +1,13 @@
 //! The most frequent message, [`Command::Get`](super::messages::Command::Get), and its most frequent response, as
-//! texts. They are what `super::messages` writes. With them a read of one expense runs none of the code that writes and
-//! parses JSON.
+//! texts. They are what `super::messages` writes. With them a read of an expense that the log does not have runs none of
+//! the code that writes and parses JSON.
+
+use edge_host::json;
 
 use crate::expenses::{keys::Owner, model::ExpenseId};
 
 const BEFORE_OWNER: &str = r#"{"v":1,"owner":""#;
-const BEFORE_ID: &str = r#","request":"","reads_rows":true,"command":{"get":{"id":""#;
+const BEFORE_ID: &str = r#"","request":"","reads_rows":true,"command":{"get":{"id":""#;
 const AFTER_ID: &str = r#""}}}"#;
 
 /// The response for an expense that the log does not have.
@@ -14,21 +16,22 @@ pub(super) const NO_ENTRY: &str = r#"{"v":1,"outcome":{"row":{"entry":null}}}"#;
 /// The message that gets the entry of an expense.
 pub(super) fn message(owner: &Owner, id: ExpenseId) -> String {
     // An owner has no character that JSON escapes.
-    [BEFORE_OWNER, owner.as_str(), "\"", BEFORE_ID, id.encode().as_str(), AFTER_ID].concat()
+    [BEFORE_OWNER, owner.as_str(), BEFORE_ID, id.encode().as_str(), AFTER_ID].concat()
 }
 
 /// The owner and the id in a text of [`message`]; `None` for any other message, and for the same one in another form.
 pub(super) fn read(message: &str) -> Option<(Owner, ExpenseId)> {
-    let (owner, rest) = message.strip_prefix(BEFORE_OWNER)?.split_once('"')?;
+    let rest = message.strip_prefix(BEFORE_OWNER)?;
+    let (owner_end, has_escapes) = json::string_end(rest.as_bytes())?;
+    let (owner, rest) = rest.split_at_checked(owner_end)?;
     let id = rest.strip_prefix(BEFORE_ID)?.strip_suffix(AFTER_ID)?;
     let id = ExpenseId::parse(id).ok()?;
-    (!owner.contains('\\')).then(|| (Owner::from_stored(owner.to_owned()), id))
+    (!has_escapes).then(|| (Owner::from_stored(owner.to_owned()), id))
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use edge_host::json;
 
     use super::*;
     use crate::expenses::ledger::messages::{Command, Message, Outcome, Response, VERSION};
@@ -67,6 +70,7 @@ mod tests {
             ("\"v\":1", "\"v\":2"),
             ("{\"v\"", "{ \"v\""),
             ("user_ada", "user\\u005fada"),
+            ("user_ada", "user_ada\n"),
             ("user_ada", "user_ada\",\"owner\":\"user_grace"),
             ("\"request\":\"\"", "\"request\":\"1\""),
             ("true", "false"),

@@ -4,7 +4,8 @@
 //!
 //! `object` is the object, `edit` what it decides on the write of an expense, `log` its stored and loaded state with
 //! its `entries`, `flush` the transfer to KV, `erasure` the removal of a deleted user's data; `times` has their delays.
-//! `messages` has the messages, `lookup` the most frequent one as text, `client` sends them from an isolate, and `overlay` combines KV with the log.
+//! `messages` has the messages, `lookup` the most frequent one as text, `client` sends them from an isolate, and
+//! `overlay` combines KV with the log.
 
 pub(crate) mod client;
 mod edit;
