@@ -29,9 +29,10 @@ use edge_host::{Clock, KV_LIST_MAX_KEYS, KvError, KvNamespace, ObjectNamespace, 
 
 /// The expenses of all users. Clones share everything.
 #[derive(Clone)]
-pub struct Expenses(Arc<Parts>);
+pub struct Expenses(Arc<Services>);
 
-struct Parts {
+/// What the expenses of every user need.
+struct Services {
     store: ExpenseStore,
     ledgers: Ledgers,
     cursors: Cursors,
@@ -48,7 +49,7 @@ impl Expenses {
         cursor_sealer: Sealer,
     ) -> Self {
         let kv = TimedKv::new(kv, Arc::clone(&clock));
-        Self(Arc::new(Parts {
+        Self(Arc::new(Services {
             store: ExpenseStore::new(Arc::new(kv)),
             ledgers: Ledgers::new(ledger, Arc::clone(&clock)),
             cursors: Cursors(cursor_sealer),
@@ -76,7 +77,7 @@ impl Expenses {
 /// One user's expenses.
 #[derive(Clone)]
 pub struct UserExpenses {
-    all: Arc<Parts>,
+    all: Arc<Services>,
     owner: Owner,
 }
 
