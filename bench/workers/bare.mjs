@@ -38,8 +38,9 @@ export default {
           ? showPage(searchParams, env)
           : list(searchParams, env);
       case '/expenses.csv':
+        return Response.json({ rows: await readAll(env, true) });
       case '/expenses/summary':
-        return readAll(env);
+        return Response.json({ rows: await readAll(env, false) });
       default:
         return get(pathname.slice('/expenses/'.length), env);
     }
@@ -47,17 +48,18 @@ export default {
 };
 
 /**
- * Asks KV and the ledger at the same time.
- *
  * @param {Env} env
  * @param {number} limit
  * @param {string | null} [cursor]
  * @returns {Promise<KVNamespaceListResult<object>>}
  */
+function listRows({ EXPENSES, PREFIX }, limit, cursor) {
+  return EXPENSES.list({ prefix: PREFIX, limit, cursor });
+}
+
+/** Asks KV and the ledger at the same time. @param {Env} env @param {number} limit @param {string | null} [cursor] */
 async function readRows(env, limit, cursor) {
-  const { EXPENSES, PREFIX } = env;
-  /** @type {[KVNamespaceListResult<object>, unknown]} */
-  const [listed] = await Promise.all([EXPENSES.list({ prefix: PREFIX, limit, cursor }), readLedger(env, OWNER)]);
+  const [listed] = await Promise.all([listRows(env, limit, cursor), readLedger(env, OWNER)]);
   return listed;
 }
 
@@ -72,23 +74,29 @@ async function list(query, env) {
   return Response.json(rowsOf(env, listed));
 }
 
-/** The page reads as many rows as one `list` gives, for its charts. @param {URLSearchParams} query @param {Env} env */
+/** The first page reads all expenses, for its charts; another one reads one batch. @param {URLSearchParams} query @param {Env} env */
 async function showPage(query, env) {
-  await readRows(env, LIST_MAX, query.get('cursor'));
+  const cursor = query.get('cursor');
+  await (cursor === null ? readAll(env, false) : readRows(env, LIST_MAX, cursor));
   return new Response(env.PAGE, { headers: { 'content-type': 'text/html; charset=utf-8' } });
 }
 
-/** What the summary and the CSV read: a `list` and a message for each thousand. @param {Env} env */
-async function readAll(env) {
-  let rows = 0;
-  /** @type {string | undefined} */
-  let cursor;
-  do {
-    const listed = await readRows(env, LIST_MAX, cursor);
-    rows += listed.keys.length;
-    cursor = listed.list_complete ? undefined : listed.cursor;
-  } while (cursor !== undefined);
-  return Response.json({ rows });
+/**
+ * Reads all expenses in batches: a `list` of KV for each thousand. The ledger is asked with the first one, or with each
+ * as the CSV does.
+ *
+ * @param {Env} env
+ * @param {boolean} asksEachTime
+ */
+async function readAll(env, asksEachTime) {
+  let batch = await readRows(env, LIST_MAX);
+  let rows = batch.keys.length;
+  while (!batch.list_complete) {
+    const { cursor } = batch;
+    batch = await (asksEachTime ? readRows(env, LIST_MAX, cursor) : listRows(env, LIST_MAX, cursor));
+    rows += batch.keys.length;
+  }
+  return rows;
 }
 
 /** @param {{ id: unknown, params: { arguments: { limit: number } } }} message @param {Env} env */
