@@ -118,6 +118,7 @@ test('counts have the messages, alarms and rows written', async () => {
 });
 
 test('alarm that keeps failing runs again after its retries', async () => {
+  const before = (await worker.use()).live.calls;
   await send('failing', { fail_alarms: 9 });
   await send('failing', { set_alarm: 60 });
   for (let time = 0; time < 10; time += 1) {
@@ -125,6 +126,7 @@ test('alarm that keeps failing runs again after its retries', async () => {
     await worker.settle();
   }
   assert.equal(await send('failing', { get: 'alarms' }), '1');
+  assert.equal((await worker.use()).live.calls, before);
 });
 
 test('panic fails every message that the isolate has, and rows last', async () => {

@@ -552,15 +552,17 @@ function endPull(stream, end) {
   pull.resolve();
 }
 
-/** Responds to a message or an alarm. @param {number} id @param {unknown} response */
+/** Responds to a message or an alarm, which ends. @param {number} id @param {unknown} response */
 export function respondWith(id, response) {
   const call = calls.get(id);
+  calls.delete(id);
   if (call) respondTo(call, response);
 }
 
-/** An event fails. @param {number} id @param {string} reason */
+/** A message or an alarm fails. @param {number} id @param {string} reason */
 export function failCall(id, reason) {
   const call = calls.get(id);
+  calls.delete(id);
   if (!call) return;
   if (call.reject) call.reject(new Error(reason));
   else respondTo(call, Promise.reject(new Error(reason)));

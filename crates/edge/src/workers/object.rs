@@ -83,8 +83,6 @@ extern "C" {
 
     #[wasm_bindgen(js_name = failCall)]
     fn fail_call(call: u32, reason: &str);
-
-    fn close(call: u32);
 }
 
 thread_local! {
@@ -142,7 +140,7 @@ impl Drop for WorkersObject {
     }
 }
 
-/// Runs `event` on an object, in a task, whose id it returns.
+/// Runs `event` on an object, in a task, whose id it returns. Its response, or failure, ends the event.
 fn start<F: Future<Output = ()>>(
     call: u32,
     object: u32,
@@ -156,7 +154,6 @@ fn start<F: Future<Output = ()>>(
                 Some(instance) => event(instance).await,
                 None => fail_call(call, "the object was reset"),
             }
-            close(call);
         });
     });
     task
