@@ -74,7 +74,12 @@ async function list(query, env) {
   return Response.json(rowsOf(env, listed));
 }
 
-/** The first page reads all expenses, for its charts; another one reads one batch. @param {URLSearchParams} query @param {Env} env */
+/**
+ * The first page reads all expenses, for its charts; one with a cursor, which is in the order of additions here, one batch.
+ *
+ * @param {URLSearchParams} query
+ * @param {Env} env
+ */
 async function showPage(query, env) {
   const cursor = query.get('cursor');
   await (cursor === null ? readAll(env, false) : readRows(env, LIST_MAX, cursor));
