@@ -266,6 +266,8 @@ pub struct ExpenseId(Ulid);
 pub struct ExpenseIdError;
 
 impl ExpenseId {
+    /// The length of the text.
+    pub const LENGTH: usize = ULID_LEN;
     /// The largest time of a ULID: 48 bits of milliseconds, the year 10889.
     const MAX_MILLIS: u64 = (1 << Ulid::TIME_BITS) - 1;
 

@@ -12,13 +12,13 @@ use thiserror::Error;
 use super::{
     entries::message_bytes,
     log::MAX_BYTES,
-    lookup,
     messages::{
         AddMessage, ChangeMessage, Command, ImportMessage, KeyMessage, Message, Outcome,
         RemoveMessage, ReplaceMessage, Response, RowMessage, SavedRowMessage, UnfitAmountMessage,
         UnknownVersion, VERSION, json_of_length, parse, rows_length,
     },
     overlay::{Overlay, Recent},
+    texts,
 };
 use crate::expenses::{
     amount::Amount,
@@ -190,7 +190,7 @@ impl Ledgers {
         owner: &Owner,
         id: ExpenseId,
     ) -> Result<Option<Row>, LedgerError> {
-        let Sent { response, .. } = self.deliver(owner, &lookup::message(owner, id)).await?;
+        let Sent { response, .. } = self.deliver(owner, &texts::get(owner, id)).await?;
         match outcome(&response)? {
             Outcome::Row { entry: Some(RowMessage { removed: Some(Text(row)), .. }) } => {
                 Ok(Row::from_ledger(id, &row))
@@ -210,8 +210,8 @@ impl Ledgers {
 
     /// The log's entry of an expense.
     pub(crate) async fn get(&self, owner: &Owner, id: ExpenseId) -> Result<Recent, LedgerError> {
-        let Sent { response, .. } = self.deliver(owner, &lookup::message(owner, id)).await?;
-        if response == lookup::NO_ENTRY {
+        let Sent { response, .. } = self.deliver(owner, &texts::get(owner, id)).await?;
+        if response == texts::NO_ENTRY {
             return Ok(Recent::Unknown);
         }
         match outcome(&response)? {
@@ -246,6 +246,10 @@ impl Ledgers {
 
     async fn write(&self, owner: &Owner, command: Command<'_>) -> Result<Written, WriteError> {
         let Sent { response, may_follow } = self.send(owner, command).await?;
+        let saved = texts::read_saved(&response);
+        if let Some(row) = saved.and_then(|(id, row)| Row::from_ledger(id, row)) {
+            return Ok(Written::Saved(row));
+        }
         Ok(match outcome(&response).map_err(LedgerError::from)? {
             Outcome::SavedRow(SavedRowMessage { id, row }) => {
                 let entry = RowMessage { id, row: Some(Text(row)), removed: None };
@@ -282,21 +286,7 @@ impl Ledgers {
     }
 
     async fn send(&self, owner: &Owner, command: Command<'_>) -> Result<Sent, LedgerError> {
-        let request = match command {
-            Command::List { .. } => String::new(),
-            _ => base16ct::lower::encode_string(&random_bytes::<16>()),
-        };
-        let message = Message {
-            v: VERSION,
-            owner: owner.as_str().into(),
-            request: request.into(),
-            reads_rows: true,
-            command,
-        };
-        let message = match &message.command {
-            Command::Import(ImportMessage { rows }) => json_of_length(rows_length(rows), &message),
-            _ => json::write(&message),
-        };
+        let message = text_of(owner, command);
         self.deliver(owner, &message).await
     }
 
@@ -317,6 +307,26 @@ impl Ledgers {
             may_have_run |= last.may_have_run();
         }
         Err(LedgerError { may_have_run, reason: format!("the ledger: {last}") })
+    }
+}
+
+/// The text of a message.
+fn text_of(owner: &Owner, command: Command<'_>) -> String {
+    let request = match &command {
+        Command::Add(AddMessage { id, record, key: None }) => return texts::add(owner, id, record),
+        Command::List { .. } => String::new(),
+        _ => base16ct::lower::encode_string(&random_bytes::<16>()),
+    };
+    let message = Message {
+        v: VERSION,
+        owner: owner.as_str().into(),
+        request: request.into(),
+        reads_rows: true,
+        command,
+    };
+    match &message.command {
+        Command::Import(ImportMessage { rows }) => json_of_length(rows_length(rows), &message),
+        _ => json::write(&message),
     }
 }
 

@@ -35,11 +35,13 @@ impl Shared {
         }
         let _flushing = Flushing(&self);
         let mut writes_left = OPERATIONS_MAX;
-        while let Some((owner, transfers)) = self.next_transfers(writes_left)? {
+        let mut now = self.now();
+        while let Some((owner, transfers)) = self.next_transfers(now, writes_left)? {
             writes_left -= transfers.len();
             let results =
                 join_all(transfers.iter().map(|transfer| self.write(&owner, transfer))).await;
-            self.settle(&transfers, &results)?;
+            now = self.now();
+            self.settle(now, &transfers, &results)?;
         }
         // No await since the last look at the log: a write that is committed later begins a transfer of its own.
         Ok(())
@@ -48,9 +50,9 @@ impl Shared {
     /// The next writes. `None` ends the transfer and sets the alarm.
     fn next_transfers(
         &self,
+        now: i64,
         writes_left: usize,
     ) -> Result<Option<(Owner, Vec<Transfer>)>, ObjectFault> {
-        let now = self.now();
         self.with_log(|log, storage| {
             let transfers = log.due(now, AT_ONCE_MAX.min(writes_left));
             for transfer in &transfers {
@@ -81,10 +83,10 @@ impl Shared {
 
     fn settle(
         &self,
+        now: i64,
         transfers: &[Transfer],
         results: &[Result<(), KvError>],
     ) -> Result<(), ObjectFault> {
-        let now = self.now();
         self.with_log(|log, storage| {
             for (transfer, result) in transfers.iter().zip(results) {
                 let settle = |entry: &mut Entry| entry.settle(storage, transfer, result, now);

@@ -4,7 +4,7 @@
 //!
 //! `object` is the object, `edit` what it decides on the write of an expense, `log` its stored and loaded state with
 //! its `entries`, `flush` the transfer to KV, `erasure` the removal of a deleted user's data; `times` has their delays.
-//! `messages` has the messages, `lookup` the most frequent one as text, `client` sends them from an isolate, and
+//! `messages` has the messages, `texts` the most frequent ones as texts, `client` sends them from an isolate, and
 //! `overlay` combines KV with the log.
 
 pub(crate) mod client;
@@ -13,10 +13,10 @@ mod entries;
 mod erasure;
 mod flush;
 mod log;
-mod lookup;
 mod messages;
 mod object;
 pub(crate) mod overlay;
+mod texts;
 mod times;
 
 pub use object::{Ledger, ledger};

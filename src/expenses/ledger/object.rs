@@ -19,17 +19,17 @@ use super::{
     entries::Entry,
     erasure::Erasure,
     log::{ERASURE, Log},
-    lookup,
     messages::{
-        AddMessage, Command, ImportMessage, Message, Outcome, Response, RowMessage,
-        SavedRowMessage, VERSION, id_of, json_of_length, of_record, parse, rows_length,
+        AddMessage, Command, ImportMessage, KeyMessage, Message, Outcome, Response, RowMessage,
+        VERSION, id_of, json_of_length, of_record, parse, rows_length,
     },
+    texts::{self, Frequent},
 };
 use crate::expenses::{
     events::ExpensesEvent,
     keys::Owner,
     model::{Expense, ExpenseId},
-    record::Text,
+    record::{ExpenseRecord, Text},
     row::Row,
     store::{self, ExpenseStore},
 };
@@ -72,8 +72,8 @@ struct State {
 impl Object for Ledger {
     async fn receive(&self, message: &str) -> Result<String, ObjectFault> {
         let shared = self.0.as_ref().map_err(Clone::clone)?;
-        if let Some((owner, id)) = lookup::read(message) {
-            return shared.read_entry(&owner, id);
+        if let Some((owner, frequent)) = texts::read(message) {
+            return shared.respond_to(&owner, frequent);
         }
         let message: Message<'_> = parse("message", message)?;
         let owner = Owner::from_stored(message.owner.into_owned());
@@ -86,6 +86,18 @@ impl Object for Ledger {
 }
 
 impl Shared {
+    #[inline(never)]
+    fn respond_to(
+        self: &Arc<Self>,
+        owner: &Owner,
+        frequent: Frequent<'_>,
+    ) -> Result<String, ObjectFault> {
+        match frequent {
+            Frequent::Get(id) => self.read_entry(owner, id),
+            Frequent::Add(id, record) => self.add(owner, id.encode().as_str(), id, record, None),
+        }
+    }
+
     async fn respond(
         self: &Arc<Self>,
         owner: &Owner,
@@ -100,7 +112,9 @@ impl Shared {
                 self.resume_transfer();
                 return response;
             }
-            Command::Add(message) => return self.add(owner, request, message),
+            Command::Add(AddMessage { id, record, key }) => {
+                return self.add(owner, request, id_of(&id)?, record, key);
+            }
             Command::Import(message) => return self.import(owner, request, message),
             Command::Erase => return self.erase(owner),
             Command::Replace(message) => Edit::replace(request, message)?,
@@ -117,13 +131,15 @@ impl Shared {
         self: &Arc<Self>,
         owner: &Owner,
         request: &str,
-        AddMessage { id, record, key }: AddMessage<'_>,
+        id: ExpenseId,
+        record: ExpenseRecord<'_>,
+        key: Option<KeyMessage>,
     ) -> Result<String, ObjectFault> {
-        let expense = of_record(record.into_expense(id_of(&id)?))?;
+        let expense = of_record(record.into_expense(id))?;
         let now = self.now();
         let added = self.with_log_of(owner, |log, storage| {
             // Sent again: ids are random, so another request has another one.
-            if log.entries.contains(&expense.id) {
+            if log.entries.contains(&id) {
                 return Ok(unchanged(&expense));
             }
             if let Some(used) = &key
@@ -138,7 +154,6 @@ impl Shared {
             if log.is_full() {
                 return Ok(self.refuse_full(owner));
             }
-            let id = expense.id;
             let entry = Entry::new(Some(expense), request, now, None);
             let response = written(&entry);
             log.commit(storage, owner, id, entry, key)?;
@@ -230,7 +245,7 @@ impl Shared {
         let response = self.with_log_of(owner, |log, _| {
             Ok(match log.entries.get(&id) {
                 Some(entry) => entry_of(id, entry),
-                None => lookup::NO_ENTRY.to_owned(),
+                None => texts::NO_ENTRY.to_owned(),
             })
         });
         self.resume_transfer();
@@ -448,19 +463,14 @@ fn entry_of(id: ExpenseId, entry: &Entry) -> String {
 /// The response to a write that made this entry.
 fn written(entry: &Entry) -> String {
     match (&entry.expense, entry.row()) {
-        (Some(expense), Some(row)) => saved(expense, row),
+        (Some(expense), Some(row)) => texts::saved(expense.id, row),
         _ => respond(Outcome::Removed),
     }
 }
 
 /// The response to a write that leaves an expense as it is.
 fn unchanged(expense: &Expense) -> String {
-    saved(expense, &Row::from(expense).stored())
-}
-
-fn saved(expense: &Expense, row: &str) -> String {
-    let message = SavedRowMessage { id: expense.id.to_string().into(), row: row.into() };
-    respond(Outcome::SavedRow(message))
+    texts::saved(expense.id, &Row::from(expense).stored())
 }
 
 #[cfg(test)]
@@ -469,7 +479,6 @@ mod tests {
     use crate::expenses::{
         amount::Amount,
         model::{Category, Currency, Description, ExpenseContent},
-        record::ExpenseRecord,
     };
     use chrono::{DateTime, Duration};
     use edge_host::{
