@@ -14,6 +14,7 @@ const LOOK_MS = 20;
 const SETTLE_MS = 50;
 /** Linux counts the machine's CPU time in hundredths of a second, on every processor that workerd is built for. */
 const TICKS_PER_SEC = 100;
+/** Whether the kernel tells how long a thread has run. */
 const TELLS_CPU_TIME = existsSync('/proc/self/schedstat');
 /** Fewer rounds have no quartiles. */
 export const MIN_ROUNDS = 3;

@@ -86,6 +86,7 @@ impl Object for Ledger {
 }
 
 impl Shared {
+    /// Responds to a message that is sent as a text.
     #[inline(never)]
     fn respond_to(
         self: &Arc<Self>,

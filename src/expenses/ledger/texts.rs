@@ -137,6 +137,12 @@ mod tests {
         record.into_expense(ExpenseId::new(DateTime::UNIX_EPOCH)).unwrap()
     }
 
+    /// The text with `other` in the first place of `part`.
+    fn changed(text: &str, part: &str, other: &str) -> String {
+        assert!(text.contains(part), "{part}");
+        text.replacen(part, other, 1)
+    }
+
     #[test]
     fn texts_are_the_json_of_the_messages() {
         let long = "user".repeat(200);
@@ -223,8 +229,7 @@ mod tests {
             ("\"updated_at\":2", ""),
             ("}}}", "},\"until\":{}}}"),
         ] {
-            assert!(add.contains(part), "{part}");
-            let message = add.replacen(part, other, 1);
+            let message = changed(&add, part, other);
             assert!(read(&message).is_none(), "{message}");
         }
     }
@@ -239,8 +244,7 @@ mod tests {
             ("{\"description\"", "{\"since\":[\"later\"],\"description\""),
             ("\"updated_at\":2}", "\"updated_at\":2 }"),
         ] {
-            assert!(add.contains(part), "{part}");
-            let text = add.replacen(part, other, 1);
+            let text = changed(&add, part, other);
             let message: Message<'_> = parse("message", &text).unwrap();
             let Command::Add(AddMessage { record: parsed, .. }) = message.command else {
                 panic!("{text}");
@@ -268,8 +272,7 @@ mod tests {
             ("}}}", "}}"),
             ("}}}", ",\"until\":1}}}"),
         ] {
-            assert!(response.contains(part), "{part}");
-            let response = response.replacen(part, other, 1);
+            let response = changed(&response, part, other);
             assert!(read_saved(&response).is_none(), "{response}");
         }
     }
